@@ -1,0 +1,49 @@
+# Everything runs from .venv, which `make setup` makes; nothing else on the machine is touched.
+BIN := .venv/bin
+STAMP := .venv/.installed
+UV := .tools/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+DEMO := runs/demo
+
+.PHONY: setup demo test lint types requirements clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt requirements/uv.txt requirements/setup.sh pyproject.toml
+	@PYTHON="$(PYTHON)" requirements/setup.sh
+	@touch $@
+
+# The main job on data that ships with scikit-learn: a teacher, then half its measured latency.
+# The teacher is kept between runs; the compressed model is made anew.
+demo: $(DEMO)/teacher/weights.safetensors
+	@rm -rf $(DEMO)/half
+	$(BIN)/edgespiral compress resnet20 --data digits --target host-cpu --speedup 2 \
+		--weights $(DEMO)/teacher/weights.safetensors --out $(DEMO)/half
+
+$(DEMO)/teacher/weights.safetensors: | $(STAMP)
+	$(BIN)/edgespiral train resnet20 --data digits --out $(DEMO)/teacher --resume
+
+test: $(STAMP)
+	$(BIN)/python -m pytest --import-mode=importlib --timeout=300
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+# Writes requirements/*.txt anew from pyproject.toml and requirements/*.in.
+requirements: $(UV)
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) pyproject.toml requirements/dev.in -c requirements/constraints.txt \
+		-o requirements/dev.txt
+	@! grep -n '://\|--index\|--find-links' requirements/*.txt
+
+$(UV):
+	@PYTHON="$(PYTHON)" requirements/setup.sh
+
+clean:
+	rm -rf .tools .venv runs build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
