@@ -1,0 +1,105 @@
+"""The one error tree. Each error says what is wrong, where, and what to do, on one line."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Process exit codes of `edgespiral`, documented in docs/exit-codes.md."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    MODEL = 3
+    DATA = 4
+    TARGET = 5
+    MEASUREMENT = 6
+    EXPORT = 7
+    RUN_FOLDER = 8
+    TRAINING = 9
+    ALREADY_MET = 10
+    UNREACHABLE = 11
+    ACCURACY_FLOOR = 12
+    INTERRUPTED = 130
+
+
+class EdgeSpiralError(Exception):
+    """Base of every error that a user can cause or mend.
+
+    Args:
+        what: what is wrong, without a trailing full stop.
+        where: the place, as `file:key`, a flag or a layer name.
+        hint: what to do about it.
+    """
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f"; {self.hint}" if self.hint else ""
+        return f"{place}{self.what}{advice}"
+
+
+class UsageError(EdgeSpiralError):
+    """A flag, a plan or a profile is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class MissingExtraError(UsageError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs a package that is not installed",
+            hint=f"install it with: pip install 'edgespiral[{extra}]'",
+        )
+
+
+class ModelError(EdgeSpiralError):
+    """The model cannot be built, traced, loaded or cut."""
+
+    exit_code = ExitCode.MODEL
+
+
+class DataError(EdgeSpiralError):
+    """The data set is missing, too small or of the wrong shape."""
+
+    exit_code = ExitCode.DATA
+
+
+class TargetError(EdgeSpiralError):
+    """The target device or its runtime cannot be used."""
+
+    exit_code = ExitCode.TARGET
+
+
+class MeasurementError(EdgeSpiralError):
+    """A measurement failed or is not to be trusted."""
+
+    exit_code = ExitCode.MEASUREMENT
+
+
+class ExportError(EdgeSpiralError):
+    """The model cannot be exported, or the export differs from PyTorch."""
+
+    exit_code = ExitCode.EXPORT
+
+
+class RunFolderError(EdgeSpiralError):
+    """The run folder cannot be used: another plan's, read-only, full or damaged."""
+
+    exit_code = ExitCode.RUN_FOLDER
+
+
+class TrainingError(EdgeSpiralError):
+    """Training diverged or cannot go on."""
+
+    exit_code = ExitCode.TRAINING

@@ -1,0 +1,69 @@
+"""The user's own code, named as `path/to/file.py:factory`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+
+def is_factory(spec: str) -> bool:
+    """Whether `spec` names a Python file rather than something built in."""
+    return ".py:" in spec or spec.endswith(".py")
+
+
+def call_factory(spec: str) -> object:
+    """Import `path/to/file.py:factory` and call the factory without arguments.
+
+    Files beside the named one can be imported by it, as if it were run as a script.
+
+    Raises:
+        UsageError: no such file or factory, or either fails; the user's own error is named.
+    """
+    factory = _find(spec)
+    try:
+        return factory()
+    except Exception as error:
+        raise UsageError(f"the factory failed: {_described(error)}", where=spec) from error
+
+
+def _find(spec: str) -> Callable[[], object]:
+    file, _, name = spec.rpartition(":")
+    if not file or not name:
+        raise UsageError("no factory named", where=spec, hint="write path/to/file.py:factory")
+    factory = getattr(_import_file(Path(file)), name, None)
+    if not callable(factory):
+        raise UsageError(f"no function {name!r} in the file", where=file)
+    return factory  # type: ignore[no-any-return]
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError("no such file", where=str(path))
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    loader_spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    if loader_spec is None or loader_spec.loader is None:
+        raise UsageError("not a Python file", where=str(path))
+    module = importlib.util.module_from_spec(loader_spec)
+    # Classes defined in the file must be found again by name, by data-loader workers among others.
+    sys.modules.setdefault(path.stem, module)
+    try:
+        loader_spec.loader.exec_module(module)
+    except Exception as error:
+        sys.modules.pop(path.stem, None)
+        raise UsageError(f"cannot be imported: {_described(error)}", where=str(path)) from error
+    return module
+
+
+def _described(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

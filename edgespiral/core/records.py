@@ -1,0 +1,243 @@
+"""Immutable, schema-versioned records: what a run writes down and every reader reads back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+PositiveMs = Annotated[float, Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+def now_utc() -> datetime:
+    """The present time, in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class Record(BaseModel):
+    """A frozen record: unknown keys, NaN and infinity are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Verdict(StrEnum):
+    """What a measurement says about a budget."""
+
+    MET = "met"
+    MISSED = "missed"
+    UNDECIDED = "undecided"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    MET = "met"
+    ALREADY_MET = "already-met"
+    UNREACHABLE = "unreachable"
+    ACCURACY_FLOOR = "accuracy-floor"
+
+
+class Interval(Record):
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+class LatencyStats(Record):
+    """Order statistics of latency samples, in milliseconds.
+
+    A percentile is None where the sample count cannot carry it (see core/stats.py).
+    """
+
+    count: int = Field(ge=1)
+    p50_ms: PositiveMs
+    p50_ci95_ms: Interval
+    p90_ms: PositiveMs | None
+    p99_ms: PositiveMs | None
+
+
+class Fingerprint(Record):
+    """Everything about the device and the runtime that a latency figure depends on."""
+
+    device: str
+    architecture: str
+    operating_system: str
+    cores: int
+    governor: str | None = None
+    power_mode: str | None = None
+    temperature_before_c: float | None = None
+    temperature_after_c: float | None = None
+    frequency_before_mhz: float | None = None
+    frequency_after_mhz: float | None = None
+    runtime: str
+    runtime_version: str
+    provider: str
+    threads: int
+    precision: str
+
+
+class Measurement(Record):
+    """The latency of one model on one target, with its raw samples.
+
+    `rounds_ms` holds the samples in the order taken, one tuple per round; models measured
+    together alternate round by round, so rounds of equal index are pairs.
+    """
+
+    target: str
+    model_sha256: str
+    stats: LatencyStats
+    rounds_ms: tuple[tuple[float, ...], ...]
+    warmup_count: int
+    fingerprint: Fingerprint
+    measured_at: datetime
+
+
+class Ratio(Record):
+    """A paired latency ratio (reference / subject): above 1 the subject is faster."""
+
+    value: float = Field(gt=0)
+    ci95: Interval
+
+
+class LayerLatency(Record):
+    """One layer's time inside a profiled run. Shapes are NCHW (convolution) or (N, features)."""
+
+    operator: Literal["conv", "gemm"]
+    input_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    latency_ms: float = Field(ge=0)
+
+
+class Parity(Record):
+    """How an exported model's outputs compare with PyTorch's.
+
+    `top1_agreement` is a share from 0 to 1; `sqnr_db` is None where nothing differs at all.
+    """
+
+    samples: int = Field(ge=1)
+    max_abs_difference: float = Field(ge=0)
+    top1_agreement: float = Field(ge=0, le=1)
+    sqnr_db: float | None
+
+
+class ModelFacts(Record):
+    """What is known of one model of a run. Accuracies are top-1, in percent."""
+
+    validation_accuracy: Percent
+    test_accuracy: Percent | None = None
+    latency: Measurement
+    parameter_count: int
+    size_bytes: int
+
+
+class RunStarted(Record):
+    """First record of a journal: the plan and everything needed to do it again."""
+
+    kind: Literal["run-started"] = "run-started"
+    schema_version: Literal[1] = 1
+    plan: dict[str, object]
+    plan_sha256: str
+    teacher_sha256: str
+    versions: dict[str, str]
+    command: str
+    started_at: datetime
+
+
+class Baseline(Record):
+    """The teacher, measured: where the run starts from."""
+
+    kind: Literal["baseline"] = "baseline"
+    teacher: ModelFacts
+    widths: dict[str, int]
+    budget_ms: PositiveMs
+
+
+class Candidate(Record):
+    """An untrained candidate measured on the target while a turn was planned."""
+
+    kind: Literal["candidate"] = "candidate"
+    turn: int
+    widths: dict[str, int]
+    predicted_ms: float | None
+    speedup: Ratio
+    measurement: Measurement
+
+
+class TurnPlanned(Record):
+    """The widths a turn will cut to, fixed before any training is paid for."""
+
+    kind: Literal["turn-planned"] = "turn-planned"
+    turn: int
+    target_ms: PositiveMs
+    widths: dict[str, int]
+    importance_lost: float
+    epochs: float
+
+
+class TurnFinished(Record):
+    """One finished turn: cut, distilled, exported and measured."""
+
+    kind: Literal["turn-finished"] = "turn-finished"
+    turn: int
+    parent: int
+    widths: dict[str, int]
+    criterion: str
+    pruner: str
+    student: ModelFacts
+    speedup: Ratio
+    accuracy_after_cut: Percent
+    verdict: Verdict
+    epochs: float
+    seconds: dict[str, float]
+    files: dict[str, str]
+    seed: int
+    finished_at: datetime
+
+
+class RunFinished(Record):
+    """Last record of a journal."""
+
+    kind: Literal["run-finished"] = "run-finished"
+    outcome: Outcome
+    message: str
+    best_turn: int
+    teacher_test_accuracy: Percent
+    student_test_accuracy: Percent
+    final: Measurement
+    speedup: Ratio
+    finished_at: datetime
+
+
+Event = Annotated[
+    RunStarted | Baseline | Candidate | TurnPlanned | TurnFinished | RunFinished,
+    Field(discriminator="kind"),
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class Result(Record):
+    """`result.json`: the machine-readable outcome of a run."""
+
+    schema_version: Literal[1] = 1
+    outcome: Outcome
+    message: str
+    exit_code: int
+    target: str
+    budget_ms: PositiveMs
+    best_turn: int
+    speedup: Ratio
+    teacher: ModelFacts
+    student: ModelFacts
+    widths_before: dict[str, int]
+    widths_after: dict[str, int]
+    turns: int
+    seconds: dict[str, float]
+    files: dict[str, str]
+    plan: dict[str, object]
+    versions: dict[str, str]
+    command: str

@@ -1,0 +1,64 @@
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from edgespiral.core.config import load_toml_model, read_toml
+from edgespiral.core.errors import UsageError
+from edgespiral.core.records import Record
+
+
+class Wheel(Record):
+    kind: Literal["spoked", "solid"]
+    size_mm: float = Field(gt=0, lt=1000)
+
+
+class Cart(Record):
+    schema_version: Literal[1] = Field(alias="schema")
+    wheel: Wheel
+    spare: Wheel | None = None
+
+
+def load(tmp_path: Path, text: str) -> Cart:
+    (tmp_path / "cart.toml").write_text(text, encoding="utf-8")
+    return load_toml_model(tmp_path / "cart.toml", Cart)
+
+
+def test_a_good_file_becomes_a_record(tmp_path: Path) -> None:
+    cart = load(tmp_path, 'schema = 1\n[wheel]\nkind = "solid"\nsize_mm = 20\n')
+    assert cart.wheel == Wheel(kind="solid", size_mm=20)
+
+
+def test_problems_in_tables_name_the_dotted_key_and_the_nearest_name(tmp_path: Path) -> None:
+    text = """
+        schemas = 1
+        [wheel]
+        kind = "spoke"
+        size_mm = 2000
+        [spare]
+        kind = "solid"
+        size_m = 2
+    """
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    file = tmp_path / "cart.toml"
+    assert str(caught.value).split("; ") == [
+        f"{file}:schema: is missing",
+        f"{file}:wheel.kind: unknown kind 'spoke', did you mean spoked?",
+        f"{file}:wheel.size_mm: must be < 1000, is 2000",
+        f"{file}:spare.size_mm: is missing",
+        f"{file}:spare.size_m: unknown key 'size_m', did you mean size_mm?",
+        f"{file}:schemas: unknown key 'schemas', did you mean schema?",
+    ]
+
+
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        read_toml(tmp_path)
+
+
+def test_bytes_that_are_not_text_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cart.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="is not UTF-8 text"):
+        read_toml(tmp_path / "cart.toml")

@@ -1,0 +1,47 @@
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from edgespiral.core import errors
+from edgespiral.core.errors import EdgeSpiralError, ExitCode, MissingExtraError, UsageError
+
+ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, EdgeSpiralError) and kind is not EdgeSpiralError
+]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "exit-codes.md"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UsageError("no budget"), "no budget"),
+        (UsageError("must be > 0", where="plan.toml:epochs"), "plan.toml:epochs: must be > 0"),
+        (UsageError("no such file", where="a.pt", hint="train"), "a.pt: no such file; train"),
+    ],
+)
+def test_an_error_is_one_line_of_place_problem_and_advice(
+    error: EdgeSpiralError, line: str
+) -> None:
+    assert str(error) == line
+
+
+def test_a_missing_extra_names_the_command_that_installs_it() -> None:
+    error = MissingExtraError("a phone as target", "android")
+    assert "pip install 'edgespiral[android]'" in str(error)
+    assert error.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_no_error_that_a_user_can_mend_looks_like_success_or_a_defect(
+    kind: type[EdgeSpiralError],
+) -> None:
+    assert kind.exit_code not in (ExitCode.OK, ExitCode.INTERNAL)
+
+
+def test_every_exit_code_is_documented_and_every_documented_code_exists() -> None:
+    rows = re.findall(r"^\| (\d+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(map(int, rows)) == sorted(ExitCode)

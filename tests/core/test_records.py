@@ -1,0 +1,51 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edgespiral.core.records import EVENT, Interval, LatencyStats, Ratio, TurnPlanned, now_utc
+
+PLANNED: dict[str, Any] = {
+    "turn": 1,
+    "target_ms": 1.5,
+    "widths": {"conv1": 8},
+    "importance_lost": 0.1,
+    "epochs": 2.0,
+}
+
+
+def test_an_event_is_read_back_as_the_record_it_was() -> None:
+    planned = TurnPlanned(**PLANNED)
+    assert EVENT.validate_json(EVENT.dump_json(planned)) == planned
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"target_ms": float("nan")}, {"target_ms": 0.0}, {"surprise": 1}, {"epochs": float("inf")}],
+)
+def test_records_refuse_what_means_nothing(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        TurnPlanned(**(PLANNED | change))
+
+
+def test_records_do_not_change() -> None:
+    planned = TurnPlanned(**PLANNED)
+    with pytest.raises(ValidationError, match="frozen"):
+        planned.turn = 2  # type: ignore[misc]
+
+
+def test_a_missing_measurement_is_never_zero() -> None:
+    around = Interval(low=0.9, high=1.1)
+    with pytest.raises(ValidationError, match="count"):
+        LatencyStats(count=0, p50_ms=1.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
+    with pytest.raises(ValidationError, match="p50_ms"):
+        LatencyStats(count=9, p50_ms=0.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
+    with pytest.raises(ValidationError, match="value"):
+        Ratio(value=0, ci95=around)
+
+
+def test_times_are_utc_to_the_second() -> None:
+    now = now_utc()
+    assert now.utcoffset() is not None
+    assert now.isoformat().endswith("+00:00")
+    assert now.microsecond == 0
