@@ -1,0 +1,116 @@
+"""A batch source over a torch `Dataset`, with deterministic order and augmentation."""
+
+from __future__ import annotations
+
+import random
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from edgespiral.core.errors import DataError
+from edgespiral.core.seeds import derived_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+Sample = Any
+
+
+class DatasetSource:
+    """Labelled samples `(input (C, H, W) float32, label)` of a map-style torch data set.
+
+    Args:
+        plain: seen in stored order, so without random transforms.
+        shuffled: seen in shuffled passes; may draw from torch's, numpy's and Python's global
+            generators, which are seeded for each batch. `plain` itself if not given.
+        workers: processes that load batches; 0 loads in this one.
+    """
+
+    def __init__(
+        self,
+        plain: Dataset[Sample],
+        shuffled: Dataset[Sample] | None = None,
+        *,
+        workers: int = 0,
+    ) -> None:
+        self._plain = plain
+        self._shuffled = plain if shuffled is None else shuffled
+        self._workers = workers
+
+    def __len__(self) -> int:
+        return len(self._plain)  # type: ignore[arg-type]
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `core.batches.BatchSource`."""
+        if seed is None:
+            order = torch.arange(len(self))
+        else:
+            generator = torch.Generator().manual_seed(derived_seed(seed))
+            order = torch.randperm(len(self), generator=generator)
+            order = order[: len(self) // batch_size * batch_size]
+        chosen = [order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)]
+        dataset = self._plain if seed is None else self._shuffled
+        loader = DataLoader(
+            _Batches(dataset, chosen, seed),
+            batch_size=None,
+            sampler=range(first_batch, len(chosen)),
+            num_workers=min(self._workers, max(0, len(chosen) - first_batch)),
+            # A generator of its own, so that starting a pass draws nothing from the global one.
+            generator=torch.Generator().manual_seed(0),
+            worker_init_fn=_leave_interrupts_to_parent,
+        )
+        return iter(loader)
+
+
+class _Batches(Dataset[tuple["Tensor", "Tensor"]]):
+    """A data set whose items are whole batches, each with its own random state."""
+
+    def __init__(
+        self, dataset: Dataset[Sample], chosen: Sequence[Sequence[int]], seed: int | None
+    ) -> None:
+        self._dataset = dataset
+        self._chosen = chosen
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        with _seeded(derived_seed(self._seed or 0, index)):
+            samples = [self._dataset[sample] for sample in self._chosen[index]]
+        try:
+            inputs, labels = default_collate(samples)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"samples do not form a batch: {reason}",
+                hint="each sample is (input, label), every input a tensor of the same shape",
+            ) from error
+        return cast("Tensor", inputs), cast("Tensor", labels)
+
+
+def _leave_interrupts_to_parent(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the three global generators inside, and put them back after."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

@@ -1,0 +1,124 @@
+"""Fashion-MNIST (Xiao et al. 2017): 70,000 grey images of 28x28 pixels in ten classes."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError
+from edgespiral.data.holdout import hold_out
+from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
+
+VALIDATION_COUNT = 5_000
+CLASS_NAMES = (
+    "t-shirt", "trouser", "pullover", "dress", "coat",
+    "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+)  # fmt: skip
+FILES = {
+    "train inputs": "train-images-idx3-ubyte",
+    "train labels": "train-labels-idx1-ubyte",
+    "test inputs": "t10k-images-idx3-ubyte",
+    "test labels": "t10k-labels-idx1-ubyte",
+}
+MENDS = (
+    "install the Debian package dataset-fashion-mnist, or put the four idx files into a folder"
+    " named by $EDGESPIRAL_DATA"
+)
+
+
+def load_fashion_mnist() -> DataSplits:
+    """Fashion-MNIST with a fixed stratified validation part of 5,000 held out of train.
+
+    Raises:
+        DataError: found nowhere and not to be downloaded, or a file is damaged.
+    """
+    parts = _read_all(find_files() or _download())
+    inputs, labels = parts["train inputs"], parts["train labels"]
+    kept, held = hold_out(labels.numpy().astype(np.int64), VALIDATION_COUNT)
+    normalisation = Normalisation.of(inputs[kept])
+    augmentation = Augmentation(crop_pad=2, flip=True)
+    return DataSplits(
+        name="fashion-mnist",
+        train=TensorSource(inputs[kept], labels[kept], normalisation, augmentation),
+        validation=TensorSource(inputs[held], labels[held], normalisation),
+        test=TensorSource(parts["test inputs"], parts["test labels"], normalisation),
+        class_names=CLASS_NAMES,
+        input_shape=(1, 28, 28),
+    )
+
+
+def find_files() -> dict[str, Path] | None:
+    """The four files by part, all from the first folder that has them, or None."""
+    for folder in search_folders():
+        found = {part: _existing(folder, name) for part, name in FILES.items()}
+        files = {part: path for part, path in found.items() if path is not None}
+        if len(files) == len(FILES):
+            return files
+    return None
+
+
+def search_folders() -> list[Path]:
+    """Where the files are looked for, in order, each also with torchvision's subfolders."""
+    named = os.environ.get("EDGESPIRAL_DATA")
+    roots = [Path(named)] if named else []
+    roots += [_cache(), Path("data"), Path("/usr/share/datasets")]
+    below = ("", "fashion-mnist", "FashionMNIST/raw")
+    return [root / sub for root in roots for sub in below]
+
+
+def _cache() -> Path:
+    return Path.home() / ".cache" / "edgespiral"
+
+
+def _existing(folder: Path, name: str) -> Path | None:
+    candidates = (folder / f"{name}.gz", folder / name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _download() -> dict[str, Path]:
+    from torchvision.datasets import FashionMNIST
+
+    try:
+        FashionMNIST(_cache(), download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            "fashion-mnist is not on this machine and could not be downloaded", hint=MENDS
+        ) from error
+    files = find_files()
+    if files is None:
+        raise DataError("the download of fashion-mnist is incomplete", hint=MENDS)
+    return files
+
+
+def _read_all(files: dict[str, Path]) -> dict[str, torch.Tensor]:
+    parts = {part: _read_idx(path) for part, path in files.items()}
+    for split in ("train", "test"):
+        inputs, labels = parts[f"{split} inputs"], parts[f"{split} labels"]
+        if inputs.ndim != 3 or labels.ndim != 1 or len(inputs) != len(labels):
+            raise DataError(
+                "images and labels do not belong together", where=str(files[f"{split} inputs"])
+            )
+        parts[f"{split} inputs"] = inputs[:, None]
+        parts[f"{split} labels"] = labels.long()
+    return parts
+
+
+def _read_idx(path: Path) -> torch.Tensor:
+    """An idx file of unsigned bytes: magic 0x0008<dimensions>, big-endian sizes, values."""
+    try:
+        content = path.read_bytes()
+        raw = gzip.decompress(content) if path.suffix == ".gz" else content
+        zero, kind, dimensions = int.from_bytes(raw[:2]), raw[2], raw[3]
+        shape = np.frombuffer(raw, ">i4", count=dimensions, offset=4)
+        values = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)
+        if zero != 0 or kind != 8 or values.size != shape.prod():
+            raise ValueError
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise DataError("not a whole idx file", where=str(path), hint=MENDS) from error
+    return torch.from_numpy(values.reshape(shape.astype(int)).copy())

@@ -1,0 +1,143 @@
+"""A folder of images, one subfolder a class, with or without ready-made splits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import numpy as np
+from torch.utils.data import Subset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError
+from edgespiral.core.registry import unknown_name
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.holdout import hold_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+DEFAULT_SIZE = 224
+MAX_WORKERS = 8
+VALIDATION_PART = 0.1
+TEST_PART = 0.15
+VALIDATION_NAMES = ("validation", "val", "valid")
+# The statistics that torchvision's pretrained models were trained with, of values in 0..1.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def load_folder(spec: str) -> DataSplits:
+    """`folder:PATH` or `folder:PATH?size=64`: RGB images resized to size x size.
+
+    With the subfolders train, val (or validation) and test, these are the splits. With train and
+    one other, the other is the test and a tenth of train is held out for validation. With
+    neither, 15 % of the images are the test and a tenth of the rest the validation. All parts
+    are stratified and fixed, so that no run sees another's test images.
+
+    Raises:
+        DataError: no such folder, no images, or the splits have different classes.
+    """
+    root, size = _parsed(spec)
+    train, validation, test = _splits(root)
+    return DataSplits(
+        name=f"folder:{root}",
+        train=train.source(size),
+        validation=validation.source(size),
+        test=test.source(size),
+        class_names=tuple(train.classes),
+        input_shape=(3, size, size),
+    )
+
+
+class _Part:
+    """Some images of a folder."""
+
+    def __init__(self, root: Path, chosen: NDArray[np.int64] | None = None) -> None:
+        self._root = root
+        images = _images(root)
+        self.classes = list(images.classes)
+        self._all_labels = np.asarray(images.targets, dtype=np.int64)
+        self._chosen = np.arange(len(images)) if chosen is None else chosen
+
+    def source(self, size: int) -> DatasetSource:
+        """The images at size x size, normalised; augmented in shuffled passes."""
+        chosen = self._chosen.tolist()
+        plain, augmented = (
+            Subset(_images(self._root, transform), chosen)
+            for transform in (_plain(size), _augmented(size))
+        )
+        workers = min(MAX_WORKERS, os.cpu_count() or 1)
+        return DatasetSource(plain, augmented, workers=workers)
+
+    def split(self, fraction: float) -> tuple[_Part, _Part]:
+        """(the rest, about `fraction` of the images, at least one of each class)."""
+        labels = self._all_labels[self._chosen]
+        count = max(len(self.classes), round(fraction * len(labels)))
+        kept, held = hold_out(labels, count)
+        return _Part(self._root, self._chosen[kept]), _Part(self._root, self._chosen[held])
+
+
+def _parsed(spec: str) -> tuple[Path, int]:
+    path, _, query = spec.removeprefix("folder:").partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name in options:
+        if name != "size":
+            raise unknown_name("folder option", name, ["size"])
+    text = options.get("size", str(DEFAULT_SIZE))
+    if not text.isdecimal() or int(text) < 8:
+        raise DataError(
+            f"size must be a whole number of pixels from 8 up, not {text!r}", where=spec
+        )
+    return Path(path).expanduser(), int(text)
+
+
+def _splits(root: Path) -> tuple[_Part, _Part, _Part]:
+    if not (root / "train").is_dir():
+        rest, test = _Part(root).split(TEST_PART)
+        return (*rest.split(VALIDATION_PART), test)
+    train = _Part(root / "train")
+    folders = [n for n in (*VALIDATION_NAMES, "test") if (root / n).is_dir()]
+    if not folders:
+        raise DataError("there is a train folder but no val or test", where=str(root))
+    others = [_Part(root / name) for name in (folders[0], folders[-1])]
+    for name, part in zip((folders[0], folders[-1]), others, strict=True):
+        if part.classes != train.classes:
+            raise DataError("its classes are not those of train", where=str(root / name))
+    if len(folders) == 1:
+        train, held = train.split(VALIDATION_PART)
+        return train, held, others[0]
+    return train, others[0], others[1]
+
+
+def _images(root: Path, transform: Callable[[object], object] | None = None) -> ImageFolder:
+    try:
+        return ImageFolder(root, transform=transform)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        reason = "no such folder" if not root.is_dir() else "no images in one subfolder a class"
+        raise DataError(reason, where=str(root)) from error
+
+
+def _plain(size: int) -> v2.Compose:
+    edge = round(size * 256 / 224)
+    return v2.Compose([v2.Resize(edge), v2.CenterCrop(size), *_to_normalised()])
+
+
+def _augmented(size: int) -> v2.Compose:
+    crop = v2.RandomResizedCrop(size, scale=(0.35, 1.0))
+    return v2.Compose([crop, v2.RandomHorizontalFlip(), *_to_normalised()])
+
+
+def _to_normalised() -> list[Callable[[object], object]]:
+    import torch
+
+    return [
+        v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(MEAN, STD),
+    ]

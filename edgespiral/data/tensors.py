@@ -1,0 +1,118 @@
+"""A batch source over tensors in memory, with augmentation of whole batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from edgespiral.core.seeds import derived_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crop after padding by `crop_pad` pixels of zeros, and a mirror image half the time."""
+
+    crop_pad: int
+    flip: bool
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each channel, in units of the stored values, each (C,)."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, inputs: Tensor) -> Normalisation:
+        """The statistics of `inputs` (N, C, H, W); a constant channel is left unscaled."""
+        std, mean = torch.std_mean(inputs.float(), dim=(0, 2, 3), correction=0)
+        return cls(mean, torch.where(std > 0, std, torch.ones_like(std)))
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Float32, zero mean and unit deviation for inputs like those of `of`."""
+        scale = (1 / self.std).view(1, -1, 1, 1)
+        return torch.addcmul((-self.mean / self.std).view(1, -1, 1, 1), inputs.float(), scale)
+
+
+class TensorSource:
+    """Labelled samples held in memory in their stored type (uint8 for images).
+
+    Args:
+        inputs: (N, C, H, W), any real type.
+        labels: (N,), int64.
+        normalisation: applied to every batch.
+        augmentation: applied to shuffled passes only.
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        normalisation: Normalisation,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self._inputs = inputs
+        self._labels = labels
+        self._normalise = normalisation
+        self._augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `core.batches.BatchSource`."""
+        if seed is None:
+            yield from self._in_order(batch_size, first_batch)
+        else:
+            yield from self._shuffled(batch_size, seed, first_batch)
+
+    def _in_order(self, batch_size: int, first_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(first_batch * batch_size, len(self), batch_size):
+            chosen = slice(start, start + batch_size)
+            yield self._normalise(self._inputs[chosen]), self._labels[chosen]
+
+    def _shuffled(
+        self, batch_size: int, seed: int, first_batch: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self), generator=_generator(derived_seed(seed)))
+        for index in range(first_batch, len(self) // batch_size):
+            chosen = order[index * batch_size : (index + 1) * batch_size]
+            inputs = self._inputs[chosen]
+            if self._augmentation is not None:
+                generator = _generator(derived_seed(seed, index))
+                inputs = augment(inputs, self._augmentation, generator)
+            yield self._normalise(inputs), self._labels[chosen]
+
+
+def augment(inputs: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Crop and mirror each sample of (N, C, H, W) by its own draw; one gather for the batch."""
+    count, _, height, width = inputs.shape
+    rows = torch.arange(height) + _offsets(count, how.crop_pad, generator)
+    columns = torch.arange(width).expand(count, -1)
+    if how.flip:
+        mirrored = torch.rand(count, 1, generator=generator) < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    columns = columns + _offsets(count, how.crop_pad, generator)
+    padded = F.pad(inputs, (how.crop_pad,) * 4)
+    samples = torch.arange(count)[:, None, None]
+    gathered = padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]]
+    return gathered.permute(0, 3, 1, 2)
+
+
+def _offsets(count: int, pad: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(0, 2 * pad + 1, (count, 1), generator=generator)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

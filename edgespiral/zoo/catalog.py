@@ -1,0 +1,86 @@
+"""Models by name: small ones for small images, and torchvision's classification models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.registry import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+RESNET_DEPTHS = (8, 20, 32, 56)
+MOBILENET = "mobilenetv2-small"
+
+
+def names() -> list[str]:
+    """Every name that `build` knows, sorted."""
+    from torchvision import models
+
+    return sorted([*_small_models(), *models.list_models(module=models)])
+
+
+def build(name: str, *, classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
+    """A freshly initialised model: (N, *input_shape) -> (N, classes).
+
+    A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
+    number, its first convolution is replaced by one that takes C channels. Auxiliary heads
+    (GoogLeNet, Inception) are left out, so that every model returns one tensor of logits.
+
+    Raises:
+        UsageError: no such model; the nearest names are given.
+    """
+    small = _small_models()
+    if name in small:
+        return small[name](classes, input_shape[0])
+    if name not in names():
+        raise unknown_name("model", name, names())
+    return _torchvision(name, classes, input_shape[0])
+
+
+def _small_models() -> dict[str, Callable[[int, int], nn.Module]]:
+    return {f"resnet{depth}": _resnet(depth) for depth in RESNET_DEPTHS} | {MOBILENET: _mobilenet}
+
+
+def _resnet(depth: int) -> Callable[[int, int], nn.Module]:
+    def make(classes: int, channels: int) -> nn.Module:
+        from edgespiral.zoo.resnet import CifarResNet
+
+        return CifarResNet(depth, classes=classes, channels=channels)
+
+    return make
+
+
+def _mobilenet(classes: int, channels: int) -> nn.Module:
+    from edgespiral.zoo.mobilenet import mobilenetv2_small
+
+    return mobilenetv2_small(classes=classes, channels=channels)
+
+
+def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
+    from torchvision import models
+
+    auxiliary = name in {"googlenet", "inception_v3"}
+    extra = {"aux_logits": False, "init_weights": True} if auxiliary else {}
+    model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
+    if channels != 3:
+        _replace_stem(model, channels)
+    return model
+
+
+def _replace_stem(model: nn.Module, channels: int) -> None:
+    from torch import nn
+
+    path, old = next((p, m) for p, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    new = nn.Conv2d(
+        channels,
+        old.out_channels,
+        old.kernel_size,  # type: ignore[arg-type]
+        old.stride,  # type: ignore[arg-type]
+        old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    model.set_submodule(path, new)

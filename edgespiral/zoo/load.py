@@ -1,0 +1,187 @@
+"""A model from a name or the user's own file, with its weights, never executing pickled code."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import ModelError
+from edgespiral.core.factory import call_factory, is_factory
+from edgespiral.zoo.catalog import build
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import DataSplits
+
+SHOWN_KEYS = 3
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+def load_model(
+    spec: str,
+    *,
+    weights: Path | None = None,
+    classes: int,
+    input_shape: tuple[int, int, int],
+) -> nn.Module:
+    """A model by zoo name or `path/to/file.py:factory`, with its weights if given.
+
+    Args:
+        spec: a name of `zoo.names()`, or a factory called without arguments.
+        weights: a `.safetensors` file, or a `.pt` read by `torch.load(weights_only=True)`.
+        classes: number of logits of a zoo model.
+        input_shape: (C, H, W) of a zoo model.
+
+    Raises:
+        UsageError: unknown name, or a factory that cannot be found or fails.
+        ModelError: the factory returns no module, or the weights cannot be read or do not fit.
+    """
+    if is_factory(spec):
+        model = _from_factory(spec)
+    else:
+        model = build(spec, classes=classes, input_shape=input_shape)
+    if weights is not None:
+        fit_state(model, read_state(weights), where=str(weights))
+    return model
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file by name.
+
+    Raises:
+        ModelError: missing, damaged, or a pickle that holds more than tensors.
+    """
+    if not path.is_file():
+        raise ModelError("no such weights file", where=str(path))
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _unwrapped(_read_pickle(path), path)
+
+
+def fit_state(model: nn.Module, state: dict[str, Tensor], *, where: str) -> None:
+    """Load `state` into `model`, every key of it.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; the first few are named.
+    """
+    # A DataParallel checkpoint differs only in this prefix.
+    if state and all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    problems = _misfits(model.state_dict(), state)
+    if problems:
+        raise ModelError(f"the weights do not fit the model: {'; '.join(problems)}", where=where)
+    model.load_state_dict(state)
+
+
+def check_logits(model: nn.Module, splits: DataSplits) -> None:
+    """Run two samples through the model in eval mode.
+
+    Raises:
+        ModelError: it fails on them, or returns anything but logits (N, classes).
+    """
+    import torch
+
+    inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
+    was_training = model.training
+    try:
+        with torch.inference_mode():
+            outputs = model.eval()(inputs)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"the model fails on an input of shape {tuple(inputs.shape)}: {reason}"
+        ) from error
+    finally:
+        model.train(was_training)
+    _require_logits(outputs, (len(inputs), len(splits.class_names)))
+
+
+def _require_logits(outputs: object, expected: tuple[int, int]) -> None:
+    import torch
+
+    if not isinstance(outputs, torch.Tensor):
+        got = f"a {type(outputs).__name__}"
+    elif tuple(outputs.shape) != expected or not outputs.is_floating_point():
+        got = f"a {str(outputs.dtype).removeprefix('torch.')} tensor {tuple(outputs.shape)}"
+    else:
+        return
+    raise ModelError(
+        f"the model returns {got}, not logits of shape {expected}",
+        hint="return one tensor of (samples, classes); its classes must be those of the data",
+    )
+
+
+def _from_factory(spec: str) -> nn.Module:
+    from torch import nn
+
+    model = call_factory(spec)
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"the factory returned a {type(model).__name__}, not a torch.nn.Module", where=spec
+        )
+    return model
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"not a readable safetensors file: {error}", where=str(path)) from error
+
+
+def _read_pickle(path: Path) -> object:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make the unpickler raise anything
+        refused = isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error)
+        if not refused:
+            raise ModelError("not a readable PyTorch checkpoint", where=str(path)) from error
+        raise ModelError(
+            "the file holds more than tensors and is not loaded, since that would run its code",
+            where=str(path),
+            hint="save model.state_dict() instead of the whole model",
+        ) from error
+
+
+def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
+    import torch
+
+    while isinstance(content, dict) and not _is_state(content):
+        inner = next((content[key] for key in WRAPPERS if key in content), None)
+        content = inner
+    if not isinstance(content, dict):
+        raise ModelError("holds no state dict", where=str(path))
+    return {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _is_state(content: dict[object, object]) -> bool:
+    import torch
+
+    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
+
+
+def _misfits(expected: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
+    reshaped = [
+        f"{key} {tuple(given[key].shape)} instead of {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    found = {
+        "missing": [key for key in expected if key not in given],
+        "unexpected": [key for key in given if key not in expected],
+        "other shape": reshaped,
+    }
+    return [f"{kind}: {_first(keys)}" for kind, keys in found.items() if keys]
+
+
+def _first(keys: list[str]) -> str:
+    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+    return ", ".join(keys[:SHOWN_KEYS]) + more

@@ -1,0 +1,20 @@
+import subprocess
+import sys
+
+import pytest
+
+from edgespiral import data
+from edgespiral.core.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("digit", "digits"), ("fashionmnist", "fashion-mnist")]
+)
+def test_unknown_data_names_the_nearest(wrong, near):
+    with pytest.raises(UsageError, match=f"unknown data set '{wrong}'; did you mean {near}"):
+        data.load(wrong)
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import sys, edgespiral.data, edgespiral.zoo; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

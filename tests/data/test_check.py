@@ -1,0 +1,56 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from edgespiral import data
+from edgespiral.core.errors import DataError
+from edgespiral.data.dataset import DatasetSource
+
+
+def source(count=32, inputs=None, labels=None):
+    inputs = torch.randn(count, 1, 8, 8) if inputs is None else inputs
+    labels = torch.arange(len(inputs)) % 10 if labels is None else labels
+    return DatasetSource(TensorDataset(inputs, labels))
+
+
+@pytest.fixture
+def splits():
+    return data.load("digits")
+
+
+def test_bundled_data_is_good(splits):
+    data.check(splits, batch_size=128)
+
+
+BAD = {
+    "fewer than a batch of 16": source(10),
+    "every training sample has the same label": source(labels=torch.zeros(32, dtype=torch.int64)),
+    "labels run from 1 to 10": source(labels=1 + torch.arange(32) % 10),
+    "labels run from -1": source(labels=torch.arange(32) % 10 - 1),
+    "labels are torch.float32": source(labels=torch.rand(32)),
+    "NaN": source(inputs=torch.full((32, 1, 8, 8), torch.nan)),
+    "declared as": source(inputs=torch.zeros(32, 3, 8, 8)),
+    "not torch.float32": source(inputs=torch.zeros(32, 1, 8, 8, dtype=torch.uint8)),
+}
+
+
+@pytest.mark.parametrize("problem", BAD)
+def test_bad_training_parts(splits, problem):
+    with pytest.raises(DataError, match=problem) as caught:
+        data.check(replace(splits, train=BAD[problem]), batch_size=16)
+    assert "digits" in str(caught.value)
+
+
+def test_bad_other_parts(splits):
+    with pytest.raises(DataError, match="digits: validation: no samples"):
+        data.check(replace(splits, validation=source(0)), batch_size=16)
+    bad = source(inputs=torch.full((32, 1, 8, 8), torch.inf))
+    with pytest.raises(DataError, match="digits: test: inputs have NaN or infinite"):
+        data.check(replace(splits, test=bad), batch_size=16)
+
+
+def test_one_class(splits):
+    with pytest.raises(DataError, match="one class only"):
+        data.check(replace(splits, class_names=("zero",)), batch_size=16)

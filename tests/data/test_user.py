@@ -1,0 +1,56 @@
+import pytest
+
+from edgespiral import data
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError
+
+HEAD = """
+import torch
+from torch.utils.data import TensorDataset
+from edgespiral import data
+
+def part(count=12):
+    return TensorDataset(torch.randn(count, 3, 4, 5), torch.arange(count) % 2)
+"""
+
+
+def load(tmp_path, body):
+    file = tmp_path / "mine.py"
+    file.write_text(f"{HEAD}\ndef load():\n    return {body}\n")
+    return data.load(f"{file}:load")
+
+
+def test_a_mapping_of_datasets(tmp_path):
+    body = "dict(train=part(), validation=part(6), test=part(8), classes=['a', 'b'])"
+    splits = load(tmp_path, body)
+    assert isinstance(splits, DataSplits)
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [12, 6, 8]
+    assert splits.input_shape == (3, 4, 5)
+    assert splits.class_names == ("a", "b")
+    data.check(splits, batch_size=4)
+
+
+def test_ready_made_splits(tmp_path):
+    assert load(tmp_path, "data.load('digits')").name == "digits"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("[part()]", "returned a list"),
+        ("dict(train=part())", "lacks validation, test"),
+        ("dict(train=part(), validation=part(), test=part())", "class names are unknown"),
+        ("dict(train=3, validation=part(), test=part(), classes='ab')", "train: a int is not"),
+        ("dict(train=part(0), validation=part(), test=part(), classes='ab')", "part is empty"),
+    ],
+)
+def test_other_things_are_refused(tmp_path, body, text):
+    with pytest.raises(DataError, match=text) as caught:
+        load(tmp_path, body)
+    assert "mine.py:load" in str(caught.value)
+
+
+def test_vectors_are_not_images(tmp_path):
+    flat = "TensorDataset(torch.randn(4, 3), torch.arange(4))"
+    with pytest.raises(DataError, match="not \\(channels, height, width\\)"):
+        load(tmp_path, f"dict(train={flat}, validation=part(), test=part(), classes='ab')")

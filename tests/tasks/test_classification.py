@@ -1,0 +1,31 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from edgespiral.tasks import classification
+
+LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0], [1.0, 5.0, 0.0], [4.0, 1.0, 1.0]])
+LABELS = torch.tensor([0, 1, 1, 2])
+
+
+def test_loss_is_the_mean_negative_log_probability():
+    by_hand = -LOGITS.softmax(dim=1)[torch.arange(4), LABELS].log().mean()
+    assert classification.loss(LOGITS, LABELS) == pytest.approx(float(by_hand), rel=1e-6)
+
+
+def test_label_smoothing_mixes_in_the_uniform_distribution():
+    uniform = -F.log_softmax(LOGITS, dim=1).mean()
+    expected = 0.9 * classification.loss(LOGITS, LABELS) + 0.1 * uniform
+    smoothed = classification.loss(LOGITS, LABELS, label_smoothing=0.1)
+    assert float(smoothed) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_half_precision_logits_lose_nothing_in_the_loss():
+    half = LOGITS.bfloat16()
+    assert classification.loss(half, LABELS).dtype == torch.float32
+    assert classification.loss(half, LABELS) == classification.loss(half.float(), LABELS)
+
+
+def test_top1_counts_in_percent():
+    assert classification.correct_count(LOGITS, LABELS) == 2
+    assert classification.top1_percent(LOGITS, LABELS) == 50.0

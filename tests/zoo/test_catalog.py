@@ -1,0 +1,74 @@
+import pytest
+import torch
+from torch import fx
+
+from edgespiral import zoo
+from edgespiral.core.errors import UsageError
+
+SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8)])
+def test_small_models_return_logits_and_can_be_traced(name, shape):
+    model = zoo.build(name, classes=7, input_shape=shape).eval()
+    inputs = torch.randn(2, *shape)
+    traced = fx.symbolic_trace(model)
+    with torch.inference_mode():
+        logits = model(inputs)
+        assert logits.shape == (2, 7)
+        assert torch.equal(traced(inputs), logits)
+
+
+def test_resnet20_has_the_size_of_the_paper():
+    model = zoo.build("resnet20", classes=10, input_shape=(3, 32, 32))
+    parameters = sum(p.numel() for p in model.parameters())
+    # He et al. 2016, table 6: 0.27 M; the projections of option B add 2,752.
+    assert parameters == 269_722 + 16 * 32 + 32 * 64 + 2 * (32 + 64)
+
+
+def test_every_shape_change_of_a_shortcut_has_its_own_convolution():
+    model = zoo.build("resnet8", classes=10, input_shape=(1, 28, 28))
+    shortcuts = [m for name, m in model.named_modules() if name.endswith("shortcut.0")]
+    assert [(c.in_channels, c.out_channels) for c in shortcuts] == [(16, 32), (32, 64)]
+
+
+# RegNet and Swin compute their shapes with real tensors, so these are built for real.
+REAL = {"regnet_y_400mf", "swin_t", "swin_v2_t"}
+SHAPES_ONLY = [
+    name for name in zoo.names() if name not in SMALL and not name.startswith(("regnet", "swin"))
+]
+
+
+def logits_shape(name):
+    size = 299 if name == "inception_v3" else 224
+    model = zoo.build(name, classes=5, input_shape=(1, size, size)).eval()
+    with torch.inference_mode():
+        return model(torch.zeros(2, 1, size, size)).shape
+
+
+@pytest.mark.parametrize("name", SHAPES_ONLY)
+def test_torchvision_models_take_grey_images(name):
+    with torch.device("meta"):
+        assert logits_shape(name) == (2, 5)
+
+
+@pytest.mark.parametrize("name", sorted(REAL))
+def test_torchvision_models_that_need_real_tensors_take_grey_images(name):
+    assert logits_shape(name) == (2, 5)
+
+
+def test_only_the_stem_differs_for_other_channel_counts():
+    with torch.device("meta"):
+        usual, grey = (
+            zoo.build("resnet18", classes=5, input_shape=(c, 64, 64)).state_dict() for c in (3, 1)
+        )
+    changed = [key for key in usual if usual[key].shape != grey[key].shape]
+    assert usual.keys() == grey.keys()
+    assert changed == ["conv1.weight"]
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("resnet21", "resnet20"), ("Resnet-18", "resnet18")])
+def test_unknown_model_names_the_nearest(wrong, near):
+    with pytest.raises(UsageError, match=f"unknown model '{wrong}'; did you mean .*{near}"):
+        zoo.build(wrong, classes=2, input_shape=(3, 32, 32))

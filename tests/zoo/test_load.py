@@ -1,0 +1,165 @@
+import pickle
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from edgespiral import data, zoo
+from edgespiral.core.errors import ModelError, UsageError
+
+SHAPE = (1, 8, 8)
+
+
+def load(weights, spec="resnet8"):
+    return zoo.load_model(spec, weights=weights, classes=10, input_shape=SHAPE)
+
+
+@pytest.fixture
+def trained():
+    torch.manual_seed(3)
+    return zoo.build("resnet8", classes=10, input_shape=SHAPE)
+
+
+def assert_same(model, other):
+    assert model.state_dict().keys() == other.state_dict().keys()
+    for key, value in other.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+
+
+def test_safetensors_are_loaded(tmp_path, trained):
+    save_file(trained.state_dict(), tmp_path / "w.safetensors")
+    assert_same(load(tmp_path / "w.safetensors"), trained)
+
+
+@pytest.mark.parametrize("key", [None, "state_dict", "model", "model_state_dict"])
+def test_checkpoints_are_unwrapped(tmp_path, trained, key):
+    state = trained.state_dict()
+    torch.save(state if key is None else {"epoch": 3, key: state}, tmp_path / "w.pt")
+    assert_same(load(tmp_path / "w.pt"), trained)
+
+
+def test_weights_of_a_parallel_wrapper_are_loaded(tmp_path, trained):
+    torch.save(nn.DataParallel(trained).state_dict(), tmp_path / "w.pt")
+    assert_same(load(tmp_path / "w.pt"), trained)
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_pickled_code_is_never_executed(tmp_path):
+    torch.save({"state_dict": Trap(tmp_path / "owned")}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match="would run its code"):
+        load(tmp_path / "w.pt")
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Trap(tmp_path / "owned")))
+    with pytest.raises(ModelError):
+        load(tmp_path / "raw.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_whole_pickled_model_is_refused_with_the_mend(tmp_path, trained):
+    torch.save(trained, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=r"save model.state_dict\(\)"):
+        load(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"text"])
+def test_damaged_files_are_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        load(tmp_path / name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_weights_file(tmp_path):
+    with pytest.raises(ModelError, match="no such weights file"):
+        load(tmp_path / "w.pt")
+
+
+def test_misfits_are_named(tmp_path, trained):
+    state = trained.state_dict()
+    state["conv1.weight"] = torch.zeros(16, 3, 3, 3)
+    state["extra"] = state.pop("fc.bias")
+    save_file(state, tmp_path / "w.safetensors")
+    expected = (
+        "missing: fc.bias; unexpected: extra;"
+        " other shape: conv1.weight (16, 3, 3, 3) instead of (16, 1, 3, 3)"
+    )
+    with pytest.raises(ModelError, match=re.escape(expected)):
+        load(tmp_path / "w.safetensors")
+
+
+def test_only_the_first_misfits_are_named(tmp_path, trained):
+    save_file(trained.state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match=r"missing: layer1\.1.*and \d+ more") as caught:
+        load(tmp_path / "w.safetensors", spec="resnet20")
+    assert len(str(caught.value)) < 500
+
+
+def test_factories_are_called(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from torch import nn\ndef net():\n    return nn.Linear(3, 2)\n")
+    model = load(None, spec=f"{file}:net")
+    assert isinstance(model, nn.Linear)
+
+
+@pytest.mark.parametrize(
+    ("source", "spec", "error", "text"),
+    [
+        ("def net(): return 3", "mine.py:net", ModelError, "returned a int, not a torch.nn.Module"),
+        ("def net(): return 1 / 0", "mine.py:net", UsageError, "ZeroDivisionError"),
+        ("import nothing_there", "mine.py:net", UsageError, "nothing_there"),
+        ("net = 3", "mine.py:net", UsageError, "no function 'net'"),
+        ("", "other.py:net", UsageError, "no such file"),
+        ("", "mine.py", UsageError, "no factory named"),
+    ],
+)
+def test_bad_factories_are_one_line(tmp_path, source, spec, error, text):
+    (tmp_path / "mine.py").write_text(source)
+    with pytest.raises(error, match=text) as caught:
+        load(None, spec=str(tmp_path / spec))
+    assert "\n" not in str(caught.value)
+
+
+class Returns(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, inputs):
+        return self.outputs
+
+
+@pytest.mark.parametrize(
+    ("outputs", "text"),
+    [
+        (torch.zeros(2, 7), r"float32 tensor \(2, 7\), not logits of shape \(2, 10\)"),
+        (torch.zeros(2, 10, 1), r"\(2, 10, 1\)"),
+        (torch.zeros(2, 10, dtype=torch.int64), "int64 tensor"),
+        ({"logits": torch.zeros(2, 10)}, "a dict"),
+        (None, "a NoneType"),
+    ],
+)
+def test_a_model_without_logits_is_refused(outputs, text):
+    with pytest.raises(ModelError, match=text):
+        zoo.check_logits(Returns(outputs), data.load("digits"))
+
+
+def test_a_model_for_other_inputs_is_refused_in_one_line():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(5, 10))
+    with pytest.raises(ModelError, match=r"fails on an input of shape \(2, 1, 8, 8\)") as caught:
+        zoo.check_logits(model, data.load("digits"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_classifier_passes_and_keeps_its_mode(trained):
+    zoo.check_logits(trained, data.load("digits"))
+    assert trained.training
