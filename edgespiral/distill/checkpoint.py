@@ -1,0 +1,70 @@
+"""The state of a training run on disk: atomic, tensors and plain values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.files import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training run after `step` steps.
+
+    Attributes:
+        identity: what the run is; a checkpoint of another identity is refused.
+        step: steps done.
+        seconds: time spent on them, all sessions together.
+        loss: running mean of the training loss.
+        student: state dict of the model.
+        optimizer: state dict of the optimizer.
+    """
+
+    identity: str
+    step: int
+    seconds: float
+    loss: float
+    student: dict[str, Any]
+    optimizer: dict[str, Any]
+
+    def write(self, path: Path) -> None:
+        """Write to `path`, replacing it atomically.
+
+        Raises:
+            RunFolderError: it cannot be written.
+        """
+        with replacing(path) as temporary:
+            try:
+                torch.save(vars(self), temporary)
+            except RuntimeError as error:  # torch's writer reports a full disk this way
+                raise OSError(f"{error}".splitlines()[0]) from error
+
+
+def read(path: Path, identity: str) -> Checkpoint | None:
+    """The checkpoint at `path`, or None where there is none.
+
+    Raises:
+        RunFolderError: damaged, or of a run with another identity.
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # damaged bytes make the unpickler raise anything
+        raise RunFolderError(
+            "the checkpoint is damaged", where=str(path), hint="delete it to train afresh"
+        ) from error
+    if found.identity != identity:
+        raise RunFolderError(
+            "the checkpoint belongs to a run with other settings, data or model",
+            where=str(path),
+            hint="give the settings of that run, or another folder",
+        )
+    return found

@@ -1,0 +1,50 @@
+"""Accuracy of a model on a split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgespiral.distill import compute
+from edgespiral.tasks import classification
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.distill.settings import Precision
+
+
+def accuracy(
+    model: nn.Module,
+    source: BatchSource,
+    *,
+    batch_size: int = 250,
+    precision: Precision = "auto",
+) -> float:
+    """Top-1 accuracy over one whole pass in stored order, in percent.
+
+    Runs in eval mode on the best device; the model's mode and place are put back.
+    """
+    device = compute.best_device()
+    was_training = model.training
+    with compute.placed([model], device), torch.inference_mode():
+        correct = _correct(model.eval(), source, batch_size, precision, device)
+    model.train(was_training)
+    return 100.0 * correct / len(source)
+
+
+def _correct(
+    model: nn.Module,
+    source: BatchSource,
+    batch_size: int,
+    precision: Precision,
+    device: torch.device,
+) -> int:
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    with compute.autocast(compute.resolved_precision(precision, device), device):
+        for batch in source.epoch(batch_size=batch_size):
+            inputs, labels = compute.to_device(*batch, device)
+            correct += classification.correct_count(model(inputs), labels)
+    return int(correct)

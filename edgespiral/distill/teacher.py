@@ -1,0 +1,212 @@
+"""A teacher from a model and a data set, in a folder of its own: what `edgespiral train` does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import nn
+
+from edgespiral import data, zoo
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
+from edgespiral.core.records import Percent, Record
+from edgespiral.core.seeds import derived_seed
+from edgespiral.core.versions import versions
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
+from edgespiral.distill.trainer import train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edgespiral.core.batches import DataSplits
+
+WEIGHTS, RECORD, PLAN, CHECKPOINT = (
+    "weights.safetensors",
+    "train.json",
+    "plan.json",
+    "checkpoint.pt",
+)
+RATE, RATE_WITHOUT_BATCHNORM = 0.2, 0.02
+PASSES, LEAST_STEPS = 8.0, 400
+BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
+
+
+class TrainedTeacher(Record):
+    """`train.json`: a finished training. Accuracies are top-1, in percent."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    data: str
+    settings: dict[str, int | float | str]
+    steps: int
+    seconds: float
+    train_loss: float
+    precision: Literal["fp32", "bf16"]
+    validation_accuracy: Percent
+    test_accuracy: Percent
+    weights_sha256: str
+    versions: dict[str, str]
+
+
+def train_teacher(
+    model_spec: str,
+    data_spec: str,
+    *,
+    out: Path,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainedTeacher:
+    """Train `model_spec` on `data_spec` into `out`: `weights.safetensors` and `train.json`.
+
+    Args:
+        model_spec: see `zoo.load_model`.
+        data_spec: see `data.load`.
+        out: a folder that is empty or not there, or, with `resume`, one of this same training.
+        epochs: passes; 8 if not given, on small sets as many as 400 steps take.
+        batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples.
+        learning_rate: 0.2 if not given, 0.02 for a model without batch norm.
+        seed: of weights, order and augmentation; not of the splits.
+        resume: go on where an earlier call stopped, or return its result if it had finished.
+        progress: see `trainer.train`.
+
+    Raises:
+        EdgeSpiralError: as `zoo.load_model`, `data.load`, `data.check` and `trainer.train` do.
+        RunFolderError: `out` holds anything else.
+    """
+    splits = data.load(data_spec)
+    model = _fresh_model(model_spec, splits, seed)
+    settings = default_settings(
+        model,
+        len(splits.train),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    data.check(splits, settings.batch_size)
+    zoo.check_logits(model, splits)
+    finished = _claim(out, _plan(model_spec, data_spec, settings), resume=resume)
+    if finished is not None:
+        return finished
+    report = train(model, splits, settings, checkpoint=out / CHECKPOINT, progress=progress)
+    return _write(out, model, splits, _facts(model_spec, data_spec, settings, report))
+
+
+def default_settings(
+    model: nn.Module,
+    samples: int,
+    *,
+    epochs: float | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    seed: int,
+) -> TrainSettings:
+    """Settings for a teacher trained on `samples` samples; None takes the default."""
+    batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
+    steps_per_pass = max(1, samples // batch)
+    default_rate = RATE if _has_batchnorm(model) else RATE_WITHOUT_BATCHNORM
+    return TrainSettings(
+        epochs=max(PASSES, LEAST_STEPS / steps_per_pass) if epochs is None else epochs,
+        batch_size=batch if batch_size is None else batch_size,
+        learning_rate=default_rate if learning_rate is None else learning_rate,
+        seed=seed,
+    )
+
+
+def _fresh_model(spec: str, splits: DataSplits, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed))
+        return zoo.load_model(spec, classes=len(splits.class_names), input_shape=splits.input_shape)
+
+
+def _has_batchnorm(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def _plan(model_spec: str, data_spec: str, settings: TrainSettings) -> dict[str, object]:
+    return {"model": model_spec, "data": data_spec, **asdict(settings)}
+
+
+def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeacher | None:
+    """Make `out` this plan's folder; the record of a training that had finished, if any."""
+    make_folder(out)
+    if not any(path for path in out.iterdir() if not path.name.startswith(".")):
+        write_text(out / PLAN, json.dumps(plan, indent=2) + "\n")
+        return None
+    differing = _differences(out, plan)
+    if differing:
+        raise RunFolderError(
+            f"the folder holds another training: {differing}",
+            where=str(out),
+            hint="choose another --out",
+        )
+    if not resume:
+        raise RunFolderError(
+            "the folder holds this training already",
+            where=str(out),
+            hint="go on with --resume, or choose another --out",
+        )
+    return _read(out / RECORD) if (out / RECORD).exists() else None
+
+
+def _differences(out: Path, plan: dict[str, object]) -> str:
+    try:
+        found = json.loads((out / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"it has no readable {PLAN}"
+    keys = [key for key in {**plan, **found} if plan.get(key) != found.get(key)]
+    return ", ".join(f"{key} {found.get(key)} there, {plan.get(key)} here" for key in keys)
+
+
+def _read(path: Path) -> TrainedTeacher:
+    try:
+        return TrainedTeacher.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RunFolderError("the record of the training is damaged", where=str(path)) from error
+
+
+def _facts(
+    model_spec: str, data_spec: str, settings: TrainSettings, report: TrainReport
+) -> dict[str, object]:
+    return {
+        "model": model_spec,
+        "data": data_spec,
+        "settings": asdict(settings),
+        "steps": report.steps,
+        "seconds": report.seconds,
+        "train_loss": report.train_loss,
+        "precision": report.precision,
+    }
+
+
+def _write(
+    out: Path, model: nn.Module, splits: DataSplits, facts: dict[str, object]
+) -> TrainedTeacher:
+    with replacing(out / WEIGHTS) as temporary:
+        # Clones, since safetensors refuses tensors that share memory, as tied weights do.
+        order = torch.contiguous_format
+        state = {key: value.clone(memory_format=order) for key, value in model.state_dict().items()}
+        save_file(state, temporary)
+    record = TrainedTeacher.model_validate(
+        {
+            **facts,
+            "validation_accuracy": accuracy(model, splits.validation),
+            "test_accuracy": accuracy(model, splits.test),
+            "weights_sha256": sha256_file(out / WEIGHTS),
+            "versions": versions(),
+        }
+    )
+    write_text(out / RECORD, record.model_dump_json(indent=2) + "\n")
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return record

@@ -1,0 +1,311 @@
+"""One training loop, for a teacher alone and for distillation, on CPU or CUDA."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+from torch.optim.swa_utils import update_bn
+
+from edgespiral.core.errors import DataError, TrainingError
+from edgespiral.core.seeds import derived_seed
+from edgespiral.distill import checkpoint as checkpoints
+from edgespiral.distill import compute, interrupt, losses
+from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
+from edgespiral.tasks import classification
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import BatchSource, DataSplits
+
+SAVE_EVERY_S = 20.0
+REPORT_STEPS = 10
+LOSS_MEMORY = 0.98
+
+
+def train(
+    student: nn.Module,
+    splits: DataSplits,
+    settings: TrainSettings,
+    *,
+    teachers: Sequence[nn.Module] = (),
+    checkpoint: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainReport:
+    """Train `student` in place on `splits.train`, from `teachers` where there are any.
+
+    Args:
+        student: (N, C, H, W) -> logits (N, classes); left in eval mode, on its device.
+        splits: only the training part is used.
+        settings: with several teachers their softened outputs are averaged.
+        teachers: seen in eval mode on the same view as the student, once a batch.
+        checkpoint: a file written every 20 s and after each pass; if it is there already, the
+            run goes on from it, batch for batch as if it had never stopped.
+        progress: called every 10 steps.
+
+    Raises:
+        TrainingError: the loss is not finite; the student then has its last good weights.
+        DataError: fewer samples than a batch.
+        RunFolderError: the checkpoint cannot be written, or is another run's.
+        KeyboardInterrupt: Ctrl-C; the checkpoint has been written.
+    """
+    device = compute.best_device()
+    with compute.placed([student, *teachers], device), _numerics(device):
+        run = _Run(student, splits.train, settings, teachers, checkpoint)
+        _go(run, progress)
+    flush_subnormals(student)
+    student.eval()
+    return run.report()
+
+
+def _go(run: _Run, progress: Callable[[Progress], None] | None) -> None:
+    with interrupt.held_back() as pending:
+        try:
+            for _ in run.steps_left():
+                if run.step % REPORT_STEPS == 0 or run.step == run.steps:
+                    run.require_finite()
+                    if progress is not None:
+                        progress(run.progress())
+                pending.check()
+        except KeyboardInterrupt:
+            run.save()
+            raise
+
+
+class _Run:
+    """The state of one training run; `step` counts the steps done."""
+
+    def __init__(
+        self,
+        student: nn.Module,
+        source: BatchSource,
+        settings: TrainSettings,
+        teachers: Sequence[nn.Module],
+        path: Path | None,
+    ) -> None:
+        self.device = compute.best_device()
+        self._settings = settings
+        self._source = source
+        self._path = path
+        self._per_epoch = len(source) // settings.batch_size
+        if self._per_epoch == 0:
+            raise DataError(
+                f"{len(source)} training samples do not fill a batch of {settings.batch_size}",
+                hint="choose a smaller --batch-size",
+            )
+        self.steps = max(1, round(settings.epochs * self._per_epoch))
+        self._precision = compute.resolved_precision(settings.precision, self.device)
+        self._student = student.train()
+        self._teachers = [teacher.eval() for teacher in teachers]
+        self._loss_function = losses.get(settings.loss)
+        self._optimizer = _sgd(student, settings)
+        self._identity = _identity(student, source, settings, len(teachers))
+        self.step = 0
+        self._loss = torch.zeros((), device=self.device)
+        self._resume()
+        self._first_step = self.step
+        self._good = self._snapshot()
+
+    def steps_left(self) -> Iterator[None]:
+        """Do the steps that are left, yielding after each one."""
+        while self.step < self.steps:
+            epoch, first = divmod(self.step, self._per_epoch)
+            seed = derived_seed(self._settings.seed, epoch)
+            batches = self._source.epoch(
+                batch_size=self._settings.batch_size, seed=seed, first_batch=first
+            )
+            for inputs, labels in itertools.islice(batches, self.steps - self.step):
+                self._do_step(*compute.to_device(inputs, labels, self.device))
+                yield
+                if time.monotonic() - self._saved_at > SAVE_EVERY_S:
+                    self.save()
+            self.save()
+
+    def save(self) -> None:
+        """Keep this state as the last good one, in memory and on disk.
+
+        Raises:
+            TrainingError: it is not good.
+        """
+        self.require_finite()
+        if not all(bool(p.isfinite().all()) for p in self._student.parameters()):
+            raise self._diverged("a weight")
+        self._good = self._snapshot()
+        if self._path is not None:
+            self._good.write(self._path)
+
+    def require_finite(self) -> None:
+        """Raise TrainingError, with the last good weights put back, if the loss is not finite."""
+        if not math.isfinite(float(self._loss)):
+            raise self._diverged("the loss")
+
+    def progress(self) -> Progress:
+        """How far the run is."""
+        seconds = time.monotonic() - self._started_at
+        samples = (self.step - self._first_step) * self._settings.batch_size
+        rate = samples / max(seconds, 1e-9)
+        return Progress(self.step, self.steps, float(self._loss), rate)
+
+    def report(self) -> TrainReport:
+        """The finished run."""
+        return TrainReport(
+            steps=self.steps,
+            seconds=self._good.seconds,
+            train_loss=self._good.loss,
+            precision=self._precision,
+            resumed_at_step=self._first_step,
+        )
+
+    def _do_step(self, inputs: Tensor, labels: Tensor) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._settings.rate_at(self.step, self.steps)
+        # Dropout draws from the global generator: a function of the step, so that it resumes.
+        torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
+        soft = self._teacher_logits(inputs)
+        with compute.autocast(self._precision, self.device):
+            logits = self._student(inputs)
+        loss = self._loss_of(logits, soft, labels)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        memory = min(LOSS_MEMORY, self.step / (self.step + 1))
+        self._loss = memory * self._loss + (1 - memory) * loss.detach()
+        self.step += 1
+
+    def _teacher_logits(self, inputs: Tensor) -> Tensor | None:
+        """(T, N, C) for T teachers."""
+        if not self._teachers:
+            return None
+        with torch.inference_mode(), compute.autocast(self._precision, self.device):
+            logits = torch.stack([teacher(inputs).float() for teacher in self._teachers])
+        return logits.clone()  # outside inference mode, so that a loss may keep it for backward
+
+    def _loss_of(self, logits: Tensor, soft: Tensor | None, labels: Tensor) -> Tensor:
+        smoothing = self._settings.label_smoothing
+        if soft is None:
+            return classification.loss(logits, labels, label_smoothing=smoothing)
+        return self._loss_function(
+            logits,
+            soft,
+            labels,
+            temperature=self._settings.temperature,
+            alpha=self._settings.alpha,
+            label_smoothing=smoothing,
+        )
+
+    def _resume(self) -> None:
+        self._earlier_s = 0.0
+        self._started_at = self._saved_at = time.monotonic()
+        found = checkpoints.read(self._path, self._identity) if self._path else None
+        if found is None:
+            return
+        self._student.load_state_dict(found.student)
+        self._optimizer.load_state_dict(found.optimizer)
+        self.step, self._earlier_s = found.step, found.seconds
+        self._loss = torch.tensor(found.loss, device=self.device)
+
+    def _snapshot(self) -> checkpoints.Checkpoint:
+        self._saved_at = time.monotonic()
+        return checkpoints.Checkpoint(
+            identity=self._identity,
+            step=self.step,
+            seconds=self._earlier_s + self._saved_at - self._started_at,
+            loss=float(self._loss),
+            student={k: v.detach().clone() for k, v in self._student.state_dict().items()},
+            optimizer=self._optimizer.state_dict(),
+        )
+
+    def _diverged(self, what: str) -> TrainingError:
+        self._student.load_state_dict(self._good.student)
+        epoch = 1 + (self.step - 1) // self._per_epoch
+        return TrainingError(
+            f"{what} is no longer finite at epoch {epoch}, step {self.step} of {self.steps};"
+            f" the last good weights, of step {self._good.step}, are kept",
+            hint="try a lower --learning-rate",
+        )
+
+
+def recalibrate_batchnorm(
+    model: nn.Module,
+    source: BatchSource,
+    *,
+    batches: int = 20,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> None:
+    """Estimate the batch-norm statistics of `model` afresh, in place, as a cumulative average.
+
+    Sees `batches` training batches of `batch_size` samples, or one whole pass if that is less.
+    """
+    device = compute.best_device()
+    size = min(batch_size, len(source))
+    inputs = (
+        compute.to_device(*batch, device)[0]
+        for batch in itertools.islice(source.epoch(batch_size=size, seed=seed), batches)
+    )
+    precision = compute.resolved_precision("auto", device)
+    with compute.placed([model], device), _numerics(device), compute.autocast(precision, device):
+        torch.manual_seed(derived_seed(seed))
+        update_bn(inputs, model)
+
+
+def flush_subnormals(model: nn.Module) -> None:
+    """Set weights too small for normal arithmetic to 0: on a CPU they are many times slower."""
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.masked_fill_(tensor.abs() < torch.finfo(tensor.dtype).tiny, 0)
+
+
+@contextmanager
+def _numerics(device: torch.device) -> Iterator[None]:
+    """Subnormals count as 0; the caller's random state is put back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.set_flush_denormal(True)
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(False)
+
+
+def _sgd(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.SGD(
+        [
+            {
+                "params": [p for p in trained if p.ndim > 1],
+                "weight_decay": settings.weight_decay,
+            },
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=True,
+        fused=True,
+    )
+
+
+def _identity(model: nn.Module, source: BatchSource, settings: TrainSettings, teachers: int) -> str:
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    facts = {"samples": len(source), "teachers": teachers, "shapes": shapes}
+    return json.dumps(asdict(settings) | facts)
+
+
+__all__ = [
+    "Progress",
+    "TrainReport",
+    "TrainSettings",
+    "flush_subnormals",
+    "recalibrate_batchnorm",
+    "train",
+]

@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch import nn
+
+from edgespiral import data
+from edgespiral.distill.evaluate import accuracy
+
+
+class Constant(nn.Module):
+    """Says class `answer` whatever it sees."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+        self.seen_training = []
+
+    def forward(self, inputs):
+        self.seen_training.append(self.training or torch.is_grad_enabled())
+        return torch.eye(10)[self.answer].expand(len(inputs), 10)
+
+
+def test_accuracy_counts_every_sample_once():
+    source = data.load("digits").test
+    labels = torch.cat([labels for _, labels in source.epoch(batch_size=50)])
+    for batch_size in (1, 7, 250, 1000):
+        expected = 100 * float((labels == 3).float().mean())
+        found = accuracy(Constant(3), source, batch_size=batch_size)
+        assert found == pytest.approx(expected)
+
+
+def test_evaluation_takes_no_gradients_and_puts_the_mode_back():
+    model = Constant(3).train()
+    accuracy(model, data.load("digits").test)
+    assert model.training
+    assert not any(model.seen_training)

@@ -1,0 +1,41 @@
+import signal
+import threading
+
+import pytest
+
+from edgespiral.distill import interrupt
+
+
+def test_the_first_press_waits_for_a_check():
+    with interrupt.held_back() as pending:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            pending.check()
+
+
+def test_the_second_press_does_not_wait():
+    with interrupt.held_back():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_afterwards_ctrl_c_is_as_before():
+    before = signal.getsignal(signal.SIGINT)
+    with interrupt.held_back():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_other_threads_are_left_alone():
+    seen = []
+
+    def work():
+        with interrupt.held_back() as pending:
+            pending.check()
+            seen.append("done")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == ["done"]

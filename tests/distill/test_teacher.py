@@ -1,0 +1,128 @@
+import json
+
+import pytest
+
+from edgespiral import data, zoo
+from edgespiral.core.errors import DataError, ModelError, RunFolderError
+from edgespiral.core.files import sha256_file
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.teacher import default_settings, train_teacher
+
+
+class KilledError(Exception):
+    """Stands for SIGKILL: nothing in the trainer may catch it."""
+
+
+def kill_at(step):
+    def heard(progress):
+        if progress.step == step:
+            raise KilledError
+
+    return heard
+
+
+def teach(out, model="resnet8", source="digits", **options):
+    return train_teacher(model, source, out=out, **{"epochs": 2, **options})
+
+
+def snapshot(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_teacher_is_its_weights_and_their_record(tmp_path):
+    record = teach(tmp_path / "t", epochs=4)
+    assert sorted(p.name for p in (tmp_path / "t").iterdir()) == [
+        "plan.json",
+        "train.json",
+        "weights.safetensors",
+    ]
+    weights = tmp_path / "t" / "weights.safetensors"
+    splits = data.load("digits")
+    model = zoo.load_model("resnet8", weights=weights, classes=10, input_shape=(1, 8, 8))
+    assert accuracy(model, splits.test) == record.test_accuracy > 80
+    assert accuracy(model, splits.validation) == record.validation_accuracy
+    assert record.weights_sha256 == sha256_file(weights)
+    written = json.loads((tmp_path / "t" / "train.json").read_text())
+    assert written["settings"]["epochs"] == 4
+    assert written["versions"]["torch"]
+    assert written["seconds"] > 0
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
+    whole = teach(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        teach(tmp_path / "killed", progress=kill_at(50))
+    resumed = teach(tmp_path / "killed", resume=True)
+    assert resumed.weights_sha256 == whole.weights_sha256
+    assert resumed.test_accuracy == whole.test_accuracy
+
+
+def test_resume_of_a_finished_training_changes_nothing(tmp_path):
+    first = teach(tmp_path / "t")
+    before = snapshot(tmp_path / "t")
+    assert teach(tmp_path / "t", resume=True) == first
+    assert snapshot(tmp_path / "t") == before
+
+
+def test_resume_of_nothing_starts(tmp_path):
+    assert teach(tmp_path / "t", resume=True, epochs=0.1).steps == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "holds this training already; go on with --resume"),
+        ({"seed": 1, "resume": True}, "another training: seed 0 there, 1 here"),
+        ({"model": "resnet20", "resume": True}, "model resnet8 there, resnet20 here"),
+    ],
+)
+def test_folders_of_other_trainings_are_refused_untouched(tmp_path, options, text):
+    teach(tmp_path / "t", epochs=0.1)
+    before = snapshot(tmp_path / "t")
+    with pytest.raises(RunFolderError, match=text):
+        teach(tmp_path / "t", **{"epochs": 0.1, **options})
+    assert snapshot(tmp_path / "t") == before
+
+
+def test_folders_of_other_things_are_refused_untouched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(RunFolderError, match=r"no readable plan\.json; choose another --out"):
+        teach(tmp_path, resume=True)
+    assert snapshot(tmp_path) == {"thesis.txt": b"precious"}
+
+
+def test_nothing_is_written_for_data_or_models_that_cannot_be(tmp_path):
+    with pytest.raises(DataError, match="fewer than a batch of 5000"):
+        teach(tmp_path / "t", batch_size=5000)
+    file = tmp_path / "mine.py"
+    file.write_text("from torch import nn\ndef net(): return nn.Flatten()\n")
+    with pytest.raises(ModelError, match="not logits"):
+        teach(tmp_path / "t", model=f"{file}:net")
+    assert not (tmp_path / "t").exists()
+
+
+def test_seeds_give_other_weights(tmp_path):
+    first, second = (teach(tmp_path / str(seed), seed=seed, epochs=0.1) for seed in (0, 1))
+    assert first.weights_sha256 != second.weights_sha256
+
+
+def test_defaults_follow_the_data_and_the_model():
+    def settings(name, samples, **given):
+        model = zoo.build(name, classes=10, input_shape=(3, 32, 32))
+        asked = {"epochs": None, "batch_size": None, "learning_rate": None, **given}
+        return default_settings(model, samples, seed=0, **asked)
+
+    large, small = settings("resnet8", 55_000), settings("resnet8", 1_167)
+    assert (large.epochs, large.batch_size, large.learning_rate) == (8, 128, 0.2)
+    assert small.batch_size == 32
+    assert round(small.epochs * (1_167 // 32)) == 400
+    assert settings("squeezenet1_1", 55_000).learning_rate == 0.02
+    assert settings("resnet8", 55_000, epochs=0.5, learning_rate=1.0).learning_rate == 1.0
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path):
+    (tmp_path / "t").write_text("a file")
+    with pytest.raises(RunFolderError, match="cannot create the folder") as caught:
+        teach(tmp_path / "t" / "below")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "t").read_text() == "a file"

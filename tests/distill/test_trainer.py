@@ -1,0 +1,227 @@
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from edgespiral import data, zoo
+from edgespiral.core.errors import DataError, RunFolderError, TrainingError
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.trainer import (
+    TrainSettings,
+    flush_subnormals,
+    recalibrate_batchnorm,
+    train,
+)
+
+SETTINGS = TrainSettings(epochs=2.5, batch_size=64, learning_rate=0.1, seed=3)
+STEPS = 45
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return data.load("digits")
+
+
+def fresh(seed=0, dropout=False):
+    torch.manual_seed(seed)
+    model = zoo.build("resnet8", classes=10, input_shape=(1, 8, 8))
+    if dropout:
+        model.flatten = nn.Sequential(nn.Flatten(), nn.Dropout(0.2))
+    return model
+
+
+def assert_identical(model, other):
+    for key, value in other.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+
+
+class KilledError(Exception):
+    """Stands for SIGKILL: nothing in the trainer may catch it."""
+
+
+def stop_at(step, action):
+    def heard(progress):
+        if progress.step == step:
+            action()
+
+    return heard
+
+
+def kill():
+    raise KilledError
+
+
+def test_training_learns_and_reports(splits):
+    model, seen = fresh(), []
+    report = train(model, splits, replace(SETTINGS, epochs=6), progress=seen.append)
+    assert accuracy(model, splits.validation) > 85
+    assert report.steps == 108
+    assert report.seconds > 0
+    assert 0 < report.train_loss < 1
+    assert [p.step for p in seen] == [*range(10, 101, 10), 108]
+    assert all(p.steps == 108 and p.samples_per_s > 0 for p in seen)
+    assert not model.training
+
+
+def test_epochs_are_counted_in_steps(splits):
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.25)).steps == 4
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.001)).steps == 1
+
+
+@pytest.mark.parametrize("teachers", [0, 2])
+def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers):
+    given = [fresh(seed=10 + index) for index in range(teachers)]
+    undisturbed = fresh(dropout=True)
+    train(undisturbed, splits, SETTINGS, teachers=given)
+    path, resumed = tmp_path / "c.pt", fresh(dropout=True)
+    with pytest.raises(KilledError):
+        train(
+            fresh(dropout=True),
+            splits,
+            SETTINGS,
+            teachers=given,
+            checkpoint=path,
+            progress=stop_at(30, kill),
+        )
+    report = train(resumed, splits, SETTINGS, teachers=given, checkpoint=path)
+    assert report.resumed_at_step == 18
+    assert_identical(resumed, undisturbed)
+
+
+def test_ctrl_c_keeps_the_very_step(splits, tmp_path):
+    undisturbed, resumed, path = fresh(), fresh(), tmp_path / "c.pt"
+    train(undisturbed, splits, SETTINGS)
+    interrupt = stop_at(30, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), splits, SETTINGS, checkpoint=path, progress=interrupt)
+    report = train(resumed, splits, SETTINGS, checkpoint=path)
+    assert report.resumed_at_step == 30
+    assert_identical(resumed, undisturbed)
+
+
+def test_a_finished_run_is_not_done_again(splits, tmp_path):
+    first, second, path = fresh(), fresh(seed=1), tmp_path / "c.pt"
+    settings = replace(SETTINGS, epochs=0.5)
+    report = train(first, splits, settings, checkpoint=path)
+    again = train(second, splits, settings, checkpoint=path)
+    assert again.resumed_at_step == again.steps == report.steps
+    assert again.train_loss == report.train_loss
+    assert_identical(second, first)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(splits, tmp_path):
+    path = tmp_path / "c.pt"
+    train(fresh(), splits, replace(SETTINGS, epochs=0.2), checkpoint=path)
+    with pytest.raises(RunFolderError, match="other settings"):
+        train(fresh(), splits, replace(SETTINGS, epochs=0.3), checkpoint=path)
+
+
+def test_seeds_matter_and_repeat(splits):
+    settings = replace(SETTINGS, epochs=0.5)
+    first, second, other = fresh(), fresh(), fresh()
+    train(first, splits, settings)
+    train(second, splits, settings)
+    train(other, splits, replace(settings, seed=4))
+    assert_identical(first, second)
+    assert not torch.equal(first.fc.weight, other.fc.weight)
+
+
+def test_divergence_keeps_the_last_good_weights(splits, tmp_path):
+    model, path = fresh(), tmp_path / "c.pt"
+    poison = stop_at(30, lambda: model.fc.weight.data.fill_(torch.nan))
+    with pytest.raises(TrainingError, match="at epoch 2, step 36 of 45") as caught:
+        train(model, splits, SETTINGS, checkpoint=path, progress=poison)
+    assert "of step 18, are kept; try a lower --learning-rate" in str(caught.value)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_a_rate_far_too_high_is_told(splits):
+    with pytest.raises(TrainingError, match="--learning-rate"):
+        train(fresh(), splits, replace(SETTINGS, learning_rate=1e12, warmup_fraction=0.0))
+
+
+class Counting(nn.Module):
+    """Notes what it was shown."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.seen = []
+
+    def forward(self, inputs):
+        self.seen.append((inputs.clone(), self.training, torch.is_grad_enabled()))
+        return self.inner(inputs)
+
+
+def test_teachers_see_each_view_once_in_eval_mode(splits):
+    teachers = [Counting(fresh(seed=5)), Counting(fresh(seed=6))]
+    student = Counting(fresh())
+    before = {key: value.clone() for key, value in teachers[0].state_dict().items()}
+    report = train(student, splits, replace(SETTINGS, epochs=0.3), teachers=teachers)
+    for teacher in teachers:
+        assert len(teacher.seen) == len(student.seen) == report.steps
+        for (view, training, gradients), (same, _, _) in zip(
+            teacher.seen, student.seen, strict=True
+        ):
+            assert torch.equal(view, same)
+            assert not training
+            assert not gradients
+    for key, value in before.items():
+        assert torch.equal(teachers[0].state_dict()[key], value)
+
+
+@pytest.mark.parametrize("loss", ["kd", "standardised", "dist"])
+def test_a_student_follows_its_teacher(splits, loss):
+    teacher = fresh(seed=1)
+    train(teacher, splits, replace(SETTINGS, epochs=6))
+    student = fresh(seed=2)
+    settings = replace(SETTINGS, epochs=5, loss=loss, alpha=0.9)
+    train(student, splits, settings, teachers=[teacher])
+    assert accuracy(student, splits.validation) > 80
+
+
+def test_fewer_samples_than_a_batch(splits):
+    with pytest.raises(DataError, match="1167 training samples do not fill a batch of 2000"):
+        train(fresh(), splits, replace(SETTINGS, batch_size=2000))
+
+
+def test_the_callers_random_state_is_left_alone(splits):
+    model = fresh()
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    train(model, splits, replace(SETTINGS, epochs=0.1))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_batchnorm_recalibration_mends_spoiled_statistics(splits):
+    model = fresh()
+    train(model, splits, replace(SETTINGS, epochs=6))
+    good = accuracy(model, splits.validation)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.add_(3.0)
+    spoiled = accuracy(model, splits.validation)
+    recalibrate_batchnorm(model, splits.train, batches=9, seed=1)
+    assert spoiled < 50
+    assert accuracy(model, splits.validation) > good - 5
+    assert not model.training
+    assert model.bn1.momentum == 0.1
+
+
+def test_batchnorm_recalibration_is_the_mean_over_batches(splits):
+    layer = nn.BatchNorm2d(1)
+    recalibrate_batchnorm(layer, splits.train, batches=5, batch_size=32, seed=7)
+    batches = [inputs for inputs, _ in splits.train.epoch(batch_size=32, seed=7)][:5]
+    expected = torch.stack([inputs.mean() for inputs in batches]).mean()
+    assert float(layer.running_mean) == pytest.approx(float(expected), abs=1e-2)
+
+
+def test_subnormal_weights_become_zero():
+    layer = nn.Linear(2, 1, bias=False)
+    layer.weight.data = torch.tensor([[1e-40, -1e-30]])
+    flush_subnormals(layer)
+    assert layer.weight[0, 0] == 0
+    assert layer.weight[0, 1] == torch.tensor(-1e-30)
