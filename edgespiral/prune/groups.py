@@ -1,0 +1,217 @@
+"""Groups of coupled channels: which channels of which layers can only be removed together.
+
+A residual addition couples the outputs of every layer that feeds it; a concatenation shifts the
+positions at which a consumer sees a channel; a flatten spreads one channel over many inputs. The
+couplings come from Torch-Pruning's dependency graph (Fang et al. 2023, DepGraph, section 3), which
+also names the consumers that importance scores need.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch_pruning
+from torch import nn
+
+from edgespiral.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor
+    from torch.fx import GraphModule, Node
+
+PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One side of one layer that a group governs.
+
+    `channel_of` has one entry a position of that side: the group's channel that lives there, or
+    -1 where the position belongs to another group.
+    """
+
+    layer: str
+    channel_of: Tensor
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that leave together.
+
+    `sub_groups` above 1 means that the channels are split into that many equal runs (a grouped
+    convolution) which must lose the same channel of each run, so widths step by `sub_groups`.
+    """
+
+    name: str
+    channels: int
+    sub_groups: int
+    producers: tuple[Slot, ...]
+    consumers: tuple[Slot, ...]
+
+    @property
+    def units(self) -> int:
+        """Number of independent choices: channels that leave together count as one."""
+        return self.channels // self.sub_groups
+
+    def channels_of_units(self, units: Iterable[int]) -> list[int]:
+        """The sorted channels that the given units stand for."""
+        return sorted(u + run * self.units for u in units for run in range(self.sub_groups))
+
+
+def dependency_graph(model: nn.Module, example: Tensor) -> Any:  # noqa: ANN401
+    """Torch-Pruning's dependency graph of `model`, traced with `example` (N, C, H, W).
+
+    Raises:
+        ModelError: the couplings cannot be derived.
+    """
+    training = model.training
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch_pruning.DependencyGraph().build_dependency(model.eval(), example)
+    except Exception as error:
+        raise ModelError(
+            f"cannot derive which channels are coupled: {error}".splitlines()[0],
+            where=type(model).__name__,
+            hint="see docs/architectures.md for what can be cut",
+        ) from error
+    finally:
+        model.train(training)
+
+
+def find_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
+    """Every group of coupled channels that may be cut, in network order.
+
+    Groups that reach the model's output are left out: output layers keep their size.
+
+    Raises:
+        ModelError: the couplings cannot be derived, or nothing in the model can be cut.
+    """
+    graph = dependency_graph(model, example)
+    names = {module: name for name, module in model.named_modules()}
+    protected = output_layers(model)
+    raw = graph.get_all_groups(root_module_types=list(PRUNABLE))
+    found = [_from_torch_pruning(group, names) for group in raw]
+    groups = [g for g in found if g.consumers and not protected & {s.layer for s in g.producers}]
+    if not groups:
+        raise ModelError("no layer has channels that can be cut", where=type(model).__name__)
+    order = {name: index for index, (name, _) in enumerate(model.named_modules())}
+    return sorted(groups, key=lambda group: order[group.name])
+
+
+def output_layers(model: GraphModule) -> set[str]:
+    """Layers whose outputs reach the model's output with no other weighted layer between."""
+    found: set[str] = set()
+    seen: set[Node] = set()
+    pending = [node for node in model.graph.nodes if node.op == "output"]
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.op == "call_module" and isinstance(model.get_submodule(str(node.target)), PRUNABLE):
+            found.add(str(node.target))
+        else:
+            pending.extend(node.all_input_nodes)
+    return found
+
+
+def widths_of(groups: Sequence[ChannelGroup]) -> dict[str, int]:
+    """Channels per group, by group name."""
+    return {group.name: group.channels for group in groups}
+
+
+def renamed(
+    groups: Sequence[ChannelGroup], reference: Sequence[ChannelGroup]
+) -> list[ChannelGroup]:
+    """`groups` under the names that their layers' groups have in `reference`.
+
+    A group goes by its first layer; where that layer is gone, a later turn would otherwise know
+    the group by another name than the first turn did.
+    """
+    name_of = {slot.layer: group.name for group in reference for slot in group.producers}
+    return [replace(group, name=name_of[group.producers[0].layer]) for group in groups]
+
+
+def removed_channels(
+    groups: Sequence[ChannelGroup], kept: Mapping[str, Sequence[int]]
+) -> dict[str, list[int]]:
+    """Per group the channels that `kept` leaves out; groups that lose nothing are not named."""
+    removed = {g.name: sorted(set(range(g.channels)) - set(kept[g.name])) for g in groups}
+    return {name: channels for name, channels in removed.items() if channels}
+
+
+def _from_torch_pruning(group: Any, names: Mapping[nn.Module, str]) -> ChannelGroup:  # noqa: ANN401
+    channels = len(group[0].idxs)
+    producers: list[Slot] = []
+    consumers: list[Slot] = []
+    sub_groups = 1
+    for item in group:
+        module = item.dep.target.module
+        if module not in names:
+            continue
+        is_consumer = "in_channels" in item.dep.handler.__name__ and not _is_depthwise(module)
+        sub_groups = max(sub_groups, _runs(module))
+        slot = _slot(names[module], module, item, is_consumer=is_consumer)
+        (consumers if is_consumer else producers).append(slot)
+    return ChannelGroup(
+        _root(producers, channels, names), channels, sub_groups, tuple(producers), _merge(consumers)
+    )
+
+
+def _root(producers: Sequence[Slot], channels: int, names: Mapping[nn.Module, str]) -> str:
+    """The first weighted layer with all the group's channels; a concatenation's parts lack some."""
+    modules = {name: module for module, name in names.items()}
+    order = list(names.values())
+    whole = [
+        slot.layer
+        for slot in producers
+        if isinstance(modules[slot.layer], PRUNABLE)
+        and torch.equal(slot.channel_of, torch.arange(channels))
+    ]
+    if not whole:
+        raise ModelError("no layer has all channels of its group", where=producers[0].layer)
+    return min(whole, key=order.index)
+
+
+def _slot(name: str, module: nn.Module, item: Any, *, is_consumer: bool) -> Slot:  # noqa: ANN401
+    channel_of = torch.full((_side(module, is_consumer=is_consumer),), -1)
+    channel_of[torch.tensor(list(item.idxs))] = torch.tensor(list(item.root_idxs))
+    return Slot(name, channel_of)
+
+
+def _merge(slots: Sequence[Slot]) -> tuple[Slot, ...]:
+    """One slot a layer: a layer can read the same group at several positions."""
+    merged: dict[str, Tensor] = {}
+    for slot in slots:
+        known = merged.get(slot.layer)
+        merged[slot.layer] = slot.channel_of if known is None else known.maximum(slot.channel_of)
+    return tuple(Slot(layer, channel_of) for layer, channel_of in merged.items())
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and 1 < module.groups == module.out_channels
+
+
+def _runs(module: nn.Module) -> int:
+    if isinstance(module, nn.GroupNorm):
+        return module.num_groups
+    if isinstance(module, nn.Conv2d) and not _is_depthwise(module):
+        return module.groups
+    return 1
+
+
+def _side(module: nn.Module, *, is_consumer: bool) -> int:
+    names = ("in_channels", "in_features") if is_consumer else ("out_channels", "out_features")
+    for name in (*names, "num_features", "num_channels", "num_parameters"):
+        if hasattr(module, name):
+            return int(getattr(module, name))
+    shape = getattr(module, "normalized_shape", None)
+    if shape is not None:
+        return int(shape[-1])
+    raise ModelError(f"do not know the channels of a {type(module).__name__}")

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import torch
+
+from edgespiral.prune.branches import Silencing, drop, dropped, find_branches
+from edgespiral.prune.groups import find_groups
+
+
+def branches_of(model, example):
+    return find_branches(model, find_groups(model, example), example)
+
+
+def test_each_residual_block_is_a_branch_with_its_inner_groups(residual, example):
+    found = branches_of(residual, example)
+    assert [branch.name for branch in found] == ["block1", "block2"]
+    assert [branch.groups for branch in found] == [("block1.conv1",), ("block2.conv1",)]
+    assert found[0].layers == ("block1.conv1", "block1.bn1", "block1.conv2", "block1.bn2")
+
+
+def test_a_network_without_additions_has_none(concatenated, example):
+    assert branches_of(concatenated, example) == []
+
+
+def test_dropping_a_branch_leaves_the_other_operand_and_no_orphans(residual, example):
+    first, _ = branches_of(residual, example)
+    smaller = drop(residual, [first])
+    assert not [name for name, _ in smaller.named_modules() if name.startswith("block1.conv")]
+    assert torch.equal(smaller(example), Silencing(residual, [first]).run(example))
+    assert not torch.equal(smaller(example), residual(example))
+
+
+def test_all_branches_can_go(residual, example):
+    smaller = drop(residual, branches_of(residual, example))
+    assert [n for n, m in smaller.named_modules() if isinstance(m, torch.nn.Conv2d)] == ["stem"]
+    assert smaller(example).shape == (1, 5)
+
+
+def test_width_zero_in_all_its_groups_means_dropped(residual, example):
+    found = branches_of(residual, example)
+    widths = {"stem": 16, "block1.conv1": 0, "block2.conv1": 8}
+    assert [branch.name for branch in dropped(found, widths)] == ["block1"]

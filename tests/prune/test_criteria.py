@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from edgespiral.core.errors import DataError, ModelError, UsageError
+from edgespiral.prune.criteria import CRITERIA, Evidence, score
+from edgespiral.prune.groups import find_groups
+from edgespiral.prune.masking import gated
+
+
+@pytest.fixture
+def evidence():
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(8, 3, 8, 8, generator=generator)
+    return Evidence([(inputs, torch.arange(8) % 5)])
+
+
+@pytest.mark.parametrize("name", CRITERIA.names())
+def test_every_criterion_scores_every_channel(name, residual, example, evidence):
+    groups = find_groups(residual, example)
+    scores = score(name, residual, groups, evidence)
+    assert {group: len(s) for group, s in scores.items()} == {g.name: g.channels for g in groups}
+    assert all(bool((s >= 0).all()) and float(s.sum()) > 0 for s in scores.values())
+    again = score(name, residual, groups, evidence)
+    assert all(torch.equal(scores[group], again[group]) for group in scores)
+
+
+@pytest.mark.parametrize("name", ["l1", "l2", "fpgm", "fisher", "taylor"])
+def test_a_channel_that_nothing_reads_and_nothing_writes_scores_least(
+    name, residual, example, evidence
+):
+    with torch.no_grad():
+        residual.get_submodule("block1.conv1").weight[5] = 0
+        residual.get_submodule("block1.bn1").weight[5] = 0
+        residual.get_submodule("block1.bn1").bias[5] = 0
+        residual.get_submodule("block1.conv2").weight[:, 5] = 0
+    groups = find_groups(residual, example)
+    scores = score(name, residual, groups, evidence)["block1.conv1"]
+    expected = {"fpgm": scores[5]}.get(name, scores.min())
+    assert float(scores[5]) == pytest.approx(float(expected))
+
+
+def test_fisher_is_half_the_mean_square_of_the_gates_gradient(residual, example, evidence):
+    groups = find_groups(residual, example)
+    (inputs, labels) = evidence.batches[0]
+    residual.requires_grad_(requires_grad=False)
+
+    def loss(sample, gate):
+        gates = {g.name: torch.ones(1, g.channels) for g in groups} | {"stem": gate}
+        with gated(residual, groups, gates):
+            outputs = residual(inputs[sample : sample + 1])
+        return F.cross_entropy(outputs, labels[sample : sample + 1])
+
+    total = torch.zeros(16)
+    for sample in range(8):
+        gate = torch.ones(1, 16, requires_grad=True)
+        total += torch.autograd.grad(loss(sample, gate), gate)[0][0].square() / 2
+    found = score("fisher", residual, groups, evidence)["stem"]
+    assert torch.allclose(found, total / 8, rtol=1e-3)
+
+
+def test_l1_sums_the_coupled_layers_weights(residual, example, evidence):
+    groups = find_groups(residual, example)
+    found = score("l1", residual, groups, evidence)["stem"]
+    layers = [residual.get_submodule(n) for n in ("stem", "block1.conv2", "block2.conv2")]
+    expected = sum(layer.weight.detach().abs().sum((1, 2, 3)) for layer in layers)
+    assert torch.allclose(found, expected / expected.mean(), rtol=1e-5)
+
+
+def test_random_depends_on_the_seed(residual, example):
+    groups = find_groups(residual, example)
+    first, second = (score("random", residual, groups, Evidence([], seed)) for seed in (1, 2))
+    assert not torch.equal(first["stem"], second["stem"])
+
+
+def test_an_unknown_criterion_names_the_nearest(residual, example, evidence):
+    with pytest.raises(UsageError, match="did you mean fisher"):
+        score("fischer", residual, find_groups(residual, example), evidence)
+
+
+def test_gradients_without_labelled_samples_are_refused(residual, example):
+    with pytest.raises(DataError, match="needs labelled samples"):
+        score("taylor", residual, find_groups(residual, example), Evidence([]))
+
+
+def test_gradients_that_are_not_finite_are_refused(residual, example, evidence):
+    groups = find_groups(residual, example)
+    with torch.no_grad():
+        residual.stem.weight[0] = float("nan")
+    with pytest.raises(ModelError, match="not finite"):
+        score("fisher", residual, groups, evidence)
