@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from edgespiral.core.errors import ExportError, RunFolderError
+from edgespiral.export.onnx import OPSET, export_onnx
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
+
+
+def test_the_file_is_valid_with_fixed_named_inputs_and_outputs(model, tmp_path):
+    export_onnx(model, tmp_path / "model.onnx", input_shape=(1, 8, 8), batch=2)
+    found = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(found)
+    (given,), (result,) = found.graph.input, found.graph.output
+    assert (given.name, result.name) == ("input", "logits")
+    assert [d.dim_value for d in given.type.tensor_type.shape.dim] == [2, 1, 8, 8]
+    assert found.opset_import[0].version == OPSET
+
+
+def test_equal_weights_give_equal_bytes(model, tmp_path):
+    for name in ("a.onnx", "b.onnx"):
+        export_onnx(model, tmp_path / name, input_shape=(1, 8, 8))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_it_is_silent_and_keeps_the_models_mode(model, tmp_path, capfd):
+    model.train()
+    export_onnx(model, tmp_path / "model.onnx", input_shape=(1, 8, 8))
+    assert model.training
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_operator_without_an_onnx_form_is_one_line(tmp_path):
+    class Unknown(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.eigvals(inputs).real
+
+    with pytest.raises(ExportError, match="cannot be written as ONNX") as caught:
+        export_onnx(Unknown(), tmp_path / "model.onnx", input_shape=(4, 4))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_named(model, tmp_path):
+    with pytest.raises(RunFolderError, match="missing"):
+        export_onnx(model, tmp_path / "missing" / "model.onnx", input_shape=(1, 8, 8))
