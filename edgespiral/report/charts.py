@@ -1,0 +1,219 @@
+"""The report's charts, each a function of the run."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from edgespiral.report import svg, words
+from edgespiral.report.svg import Axes, Scale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.core.records import Baseline, Measurement, TurnFinished
+    from edgespiral.report.run import Run
+
+WIDTH, HEIGHT = 520.0, 330.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 506.0, 48.0, 284.0
+STEPS = 200
+BAR, BAR_GAP, NAMES = 9.0, 9.0, 176.0
+
+
+def accuracy_chart(run: Run, baseline: Baseline) -> Markup:
+    """Latency against validation accuracy, a point a turn, with the budget and the floor."""
+    teacher = baseline.teacher
+    start = (teacher.latency.stats.p50_ms, teacher.validation_accuracy)
+    places = {0: start} | {turn.turn: _place(run, turn) for turn in run.turns}
+    floor = teacher.validation_accuracy - run.max_drop
+    tried = _candidates_ms(run, baseline)
+    times = [*(x for x, _ in places.values()), baseline.budget_ms, *tried]
+    axes = Axes(
+        Scale.around(times, LEFT, RIGHT, 0.08),
+        Scale.around([*(y for _, y in places.values()), floor], BOTTOM, TOP, 0.12),
+    )
+    return svg.drawing(
+        "accuracy",
+        (WIDTH, HEIGHT),
+        ("Latency against accuracy", _told(run, baseline)),
+        axes.draw(("median latency, ms", "validation accuracy, %")),
+        _limits(axes, baseline.budget_ms, floor),
+        *(_tried(axes, latency_ms) for latency_ms in tried),
+        *(_step(axes, places, turn) for turn in run.turns),
+        *(_spread(axes, run, turn) for turn in run.turns),
+        *(_point(axes, place, turn, _kind(run, turn)) for turn, place in places.items()),
+    )
+
+
+def samples_chart(baseline: Baseline, student: Measurement | None) -> Markup:
+    """Share of runs done within a time, teacher and student, with the budget."""
+    measured = {"teacher": baseline.teacher.latency}
+    if student is not None and student.model_sha256 != baseline.teacher.latency.model_sha256:
+        measured["student"] = student
+    curves = {name: _quantiles(measurement) for name, measurement in measured.items()}
+    times = [baseline.budget_ms, *(ms for curve in curves.values() for ms, _ in curve)]
+    axes = Axes(Scale.around(times, LEFT, RIGHT, 0.05), Scale(0, 1, BOTTOM, TOP))
+    medians = {name: measurement.stats.p50_ms for name, measurement in measured.items()}
+    told = ", ".join(f"{name} median {words.ms(value)} ms" for name, value in medians.items())
+    return svg.drawing(
+        "samples",
+        (WIDTH, HEIGHT),
+        ("Distribution of the latency samples", f"{told}."),
+        axes.draw(("latency of one run, ms", "share of runs at or below"), "{:.0%}".format),
+        _budget(axes, baseline.budget_ms),
+        *(_curve(axes, name, curve) for name, curve in curves.items()),
+        *(_median(axes, name, value) for name, value in medians.items()),
+    )
+
+
+def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
+    """Channels of each group before and after, a pair of bars each."""
+    row = BAR + BAR_GAP
+    scale = Scale(0, max(before.values(), default=1), NAMES, WIDTH - 84)
+    rows = [
+        _bars(scale, name, (width, after.get(name, width)), 8 + index * row)
+        for index, (name, width) in enumerate(before.items())
+    ]
+    kept, total = sum(after.values()), sum(before.values())
+    told = f"{kept} of {total} channels are left in {len(before)} groups."
+    size = (WIDTH, 12 + len(before) * row)
+    return svg.drawing("widths", size, ("Channels per group before and after", told), *rows)
+
+
+def _told(run: Run, baseline: Baseline) -> str:
+    facts = baseline.teacher
+    told = [
+        f"Teacher {facts.validation_accuracy:.2f} % in {words.ms(facts.latency.stats.p50_ms)} ms"
+    ]
+    for turn in run.turns:
+        latency_ms, accuracy = _place(run, turn)
+        told.append(f"turn {turn.turn} {accuracy:.2f} % in {words.ms(latency_ms)} ms")
+    return f"{'; '.join(told)}; budget {words.ms(baseline.budget_ms)} ms."
+
+
+def _place(run: Run, turn: TurnFinished) -> tuple[float, float]:
+    timing = run.timing(turn.student, turn.speedup)
+    return timing.latency_ms, turn.student.validation_accuracy
+
+
+def _candidates_ms(run: Run, baseline: Baseline) -> list[float]:
+    teacher_ms = baseline.teacher.latency.stats.p50_ms
+    fastest = min([baseline.budget_ms, *(_place(run, turn)[0] for turn in run.turns)])
+    tried = [teacher_ms / candidate.speedup.value for candidate in run.candidates]
+    # Probes far below the budget only taught the latency model; they would squash the picture.
+    return [latency_ms for latency_ms in tried if latency_ms >= 0.8 * fastest]
+
+
+def _kind(run: Run, turn: int) -> str:
+    best = run.finished.best_turn if run.finished else None
+    return "best" if turn == best else "teacher" if turn == 0 else "student"
+
+
+def _limits(axes: Axes, budget_ms: float, floor: float) -> Markup:
+    at = axes.y(floor)
+    left, right = axes.x.start, axes.x.end
+    return Markup().join(
+        [
+            _budget(axes, budget_ms),
+            svg.line((left, at), (right, at), class_="floor"),
+            svg.text(right, at + 16, "accuracy floor", class_="note", text_anchor="end"),
+        ]
+    )
+
+
+def _budget(axes: Axes, budget_ms: float) -> Markup:
+    at = axes.x(budget_ms)
+    near_right = at > (axes.x.start + axes.x.end) / 2
+    end = "end" if near_right else "start"
+    return Markup().join(
+        [
+            svg.line((at, axes.y.start), (at, axes.y.end), class_="budget"),
+            svg.text(
+                at + (4 if near_right else -4),
+                axes.y.end - 7,
+                f"budget {words.ms(budget_ms)} ms",
+                class_="note",
+                text_anchor=end,
+            ),
+        ]
+    )
+
+
+def _tried(axes: Axes, latency_ms: float) -> Markup:
+    at, bottom = axes.x(latency_ms), axes.y.start
+    return svg.line((at, bottom), (at, bottom - 7), class_="tried")
+
+
+def _step(axes: Axes, places: dict[int, tuple[float, float]], turn: TurnFinished) -> Markup:
+    ends = (places[turn.parent], places[turn.turn])
+    return svg.path(((axes.x(x), axes.y(y)) for x, y in ends), class_="step")
+
+
+def _spread(axes: Axes, run: Run, turn: TurnFinished) -> Markup:
+    timing = run.timing(turn.student, turn.speedup)
+    at = axes.y(turn.student.validation_accuracy)
+    ends = (axes.x(timing.ci95_ms.low), axes.x(timing.ci95_ms.high))
+    return svg.line((ends[0], at), (ends[1], at), class_="spread")
+
+
+def _point(axes: Axes, place: tuple[float, float], turn: int, kind: str) -> Markup:
+    x, y = axes.x(place[0]), axes.y(place[1])
+    name = "teacher" if turn == 0 else f"turn {turn}"
+    shown = f"{name}: {place[1]:.2f} % in {words.ms(place[0])} ms"
+    circle = svg.element(
+        "circle", svg.element("title", shown), cx=x, cy=y, r=7 if kind == "best" else 5, class_=kind
+    )
+    end = "end" if x > (axes.x.start + axes.x.end) / 2 else "start"
+    label = svg.text(x + (-10 if end == "end" else 10), y - 9, name, class_="name", text_anchor=end)
+    return circle + label
+
+
+def _quantiles(measurement: Measurement) -> list[tuple[float, float]]:
+    ordered = sorted(chain.from_iterable(measurement.rounds_ms))
+    last = len(ordered) - 1
+    shares = [index / STEPS for index in range(STEPS + 1)]
+    # The slowest hundredth would squash the rest of the picture.
+    return [(ordered[round(share * last)], share) for share in shares if share <= 0.99]
+
+
+def _curve(axes: Axes, name: str, curve: Sequence[tuple[float, float]]) -> Markup:
+    points = ((axes.x(ms), axes.y(share)) for ms, share in curve)
+    return svg.path(points, class_=f"curve {name}")
+
+
+def _median(axes: Axes, name: str, median_ms: float) -> Markup:
+    x, y = axes.x(median_ms), axes.y(0.5)
+    end = "end" if x > (axes.x.start + axes.x.end) / 2 else "start"
+    label = f"{name} {words.ms(median_ms)} ms"
+    away = -12 if end == "end" else 12
+    return Markup().join(
+        [
+            svg.element("circle", cx=x, cy=y, r=5, class_=name),
+            svg.text(x + away, y + 4, label, class_="name", text_anchor=end),
+        ]
+    )
+
+
+def _bars(scale: Scale, name: str, widths: tuple[int, int], top: float) -> Markup:
+    before, after = widths
+    shown = f"{before} \N{RIGHTWARDS ARROW} {after}" if after != before else f"{before}"
+    base = top + BAR
+    return Markup().join(
+        [
+            svg.text(scale.start - 8, base, _short(name), class_="tick", text_anchor="end"),
+            *(
+                svg.element(
+                    "rect", x=scale.start, y=top, width=scale(width) - scale.start, height=BAR,
+                    rx=1.5, class_=kind,
+                )
+                for width, kind in ((before, "before"), (after, "after"))
+            ),
+            svg.text(scale(before) + 8, base, shown, class_="tick"),
+        ]
+    )  # fmt: skip
+
+
+def _short(name: str, most: int = 25) -> str:
+    return name if len(name) <= most else f"\N{HORIZONTAL ELLIPSIS}{name[1 - most :]}"

@@ -1,0 +1,150 @@
+"""The run as one self-contained HTML file: no script, nothing fetched, light and dark."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edgespiral.core.records import Fingerprint, Outcome
+from edgespiral.report import charts, words
+from edgespiral.report.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.core.records import Baseline, Event, Measurement, ModelFacts
+
+UNITS = {"c": "\N{DEGREE SIGN}C", "mhz": "MHz"}
+OUTCOMES = {
+    Outcome.MET: "budget met",
+    Outcome.ALREADY_MET: "budget met already",
+    Outcome.UNREACHABLE: "budget out of reach",
+    Outcome.ACCURACY_FLOOR: "accuracy floor crossed",
+}
+
+
+def render_html(events: Sequence[Event]) -> str:
+    """The report page of a run, finished or not.
+
+    Raises:
+        RunFolderError: the journal holds no run.
+    """
+    run = Run.of(events)
+    environment = Environment(
+        loader=PackageLoader("edgespiral.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["words"] = words
+    page = environment.get_template("report.html.j2")
+    return page.render(run=run, status=_status(run), reproduce=_reproduce(run), **_measured(run))
+
+
+def _status(run: Run) -> tuple[str, str]:
+    if run.finished is None:
+        return "not finished", "pending"
+    met = run.finished.outcome in (Outcome.MET, Outcome.ALREADY_MET)
+    return OUTCOMES[run.finished.outcome], "good" if met else "short"
+
+
+def _measured(run: Run) -> dict[str, object]:
+    baseline = run.baseline
+    if baseline is None:
+        return {"baseline": None}
+    student = run.student_latency
+    widths_after = run.best.widths if run.best else baseline.widths
+    return {
+        "baseline": baseline,
+        "tiles": _tiles(run, baseline),
+        "accuracy_chart": charts.accuracy_chart(run, baseline),
+        "samples_chart": charts.samples_chart(baseline, student),
+        "widths_chart": charts.widths_chart(baseline.widths, widths_after),
+        "prediction_error": run.prediction_error(),
+        "fingerprints": _fingerprints(baseline.teacher.latency, student),
+        "phases": _phases(run),
+    }
+
+
+def _tiles(run: Run, baseline: Baseline) -> list[tuple[str, str, str]]:
+    """Name, figure and small print of what matters most."""
+    before, after = baseline.teacher, run.best.student if run.best else baseline.teacher
+    return [
+        _speed_tile(run),
+        _latency_tile(run, baseline, before),
+        _accuracy_tile(run, before, after),
+        (
+            "parameters",
+            words.count(after.parameter_count),
+            f"teacher {words.count(before.parameter_count)}",
+        ),
+        (
+            "model.onnx",
+            f"{words.count(after.size_bytes)}B",
+            f"teacher {words.count(before.size_bytes)}B",
+        ),
+    ]
+
+
+def _speed_tile(run: Run) -> tuple[str, str, str]:
+    speedup = run.finished.speedup if run.finished else run.best.speedup if run.best else None
+    if speedup is None:
+        return "speed-up", "\N{EM DASH}", "no turn finished yet"
+    figure = f"{speedup.value:.2f}\N{MULTIPLICATION SIGN}"
+    return "speed-up", figure, f"95 % interval {words.interval(speedup)}"
+
+
+def _latency_tile(run: Run, baseline: Baseline, before: ModelFacts) -> tuple[str, str, str]:
+    latency = run.student_latency or before.latency
+    small = (
+        f"teacher {words.ms(before.latency.stats.p50_ms)}, budget {words.ms(baseline.budget_ms)}"
+    )
+    return "median latency", f"{words.ms(latency.stats.p50_ms)} ms", small
+
+
+def _accuracy_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str, str, str]:
+    pair = (before.validation_accuracy, after.validation_accuracy)
+    split = "validation"
+    if run.finished is not None:
+        pair = (run.finished.teacher_test_accuracy, run.finished.student_test_accuracy)
+        split = "test"
+    small = f"teacher {pair[0]:.2f} %, {words.points(*pair)} points"
+    return f"{split} accuracy", f"{pair[1]:.2f} %", small
+
+
+def _fingerprints(teacher: Measurement, student: Measurement | None) -> list[tuple[str, str, str]]:
+    rows = []
+    for field in Fingerprint.model_fields:
+        pair = [getattr(teacher.fingerprint, field)]
+        pair.append(getattr(student.fingerprint, field) if student else None)
+        if any(value is not None for value in pair):
+            shown = ["not reported" if value is None else str(value) for value in pair]
+            rows.append((_named(field), shown[0], shown[1] if student else ""))
+    return rows
+
+
+def _named(field: str) -> str:
+    stem, _, last = field.rpartition("_")
+    words_of = f"{stem}, {UNITS[last]}" if last in UNITS else field
+    return words_of.replace("_", " ")
+
+
+def _phases(run: Run) -> list[tuple[str, float, float]]:
+    """Phase, seconds and share of the whole, in the order of a turn."""
+    seconds = run.seconds()
+    whole = sum(seconds.values()) or 1.0
+    return [(phase, spent, spent / whole) for phase, spent in seconds.items()]
+
+
+def _reproduce(run: Run) -> dict[str, object]:
+    plan = {
+        ("schema" if key == "schema_version" else key): v for key, v in run.started.plan.items()
+    }
+    lines = [f"{key} = {json.dumps(value)}" for key, value in plan.items() if value is not None]
+    hashes = {"plan": run.started.plan_sha256, "teacher weights": run.started.teacher_sha256}
+    if run.best is not None:
+        hashes |= run.best.files
+    return {"plan_toml": "\n".join(lines), "hashes": hashes}

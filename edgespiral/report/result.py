@@ -1,0 +1,66 @@
+"""The machine-readable outcome of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import ExitCode, RunFolderError
+from edgespiral.core.records import Outcome, Result
+from edgespiral.report.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.core.records import Baseline, Event, ModelFacts, RunFinished
+
+EXIT_CODES = {
+    Outcome.MET: ExitCode.OK,
+    Outcome.ALREADY_MET: ExitCode.ALREADY_MET,
+    Outcome.UNREACHABLE: ExitCode.UNREACHABLE,
+    Outcome.ACCURACY_FLOOR: ExitCode.ACCURACY_FLOOR,
+}
+
+
+def build_result(events: Sequence[Event]) -> Result:
+    """`result.json` of a finished run.
+
+    Raises:
+        RunFolderError: the run is not finished.
+    """
+    run = Run.of(events)
+    if run.finished is None or run.baseline is None:
+        raise RunFolderError("the run is not finished", hint="go on with --resume")
+    return _result(run, run.baseline, run.finished)
+
+
+def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
+    best = run.best
+    teacher_files = {"model.onnx": baseline.teacher.latency.model_sha256}
+    return Result(
+        outcome=finished.outcome,
+        message=finished.message,
+        exit_code=EXIT_CODES[finished.outcome],
+        target=finished.final.target,
+        budget_ms=baseline.budget_ms,
+        best_turn=finished.best_turn,
+        speedup=finished.speedup,
+        teacher=_tested(baseline.teacher, finished.teacher_test_accuracy),
+        student=_student(best.student if best else baseline.teacher, finished),
+        widths_before=baseline.widths,
+        widths_after=best.widths if best else baseline.widths,
+        turns=len(run.turns),
+        seconds=run.seconds(),
+        files=best.files if best else teacher_files,
+        plan=run.started.plan,
+        versions=run.started.versions,
+        command=run.started.command,
+    )
+
+
+def _tested(facts: ModelFacts, test_accuracy: float) -> ModelFacts:
+    return facts.model_copy(update={"test_accuracy": test_accuracy})
+
+
+def _student(facts: ModelFacts, finished: RunFinished) -> ModelFacts:
+    tested = _tested(facts, finished.student_test_accuracy)
+    return tested.model_copy(update={"latency": finished.final})

@@ -1,0 +1,84 @@
+"""The run as a terminal table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from edgespiral.core.records import Outcome, Verdict
+from edgespiral.report import words
+from edgespiral.report.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from edgespiral.core.records import Baseline, Event, TurnFinished
+
+STYLES = {Verdict.MET: "green", Verdict.MISSED: "", Verdict.UNDECIDED: "yellow"}
+NUMBERS = ("latency ms", "speed-up", "accuracy %", "after cut %", "params", "seconds")
+
+
+def render_table(events: Sequence[Event]) -> RenderableType:
+    """Turns, accuracies and latencies of a run, finished or not, for a terminal of 80 columns.
+
+    Raises:
+        RunFolderError: the journal holds no run.
+    """
+    run = Run.of(events)
+    if run.baseline is None:
+        return Text("the run has begun; its teacher is not measured yet")
+    return Group(_turns(run, run.baseline), *_closing(run, run.baseline))
+
+
+def _turns(run: Run, baseline: Baseline) -> Table:
+    table = Table(title=f"budget {words.ms(baseline.budget_ms)} ms", box=None, pad_edge=False)
+    table.add_column("turn")
+    for name in NUMBERS:
+        table.add_column(name, justify="right")
+    table.add_column("budget")
+    facts = baseline.teacher
+    table.add_row(
+        "teacher",
+        words.ms(facts.latency.stats.p50_ms),
+        "",
+        f"{facts.validation_accuracy:.2f}",
+        "",
+        words.count(facts.parameter_count),
+    )
+    for turn in run.turns:
+        chosen = run.finished is not None and turn.turn == run.finished.best_turn
+        table.add_row(*_row(run, turn), style="bold" if chosen else "")
+    return table
+
+
+def _row(run: Run, turn: TurnFinished) -> tuple[str | Text, ...]:
+    return (
+        str(turn.turn),
+        words.ms(run.timing(turn.student, turn.speedup).latency_ms),
+        f"{turn.speedup.value:.2f}x",
+        f"{turn.student.validation_accuracy:.2f}",
+        f"{turn.accuracy_after_cut:.2f}",
+        words.count(turn.student.parameter_count),
+        f"{sum(turn.seconds.values()):.1f}",
+        Text(str(turn.verdict), style=STYLES[turn.verdict]),
+    )
+
+
+def _closing(run: Run, baseline: Baseline) -> list[Text]:
+    finished = run.finished
+    if finished is None:
+        return [Text("the run is not finished; go on with --resume", style="yellow")]
+    style = "bold green" if finished.outcome is Outcome.MET else "bold yellow"
+    before, after = finished.teacher_test_accuracy, finished.student_test_accuracy
+    teacher_ms, student_ms = baseline.teacher.latency.stats.p50_ms, finished.final.stats.p50_ms
+    speedup = f"{finished.speedup.value:.2f}x ({words.interval(finished.speedup)})"
+    return [
+        Text(f"{finished.outcome}: {finished.message}", style=style),
+        Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
+        Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),
+    ]

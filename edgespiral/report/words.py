@@ -1,0 +1,41 @@
+"""Figures as a person reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgespiral.core.records import Ratio
+
+
+def ms(value: float) -> str:
+    """Milliseconds without a unit, to about three figures: 0.468, 4.68, 46.8, 468."""
+    decimals = next((d for d, limit in ((3, 1), (2, 10), (1, 100)) if value < limit), 0)
+    return f"{value:.{decimals}f}"
+
+
+def interval(ratio: Ratio) -> str:
+    """A ratio's 95 % interval: 2.18-2.24, with an en dash."""
+    return f"{ratio.ci95.low:.2f}\N{EN DASH}{ratio.ci95.high:.2f}"
+
+
+def points(before: float, after: float) -> str:
+    """The change between two accuracies in points, with its sign."""
+    return f"{after - before:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: float) -> str:
+    """A count to three figures: 950, 27.2 k, 11.2 M."""
+    for least, unit, name in ((999.5e6, 1e9, " G"), (999.5e3, 1e6, " M"), (999.5, 1e3, " k")):
+        if value >= least:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.0f}"
+
+
+def seconds(value: float) -> str:
+    """A duration: 0.4 s, 12 s, 3 min 05 s."""
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 60:
+        return f"{value:.0f} s"
+    return f"{round(value) // 60} min {round(value) % 60:02d} s"

@@ -1,0 +1,172 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from edgespiral.core.records import (
+    Baseline,
+    Candidate,
+    Event,
+    Fingerprint,
+    Interval,
+    LatencyStats,
+    Measurement,
+    ModelFacts,
+    Outcome,
+    Ratio,
+    RunFinished,
+    RunStarted,
+    TurnFinished,
+    TurnPlanned,
+    Verdict,
+)
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
+BEFORE |= {"conv1 <odd> & name": 16}
+
+
+def fingerprint(temperature_after_c: float = 51.0) -> Fingerprint:
+    return Fingerprint(
+        device="Example CPU",
+        architecture="x86_64",
+        operating_system="Linux",
+        cores=2,
+        temperature_after_c=temperature_after_c,
+        runtime="onnxruntime",
+        runtime_version="1.32.0",
+        provider="CPUExecutionProvider",
+        threads=1,
+        precision="fp32",
+    )
+
+
+def measurement(p50_ms: float, sha256: str, seed: int = 0) -> Measurement:
+    noise = np.random.default_rng(seed).gamma(2.0, 0.02, size=(20, 25))
+    rounds = p50_ms * (0.966 + noise)
+    return Measurement(
+        target="host-cpu",
+        model_sha256=sha256,
+        stats=LatencyStats(
+            count=rounds.size,
+            p50_ms=p50_ms,
+            p50_ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
+            p90_ms=p50_ms * 1.1,
+            p99_ms=None,
+        ),
+        rounds_ms=tuple(tuple(samples) for samples in rounds.tolist()),
+        warmup_count=50,
+        fingerprint=fingerprint(50.0 + seed),
+        measured_at=NOON,
+    )
+
+
+def facts(p50_ms: float, accuracy: float, parameters: int, name: str) -> ModelFacts:
+    return ModelFacts(
+        validation_accuracy=accuracy,
+        latency=measurement(p50_ms, name * 8, seed=len(name)),
+        parameter_count=parameters,
+        size_bytes=parameters * 4,
+    )
+
+
+def ratio(value: float) -> Ratio:
+    return Ratio(value=value, ci95=Interval(low=value * 0.98, high=value * 1.02))
+
+
+def narrowed(share: float) -> dict[str, int]:
+    return {name: max(1, round(width * share)) for name, width in BEFORE.items()}
+
+
+def started(**plan: object) -> RunStarted:
+    base: dict[str, object] = {
+        "schema_version": 1,
+        "model": "resnet20",
+        "data": "fashion-mnist",
+        "target": "host-cpu",
+        "latency_ms": None,
+        "speedup": 2.2,
+        "max_drop": 2.0,
+        "turns": "auto",
+    }
+    return RunStarted(
+        plan=base | plan,
+        plan_sha256="ab" * 32,
+        teacher_sha256="cd" * 32,
+        versions={"python": "3.11.7", "torch": "2.13.0"},
+        command="edgespiral compress resnet20 --data fashion-mnist --speedup 2.2",
+        started_at=NOON,
+    )
+
+
+def baseline() -> Baseline:
+    return Baseline(teacher=facts(1.02, 93.4, 271_000, "t"), widths=BEFORE, budget_ms=1.02 / 2.2)
+
+
+def candidate(turn: int, speedup: float, predicted_ms: float | None) -> Candidate:
+    return Candidate(
+        turn=turn,
+        widths=narrowed(0.7),
+        predicted_ms=predicted_ms,
+        speedup=ratio(speedup),
+        measurement=measurement(1.02 / speedup, "c" * 8),
+    )
+
+
+def turn(number: int, speedup: float, accuracy: float, verdict: Verdict) -> list[Event]:
+    widths = narrowed(1 / speedup)
+    planned = TurnPlanned(
+        turn=number, target_ms=1.02 / speedup, widths=widths, importance_lost=0.2, epochs=1.5
+    )
+    finished = TurnFinished(
+        turn=number,
+        parent=number - 1,
+        widths=widths,
+        criterion="fisher",
+        pruner="nni",
+        student=facts(1.02 / speedup, accuracy, int(271_000 / speedup), "s" * number),
+        speedup=ratio(speedup),
+        accuracy_after_cut=accuracy - 20,
+        verdict=verdict,
+        epochs=1.5,
+        seconds={"plan": 6.0, "cut": 1.5, "distil": 80.0, "export": 1.0, "measure": 2.5},
+        files={"model.onnx": f"{number}f" * 32, "model.safetensors": "ee" * 32},
+        seed=0,
+        finished_at=NOON,
+    )
+    return [planned, finished]
+
+
+def finished(outcome: Outcome, best_turn: int, speedup: float) -> RunFinished:
+    return RunFinished(
+        outcome=outcome,
+        message="the budget of 0.464 ms is met",
+        best_turn=best_turn,
+        teacher_test_accuracy=93.1,
+        student_test_accuracy=92.35 if best_turn else 93.1,
+        final=measurement(1.02 / speedup, "s" * 8 * best_turn if best_turn else "t" * 8, seed=3),
+        speedup=ratio(speedup),
+        finished_at=NOON,
+    )
+
+
+@pytest.fixture
+def met() -> list[Event]:
+    """A run of two turns that met its budget."""
+    tried: list[Event] = [candidate(1, value, 1.1 / value) for value in (1.3, 1.5, 1.9, 2.3)]
+    turns = [*turn(1, 1.5, 93.0, Verdict.MISSED), *turn(2, 2.25, 92.6, Verdict.MET)]
+    return [started(), baseline(), candidate(0, 8.0, None), *tried, *turns,
+            finished(Outcome.MET, 2, 2.25)]  # fmt: skip
+
+
+@pytest.fixture
+def unfinished(met: list[Event]) -> list[Event]:
+    """The same run, stopped during its second turn."""
+    return met[:9]
+
+
+@pytest.fixture
+def already_met() -> list[Event]:
+    """A run whose teacher met the budget: no turn."""
+    plan = started(latency_ms=2.0, speedup=None)
+    return [plan, baseline(), finished(Outcome.ALREADY_MET, 0, 1.0)]

@@ -1,0 +1,129 @@
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.records import Event
+from edgespiral.report.html import render_html
+
+VOID = {"meta", "br", "link", "img", "hr"}
+
+
+class Outline(HTMLParser):
+    """Checks that tags nest, and collects what a page would fetch and its visible text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in {"script", "link", "iframe", "img", "object"}:
+            self.fetched.append(tag)
+        self.fetched += [name for name, _ in attrs if name in {"src", "href", "xlink:href"}]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def drawings(page: str) -> dict[str, ET.Element]:
+    images = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    return {image[0].get("id", "").removesuffix("-title"): image for image in images}
+
+
+@pytest.mark.parametrize("events", ["met", "unfinished", "already_met"])
+def test_the_page_nests_fetches_nothing_and_needs_no_network(
+    events: str, request: pytest.FixtureRequest
+) -> None:
+    page = render_html(request.getfixturevalue(events))
+    outline = Outline(page)
+    assert outline.open == []
+    assert outline.fetched == []
+    assert "://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_the_figures_that_matter_are_on_the_page(met: list[Event]) -> None:
+    text = Outline(render_html(met)).text
+    wanted = [
+        "budget met",
+        "2.25\N{MULTIPLICATION SIGN}",
+        "92.35 %",
+        "\N{MINUS SIGN}0.75 points",
+        "0.453 ms",
+        "1 min 31 s",
+        "2.13.0",
+    ]
+    assert [piece for piece in wanted if piece not in text] == []
+
+
+def test_everything_needed_to_do_it_again_is_there(met: list[Event]) -> None:
+    text = Outline(render_html(met)).text
+    assert "edgespiral compress resnet20 --data fashion-mnist --speedup 2.2" in text
+    assert 'schema = 1\nmodel = "resnet20"\ndata = "fashion-mnist"' in text
+    assert "latency_ms" not in text
+    for digest in ("ab" * 32, "cd" * 32, "2f" * 32, "ee" * 32):
+        assert digest in text
+
+
+def test_charts_have_a_title_and_a_description_for_those_who_cannot_see_them(
+    met: list[Event],
+) -> None:
+    images = drawings(render_html(met))
+    assert set(images) == {"accuracy", "samples", "widths"}
+    for image in images.values():
+        assert image.get("role") == "img"
+        assert [child.tag for child in image[:2]] == ["title", "desc"]
+        assert image.get("aria-labelledby") == f"{image[0].get('id')} {image[1].get('id')}"
+    assert images["accuracy"][1].text == (
+        "Teacher 93.40 % in 1.02 ms; turn 1 93.00 % in 0.680 ms; "
+        "turn 2 92.60 % in 0.453 ms; budget 0.464 ms."
+    )
+
+
+def test_names_from_the_model_are_escaped(met: list[Event]) -> None:
+    page = render_html(met)
+    assert "<odd>" not in page
+    assert "conv1 &lt;odd&gt; &amp; name" in page
+
+
+def test_an_unfinished_run_says_so_and_shows_what_it_has(unfinished: list[Event]) -> None:
+    page = render_html(unfinished)
+    text = Outline(page).text
+    assert "not finished" in text
+    assert "Turns finished: 1" in text
+    assert "93.00 %" in text
+    assert "test accuracy" not in text
+    assert "turn 2" not in "".join(drawings(page)["accuracy"].itertext())
+
+
+def test_a_run_that_has_only_begun_still_tells_how_to_do_it_again(met: list[Event]) -> None:
+    page = render_html(met[:1])
+    assert drawings(page) == {}
+    assert "edgespiral compress resnet20" in Outline(page).text
+
+
+def test_a_run_without_turns_shows_the_teacher_alone(already_met: list[Event]) -> None:
+    page = render_html(already_met)
+    text = Outline(page).text
+    assert "budget met already" in text
+    assert "No turn was needed or finished" in text
+    assert "student" not in "".join(drawings(page)["samples"].itertext())
+    widths = drawings(page)["widths"][1].text
+    assert widths == "352 of 352 channels are left in 10 groups."
+
+
+def test_a_journal_without_a_run_is_one_clear_error() -> None:
+    with pytest.raises(RunFolderError, match="the journal holds no run"):
+        render_html([])

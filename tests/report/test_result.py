@@ -1,0 +1,36 @@
+import pytest
+
+from edgespiral.core.errors import ExitCode, RunFolderError
+from edgespiral.core.records import Event, Outcome, Result
+from edgespiral.report.result import EXIT_CODES, build_result
+
+
+def test_the_result_is_of_the_chosen_turn_and_survives_json(met: list[Event]) -> None:
+    result = build_result(met)
+    assert result.exit_code == ExitCode.OK
+    assert (result.best_turn, result.turns) == (2, 2)
+    assert result.student.test_accuracy == 92.35
+    assert result.student.validation_accuracy == 92.6
+    assert result.teacher.test_accuracy == 93.1
+    assert result.widths_after["layer2.0.conv1"] == 28 < result.widths_before["layer2.0.conv1"]
+    assert result.files["model.onnx"] == "2f" * 32
+    assert Result.model_validate_json(result.model_dump_json()) == result
+
+
+def test_a_run_without_turns_returns_the_teacher(already_met: list[Event]) -> None:
+    result = build_result(already_met)
+    assert result.exit_code == ExitCode.ALREADY_MET
+    assert result.widths_after == result.widths_before
+    assert result.student.parameter_count == result.teacher.parameter_count
+    assert result.files == {"model.onnx": result.teacher.latency.model_sha256}
+    assert result.seconds == {}
+
+
+def test_every_outcome_has_its_own_exit_code() -> None:
+    assert set(EXIT_CODES) == set(Outcome)
+    assert len(set(EXIT_CODES.values())) == len(Outcome)
+
+
+def test_an_unfinished_run_has_no_result(unfinished: list[Event]) -> None:
+    with pytest.raises(RunFolderError, match="the run is not finished; go on with --resume"):
+        build_result(unfinished)

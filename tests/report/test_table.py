@@ -1,0 +1,50 @@
+from io import StringIO
+
+from rich.console import Console
+
+from edgespiral.core.records import Event
+from edgespiral.report.table import render_table
+
+
+def shown(events: list[Event]) -> list[str]:
+    console = Console(width=80, file=StringIO(), legacy_windows=False)
+    console.print(render_table(events))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def row(lines: list[str], name: str) -> list[str]:
+    return next(line for line in lines if line.startswith(f"{name} ")).split()
+
+
+def test_a_row_a_turn_in_eighty_columns(met: list[Event]) -> None:
+    lines = shown(met)
+    assert row(lines, "teacher") == ["teacher", "1.02", "93.40", "271", "k"]
+    assert row(lines, "1")[:5] == ["1", "0.680", "1.50x", "93.00", "73.00"]
+    assert row(lines, "2")[-1] == "met"
+    assert max(map(len, lines)) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in "".join(lines)
+
+
+def test_the_closing_lines_give_the_test_accuracy_and_the_speedup(met: list[Event]) -> None:
+    assert shown(met)[-3:] == [
+        "met: the budget of 0.464 ms is met",
+        "test accuracy  93.10 -> 92.35 % (\N{MINUS SIGN}0.75)",
+        "median latency 1.02 -> 0.453 ms, 2.25x (2.21\N{EN DASH}2.29)",
+    ]
+
+
+def test_an_unfinished_run_says_how_to_go_on(unfinished: list[Event]) -> None:
+    lines = shown(unfinished)
+    assert lines[-1] == "the run is not finished; go on with --resume"
+    assert not any(line.startswith("2 ") for line in lines)
+
+
+def test_a_run_without_turns_shows_its_teacher(already_met: list[Event]) -> None:
+    lines = shown(already_met)
+    assert row(lines, "teacher")[1] == "1.02"
+    assert any(line.startswith("already-met: ") for line in lines)
+
+
+def test_a_run_that_has_only_begun_says_so(met: list[Event]) -> None:
+    assert shown(met[:1]) == ["the run has begun; its teacher is not measured yet"]

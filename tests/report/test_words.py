@@ -1,0 +1,32 @@
+import pytest
+
+from edgespiral.report import words
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0468, "0.047"), (0.468, "0.468"), (4.678, "4.68"), (46.78, "46.8"),
+                         (467.8, "468"), (4678.0, "4678")],
+)  # fmt: skip
+def test_milliseconds_have_about_three_figures(value: float, shown: str) -> None:
+    assert words.ms(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0"), (950, "950"), (999.6, "1 k"), (27_230, "27.2 k"),
+                         (999_700, "1 M"), (11_200_000, "11.2 M"), (2.5e9, "2.5 G")],
+)  # fmt: skip
+def test_counts_have_three_figures_and_a_unit(value: float, shown: str) -> None:
+    assert words.count(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.44, "0.4 s"), (12.3, "12 s"), (185, "3 min 05 s"),
+                         (119.7, "2 min 00 s")],
+)  # fmt: skip
+def test_durations_read_as_a_person_says_them(value: float, shown: str) -> None:
+    assert words.seconds(value) == shown
+
+
+def test_a_change_in_accuracy_has_its_sign() -> None:
+    assert words.points(93.1, 92.35) == "\N{MINUS SIGN}0.75"
+    assert words.points(92.0, 92.5) == "+0.50"
