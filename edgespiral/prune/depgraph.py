@@ -32,7 +32,8 @@ class DepGraphCutter:
         """See `Cutter.cut`."""
         smaller = copy.deepcopy(model)
         graph = dependency_graph(smaller, example)
-        for name, channels in removed_channels(groups, kept).items():
+        removed = removed_channels(groups, kept)
+        for name, channels in ((g.root, removed[g.name]) for g in groups if g.name in removed):
             layer = smaller.get_submodule(name)
             handler = graph.get_pruner_of_module(layer).prune_out_channels
             try:

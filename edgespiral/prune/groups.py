@@ -43,6 +43,7 @@ class Slot:
 class ChannelGroup:
     """Channels that leave together.
 
+    The first producer is the group's root: a weighted layer that has all its channels.
     `sub_groups` above 1 means that the channels are split into that many equal runs (a grouped
     convolution) which must lose the same channel of each run, so widths step by `sub_groups`.
     """
@@ -52,6 +53,11 @@ class ChannelGroup:
     sub_groups: int
     producers: tuple[Slot, ...]
     consumers: tuple[Slot, ...]
+
+    @property
+    def root(self) -> str:
+        """The layer from which the group was found."""
+        return self.producers[0].layer
 
     @property
     def units(self) -> int:
@@ -135,7 +141,7 @@ def renamed(
     the group by another name than the first turn did.
     """
     name_of = {slot.layer: group.name for group in reference for slot in group.producers}
-    return [replace(group, name=name_of[group.producers[0].layer]) for group in groups]
+    return [replace(group, name=name_of[group.root]) for group in groups]
 
 
 def removed_channels(
@@ -159,9 +165,9 @@ def _from_torch_pruning(group: Any, names: Mapping[nn.Module, str]) -> ChannelGr
         sub_groups = max(sub_groups, _runs(module))
         slot = _slot(names[module], module, item, is_consumer=is_consumer)
         (consumers if is_consumer else producers).append(slot)
-    return ChannelGroup(
-        _root(producers, channels, names), channels, sub_groups, tuple(producers), _merge(consumers)
-    )
+    root = _root(producers, channels, names)
+    producers.sort(key=lambda slot: slot.layer != root)
+    return ChannelGroup(root, channels, sub_groups, tuple(producers), _merge(consumers))
 
 
 def _root(producers: Sequence[Slot], channels: int, names: Mapping[nn.Module, str]) -> str:

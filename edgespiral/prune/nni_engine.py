@@ -108,8 +108,10 @@ def _add_mask(mask: dict[str, Tensor], layer: nn.Module, gone: Tensor) -> None:
 def _speedup(model: GraphModule, example: Tensor, masks: Masks) -> None:
     from nni.compression.speedup import ModelSpeedup
 
-    quiet = logging.getLogger("edgespiral.nni")
-    quiet.setLevel(logging.ERROR)
+    # It prints a line a layer, and reports layers that need no replacement (Identity, Flatten) as
+    # errors; whether the cut is right, `check_cut` decides.
+    logging.getLogger("nni").setLevel(logging.CRITICAL)
+    quiet = logging.getLogger("nni.edgespiral")
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     ModelSpeedup(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -29,6 +30,8 @@ def layer_metrics(
         groups: the model's groups.
     """
     from nni.compression import pruning
+
+    logging.getLogger("nni").setLevel(logging.CRITICAL)
 
     names = sorted({s.layer for g in groups for s in g.producers})
     layers = [n for n in names if isinstance(model.get_submodule(n), WEIGHTED)]

@@ -1,0 +1,24 @@
+"""Compress a trained PyTorch model until it measurably meets a latency budget on its device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgespiral.api import compress, export, load_model, measure
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "compress", "export", "load_model", "measure"]
+
+
+def __getattr__(name: str) -> object:
+    # Lazy, because the functions need PyTorch and `edgespiral --help` does not (PEP 562).
+    if name in __all__:
+        from edgespiral import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,98 @@
+"""The Python API: what the commands do, for notebooks and tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgespiral.core import artifact
+from edgespiral.core.plan import load_plan
+from edgespiral.spiral.progress import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.records import Measurement, Parity, Result
+    from edgespiral.spiral.progress import Listener
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What `compress` returns: the result's record, the run folder and the smaller model."""
+
+    result: Result
+    folder: Path
+    model: nn.Module
+
+
+def compress(
+    model: nn.Module | str,
+    data: DataSplits | str,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    listener: Listener | None = None,
+    **options: Any,  # noqa: ANN401
+) -> Compressed:
+    """Compress a trained model until it measurably meets a latency budget.
+
+    Args:
+        model: a trained module that returns logits (N, classes), or what the command takes.
+        data: three splits in memory, or what the command's `--data` takes.
+        out: the run folder.
+        resume: go on with the run that is in `out`.
+        listener: hears the progress; silent by default.
+        options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` and
+            `speedup`, `max_drop`, `epochs`, `turns` and so on (docs/plan.md).
+
+    Raises:
+        EdgeSpiralError: what is wrong, where and what to do; nothing done so far is lost.
+
+    Example:
+        >>> import edgespiral
+        >>> small = edgespiral.compress(net, "fashion-mnist", speedup=2, out="runs/net")
+        >>> small.result.speedup.value, small.model
+    """
+    from edgespiral.data import load
+    from edgespiral.spiral.run import load_teacher, run_spiral
+
+    names = {
+        "model": model if isinstance(model, str) else type(model).__name__,
+        "data": data if isinstance(data, str) else data.name,
+    }
+    plan = load_plan(None, {**names, **options})
+    splits = load(data) if isinstance(data, str) else data
+    teacher = load_teacher(plan, splits) if isinstance(model, str) else model
+    folder = Path(out)
+    result = run_spiral(
+        plan, teacher, splits, out=folder, resume=resume, listener=listener or Silent()
+    )
+    return Compressed(result, folder, artifact.load_model(folder))
+
+
+def measure(models: Sequence[str | Path], *, target: str = "host-cpu") -> list[Measurement]:
+    """Measure ONNX models on a target, alternating between them; see `edgespiral measure`."""
+    from edgespiral.measure import measure_models
+
+    return measure_models([Path(model) for model in models], target)
+
+
+def export(model: nn.Module, data: DataSplits | str, path: str | Path) -> Parity:
+    """Export `model` to ONNX and check it against PyTorch on validation samples."""
+    from edgespiral.data import load
+    from edgespiral.export.onnx import export_onnx
+    from edgespiral.export.parity import check_parity
+
+    splits = load(data) if isinstance(data, str) else data
+    export_onnx(model, Path(path), input_shape=splits.input_shape)
+    inputs = (inputs for inputs, _ in splits.validation.epoch(batch_size=1))
+    return check_parity(model, Path(path), inputs)
+
+
+def load_model(folder: str | Path) -> nn.Module:
+    """The compressed PyTorch model of a run folder, with its weights."""
+    return artifact.load_model(Path(folder))

@@ -1,0 +1,73 @@
+"""`edgespiral compress`: the main job."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from edgespiral.cli import options  # noqa: TC001 (typer reads the annotations)
+
+if TYPE_CHECKING:
+    from edgespiral.core.plan import Plan
+
+
+def compress(
+    model: options.Model = None,
+    *,
+    data: options.Data = None,
+    weights: options.Weights = None,
+    target: options.Target = None,
+    out: options.Out = None,
+    resume: options.Resume = False,
+    config: options.Config = None,
+    latency_ms: options.LatencyMs = None,
+    speedup: options.Speedup = None,
+    max_drop: options.MaxDrop = None,
+    turns: options.Turns = None,
+    criterion: options.Criterion = None,
+    pruner: options.Pruner = None,
+    allocation: options.Allocation = None,
+    epochs: options.Epochs = None,
+    teacher: options.Teacher = None,
+    temperature: options.Temperature = None,
+    alpha: options.Alpha = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = None,
+) -> None:
+    """Prune and distil a trained model until it meets a latency budget on its target."""
+    flags: dict[str, object] = dict(locals())
+    del flags["config"], flags["resume"]
+    flags["turns"] = int(turns) if turns and turns.isdecimal() else turns
+    raise typer.Exit(_run(config, flags, resume=resume))
+
+
+def default_folder(plan: Plan) -> Path:
+    """`runs/MODEL-DATA-TARGET`, with what does not belong in a file name replaced by a dash."""
+    name = "-".join((plan.model, plan.data, plan.target))
+    return Path("runs") / re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
+
+
+def _run(config: Path | None, flags: dict[str, object], *, resume: bool) -> int:
+    from edgespiral.core.plan import load_plan
+
+    # A mistake in the plan is told before the seconds that PyTorch takes to load.
+    plan = load_plan(config, flags)
+    return _compress(plan, plan.out or default_folder(plan), resume=resume)
+
+
+def _compress(plan: Plan, out: Path, *, resume: bool) -> int:
+    from rich.console import Console
+
+    from edgespiral.core.journal import read
+    from edgespiral.report.table import render_table
+    from edgespiral.spiral.run import run_compress
+
+    result = run_compress(plan, out=out, resume=resume, console=Console(stderr=True))
+    console = Console()
+    console.print(render_table(read(out / "journal.jsonl")))
+    console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+    return result.exit_code

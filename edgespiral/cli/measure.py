@@ -1,0 +1,145 @@
+"""`edgespiral measure`: the latency of ONNX models on a target."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path  # noqa: TC003 (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgespiral.core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from edgespiral.core.records import Measurement, Verdict
+
+STYLES = {"met": "green", "missed": "red"}
+
+
+def measure(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="ONNX files or run folders.")
+    ],
+    *,
+    target: Annotated[str, typer.Option(help="The device: a target's name or file.")] = "host-cpu",
+    latency_ms: Annotated[
+        float | None, typer.Option(help="A budget for the median: the exit code says if it is met.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print records with all samples instead of the table.")
+    ] = False,
+) -> None:
+    """Measure ONNX models on a target; several take turns, so their ratios can be trusted."""
+    from edgespiral.core.profile import load_profile
+    from edgespiral.measure.decide import decide
+    from edgespiral.measure.model_files import find_model
+    from edgespiral.measure.session import Session
+
+    files = [find_model(model) for model in models]
+    shapes = dict(map(parse_shape, shape or ()))
+    with Session(load_profile(target), shapes=shapes) as session:
+        if latency_ms is None:
+            measured, verdicts = session.measure(files), None
+        else:
+            found = decide(session, files, latency_ms)
+            measured, verdicts = [one for one, _ in found], [verdict for _, verdict in found]
+    if json:
+        typer.echo(_as_json(models, measured, verdicts))
+    else:
+        _show(models, measured, verdicts)
+    if verdicts and any(verdict.value == "missed" for verdict in verdicts):
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Input name (empty where none is given) and sizes of `NAME:1x3x224x224`.
+
+    Raises:
+        UsageError: a size is not a whole number from 1 up.
+    """
+    name, _, sizes = text.rpartition(":")
+    numbers = sizes.replace(",", "x").split("x")
+    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise UsageError(
+            f"not a shape: {text!r}", where="--shape", hint="write 1x3x224x224 or NAME:1x3x224x224"
+        )
+    return name, tuple(int(number) for number in numbers)
+
+
+def _as_json(
+    models: Sequence[Path],
+    measured: Sequence[Measurement],
+    verdicts: Sequence[Verdict] | None,
+) -> str:
+    rows = [
+        {"model": str(model), **one.model_dump(mode="json")}
+        for model, one in zip(models, measured, strict=True)
+    ]
+    for row, verdict in zip(rows, verdicts or (), strict=False):
+        row["verdict"] = verdict.value
+    return jsonlib.dumps(rows)
+
+
+def _show(
+    models: Sequence[Path],
+    measured: Sequence[Measurement],
+    verdicts: Sequence[Verdict] | None,
+) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(_table(models, measured, verdicts))
+    about = measured[0].fingerprint
+    console.print(
+        f"{about.device}, {about.runtime} {about.runtime_version}, {about.provider}, "
+        f"{about.precision}, threads: {about.threads}",
+        style="dim",
+        highlight=False,
+    )
+
+
+def _table(
+    models: Sequence[Path],
+    measured: Sequence[Measurement],
+    verdicts: Sequence[Verdict] | None,
+) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"latency on {measured[0].target}, ms", box=None, pad_edge=False)
+    table.add_column("model", overflow="fold")
+    for name in ("p50", "95 % interval", "p90", "p99", "samples"):
+        table.add_column(name, justify="right")
+    if len(models) > 1:
+        table.add_column("times as fast", justify="right")
+    if verdicts:
+        table.add_column("budget")
+    for position, model in enumerate(models):
+        table.add_row(str(model), *_cells(measured, position, verdicts))
+    return table
+
+
+def _cells(
+    measured: Sequence[Measurement], position: int, verdicts: Sequence[Verdict] | None
+) -> list[str]:
+    from edgespiral.core.stats import paired_ratio
+    from edgespiral.report.words import interval, ms
+
+    one, stats = measured[position], measured[position].stats
+    low, high = (f"{bound:.4g}" for bound in (stats.p50_ci95_ms.low, stats.p50_ci95_ms.high))
+    percentiles = ["" if p is None else ms(p) for p in (stats.p90_ms, stats.p99_ms)]
+    cells = [ms(stats.p50_ms), f"{low}\N{EN DASH}{high}", *percentiles, str(stats.count)]
+    if len(measured) > 1:
+        ratio = paired_ratio(measured[0].rounds_ms, one.rounds_ms)
+        cells.append(f"{ratio.value:.3f} ({interval(ratio)})" if position else "")
+    if verdicts:
+        word = verdicts[position].value
+        cells.append(f"[{STYLES[word]}]{word}[/]")
+    return cells

@@ -1,0 +1,135 @@
+"""The options that a plan is made of, as the command line shows them.
+
+Each is None where it is not given, so that a plan file can be told from a flag; the defaults shown
+are the plan's own (a test holds the two together).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BUDGET = "Budget (one of latency and speed-up)"
+CUTTING = "Cutting"
+DISTILLATION = "Distillation"
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        help="A zoo or torchvision name, or path/to/file.py:factory.", show_default=False
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="digits, fashion-mnist, folder:PATH or path/to/file.py:factory."),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="The trained weights of MODEL: .safetensors or .pt.")
+]
+Target = Annotated[
+    str | None, typer.Option(help="The device: a target's name or file.", show_default="host-cpu")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-DATA-TARGET")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run that is in the run folder.")
+]
+Config = Annotated[Path | None, typer.Option(help="A plan file; flags override what it says.")]
+
+LatencyMs = Annotated[
+    float | None,
+    typer.Option(help="Median latency to reach, in milliseconds.", rich_help_panel=BUDGET),
+]
+Speedup = Annotated[
+    float | None,
+    typer.Option(help="Or: how many times as fast as the teacher.", rich_help_panel=BUDGET),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        help="Accuracy points that may be lost, on the validation split.",
+        show_default="2.0",
+        rich_help_panel=BUDGET,
+    ),
+]
+
+Turns = Annotated[
+    str | None,
+    typer.Option(
+        help="Turns of the spiral: a number, or auto.",
+        show_default="auto",
+        rich_help_panel=CUTTING,
+    ),
+]
+Criterion = Annotated[
+    str | None,
+    typer.Option(
+        help="What a channel is worth: fisher, taylor, l1, l2, fpgm or random.",
+        show_default="fisher",
+        rich_help_panel=CUTTING,
+    ),
+]
+Pruner = Annotated[
+    str | None,
+    typer.Option(
+        help="What takes channels out: nni, depgraph or auto.",
+        show_default="auto",
+        rich_help_panel=CUTTING,
+    ),
+]
+Allocation = Annotated[
+    str | None,
+    typer.Option(
+        help="How widths are chosen: latency (importance lost per ms saved), global or uniform.",
+        show_default="latency",
+        rich_help_panel=CUTTING,
+    ),
+]
+
+Epochs = Annotated[
+    float | None,
+    typer.Option(
+        help="Passes over the data in the whole run, shared by its turns.",
+        show_default="4.0",
+        rich_help_panel=DISTILLATION,
+    ),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        help="Who teaches: original, previous (the last turn's student) or both.",
+        show_default="original",
+        rich_help_panel=DISTILLATION,
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        help="Softens the outputs of both nets.",
+        show_default="4.0",
+        rich_help_panel=DISTILLATION,
+    ),
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        help="Weight of the teacher against the labels, from 0 to 1.",
+        show_default="0.9",
+        rich_help_panel=DISTILLATION,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Samples a step.", show_default="128", rich_help_panel=DISTILLATION),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="Highest rate of the schedule.", rich_help_panel=DISTILLATION),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Of everything random.", show_default="0", rich_help_panel=DISTILLATION),
+]

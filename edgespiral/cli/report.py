@@ -1,0 +1,36 @@
+"""`edgespiral report`: what a run did, from its journal."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (typer reads the annotations)
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder, finished or not.")],
+    *,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result record instead of the table.")
+    ] = False,
+) -> None:
+    """Show a run: its turns, accuracy and latency, from its journal alone."""
+    from rich.console import Console
+
+    from edgespiral.core.files import write_text
+    from edgespiral.core.journal import read
+    from edgespiral.report.html import render_html
+    from edgespiral.report.result import build_result
+    from edgespiral.report.table import render_table
+
+    events = read(run / "journal.jsonl")
+    console = Console()
+    if json:
+        typer.echo(build_result(events).model_dump_json(indent=2))
+    else:
+        console.print(render_table(events))
+    if html is not None:
+        write_text(html, render_html(events))
+        Console(stderr=True).print(f"report: {html}", highlight=False, soft_wrap=True)

@@ -1,0 +1,122 @@
+"""`edgespiral train`: make a teacher."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from edgespiral.distill.settings import Progress
+    from edgespiral.distill.teacher import TrainedTeacher
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="A zoo name or path/to/file.py:factory.")],
+    *,
+    data: Annotated[
+        str,
+        typer.Option(help="digits, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."),
+    ],
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Samples a step. Default: 128, on small sets 32.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Highest rate of the schedule. Default: 0.2, without batch norm 0.02."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder. Default: runs/train-MODEL-DATA.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in the output folder.")
+    ] = False,
+) -> None:
+    """Train a model on a data set: weights.safetensors and train.json."""
+    from rich.console import Console
+
+    from edgespiral.distill.teacher import train_teacher
+
+    folder = out if out is not None else default_folder(model, data)
+    console = Console(stderr=True)
+    try:
+        with _bar(console) as heard:
+            teacher = train_teacher(
+                model,
+                data,
+                out=folder,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                seed=seed,
+                resume=resume,
+                progress=heard,
+            )
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; the state is kept. Go on with:\n  {resume_command()}", soft_wrap=True
+        )
+        raise
+    _show(teacher, folder)
+
+
+def default_folder(model: str, data: str) -> Path:
+    """`runs/train-MODEL-DATA`, with what does not belong in a file name replaced by a dash."""
+    name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in (model, data))
+    return Path("runs") / f"train-{name}"
+
+
+def resume_command() -> str:
+    """The command line that goes on with this one."""
+    words = ["edgespiral", *sys.argv[1:]]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task("loading", total=None)
+
+        def heard(progress: Progress) -> None:
+            text = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f} samples/s"
+            bars.update(task, completed=progress.step, total=progress.steps, description=text)
+
+        yield heard
+
+
+def _show(teacher: TrainedTeacher, folder: Path) -> None:
+    from edgespiral.distill.teacher import WEIGHTS
+
+    typer.echo(
+        f"{teacher.model} on {teacher.data}: {teacher.test_accuracy:.2f} % test,"
+        f" {teacher.validation_accuracy:.2f} % validation, {teacher.seconds:.0f} s"
+    )
+    typer.echo(f"weights: {folder / WEIGHTS}")

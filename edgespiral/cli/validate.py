@@ -1,0 +1,99 @@
+"""`edgespiral validate`: check a plan, touch nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgespiral.core.errors import EdgeSpiralError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgespiral.core.plan import Plan
+
+
+def validate(
+    plan: Annotated[Path, typer.Argument(help="A plan file, as for compress --config.")],
+) -> None:
+    """Check everything about a plan that can be checked without doing anything."""
+    from edgespiral.core.plan import load_plan
+
+    checked = load_plan(plan, {})
+    problems = list(find_problems(checked, plan))
+    if problems:
+        raise UsageError("; ".join(problems))
+    typer.echo(f"ok: {described(checked)}")
+
+
+def find_problems(plan: Plan, place: Path) -> Iterator[str]:
+    """What stands in the way of running `plan`, each as `file:key: problem`."""
+    from edgespiral.core.profile import load_profile
+
+    checks: dict[str, Callable[[], object]] = {
+        "model": lambda: _check_model(plan),
+        "weights": lambda: _check_weights(plan),
+        "data": lambda: _check_data(plan.data),
+        "target": lambda: load_profile(plan.target),
+    }
+    for key, check in checks.items():
+        try:
+            check()
+        except EdgeSpiralError as error:
+            yield f"{place}:{key}: {str(error).replace('; ', ', ')}"
+
+
+def described(plan: Plan) -> str:
+    """In one sentence, what running `plan` would do."""
+    budget = f"{plan.latency_ms:g} ms" if plan.latency_ms else f"{plan.speedup:g}x as fast"
+    turns = "as many turns as needed" if plan.turns == "auto" else f"{plan.turns} turns"
+    return (
+        f"{plan.model} on {plan.data} would be compressed to {budget} on {plan.target}, "
+        f"in {turns}, with {plan.epochs:g} epochs of distillation in all, losing at most "
+        f"{plan.max_drop:g} accuracy points"
+    )
+
+
+def _check_model(plan: Plan) -> None:
+    from edgespiral.core.factory import is_factory
+    from edgespiral.core.registry import unknown_name
+    from edgespiral.zoo import names
+
+    if is_factory(plan.model):
+        _check_file(plan.model)
+    elif plan.model not in names():
+        raise unknown_name("model", plan.model, names())
+
+
+def _check_weights(plan: Plan) -> None:
+    from edgespiral.zoo import names
+
+    if plan.weights is None and plan.model in names():
+        raise UsageError("is missing", hint=f"{plan.model} comes without trained weights")
+    if plan.weights is not None and not plan.weights.is_file():
+        raise UsageError("no such file", where=str(plan.weights))
+
+
+def _check_data(spec: str) -> None:
+    from edgespiral.core.factory import is_factory
+    from edgespiral.core.registry import unknown_name
+    from edgespiral.data.catalog import KNOWN
+
+    folder = Path(spec.removeprefix("folder:").partition("?")[0])
+    if spec.startswith("folder:"):
+        if not folder.is_dir():
+            raise UsageError("no such folder", where=str(folder))
+    elif is_factory(spec):
+        _check_file(spec)
+    elif spec not in KNOWN:
+        raise unknown_name("data set", spec, KNOWN)
+
+
+def _check_file(spec: str) -> None:
+    file, _, name = spec.rpartition(":")
+    if not file or not name.isidentifier():
+        raise UsageError("no factory named", where=spec, hint="write path/to/file.py:factory")
+    if not Path(file).is_file():
+        raise UsageError("no such file", where=file)

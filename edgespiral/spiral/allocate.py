@@ -1,0 +1,251 @@
+"""Where to cut: widths that lose the least importance within a latency.
+
+The problem is a multiple-choice knapsack whose costs depend on neighbouring choices (a layer's time
+needs both its input and its output width), so the exact linear solvers do not fit. It is solved
+greedily by importance lost per millisecond saved, with the latency model asked anew at each step,
+and then improved by exchanges until none helps. See docs/allocation.md for how it was chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from edgespiral.core.errors import UsageError
+from edgespiral.prune.select import unit_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from edgespiral.prune.branches import Branch
+    from edgespiral.prune.groups import ChannelGroup
+
+    Widths = dict[str, int]
+
+MAX_EXCHANGES = 40
+
+
+class Latency(Protocol):
+    """Anything that predicts milliseconds from widths."""
+
+    def predict_ms(self, widths: Mapping[str, int]) -> float:
+        """Predicted latency at `widths`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What may be chosen and what it loses.
+
+    `options` has the widths that each group may take, ascending; `lost` the importance lost at
+    each. `branches` maps a removable branch to its groups, which at width 0 mean that it is gone,
+    and `branch_lost` has what that loses.
+    """
+
+    options: Mapping[str, tuple[int, ...]]
+    lost: Mapping[str, Mapping[int, float]]
+    branches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    branch_lost: Mapping[str, float] = field(default_factory=dict)
+
+    def total_lost(self, widths: Mapping[str, int]) -> float:
+        """Importance lost at `widths`, over groups and branches."""
+        whole = sum(
+            self.branch_lost[name]
+            for name, groups in self.branches.items()
+            if widths[groups[0]] == 0
+        )
+        return whole + sum(self.lost[name][width] for name, width in widths.items() if width)
+
+    def allows(self, widths: Mapping[str, int]) -> bool:
+        """Whether every width is one of the choices."""
+        whole = {g for groups in self.branches.values() for g in groups if widths[g] == 0}
+        return all(name in whole or widths[name] in o for name, o in self.options.items())
+
+    def widest(self) -> Widths:
+        """Every group at its largest width."""
+        return {name: widths[-1] for name, widths in self.options.items()}
+
+    def narrowest(self) -> Widths:
+        """Every group at its smallest width, every branch gone."""
+        widths = {name: options[0] for name, options in self.options.items()}
+        return {**widths, **{g: 0 for groups in self.branches.values() for g in groups}}
+
+    def at_share(self, share: float) -> Widths:
+        """Every group at the width nearest to `share` of its largest."""
+        return {n: min(o, key=lambda w: abs(w - share * o[-1])) for n, o in self.options.items()}
+
+    def narrower(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
+        """What one step down can lead to: a group to a smaller width, or a branch gone."""
+        for name, width in widths.items():
+            below = [option for option in self.options[name] if option < width]
+            for option in below[-1:] if adjacent else below:
+                yield {**widths, name: option}
+        for groups in self.branches.values():
+            if widths[groups[0]]:
+                yield {**widths, **dict.fromkeys(groups, 0)}
+
+    def wider(self, widths: Widths) -> Iterator[Widths]:
+        """What one step up can lead to: a group to its next width, or a branch back."""
+        for name, width in widths.items():
+            above = [option for option in self.options[name] if option > width > 0]
+            if above:
+                yield {**widths, name: above[0]}
+        for groups in self.branches.values():
+            if not widths[groups[0]]:
+                yield {**widths, **{g: self.options[g][-1] for g in groups}}
+                yield {**widths, **{g: self.options[g][0] for g in groups}}
+
+
+def choices(
+    groups: Sequence[ChannelGroup],
+    importance: Mapping[str, Tensor],
+    *,
+    multiple: int,
+    least_share: float,
+    branches: Sequence[Branch] = (),
+    branch_importance: Mapping[str, float] | None = None,
+    gone: Sequence[str] = (),
+) -> Choices:
+    """The widths worth considering, in steps of the device's channel multiple.
+
+    Args:
+        groups: the model's groups.
+        importance: per group (channels,) scores.
+        multiple: the device's channel multiple; kernels cost the same in between.
+        least_share: the smallest share of a group's channels that may remain in one turn, so that
+            no group collapses on the strength of an additive estimate.
+        branches: the branches that may go as a whole.
+        branch_importance: what each branch loses by going.
+        gone: groups that left with their branch in an earlier turn.
+
+    Raises:
+        UsageError: nothing can be cut in steps of `multiple`.
+    """
+    options = {g.name: _options(g, multiple, least_share) for g in groups}
+    if not branches and all(len(widths) == 1 for widths in options.values()):
+        widest = max(group.channels for group in groups)
+        raise UsageError(
+            f"nothing to cut: the widest group has {widest} channels and the step is {multiple}",
+            where="device.channel_multiple",
+            hint="use a smaller channel_multiple in the target's profile",
+        )
+    lost = {g.name: _lost(g, importance[g.name], options[g.name]) for g in groups}
+    return Choices(
+        {**options, **dict.fromkeys(gone, (0,))},
+        lost,
+        {b.name: b.groups for b in branches},
+        dict(branch_importance or {}),
+    )
+
+
+def allocate(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:
+    """Widths of the least importance lost whose predicted latency is at most `target_ms`.
+
+    Returns None where no widths are predicted to be that fast.
+    """
+    widths: Widths | None = choice.widest()
+    while widths is not None and latency.predict_ms(widths) > target_ms:
+        widths = _cheapest_step(choice, latency, widths, target_ms)
+    return None if widths is None else _exchange(choice, latency, widths, target_ms)
+
+
+def uniform(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:
+    """The same share of every group's channels: the widest share that meets `target_ms`."""
+    shares = sorted({w / o[-1] for o in choice.options.values() for w in o}, reverse=True)
+    tried = map(choice.at_share, shares)
+    return next((widths for widths in tried if latency.predict_ms(widths) <= target_ms), None)
+
+
+def by_global_rank(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:
+    """Cut whatever step loses least importance a channel, wherever it is, until `target_ms`."""
+    widths = choice.widest()
+    while latency.predict_ms(widths) > target_ms:
+        steps = list(_next_steps(choice, widths))
+        if not steps:
+            return None
+        widths = min(steps, key=lambda step: _lost_per_channel(choice, widths, step))
+    return widths
+
+
+ALLOCATIONS: dict[str, Callable[[Choices, Latency, float], Widths | None]] = {
+    "latency": allocate,
+    "uniform": uniform,
+    "global": by_global_rank,
+}
+
+
+def _options(group: ChannelGroup, multiple: int, least_share: float) -> tuple[int, ...]:
+    step = math.lcm(multiple, group.sub_groups)
+    least = max(step, least_share * group.channels)
+    return (*(w for w in range(step, group.channels, step) if w >= least), group.channels)
+
+
+def _lost(group: ChannelGroup, scores: Tensor, options: Sequence[int]) -> dict[int, float]:
+    ascending = torch.sort(unit_scores(group, scores.double())).values
+    cumulative = torch.cat([torch.zeros(1, dtype=torch.double), ascending.cumsum(0)])
+    return {w: float(cumulative[(group.channels - w) // group.sub_groups]) for w in options}
+
+
+def _cheapest_step(
+    choice: Choices, latency: Latency, widths: Widths, target_ms: float
+) -> Widths | None:
+    present_ms, present_lost = latency.predict_ms(widths), choice.total_lost(widths)
+
+    def price(step: Widths) -> float:
+        # What is saved beyond the target is worth nothing.
+        saved_ms = present_ms - max(latency.predict_ms(step), target_ms)
+        return (choice.total_lost(step) - present_lost) / saved_ms if saved_ms > 0 else math.inf
+
+    priced = [(price(step), index, step) for index, step in enumerate(choice.narrower(widths))]
+    if not priced:
+        return None
+    cheapest, _, step = min(priced, key=lambda item: item[:2])
+    if cheapest < math.inf:
+        return step
+    # A plateau of the staircase: no single step is predicted to save time.
+    return min(
+        _next_steps(choice, widths),
+        key=lambda step: _lost_per_channel(choice, widths, step),
+        default=None,
+    )
+
+
+def _next_steps(choice: Choices, widths: Widths) -> Iterator[Widths]:
+    for step in choice.narrower(widths, adjacent=True):
+        if all(step[name] or not widths[name] for name in widths):
+            yield step
+
+
+def _lost_per_channel(choice: Choices, widths: Widths, step: Widths) -> float:
+    channels = sum(widths.values()) - sum(step.values())
+    return (choice.total_lost(step) - choice.total_lost(widths)) / channels
+
+
+def _exchange(choice: Choices, latency: Latency, widths: Widths, target_ms: float) -> Widths:
+    """Step up somewhere, and down elsewhere if need be, while that loses less importance."""
+    path = [widths]
+    for _ in range(MAX_EXCHANGES):
+        better = _better_neighbour(choice, latency, path[-1], target_ms)
+        if better is None:
+            break
+        path.append(better)
+    assert all(choice.total_lost(b) < choice.total_lost(a) for a, b in pairwise(path))
+    return path[-1]
+
+
+def _better_neighbour(
+    choice: Choices, latency: Latency, widths: Widths, target_ms: float
+) -> Widths | None:
+    best, best_lost = None, choice.total_lost(widths) * (1 - 1e-9)
+    for grown in choice.wider(widths):
+        for candidate in (grown, *choice.narrower(grown, adjacent=True)):
+            lost = choice.total_lost(candidate)
+            if lost < best_lost and latency.predict_ms(candidate) <= target_ms:
+                best, best_lost = candidate, lost
+    return best

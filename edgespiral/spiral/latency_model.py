@@ -1,0 +1,197 @@
+"""A latency model of one architecture on one target, fitted to measurements of untrained cuts.
+
+A layer's time is modelled as `a*cin*cout + b*cin + c*cout + d`, with non-negative coefficients
+shared by layers of one shape class (operator, kernel, spatial sizes), in channels rounded up to the
+device's multiple, because kernels work in blocks. The bilinear term is what couples neighbouring
+widths (Humble et al. 2022, "Soft masking for cost-constrained channel pruning", section 3.3, and
+Sun et al. 2025, "MDP", section 3, use the full table that this approximates).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+    from edgespiral.core.records import LayerLatency
+    from edgespiral.prune.groups import ChannelGroup
+
+    Vector = NDArray[np.float64]
+
+Operator = Literal["conv", "gemm"]
+ShapeClass = tuple[Operator, bool, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+FEATURES = 4
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """One weighted layer: its shape class and what decides its channel counts.
+
+    `cin_per_channel` and `cout_per_channel` give, per governing group, the positions on that side
+    that one of the group's channels takes.
+    """
+
+    name: str
+    shape_class: ShapeClass
+    cin: int
+    cout: int
+    cin_per_channel: Mapping[str, float]
+    cout_per_channel: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class WidthTotal:
+    """A whole model's measured latency at some widths."""
+
+    widths: Mapping[str, int]
+    latency_ms: float
+
+
+def layer_shapes(
+    model: GraphModule, groups: Sequence[ChannelGroup], example: Tensor
+) -> list[LayerShape]:
+    """The weighted layers of `model` in the order they run, as `example` (1, C, H, W) sees them."""
+    spatial: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+
+    def remember(name: str) -> object:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            spatial[name] = (tuple(inputs[0].shape[2:]), tuple(output.shape[2:]))
+
+        return hook
+
+    handles = [m.register_forward_hook(remember(n)) for n, m in layers.items()]  # type: ignore[arg-type]
+    with torch.no_grad():
+        model.eval()(example)
+    for handle in handles:
+        handle.remove()
+    return [_layer_shape(name, layers[name], spatial[name], groups) for name in spatial]
+
+
+@dataclass
+class LatencyModel:
+    """Predicts milliseconds from widths. Fit it before use; fit again as measurements come in."""
+
+    layers: Sequence[LayerShape]
+    base_widths: Mapping[str, int]
+    multiple: int
+    _classes: dict[ShapeClass, int] = field(init=False)
+    _coefficients: Vector | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Number the shape classes."""
+        found = dict.fromkeys(layer.shape_class for layer in self.layers)
+        self._classes = {shape_class: index for index, shape_class in enumerate(found)}
+
+    def fit(self, profiled: Sequence[LayerLatency], totals: Sequence[WidthTotal]) -> None:
+        """Fit to per-layer times (may be empty) and whole-model times (at least one).
+
+        Non-negative least squares on relative errors. A whole model is the sum of its layers,
+        scaled by nothing, plus a constant; whole-model rows weigh as much as all layer rows.
+        """
+        rows, times, weights = [], [], []
+        for row in profiled:
+            features = self._profiled_features(row)
+            if features is not None and row.latency_ms > 0:
+                rows.append(features)
+                times.append(row.latency_ms)
+                weights.append(1.0 / row.latency_ms)
+        share = math.sqrt(max(1.0, len(rows) / len(totals)))
+        for total in totals:
+            rows.append(self._features(total.widths))
+            times.append(total.latency_ms)
+            weights.append(share / total.latency_ms)
+        scale = np.asarray(weights)
+        matrix = np.stack(rows) * scale[:, None]
+        norms = np.maximum(np.linalg.norm(matrix, axis=0), np.finfo(float).tiny)
+        solution, _ = nnls(matrix / norms, np.asarray(times) * scale, maxiter=50 * matrix.shape[1])
+        self._coefficients = solution / norms
+
+    def predict_ms(self, widths: Mapping[str, int]) -> float:
+        """Predicted latency at `widths`."""
+        if self._coefficients is None:
+            raise RuntimeError("fit the latency model before asking it")
+        return float(self._features(widths) @ self._coefficients)
+
+    def _features(self, widths: Mapping[str, int]) -> Vector:
+        row = np.zeros(FEATURES * len(self._classes) + 1)
+        row[-1] = 1.0
+        removed = {name: self.base_widths[name] - width for name, width in widths.items()}
+        for layer in self.layers:
+            cin = layer.cin - sum(removed[g] * k for g, k in layer.cin_per_channel.items())
+            cout = layer.cout - sum(removed[g] * k for g, k in layer.cout_per_channel.items())
+            # A side at 0 means that the branch around the layer is gone.
+            if cin > 0 and cout > 0:
+                self._add(row, layer.shape_class, cin, cout)
+        return row
+
+    def _profiled_features(self, row: LayerLatency) -> Vector | None:
+        depthwise = len(row.weight_shape) == 4 and row.weight_shape[1] != row.input_shape[1]
+        cin, cout = row.input_shape[1], row.output_shape[1]
+        key: ShapeClass = (
+            row.operator,
+            depthwise,
+            row.weight_shape[2:],
+            row.input_shape[2:],
+            row.output_shape[2:],
+        )
+        if key not in self._classes:
+            return None
+        features = np.zeros(FEATURES * len(self._classes) + 1)
+        self._add(features, key, cin, cout)
+        return features
+
+    def _add(self, row: Vector, key: ShapeClass, cin: float, cout: float) -> None:
+        start = FEATURES * self._classes[key]
+        cin, cout = self._round_up(cin), self._round_up(cout)
+        grouped = key[1]
+        product = 0.0 if grouped else cin * cout
+        row[start : start + FEATURES] += (product, 0.0 if grouped else cin, cout, 1.0)
+
+    def _round_up(self, channels: float) -> float:
+        return self.multiple * math.ceil(channels / self.multiple)
+
+
+def _layer_shape(
+    name: str,
+    module: nn.Module,
+    spatial: tuple[tuple[int, ...], tuple[int, ...]],
+    groups: Sequence[ChannelGroup],
+) -> LayerShape:
+    if isinstance(module, nn.Conv2d):
+        kernel = tuple(module.kernel_size)
+        cin, cout, grouped = module.in_channels, module.out_channels, module.groups > 1
+        key: ShapeClass = ("conv", grouped, kernel, *spatial)
+    else:
+        assert isinstance(module, nn.Linear)
+        cin, cout = module.in_features, module.out_features
+        key = ("gemm", False, (), (), ())
+    consumed = {g.name: s.channel_of for g in groups for s in g.consumers if s.layer == name}
+    produced = {g.name: s.channel_of for g in groups for s in g.producers if s.layer == name}
+    sizes = {g.name: g.channels for g in groups}
+    return LayerShape(
+        name,
+        key,
+        cin,
+        cout,
+        _positions_per_channel(consumed or (produced if key[1] else {}), sizes),
+        _positions_per_channel(produced, sizes),
+    )
+
+
+def _positions_per_channel(
+    slots: Mapping[str, Tensor], sizes: Mapping[str, int]
+) -> dict[str, float]:
+    return {name: int((slot >= 0).sum()) / sizes[name] for name, slot in slots.items()}

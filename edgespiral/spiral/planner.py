@@ -1,0 +1,226 @@
+"""Planning a turn: widths that meet its latency, found on the device before any training.
+
+A survey profiles a few untrained candidates layer by layer and fits the latency model. Then widths
+are allocated, built, measured against the teacher, and the model corrected, until measured widths
+land just inside the target.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgespiral.core.records import Candidate
+from edgespiral.export.onnx import export_onnx
+from edgespiral.spiral.allocate import ALLOCATIONS, Choices, choices
+from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from edgespiral.core.journal import Journal
+    from edgespiral.core.records import LayerLatency
+    from edgespiral.measure.session import Session
+    from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.spiral.importance import Importance
+
+    Widths = dict[str, int]
+
+# Landing window as shares of the target: the upper end leaves room for the error of a quick
+# measurement, so that the longer one after training does not fall on the wrong side.
+LANDING_LOW = 0.935
+LANDING_HIGH = 0.985
+AIMS = (0.975, 0.96, 0.945)
+MAX_ROUNDS = 6
+UNIFORM_PROBES = (0.75, 0.5, 0.25)
+MIXED_PROBES = 5
+BRANCH_PROBE_SHARE = 0.25
+# No group falls below this share of its channels in one turn: importance is additive only for
+# small cuts, and a group that collapses cannot be mended by distillation.
+LEAST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Widths chosen for a turn and what was measured and lost at them."""
+
+    widths: Widths
+    latency_ms: float
+    importance_lost: float
+
+
+@dataclass(frozen=True)
+class OutOfReach:
+    """Even the narrowest widths are too slow: the fastest that this turn could be."""
+
+    fastest_ms: float
+
+
+@dataclass
+class Planner:
+    """Plans the turns of one run; what it learns of the target serves all of them."""
+
+    original: Cuttable
+    session: Session
+    journal: Journal
+    teacher_onnx: Path
+    teacher_ms: float
+    multiple: int
+    work: Path
+    seed: int
+    _model: LatencyModel = field(init=False)
+    _measured: dict[tuple[tuple[str, int], ...], float] = field(init=False, default_factory=dict)
+    _profiled: list[LayerLatency] = field(init=False, default_factory=list)
+    _surveyed: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        """Set up the latency model; nothing is measured yet."""
+        layers = layer_shapes(self.original.model, self.original.groups, self.original.example)
+        base = {group.name: group.channels for group in self.original.groups}
+        self._model = LatencyModel(layers, base, self.multiple)
+        self._measured[_key(base)] = self.teacher_ms
+
+    def recall(self, candidates: Sequence[Candidate]) -> None:
+        """Take over measurements that an interrupted run wrote to its journal."""
+        for candidate in candidates:
+            latency_ms = self.teacher_ms / candidate.speedup.value
+            self._measured[_key(candidate.widths)] = latency_ms
+
+    def plan(
+        self,
+        turn: int,
+        parent: Cuttable,
+        importance: Importance,
+        *,
+        target_ms: float,
+        allocation: str,
+    ) -> Planned | OutOfReach:
+        """Choose widths for `turn` that measure at most `target_ms`, losing least importance.
+
+        Raises:
+            UsageError: nothing can be cut in steps of the device's channel multiple.
+            MeasurementError, TargetError: the device did not answer.
+        """
+        choice = self._choices(parent, importance)
+        self._survey(turn, choice)
+        for _ in range(MAX_ROUNDS):
+            proposals = self._proposals(choice, allocation, target_ms)
+            if not proposals:
+                break
+            self._measure(turn, proposals)
+            best = self._best(choice, target_ms)
+            if best is not None and best.latency_ms >= LANDING_LOW * target_ms:
+                return best
+        return self._best(choice, target_ms) or self._fastest(turn, choice)
+
+    def _choices(self, parent: Cuttable, importance: Importance) -> Choices:
+        present = {group.name for group in parent.groups}
+        return choices(
+            parent.groups,
+            importance.channels,
+            multiple=self.multiple,
+            least_share=LEAST_SHARE,
+            branches=parent.branches,
+            branch_importance=importance.branches,
+            gone=[g.name for g in self.original.groups if g.name not in present],
+        )
+
+    def _survey(self, turn: int, choice: Choices) -> None:
+        if self._surveyed:
+            return
+        probes = _probes(choice, self.seed)
+        models = [self._export(widths, index) for index, widths in enumerate(probes)]
+        rows = self.session.profile_layers([self.teacher_onnx, *models])
+        self._profiled = [row for model in rows for row in model]
+        self._measure(turn, [w for w in probes if _key(w) not in self._measured])
+        self._surveyed = True
+
+    def _proposals(self, choice: Choices, allocation: str, target_ms: float) -> list[Widths]:
+        solve = ALLOCATIONS[allocation]
+        latency = _Corrected(self._model, self._correction(target_ms))
+        found = [solve(choice, latency, target_ms * aim) for aim in AIMS]
+        fresh = {_key(w): w for w in found if w is not None and _key(w) not in self._measured}
+        return list(fresh.values())
+
+    def _correction(self, target_ms: float) -> float:
+        """How far the fitted model is off near the target, from the nearest measurements."""
+        by_distance = sorted(self._measured.items(), key=lambda item: abs(item[1] - target_ms))
+        ratios = sorted(ms / self._model.predict_ms(dict(key)) for key, ms in by_distance[:3])
+        return ratios[len(ratios) // 2]
+
+    def _best(self, choice: Choices, target_ms: float) -> Planned | None:
+        reachable = [
+            Planned(dict(key), ms, choice.total_lost(dict(key)))
+            for key, ms in self._measured.items()
+            if ms <= LANDING_HIGH * target_ms and choice.allows(dict(key))
+        ]
+        return min(reachable, key=lambda planned: planned.importance_lost, default=None)
+
+    def _fastest(self, turn: int, choice: Choices) -> OutOfReach:
+        narrowest = choice.narrowest()
+        if _key(narrowest) not in self._measured:
+            self._measure(turn, [narrowest])
+        return OutOfReach(self._measured[_key(narrowest)])
+
+    def _measure(self, turn: int, proposals: Sequence[Widths]) -> None:
+        if proposals:
+            models = [self._export(widths, index) for index, widths in enumerate(proposals)]
+            compared = self.session.compare(self.teacher_onnx, models)
+            for widths, (measurement, speedup) in zip(proposals, compared, strict=True):
+                predicted = self._model.predict_ms(widths) if self._surveyed else None
+                self.journal.append(
+                    Candidate(
+                        turn=turn,
+                        widths=widths,
+                        predicted_ms=predicted,
+                        speedup=speedup,
+                        measurement=measurement,
+                    )
+                )
+                self._measured[_key(widths)] = self.teacher_ms / speedup.value
+        totals = [WidthTotal(dict(key), ms) for key, ms in self._measured.items()]
+        self._model.fit(self._profiled, totals)
+
+    def _export(self, widths: Widths, index: int) -> Path:
+        self.work.mkdir(parents=True, exist_ok=True)
+        path = self.work / f"candidate-{index}.onnx"
+        shape = tuple(self.original.example.shape[1:])
+        export_onnx(self.original.candidate(widths), path, input_shape=shape)
+        return path
+
+    def close(self) -> None:
+        """Remove the candidates' files."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Corrected:
+    model: LatencyModel
+    factor: float
+
+    def predict_ms(self, widths: Mapping[str, int]) -> float:
+        return self.factor * self.model.predict_ms(widths)
+
+
+def _key(widths: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(widths.items()))
+
+
+def _mixed(choice: Choices, mixer: random.Random) -> Widths:
+    widths = {name: mixer.choice(options) for name, options in choice.options.items()}
+    for groups in choice.branches.values():
+        if mixer.random() < BRANCH_PROBE_SHARE:
+            widths.update(dict.fromkeys(groups, 0))
+    return widths
+
+
+def _probes(choice: Choices, seed: int) -> list[Widths]:
+    """Uniform shares and random mixes, so that every pairing of widths has been seen nearby."""
+    # Steers a measurement, secures nothing.
+    mixer = random.Random(seed)
+    uniform = [choice.at_share(share) for share in UNIFORM_PROBES]
+    mixed = [_mixed(choice, mixer) for _ in range(MIXED_PROBES)]
+    return list({_key(widths): widths for widths in (*uniform, *mixed)}.values())

@@ -1,0 +1,190 @@
+"""From a plan to a finished run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+from filelock import FileLock, Timeout
+
+from edgespiral.core.artifact import trace
+from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.journal import Journal
+from edgespiral.core.plan import plan_sha256
+from edgespiral.core.profile import load_profile
+from edgespiral.core.records import RunStarted, now_utc
+from edgespiral.core.versions import versions
+from edgespiral.data import check, load
+from edgespiral.measure.session import Session
+from edgespiral.report.html import render_html
+from edgespiral.report.result import build_result
+from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.loop import Spiral
+from edgespiral.spiral.progress import OnConsole
+from edgespiral.spiral.turn import Bench
+from edgespiral.zoo import names
+from edgespiral.zoo.load import check_logits, load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rich.console import Console
+    from torch import nn
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.plan import Plan
+    from edgespiral.core.records import Result
+    from edgespiral.spiral.progress import Listener
+
+
+def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
+    """Do what `edgespiral compress` does.
+
+    Args:
+        plan: the validated plan.
+        out: the run folder, made if missing.
+        resume: go on with the run that is in `out`.
+        console: where progress is shown.
+
+    Raises:
+        EdgeSpiralError: with everything done so far kept in `out`.
+    """
+    splits = load(plan.data)
+    model = load_teacher(plan, splits)
+    listener = OnConsole(console)
+    try:
+        return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener)
+    except KeyboardInterrupt:
+        console.print(f"stopped; nothing is lost. Go on with:\n  {resume_command()}")
+        raise
+
+
+def load_teacher(plan: Plan, splits: DataSplits) -> nn.Module:
+    """The plan's model with its trained weights.
+
+    Raises:
+        UsageError: a zoo model without weights: an untrained teacher has nothing to hand on.
+        ModelError: it cannot be built, or its weights do not fit.
+    """
+    if plan.weights is None and plan.model in names():
+        raise UsageError(
+            f"{plan.model} comes without trained weights",
+            where="--weights",
+            hint=f"train them: edgespiral train {plan.model} --data {plan.data}",
+        )
+    return load_model(
+        plan.model,
+        weights=plan.weights,
+        classes=len(splits.class_names),
+        input_shape=splits.input_shape,
+    )
+
+
+def run_spiral(
+    plan: Plan,
+    model: nn.Module,
+    splits: DataSplits,
+    *,
+    out: Path,
+    resume: bool,
+    listener: Listener,
+) -> Result:
+    """Run the spiral on a model and data already in memory; see `run_compress`."""
+    check(splits, plan.batch_size)
+    check_logits(model, splits)
+    profile = load_profile(plan.target)
+    make_folder(out)
+    with _locked(out):
+        teacher = Cuttable.of(trace(model), splits.input_shape)
+        journal = _open_journal(plan, teacher, out, resume=resume)
+        with Session(profile) as session:
+            bench = Bench(
+                plan=plan,
+                out=out,
+                splits=splits,
+                session=session,
+                journal=journal,
+                listener=listener,
+                teacher=teacher,
+                teacher_onnx=out / "teacher" / "model.onnx",
+            )
+            Spiral(bench, profile.device.channel_multiple).run()
+        return write_results(journal, out)
+
+
+def write_results(journal: Journal, out: Path) -> Result:
+    """Write `result.json` and `report.html`, both functions of the journal alone."""
+    events = journal.read()
+    result = build_result(events)
+    write_text(out / "result.json", result.model_dump_json(indent=2) + "\n")
+    write_text(out / "report.html", render_html(events))
+    return result
+
+
+def resume_command() -> str:
+    """The command that goes on with an interrupted `edgespiral compress`."""
+    words = ["edgespiral", *sys.argv[1:]]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise RunFolderError(
+            "another edgespiral is working in this folder",
+            where=str(out),
+            hint="wait for it, or choose another --out",
+        ) from error
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write: {error.strerror}", where=str(out), hint="choose another --out"
+        ) from error
+
+
+def _open_journal(plan: Plan, teacher: Cuttable, out: Path, *, resume: bool) -> Journal:
+    journal = Journal(out / "journal.jsonl")
+    events = journal.read()
+    teacher_sha256 = _weights_sha256(teacher.model)
+    if not events:
+        journal.append(
+            RunStarted(
+                plan=json.loads(plan.model_dump_json(exclude={"out"})),
+                plan_sha256=plan_sha256(plan),
+                teacher_sha256=teacher_sha256,
+                versions=versions(),
+                command=shlex.join(["edgespiral", *sys.argv[1:]]),
+                started_at=now_utc(),
+            )
+        )
+        return journal
+    started = events[0]
+    if not isinstance(started, RunStarted):
+        raise RunFolderError("the journal does not begin with a run's start", where=str(out))
+    if (started.plan_sha256, started.teacher_sha256) != (plan_sha256(plan), teacher_sha256):
+        raise RunFolderError(
+            "this folder holds a run of another plan or another teacher",
+            where=str(out),
+            hint="choose another --out; nothing here was changed",
+        )
+    if not resume:
+        raise RunFolderError(
+            "this folder already holds this run",
+            where=str(out),
+            hint="go on with --resume, or choose another --out",
+        )
+    return journal
+
+
+def _weights_sha256(model: nn.Module) -> str:
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()

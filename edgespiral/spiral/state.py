@@ -1,0 +1,104 @@
+"""Where a run stands: a pure function of its journal, so that a resumed run decides as it would
+have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgespiral.core.records import Baseline, Outcome, TurnFinished, TurnPlanned, Verdict
+from edgespiral.spiral.schedule import retreat_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.core.records import Event
+    from edgespiral.spiral.schedule import Schedule
+
+# After its scheduled turns a run may try this often again: once back from the accuracy floor, or
+# when a longer measurement puts a landing on the wrong side of the budget.
+EXTRA_TURNS = 2
+CLOSER = 0.98
+
+
+@dataclass(frozen=True)
+class Next:
+    """The next turn: its number, whose student it starts from, and its latency target."""
+
+    turn: int
+    parent: int
+    target_ms: float
+
+
+@dataclass(frozen=True)
+class End:
+    """The run is over, with the turn whose student is the result (0 is the teacher)."""
+
+    outcome: Outcome
+    best_turn: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a run is steered by."""
+
+    schedule: Schedule
+    max_drop: float
+
+
+def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
+    """The finished turns, in order."""
+    return [event for event in events if isinstance(event, TurnFinished)]
+
+
+def planned_turn(events: Sequence[Event], turn: int) -> TurnPlanned | None:
+    """The plan of `turn`, if it was made."""
+    plans = [e for e in events if isinstance(e, TurnPlanned) and e.turn == turn]
+    return plans[-1] if plans else None
+
+
+def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next | End:
+    """What to do after the turns in `events`."""
+    floor = baseline.teacher.validation_accuracy - rules.max_drop
+    turns = finished_turns(events)
+    parent, parent_ms = 0, rules.schedule.start_ms
+    retreated = False
+    for done in turns:
+        within = done.student.validation_accuracy >= floor
+        if within:
+            parent, parent_ms = done.turn, rules.schedule.start_ms / done.speedup.value
+        if within and done.verdict is Verdict.MET:
+            return End(Outcome.MET, done.turn, "the budget is met")
+        if not within or retreated:
+            target_ms = _retreat(events, done, parent_ms)
+            if retreated or target_ms is None:
+                return End(Outcome.ACCURACY_FLOOR, parent, _floor_message(rules, parent))
+            retreated = True
+    if len(turns) >= rules.schedule.turns + EXTRA_TURNS:
+        message = "the budget was not met in the turns allowed"
+        return End(Outcome.UNREACHABLE, parent, message)
+    return Next(len(turns) + 1, parent, _target_ms(rules, events, parent_ms, retreated=retreated))
+
+
+def _target_ms(
+    rules: Rules, events: Sequence[Event], parent_ms: float, *, retreated: bool
+) -> float:
+    turns = finished_turns(events)
+    if retreated:
+        target_ms = _retreat(events, turns[-1], parent_ms)
+        assert target_ms is not None
+        return target_ms
+    closer = CLOSER ** max(0, len(turns) + 1 - rules.schedule.turns)
+    return rules.schedule.target_ms(len(turns) + 1) * closer
+
+
+def _retreat(events: Sequence[Event], failed: TurnFinished, parent_ms: float) -> float | None:
+    plan = planned_turn(events, failed.turn)
+    return None if plan is None else retreat_ms(parent_ms, plan.target_ms)
+
+
+def _floor_message(rules: Rules, best_turn: int) -> str:
+    result = f"turn {best_turn} is the fastest within it" if best_turn else "no turn is within it"
+    return f"the accuracy floor ({rules.max_drop:g} points below the teacher) was crossed; {result}"

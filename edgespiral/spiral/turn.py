@@ -1,0 +1,216 @@
+"""One turn: cut the parent to the planned widths, distil, export, measure, write it down."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from edgespiral.core.artifact import load_model, save_model, trace
+from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
+from edgespiral.core.records import ModelFacts, TurnFinished, Verdict, now_utc
+from edgespiral.core.seeds import derived_seed
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.export.onnx import export_onnx
+from edgespiral.export.parity import check_parity
+from edgespiral.spiral.cutting import cut_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from torch import nn
+    from torch.fx import GraphModule
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.journal import Journal
+    from edgespiral.core.plan import Plan
+    from edgespiral.core.records import Measurement, Ratio, TurnPlanned
+    from edgespiral.distill.trainer import Progress
+    from edgespiral.measure.session import Session
+    from edgespiral.spiral.budget import Budget
+    from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.spiral.importance import Importance
+    from edgespiral.spiral.progress import Listener
+
+RECALIBRATION_BATCHES = 30
+PARITY_SAMPLES = 32
+DECIDING_ROUNDS = (60, 120, 240)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds per phase of a turn."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def timing(self, phase: str) -> Iterator[None]:
+        """Add the time spent in the context to `phase`."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the steps of one run share."""
+
+    plan: Plan
+    out: Path
+    splits: DataSplits
+    session: Session
+    journal: Journal
+    listener: Listener
+    teacher: Cuttable
+    teacher_onnx: Path
+
+    def folder(self, turn: int) -> Path:
+        """The folder of a turn; turn 0 is the teacher's."""
+        return self.out / ("teacher" if turn == 0 else f"turn-{turn:02d}")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The model a turn starts from and the turn that made it (0: the teacher)."""
+
+    turn: int
+    source: Cuttable
+    importance: Importance
+
+
+def run_turn(
+    bench: Bench, planned: TurnPlanned, parent: Parent, budget: Budget, watch: Stopwatch
+) -> TurnFinished:
+    """Do everything that `planned` names; steps whose result is on disk are not done again.
+
+    Raises:
+        ModelError: the cut is impossible or wrong.
+        TrainingError: distillation diverged; the last good state is kept.
+        ExportError: the ONNX file does not compute what the student does.
+        MeasurementError, TargetError: the device did not answer.
+    """
+    turn = planned.turn
+    folder = make_folder(bench.folder(turn))
+    with watch.timing("cut"):
+        engine = _cut(bench, planned, parent, folder)
+    student = trace(load_model(folder / "cut"))
+    after_cut = accuracy(student, bench.splits.validation)
+    bench.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
+    with watch.timing("distil"):
+        _distil(bench, planned, parent.source, student, folder)
+        validation_accuracy = accuracy(student, bench.splits.validation)
+    with watch.timing("export"):
+        files = save_model(student, folder)
+        onnx = export_checked(bench, student, folder)
+    with watch.timing("measure"):
+        measurement, speedup, verdict = decide(bench, onnx, budget)
+    facts = ModelFacts(
+        validation_accuracy=validation_accuracy,
+        latency=measurement,
+        parameter_count=sum(p.numel() for p in student.parameters()),
+        size_bytes=onnx.stat().st_size,
+    )
+    finished = TurnFinished(
+        turn=turn,
+        parent=parent.turn,
+        widths=planned.widths,
+        criterion=bench.plan.criterion,
+        pruner=engine,
+        student=facts,
+        speedup=speedup,
+        accuracy_after_cut=after_cut,
+        verdict=verdict,
+        epochs=planned.epochs,
+        seconds=dict(watch.seconds),
+        files={**files, onnx.name: sha256_file(onnx)},
+        seed=bench.plan.seed,
+        finished_at=now_utc(),
+    )
+    bench.journal.append(finished)
+    return finished
+
+
+def decide(bench: Bench, onnx: Path, budget: Budget) -> tuple[Measurement, Ratio, Verdict]:
+    """Measure against the teacher; an undecided verdict takes more samples, not another turn."""
+    for rounds in DECIDING_ROUNDS:
+        [(measurement, speedup)] = bench.session.compare(bench.teacher_onnx, [onnx], rounds=rounds)
+        verdict = budget.verdict(measurement, speedup)
+        if verdict is not Verdict.UNDECIDED:
+            break
+    return measurement, speedup, verdict
+
+
+def export_checked(bench: Bench, model: nn.Module, folder: Path) -> Path:
+    """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
+    path = folder / "model.onnx"
+    export_onnx(model, path, input_shape=bench.splits.input_shape)
+    batches = bench.splits.validation.epoch(batch_size=1)
+    check_parity(model, path, (inputs for inputs, _ in islice(batches, PARITY_SAMPLES)))
+    return path
+
+
+def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> str:
+    done = folder / "cut" / "engine.txt"
+    if done.exists():
+        return done.read_text(encoding="utf-8")
+    scores = parent.importance.channels
+    cut = cut_to(parent.source, planned.widths, scores, bench.plan.pruner)
+    recalibrate_batchnorm(
+        cut.model, bench.splits.train, batches=RECALIBRATION_BATCHES, seed=bench.plan.seed
+    )
+    save_model(cut.model, make_folder(folder / "cut"))
+    write_text(done, cut.engine)
+    return cut.engine
+
+
+def _distil(
+    bench: Bench, planned: TurnPlanned, parent: Cuttable, student: GraphModule, folder: Path
+) -> None:
+    plan = bench.plan
+    settings = TrainSettings.for_distillation(
+        epochs=planned.epochs,
+        batch_size=plan.batch_size,
+        learning_rate=plan.learning_rate,
+        temperature=plan.temperature,
+        alpha=plan.alpha,
+        seed=derived_seed(plan.seed, planned.turn),
+    )
+    with bench.listener.steps(f"distilling, {planned.epochs:g} epochs") as advance:
+
+        def heard(progress: Progress) -> None:
+            detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
+            advance(progress.step, progress.steps, detail)
+
+        train(
+            student,
+            bench.splits,
+            settings,
+            teachers=_teachers(bench, parent),
+            checkpoint=folder / "checkpoint.pt",
+            progress=heard,
+        )
+
+
+def _teachers(bench: Bench, parent: Cuttable) -> Sequence[nn.Module]:
+    original = bench.teacher.model
+    if bench.plan.teacher == "original" or parent.model is original:
+        return [original]
+    return [parent.model] if bench.plan.teacher == "previous" else [original, parent.model]
+
+
+def publish(bench: Bench, turn: int) -> dict[str, str]:
+    """Copy the files of `turn` to the run folder's top, each atomically; return their hashes."""
+    hashes = {}
+    for name in ("model.onnx", "model.py", "model.safetensors"):
+        with replacing(bench.out / name) as temporary:
+            shutil.copyfile(bench.folder(turn) / name, temporary)
+        hashes[name] = sha256_file(bench.out / name)
+    return hashes

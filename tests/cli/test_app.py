@@ -1,0 +1,86 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+import edgespiral as package
+from edgespiral.core.errors import ExitCode
+
+Command = Callable[..., CompletedProcess[str]]
+VERBS = ("compress", "train", "measure", "export", "report", "validate", "targets")
+
+
+def test_help_names_every_verb(edgespiral: Command) -> None:
+    done = edgespiral("--help")
+    assert done.returncode == ExitCode.OK
+    assert [verb for verb in VERBS if not re.search(rf"^\W*{verb} ", done.stdout, re.M)] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(edgespiral: Command, verb: str) -> None:
+    done = edgespiral(verb, "--help")
+    assert done.returncode == ExitCode.OK
+    assert verb in done.stdout
+
+
+def test_the_version_is_the_package_s(edgespiral: Command) -> None:
+    assert edgespiral("--version").stdout == f"edgespiral {package.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["compres"], ["compress", "--speed", "2"], ["validate"]])
+def test_a_mistyped_command_line_is_a_usage_error(edgespiral: Command, words: list[str]) -> None:
+    done = edgespiral(*words)
+    assert done.returncode == ExitCode.USAGE
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_one_line_however_long_and_has_its_exit_code(
+    edgespiral: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("long-[bold]-name" * 12)
+    done = edgespiral("report", str(folder), COLUMNS="40")
+    assert done.returncode == ExitCode.RUN_FOLDER
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"error: {folder}/journal.jsonl: cannot read the journal: No such file or directory; "
+        "name the folder of a run\n"
+    )
+
+
+def broken_module(tmp_path: Path, raises: str) -> dict[str, str]:
+    """An environment in which the first use of tomllib raises, as a defect would."""
+    # `python -m` looks in the current folder first.
+    code = f"def loads(text): raise {raises}\nclass TOMLDecodeError(ValueError): ...\n"
+    (tmp_path / "tomllib.py").write_text(code, encoding="utf-8")
+    (tmp_path / "plan.toml").touch()
+    return {"TMPDIR": str(tmp_path)}
+
+
+def test_a_defect_is_one_line_that_names_a_file_with_the_traceback(
+    edgespiral: Command, tmp_path: Path
+) -> None:
+    environment = broken_module(tmp_path, "ZeroDivisionError('two\\nlines')")
+    done = edgespiral("validate", "plan.toml", **environment)
+    assert done.returncode == ExitCode.INTERNAL
+    found = re.fullmatch(
+        r"internal error: ZeroDivisionError: two lines; details in (\S+) "
+        r"\(set EDGESPIRAL_DEBUG=1 for the traceback\)\n",
+        done.stderr,
+    )
+    assert found
+    assert "in loads" in Path(found[1]).read_text(encoding="utf-8")
+
+
+def test_the_traceback_of_a_defect_can_be_asked_for(edgespiral: Command, tmp_path: Path) -> None:
+    environment = broken_module(tmp_path, "ZeroDivisionError")
+    done = edgespiral("validate", "plan.toml", EDGESPIRAL_DEBUG="1", **environment)
+    assert done.returncode == ExitCode.INTERNAL
+    assert "Traceback" in done.stderr
+
+
+def test_an_interrupt_ends_without_a_traceback(edgespiral: Command, tmp_path: Path) -> None:
+    done = edgespiral("validate", "plan.toml", **broken_module(tmp_path, "KeyboardInterrupt"))
+    assert done.returncode == ExitCode.INTERRUPTED
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from edgespiral.core.plan import load_plan
+from edgespiral.core.records import Interval, Ratio, Verdict
+from edgespiral.spiral.budget import Budget
+
+
+def plan(**budget):
+    return load_plan(None, {"model": "resnet8", "data": "digits", **budget})
+
+
+def ratio(low, high):
+    return Ratio(value=(low + high) / 2, ci95=Interval(low=low, high=high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (2.01, 2.1, Verdict.MET),
+        (1.95, 2.05, Verdict.UNDECIDED),
+        (1.8, 1.99, Verdict.MISSED),
+    ],
+)
+def test_a_speedup_is_judged_by_the_paired_ratio(low, high, expected, a_measurement):
+    budget = Budget.from_plan(plan(speedup=2.0), teacher_ms=4.0)
+    assert budget.latency_ms == 2.0
+    assert budget.verdict(a_measurement(latency_ms=9.0), ratio(low, high)) is expected
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "expected"),
+    [(1.9, Verdict.MET), (2.0, Verdict.UNDECIDED), (2.2, Verdict.MISSED)],
+)
+def test_a_latency_is_judged_by_its_own_interval(latency_ms, expected, a_measurement):
+    budget = Budget.from_plan(plan(latency_ms=2.0), teacher_ms=4.0)
+    assert budget.verdict(a_measurement(latency_ms=latency_ms), ratio(9, 10)) is expected
+
+
+def test_it_reads_as_a_person_would_say_it():
+    assert str(Budget.from_plan(plan(latency_ms=2.0), 4.0)) == "2 ms"
+    assert str(Budget.from_plan(plan(speedup=2.5), 4.0)) == "1.6 ms (2.5x faster)"

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgespiral.core.artifact import trace
+from edgespiral.core.plan import load_plan
+from edgespiral.data import load
+from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.importance import importance_of
+from edgespiral.zoo import build
+
+
+@pytest.fixture(scope="module")
+def source():
+    torch.manual_seed(0)
+    return Cuttable.of(trace(build("resnet8", classes=10, input_shape=(1, 8, 8))), (1, 8, 8))
+
+
+@pytest.mark.parametrize("criterion", ["fisher", "l1"])
+def test_channels_and_branches_are_priced_in_one_unit(source, criterion):
+    plan = load_plan(
+        None, {"model": "resnet8", "data": "digits", "speedup": 2.0, "criterion": criterion}
+    )
+    train = load("digits").train
+    first = importance_of(plan, source, train, turn=1)
+    assert set(first.channels) == {group.name for group in source.groups}
+    assert set(first.branches) == {branch.name for branch in source.branches}
+    assert all(loss > 0 for loss in first.branches.values())
+    again = importance_of(plan, source, train, turn=1)
+    assert all(torch.equal(first.channels[n], again.channels[n]) for n in first.channels)
+    assert first.branches == again.branches

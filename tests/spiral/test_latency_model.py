@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgespiral.core.records import LayerLatency
+from edgespiral.prune.groups import find_groups
+from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
+
+
+class Chain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 32, 3, padding=1)
+        self.second = nn.Conv2d(32, 64, 3, padding=1, stride=2)
+        self.depthwise = nn.Conv2d(64, 64, 3, padding=1, groups=64)
+        self.head = nn.Linear(64 * 16, 10)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden = self.depthwise(self.second(self.first(inputs)))
+        return self.head(torch.flatten(hidden, 1))
+
+
+@pytest.fixture
+def layers():
+    model, example = torch.fx.symbolic_trace(Chain()), torch.randn(1, 3, 8, 8)
+    return layer_shapes(model, find_groups(model, example), example)
+
+
+BASE = {"first": 32, "second": 64}
+
+
+def rounded(channels):
+    return 16 * -(-channels // 16)
+
+
+def true_ms(widths):
+    """A device that works in blocks of 16 channels."""
+    first, second = rounded(widths["first"]), rounded(widths["second"])
+    conv = 1e-3 * 16 * first + 2e-4 * first * second + 1e-3 * second
+    return 0.05 + conv + 5e-5 * second * 16
+
+
+def test_layers_know_their_groups_and_sizes(layers):
+    by_name = {layer.name: layer for layer in layers}
+    assert list(by_name) == ["first", "second", "depthwise", "head"]
+    assert by_name["second"].cin_per_channel == {"first": 1.0}
+    assert by_name["second"].cout_per_channel == {"second": 1.0}
+    assert by_name["head"].cin_per_channel == {"second": 16.0}
+    assert by_name["second"].shape_class == ("conv", False, (3, 3), (8, 8), (4, 4))
+
+
+def test_it_learns_the_staircase_from_whole_models(layers):
+    model = LatencyModel(layers, BASE, 16)
+    grid = [{"first": a, "second": b} for a in (16, 32) for b in (16, 32, 48, 64)]
+    model.fit([], [WidthTotal(widths, true_ms(widths)) for widths in grid])
+    for widths in ({"first": 12, "second": 40}, {"first": 32, "second": 50}):
+        assert model.predict_ms(widths) == pytest.approx(true_ms(widths), rel=0.02)
+
+
+def test_profiled_layers_of_the_same_shape_class_inform_it(layers):
+    model = LatencyModel(layers, BASE, 16)
+    rows = [
+        LayerLatency(
+            operator="conv",
+            input_shape=(1, cin, 8, 8),
+            weight_shape=(cout, cin, 3, 3),
+            output_shape=(1, cout, 4, 4),
+            latency_ms=2e-4 * cin * cout,
+        )
+        for cin in (16, 32)
+        for cout in (16, 32, 64)
+    ]
+    model.fit(rows, [WidthTotal(BASE, 1.0)])
+    saved = model.predict_ms(BASE) - model.predict_ms({"first": 16, "second": 64})
+    assert saved == pytest.approx(2e-4 * 16 * 64, rel=0.15)
+
+
+def test_a_layer_without_channels_costs_nothing(layers):
+    model = LatencyModel(layers, BASE, 16)
+    model.fit([], [WidthTotal({"first": 32, "second": w}, true_ms({"first": 32, "second": w}))
+                   for w in (16, 32, 64)])  # fmt: skip
+    gone = model.predict_ms({"first": 32, "second": 0})
+    assert gone < model.predict_ms({"first": 32, "second": 16})
+
+
+def test_it_must_be_fitted_first(layers):
+    with pytest.raises(RuntimeError, match="fit the latency model"):
+        LatencyModel(layers, BASE, 16).predict_ms(BASE)

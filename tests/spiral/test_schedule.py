@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgespiral.spiral.schedule import LARGEST_STEP, Schedule, retreat_ms
+
+
+@given(speedup=st.floats(1.05, 50), turns=st.one_of(st.just("auto"), st.integers(1, 8)))
+def test_turns_go_down_in_equal_ratios_to_the_budget(speedup, turns):
+    schedule = Schedule.plan(10.0, 10.0 / speedup, turns, 4.0)
+    path = [10.0, *(schedule.target_ms(t) for t in range(1, schedule.turns + 1))]
+    ratios = [a / b for a, b in itertools.pairwise(path)]
+    assert path[-1] == 10.0 / speedup
+    assert max(ratios) == pytest.approx(min(ratios))
+    if turns == "auto":
+        assert max(ratios) <= LARGEST_STEP * (1 + 1e-6)
+
+
+@given(turns=st.integers(1, 8), epochs=st.floats(0.1, 100))
+def test_turns_share_the_epochs_and_the_last_gets_twice_as_many(turns, epochs):
+    schedule = Schedule.plan(10.0, 2.0, turns, epochs)
+    shares = [schedule.turn_epochs(turn) for turn in range(1, turns + 1)]
+    assert math.fsum(shares) == pytest.approx(epochs)
+    assert all(shares[-1] == pytest.approx(2 * share) for share in shares[:-1])
+
+
+def test_auto_takes_one_turn_where_one_step_reaches():
+    assert Schedule.plan(10.0, 10.0 / 2.2, "auto", 2.0).turns == 1
+    assert Schedule.plan(10.0, 10.0 / 4, "auto", 2.0).turns == 2
+
+
+def test_a_retreat_goes_half_way_back_until_that_is_not_worth_a_turn():
+    assert retreat_ms(8.0, 2.0) == 4.0
+    assert retreat_ms(8.0, 7.5) is None

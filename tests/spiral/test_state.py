@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from edgespiral.core.records import (
+    Baseline,
+    Interval,
+    ModelFacts,
+    Outcome,
+    Ratio,
+    TurnFinished,
+    TurnPlanned,
+    Verdict,
+)
+from edgespiral.spiral.schedule import Schedule
+from edgespiral.spiral.state import EXTRA_TURNS, End, Next, Rules, next_step
+
+TEACHER_MS, BUDGET_MS = 8.0, 2.0
+
+
+@pytest.fixture
+def story(a_measurement):
+    """Tells a run as (accuracy, latency, verdict) a turn; gives what comes next."""
+
+    def facts(accuracy, latency_ms):
+        return ModelFacts(
+            validation_accuracy=accuracy,
+            latency=a_measurement(latency_ms),
+            parameter_count=1,
+            size_bytes=1,
+        )
+
+    def turn(number, parent, target_ms, accuracy, latency_ms, verdict):
+        speedup = TEACHER_MS / latency_ms
+        planned = TurnPlanned(
+            turn=number, target_ms=target_ms, widths={}, importance_lost=0.1, epochs=1.0
+        )
+        done = TurnFinished(
+            turn=number, parent=parent, widths={}, criterion="fisher", pruner="nni",
+            student=facts(accuracy, latency_ms), accuracy_after_cut=50.0, verdict=verdict,
+            speedup=Ratio(value=speedup, ci95=Interval(low=speedup, high=speedup)),
+            epochs=1.0, seconds={}, files={}, seed=0,
+            finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )  # fmt: skip
+        return [planned, done]
+
+    def tell(*told, turns=2):
+        baseline = Baseline(teacher=facts(90.0, TEACHER_MS), widths={}, budget_ms=BUDGET_MS)
+        rules = Rules(Schedule.plan(TEACHER_MS, BUDGET_MS, turns, 3.0), max_drop=2.0)
+        events = []
+        step = next_step(rules, baseline, events)
+        for number, (accuracy, latency_ms, verdict) in enumerate(told, 1):
+            assert isinstance(step, Next), f"the run was over before turn {number}"
+            assert step.turn == number
+            events += turn(number, step.parent, step.target_ms, accuracy, latency_ms, verdict)
+            step = next_step(rules, baseline, events)
+        return step
+
+    return tell
+
+
+def test_it_starts_from_the_teacher(story):
+    assert story() == Next(turn=1, parent=0, target_ms=4.0)
+
+
+def test_the_student_becomes_the_next_parent(story):
+    assert story((89.0, 3.9, Verdict.MISSED)) == Next(turn=2, parent=1, target_ms=BUDGET_MS)
+
+
+def test_it_ends_when_the_budget_is_met(story):
+    step = story((89.0, 3.9, Verdict.MISSED), (88.5, 1.9, Verdict.MET))
+    assert isinstance(step, End)
+    assert (step.outcome, step.best_turn) == (Outcome.MET, 2)
+
+
+def test_a_budget_met_below_the_floor_does_not_count(story):
+    step = story((80.0, 1.9, Verdict.MET), turns=1)
+    assert step == Next(turn=2, parent=0, target_ms=4.0)
+
+
+def test_after_crossing_the_floor_it_goes_half_way_back_once(story):
+    step = story((80.0, 1.9, Verdict.MET), (89.0, 4.0, Verdict.MISSED), turns=1)
+    assert isinstance(step, End)
+    assert (step.outcome, step.best_turn) == (Outcome.ACCURACY_FLOOR, 2)
+    assert "turn 2 is the fastest within it" in step.message
+
+
+def test_with_no_turn_within_the_floor_the_teacher_is_the_result(story):
+    step = story((80.0, 1.9, Verdict.MET), (70.0, 4.0, Verdict.MISSED), turns=1)
+    assert isinstance(step, End)
+    assert (step.outcome, step.best_turn) == (Outcome.ACCURACY_FLOOR, 0)
+    assert "no turn is within it" in step.message
+
+
+def test_a_last_turn_just_above_the_budget_is_followed_by_a_closer_one(story):
+    step = story((89.0, 2.01, Verdict.UNDECIDED), turns=1)
+    assert isinstance(step, Next)
+    assert (step.turn, step.parent) == (2, 1)
+    assert 0.9 * BUDGET_MS < step.target_ms < BUDGET_MS
+
+
+def test_it_does_not_try_for_ever(story):
+    missed = [(89.0, 2.5, Verdict.MISSED)] * (1 + EXTRA_TURNS)
+    step = story(*missed, turns=1)
+    assert isinstance(step, End)
+    assert (step.outcome, step.best_turn) == (Outcome.UNREACHABLE, 1 + EXTRA_TURNS)

@@ -1,0 +1,209 @@
+"""The shape that the code is to keep. Each check is also shown to fail on a bad example."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+import edgespiral
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "edgespiral"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = {path: path.read_text(encoding="utf-8") for path in MODULES}
+
+FOUNDATION = {"core", "data", "tasks", "zoo"}
+SIBLINGS = {"prune", "distill", "export", "measure"}
+MAY_IMPORT = (
+    {part: {"core"} for part in FOUNDATION | {"report"}}
+    | dict.fromkeys(SIBLINGS, FOUNDATION)
+    | {
+        "spiral": FOUNDATION | SIBLINGS | {"report"},
+        "api": FOUNDATION | SIBLINGS | {"report", "spiral"},
+        "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "api"},
+        "__init__": {"api"},
+        "__main__": {"cli"},
+    }
+)
+HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "nni", "pydantic", "numpy", "sklearn")
+MOST_FUNCTION_LINES, MEDIAN_FUNCTION_LINES, MOST_FILE_LINES = 60, 12, 400
+# Tested by this module, a way to start another module, and protocols without behaviour.
+WITHOUT_OWN_TESTS = {"__init__.py", "__main__.py", "core/batches.py"}
+# What a base class already explains.
+OVERRIDES = {"forward"}
+REGISTRIES = "|".join(("py" + "pi", "python" + "hosted", "npm" + "js", "download\\.py" + "torch"))
+WORKPLACE = re.compile(rf"{REGISTRIES}|(?<![\w.~])/(?:work|root|home|opt|Users)/\w", re.IGNORECASE)
+
+
+def part_of(path: Path) -> str:
+    """The part of the package that a module belongs to: a subpackage or a top module."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(source: str) -> Iterator[str]:
+    """Parts of the package that a source imports anywhere, in functions too."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            yield "a relative import"
+        for name in names:
+            words = name.split(".")
+            if words[0] == "edgespiral" and len(words) > 1 and words[1] != "__version__":
+                yield words[1]
+
+
+def backward_imports(part: str, source: str) -> set[str]:
+    """What a module of `part` imports and may not."""
+    return set(imported_parts(source)) - MAY_IMPORT[part] - {part}
+
+
+def functions(source: str) -> Iterator[tuple[str, int]]:
+    """Name and length in lines, without the docstring, of every function."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1 - docstring_lines(node)
+
+
+def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines that a function's docstring takes."""
+    if ast.get_docstring(node) is None:
+        return 0
+    first = node.body[0]
+    return (first.end_lineno or first.lineno) - first.lineno + 1
+
+
+def undocumented(source: str) -> list[str]:
+    """Public functions, classes and methods of public classes that have no docstring."""
+    found, waiting = [], list(ast.parse(source).body)
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if node.name in OVERRIDES or (node.name.startswith("_") and node.name != "__call__"):
+            continue
+        if ast.get_docstring(node) is None:
+            found.append(node.name)
+        if isinstance(node, ast.ClassDef):
+            waiting += node.body
+    return found
+
+
+def has_code(source: str) -> bool:
+    """Whether a module defines anything that runs."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return any(isinstance(node, kinds) for node in ast.parse(source).body)
+
+
+def listed_files() -> list[Path]:
+    """Files that git tracks or would: what others get to see."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_flow_one_way(path: Path) -> None:
+    assert backward_imports(part_of(path), SOURCES[path]) == set()
+
+
+def test_a_backward_import_would_be_seen() -> None:
+    hidden = "def f():\n    from edgespiral.measure.session import Session\n"
+    assert backward_imports("prune", hidden) == {"measure"}
+    assert backward_imports("report", "from edgespiral import spiral") == {"spiral"}
+    assert backward_imports("core", "import edgespiral.data") == {"data"}
+    assert backward_imports("cli", "from . import app") == {"a relative import"}
+
+
+def test_the_command_line_starts_without_heavy_packages() -> None:
+    code = f"import sys, edgespiral.cli.app; print(*set({HEAVY}) & set(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
+
+
+def test_a_heavy_package_would_be_seen() -> None:
+    code = f"import sys, edgespiral.core.plan; print(*set({HEAVY}) & set(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "pydantic" in loaded.stdout.split()
+
+
+def test_functions_are_short() -> None:
+    lengths = {(path.name, name): n for path in MODULES for name, n in functions(SOURCES[path])}
+    assert [where for where, n in lengths.items() if n > MOST_FUNCTION_LINES] == []
+    assert median(lengths.values()) < MEDIAN_FUNCTION_LINES
+
+
+def test_a_long_function_would_be_seen() -> None:
+    body = "    x = 1\n" * 70
+    assert list(functions(f'def f():\n    """A.\n\n    B.\n    """\n{body}')) == [("f", 71)]
+
+
+def test_files_are_short() -> None:
+    files = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert [str(path) for path, count in lines.items() if count >= MOST_FILE_LINES] == []
+
+
+def test_every_module_with_code_has_tests_of_its_name() -> None:
+    missing = []
+    for path in MODULES:
+        inside = path.relative_to(PACKAGE)
+        own = ROOT / "tests" / inside.parent / f"test_{inside.name}"
+        if has_code(SOURCES[path]) and str(inside) not in WITHOUT_OWN_TESTS and not own.is_file():
+            missing.append(str(own.relative_to(ROOT)))
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_everything_public_is_documented(path: Path) -> None:
+    assert undocumented(SOURCES[path]) == []
+
+
+def test_a_missing_docstring_would_be_seen() -> None:
+    source = 'class A:\n    """A."""\n    def b(self): ...\n    def _c(self): ...\ndef d(): ...\n'
+    assert sorted(undocumented(source)) == ["b", "d"]
+
+
+def test_no_file_names_a_registry_or_a_place_on_one_machine() -> None:
+    named = []
+    for path in listed_files():
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        named += [f"{path.relative_to(ROOT)}: {found[0]}" for found in WORKPLACE.finditer(text)]
+    assert named == []
+
+
+@pytest.mark.parametrize("bad", ["https://py" + "pi.org/simple", "/ro" + "ot/x", "'/ho" + "me/me'"])
+def test_a_named_registry_or_place_would_be_seen(bad: str) -> None:
+    assert WORKPLACE.search(bad)
+
+
+def test_requirements_are_hashed_and_name_no_source() -> None:
+    for name in ("dev.txt", "uv.txt"):
+        text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+        pins = re.findall(r"^[a-z0-9-]+==", text, re.MULTILINE)
+        hashed = re.findall(r"^[a-z0-9-]+==[^\n]*\\\n +--hash=sha256:", text, re.MULTILINE)
+        assert len(pins) == len(hashed) > 0
+        assert not re.search(r"://|--(extra-)?index|--find-links", text)
+
+
+def test_the_package_offers_the_python_api() -> None:
+    assert callable(edgespiral.compress)
+    assert set(edgespiral.__all__) <= set(dir(edgespiral))
+    with pytest.raises(AttributeError, match="no attribute 'compres'"):
+        _ = edgespiral.compres  # type: ignore[attr-defined]
