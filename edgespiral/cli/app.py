@@ -41,6 +41,9 @@ app.add_typer(targets_app, name="targets")
 
 def main() -> None:
     """Run the command line and end the process with a documented exit code."""
+    # Threads that spin while they wait starve each other where the machine is shared: two trainings
+    # on two cores took ten times as long as one after the other. Read when PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except EdgeSpiralError as error:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.core.errors import ExportError, UsageError
+
 if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.records import Parity
 
 
 def export(
@@ -30,25 +33,46 @@ def export(
     from edgespiral.core.files import make_folder
     from edgespiral.data import load
     from edgespiral.export.onnx import export_onnx
-    from edgespiral.export.parity import check_parity
+    from edgespiral.zoo import check_logits
 
     splits = load(data)
     module = _model(model, weights, splits)
+    check_logits(module, splits)
     make_folder(out.parent)
     export_onnx(module, out, input_shape=splits.input_shape)
-    batches = islice(splits.validation.epoch(batch_size=1), samples)
-    parity = check_parity(module, out, (inputs for inputs, _ in batches))
+    parity = _checked(module, out, splits, samples)
     typer.echo(
-        f"{out}: {parity.samples} samples, top-1 agrees on {parity.top1_agreement:.1%}, "
+        f"{out}: {parity.samples} validation samples, top-1 agrees on {parity.top1_agreement:.1%}, "
         f"largest difference {parity.max_abs_difference:.2g}"
     )
 
 
 def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
     from edgespiral.core import artifact
-    from edgespiral.zoo.load import load_model
+    from edgespiral.zoo import load_model, names
 
-    if (Path(spec) / artifact.SOURCE).is_file():
+    by_name = spec in names()
+    if by_name and weights is None:
+        raise UsageError(
+            f"{spec} comes without trained weights",
+            where="--weights",
+            hint="name the .safetensors or .pt file that has them",
+        )
+    if not by_name and Path(spec).is_dir():
+        if weights is not None:
+            raise UsageError("a folder has its own weights", where="--weights", hint="leave it out")
         return artifact.load_model(Path(spec))
     classes = len(splits.class_names)
     return load_model(spec, weights=weights, classes=classes, input_shape=splits.input_shape)
+
+
+def _checked(module: nn.Module, path: Path, splits: DataSplits, samples: int) -> Parity:
+    from edgespiral.export.parity import check_parity
+
+    batches = islice(splits.validation.epoch(batch_size=1), samples)
+    try:
+        return check_parity(module, path, (inputs for inputs, _ in batches))
+    except ExportError:
+        # A file that failed its check must not be taken for one that passed.
+        path.unlink()
+        raise

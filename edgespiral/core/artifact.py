@@ -2,69 +2,94 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
+import inspect
 import warnings
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import save_model as save_weights
+from safetensors.torch import save_file
 
 from edgespiral.core.codegen import source_of
 from edgespiral.core.errors import ModelError
-from edgespiral.core.files import replacing, sha256_file, write_text
+from edgespiral.core.files import replacing, sha256_file
+from edgespiral.core.modes import evaluating
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import ModuleType
 
-    from torch import nn
-    from torch.fx import GraphModule
+    from torch import Tensor, nn
+    from torch.fx import GraphModule, Node
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
+# Defaults of `forward` that tracing can hold fixed.
+PLAIN = (bool, int, float, str, type(None))
+
+
+class _Tracer(torch.fx.Tracer):
+    # Or what is computed from a buffer would become a constant, and the buffer's name be lost.
+    proxy_buffer_attributes = True
 
 
 def trace(model: nn.Module) -> GraphModule:
-    """`model` as a graph of its layers, traced in eval mode and left in the mode it was in.
+    """`model` in eval mode as a graph of its layers; `model` itself stays as it was.
 
-    Parameters are shared with `model` and keep their names.
+    The graph's layers are copies, so cutting them leaves `model` whole; their parameters and
+    buffers are `model`'s own, under the same names. Arguments of `forward` with a plain default
+    keep it and are gone from the graph.
 
     Raises:
         ModelError: its forward depends on its inputs' values, or on what `torch.fx` cannot follow.
     """
-    training = model.training
-    try:
-        return torch.fx.symbolic_trace(model.eval()).eval()
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"cannot be traced: {reason}",
-            where=type(model).__name__,
-            hint="its forward must not branch on tensor values",
-        ) from error
-    finally:
-        model.train(training)
+    with evaluating(model):
+        try:
+            return _own_layers(_traced(model))
+        except Exception as error:
+            raise ModelError(
+                f"cannot be traced: {_line(error)}",
+                where=type(model).__name__,
+                hint="its forward must not branch on tensor values",
+            ) from error
 
 
-def save_model(model: GraphModule, folder: Path) -> dict[str, str]:
+def save_model(
+    model: GraphModule, folder: Path, *, example: Tensor | None = None
+) -> dict[str, str]:
     """Write `model.py` and `model.safetensors` into `folder`; return their SHA-256 by name.
 
-    The weights are written last: a folder that has them is whole.
+    The source is built and compared with `model` before anything is written, and both files are
+    complete before either takes its place; the weights come last, so a folder that has them is
+    whole.
+
+    Args:
+        model: what `trace` returned, cut or not.
+        folder: where the two files go; it exists.
+        example: (N, C, H, W); if given, the rebuilt model's outputs on it are compared too.
 
     Raises:
         ModelError: a layer cannot be written as source, or the source does not rebuild the model.
         RunFolderError: the folder cannot be written.
     """
     source = source_of(model)
-    write_text(folder / SOURCE, source)
-    _check_rebuilds(model, _import(folder / SOURCE))
-    with replacing(folder / WEIGHTS) as temporary:
-        save_weights(model, str(temporary))
+    _check_rebuilds(model, source, example)
+    # Copies: safetensors refuses tensors that share memory, and every name is to be in the file.
+    tensors = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    with replacing(folder / WEIGHTS) as weights, replacing(folder / SOURCE) as text:
+        save_file(tensors, weights, metadata={"format": "pt"})
+        text.write_text(source, encoding="utf-8")
     return {name: sha256_file(folder / name) for name in (SOURCE, WEIGHTS)}
 
 
 def load_model(folder: Path) -> nn.Module:
     """The model that `save_model` wrote into `folder`, in eval mode.
+
+    This runs the folder's `model.py`.
 
     Raises:
         ModelError: the folder holds no model, or a damaged one.
@@ -75,17 +100,66 @@ def load_model(folder: Path) -> nn.Module:
     try:
         model: nn.Module = _import(folder / SOURCE).load()
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"cannot be loaded: {reason}", where=str(folder)) from error
+        raise ModelError(f"cannot be loaded: {_line(error)}", where=str(folder)) from error
     return model
 
 
-def _check_rebuilds(model: GraphModule, source: ModuleType) -> None:
-    rebuilt = {name: value.shape for name, value in source.Model().state_dict().items()}
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    wrong = sorted(set(rebuilt.items()) ^ set(expected.items()))
+def _traced(model: nn.Module) -> GraphModule:
+    every = inspect.signature(model.forward).parameters.values()
+    named = [p for p in every if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    fixed = {p.name: p.default for p in named if isinstance(p.default, PLAIN)}
+    graph = _Tracer().trace(model, concrete_args=fixed or None)
+    # The placeholders are renamed, but come in the order of the named parameters.
+    for parameter, node in zip(named, graph.find_nodes(op="placeholder"), strict=False):
+        if parameter.name in fixed:
+            _erase(node)
+    return torch.fx.GraphModule(model, graph, type(model).__name__)
+
+
+def _erase(node: Node) -> None:
+    for user in list(node.users):
+        _erase(user)
+    node.graph.erase_node(node)
+
+
+def _own_layers(graph: GraphModule) -> GraphModule:
+    tensors = [*graph.parameters(), *graph.buffers()]
+    own: GraphModule = copy.deepcopy(graph, {id(tensor): tensor for tensor in tensors})
+    return own.eval()
+
+
+def _check_rebuilds(model: GraphModule, source: str, example: Tensor | None) -> None:
+    built = ModuleType("model")
+    built.__file__ = SOURCE
+    # Without values: neither time nor random numbers are spent on initial weights.
+    with torch.device("cpu" if example is not None else "meta"), torch.random.fork_rng(devices=[]):
+        exec(compile(source, SOURCE, "exec"), built.__dict__)  # noqa: S102 (our own source)
+        rebuilt = built.Model().eval()
+    wrong = sorted(_description(rebuilt) ^ _description(model))
     if wrong:
         raise ModelError("its source does not rebuild it", where=wrong[0][0])
+    if example is not None:
+        _check_outputs(model, rebuilt, example)
+
+
+def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensor) -> None:
+    rebuilt.load_state_dict(model.state_dict())
+    with torch.no_grad(), evaluating(model):
+        try:
+            torch.testing.assert_close(rebuilt(example), model(example))
+        except AssertionError as error:
+            raise ModelError(f"its source computes something else: {_line(error)}") from error
+        except Exception as error:
+            shape = tuple(example.shape)
+            raise ModelError(f"it fails on an input of shape {shape}: {_line(error)}") from error
+
+
+def _description(model: nn.Module) -> set[tuple[str, str]]:
+    return {(name, f"{v.dtype} {v.shape}") for name, v in model.state_dict().items()}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _import(path: Path) -> ModuleType:

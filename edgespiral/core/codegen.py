@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import math
 import re
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,7 +20,11 @@ if TYPE_CHECKING:
 
     from torch.fx import GraphModule
 
-SKIPPED_ARGUMENTS = ("self", "args", "kwargs", "device", "dtype")
+DEVICE_ARGUMENTS = ("self", "args", "kwargs", "device", "dtype")
+# They only say how to start, or are old names that nothing reads.
+UNKEPT_ARGUMENTS = ("_weight", "_freeze", "min_value", "max_value")
+# What nn.RNN takes besides its base's arguments.
+NONLINEARITY = inspect.Parameter("nonlinearity", inspect.Parameter.KEYWORD_ONLY, default="tanh")
 # Constructor arguments that the module keeps under another name, as a tensor or None.
 KEPT_AS_TENSOR = {"bias": ("bias", "in_proj_bias"), "add_bias_kv": ("bias_k",)}
 
@@ -30,7 +37,7 @@ HEADER = '''"""A compressed model, written by EdgeSpiral. It needs only torch an
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_model
+from safetensors.torch import load_file
 from torch import nn
 '''
 
@@ -54,7 +61,7 @@ def _place(root, path, item):
 def load(weights=Path(__file__).with_name("model.safetensors")):
     """The model with its weights, in eval mode."""
     model = Model()
-    load_model(model, weights)
+    model.load_state_dict(load_file(weights))
     return model.eval()
 '''
 
@@ -80,8 +87,8 @@ def source_of(model: GraphModule) -> str:
         *_imports(code.src, code.globals),
         *(["import torch.fx\n\n", "\n".join(wrapped), "\n"] if wrapped else []),
         "\n\nclass Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n",
-        *(f'        _place(self, "{path}", {item})\n' for path, item in _items(model)),
-        *(f'        _place(self, "{path}", {item})\n' for path, item in _ties(model)),
+        *(f"        _place(self, {path!r}, {item})\n" for path, item in _items(model)),
+        *(f"        _place(self, {path!r}, {item})\n" for path, item in _ties(model)),
         f"\n{forward}\n",
         FOOTER,
     ]
@@ -121,7 +128,7 @@ def _ties(model: GraphModule) -> Iterator[tuple[str, str]]:
     for path, parameter in model.named_parameters(remove_duplicate=False):
         owner = first.setdefault(id(parameter), path)
         if owner != path:
-            yield path, f'self.get_parameter("{owner}")'
+            yield path, f"self.get_parameter({owner!r})"
 
 
 def _empty(tensor: torch.Tensor, *, is_parameter: bool) -> str:
@@ -133,33 +140,57 @@ def _empty(tensor: torch.Tensor, *, is_parameter: bool) -> str:
 
 def _constructor(path: str, module: nn.Module) -> str:
     kind = type(module)
-    if not hasattr(nn, kind.__name__):
+    if getattr(nn, kind.__name__, None) is not kind:
         raise ModelError(
             f"cannot write a {kind.__name__} as source", where=path, hint="use layers of torch.nn"
         )
-    # LSTM and GRU pass all but their mode on to their base.
-    is_recurrent = isinstance(module, nn.RNNBase)
-    signature = inspect.signature(nn.RNNBase.__init__ if is_recurrent else kind.__init__)
-    parameters = [p for n, p in signature.parameters.items() if not (is_recurrent and n == "mode")]
-    arguments = [a for p in parameters for a in _argument(path, module, p)]
-    return f"nn.{kind.__name__}({', '.join(arguments)})"
+    arguments = [a for p in _parameters(module) for a in _argument(path, module, p)]
+    return f"nn.{kind.__name__}({', '.join(arguments)}){_conversion(module)}"
+
+
+def _parameters(module: nn.Module) -> list[inspect.Parameter]:
+    if not isinstance(module, nn.RNNBase):
+        return [*inspect.signature(type(module).__init__).parameters.values()]
+    # Recurrent layers pass all but their mode on to their base.
+    shared = inspect.signature(nn.RNNBase.__init__).parameters.values()
+    own = [NONLINEARITY] if isinstance(module, nn.RNN) else []
+    return [*(p for p in shared if p.name != "mode"), *own]
+
+
+def _conversion(module: nn.Module) -> str:
+    tensors = [*module.parameters(), *module.buffers()]
+    kinds = {tensor.dtype for tensor in tensors if tensor.is_floating_point()} - {torch.float32}
+    return f".to({kinds.pop()})" if kinds else ""
 
 
 def _argument(path: str, module: nn.Module, parameter: inspect.Parameter) -> Iterator[str]:
     name = parameter.name
-    if name in SKIPPED_ARGUMENTS:
+    if name in DEVICE_ARGUMENTS or name in UNKEPT_ARGUMENTS:
         return
     if name in KEPT_AS_TENSOR:
         kept = [getattr(module, own) for own in KEPT_AS_TENSOR[name] if hasattr(module, own)]
         value: object = kept[0] if isinstance(kept[0], bool) else kept[0] is not None
     elif hasattr(module, name):
         value = getattr(module, name)
-    elif parameter.default is not inspect.Parameter.empty:
-        return
     else:
         raise ModelError(f"{type(module).__name__} does not keep its {name}", where=path)
-    if not isinstance(value, int | float | str | tuple | list | torch.Size | None):
-        raise ModelError(f"{name} of {type(module).__name__} is not a plain value", where=path)
-    shown = tuple(value) if isinstance(value, torch.Size) else value
-    if parameter.default is inspect.Parameter.empty or shown != parameter.default:
-        yield f"{name}={shown!r}"
+    value = _plain(value)
+    shown = _literal(value, f"{name} of {type(module).__name__}", path)
+    if parameter.default is inspect.Parameter.empty or value != parameter.default:
+        yield f"{name}={shown}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(value) if isinstance(value, torch.Size) else value
+
+
+def _literal(value: object, what: str, path: str) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    try:
+        ast.literal_eval(repr(value))
+    except (ValueError, SyntaxError) as error:
+        raise ModelError(f"{what} is not a plain value", where=path) from error
+    return repr(value)

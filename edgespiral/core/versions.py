@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import edgespiral
 
-PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "nni", "torch-pruning")
+PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "nni", "torch-pruning", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """Version of Python, of EdgeSpiral and of each package, by name."""
-    found = {name: version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "edgespiral": edgespiral.__version__, **found}
+    """Version of Python, of EdgeSpiral and of each package, by name, and the platform.
+
+    A package that is installed under another name (onnxruntime-gpu, say) is "unknown".
+    """
+    found = {name: _version(name) for name in PACKAGES}
+    own = {"python": platform.python_version(), "edgespiral": edgespiral.__version__}
+    return {**own, **found, "platform": platform.platform()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

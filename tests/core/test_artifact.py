@@ -3,16 +3,31 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
 import torchvision
+from safetensors.torch import load_file
 from torch import nn
+from torchvision.models.convnext import CNBlockConfig
 
-from edgespiral.core.artifact import load_model, save_model, trace
+from edgespiral.core.artifact import SOURCE, WEIGHTS, load_model, save_model, trace
 from edgespiral.core.errors import ModelError, RunFolderError
 
-ARCHITECTURES = ["mobilenet_v3_small", "efficientnet_b0", "shufflenet_v2_x0_5", "convnext_tiny"]
+ARCHITECTURES = {
+    name: partial(torchvision.models.get_model, name)
+    for name in ("resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1")
+} | {
+    "densenet": partial(torchvision.models.DenseNet, block_config=(2, 2), num_init_features=8),
+    "googlenet": partial(torchvision.models.GoogLeNet, aux_logits=False, init_weights=False),
+    "vit": partial(torchvision.models.VisionTransformer, 64, 16, 2, 2, 16, 32),
+    "swin": partial(torchvision.models.SwinTransformer, [4, 4], 16, [1, 1], [2, 2], [4, 4]),
+    "maxvit": partial(torchvision.models.MaxVit, (64, 64), 8, 4, [8, 16], [1, 1], 4, 0.1),
+    "convnext": partial(
+        torchvision.models.ConvNeXt, [CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)]
+    ),
+}
 
 
 class Small(nn.Module):
@@ -36,14 +51,17 @@ def saved(model, folder):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_saved_architecture_computes_the_same_under_the_same_names(name, tmp_path):
     torch.manual_seed(0)
-    model = torchvision.models.get_model(name).eval()
+    model = ARCHITECTURES[name]().eval()
     saved(model, tmp_path)
     again = load_model(tmp_path)
-    inputs = torch.randn(1, 3, 64, 64)
+    inputs = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(again(inputs), model(inputs))
         assert torch.equal(trace(again)(inputs), model(inputs))
     assert set(again.state_dict()) == set(model.state_dict())
+    assert set(trace(again).state_dict()) == set(model.state_dict())
+    again.train()(inputs).sum().backward()
+    assert [n for n, p in again.named_parameters() if p.grad is None] == []
 
 
 def test_two_lines_load_it_where_edgespiral_is_not(tmp_path):
@@ -51,10 +69,9 @@ def test_two_lines_load_it_where_edgespiral_is_not(tmp_path):
     saved(model, tmp_path)
     inputs = torch.ones(1, 1, 5, 5)
     script = (
+        "import sys\nsys.modules['edgespiral'] = None  # importing it fails from here on\n"
         "from model import load\nmodel = load()\n"
-        "import sys, torch\n"
-        "assert not [m for m in sys.modules if m.startswith('edgespiral')]\n"
-        "print(model(torch.ones(1, 1, 5, 5)).tolist())"
+        "import torch\nprint(model(torch.ones(1, 1, 5, 5)).tolist())"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -108,6 +125,101 @@ def test_tracing_keeps_the_mode_and_says_what_it_cannot_follow():
         trace(model)
     assert model.training
     assert "\n" not in str(caught.value)
+
+
+def test_a_graph_is_in_eval_mode_with_the_models_parameters_but_its_own_layers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.BatchNorm2d(2)).train()
+    model[1].eval()
+    graph = trace(model)
+    assert [module.training for module in model.modules()] == [True, True, False, True]
+    inputs = torch.randn(2, 1, 3, 3)
+    assert torch.equal(graph(inputs), graph(inputs))
+    assert not any(module.training for module in graph.modules())
+    assert all(a is b for a, b in zip(graph.parameters(), model.parameters(), strict=True))
+    graph.get_submodule("0").weight = nn.Parameter(torch.zeros(1, 1, 1, 1))
+    assert model[0].weight.shape == (2, 1, 1, 1)
+
+
+def test_arguments_with_a_default_keep_it(tmp_path):
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, x_1, x=None, features=False, *, scale=2.0):
+            return x_1 if features else self.head(x_1 if x is None else x) * scale
+
+    model = Optional()
+    saved(model, tmp_path)
+    inputs = torch.ones(1, 4)
+    assert torch.equal(load_model(tmp_path)(inputs), model(inputs))
+
+
+def test_what_is_computed_from_a_buffer_keeps_the_buffers_name(tmp_path):
+    class Indexed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.arange(4.0))
+            self.register_buffer("index", torch.tensor([[3, 2], [1, 0]]))
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs * self.table[self.index.view(-1)]
+
+    saved(Indexed(), tmp_path)
+    model = load_model(tmp_path)
+    assert set(model.state_dict()) == {"table", "index"}
+    assert model(torch.ones(1, 4)).tolist() == [[3.0, 2.0, 1.0, 0.0]]
+
+
+def test_parameters_that_share_memory_are_all_saved(tmp_path):
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            values = torch.arange(6.0)
+            self.first, self.last = nn.Parameter(values[:4]), nn.Parameter(values[2:])
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs * self.first + self.last
+
+    saved(Views(), tmp_path)
+    assert set(load_file(tmp_path / WEIGHTS)) == {"first", "last"}
+    assert load_model(tmp_path)(torch.ones(4)).tolist() == [2.0, 4.0, 6.0, 8.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_precision_is_kept(dtype, tmp_path):
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).to(dtype)
+    saved(model, tmp_path)
+    inputs = torch.ones(1, 1, 2, 2, dtype=dtype)
+    assert torch.equal(load_model(tmp_path)(inputs), model(inputs))
+
+
+def test_saving_uses_no_random_numbers(tmp_path):
+    model = trace(Small())
+    state = torch.get_rng_state()
+    save_model(model, tmp_path)
+    save_model(model, tmp_path, example=torch.ones(1, 1, 5, 5))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_an_example_shows_what_the_source_would_lose(tmp_path):
+    model = trace(Small())
+    model.get_submodule("head").register_forward_hook(lambda _m, _i, output: output + 1)
+    with pytest.raises(ModelError, match="its source computes something else") as caught:
+        save_model(model, tmp_path, example=torch.ones(1, 1, 5, 5))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_cannot_be_saved_leaves_the_one_before_it(tmp_path):
+    saved(Small(), tmp_path)
+    before = (tmp_path / SOURCE).read_bytes()
+    broken = trace(nn.Sequential(nn.Linear(2, 2)))
+    broken.get_submodule("0").in_features = 3
+    with pytest.raises(ModelError, match=r"0\.weight: its source does not rebuild it"):
+        save_model(broken, tmp_path)
+    assert (tmp_path / SOURCE).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [SOURCE, WEIGHTS]
 
 
 def test_a_layer_that_cannot_be_written_is_named(tmp_path):

@@ -1,0 +1,79 @@
+"""What `edgespiral targets check` says of a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgespiral.core.stats import paired_ratio, summarise
+
+if TYPE_CHECKING:
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.runtime import Answer
+
+# A ratio further off cannot tell two neighbouring widths apart.
+LARGEST_ERROR = 0.02
+UNKNOWN = "not shown by this system"
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One finding: `ok` is False where it makes measurements worse, with the reason in `advice`."""
+
+    name: str
+    value: str
+    ok: bool = True
+    advice: str = ""
+
+
+def check_lines(answer: Answer, profile: TargetProfile) -> list[CheckLine]:
+    """The findings of an answer to a tiny model measured against itself."""
+    device, runtime, state = answer.device, answer.runtime, answer.after
+    return [
+        CheckLine("device", f"{device.device} ({device.architecture}), {device.cores} cores"),
+        CheckLine("system", device.operating_system),
+        CheckLine("python", runtime.python_version or UNKNOWN),
+        CheckLine(runtime.runtime, runtime.runtime_version),
+        CheckLine("provider", runtime.provider),
+        _threads(runtime.threads, device.cores),
+        CheckLine("precision", profile.runtime.precision),
+        _governor(state.governor),
+        CheckLine("power mode", state.power_mode or UNKNOWN),
+        CheckLine("temperature", _with_unit(state.temperature_c, "C")),
+        CheckLine("frequency", _with_unit(state.frequency_mhz, "MHz")),
+        _load(state.load, device.cores, runtime.threads),
+        _noise(answer),
+    ]
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value:.0f} {unit}"
+
+
+def _threads(threads: int, cores: int) -> CheckLine:
+    advice = "more threads than cores wait for each other" if threads > cores else ""
+    return CheckLine("threads", str(threads), not advice, advice)
+
+
+def _governor(governor: str | None) -> CheckLine:
+    slows = governor is not None and governor != "performance"
+    advice = "the clock follows the load; 'performance' is steadier" if slows else ""
+    return CheckLine("governor", governor or UNKNOWN, not advice, advice)
+
+
+def _load(load: float | None, cores: int, threads: int) -> CheckLine:
+    busy = load is not None and load + threads > cores + 1
+    advice = "other processes take the cores that the model needs" if busy else ""
+    return CheckLine("load", UNKNOWN if load is None else f"{load:.2f}", not advice, advice)
+
+
+def _noise(answer: Answer) -> CheckLine:
+    first, second = (samples.rounds_ms for samples in answer.samples)
+    ratio = paired_ratio(first, second)
+    error = max(abs(bound - 1) for bound in (ratio.ci95.low, ratio.ci95.high))
+    advice = "should be 1; stop other programs" if error > LARGEST_ERROR else ""
+    value = (
+        f"a model against itself: {ratio.value:.4f} "
+        f"({ratio.ci95.low:.4f} to {ratio.ci95.high:.4f}), {summarise(first).p50_ms:.3f} ms"
+    )
+    return CheckLine("noise", value, not advice, advice)

@@ -1,0 +1,58 @@
+"""The files that an ONNX model is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODEL = "model.onnx"
+# The key under which ONNX keeps the name of a file with weights.
+EXTERNAL_MARK = b"location"
+
+
+def find_model(path: Path) -> Path:
+    """The ONNX file that `path` names: itself, or `model.onnx` of a run folder.
+
+    Raises:
+        ModelError: there is none.
+    """
+    file = path / MODEL if path.is_dir() else path
+    if not file.is_file():
+        what = f"no {MODEL} in this folder" if path.is_dir() else "no such file"
+        raise ModelError(what, where=str(path), hint="name an ONNX file or the folder of a run")
+    return file
+
+
+def model_files(path: Path) -> dict[str, Path]:
+    """The model's file and those of its weights that are kept beside it, by relative name.
+
+    Raises:
+        ModelError: one of them is missing, lies elsewhere, or the model cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    found = {path.name: path}
+    for name in _external_names(content, path) if EXTERNAL_MARK in content else ():
+        part = path.parent / name
+        if not part.resolve().is_relative_to(path.parent.resolve()) or not part.is_file():
+            raise ModelError(f"the file of its weights is missing: {name}", where=str(path))
+        found[name] = part
+    return found
+
+
+def _external_names(content: bytes, path: Path) -> list[str]:
+    from onnx import load_model_from_string
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        model = load_model_from_string(content)
+    except Exception as error:  # protobuf's own, which has no public home
+        raise ModelError("is not an ONNX model", where=str(path)) from error
+    tensors = (tensor for tensor in model.graph.initializer if uses_external_data(tensor))
+    return sorted({ExternalDataInfo(tensor).location for tensor in tensors})

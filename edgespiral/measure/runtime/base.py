@@ -1,0 +1,140 @@
+"""What runs a model on a device: files to push, a command, and a pure reading of its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pydantic import Field
+
+from edgespiral.core.records import Fingerprint, LayerLatency, PositiveMs, Record
+from edgespiral.core.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.completed import Completed
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked of a device: to time whole models, or their layers, taking turns.
+
+    Attributes:
+        rounds: how many turns each model has, freshly loaded for each.
+        round_ms: how long each turn lasts, as far as the bounds on its samples allow.
+        shapes: input shapes by name for inputs without a fixed one; "" is the only input.
+    """
+
+    mode: Literal["measure", "profile"]
+    models: tuple[Path, ...]
+    rounds: int
+    round_ms: float
+    warmup_ms: float
+    min_round_samples: int
+    max_round_samples: int
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+class DeviceState(Record):
+    """What may change during a run; None where the device does not tell."""
+
+    governor: str | None = None
+    power_mode: str | None = None
+    temperature_c: float | None = None
+    frequency_mhz: float | None = None
+    load: float | None = None
+
+
+class DeviceFacts(Record):
+    """What a device is."""
+
+    device: str
+    architecture: str
+    operating_system: str
+    cores: int
+
+
+class RuntimeFacts(Record):
+    """What ran, and how it was told to."""
+
+    runtime: str
+    runtime_version: str
+    python_version: str | None = None
+    provider: str
+    threads: int
+
+
+class Samples(Record):
+    """One model's samples, `rounds_ms[round][sample]`."""
+
+    warmup_count: int = Field(ge=0)
+    rounds_ms: tuple[tuple[PositiveMs, ...], ...]
+
+
+class Answer(Record):
+    """A device's answer to a job, one entry a model in `samples` or in `layers`."""
+
+    device: DeviceFacts
+    runtime: RuntimeFacts
+    before: DeviceState
+    after: DeviceState
+    samples: tuple[Samples, ...] = ()
+    layers: tuple[tuple[LayerLatency, ...], ...] = ()
+
+    def fingerprint(self, precision: str) -> Fingerprint:
+        """Everything about device and runtime that goes with a figure."""
+        return Fingerprint(
+            **self.device.model_dump(),
+            **self.runtime.model_dump(exclude={"python_version"}),
+            precision=precision,
+            governor=self.after.governor,
+            power_mode=self.after.power_mode,
+            temperature_before_c=self.before.temperature_c,
+            temperature_after_c=self.after.temperature_c,
+            frequency_before_mhz=self.before.frequency_mhz,
+            frequency_after_mhz=self.after.frequency_mhz,
+        )
+
+    def void(self, max_temp_c: float | None) -> str | None:
+        """Why the run is not to be trusted, or None where nothing speaks against it."""
+        before, after = self.before, self.after
+        for name in ("governor", "power_mode"):
+            was, now = getattr(before, name), getattr(after, name)
+            if was != now:
+                return f"the {name.replace('_', ' ')} changed from {was} to {now}"
+        if max_temp_c is None:
+            return None
+        if after.temperature_c is None:
+            return "max_temp_c is set but the device shows no temperature"
+        if after.temperature_c > max_temp_c:
+            return f"the device is at {after.temperature_c:g} C, above {max_temp_c:g} C"
+        return None
+
+
+class Runtime(Protocol):
+    """A runtime on a device; it knows nothing of how the device is reached."""
+
+    def files(self, job: Job) -> Mapping[str, Path | str]:
+        """What the device needs, by the name it has there: a file, or a file's text.
+
+        Raises:
+            ModelError: a model or a part of it is missing.
+        """
+
+    def argv(self, python: str) -> list[str]:
+        """The command that does the job, given the device's Python."""
+
+    def parse(self, completed: Completed, job: Job) -> Answer:
+        """The answer in a command's output.
+
+        Raises:
+            ModelError: a model cannot be loaded or run.
+            TargetError: the runtime or the provider asked for is not there.
+            MeasurementError: there is no whole answer.
+        """
+
+
+RUNTIMES: Registry[Callable[[TargetProfile], Runtime]] = Registry("runtime")

@@ -1,0 +1,201 @@
+"""A measuring session on one target: where a runtime and a transport meet."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Self
+
+from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.core.files import sha256_file
+from edgespiral.core.records import Measurement, now_utc
+from edgespiral.core.stats import paired_ratio, summarise
+from edgespiral.measure.check import check_lines
+from edgespiral.measure.runtime import RUNTIMES, Job
+from edgespiral.measure.tiny import write_tiny_model
+from edgespiral.measure.transport import TRANSPORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Literal
+
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.records import LayerLatency, Ratio
+    from edgespiral.measure.check import CheckLine
+    from edgespiral.measure.runtime import Answer, Runtime
+    from edgespiral.measure.transport import Transport
+
+ATTEMPTS = 2
+
+
+class Session:
+    """Measures models on a target, inside its context.
+
+    Args:
+        profile: the target.
+        work: where temporary files are made; the system's temporary folder if None.
+        shapes: input shapes by name, for models without fixed ones; "" is the only input.
+        runtime: in place of the profile's.
+        transport: in place of the profile's.
+
+    Example:
+        >>> with Session(load_profile("host-cpu")) as session:
+        ...     [(small, speedup)] = session.compare(Path("big.onnx"), [Path("small.onnx")])
+    """
+
+    def __init__(
+        self,
+        profile: TargetProfile,
+        *,
+        work: Path | None = None,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        runtime: Runtime | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.profile = profile
+        self._work = work
+        self._shapes = dict(shapes or {})
+        self._runtime = runtime or RUNTIMES.get(profile.runtime.kind)(profile)
+        self._transport = transport or TRANSPORTS.get(profile.transport.kind)(profile, work)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the way to the device."""
+        self._open.enter_context(self._transport)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it, and leave nothing behind."""
+        self._open.close()
+
+    def measure(
+        self,
+        models: Sequence[Path],
+        *,
+        rounds: int | None = None,
+        seconds_per_model: float | None = None,
+    ) -> list[Measurement]:
+        """The latency of each model; they take turns round by round in one process.
+
+        Args:
+            models: ONNX files.
+            rounds: how often each has its turn; more rounds of the same length are more samples.
+            seconds_per_model: the time that all of a model's rounds take together, in place of
+                the profile's `round_ms` for each.
+
+        Raises:
+            ModelError: a model is missing, or cannot be loaded or run.
+            TargetError: the device, its runtime or the provider cannot be used.
+            MeasurementError: no answer, or none to be trusted: power mode changed, too hot.
+        """
+        answer = self._ask(self._job("measure", models, rounds, seconds_per_model))
+        fingerprint = answer.fingerprint(self.profile.runtime.precision)
+        return [
+            Measurement(
+                target=self.profile.name,
+                model_sha256=sha256_file(model),
+                stats=summarise(samples.rounds_ms),
+                rounds_ms=samples.rounds_ms,
+                warmup_count=samples.warmup_count,
+                fingerprint=fingerprint,
+                measured_at=now_utc(),
+            )
+            for model, samples in zip(models, answer.samples, strict=True)
+        ]
+
+    def compare(
+        self,
+        reference: Path,
+        subjects: Sequence[Path],
+        *,
+        rounds: int | None = None,
+        seconds_per_model: float | None = None,
+    ) -> list[tuple[Measurement, Ratio]]:
+        """Each subject's latency and how many times as fast as the reference it is, in pairs.
+
+        Raises:
+            As `measure` does.
+        """
+        first, *others = self.measure(
+            [reference, *subjects], rounds=rounds, seconds_per_model=seconds_per_model
+        )
+        return [(other, paired_ratio(first.rounds_ms, other.rounds_ms)) for other in others]
+
+    def profile_layers(self, models: Sequence[Path]) -> list[list[LayerLatency]]:
+        """The time of each convolution and matrix product of each model, in the order they run.
+
+        Shapes are those that the runtime works on: ONNX Runtime pads output channels to its block.
+
+        Raises:
+            As `measure` does.
+        """
+        answer = self._ask(self._job("profile", models, None, None))
+        return [list(rows) for rows in answer.layers]
+
+    def check(self) -> list[CheckLine]:
+        """What the target is and how steadily it measures, from a tiny model against itself.
+
+        Raises:
+            As `measure` does.
+        """
+        with TemporaryDirectory(dir=self._work) as folder:
+            tiny = write_tiny_model(Path(folder) / "tiny.onnx")
+            answer = self._ask(self._job("measure", [tiny, tiny], None, None))
+        return check_lines(answer, self.profile)
+
+    def _job(
+        self,
+        mode: Literal["measure", "profile"],
+        models: Sequence[Path],
+        rounds: int | None,
+        seconds_per_model: float | None,
+    ) -> Job:
+        settings = self.profile.measure
+        taken = settings.rounds if rounds is None else rounds
+        spread = None if seconds_per_model is None else 1e3 * seconds_per_model / taken
+        return Job(
+            mode=mode,
+            models=tuple(models),
+            rounds=taken,
+            round_ms=settings.round_ms if spread is None else spread,
+            warmup_ms=settings.warmup_ms,
+            min_round_samples=math.ceil(settings.min_samples / settings.rounds),
+            max_round_samples=max(1, settings.max_samples // settings.rounds),
+            shapes=self._shapes,
+        )
+
+    def _ask(self, job: Job) -> Answer:
+        if not job.models:
+            raise ModelError("no model to measure")
+        for _ in range(ATTEMPTS):
+            answer = self._run(job)
+            reason = answer.void(self.profile.measure.max_temp_c)
+            if reason is None:
+                return answer
+        raise MeasurementError(
+            f"{reason}, twice in a row", where=self.profile.name, hint="let it settle, then again"
+        )
+
+    def _run(self, job: Job) -> Answer:
+        with TemporaryDirectory(prefix="edgespiral-", dir=self._work) as folder:
+            for name, content in self._runtime.files(job).items():
+                self._transport.push(_as_file(content, Path(folder)), name)
+        argv = self._runtime.argv(self._transport.python)
+        completed = self._transport.run(argv, self.profile.transport.timeout_s)
+        return self._runtime.parse(completed, job)
+
+
+def _as_file(content: Path | str, folder: Path) -> Path:
+    if isinstance(content, Path):
+        return content
+    file = folder / "text"
+    file.write_text(content, encoding="utf-8")
+    return file

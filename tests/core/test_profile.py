@@ -1,0 +1,141 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgespiral
+from edgespiral.core.errors import UsageError
+from edgespiral.core.profile import list_profiles, load_profile
+
+GOOD = """
+schema = 1
+name = "{name}"
+[runtime]
+kind = "onnxruntime"
+[transport]
+kind = "local"
+[device]
+description = "{description}"
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, without targets from the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EDGESPIRAL_TARGETS", raising=False)
+    return tmp_path
+
+
+def write(folder: Path, name: str, description: str = "", text: str = GOOD) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.toml"
+    path.write_text(text.format(name=name, description=description))
+    return path
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_bundled_profile_is_found_anywhere() -> None:
+    profile = load_profile("host-cpu")
+    assert profile.runtime.kind == "onnxruntime"
+    assert profile.transport.kind == "local"
+    assert (profile.runtime.threads, profile.device.channel_multiple) == (1, 16)
+    assert "host-cpu" in list_profiles()
+
+
+def test_nearer_places_come_first(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(elsewhere / "a", "host-cpu", "first folder")
+    write(elsewhere / "b", "host-cpu", "second folder")
+    write(elsewhere / "b", "board", "only here")
+    folders = os.pathsep.join(str(elsewhere / name) for name in "ab")
+    monkeypatch.setenv("EDGESPIRAL_TARGETS", folders)
+    assert load_profile("host-cpu").device.description == "first folder"
+    assert load_profile("board").device.description == "only here"
+    own = write(elsewhere / "targets", "host-cpu", "own")
+    assert load_profile("host-cpu").device.description == "own"
+    assert list_profiles()["host-cpu"].resolve() == own.resolve()
+
+
+def test_a_path_is_taken_as_it_is(elsewhere: Path) -> None:
+    write(elsewhere, "mine")
+    assert load_profile("mine.toml").name == "mine"
+    assert load_profile(elsewhere / "mine.toml").name == "mine"
+    with pytest.raises(UsageError, match=r"^there/other: cannot be read: No such file"):
+        load_profile("there/other")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_an_unknown_name_brings_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown target 'host_cpu'; did you mean host-cpu"):
+        load_profile("host_cpu")
+
+
+def test_a_name_unlike_its_file_is_refused(elsewhere: Path) -> None:
+    write(elsewhere / "targets", "board").rename(elsewhere / "targets" / "other.toml")
+    with pytest.raises(UsageError, match="name: must be 'other' like the file, is 'board'"):
+        load_profile("other")
+
+
+def test_all_problems_come_in_one_error(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_PROVIDER", raising=False)
+    text = """
+        schema = 2
+        name = "a b"
+        [runtime]
+        kind = "onnxruntim"
+        threads = 0
+        provider = "$NO_SUCH_PROVIDER"
+        [transport]
+        kind = "local"
+        timeout = 5
+        [measure]
+        rounds = 2
+        warmup_ms = "long"
+    """
+    (elsewhere / "bad.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_profile("bad.toml")
+    assert str(caught.value).split("; ") == [
+        "bad.toml:schema: must be 1, is 2",
+        "bad.toml:name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$', is 'a b'",
+        "bad.toml:runtime.kind: unknown kind 'onnxruntim', did you mean onnxruntime?",
+        "bad.toml:runtime.threads: must be >= 1, is 0",
+        "bad.toml:runtime.provider: the environment has no variable NO_SUCH_PROVIDER",
+        "bad.toml:transport.timeout: unknown key 'timeout', did you mean timeout_s?",
+        "bad.toml:measure.warmup_ms: must be a valid number, is 'long'",
+        "bad.toml:measure.rounds: must be >= 5, is 2",
+    ]
+
+
+def test_values_come_from_the_environment(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOARD_TEXT", "board in the cellar")
+    write(elsewhere, "board", "$BOARD_TEXT")
+    assert load_profile("board.toml").device.description == "board in the cellar"
+    write(elsewhere, "board", "costs $BOARD_TEXT")
+    assert load_profile("board.toml").device.description == "costs $BOARD_TEXT"
+
+
+def test_every_profile_of_the_repository_is_good() -> None:
+    folder = Path(__file__).parents[2] / "targets"
+    names = {load_profile(path).name for path in folder.glob("*.toml")}
+    assert names == {path.stem for path in folder.glob("*.toml")} != set()
+
+
+def test_a_build_carries_the_profiles(tmp_path: Path) -> None:
+    root = Path(edgespiral.__file__).parents[1]
+    if not (root / "pyproject.toml").is_file():
+        pytest.skip("not a checkout")
+    pytest.importorskip("setuptools")
+    ignore = shutil.ignore_patterns("__pycache__")
+    for folder in ("edgespiral", "targets"):
+        shutil.copytree(root / folder, tmp_path / folder, symlinks=True, ignore=ignore)
+    shutil.copy(root / "pyproject.toml", tmp_path)
+    (tmp_path / "README.md").touch()
+    code = "import setuptools; setuptools.setup()"
+    command = [sys.executable, "-c", code, "--quiet", "build", "--build-lib", "built"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    built = {path.name for path in (tmp_path / "built/edgespiral/_targets").iterdir()}
+    assert "host-cpu.toml" in built

@@ -1,0 +1,53 @@
+from typing import Any, get_args
+
+import pytest
+
+from edgespiral.core.profile import OnnxRuntimeProfile
+from edgespiral.measure.runtime import RUNTIMES, Answer
+
+
+def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
+    device = {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2}
+    runtime = {"runtime": "r", "runtime_version": "1", "provider": "p", "threads": 1}
+    return Answer.model_validate(
+        {"device": device, "runtime": runtime, "before": before, "after": after}
+    )
+
+
+def test_every_kind_a_profile_may_name_is_there() -> None:
+    assert list(get_args(OnnxRuntimeProfile.model_fields["kind"].annotation)) == RUNTIMES.names()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "limit", "reason"),
+    [
+        ({}, {}, None, None),
+        ({"temperature_c": 40}, {"temperature_c": 75}, 75, None),
+        ({"temperature_c": 40}, {"temperature_c": 76}, 75, "the device is at 76 C, above 75 C"),
+        ({}, {}, 75, "max_temp_c is set but the device shows no temperature"),
+        ({"load": 1.0}, {"load": 2.0}, None, None),
+        (
+            {"governor": "performance"},
+            {"governor": "powersave"},
+            None,
+            "the governor changed from performance to powersave",
+        ),
+        (
+            {"power_mode": "MAXN"},
+            {"power_mode": "15W"},
+            None,
+            "the power mode changed from MAXN to 15W",
+        ),
+    ],
+)
+def test_what_voids_a_run(
+    before: dict[str, Any], after: dict[str, Any], limit: float | None, reason: str | None
+) -> None:
+    assert answer(before, after).void(limit) == reason
+
+
+def test_the_fingerprint_has_both_ends_of_the_run() -> None:
+    found = answer({"temperature_c": 40.0}, {"temperature_c": 50.0, "governor": "g"})
+    print_ = found.fingerprint("fp32")
+    assert (print_.temperature_before_c, print_.temperature_after_c) == (40.0, 50.0)
+    assert (print_.governor, print_.precision, print_.cores) == ("g", "fp32", 2)

@@ -1,0 +1,91 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgespiral.core.errors import (
+    EdgeSpiralError,
+    MeasurementError,
+    ModelError,
+    TargetError,
+    UsageError,
+)
+from edgespiral.measure.completed import Completed
+from edgespiral.measure.runtime import Job, OnnxRuntime
+
+RUNTIME = OnnxRuntime(2, "CPUExecutionProvider")
+WHOLE: dict[str, Any] = {
+    "device": {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2},
+    "runtime": {
+        "runtime": "onnxruntime",
+        "runtime_version": "1",
+        "provider": "p",
+        "threads": 2,
+    },
+    "before": {},
+    "after": {"load": 0.5},
+    "samples": [{"warmup_count": 3, "rounds_ms": [[1.0, 2.0]]}],
+}
+
+
+def job(*models: Path) -> Job:
+    return Job("measure", models, 5, 1.0, 2.0, 3, 4, {"x": (1, 3)})
+
+
+def parse(stdout: str, code: int = 0, stderr: str = "") -> Any:
+    return RUNTIME.parse(Completed(code, stdout, stderr), job(Path("net.onnx")))
+
+
+def test_the_request_names_what_is_pushed(convolution: Callable[..., Path]) -> None:
+    model = convolution()
+    files = RUNTIME.files(job(model, model))
+    request = json.loads(str(files["request.json"]))
+    assert request["models"] == ["model-0/net.onnx", "model-1/net.onnx"]
+    assert all(files[name] == model for name in request["models"])
+    assert (request["threads"], request["rounds"], request["shapes"]) == (2, 5, {"x": [1, 3]})
+    assert RUNTIME.argv("python3") == ["python3", "agent.py", "request.json"]
+    assert Path(str(files["agent.py"])).is_file()
+
+
+def test_an_answer_is_read_below_other_output() -> None:
+    answer = parse(f"a banner of the device\n{json.dumps(WHOLE)}\n")
+    assert answer.samples[0].rounds_ms == ((1.0, 2.0),)
+
+
+@pytest.mark.parametrize("end", [0, 1, 40, 200, -2])
+def test_an_answer_cut_in_half_is_no_answer(end: int) -> None:
+    with pytest.raises(MeasurementError, match="broke off in its answer"):
+        parse(json.dumps(WHOLE)[:end])
+
+
+def test_a_killed_process_is_named() -> None:
+    with pytest.raises(MeasurementError, match=r"was killed by SIGKILL; is there enough memory"):
+        parse("", -9)
+
+
+def test_a_failure_outside_the_agent_shows_its_last_words() -> None:
+    with pytest.raises(MeasurementError, match="failed with exit code 2: no such option"):
+        parse("", 2, "no such\noption")
+
+
+@pytest.mark.parametrize("sample", [0.0, -1.0, float("nan"), float("inf"), "fast", None])
+def test_impossible_samples_are_refused(sample: object) -> None:
+    samples = [{"warmup_count": 3, "rounds_ms": [[1.0, sample]]}]
+    with pytest.raises(MeasurementError, match=r"not valid: samples.0.rounds_ms.0.1: "):
+        parse(json.dumps(WHOLE | {"samples": samples}))
+
+
+def test_a_missing_model_is_refused() -> None:
+    with pytest.raises(MeasurementError, match="answered for 0 of 1 models"):
+        parse(json.dumps(WHOLE | {"samples": []}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("model", ModelError), ("target", TargetError), ("usage", UsageError)]
+)
+def test_told_errors_become_their_kind(kind: str, error: type[EdgeSpiralError]) -> None:
+    told = {"kind": kind, "what": "w", "hint": "", "model": 0}
+    with pytest.raises(error, match=r"^net.onnx: w$"):
+        parse(json.dumps({"error": told}), 1)

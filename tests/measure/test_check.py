@@ -1,0 +1,57 @@
+from typing import Any
+
+import pytest
+
+from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.check import CheckLine, check_lines
+from edgespiral.measure.runtime import Answer
+
+
+def lines(
+    profile: TargetProfile, factor: float = 1.0, threads: int = 1, **state: Any
+) -> dict[str, CheckLine]:
+    rounds = [[1.0, 1.01, 0.99]] * 8
+    slower = [[factor * ms for ms in samples] for samples in rounds]
+    answer = Answer.model_validate(
+        {
+            "device": {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2},
+            "runtime": {
+                "runtime": "onnxruntime",
+                "runtime_version": "1",
+                "provider": "p",
+                "threads": threads,
+            },
+            "before": {},
+            "after": state,
+            "samples": [{"warmup_count": 1, "rounds_ms": taken} for taken in (rounds, slower)],
+        }
+    )
+    return {line.name: line for line in check_lines(answer, profile)}
+
+
+def test_a_steady_device_has_no_advice(profile: TargetProfile) -> None:
+    found = lines(profile, governor="performance", temperature_c=40.0, load=0.1)
+    assert [line.name for line in found.values() if not line.ok] == []
+    assert found["temperature"].value == "40 C"
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "threads", "state"),
+    [
+        ("governor", 1.0, 1, {"governor": "powersave"}),
+        ("load", 1.0, 1, {"load": 2.5}),
+        ("threads", 1.0, 3, {}),
+        ("noise", 1.05, 1, {}),
+        ("noise", 0.95, 1, {}),
+    ],
+)
+def test_what_harms_a_measurement_is_said(
+    profile: TargetProfile, name: str, factor: float, threads: int, state: dict[str, Any]
+) -> None:
+    found = lines(profile, factor, threads, **state)
+    assert [line.name for line in found.values() if not line.ok] == [name]
+    assert found[name].advice
+
+
+def test_what_the_system_hides_is_said(profile: TargetProfile) -> None:
+    assert lines(profile)["governor"].value == "not shown by this system"

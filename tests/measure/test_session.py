@@ -1,0 +1,153 @@
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edgespiral.core.errors import MeasurementError, ModelError, TargetError
+from edgespiral.core.files import sha256_file
+from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.runtime import OnnxRuntime
+from edgespiral.measure.session import Session
+
+Make = Callable[..., Path]
+CPU = "CPUExecutionProvider"
+
+
+def changed(profile: TargetProfile, section: str, **values: object) -> TargetProfile:
+    plain = profile.model_dump(by_alias=True)
+    return TargetProfile.model_validate(plain | {section: plain[section] | values})
+
+
+def test_models_are_measured_in_pairs(
+    tmp_path: Path, convolution: Make, profile: TargetProfile
+) -> None:
+    models = [convolution("a.onnx", 16, 8), convolution("b.onnx", 64, 32)]
+    (tmp_path / "work").mkdir()
+    with Session(profile, work=tmp_path / "work") as session:
+        small, large = session.measure(models)
+        longer = session.measure(models[:1], rounds=9)[0]
+    assert (small.target, small.model_sha256) == ("brief", sha256_file(models[0]))
+    assert len(small.rounds_ms) == len(large.rounds_ms) == 6
+    assert len(longer.rounds_ms) == 9
+    assert small.stats.p50_ms < large.stats.p50_ms
+    assert small.stats.count == sum(map(len, small.rounds_ms)) >= 12
+    assert small.fingerprint.runtime == "onnxruntime"
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_time_per_model_is_spread_over_its_rounds(
+    convolution: Make, profile: TargetProfile
+) -> None:
+    with Session(profile) as session:
+        [brief] = session.measure([convolution()], seconds_per_model=0.001)
+        [long] = session.measure([convolution()], seconds_per_model=0.1)
+    assert brief.stats.count < long.stats.count
+
+
+def test_a_comparison_says_how_many_times_as_fast(
+    convolution: Make, profile: TargetProfile
+) -> None:
+    large, small = convolution("b.onnx", 64, 64), convolution("a.onnx", 16, 8)
+    with Session(profile) as session:
+        [(measurement, ratio)] = session.compare(large, [small])
+    assert ratio.ci95.low > 2
+    assert measurement.model_sha256 == sha256_file(small)
+
+
+def test_layers_are_profiled_for_each_model(convolution: Make, profile: TargetProfile) -> None:
+    with Session(profile) as session:
+        rows = session.profile_layers([convolution("a.onnx", 16), convolution("b.onnx", 48)])
+    assert [[row.operator for row in layers] for layers in rows] == [["conv", "gemm"]] * 2
+    assert [layers[1].input_shape for layers in rows] == [(1, 16), (1, 48)]
+
+
+def test_shapes_can_be_given(convolution: Make, profile: TargetProfile) -> None:
+    model = convolution(batch="n")
+    with Session(profile) as session, pytest.raises(ModelError, match=r"net\.onnx: input 'x'"):
+        session.measure([model])
+    with Session(profile, shapes={"": (4, 3, 16, 16)}) as session:
+        assert session.measure([model])[0].stats.count > 0
+
+
+def test_a_corrupt_model_is_named(
+    tmp_path: Path, convolution: Make, profile: TargetProfile
+) -> None:
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(convolution().read_bytes()[:400])
+    with Session(profile) as session, pytest.raises(ModelError, match=r"bad\.onnx: cannot be load"):
+        session.measure([convolution(), bad])
+
+
+def test_a_missing_model_and_none_are_errors(tmp_path: Path, profile: TargetProfile) -> None:
+    with Session(profile) as session:
+        with pytest.raises(ModelError, match="cannot be read: No such file"):
+            session.measure([tmp_path / "nothing.onnx"])
+        with pytest.raises(ModelError, match="no model to measure"):
+            session.measure([])
+
+
+def test_a_provider_that_is_not_there_is_an_error(
+    convolution: Make, profile: TargetProfile
+) -> None:
+    elsewhere = changed(profile, "runtime", provider="TPUExecutionProvider")
+    with Session(elsewhere) as session, pytest.raises(TargetError, match="this ONNX Runtime has"):
+        session.measure([convolution()])
+
+
+def test_a_hanging_device_is_given_up(convolution: Make, profile: TargetProfile) -> None:
+    hurried = changed(profile, "transport", timeout_s=0.01)
+    with Session(hurried) as session, pytest.raises(MeasurementError, match="no answer within"):
+        session.measure([convolution()])
+
+
+def test_a_killed_agent_is_an_error(convolution: Make, profile: TargetProfile) -> None:
+    killer = threading.Thread(target=_kill_agent)
+    killer.start()
+    killed = pytest.raises(MeasurementError, match="was killed by SIGKILL")
+    with Session(profile) as session, killed:
+        session.measure([convolution()], seconds_per_model=50)
+    killer.join()
+
+
+def _kill_agent() -> None:
+    for _ in range(3000):
+        for child in psutil.Process().children():
+            if "agent.py" in child.cmdline():
+                child.kill()
+                return
+        time.sleep(0.01)
+
+
+def hot_device(folder: Path, temperature_mc: int) -> OnnxRuntime:
+    zone = folder / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "temp").write_text(str(temperature_mc))
+    return OnnxRuntime(1, CPU, system_root=str(folder))
+
+
+def test_heat_voids_a_measurement(
+    tmp_path: Path, convolution: Make, profile: TargetProfile
+) -> None:
+    limited = changed(profile, "measure", max_temp_c=70)
+    too_hot = pytest.raises(MeasurementError, match=r"at 71 C, above 70 C, twice in a row")
+    with Session(limited, runtime=hot_device(tmp_path, 71_000)) as session, too_hot:
+        session.measure([convolution()])
+
+
+def test_a_device_within_its_limit_is_measured(
+    tmp_path: Path, convolution: Make, profile: TargetProfile
+) -> None:
+    limited = changed(profile, "measure", max_temp_c=70)
+    with Session(limited, runtime=hot_device(tmp_path, 69_000)) as session:
+        assert session.measure([convolution()])[0].fingerprint.temperature_after_c == 69.0
+
+
+def test_a_check_tells_what_the_target_is(profile: TargetProfile) -> None:
+    with Session(profile) as session:
+        lines = {line.name: line.value for line in session.check()}
+    assert lines["provider"] == CPU
+    assert {"device", "python", "onnxruntime", "governor", "temperature", "noise"} <= set(lines)
+    assert "a model against itself" in lines["noise"]
