@@ -25,7 +25,7 @@ $(DEMO)/teacher/weights.safetensors: | $(STAMP)
 	$(BIN)/edgespiral train resnet20 --data digits --out $(DEMO)/teacher --resume
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --import-mode=importlib --timeout=300
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --import-mode=importlib --timeout=300
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -11,13 +11,14 @@ import torch
 
 from edgespiral.core.errors import EdgeSpiralError, ExportError
 from edgespiral.core.files import replacing
+from edgespiral.core.modes import evaluating
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-# Read by TensorRT 8.6 and by every ONNX Runtime since 1.14.
+# The first with layer normalisation as one operator, and the last that TensorRT 8.6 reads.
 OPSET = 17
 
 
@@ -40,20 +41,18 @@ def export_onnx(
         ExportError: an operator has no ONNX form, or the file is not valid ONNX.
         RunFolderError: the file cannot be written.
     """
-    training = model.training
-    example = torch.zeros(batch, *input_shape)
+    first = next(model.parameters(), torch.empty(0))
+    example = torch.zeros(batch, *input_shape, device=first.device, dtype=first.dtype)
     try:
-        with replacing(path) as temporary, warnings.catch_warnings():
+        with evaluating(model), replacing(path) as temporary, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _quietly_export(model.eval(), example, temporary)
+            _quietly_export(model, example, temporary)
             onnx.checker.check_model(str(temporary))
     except EdgeSpiralError:
         raise
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(f"cannot be written as ONNX: {reason}", where=str(path)) from error
-    finally:
-        model.train(training)
 
 
 def _quietly_export(model: nn.Module, example: torch.Tensor, path: Path) -> None:

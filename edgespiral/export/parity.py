@@ -10,6 +10,7 @@ import onnxruntime
 import torch
 
 from edgespiral.core.errors import ExportError
+from edgespiral.core.modes import evaluating
 from edgespiral.core.records import Parity
 
 if TYPE_CHECKING:
@@ -35,23 +36,25 @@ def check_parity(
         tolerance: largest difference allowed, as a share of the largest output.
 
     Raises:
-        ExportError: no inputs, outputs that are not finite, or a difference beyond `tolerance`.
+        ExportError: no inputs, inputs of another shape, outputs that are not finite, or a
+            difference beyond `tolerance`.
     """
     session = _session(path)
-    name = session.get_inputs()[0].name
-    training = model.training
-    try:
-        with torch.no_grad():
-            pairs = [
-                (model.eval()(batch).numpy(), session.run(None, {name: batch.numpy()})[0])
-                for batch in inputs
-            ]
-    finally:
-        model.train(training)
+    with torch.no_grad(), evaluating(model):
+        pairs = [(model(batch).numpy(), _run(session, batch, path)) for batch in inputs]
     if not pairs:
         raise ExportError("no samples to compare the export on", where=str(path))
     expected, found = (np.concatenate(side) for side in zip(*pairs, strict=True))
     return _judge(path, expected, found, tolerance)
+
+
+def _run(session: onnxruntime.InferenceSession, batch: Tensor, path: Path) -> NDArray[np.float32]:
+    try:
+        [logits] = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=str(path)) from error
+    return np.asarray(logits)
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

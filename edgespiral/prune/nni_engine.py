@@ -8,7 +8,9 @@ ResNet-50 takes 2 s in place of 30 s (docs/architectures.md).
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import logging
 import warnings
 from typing import TYPE_CHECKING
@@ -51,7 +53,9 @@ class NniCutter:
         if not masks:
             return smaller
         try:
-            with warnings.catch_warnings(), torch.random.fork_rng():
+            # NNI prints to the standard output while it settles conflicts of masks.
+            quiet = contextlib.redirect_stdout(io.StringIO())
+            with quiet, warnings.catch_warnings(), torch.random.fork_rng():
                 warnings.simplefilter("ignore")
                 torch.manual_seed(0)
                 _speedup(smaller, smallest_example(smaller, example), masks)

@@ -101,6 +101,13 @@ class Choices:
                 yield {**widths, **{g: self.options[g][-1] for g in groups}}
                 yield {**widths, **{g: self.options[g][0] for g in groups}}
 
+    def neighbours(self, widths: Widths) -> Iterator[Widths]:
+        """One step up, one step down, or both at once."""
+        yield from self.narrower(widths, adjacent=True)
+        for grown in self.wider(widths):
+            yield grown
+            yield from self.narrower(grown, adjacent=True)
+
 
 def choices(
     groups: Sequence[ChannelGroup],

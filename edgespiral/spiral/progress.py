@@ -50,7 +50,7 @@ class OnConsole:
 
     def say(self, text: str) -> None:
         """See `Listener.say`."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def steps(self, label: str) -> Iterator[Callable[[int, int, str], None]]:

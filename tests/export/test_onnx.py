@@ -33,9 +33,26 @@ def test_equal_weights_give_equal_bytes(model, tmp_path):
 
 def test_it_is_silent_and_keeps_the_models_mode(model, tmp_path, capfd):
     model.train()
+    model[1].eval()
     export_onnx(model, tmp_path / "model.onnx", input_shape=(1, 8, 8))
-    assert model.training
+    assert [module.training for module in model] == [True, False, True, True]
     assert capfd.readouterr() == ("", "")
+
+
+def test_batch_norms_are_folded_into_convolutions(model, tmp_path):
+    export_onnx(model, tmp_path / "model.onnx", input_shape=(1, 8, 8))
+    kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert "Conv" in kinds
+    assert "BatchNormalization" not in kinds
+
+
+def test_a_failed_export_leaves_the_file_before_it(model, tmp_path):
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path, input_shape=(1, 8, 8))
+    before = path.read_bytes()
+    with pytest.raises(ExportError, match="cannot be written as ONNX"):
+        export_onnx(model, path, input_shape=(3, 8, 8))
+    assert path.read_bytes() == before
 
 
 def test_an_operator_without_an_onnx_form_is_one_line(tmp_path):

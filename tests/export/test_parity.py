@@ -63,3 +63,9 @@ def test_the_models_mode_is_kept(exported):
     model.train()
     check_parity(model, path, batches())
     assert model.training
+
+
+def test_inputs_of_another_batch_size_fail(exported):
+    with pytest.raises(ExportError, match="ONNX Runtime cannot run it") as caught:
+        check_parity(*exported, [torch.zeros(2, 1, 8, 8)])
+    assert "\n" not in str(caught.value)

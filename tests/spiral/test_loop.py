@@ -1,0 +1,51 @@
+"""How runs end, for real: ONNX Runtime in its own process, digits, NNI, distillation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgespiral import api
+from edgespiral.core.errors import ExitCode
+from edgespiral.core.journal import read
+from edgespiral.core.records import Baseline, Outcome, TurnFinished, Verdict
+
+
+def test_widths_were_fixed_by_measurement_before_training(finished):
+    kinds = [event.kind for event in read(finished.folder / "journal.jsonl")]
+    assert kinds[:2] == ["run-started", "baseline"]
+    assert kinds[-2:] == ["turn-finished", "run-finished"]
+    assert kinds.index("turn-planned") < kinds.index("turn-finished")
+    assert kinds.count("candidate") >= 5
+
+
+def test_a_teacher_that_meets_the_budget_is_left_as_it_is(teacher, digits, tmp_path):
+    done = api.compress(teacher, digits, out=tmp_path / "run", latency_ms=1000.0)
+    assert done.result.outcome is Outcome.ALREADY_MET
+    assert done.result.exit_code == ExitCode.ALREADY_MET
+    assert done.result.turns == 0
+    inputs = torch.randn(2, 1, 8, 8)
+    assert torch.allclose(done.model(inputs), teacher.eval()(inputs), atol=1e-5)
+
+
+def test_a_budget_out_of_reach_ends_before_training(teacher, digits, tmp_path):
+    done = api.compress(teacher, digits, out=tmp_path / "run", latency_ms=1e-4)
+    assert done.result.outcome is Outcome.UNREACHABLE
+    assert done.result.exit_code == ExitCode.UNREACHABLE
+    assert "the fastest cut of this model takes" in done.result.message
+    assert not [e for e in read(tmp_path / "run" / "journal.jsonl") if isinstance(e, TurnFinished)]
+    assert (tmp_path / "run" / "model.onnx").exists()
+
+
+def test_the_accuracy_floor_stops_a_run_with_the_best_turn_within_it(teacher, digits, tmp_path):
+    done = api.compress(
+        teacher, digits, out=tmp_path / "run", speedup=2.0, epochs=0.1, max_drop=1e-6
+    )
+    events = read(tmp_path / "run" / "journal.jsonl")
+    (baseline,) = [event for event in events if isinstance(event, Baseline)]
+    floor = baseline.teacher.validation_accuracy - 1e-6
+    if any(t.student.validation_accuracy >= floor and t.verdict is Verdict.MET
+           for t in events if isinstance(t, TurnFinished)):  # fmt: skip
+        pytest.fail("a tenth of an epoch was enough; make the test harder")
+    assert done.result.outcome is Outcome.ACCURACY_FLOOR
+    assert done.result.exit_code == ExitCode.ACCURACY_FLOOR

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from edgespiral.core.artifact import trace
+from edgespiral.core.journal import Journal
+from edgespiral.core.profile import load_profile
+from edgespiral.core.records import Candidate
+from edgespiral.export.onnx import export_onnx
+from edgespiral.measure.session import Session
+from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.importance import Importance
+from edgespiral.spiral.planner import OutOfReach, Planned, Planner
+from edgespiral.zoo import build
+
+
+@pytest.fixture(scope="module")
+def source():
+    torch.manual_seed(0)
+    return Cuttable.of(trace(build("resnet20", classes=10, input_shape=(1, 16, 16))), (1, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def importance(source):
+    generator = torch.Generator().manual_seed(0)
+    return Importance(
+        {g.name: torch.rand(g.channels, generator=generator) for g in source.groups},
+        {branch.name: 4.0 for branch in source.branches},
+    )
+
+
+@pytest.fixture
+def planner(source, tmp_path):
+    teacher = tmp_path / "teacher.onnx"
+    export_onnx(source.model, teacher, input_shape=(1, 16, 16))
+    with Session(load_profile("host-cpu")) as session:
+        (latency,) = session.measure([teacher])
+        yield Planner(
+            original=source,
+            session=session,
+            journal=Journal(tmp_path / "journal.jsonl"),
+            teacher_onnx=teacher,
+            teacher_ms=latency.stats.p50_ms,
+            multiple=16,
+            work=tmp_path / "work",
+            seed=0,
+        )
+
+
+def candidates(planner):
+    return [event for event in planner.journal.read() if isinstance(event, Candidate)]
+
+
+def test_it_lands_under_the_target_with_widths_it_measured(planner, source, importance):
+    target_ms = planner.teacher_ms / 1.7
+    planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    assert isinstance(planned, Planned)
+    assert 0.85 * target_ms < planned.latency_ms <= 0.98 * target_ms
+    measured = {tuple(c.widths.items()): c.speedup.value for c in candidates(planner)}
+    assert planned.latency_ms == pytest.approx(
+        planner.teacher_ms / measured[tuple(planned.widths.items())]
+    )
+    assert all(width % 16 == 0 for width in planned.widths.values())
+
+
+def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source, importance):
+    target_ms = planner.teacher_ms / 1.7
+    planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    known = candidates(planner)
+    resumed = dataclasses.replace(planner, journal=Journal(planner.work.parent / "resumed.jsonl"))
+    resumed.recall(known)
+    resumed.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    once = [c for c in candidates(resumed) if c.widths in [k.widths for k in known]]
+    # Only what is about to be built on is measured once more, at length.
+    assert len(once) <= 2
+    assert len(candidates(resumed)) < len(known)
+
+
+def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, source, importance):
+    reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
+    assert isinstance(reach, OutOfReach)
+    assert 0 < reach.fastest_ms < planner.teacher_ms
+
+
+def test_uniform_allocation_measures_too(planner, source, importance):
+    target_ms = planner.teacher_ms / 1.3
+    planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="uniform")
+    assert isinstance(planned, Planned)
+    assert all(width > 0 for width in planned.widths.values())
+
+
+def test_closing_removes_the_candidates_files(planner, source, importance):
+    planner.plan(1, source, importance, target_ms=planner.teacher_ms / 1.3, allocation="latency")
+    assert list(planner.work.iterdir())
+    planner.close()
+    assert not planner.work.exists()

@@ -1,0 +1,194 @@
+"""The whole job, for real: ONNX Runtime in its own process, digits, NNI, distillation."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from edgespiral import api
+from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError
+from edgespiral.core.journal import read
+from edgespiral.core.records import Outcome, TurnFinished, TurnPlanned
+from edgespiral.zoo import build
+
+OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}
+
+
+def test_it_meets_the_budget_and_lands_close_to_it(finished):
+    result = finished.result
+    assert (result.outcome, result.exit_code) == (Outcome.MET, ExitCode.OK)
+    assert 1.6 <= result.speedup.value <= 1.6 / 0.9
+    assert result.student.validation_accuracy > 80.0
+    assert result.student.test_accuracy is not None
+    assert result.teacher.test_accuracy is not None
+
+
+def test_channels_are_physically_gone(finished, teacher):
+    result = finished.result
+    assert result.student.parameter_count < result.teacher.parameter_count
+    count = sum(parameter.numel() for parameter in finished.model.parameters())
+    assert count == result.student.parameter_count
+    names = {tensor.name for tensor in onnx.load(finished.folder / "model.onnx").graph.initializer}
+    assert len(names) <= len(list(teacher.state_dict()))
+    assert finished.model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_the_folder_holds_what_ships_and_says_so(finished):
+    folder, result = finished.folder, finished.result
+    for name in ("model.onnx", "model.py", "model.safetensors", "journal.jsonl", "report.html"):
+        assert (folder / name).stat().st_size > 0
+    stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert stored["schema_version"] == 1
+    assert stored["speedup"]["value"] == result.speedup.value
+    assert not (folder / "candidates").exists()
+
+
+def test_the_exported_file_measures_within_the_budget_again(finished):
+    teacher_again, student_again = api.measure(
+        [finished.folder / "teacher" / "model.onnx", finished.folder / "model.onnx"]
+    )
+    assert teacher_again.stats.p50_ms / student_again.stats.p50_ms > 1.6 * 0.95
+
+
+def test_a_finished_run_is_not_done_again(finished, teacher, digits):
+    again = api.compress(teacher, digits, out=finished.folder, resume=True, **OPTIONS)
+    assert again.result == finished.result
+
+
+def test_an_existing_run_needs_resume(finished, teacher, digits):
+    before = (finished.folder / "journal.jsonl").read_bytes()
+    with pytest.raises(RunFolderError, match="--resume"):
+        api.compress(teacher, digits, out=finished.folder, **OPTIONS)
+    with pytest.raises(RunFolderError, match="another plan"):
+        api.compress(teacher, digits, out=finished.folder, resume=True, **OPTIONS | {"seed": 9})
+    assert (finished.folder / "journal.jsonl").read_bytes() == before
+
+
+def test_a_run_of_another_teacher_is_refused(finished, digits):
+    torch.manual_seed(1)
+    other = build("resnet20", classes=10, input_shape=digits.input_shape)
+    with pytest.raises(RunFolderError, match="another teacher"):
+        api.compress(other, digits, out=finished.folder, resume=True, **OPTIONS)
+
+
+def command(weights: Path, out: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "edgespiral", "compress", "resnet20", "--data", "digits"),
+        *("--weights", str(weights), "--speedup", "1.6", "--epochs", "1", "--max-drop", "20"),
+        *("--out", str(out), *more),
+    ]
+
+
+def has(out: Path, kind: str) -> bool:
+    journal = out / "journal.jsonl"
+    return journal.exists() and f'"kind":"{kind}"' in journal.read_text(encoding="utf-8")
+
+
+def start_until(weights, out, ready, end):
+    process = subprocess.Popen(
+        command(weights, out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 240
+    while not ready() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, process.stderr.read()
+    process.send_signal(end)
+    output = process.communicate(timeout=60)
+    return process.returncode, "".join(output)
+
+
+@pytest.mark.parametrize("moment", ["candidate", "turn-planned", "checkpoint"])
+def test_killed_at_any_point_it_goes_on_to_the_same_widths(weights, tmp_path, moment):
+    out = tmp_path / "run"
+    ready = {
+        "candidate": lambda: has(out, "candidate"),
+        "turn-planned": lambda: has(out, "turn-planned"),
+        "checkpoint": (out / "turn-01" / "checkpoint.pt").exists,
+    }[moment]
+    status, _ = start_until(weights, out, ready, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    planned = [e for e in read(out / "journal.jsonl") if isinstance(e, TurnPlanned)]
+    done = subprocess.run(command(weights, out, "--resume"), capture_output=True, text=True)
+    assert done.returncode == ExitCode.OK, done.stderr
+    events = read(out / "journal.jsonl")
+    turn = next(event for event in events if isinstance(event, TurnFinished))
+    assert planned == [e for e in events if isinstance(e, TurnPlanned)][: len(planned)]
+    if planned:
+        assert turn.widths == planned[0].widths
+
+
+def test_ctrl_c_keeps_everything_and_prints_the_command_that_goes_on(weights, tmp_path):
+    out = tmp_path / "run"
+    status, output = start_until(weights, out, lambda: has(out, "turn-planned"), signal.SIGINT)
+    assert status == ExitCode.INTERRUPTED
+    assert "--resume" in output
+    assert "Traceback" not in output
+    assert has(out, "turn-planned")
+
+
+def test_two_processes_do_not_share_a_folder(weights, tmp_path):
+    out = tmp_path / "run"
+    first = subprocess.Popen(command(weights, out), stderr=subprocess.DEVNULL)
+    try:
+        while not has(out, "run-started") and first.poll() is None:
+            time.sleep(0.02)
+        second = subprocess.run(command(weights, out), capture_output=True, text=True)
+        assert second.returncode == ExitCode.RUN_FOLDER
+        assert "another edgespiral is working in this folder" in second.stderr
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_the_teachers_weights_are_needed(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "edgespiral", "compress", "resnet20", "--data", "digits",
+         "--speedup", "2", "--out", str(tmp_path / "run")], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == ExitCode.USAGE
+    assert "edgespiral train resnet20 --data digits" in done.stderr
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(teacher, digits):
+    with pytest.raises(RunFolderError, match="/proc/edgespiral"):
+        api.compress(teacher, digits, out="/proc/edgespiral", **OPTIONS)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs a small disk")
+def test_a_full_disk_is_told_and_loses_nothing(teacher, digits, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("cannot mount a small disk here")
+    try:
+        with pytest.raises(RunFolderError, match="cannot write"):
+            api.compress(teacher, digits, out=disk / "run", **OPTIONS)
+        read(disk / "run" / "journal.jsonl")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_batch_larger_than_the_data_is_refused(teacher, digits, tmp_path):
+    with pytest.raises(DataError, match="batch"):
+        api.compress(teacher, digits, out=tmp_path / "run", **OPTIONS, batch_size=5000)
+
+
+def test_a_model_without_logits_is_refused(digits, tmp_path):
+    class Pair(torch.nn.Module):
+        def forward(self, inputs):
+            return inputs, inputs
+
+    with pytest.raises(ModelError, match="logits"):
+        api.compress(Pair(), digits, out=tmp_path / "run", **OPTIONS)
