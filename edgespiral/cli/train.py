@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from edgespiral.core.invocation import resume_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,12 +77,6 @@ def default_folder(model: str, data: str) -> Path:
     """`runs/train-MODEL-DATA`, with what does not belong in a file name replaced by a dash."""
     name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in (model, data))
     return Path("runs") / f"train-{name}"
-
-
-def resume_command() -> str:
-    """The command line that goes on with this one."""
-    words = ["edgespiral", *sys.argv[1:]]
-    return shlex.join(words if "--resume" in words else [*words, "--resume"])
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 
 from edgespiral.core.codegen import source_of
 from edgespiral.core.errors import ModelError
@@ -81,7 +81,8 @@ def save_model(
         for name, tensor in model.state_dict().items()
     }
     with replacing(folder / WEIGHTS) as weights, replacing(folder / SOURCE) as text:
-        save_file(tensors, weights, metadata={"format": "pt"})
+        # As bytes: the library's own writer reports a full disk as an error of another kind.
+        weights.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))
         text.write_text(source, encoding="utf-8")
     return {name: sha256_file(folder / name) for name in (SOURCE, WEIGHTS)}
 

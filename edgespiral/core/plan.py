@@ -49,7 +49,7 @@ class Plan(Record):
     teacher: Literal["previous", "original", "both"] = "original"
     temperature: Positive = 4.0
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_size: Annotated[int, Field(ge=2)] = 128
     learning_rate: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     out: File | None = None

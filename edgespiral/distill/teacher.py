@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from edgespiral import data, zoo
@@ -197,7 +197,7 @@ def _write(
         # Clones, since safetensors refuses tensors that share memory, as tied weights do.
         order = torch.contiguous_format
         state = {key: value.clone(memory_format=order) for key, value in model.state_dict().items()}
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))
     record = TrainedTeacher.model_validate(
         {
             **facts,

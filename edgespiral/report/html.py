@@ -98,11 +98,14 @@ def _speed_tile(run: Run) -> tuple[str, str, str]:
 
 
 def _latency_tile(run: Run, baseline: Baseline, before: ModelFacts) -> tuple[str, str, str]:
-    latency = run.student_latency or before.latency
+    best = run.best
+    latency_ms = (
+        run.timing(best.student, best.speedup).latency_ms if best else before.latency.stats.p50_ms
+    )
     small = (
         f"teacher {words.ms(before.latency.stats.p50_ms)}, budget {words.ms(baseline.budget_ms)}"
     )
-    return "median latency", f"{words.ms(latency.stats.p50_ms)} ms", small
+    return "median latency", f"{words.ms(latency_ms)} ms", small
 
 
 def _accuracy_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str, str, str]:

@@ -75,7 +75,10 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         return [Text("the run is not finished; go on with --resume", style="yellow")]
     style = "bold green" if finished.outcome is Outcome.MET else "bold yellow"
     before, after = finished.teacher_test_accuracy, finished.student_test_accuracy
-    teacher_ms, student_ms = baseline.teacher.latency.stats.p50_ms, finished.final.stats.p50_ms
+    teacher_ms = baseline.teacher.latency.stats.p50_ms
+    student_ms = (
+        run.timing(run.best.student, run.best.speedup).latency_ms if run.best else teacher_ms
+    )
     speedup = f"{finished.speedup.value:.2f}x ({words.interval(finished.speedup)})"
     return [
         Text(f"{finished.outcome}: {finished.message}", style=style),

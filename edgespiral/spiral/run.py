@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from filelock import FileLock, Timeout
 from edgespiral.core.artifact import trace
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.invocation import command_line, resume_command
 from edgespiral.core.journal import Journal
 from edgespiral.core.plan import plan_sha256
 from edgespiral.core.profile import load_profile
@@ -128,12 +127,6 @@ def write_results(journal: Journal, out: Path) -> Result:
     return result
 
 
-def resume_command() -> str:
-    """The command that goes on with an interrupted `edgespiral compress`."""
-    words = ["edgespiral", *sys.argv[1:]]
-    return shlex.join(words if "--resume" in words else [*words, "--resume"])
-
-
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     try:
@@ -162,7 +155,7 @@ def _open_journal(plan: Plan, teacher: Cuttable, out: Path, *, resume: bool) -> 
                 plan_sha256=plan_sha256(plan),
                 teacher_sha256=teacher_sha256,
                 versions=versions(),
-                command=shlex.join(["edgespiral", *sys.argv[1:]]),
+                command=command_line(),
                 started_at=now_utc(),
             )
         )

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edgespiral.cli.train import default_folder, resume_command, train
+from edgespiral.cli.train import default_folder, train
 from edgespiral.core.errors import UsageError
 
 COMMAND = "import typer; from edgespiral.cli.train import train; typer.run(train)"
@@ -97,16 +97,6 @@ def test_ctrl_c_prints_the_resume_command(tmp_path):
     assert "Go on with:" in errors
     assert f"--out {tmp_path / 't'} --epochs 100 --resume" in errors
     assert (tmp_path / "t" / "checkpoint.pt").exists()
-
-
-def test_the_resume_command_is_the_command_with_resume(monkeypatch):
-    monkeypatch.setattr(
-        sys, "argv", ["/bin/edgespiral", "train", "my net.py:f", "--data", "digits"]
-    )
-    expected = "edgespiral train 'my net.py:f' --data digits --resume"
-    assert resume_command() == expected
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--resume"])
-    assert resume_command() == expected
 
 
 def test_importing_the_command_loads_no_torch():
