@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.api import compress, export, load_model, measure
+    from edgespiral.api import compress, export_model, load_model, measure_models
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compress", "export", "load_model", "measure"]
+__all__ = ["__version__", "compress", "export_model", "load_model", "measure_models"]
 
 
 def __getattr__(name: str) -> object:
-    # Lazy, because the functions need PyTorch and `edgespiral --help` does not (PEP 562).
+    # Lazy, because the functions need PyTorch and `edgespiral --help` does not (PEP 562). None of
+    # them is named like a subpackage, whose import would take its name's place.
     if name in __all__:
         from edgespiral import api
 

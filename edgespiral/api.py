@@ -74,14 +74,14 @@ def compress(
     return Compressed(result, folder, artifact.load_model(folder))
 
 
-def measure(models: Sequence[str | Path], *, target: str = "host-cpu") -> list[Measurement]:
+def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") -> list[Measurement]:
     """Measure ONNX models on a target, alternating between them; see `edgespiral measure`."""
-    from edgespiral.measure import measure_models
+    from edgespiral import measure
 
-    return measure_models([Path(model) for model in models], target)
+    return measure.measure_models([Path(model) for model in models], target)
 
 
-def export(model: nn.Module, data: DataSplits | str, path: str | Path) -> Parity:
+def export_model(model: nn.Module, data: DataSplits | str, path: str | Path) -> Parity:
     """Export `model` to ONNX and check it against PyTorch on validation samples."""
     from edgespiral.data import load
     from edgespiral.export.onnx import export_onnx

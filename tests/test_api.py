@@ -27,8 +27,8 @@ def test_options_are_checked_before_anything_is_done(tmp_path):
 def test_export_then_measure(tmp_path):
     torch.manual_seed(0)
     model = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
-    parity = edgespiral.export(model, load("digits"), tmp_path / "model.onnx")
+    parity = edgespiral.export_model(model, load("digits"), tmp_path / "model.onnx")
     assert parity.top1_agreement == 1.0
-    (measurement,) = edgespiral.measure([tmp_path / "model.onnx"])
+    (measurement,) = edgespiral.measure_models([tmp_path / "model.onnx"])
     assert measurement.target == "host-cpu"
     assert measurement.stats.count == sum(map(len, measurement.rounds_ms))

@@ -129,7 +129,9 @@ class Session:
         )
         return [(other, paired_ratio(first.rounds_ms, other.rounds_ms)) for other in others]
 
-    def profile_layers(self, models: Sequence[Path]) -> list[list[LayerLatency]]:
+    def profile_layers(
+        self, models: Sequence[Path], *, rounds: int | None = None
+    ) -> list[list[LayerLatency]]:
         """The time of each convolution and matrix product of each model, in the order they run.
 
         Shapes are those that the runtime works on: ONNX Runtime pads output channels to its block.
@@ -137,7 +139,7 @@ class Session:
         Raises:
             As `measure` does.
         """
-        answer = self._ask(self._job("profile", models, None, None))
+        answer = self._ask(self._job("profile", models, rounds, None))
         return [list(rows) for rows in answer.layers]
 
     def check(self) -> list[CheckLine]:

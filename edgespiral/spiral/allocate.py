@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgespiral.prune.groups import ChannelGroup
 
     Widths = dict[str, int]
+    Solver = Callable[["Choices", "Latency", float], Widths | None]
 
 MAX_EXCHANGES = 40
 
@@ -45,13 +46,14 @@ class Choices:
 
     `options` has the widths that each group may take, ascending; `lost` the importance lost at
     each. `branches` maps a removable branch to its groups, which at width 0 mean that it is gone,
-    and `branch_lost` has what that loses.
+    and `branch_lost` has what that loses. With `only`, nothing but these widths may be chosen.
     """
 
     options: Mapping[str, tuple[int, ...]]
     lost: Mapping[str, Mapping[int, float]]
     branches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     branch_lost: Mapping[str, float] = field(default_factory=dict)
+    only: Sequence[Widths] | None = None
 
     def total_lost(self, widths: Mapping[str, int]) -> float:
         """Importance lost at `widths`, over groups and branches."""
@@ -64,6 +66,8 @@ class Choices:
 
     def allows(self, widths: Mapping[str, int]) -> bool:
         """Whether every width is one of the choices."""
+        if self.only is not None:
+            return widths in self.only
         whole = {g for groups in self.branches.values() for g in groups if widths[g] == 0}
         return all(name in whole or widths[name] in o for name, o in self.options.items())
 
@@ -72,7 +76,9 @@ class Choices:
         return {name: widths[-1] for name, widths in self.options.items()}
 
     def narrowest(self) -> Widths:
-        """Every group at its smallest width, every branch gone."""
+        """Every group at its smallest width, every branch gone; with `only`, the last of them."""
+        if self.only is not None:
+            return self.only[-1]
         widths = {name: options[0] for name, options in self.options.items()}
         return {**widths, **{g: 0 for groups in self.branches.values() for g in groups}}
 
@@ -162,28 +168,40 @@ def allocate(choice: Choices, latency: Latency, target_ms: float) -> Widths | No
     return None if widths is None else _exchange(choice, latency, widths, target_ms)
 
 
-def uniform(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:
-    """The same share of every group's channels: the widest share that meets `target_ms`."""
-    shares = sorted({w / o[-1] for o in choice.options.values() for w in o}, reverse=True)
-    tried = map(choice.at_share, shares)
-    return next((widths for widths in tried if latency.predict_ms(widths) <= target_ms), None)
+def uniform(choice: Choices) -> Iterator[Widths]:
+    """The same share of every group's channels, from the widest down; no branch goes."""
+    shares = sorted({w / o[-1] for o in choice.options.values() for w in o if w}, reverse=True)
+    return map(choice.at_share, shares)
 
 
-def by_global_rank(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:
-    """Cut whatever step loses least importance a channel, wherever it is, until `target_ms`."""
+def by_global_rank(choice: Choices) -> Iterator[Widths]:
+    """Cut whatever step loses least importance a channel, wherever it is, again and again."""
     widths = choice.widest()
-    while latency.predict_ms(widths) > target_ms:
+    while True:
+        yield widths
         steps = list(_next_steps(choice, widths))
         if not steps:
-            return None
+            return
         widths = min(steps, key=lambda step: _lost_per_channel(choice, widths, step))
-    return widths
 
 
-ALLOCATIONS: dict[str, Callable[[Choices, Latency, float], Widths | None]] = {
-    "latency": allocate,
+# Allocations that do not look at the device choose along one path.
+FAMILIES: dict[str, Callable[[Choices], Iterator[Widths]]] = {
     "uniform": uniform,
     "global": by_global_rank,
+}
+
+
+def _along(family: Callable[[Choices], Iterator[Widths]]) -> Solver:
+    def first_that_meets(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:
+        return next((w for w in family(choice) if latency.predict_ms(w) <= target_ms), None)
+
+    return first_that_meets
+
+
+ALLOCATIONS: dict[str, Solver] = {
+    "latency": allocate,
+    **{name: _along(family) for name, family in FAMILIES.items()},
 }
 
 

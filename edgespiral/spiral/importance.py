@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import torch
+
 from edgespiral.core.seeds import derived_seed
+from edgespiral.distill import compute
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.prune.damage import Damage, in_nats
 
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
 BATCH = 128
 SCORED_SAMPLES = 2048
 # Measuring damage may cost this share of the run's training: a forward pass is a third of a step.
-DAMAGE_SHARE = 0.05
+DAMAGE_SHARE = 0.03
 FORWARDS_PER_STEP = 3
 LEAST_SAMPLES, MOST_SAMPLES = 128, 1024
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,18 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
     """
     seed = derived_seed(plan.seed, turn)
     size = min(BATCH, len(train))
-    batches = list(islice(train.epoch(batch_size=size, seed=seed), SCORED_SAMPLES // size))
-    scores = score(plan.criterion, source.model, source.groups, Evidence(batches, seed))
+    batches = [
+        compute.to_device(*batch, CPU)
+        for batch in islice(train.epoch(batch_size=size, seed=seed), SCORED_SAMPLES // size)
+    ]
     probes = len(source.groups) + len(source.branches) + 1
     affordable = DAMAGE_SHARE * FORWARDS_PER_STEP * plan.epochs * len(train) / probes
     samples = min(MOST_SAMPLES, max(LEAST_SAMPLES, affordable))
     inputs = [inputs for inputs, _ in batches[: max(1, round(samples / size))]]
-    damage = Damage(source.model, source.groups, inputs)
-    return Importance(
-        in_nats(damage, scores), {b.name: damage.of_branch(b) for b in source.branches}
-    )
+    precision = compute.resolved_precision("auto", CPU)
+    with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
+        scores = score(plan.criterion, source.model, source.groups, Evidence(batches, seed))
+        damage = Damage(source.model, source.groups, inputs)
+        return Importance(
+            in_nats(damage, scores), {b.name: damage.of_branch(b) for b in source.branches}
+        )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records import Event, Measurement
 
-BASELINE_ROUNDS = 80
+BASELINE_ROUNDS = 50
 
 
 @dataclass
@@ -73,6 +73,10 @@ class Spiral:
             planner.close()
 
     def _turns(self, rules: Rules, baseline: Baseline, budget: Budget, planner: Planner) -> End:
+        # Asked before any training is paid for; the last turn alone could not tell.
+        fastest_ms = planner.fastest_ms()
+        if fastest_ms > budget.latency_ms:
+            return _unreachable(budget, fastest_ms, 0)
         while True:
             step = next_step(rules, baseline, self._events())
             if isinstance(step, End):
@@ -83,7 +87,7 @@ class Spiral:
                 parent = self._parent(step)
                 planned = self._plan(rules, step, parent, planner)
             if isinstance(planned, OutOfReach):
-                return _unreachable(budget, planned, step)
+                return _unreachable(budget, planned.fastest_ms, step.parent)
             done = run_turn(self.bench, planned, parent, budget, watch)
             self.bench.listener.say(
                 f"  {done.student.validation_accuracy:.2f} % on validation, "
@@ -213,8 +217,6 @@ def _no_speedup() -> Ratio:
     return Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))
 
 
-def _unreachable(budget: Budget, reach: OutOfReach, step: Next) -> End:
-    message = (
-        f"{budget} is out of reach: the fastest cut of this model takes {reach.fastest_ms:.3g} ms"
-    )
-    return End(Outcome.UNREACHABLE, step.parent, message)
+def _unreachable(budget: Budget, fastest_ms: float, best_turn: int) -> End:
+    message = f"{budget} is out of reach: the fastest cut of this model takes {fastest_ms:.3g} ms"
+    return End(Outcome.UNREACHABLE, best_turn, message)

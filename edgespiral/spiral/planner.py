@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import random
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import torch
 
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
-from edgespiral.spiral.allocate import ALLOCATIONS, Choices, choices
+from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, choices
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ LANDING_HIGH = 0.98
 AIMS = (0.97, 0.955, 0.94)
 # A survey teaches the model and may be rough; what a turn is built on is measured at length.
 SURVEY_ROUNDS = 8
+PROPOSAL_ROUNDS = 16
 CONFIRMING_ROUNDS = 60
 MAX_ROUNDS = 6
 ANCHORS = 5
@@ -94,6 +97,23 @@ class Planner:
             latency_ms = self.teacher_ms / candidate.speedup.value
             self._measured[_key(candidate.widths)] = latency_ms
 
+    def fastest_ms(self) -> float:
+        """Latency of the narrowest that any number of turns could cut the model to.
+
+        Raises:
+            UsageError: nothing can be cut in steps of the device's channel multiple.
+            MeasurementError, TargetError: the device did not answer.
+        """
+        nothing = {group.name: torch.zeros(group.channels) for group in self.original.groups}
+        narrowest = choices(
+            self.original.groups,
+            nothing,
+            multiple=self.multiple,
+            least_share=0.0,
+            branches=self.original.branches,
+        ).narrowest()
+        return self._measured_ms(1, narrowest)
+
     def plan(
         self,
         turn: int,
@@ -110,6 +130,8 @@ class Planner:
             MeasurementError, TargetError: the device did not answer.
         """
         choice = self._choices(parent, importance)
+        if allocation in FAMILIES:
+            choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
         self._survey(turn, choice)
         for _ in range(MAX_ROUNDS):
             proposals = self._proposals(choice, allocation, target_ms)
@@ -155,7 +177,7 @@ class Planner:
             return
         probes = _probes(choice, self.seed)
         models = [self._export(widths, index) for index, widths in enumerate(probes)]
-        rows = self.session.profile_layers([self.teacher_onnx, *models])
+        rows = self.session.profile_layers([self.teacher_onnx, *models], rounds=SURVEY_ROUNDS)
         self._profiled = [row for model in rows for row in model]
         fresh = [widths for widths in probes if _key(widths) not in self._measured]
         self._measure(turn, fresh, rounds=SURVEY_ROUNDS)
@@ -203,13 +225,15 @@ class Planner:
         return min(reachable, key=lambda planned: planned.importance_lost, default=None)
 
     def _fastest(self, turn: int, choice: Choices) -> OutOfReach:
-        narrowest = choice.narrowest()
-        if _key(narrowest) not in self._measured:
-            self._measure(turn, [narrowest])
-        return OutOfReach(self._measured[_key(narrowest)])
+        return OutOfReach(self._measured_ms(turn, choice.narrowest()))
+
+    def _measured_ms(self, turn: int, widths: Widths) -> float:
+        if _key(widths) not in self._measured:
+            self._measure(turn, [widths])
+        return self._measured[_key(widths)]
 
     def _measure(
-        self, turn: int, proposals: Sequence[Widths], *, rounds: int | None = None
+        self, turn: int, proposals: Sequence[Widths], *, rounds: int = PROPOSAL_ROUNDS
     ) -> None:
         if proposals:
             models = [self._export(widths, index) for index, widths in enumerate(proposals)]

@@ -32,8 +32,10 @@ def importance(source):
     )
 
 
-@pytest.fixture
-def planner(source, tmp_path):
+@pytest.fixture(scope="module")
+def planner(source, tmp_path_factory):
+    """One planner for the module, as for a run: later plans build on what earlier ones measured."""
+    tmp_path = tmp_path_factory.mktemp("planner")
     teacher = tmp_path / "teacher.onnx"
     export_onnx(source.model, teacher, input_shape=(1, 16, 16))
     with Session(load_profile("host-cpu")) as session:
@@ -58,7 +60,7 @@ def test_it_lands_under_the_target_with_widths_it_measured(planner, source, impo
     target_ms = planner.teacher_ms / 1.7
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     assert isinstance(planned, Planned)
-    assert 0.85 * target_ms < planned.latency_ms <= 0.98 * target_ms
+    assert 0.6 * target_ms < planned.latency_ms <= 0.98 * target_ms
     measured = {tuple(c.widths.items()): c.speedup.value for c in candidates(planner)}
     assert planned.latency_ms == pytest.approx(
         planner.teacher_ms / measured[tuple(planned.widths.items())]
@@ -83,6 +85,14 @@ def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, source, impor
     reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
     assert 0 < reach.fastest_ms < planner.teacher_ms
+
+
+def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, source, importance):
+    reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
+    assert isinstance(reach, OutOfReach)
+    assert 0 < planner.fastest_ms() < planner.teacher_ms
+    narrowest = candidates(planner)[-1].widths
+    assert {narrowest[g] for b in source.branches for g in b.groups} == {0}
 
 
 def test_uniform_allocation_measures_too(planner, source, importance):
