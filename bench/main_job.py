@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgespiral.api import measure
+from edgespiral.api import measure_models
 from edgespiral.core.journal import read
 from edgespiral.core.records import Candidate, TurnFinished
 
@@ -40,7 +40,7 @@ def one(weights: Path, seed: int, out: Path) -> dict[str, Any]:
     events = read(out / "journal.jsonl")
     turns = [event for event in events if isinstance(event, TurnFinished)]
     distil_s = sum(turn.seconds["distil"] for turn in turns)
-    teacher, student = measure([out / "teacher" / "model.onnx", out / "model.onnx"])
+    teacher, student = measure_models([out / "teacher" / "model.onnx", out / "model.onnx"])
     return {
         "seed": seed,
         "outcome": result["outcome"],
@@ -56,10 +56,15 @@ def one(weights: Path, seed: int, out: Path) -> dict[str, Any]:
         "median_in_a_fresh_process_ms": student.stats.p50_ms,
         "wall_s": wall_s,
         "distil_s": distil_s,
+        "share_planning_cutting_exporting_measuring": _overhead_s(turns) / wall_s,
         "share_not_distillation": 1 - distil_s / wall_s,
         "seconds": turns[-1].seconds,
         "widths": result["widths_after"],
     }
+
+
+def _overhead_s(turns: list[TurnFinished]) -> float:
+    return sum(s for turn in turns for phase, s in turn.seconds.items() if phase != "distil")
 
 
 def main(argv: list[str]) -> int:

@@ -168,8 +168,16 @@ class Candidate(Record):
     measurement: Measurement
 
 
+class Finalist(Record):
+    """Widths that were tried for a short while, and the mean distillation loss of that trial."""
+
+    widths: dict[str, int]
+    latency_ms: PositiveMs
+    trial_loss: float
+
+
 class TurnPlanned(Record):
-    """The widths a turn will cut to, fixed before any training is paid for."""
+    """The widths a turn will cut to, what was tried against them, and the epochs still to come."""
 
     kind: Literal["turn-planned"] = "turn-planned"
     turn: int
@@ -177,6 +185,7 @@ class TurnPlanned(Record):
     widths: dict[str, int]
     importance_lost: float
     epochs: float
+    finalists: tuple[Finalist, ...] = ()
 
 
 class TurnFinished(Record):

@@ -87,12 +87,12 @@ class LatencyModel:
     layers: Sequence[LayerShape]
     base_widths: Mapping[str, int]
     multiple: int
-    _classes: dict[ShapeClass, int] = field(init=False)
+    _classes: dict[tuple[ShapeClass, bool], int] = field(init=False)
     _coefficients: Vector | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Number the shape classes."""
-        found = dict.fromkeys(layer.shape_class for layer in self.layers)
+        found = dict.fromkeys(self._class_of(layer.shape_class, layer.cin) for layer in self.layers)
         self._classes = {shape_class: index for index, shape_class in enumerate(found)}
 
     def fit(self, profiled: Sequence[LayerLatency], totals: Sequence[WidthTotal]) -> None:
@@ -134,29 +134,34 @@ class LatencyModel:
             cout = layer.cout - sum(removed[g] * k for g, k in layer.cout_per_channel.items())
             # A side at 0 means that the branch around the layer is gone.
             if cin > 0 and cout > 0:
-                self._add(row, layer.shape_class, cin, cout)
+                self._add(row, self._class_of(layer.shape_class, layer.cin), cin, cout)
         return row
 
     def _profiled_features(self, row: LayerLatency) -> Vector | None:
         depthwise = len(row.weight_shape) == 4 and row.weight_shape[1] != row.input_shape[1]
         cin, cout = row.input_shape[1], row.output_shape[1]
-        key: ShapeClass = (
+        shape_class: ShapeClass = (
             row.operator,
             depthwise,
             row.weight_shape[2:],
             row.input_shape[2:],
             row.output_shape[2:],
         )
+        key = self._class_of(shape_class, cin)
         if key not in self._classes:
             return None
         features = np.zeros(FEATURES * len(self._classes) + 1)
         self._add(features, key, cin, cout)
         return features
 
-    def _add(self, row: Vector, key: ShapeClass, cin: float, cout: float) -> None:
+    def _class_of(self, shape_class: ShapeClass, cin: int) -> tuple[ShapeClass, bool]:
+        # Less than one block of inputs, such as an image, takes another and much faster kernel.
+        return shape_class, cin < self.multiple
+
+    def _add(self, row: Vector, key: tuple[ShapeClass, bool], cin: float, cout: float) -> None:
         start = FEATURES * self._classes[key]
         cin, cout = self._round_up(cin), self._round_up(cout)
-        grouped = key[1]
+        grouped = key[0][1]
         product = 0.0 if grouped else cin * cout
         row[start : start + FEATURES] += (product, 0.0 if grouped else cin, cout, 1.0)
 

@@ -10,6 +10,7 @@ from edgespiral.core.files import make_folder
 from edgespiral.core.records import (
     Baseline,
     Candidate,
+    Finalist,
     Interval,
     ModelFacts,
     Outcome,
@@ -24,9 +25,10 @@ from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budget
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import importance_of
-from edgespiral.spiral.planner import OutOfReach, Planner
+from edgespiral.spiral.planner import OutOfReach, Planned, Planner
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.state import End, Next, Rules, finished_turns, next_step, planned_turn
+from edgespiral.spiral.trial import TRIAL_SHARE, finalists_worth_trying, try_finalists
 from edgespiral.spiral.turn import (
     Bench,
     Parent,
@@ -85,7 +87,7 @@ class Spiral:
             self.bench.listener.say(f"turn {step.turn}: to {step.target_ms:.3g} ms")
             with watch.timing("plan"):
                 parent = self._parent(step)
-                planned = self._plan(rules, step, parent, planner)
+            planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
             done = run_turn(self.bench, planned, parent, budget, watch)
@@ -95,34 +97,55 @@ class Spiral:
                 f"{done.speedup.value:.2f}x: budget {done.verdict}"
             )
 
-    def _plan(
-        self, rules: Rules, step: Next, parent: Parent, planner: Planner
+    def _planned(
+        self, rules: Rules, step: Next, parent: Parent, planner: Planner, watch: Stopwatch
     ) -> TurnPlanned | OutOfReach:
         known = planned_turn(self._events(), step.turn)
         if known is not None:
             return known
-        chosen = planner.plan(
-            step.turn,
-            parent.source,
-            parent.importance,
-            target_ms=step.target_ms,
-            allocation=self.bench.plan.allocation,
-        )
+        plan = self.bench.plan
+        epochs = rules.schedule.turn_epochs(step.turn)
+        with watch.timing("plan"):
+            chosen = planner.plan(
+                step.turn,
+                parent.source,
+                parent.importance,
+                target_ms=step.target_ms,
+                allocation=plan.allocation,
+                finalists=finalists_worth_trying(plan, len(self.bench.splits.train), epochs),
+            )
         if isinstance(chosen, OutOfReach):
             return chosen
-        self.bench.listener.say(
-            f"  planned {chosen.latency_ms:.3g} ms, measured on {self.bench.plan.target} "
-            "before training"
-        )
-        planned = TurnPlanned(
-            turn=step.turn,
-            target_ms=step.target_ms,
-            widths=chosen.widths,
-            importance_lost=chosen.importance_lost,
-            epochs=rules.schedule.turn_epochs(step.turn),
-        )
+        planned = self._decided(step, parent, chosen, epochs, watch)
         self.bench.journal.append(planned)
         return planned
+
+    def _decided(
+        self,
+        step: Next,
+        parent: Parent,
+        chosen: Sequence[Planned],
+        epochs: float,
+        watch: Stopwatch,
+    ) -> TurnPlanned:
+        """The one of `chosen` that learns fastest; trials come out of the turn's epochs."""
+        tried: list[Finalist] = []
+        if len(chosen) > 1:
+            with watch.timing("trial"):
+                tried = try_finalists(self.bench, parent, chosen, turn=step.turn, epochs=epochs)
+        best = next((c for c in chosen if tried and c.widths == tried[0].widths), chosen[0])
+        self.bench.listener.say(
+            f"  planned {best.latency_ms:.3f} ms, measured on {self.bench.plan.target} "
+            f"before training{f'; best of {len(tried)} tried' if tried else ''}"
+        )
+        return TurnPlanned(
+            turn=step.turn,
+            target_ms=step.target_ms,
+            widths=best.widths,
+            importance_lost=best.importance_lost,
+            epochs=epochs * (1.0 - TRIAL_SHARE * len(tried)),
+            finalists=tuple(tried),
+        )
 
     def _baseline(self) -> Baseline:
         known = [event for event in self._events() if isinstance(event, Baseline)]

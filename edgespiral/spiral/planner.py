@@ -16,7 +16,7 @@ import torch
 
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
-from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, choices
+from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, allocate, choices
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ ANCHORS = 5
 UNIFORM_PROBES = (0.75, 0.5, 0.25)
 MIXED_PROBES = 5
 BRANCH_PROBE_SHARE = 0.25
+# Prices are estimates: other cuts that lose up to this much more are worth a trial.
+VARIATIONS = 48
+PRICE_SPREAD = 0.7
+WORTH_TRYING = 1.6
+MOST_VARIED = 8
 # No group falls below this share of its channels in one turn: importance is additive only for
 # small cuts, and a group that collapses cannot be mended by distillation.
 LEAST_SHARE = 0.2
@@ -122,8 +127,12 @@ class Planner:
         *,
         target_ms: float,
         allocation: str,
-    ) -> Planned | OutOfReach:
+        finalists: int = 1,
+    ) -> list[Planned] | OutOfReach:
         """Choose widths for `turn` that measure at most `target_ms`, losing least importance.
+
+        With `finalists` above 1 (and allocation `latency`) the first is the best by importance and
+        the others cut elsewhere for a similar loss, all measured to land as well.
 
         Raises:
             UsageError: nothing can be cut in steps of the device's channel multiple.
@@ -140,9 +149,51 @@ class Planner:
             self._measure(turn, proposals)
             best = self._confirmed_best(turn, choice, target_ms, least_ms=LANDING_LOW * target_ms)
             if best is not None:
-                return best
-        best = self._confirmed_best(turn, choice, target_ms, least_ms=0.0)
-        return best or self._fastest(turn, choice)
+                break
+        else:
+            best = None
+        best = best or self._confirmed_best(turn, choice, target_ms, least_ms=0.0)
+        if best is None:
+            return self._fastest(turn, choice)
+        if finalists == 1 or allocation in FAMILIES:
+            return [best]
+        return [best, *self._others(turn, choice, target_ms, best, finalists - 1)]
+
+    def _others(
+        self, turn: int, choice: Choices, target_ms: float, best: Planned, count: int
+    ) -> list[Planned]:
+        """Up to `count` cuts that land as well, lose little more, and differ most from the rest."""
+        self._measure(turn, self._varied(choice, target_ms))
+        chosen = [best]
+        while len(chosen) <= count:
+            rest = [
+                planned
+                for planned in self._landed(choice, target_ms, least_ms=LANDING_LOW * target_ms)
+                if planned.importance_lost <= WORTH_TRYING * best.importance_lost
+                and all(planned.widths != other.widths for other in chosen)
+            ]
+            if not rest:
+                break
+            chosen.append(max(rest, key=lambda planned: _gap(choice, planned, chosen)))
+        others = [p.widths for p in chosen[1:] if _key(p.widths) not in self._confirmed]
+        self._measure(turn, others, rounds=CONFIRMING_ROUNDS)
+        self._confirmed.update(map(_key, others))
+        landed = self._landed(choice, target_ms, least_ms=LANDING_LOW * target_ms)
+        kept = [other.widths for other in chosen[1:]]
+        return [planned for planned in landed if planned.widths in kept]
+
+    def _varied(self, choice: Choices, target_ms: float) -> list[Widths]:
+        """What would be chosen if the prices were otherwise, least lost first."""
+        # Spreads a search, secures nothing.
+        mixer = random.Random(self.seed)
+        latency = _Corrected(self._model, self._correction(target_ms))
+        fresh: dict[tuple[tuple[str, int], ...], Widths] = {}
+        for _ in range(VARIATIONS):
+            aim = mixer.uniform(AIMS[-1], AIMS[0])
+            widths = allocate(choice.repriced(mixer, PRICE_SPREAD), latency, target_ms * aim)
+            if widths is not None and _key(widths) not in self._measured:
+                fresh[_key(widths)] = widths
+        return sorted(fresh.values(), key=choice.total_lost)[:MOST_VARIED]
 
     def _confirmed_best(
         self, turn: int, choice: Choices, target_ms: float, *, least_ms: float
@@ -217,12 +268,16 @@ class Planner:
         return ratios[len(ratios) // 2]
 
     def _best(self, choice: Choices, target_ms: float) -> Planned | None:
-        reachable = [
+        reachable = self._landed(choice, target_ms, least_ms=0.0)
+        return min(reachable, key=lambda planned: planned.importance_lost, default=None)
+
+    def _landed(self, choice: Choices, target_ms: float, *, least_ms: float) -> list[Planned]:
+        """What was measured between `least_ms` and the top of the landing window."""
+        return [
             Planned(dict(key), ms, choice.total_lost(dict(key)))
             for key, ms in self._measured.items()
-            if ms <= LANDING_HIGH * target_ms and choice.allows(dict(key))
+            if least_ms <= ms <= LANDING_HIGH * target_ms and choice.allows(dict(key))
         ]
-        return min(reachable, key=lambda planned: planned.importance_lost, default=None)
 
     def _fastest(self, turn: int, choice: Choices) -> OutOfReach:
         return OutOfReach(self._measured_ms(turn, choice.narrowest()))
@@ -272,6 +327,10 @@ class _Corrected:
 
     def predict_ms(self, widths: Mapping[str, int]) -> float:
         return self.factor * self.model.predict_ms(widths)
+
+
+def _gap(choice: Choices, planned: Planned, chosen: Sequence[Planned]) -> float:
+    return min(choice.distance(planned.widths, other.widths) for other in chosen)
 
 
 def _key(widths: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

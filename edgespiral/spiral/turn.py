@@ -193,13 +193,14 @@ def _distil(
             student,
             bench.splits,
             settings,
-            teachers=_teachers(bench, parent),
+            teachers=teachers_of(bench, parent),
             checkpoint=folder / "checkpoint.pt",
             progress=heard,
         )
 
 
-def _teachers(bench: Bench, parent: Cuttable) -> Sequence[nn.Module]:
+def teachers_of(bench: Bench, parent: Cuttable) -> Sequence[nn.Module]:
+    """Whose outputs a turn from `parent` learns, as the plan's `teacher` says."""
     original = bench.teacher.model
     if bench.plan.teacher == "original" or parent.model is original:
         return [original]
