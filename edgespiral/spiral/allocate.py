@@ -3,7 +3,8 @@
 The problem is a multiple-choice knapsack whose costs depend on neighbouring choices (a layer's time
 needs both its input and its output width), so the exact linear solvers do not fit. It is solved
 greedily by importance lost per millisecond saved, with the latency model asked anew at each step,
-and then improved by exchanges until none helps. See docs/allocation.md for how it was chosen.
+and then improved by exchanges until none helps; so is the narrowest choice, and the better of the
+two is taken. See docs/allocation.md for how it was chosen.
 """
 
 from __future__ import annotations
@@ -114,12 +115,12 @@ class Choices:
             if widths[groups[0]]:
                 yield {**widths, **dict.fromkeys(groups, 0)}
 
-    def wider(self, widths: Widths) -> Iterator[Widths]:
-        """What one step up can lead to: a group to its next width, or a branch back."""
+    def wider(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
+        """What one step up can lead to: a group to a larger width, or a branch back."""
         for name, width in widths.items():
             above = [option for option in self.options[name] if option > width > 0]
-            if above:
-                yield {**widths, name: above[0]}
+            for option in above[:1] if adjacent else above:
+                yield {**widths, name: option}
         for groups in self.branches.values():
             if not widths[groups[0]]:
                 yield {**widths, **{g: self.options[g][-1] for g in groups}}
@@ -128,7 +129,7 @@ class Choices:
     def neighbours(self, widths: Widths) -> Iterator[Widths]:
         """One step up, one step down, or both at once."""
         yield from self.narrower(widths, adjacent=True)
-        for grown in self.wider(widths):
+        for grown in self.wider(widths, adjacent=True):
             yield grown
             yield from self.narrower(grown, adjacent=True)
 
@@ -183,7 +184,13 @@ def allocate(choice: Choices, latency: Latency, target_ms: float) -> Widths | No
     widths: Widths | None = choice.widest()
     while widths is not None and latency.predict_ms(widths) > target_ms:
         widths = _cheapest_step(choice, latency, widths, target_ms)
-    return None if widths is None else _exchange(choice, latency, widths, target_ms)
+    starts = [widths, choice.narrowest()]
+    found = [
+        _exchange(choice, latency, start, target_ms)
+        for start in starts
+        if start is not None and latency.predict_ms(start) <= target_ms
+    ]
+    return min(found, key=choice.total_lost, default=None)
 
 
 def uniform(choice: Choices) -> Iterator[Widths]:
@@ -275,7 +282,7 @@ def _lost_per_channel(choice: Choices, widths: Widths, step: Widths) -> float:
 
 
 def _exchange(choice: Choices, latency: Latency, widths: Widths, target_ms: float) -> Widths:
-    """Step up somewhere, and down elsewhere if need be, while that loses less importance."""
+    """Go up somewhere, and down elsewhere if need be, while that loses less importance."""
     path = [widths]
     for _ in range(MAX_EXCHANGES):
         better = _better_neighbour(choice, latency, path[-1], target_ms)
@@ -291,7 +298,7 @@ def _better_neighbour(
 ) -> Widths | None:
     best, best_lost = None, choice.total_lost(widths) * (1 - 1e-9)
     for grown in choice.wider(widths):
-        for candidate in (grown, *choice.narrower(grown, adjacent=True)):
+        for candidate in (grown, *choice.narrower(grown)):
             lost = choice.total_lost(candidate)
             if lost < best_lost and latency.predict_ms(candidate) <= target_ms:
                 best, best_lost = candidate, lost

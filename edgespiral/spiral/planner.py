@@ -49,7 +49,8 @@ BRANCH_PROBE_SHARE = 0.25
 VARIATIONS = 48
 PRICE_SPREAD = 0.7
 WORTH_TRYING = 1.6
-MOST_VARIED = 8
+MOST_VARIED = 6
+VARIED_ROUNDS = 2
 # No group falls below this share of its channels in one turn: importance is additive only for
 # small cuts, and a group that collapses cannot be mended by distillation.
 LEAST_SHARE = 0.2
@@ -142,6 +143,17 @@ class Planner:
         if allocation in FAMILIES:
             choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
         self._survey(turn, choice)
+        best = self._search(turn, choice, allocation, target_ms)
+        if best is None:
+            return self._fastest(turn, choice)
+        if finalists == 1 or allocation in FAMILIES:
+            return [best]
+        return [best, *self._others(turn, choice, target_ms, best, finalists - 1)]
+
+    def _search(
+        self, turn: int, choice: Choices, allocation: str, target_ms: float
+    ) -> Planned | None:
+        """The best cut that lands, or failing that the best below the target."""
         for _ in range(MAX_ROUNDS):
             proposals = self._proposals(choice, allocation, target_ms)
             if not proposals:
@@ -149,21 +161,16 @@ class Planner:
             self._measure(turn, proposals)
             best = self._confirmed_best(turn, choice, target_ms, least_ms=LANDING_LOW * target_ms)
             if best is not None:
-                break
-        else:
-            best = None
-        best = best or self._confirmed_best(turn, choice, target_ms, least_ms=0.0)
-        if best is None:
-            return self._fastest(turn, choice)
-        if finalists == 1 or allocation in FAMILIES:
-            return [best]
-        return [best, *self._others(turn, choice, target_ms, best, finalists - 1)]
+                return best
+        return self._confirmed_best(turn, choice, target_ms, least_ms=0.0)
 
     def _others(
         self, turn: int, choice: Choices, target_ms: float, best: Planned, count: int
     ) -> list[Planned]:
         """Up to `count` cuts that land as well, lose little more, and differ most from the rest."""
-        self._measure(turn, self._varied(choice, target_ms))
+        # What the first measures corrects the model where the second looks.
+        for attempt in range(VARIED_ROUNDS):
+            self._measure(turn, self._varied(choice, target_ms, best, attempt))
         chosen = [best]
         while len(chosen) <= count:
             rest = [
@@ -182,16 +189,20 @@ class Planner:
         kept = [other.widths for other in chosen[1:]]
         return [planned for planned in landed if planned.widths in kept]
 
-    def _varied(self, choice: Choices, target_ms: float) -> list[Widths]:
+    def _varied(
+        self, choice: Choices, target_ms: float, best: Planned, attempt: int
+    ) -> list[Widths]:
         """What would be chosen if the prices were otherwise, least lost first."""
         # Spreads a search, secures nothing.
-        mixer = random.Random(self.seed)
+        mixer = random.Random(f"{self.seed} {attempt}")
         latency = _Corrected(self._model, self._correction(target_ms))
         fresh: dict[tuple[tuple[str, int], ...], Widths] = {}
         for _ in range(VARIATIONS):
             aim = mixer.uniform(AIMS[-1], AIMS[0])
             widths = allocate(choice.repriced(mixer, PRICE_SPREAD), latency, target_ms * aim)
-            if widths is not None and _key(widths) not in self._measured:
+            if widths is None or _key(widths) in self._measured:
+                continue
+            if choice.total_lost(widths) <= WORTH_TRYING * best.importance_lost:
                 fresh[_key(widths)] = widths
         return sorted(fresh.values(), key=choice.total_lost)[:MOST_VARIED]
 

@@ -62,7 +62,8 @@ class OnConsole:
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
         )
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        hidden = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=hidden) as progress:
             task = progress.add_task(label, total=None, detail="")
 
             def advance(done: int, total: int, detail: str) -> None:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from edgespiral.spiral.planner import Planned
     from edgespiral.spiral.turn import Bench, Parent
 
-FINALISTS = 4
+FINALISTS = 5
 # Of a turn's training, for each finalist.
-TRIAL_SHARE = 0.04
+TRIAL_SHARE = 0.03
 LEAST_TRIAL_STEPS = 20
 # A warm network's loss falls at once at a low rate; at the full one it first rises.
 TRIAL_RATE_SHARE = 0.2

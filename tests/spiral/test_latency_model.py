@@ -88,3 +88,24 @@ def test_a_layer_without_channels_costs_nothing(layers):
 def test_it_must_be_fitted_first(layers):
     with pytest.raises(RuntimeError, match="fit the latency model"):
         LatencyModel(layers, BASE, 16).predict_ms(BASE)
+
+
+def test_an_image_counts_as_it_is_and_not_as_a_block_of_channels():
+    """The layer that sees the image is quick: it must not make its neighbours look so."""
+    model = torch.fx.symbolic_trace(
+        nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 32, 3, padding=1))
+    )
+    layers = layer_shapes(model, [], torch.randn(1, 1, 8, 8))
+    rows = [
+        LayerLatency(
+            operator="conv",
+            input_shape=(1, cin, 8, 8),
+            weight_shape=(cout, cin, 3, 3),
+            output_shape=(1, cout, 8, 8),
+            latency_ms=latency_ms,
+        )
+        for cin, cout, latency_ms in ((1, 16, 0.1), (16, 32, 1.0))
+    ]
+    latency = LatencyModel(layers, {}, 16)
+    latency.fit(rows, [WidthTotal({}, 1.1)])
+    assert latency.predict_ms({}) == pytest.approx(1.1, rel=1e-3)
