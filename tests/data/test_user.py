@@ -52,5 +52,5 @@ def test_other_things_are_refused(tmp_path, body, text):
 
 def test_vectors_are_not_images(tmp_path):
     flat = "TensorDataset(torch.randn(4, 3), torch.arange(4))"
-    with pytest.raises(DataError, match="not \\(channels, height, width\\)"):
+    with pytest.raises(DataError, match="not \\(channels, height, width\\) or"):
         load(tmp_path, f"dict(train={flat}, validation=part(), test=part(), classes='ab')")
