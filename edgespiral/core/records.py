@@ -106,8 +106,8 @@ class Ratio(Record):
 class LayerLatency(Record):
     """One layer's time inside a profiled run.
 
-    Shapes are NCHW (convolution) or (N, features). A recurrent layer has the input (T, N, features)
-    and the output (T, directions, N, hidden).
+    Shapes are NCHW (convolution) or (N, features). A recurrent layer has the input (T, N, features),
+    the output (T, directions, N, hidden) and the weights (gates * hidden, features) a direction.
     """
 
     operator: Literal["conv", "gemm", "lstm", "gru"]

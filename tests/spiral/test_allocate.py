@@ -131,3 +131,10 @@ def test_the_order_of_groups_does_not_decide_ties():
     once = allocate(choice, latency, 0.8 * latency.predict_ms(choice.widest()))
     again = allocate(choice, latency, 0.8 * latency.predict_ms(choice.widest()))
     assert once == again
+
+
+def test_each_direction_of_a_recurrent_layer_keeps_whole_blocks():
+    group = ChannelGroup("rnn", 128, 2, (), (), free_runs=True)
+    found = choices([group], {"rnn": torch.ones(128)}, multiple=16, least_share=0.2)
+    assert found.options == {"rnn": (32, 64, 96, 128)}
+    assert found.lost["rnn"] == {32: 96.0, 64: 64.0, 96: 32.0, 128: 0.0}
