@@ -106,8 +106,8 @@ class Ratio(Record):
 class LayerLatency(Record):
     """One layer's time inside a profiled run.
 
-    Shapes are NCHW (convolution) or (N, features). A recurrent layer has the input (T, N, features),
-    the output (T, directions, N, hidden) and the weights (gates * hidden, features) a direction.
+    Shapes are NCHW (convolution) or (N, features). A recurrent layer has inputs (T, N, features),
+    outputs (T, directions, N, hidden) and, in each direction, weights (gates * hidden, features).
     """
 
     operator: Literal["conv", "gemm", "lstm", "gru"]

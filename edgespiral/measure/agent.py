@@ -35,7 +35,7 @@ LEAST_BLOCK_SAMPLES = 3
 PROFILED_RUNS_PER_ROUND = 10
 # The first runs after loading are slower by a third: memory is first touched.
 LEAST_SETTLING_RUNS, MOST_SETTLING_RUNS = 2, 3
-OPERATORS = dict.fromkeys(("Conv", "FusedConv"), "conv") | {"LSTM": "lstm", "GRU": "gru"}
+OPERATORS = {"Conv": "conv", "FusedConv": "conv", "LSTM": "lstm", "GRU": "gru"}
 OPERATORS |= dict.fromkeys(("Gemm", "FusedGemm", "MatMul", "FusedMatMul"), "gemm")
 GATES = {"lstm": 4, "gru": 3}
 NUMPY_TYPES = {
@@ -219,13 +219,12 @@ def _layer(args: Json) -> Json | None:
     if is_attention or not inputs[0] or not outputs[0]:
         return None
     given, result = inputs[0], outputs[-1]
-    fan_in, fan_out = given[-1], result[-1]
+    fan_in, fan_out, batch = given[-1], result[-1], math.prod(result[:-1])
     if operator == "conv":
         shapes = (given, inputs[1], result)
     elif operator in GATES:
         shapes = (given, [GATES[operator] * fan_out, fan_in], [given[0], *result[-3:]])
     else:
-        batch = math.prod(result[:-1])
         shapes = ([batch, fan_in], [fan_out, fan_in], [batch, fan_out])
     keys = ("input_shape", "weight_shape", "output_shape")
     return {"operator": operator, **dict(zip(keys, shapes, strict=True))}

@@ -9,7 +9,7 @@ TOKENS, STEPS = 60, 24
 BANDS, FRAMES = 16, 32
 
 
-def text(count: int = 1280):
+def text(count: int = 960):
     """Four classes: which of two marks comes first, and which topic the other tokens are from."""
     generator = torch.Generator().manual_seed(0)
     topic, order = (torch.randint(0, 2, (count,), generator=generator) for _ in range(2))
@@ -26,7 +26,7 @@ def text(count: int = 1280):
     }
 
 
-def sound(count: int = 1280):
+def sound(count: int = 960):
     """Four classes: spectrograms of a tone that rises, falls, bends or stays, in noise."""
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(0, 4, (count,), generator=generator)
