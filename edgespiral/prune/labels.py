@@ -195,7 +195,7 @@ class _Run(torch.fx.Interpreter):
         """The output of a layer that ends channels and starts others; None if it is unknown."""
         if isinstance(layer, RECURRENT):
             return self._recurrent(name, layer, values, found)
-        if isinstance(layer, nn.Embedding):
+        if isinstance(layer, nn.Embedding) and layer.max_norm is None:
             return self._produce(name, values, -1, found.sample[..., None])
         if isinstance(layer, nn.Linear):
             self._consume(name, found, -1)

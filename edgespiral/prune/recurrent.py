@@ -55,7 +55,7 @@ def find_recurrent_groups(model: GraphModule, example: Tensor) -> list[ChannelGr
         example: one input (1, ...).
 
     Raises:
-        ModelError: nothing can be cut; it says why.
+        ModelError: nothing can be cut, or groups only one at a time; it says why.
     """
     survey = survey_groups(model, example)
     if not survey.groups:
@@ -80,24 +80,28 @@ def survey_groups(model: GraphModule, example: Tensor) -> Survey:
     found = _Assembly(model, findings).groups()
     groups, refused = [], {}
     for name, group in found.items():
-        reason = group if isinstance(group, str) else _trial(model, group, inputs)
+        reason = group if isinstance(group, str) else _trial(model, [group], inputs)
         if isinstance(group, ChannelGroup) and reason is None:
             groups.append(group)
         else:
             refused[name] = str(reason)
+    reason = _trial(model, groups, inputs)
+    if reason is not None:
+        raise ModelError(f"its layers cannot be cut together: {reason}", where=type(model).__name__)
     return Survey(groups, refused)
 
 
-def _trial(model: GraphModule, group: ChannelGroup, inputs: Tensor) -> str | None:
-    """Cut every other unit; None if the function is the masked model's, else what went wrong."""
-    width = group.sub_groups * max(1, group.units // 2)
-    scores = torch.arange(group.channels) * 7919 % 101
-    kept = keep_best([group], {group.name: scores.float()}, {group.name: width})
+def _trial(model: GraphModule, groups: list[ChannelGroup], inputs: Tensor) -> str | None:
+    """Cut half of each group; None if the function is the masked model's, else what went wrong."""
+    widths = {g.name: g.sub_groups * max(1, g.units // 2) for g in groups}
+    # Neither the first units nor every other one: a prime's multiples are as good as random.
+    scores = {g.name: (torch.arange(g.channels) * 7919 % 101).float() for g in groups}
+    kept = keep_best(groups, scores, widths)
     try:
-        cut = SlicingCutter().cut(model, inputs, [group], kept)
-        check_cut(model, cut, inputs, Removal([group], kept))
+        cut = SlicingCutter().cut(model, inputs, groups, kept)
+        check_cut(model, cut, inputs, Removal(groups, kept))
     except ModelError as error:
-        return f"its size is written into the forward; a trial cut fails: {error.what}"
+        return f"a trial cut of it fails ({error.what})"
     return None
 
 

@@ -142,7 +142,7 @@ class Sliced(nn.Module):
 def test_a_group_whose_size_is_written_into_the_forward_is_refused(tokens):
     survey = survey_groups(trace(Sliced()), tokens)
     assert [group.name for group in survey.groups] == ["embed"]
-    assert "its size is written into the forward" in survey.refused["rnn"]
+    assert "a trial cut of it fails" in survey.refused["rnn"]
     assert survey.refused["head"] == "the model's output has it"
 
 
@@ -181,3 +181,40 @@ class Normalised(nn.Module):
 def test_units_under_a_layer_norm_stay_and_the_reason_is_told():
     with pytest.raises(ModelError, match="rnn: norm, a LayerNorm, reads it"):
         find_recurrent_groups(trace(Normalised()), torch.randn(1, 7, 5))
+
+
+class Renormalised(nn.Module):
+    """Scales embeddings to a norm, which changes when a channel leaves."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(20, 8, max_norm=1.0)
+        self.rnn = nn.GRU(8, 8, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, tokens):
+        return self.head(self.rnn(self.embed(tokens))[0].mean(1))
+
+
+def test_embeddings_that_are_scaled_to_a_norm_stay(tokens):
+    model = trace(Renormalised())
+    cut, removal = cut_in_half(model, tokens)
+    assert [group.name for group in removal.groups] == ["rnn"]
+    assert check_cut(model, cut, torch.randint(0, 20, (4, 9)), removal) < 1e-12
+
+
+class AllStates(nn.Module):
+    """Reads the final states of both layers as one tensor, so that both need the same width."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(5, 8, 2, batch_first=True)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, inputs):
+        return self.head(self.rnn(inputs)[1].transpose(0, 1).flatten(1))
+
+
+def test_layers_whose_states_are_read_as_one_stay():
+    with pytest.raises(ModelError, match=r"rnn.l0: a trial cut.*rnn.l1: a trial cut"):
+        find_recurrent_groups(unstacked(trace(AllStates())), torch.randn(1, 9, 5))
