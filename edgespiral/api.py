@@ -88,7 +88,7 @@ def export_model(model: nn.Module, data: DataSplits | str, path: str | Path) -> 
     from edgespiral.export.parity import check_parity
 
     splits = load(data) if isinstance(data, str) else data
-    export_onnx(model, Path(path), input_shape=splits.input_shape)
+    export_onnx(model, Path(path), input_shape=splits.input_shape, dtype=splits.input_dtype)
     inputs = (inputs for inputs, _ in splits.validation.epoch(batch_size=1))
     return check_parity(model, Path(path), inputs)
 

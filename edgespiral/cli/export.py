@@ -39,7 +39,7 @@ def export(
     module = _model(model, weights, splits)
     check_logits(module, splits)
     make_folder(out.parent)
-    export_onnx(module, out, input_shape=splits.input_shape)
+    export_onnx(module, out, input_shape=splits.input_shape, dtype=splits.input_dtype)
     parity = _checked(module, out, splits, samples)
     typer.echo(
         f"{out}: {parity.samples} validation samples, top-1 agrees on {parity.top1_agreement:.1%}, "
@@ -62,8 +62,13 @@ def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
         if weights is not None:
             raise UsageError("a folder has its own weights", where="--weights", hint="leave it out")
         return artifact.load_model(Path(spec))
-    classes = len(splits.class_names)
-    return load_model(spec, weights=weights, classes=classes, input_shape=splits.input_shape)
+    return load_model(
+        spec,
+        weights=weights,
+        classes=len(splits.class_names),
+        input_shape=splits.input_shape,
+        token_count=splits.token_count,
+    )
 
 
 def _checked(module: nn.Module, path: Path, splits: DataSplits, samples: int) -> Parity:

@@ -35,7 +35,9 @@ def train(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Highest rate of the schedule. Default: 0.2, without batch norm 0.02."),
+        typer.Option(
+            help="Highest rate of the schedule. 0.2 by default, or 0.02 (docs/training.md)."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
     out: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import torch
     from torch import Tensor
 
 
@@ -23,6 +24,8 @@ class BatchSource(Protocol):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield `(inputs, labels)`: float32 (N, C, H, W), already normalised, and int64 (N,).
 
+        Inputs of sequences are float32 (N, T, features), or int64 token ids (N, T).
+
         With `seed=None` the stored order, no augmentation, the short last batch kept. With a
         seed, order and augmentation are functions of (seed, batch index) alone, so that a pass
         resumed at `first_batch` goes on exactly as it would have; the short last batch is dropped.
@@ -32,11 +35,22 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class DataSplits:
-    """A data set in three parts: training, validation (steers the run), test (reported once)."""
+    """A data set in three parts: training, validation (steers the run), test (reported once).
+
+    `input_shape` is without the batch. With a `token_count`, inputs are token ids below it.
+    """
 
     name: str
     train: BatchSource
     validation: BatchSource
     test: BatchSource
     class_names: tuple[str, ...]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
+    token_count: int | None = None
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """The type of the inputs: float32, or int64 for token ids."""
+        import torch
+
+        return torch.float32 if self.token_count is None else torch.int64

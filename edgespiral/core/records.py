@@ -104,9 +104,13 @@ class Ratio(Record):
 
 
 class LayerLatency(Record):
-    """One layer's time inside a profiled run. Shapes are NCHW (convolution) or (N, features)."""
+    """One layer's time inside a profiled run.
 
-    operator: Literal["conv", "gemm"]
+    Shapes are NCHW (convolution) or (N, features). A recurrent layer has inputs (T, N, features),
+    outputs (T, directions, N, hidden) and, in each direction, weights (gates * hidden, features).
+    """
+
+    operator: Literal["conv", "gemm", "lstm", "gru"]
     input_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
     output_shape: tuple[int, ...]

@@ -56,15 +56,25 @@ def _problem(inputs: Tensor, labels: Tensor, splits: DataSplits) -> str | None:
     classes = len(splits.class_names)
     if tuple(inputs.shape[1:]) != splits.input_shape:
         return f"inputs are {tuple(inputs.shape[1:])}, declared as {splits.input_shape}"
-    if inputs.dtype != torch.float32:
-        return f"inputs are {inputs.dtype}, not torch.float32"
-    if not bool(inputs.isfinite().all()):
-        return "inputs have NaN or infinite values"
+    wrong = _wrong_values(inputs, splits)
+    if wrong:
+        return wrong
     if labels.dtype != torch.int64 or labels.shape != inputs.shape[:1]:
         return f"labels are {labels.dtype} {tuple(labels.shape)}, not torch.int64 (samples,)"
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         return f"labels run from {low} to {high}, but {classes} classes allow 0 to {classes - 1}"
+    return None
+
+
+def _wrong_values(inputs: Tensor, splits: DataSplits) -> str | None:
+    if inputs.dtype != splits.input_dtype:
+        return f"inputs are {inputs.dtype}, not {splits.input_dtype}"
+    if not bool(inputs.isfinite().all()):
+        return "inputs have NaN or infinite values"
+    count = splits.token_count
+    if count is not None and not 0 <= int(inputs.min()) <= int(inputs.max()) < count:
+        return f"token ids run from {inputs.min()} to {inputs.max()}, declared as below {count}"
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch.utils.data import Dataset
 
@@ -11,6 +11,9 @@ from edgespiral.core.batches import BatchSource, DataSplits
 from edgespiral.core.errors import DataError
 from edgespiral.core.factory import call_factory
 from edgespiral.data.dataset import DatasetSource
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PARTS = ("train", "validation", "test")
 
@@ -20,7 +23,8 @@ def load_user(spec: str) -> DataSplits:
 
     The mapping has `train`, `validation` and `test`, each a torch `Dataset` of
     `(input (C, H, W) float32, label)` or a `BatchSource`, and `classes`, the class names, unless
-    the training data set has an attribute of that name.
+    the training data set has an attribute of that name. Inputs of sequences are (T, features)
+    float32, or (T,) int64 token ids; these need `token_count`, one more than the largest id.
 
     Raises:
         DataError: it returns anything else.
@@ -39,10 +43,12 @@ def load_user(spec: str) -> DataSplits:
     if missing:
         raise DataError(f"the factory's mapping lacks {', '.join(missing)}", where=spec)
     sources = {part: _source(found[part], f"{spec}: {part}") for part in PARTS}
+    first = _first_input(sources["train"], spec)
     return DataSplits(
         name=spec,
         class_names=_class_names(found, spec),
-        input_shape=_input_shape(sources["train"], spec),
+        input_shape=tuple(first.shape[1:]),
+        token_count=_token_count(found.get("token_count"), first, spec),
         **sources,
     )
 
@@ -64,14 +70,27 @@ def _class_names(found: Mapping[str, Any], spec: str) -> tuple[str, ...]:
     return tuple(str(name) for name in classes)
 
 
-def _input_shape(source: BatchSource, spec: str) -> tuple[int, int, int]:
+def _first_input(source: BatchSource, spec: str) -> Tensor:
     try:
         inputs, _ = next(iter(source.epoch(batch_size=1)))
     except StopIteration:
         raise DataError("the training part is empty", where=spec) from None
-    if inputs.ndim != 4:
+    if inputs.is_floating_point() and inputs.ndim not in (3, 4):
         raise DataError(
-            f"inputs are {tuple(inputs.shape[1:])}, not (channels, height, width)", where=spec
+            f"inputs are {tuple(inputs.shape[1:])}, not (channels, height, width) or "
+            "(steps, features)",
+            where=spec,
         )
-    _, channels, height, width = inputs.shape
-    return channels, height, width
+    return inputs
+
+
+def _token_count(given: object, first: Tensor, spec: str) -> int | None:
+    if given is not None and (type(given) is not int or given < 1):
+        raise DataError(f"token_count is {given!r}, not a whole number from 1", where=spec)
+    if given is None and not first.is_floating_point():
+        raise DataError(
+            f"inputs are {first.dtype}, and their range is unknown",
+            where=spec,
+            hint="for token ids add token_count=... to the mapping, else return float32",
+        )
+    return given

@@ -33,7 +33,7 @@ WEIGHTS, RECORD, PLAN, CHECKPOINT = (
     "plan.json",
     "checkpoint.pt",
 )
-RATE, RATE_WITHOUT_BATCHNORM = 0.2, 0.02
+RATE, RATE_WITHOUT_BOUNDS = 0.2, 0.02
 PASSES, LEAST_STEPS = 8.0, 400
 BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
@@ -75,7 +75,7 @@ def train_teacher(
         out: a folder that is empty or not there, or, with `resume`, one of this same training.
         epochs: passes; 8 if not given, on small sets as many as 400 steps take.
         batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples.
-        learning_rate: 0.2 if not given, 0.02 for a model without batch norm.
+        learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers.
         seed: of weights, order and augmentation; not of the splits.
         resume: go on where an earlier call stopped, or return its result if it had finished.
         progress: see `trainer.train`.
@@ -115,7 +115,7 @@ def default_settings(
     """Settings for a teacher trained on `samples` samples; None takes the default."""
     batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
     steps_per_pass = max(1, samples // batch)
-    default_rate = RATE if _has_batchnorm(model) else RATE_WITHOUT_BATCHNORM
+    default_rate = RATE if _has_bounds(model) else RATE_WITHOUT_BOUNDS
     return TrainSettings(
         epochs=max(PASSES, LEAST_STEPS / steps_per_pass) if epochs is None else epochs,
         batch_size=batch if batch_size is None else batch_size,
@@ -127,11 +127,18 @@ def default_settings(
 def _fresh_model(spec: str, splits: DataSplits, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
-        return zoo.load_model(spec, classes=len(splits.class_names), input_shape=splits.input_shape)
+        return zoo.load_model(
+            spec,
+            classes=len(splits.class_names),
+            input_shape=splits.input_shape,
+            token_count=splits.token_count,
+        )
 
 
-def _has_batchnorm(model: nn.Module) -> bool:
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+def _has_bounds(model: nn.Module) -> bool:
+    """Whether layers keep activations in bounds: batch norm, or the gates of recurrent layers."""
+    bounding = (nn.modules.batchnorm._BatchNorm, nn.RNNBase)
+    return any(isinstance(module, bounding) for module in model.modules())
 
 
 def _plan(model_spec: str, data_spec: str, settings: TrainSettings) -> dict[str, object]:

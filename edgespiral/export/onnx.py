@@ -23,7 +23,12 @@ OPSET = 17
 
 
 def export_onnx(
-    model: nn.Module, path: Path, *, input_shape: tuple[int, ...], batch: int = 1
+    model: nn.Module,
+    path: Path,
+    *,
+    input_shape: tuple[int, ...],
+    dtype: torch.dtype | None = None,
+    batch: int = 1,
 ) -> None:
     """Write `model` to `path`, with fixed sizes, input `input` and output `logits`.
 
@@ -35,6 +40,7 @@ def export_onnx(
         model: a module that takes (N, *input_shape) and returns (N, classes); its mode is kept.
         path: the file, replaced atomically.
         input_shape: sizes without the batch.
+        dtype: of the input; int64 for token ids. That of the model's parameters if not given.
         batch: N.
 
     Raises:
@@ -42,7 +48,7 @@ def export_onnx(
         RunFolderError: the file cannot be written.
     """
     first = next(model.parameters(), torch.empty(0))
-    example = torch.zeros(batch, *input_shape, device=first.device, dtype=first.dtype)
+    example = torch.zeros(batch, *input_shape, device=first.device, dtype=dtype or first.dtype)
     try:
         with evaluating(model), replacing(path) as temporary, warnings.catch_warnings():
             warnings.simplefilter("ignore")

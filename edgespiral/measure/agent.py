@@ -35,8 +35,9 @@ LEAST_BLOCK_SAMPLES = 3
 PROFILED_RUNS_PER_ROUND = 10
 # The first runs after loading are slower by a third: memory is first touched.
 LEAST_SETTLING_RUNS, MOST_SETTLING_RUNS = 2, 3
-CONVOLUTIONS = ("Conv", "FusedConv")
-PRODUCTS = ("Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+OPERATORS = {"Conv": "conv", "FusedConv": "conv", "LSTM": "lstm", "GRU": "gru"}
+OPERATORS |= dict.fromkeys(("Gemm", "FusedGemm", "MatMul", "FusedMatMul"), "gemm")
+GATES = {"lstm": 4, "gru": 3}
 NUMPY_TYPES = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -208,8 +209,8 @@ def middle_mean(values: list[float]) -> float:
 
 
 def _layer(args: Json) -> Json | None:
-    name = args["op_name"]
-    if name not in CONVOLUTIONS + PRODUCTS:
+    name, operator = args["op_name"], OPERATORS.get(args["op_name"])
+    if operator is None:
         return None
     inputs = [next(iter(shape.values())) for shape in args["input_type_shape"]]
     outputs = [next(iter(shape.values())) for shape in args["output_type_shape"]]
@@ -217,14 +218,15 @@ def _layer(args: Json) -> Json | None:
     is_attention = name.endswith("MatMul") and len(inputs) > 1 and len(inputs[1]) > 1
     if is_attention or not inputs[0] or not outputs[0]:
         return None
-    if name in CONVOLUTIONS:
-        shapes = (inputs[0], inputs[1], outputs[0])
+    given, result = inputs[0], outputs[-1]
+    fan_in, fan_out, batch = given[-1], result[-1], math.prod(result[:-1])
+    if operator == "conv":
+        shapes = (given, inputs[1], result)
+    elif operator in GATES:
+        shapes = (given, [GATES[operator] * fan_out, fan_in], [given[0], *result[-3:]])
     else:
-        fan_in, fan_out = inputs[0][-1], outputs[0][-1]
-        batch = math.prod(outputs[0][:-1])
         shapes = ([batch, fan_in], [fan_out, fan_in], [batch, fan_out])
     keys = ("input_shape", "weight_shape", "output_shape")
-    operator = "conv" if name in CONVOLUTIONS else "gemm"
     return {"operator": operator, **dict(zip(keys, shapes, strict=True))}
 
 

@@ -12,6 +12,7 @@ import torch.fx
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.branches import Silencing
 from edgespiral.prune.masking import gated, keep_gates
+from edgespiral.prune.slicing import outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,12 +97,12 @@ def _check_sizes(cut: GraphModule, removal: Removal) -> None:
     for group in removal.groups:
         kept = torch.tensor(removal.kept[group.name])
         for slot in (slot for slot in group.producers if slot.layer in modules):
-            weight = getattr(modules[slot.layer], "weight", None)
+            outputs = outputs_of(modules[slot.layer])
             remaining = int(torch.isin(slot.channel_of, kept).sum())
             foreign = int((slot.channel_of < 0).sum())
-            if isinstance(weight, torch.Tensor) and not foreign and len(weight) != remaining:
+            if outputs is not None and not foreign and outputs != remaining:
                 raise ModelError(
-                    f"{remaining} channels should remain, not {len(weight)}",
+                    f"{remaining} channels should remain, not {outputs}",
                     where=slot.layer,
                     hint="try --pruner depgraph",
                 )
@@ -112,7 +113,7 @@ def _masked_outputs(original: GraphModule, inputs: Tensor, removal: Removal) -> 
     # In double precision, so that what is left of a difference is an error and not rounding.
     model = copy.deepcopy(original).eval().double()
     with gated(model, removal.groups, keep_gates(removal.groups, removal.kept)):
-        output = Silencing(model, removal.branches).run(inputs.double())
+        output = Silencing(model, removal.branches).run(_as_double(inputs))
     if not isinstance(output, torch.Tensor):
         raise ModelError(f"the model returns a {type(output).__name__}, not a tensor of logits")
     return output
@@ -122,9 +123,14 @@ def _masked_outputs(original: GraphModule, inputs: Tensor, removal: Removal) -> 
 def _cut_outputs(cut: GraphModule, inputs: Tensor) -> Tensor:
     model = copy.deepcopy(cut).eval().double()
     try:
-        output: Tensor = torch.fx.Interpreter(model).run(inputs.double())
+        output: Tensor = torch.fx.Interpreter(model).run(_as_double(inputs))
     except Exception as error:
         raise ModelError(
             f"the cut model does not run: {error}".splitlines()[0], hint="try --pruner depgraph"
         ) from error
     return output
+
+
+def _as_double(inputs: Tensor) -> Tensor:
+    """Token ids stay whole numbers."""
+    return inputs.double() if inputs.is_floating_point() else inputs

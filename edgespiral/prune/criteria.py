@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.registry import Registry
 from edgespiral.prune.masking import gated
+from edgespiral.prune.unit_norms import unit_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -123,7 +124,7 @@ def _gate_gradients(
 def _norm_scores(pruner: str, model: GraphModule, groups: Sequence[ChannelGroup]) -> Importance:
     from edgespiral.prune.nni_scores import layer_metrics
 
-    metrics = layer_metrics(pruner, model, groups)
+    metrics = layer_metrics(pruner, model, groups) | unit_norms(pruner, model, groups)
     scores = {}
     for group in groups:
         total = torch.zeros(group.channels)

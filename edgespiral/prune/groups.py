@@ -32,11 +32,13 @@ class Slot:
     """One side of one layer that a group governs.
 
     `channel_of` has one entry a position of that side: the group's channel that lives there, or
-    -1 where the position belongs to another group.
+    -1 where the position belongs to another group. `batch_axis` is where a consumer's inputs have
+    their samples.
     """
 
     layer: str
     channel_of: Tensor
+    batch_axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class ChannelGroup:
 
     The first producer is the group's root: a weighted layer that has all its channels.
     `sub_groups` above 1 means that the channels are split into that many equal runs (a grouped
-    convolution) which must lose the same channel of each run, so widths step by `sub_groups`.
+    convolution) which must lose the same channel of each run, so widths step by `sub_groups`. With
+    `free_runs` (the directions of a recurrent layer) each run loses as many, but may choose which.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ChannelGroup:
     sub_groups: int
     producers: tuple[Slot, ...]
     consumers: tuple[Slot, ...]
+    free_runs: bool = False
 
     @property
     def root(self) -> str:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from edgespiral.prune.recurrence import gated_recurrence
+from edgespiral.prune.unstack import RECURRENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -33,9 +36,15 @@ def gated(
         gates: per group a (N, channels) tensor, N the batch size or 1.
     """
     handles = [
-        model.get_submodule(layer).register_forward_pre_hook(_multiplier(parts))
-        for layer, parts in _parts_by_layer(groups, gates).items()
+        model.get_submodule(layer).register_forward_pre_hook(_multiplier(parts, batch_axis))
+        for (layer, batch_axis), parts in _parts_by_layer(groups, gates).items()
     ]
+    for group in groups:
+        for slot in group.producers:
+            layer = model.get_submodule(slot.layer)
+            if isinstance(layer, RECURRENT):
+                gate = gates[group.name][:, slot.channel_of]
+                handles.append(layer.register_forward_hook(_recurrence(gate)))
     try:
         yield
     finally:
@@ -57,15 +66,28 @@ def keep_gates(
 
 def _parts_by_layer(
     groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]
-) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+) -> dict[tuple[str, int], list[tuple[Tensor, Tensor]]]:
+    parts: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
     for group in groups:
         for slot in group.consumers:
-            parts.setdefault(slot.layer, []).append((slot.channel_of, gates[group.name]))
+            part = (slot.channel_of, gates[group.name])
+            parts.setdefault((slot.layer, slot.batch_axis), []).append(part)
     return parts
 
 
-def _multiplier(parts: list[tuple[Tensor, Tensor]]) -> Callable[[nn.Module, Any], Any]:
+def _recurrence(gate: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
+    """Puts in place of a recurrent layer's outputs those with its own reads of units gated."""
+
+    def replace(module: nn.Module, inputs: tuple[Tensor, ...], _outputs: object) -> object:
+        assert isinstance(module, RECURRENT)
+        return gated_recurrence(module, inputs[0], gate)
+
+    return replace
+
+
+def _multiplier(
+    parts: list[tuple[Tensor, Tensor]], batch_axis: int
+) -> Callable[[nn.Module, Any], Any]:
     ones = torch.ones(parts[0][1].shape[0], 1)
     index = torch.zeros_like(parts[0][0])
     offset = 1
@@ -77,12 +99,12 @@ def _multiplier(parts: list[tuple[Tensor, Tensor]]) -> Callable[[nn.Module, Any]
     def multiply(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         first, *rest = inputs
         scale = torch.cat([ones.to(columns[0]), *columns], dim=1)[:, index.to(columns[0].device)]
-        singles = [1] * (first.dim() - 2)
-        view = (
-            (-1, *singles, len(index))
-            if isinstance(module, nn.Linear)
-            else (-1, len(index), *singles)
-        )
+        # Samples may lie on another axis than the first, or each over several rows of it.
+        if len(scale) > 1:
+            scale = scale.repeat_interleave(first.shape[batch_axis] // len(scale), 0)
+        view = [1] * first.dim()
+        view[batch_axis] = len(scale)
+        view[-1 if isinstance(module, (nn.Linear, *RECURRENT)) else 1] = len(index)
         return (first * scale.view(view).to(first.dtype), *rest)
 
     return multiply

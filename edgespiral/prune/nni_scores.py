@@ -29,12 +29,13 @@ def layer_metrics(
         model: the traced model; a copy is handed to NNI, which wraps the layers it scores.
         groups: the model's groups.
     """
+    names = sorted({s.layer for g in groups for s in g.producers})
+    layers = [n for n in names if isinstance(model.get_submodule(n), WEIGHTED)]
+    if not layers:
+        return {}
     from nni.compression import pruning
 
     logging.getLogger("nni").setLevel(logging.CRITICAL)
-
-    names = sorted({s.layer for g in groups for s in g.producers})
-    layers = [n for n in names if isinstance(model.get_submodule(n), WEIGHTED)]
     metrics: dict[str, Tensor] = {}
 
     class Recording(getattr(pruning, pruner)):  # type: ignore[misc]

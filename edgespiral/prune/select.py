@@ -17,8 +17,12 @@ Importance = dict[str, "Tensor"]
 
 
 def unit_scores(group: ChannelGroup, scores: Tensor) -> Tensor:
-    """Sum (channels,) scores over the channels that leave together: (units,)."""
-    return scores.reshape(group.sub_groups, group.units).sum(0)
+    """Sum (channels,) scores over the channels that leave together: (units,).
+
+    Where each run of channels chooses its own, the best of each are together, then the next best.
+    """
+    runs = scores.reshape(group.sub_groups, group.units)
+    return (runs.sort(1, descending=True).values if group.free_runs else runs).sum(0)
 
 
 def keep_best(
@@ -36,5 +40,10 @@ def keep_best(
 
 
 def _best(group: ChannelGroup, scores: Tensor, width: int) -> list[int]:
+    if group.free_runs:
+        runs = scores.reshape(group.sub_groups, group.units)
+        best = torch.argsort(runs, dim=1, descending=True, stable=True)
+        chosen = best[:, : width // group.sub_groups]
+        return sorted((chosen + group.units * torch.arange(len(runs))[:, None]).flatten().tolist())
     order = torch.argsort(unit_scores(group, scores), descending=True, stable=True)
     return group.channels_of_units(order[: width // group.sub_groups].tolist())

@@ -235,7 +235,9 @@ def _times(prices: Mapping[int, float], factor: float) -> dict[int, float]:
 
 
 def _options(group: ChannelGroup, multiple: int, least_share: float) -> tuple[int, ...]:
-    step = math.lcm(multiple, group.sub_groups)
+    # Directions that choose their own units are kernels of their own, each in whole blocks.
+    runs = group.sub_groups
+    step = multiple * runs if group.free_runs else math.lcm(multiple, runs)
     least = max(step, least_share * group.channels)
     return (*(w for w in range(step, group.channels, step) if w >= least), group.channels)
 

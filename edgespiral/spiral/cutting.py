@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.inputs import example_input
 from edgespiral.prune.base import Cutter, Removal, check_cut
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.depgraph import DepGraphCutter
 from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
 from edgespiral.prune.nni_engine import NniCutter
+from edgespiral.prune.recurrent import find_recurrent_groups
 from edgespiral.prune.select import keep_best
+from edgespiral.prune.slicing import SlicingCutter
+from edgespiral.prune.unstack import recurrent_layers, unstacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +28,8 @@ ENGINES: dict[str, tuple[Cutter, ...]] = {
     "depgraph": (DepGraphCutter(),),
     "auto": (NniCutter(), DepGraphCutter()),
 }
+# Neither of them can cut recurrent layers.
+ENGINES_FOR_RECURRENT: dict[str, tuple[Cutter, ...]] = {"auto": (SlicingCutter(),)}
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,26 @@ class Cuttable:
         model: GraphModule,
         input_shape: tuple[int, ...],
         reference: Sequence[ChannelGroup] | None = None,
+        *,
+        token_count: int | None = None,
     ) -> Cuttable:
         """Find the groups of `model`, whose inputs are (N, *input_shape).
 
         With `reference`, the groups of the model that `model` was cut from, groups keep the names
-        they had there.
+        they had there. With `token_count`, inputs are token ids below it.
+
+        Raises:
+            ModelError: nothing can be cut, or a recurrent layer with options that rule it out.
         """
-        example = torch.randn(1, *input_shape, generator=torch.Generator().manual_seed(0))
-        groups = find_groups(model, example)
+        example = example_input(input_shape, token_count=token_count)
+        return cls._of(unstacked(model), example, reference)
+
+    @classmethod
+    def _of(
+        cls, model: GraphModule, example: Tensor, reference: Sequence[ChannelGroup] | None
+    ) -> Cuttable:
+        find = find_recurrent_groups if recurrent_layers(model) else find_groups
+        groups = find(model, example)
         if reference is not None:
             groups = renamed(groups, reference)
         return cls(model, groups, find_branches(model, groups, example), example)
@@ -60,8 +76,7 @@ class Cuttable:
         gone = dropped(self.branches, widths)
         if not gone:
             return self
-        shape = tuple(self.example.shape[1:])
-        return Cuttable.of(drop(self.model, gone), shape, reference=self.groups)
+        return Cuttable._of(drop(self.model, gone), self.example, self.groups)
 
     def candidate(self, widths: Mapping[str, int]) -> GraphModule:
         """An untrained stand-in of the given widths: right in shape, arbitrary in weights.
@@ -73,7 +88,25 @@ class Cuttable:
             group.name: group.channels_of_units(range(widths[group.name] // group.sub_groups))
             for group in rest.groups
         }
-        return DepGraphCutter().cut(rest.model, rest.example, rest.groups, kept)
+        cutter = SlicingCutter() if recurrent_layers(rest.model) else DepGraphCutter()
+        return cutter.cut(rest.model, rest.example, rest.groups, kept)
+
+
+def engines(model: GraphModule, pruner: str) -> tuple[Cutter, ...]:
+    """The engines that `--pruner` allows for `model`, in the order to try them.
+
+    Raises:
+        UsageError: none of them can cut recurrent layers, and the model has some.
+    """
+    if not recurrent_layers(model):
+        return ENGINES[pruner]
+    if pruner not in ENGINES_FOR_RECURRENT:
+        raise UsageError(
+            f"{pruner} cannot cut recurrent layers, as the model has",
+            where="--pruner",
+            hint="use --pruner auto",
+        )
+    return ENGINES_FOR_RECURRENT[pruner]
 
 
 @dataclass(frozen=True)
@@ -99,7 +132,7 @@ def cut_to(
     removal = Removal(source.groups, kept, dropped(source.branches, widths))
     rest = source.without(widths)
     failures = []
-    for engine in ENGINES[pruner]:
+    for engine in engines(rest.model, pruner):
         try:
             smaller = engine.cut(rest.model, rest.example, rest.groups, kept)
             check_cut(source.model, smaller, source.example, removal)

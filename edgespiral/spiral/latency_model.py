@@ -18,6 +18,8 @@ import torch
 from scipy.optimize import nnls
 from torch import nn
 
+from edgespiral.prune.unstack import RECURRENT, directions
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-Operator = Literal["conv", "gemm"]
+Operator = Literal["conv", "gemm", "lstm", "gru"]
 ShapeClass = tuple[Operator, bool, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 FEATURES = 4
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *RECURRENT)
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,20 @@ class WidthTotal:
 def layer_shapes(
     model: GraphModule, groups: Sequence[ChannelGroup], example: Tensor
 ) -> list[LayerShape]:
-    """The weighted layers of `model` in the order they run, as `example` (1, C, H, W) sees them."""
+    """The weighted layers of `model` in the order they run, as `example` (1, ...) sees them.
+
+    A recurrent layer counts twice: for what it computes of its inputs, and of its own last state.
+    """
     spatial: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, WEIGHTED)}
 
     def remember(name: str) -> object:
-        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            spatial[name] = (tuple(inputs[0].shape[2:]), tuple(output.shape[2:]))
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(module, RECURRENT):
+                steps = inputs[0].shape[1 if module.batch_first else 0]
+                spatial[name] = ((steps,), (steps,))
+            else:
+                spatial[name] = (tuple(inputs[0].shape[2:]), tuple(output.shape[2:]))
 
         return hook
 
@@ -77,7 +87,9 @@ def layer_shapes(
         model.eval()(example)
     for handle in handles:
         handle.remove()
-    return [_layer_shape(name, layers[name], spatial[name], groups) for name in spatial]
+    return [
+        shape for name in spatial for shape in _shapes_of(name, layers[name], spatial[name], groups)
+    ]
 
 
 @dataclass
@@ -138,7 +150,9 @@ class LatencyModel:
         return row
 
     def _profiled_features(self, row: LayerLatency) -> Vector | None:
-        depthwise = len(row.weight_shape) == 4 and row.weight_shape[1] != row.input_shape[1]
+        if row.operator in ("lstm", "gru"):
+            return self._recurrent_features(row)
+        depthwise = row.operator == "conv" and row.weight_shape[1] != row.input_shape[1]
         cin, cout = row.input_shape[1], row.output_shape[1]
         shape_class: ShapeClass = (
             row.operator,
@@ -152,6 +166,17 @@ class LatencyModel:
             return None
         features = np.zeros(FEATURES * len(self._classes) + 1)
         self._add(features, key, cin, cout)
+        return features
+
+    def _recurrent_features(self, row: LayerLatency) -> Vector | None:
+        steps, runs, _, hidden = row.output_shape
+        features = np.zeros(FEATURES * len(self._classes) + 1)
+        products = recurrent_classes(row.operator, runs, steps)
+        for shape_class, cin in zip(products, (row.input_shape[2], hidden), strict=True):
+            key = self._class_of(shape_class, cin)
+            if key not in self._classes:
+                return None
+            self._add(features, key, cin, runs * hidden)
         return features
 
     def _class_of(self, shape_class: ShapeClass, cin: int) -> tuple[ShapeClass, bool]:
@@ -169,13 +194,44 @@ class LatencyModel:
         return self.multiple * math.ceil(channels / self.multiple)
 
 
+def recurrent_classes(operator: Operator, runs: int, steps: int) -> tuple[ShapeClass, ShapeClass]:
+    """The shape classes of a recurrent layer's two products: of its inputs, of its own state."""
+    return (
+        (operator, False, (runs, 0), (steps,), (steps,)),
+        (operator, False, (runs, 1), (steps,), (steps,)),
+    )
+
+
+def _shapes_of(
+    name: str,
+    module: nn.Module,
+    spatial: tuple[tuple[int, ...], tuple[int, ...]],
+    groups: Sequence[ChannelGroup],
+) -> list[LayerShape]:
+    if not isinstance(module, RECURRENT):
+        return [_layer_shape(name, module, spatial, groups)]
+    sizes = {g.name: g.channels for g in groups}
+    consumed = {g.name: s.channel_of for g in groups for s in g.consumers if s.layer == name}
+    produced = {g.name: s.channel_of for g in groups for s in g.producers if s.layer == name}
+    hidden, runs = module.hidden_size, directions(module)
+    own = _positions_per_channel(produced, sizes)
+    each = {group: positions / runs for group, positions in own.items()}
+    kind: Operator = "lstm" if isinstance(module, nn.LSTM) else "gru"
+    inputs, state = recurrent_classes(kind, runs, spatial[0][0])
+    read = _positions_per_channel(consumed, sizes)
+    return [
+        LayerShape(name, inputs, module.input_size, runs * hidden, read, own),
+        LayerShape(name, state, hidden, runs * hidden, each, own),
+    ]
+
+
 def _layer_shape(
     name: str,
     module: nn.Module,
     spatial: tuple[tuple[int, ...], tuple[int, ...]],
     groups: Sequence[ChannelGroup],
 ) -> LayerShape:
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
         kernel = tuple(module.kernel_size)
         cin, cout, grouped = module.in_channels, module.out_channels, module.groups > 1
         key: ShapeClass = ("conv", grouped, kernel, *spatial)

@@ -205,8 +205,8 @@ class Spiral:
         if turn == 0:
             return self.bench.teacher
         model = trace(load_model(self.bench.folder(turn)))
-        shape = self.bench.splits.input_shape
-        return Cuttable.of(model, shape, reference=self.bench.teacher.groups)
+        splits, reference = self.bench.splits, self.bench.teacher.groups
+        return Cuttable.of(model, splits.input_shape, reference, token_count=splits.token_count)
 
     def _finish(self, baseline: Baseline, end: End) -> RunFinished:
         bench = self.bench

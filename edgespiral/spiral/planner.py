@@ -322,8 +322,9 @@ class Planner:
     def _export(self, widths: Widths, index: int) -> Path:
         self.work.mkdir(parents=True, exist_ok=True)
         path = self.work / f"candidate-{index}.onnx"
-        shape = tuple(self.original.example.shape[1:])
-        export_onnx(self.original.candidate(widths), path, input_shape=shape)
+        example = self.original.example
+        shape = tuple(example.shape[1:])
+        export_onnx(self.original.candidate(widths), path, input_shape=shape, dtype=example.dtype)
         return path
 
     def close(self) -> None:

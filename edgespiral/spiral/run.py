@@ -23,7 +23,7 @@ from edgespiral.data import check, load
 from edgespiral.measure.session import Session
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
-from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.progress import OnConsole
 from edgespiral.spiral.turn import Bench
@@ -83,6 +83,7 @@ def load_teacher(plan: Plan, splits: DataSplits) -> nn.Module:
         weights=plan.weights,
         classes=len(splits.class_names),
         input_shape=splits.input_shape,
+        token_count=splits.token_count,
     )
 
 
@@ -101,7 +102,8 @@ def run_spiral(
     profile = load_profile(plan.target)
     make_folder(out)
     with _locked(out):
-        teacher = Cuttable.of(trace(model), splits.input_shape)
+        teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
+        engines(teacher.model, plan.pruner)
         journal = _open_journal(plan, teacher, out, resume=resume)
         with Session(profile) as session:
             bench = Bench(

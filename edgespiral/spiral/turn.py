@@ -151,7 +151,8 @@ def decide(bench: Bench, onnx: Path, budget: Budget) -> tuple[Measurement, Ratio
 def export_checked(bench: Bench, model: nn.Module, folder: Path) -> Path:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / "model.onnx"
-    export_onnx(model, path, input_shape=bench.splits.input_shape)
+    splits = bench.splits
+    export_onnx(model, path, input_shape=splits.input_shape, dtype=splits.input_dtype)
     batches = bench.splits.validation.epoch(batch_size=1)
     check_parity(model, path, (inputs for inputs, _ in islice(batches, PARITY_SAMPLES)))
     return path

@@ -1,9 +1,10 @@
-"""Models by name: small ones for small images, and torchvision's classification models."""
+"""Models by name: small ones, for images, text and sound, and torchvision's classifiers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -13,30 +14,46 @@ if TYPE_CHECKING:
 
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
+TEXT, SOUND = "lstm-text", "gru-sound"
 
 
 def names() -> list[str]:
     """Every name that `build` knows, sorted."""
     from torchvision import models
 
-    return sorted([*_small_models(), *models.list_models(module=models)])
+    return sorted([*_small_models(), TEXT, SOUND, *models.list_models(module=models)])
 
 
-def build(name: str, *, classes: int, input_shape: tuple[int, int, int]) -> nn.Module:
+def build(
+    name: str, *, classes: int, input_shape: tuple[int, ...], token_count: int | None = None
+) -> nn.Module:
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
+
+    `lstm-text` takes token ids (N, T) below `token_count`, all others (N, C, H, W); for `gru-sound`
+    H are frequency bands and W are frames.
 
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. Auxiliary heads
     (GoogLeNet, Inception) are left out, so that every model returns one tensor of logits.
 
     Raises:
-        UsageError: no such model; the nearest names are given.
+        UsageError: no such model; the nearest names are given. Or one for other inputs.
     """
+    if name not in names():
+        raise unknown_name("model", name, names())
+    if name == TEXT:
+        return _text(classes, token_count)
+    if len(input_shape) != 3 or token_count is not None:
+        raise UsageError(
+            f"{name} takes (channels, height, width), and the data has {tuple(input_shape)}"
+            + (" token ids" if token_count is not None else ""),
+            where="model",
+        )
+    if name == SOUND:
+        return _sound(classes, *input_shape[:2])
     small = _small_models()
     if name in small:
         return small[name](classes, input_shape[0])
-    if name not in names():
-        raise unknown_name("model", name, names())
     return _torchvision(name, classes, input_shape[0])
 
 
@@ -57,6 +74,24 @@ def _mobilenet(classes: int, channels: int) -> nn.Module:
     from edgespiral.zoo.mobilenet import mobilenetv2_small
 
     return mobilenetv2_small(classes=classes, channels=channels)
+
+
+def _text(classes: int, token_count: int | None) -> nn.Module:
+    from edgespiral.zoo.recurrent import TextLSTM
+
+    if token_count is None:
+        raise UsageError(
+            f"{TEXT} takes token ids, and the data has none",
+            where="model",
+            hint="data with token ids has a token_count (docs/data.md)",
+        )
+    return TextLSTM(classes=classes, token_count=token_count)
+
+
+def _sound(classes: int, channels: int, bands: int) -> nn.Module:
+    from edgespiral.zoo.recurrent import SoundGRU
+
+    return SoundGRU(classes=classes, channels=channels, bands=bands)
 
 
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:

@@ -25,7 +25,8 @@ def load_model(
     *,
     weights: Path | None = None,
     classes: int,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
+    token_count: int | None = None,
 ) -> nn.Module:
     """A model by zoo name or `path/to/file.py:factory`, with its weights if given.
 
@@ -33,7 +34,8 @@ def load_model(
         spec: a name of `zoo.names()`, or a factory called without arguments.
         weights: a `.safetensors` file, or a `.pt` read by `torch.load(weights_only=True)`.
         classes: number of logits of a zoo model.
-        input_shape: (C, H, W) of a zoo model.
+        input_shape: (C, H, W) of a zoo model, (T,) of one for text.
+        token_count: of a zoo model for text, see `DataSplits`.
 
     Raises:
         UsageError: unknown name, or a factory that cannot be found or fails.
@@ -42,7 +44,7 @@ def load_model(
     if is_factory(spec):
         model = _from_factory(spec)
     else:
-        model = build(spec, classes=classes, input_shape=input_shape)
+        model = build(spec, classes=classes, input_shape=input_shape, token_count=token_count)
     if weights is not None:
         fit_state(model, read_state(weights), where=str(weights))
     return model

@@ -30,6 +30,17 @@ ARCHITECTURES = {
 }
 
 
+class Stacked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(4, 6, 2, batch_first=True, bidirectional=True, dropout=0.25)
+        self.embedding = nn.Embedding(9, 4, padding_idx=0)
+
+    def forward(self, tokens):
+        outputs, (hidden, _) = self.rnn(self.embedding(tokens))
+        return outputs.mean(1) + torch.cat([hidden[-2], hidden[-1]], 1)
+
+
 class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -247,3 +258,12 @@ def test_damaged_weights_are_refused(tmp_path):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="cannot write"):
         saved(Small(), tmp_path / "missing")
+
+
+def test_a_recurrent_model_of_token_ids_is_rebuilt(tmp_path):
+    torch.manual_seed(0)
+    model, tokens = trace(Stacked()), torch.randint(0, 9, (2, 5))
+    save_model(model, tmp_path, example=tokens)
+    loaded = load_model(tmp_path)
+    assert torch.equal(loaded(tokens), model(tokens))
+    assert (loaded.rnn.dropout, loaded.embedding.padding_idx) == (0.25, 0)

@@ -51,6 +51,17 @@ def test_bad_other_parts(splits):
         data.check(replace(splits, test=bad), batch_size=16)
 
 
+def test_token_ids_are_whole_and_below_their_count(splits):
+    tokens = torch.arange(32 * 5).view(32, 5) % 7
+    text = replace(splits, input_shape=(5,), token_count=7, train=source(inputs=tokens))
+    text = replace(text, validation=text.train, test=text.train)
+    data.check(text, batch_size=16)
+    with pytest.raises(DataError, match="token ids run from 0 to 6, declared as below 6"):
+        data.check(replace(text, token_count=6), batch_size=16)
+    with pytest.raises(DataError, match=r"inputs are torch.int64, not torch.float32"):
+        data.check(replace(text, token_count=None), batch_size=16)
+
+
 def test_one_class(splits):
     with pytest.raises(DataError, match="one class only"):
         data.check(replace(splits, class_names=("zero",)), batch_size=16)

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from edgespiral import data
 from edgespiral.core.batches import DataSplits
@@ -52,5 +53,35 @@ def test_other_things_are_refused(tmp_path, body, text):
 
 def test_vectors_are_not_images(tmp_path):
     flat = "TensorDataset(torch.randn(4, 3), torch.arange(4))"
-    with pytest.raises(DataError, match="not \\(channels, height, width\\)"):
+    with pytest.raises(DataError, match="not \\(channels, height, width\\) or"):
         load(tmp_path, f"dict(train={flat}, validation=part(), test=part(), classes='ab')")
+
+
+TOKENS = "TensorDataset(torch.arange(60).view(12, 5) % 7, torch.arange(12) % 2)"
+FRAMES = "TensorDataset(torch.randn(12, 9, 4), torch.arange(12) % 2)"
+
+
+def test_token_ids_and_frames(tmp_path):
+    parts = "dict(train={0}, validation={0}, test={0}, classes='ab'{1})"
+    text = load(tmp_path, parts.format(TOKENS, ", token_count=7"))
+    assert (text.input_shape, text.token_count, text.input_dtype) == ((5,), 7, torch.int64)
+    data.check(text, batch_size=4)
+    frames = load(tmp_path, parts.format(FRAMES, ""))
+    assert (frames.input_shape, frames.token_count) == ((9, 4), None)
+    data.check(frames, batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("count", "problem"),
+    [
+        ("None", "their range is unknown; for token ids add token_count"),
+        ("0", "token_count is 0, not a whole number from 1"),
+        ("'7'", "token_count is '7', not a whole number"),
+    ],
+)
+def test_token_ids_of_unknown_range_are_refused(tmp_path, count, problem):
+    body = (
+        f"dict(train={TOKENS}, validation=part(), test=part(), classes='ab', token_count={count})"
+    )
+    with pytest.raises(DataError, match=problem):
+        load(tmp_path, body)

@@ -26,3 +26,10 @@ def test_models_are_put_back_as_they_were():
         assert layer.weight.is_contiguous(memory_format=torch.channels_last)
     assert layer.weight.is_contiguous()
     assert torch.equal(layer.weight, before)
+
+
+def test_batches_of_images_are_in_channels_last_order_and_others_as_they_are():
+    images, _ = compute.to_device(torch.zeros(2, 3, 4, 4), torch.zeros(2), CPU)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for inputs in (torch.zeros(2, 7, 3), torch.zeros(2, 7, dtype=torch.int64)):
+        assert torch.equal(compute.to_device(inputs, torch.zeros(2), CPU)[0], inputs)

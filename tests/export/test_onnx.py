@@ -7,6 +7,7 @@ from torch import nn
 
 from edgespiral.core.errors import ExportError, RunFolderError
 from edgespiral.export.onnx import OPSET, export_onnx
+from edgespiral.export.parity import check_parity
 
 
 @pytest.fixture
@@ -69,3 +70,24 @@ def test_an_operator_without_an_onnx_form_is_one_line(tmp_path):
 def test_a_missing_folder_is_named(model, tmp_path):
     with pytest.raises(RunFolderError, match="missing"):
         export_onnx(model, tmp_path / "missing" / "model.onnx", input_shape=(1, 8, 8))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_recurrent_layers_are_one_operator_each_and_token_ids_whole_numbers(kind, tmp_path):
+    class Text(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(9, 4)
+            self.rnn = kind(4, 6, 2, batch_first=True, bidirectional=True)
+
+        def forward(self, tokens):
+            return self.rnn(self.embedding(tokens))[0].amax(1)
+
+    torch.manual_seed(0)
+    model, path = Text().eval(), tmp_path / "model.onnx"
+    export_onnx(model, path, input_shape=(5,), dtype=torch.int64)
+    found = onnx.load(path).graph
+    assert found.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
+    assert [node.op_type for node in found.node].count(kind.__name__) == 2
+    tokens = [torch.randint(0, 9, (1, 5)) for _ in range(4)]
+    assert check_parity(model, path, tokens).top1_agreement == 1.0

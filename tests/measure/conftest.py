@@ -66,3 +66,18 @@ def profile() -> TargetProfile:
             "measure": {"warmup_ms": 2, "rounds": 6, "round_ms": 1, "min_samples": 12},
         }
     )
+
+
+@pytest.fixture
+def recurrent(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a model of one bidirectional recurrent layer over 7 steps."""
+
+    def write_layer(kind: str, *, features: int, hidden: int) -> Path:
+        rows = {"LSTM": 4, "GRU": 3}[kind] * hidden
+        options = {"hidden_size": hidden, "direction": "bidirectional"}
+        node = helper.make_node(kind, ["x", "w", "r"], ["y"], **options)
+        weights = [tensor("w", 2, rows, features), tensor("r", 2, rows, hidden)]
+        inputs, outputs = [info("x", [7, 1, features])], [info("y", [7, 2, 1, hidden])]
+        return write(tmp_path / "recurrent.onnx", [node], inputs, outputs, weights)
+
+    return write_layer

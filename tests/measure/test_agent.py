@@ -68,6 +68,22 @@ def test_layers_have_the_shapes_and_times_of_the_model(tmp_path: Path, convoluti
     assert list(tmp_path.glob("*.json")) == [tmp_path / "request.json"]
 
 
+@pytest.mark.parametrize(("kind", "rows"), [("LSTM", 32), ("GRU", 24)])
+def test_recurrent_layers_have_their_shapes_and_times(
+    tmp_path: Path, recurrent: Make, kind: str, rows: int
+) -> None:
+    code, document = ask(tmp_path, [recurrent(kind, features=5, hidden=8)], mode="profile")
+    assert code == 0
+    [[layer]] = document["layers"]
+    assert layer.pop("latency_ms") > 0
+    assert layer == {
+        "operator": kind.lower(),
+        "input_shape": [7, 1, 5],
+        "weight_shape": [rows, 5],
+        "output_shape": [7, 2, 1, 8],
+    }
+
+
 def test_a_shape_can_be_given_where_the_model_has_none(tmp_path: Path, convolution: Make) -> None:
     model = convolution(batch="batch")
     code, document = ask(tmp_path, [model])

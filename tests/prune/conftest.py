@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edgespiral.core.artifact import trace
+
 
 class Block(nn.Module):
     """A residual block with an inner group of its own."""
@@ -71,6 +73,50 @@ class Grouped(nn.Module):
         return self.head(F.relu(self.grouped(F.relu(self.stem(inputs))))).mean((2, 3))
 
 
+class Sequence(nn.Module):
+    """Token ids (N, T) -> embedding -> recurrent layers -> logits."""
+
+    def __init__(self, kind: type[nn.RNNBase], read: str, **options: object) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(20, 12)
+        self.rnn = kind(12, 8, **options)
+        self.hidden = nn.Linear(8 * (2 if self.rnn.bidirectional else 1), 10)
+        self.head = nn.Linear(10, 3)
+        self.read = read
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        embedded = self.embed(tokens)
+        outputs, state = self.rnn(embedded if self.rnn.batch_first else embedded.transpose(0, 1))
+        time = 1 if self.rnn.batch_first else 0
+        if self.read == "mean":
+            features = outputs.mean(time)
+        elif self.read == "max":
+            features = outputs.max(time).values
+        elif self.read == "each":
+            return self.head(F.relu(self.hidden(outputs)).mean(time))
+        else:
+            final = state[0] if isinstance(self.rnn, nn.LSTM) else state
+            features = torch.cat([final[-2], final[-1]], 1) if self.rnn.bidirectional else final[-1]
+        return self.head(F.relu(self.hidden(features)))
+
+
+class Spectral(nn.Module):
+    """A spectrogram (N, 1, F, T) -> convolutions -> flattened frames -> GRU -> logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3, stride=2, padding=1)
+        self.bn = nn.BatchNorm2d(6)
+        self.depthwise = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.gru = nn.GRU(6 * 4, 8, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        maps = F.max_pool2d(self.depthwise(F.relu(self.bn(self.conv(inputs)))), (1, 2))
+        frames = maps.permute(0, 3, 1, 2).flatten(2)
+        return self.head(self.gru(frames)[0].mean(1))
+
+
 def _lively(model: nn.Module) -> torch.fx.GraphModule:
     # Batch norms as training leaves them: a cut that forgets one shows in the outputs.
     for module in model.modules():
@@ -85,6 +131,28 @@ def _lively(model: nn.Module) -> torch.fx.GraphModule:
 @pytest.fixture
 def example() -> torch.Tensor:
     return torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def tokens() -> torch.Tensor:
+    return torch.randint(0, 20, (1, 7), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def sequence():
+    """Makes a traced net of token ids."""
+
+    def make(kind: type[nn.RNNBase], read: str = "last", **options: object):
+        torch.manual_seed(0)
+        return trace(Sequence(kind, read, **{"batch_first": True, **options}))
+
+    return make
+
+
+@pytest.fixture
+def spectral() -> torch.fx.GraphModule:
+    torch.manual_seed(0)
+    return _lively(Spectral())
 
 
 @pytest.fixture

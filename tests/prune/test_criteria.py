@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.prune.criteria import CRITERIA, Evidence, score
 from edgespiral.prune.groups import find_groups
 from edgespiral.prune.masking import gated
+from edgespiral.prune.recurrent import find_recurrent_groups
+from edgespiral.prune.unstack import unstacked
 
 
 @pytest.fixture
@@ -91,3 +94,32 @@ def test_gradients_that_are_not_finite_are_refused(residual, example, evidence):
         residual.stem.weight[0] = float("nan")
     with pytest.raises(ModelError, match="not finite"):
         score("fisher", residual, groups, evidence)
+
+
+@pytest.mark.parametrize("name", CRITERIA.names())
+def test_every_criterion_scores_hidden_units(name, sequence, tokens):
+    model = sequence(nn.GRU, bidirectional=True)
+    with torch.no_grad():
+        for parameter in (model.rnn.weight_ih_l0, model.rnn.weight_hh_l0, model.rnn.bias_ih_l0):
+            parameter[3::8] = 0
+        model.rnn.bias_hh_l0[3::8] = 0
+    groups = find_recurrent_groups(model, tokens)
+    inputs = torch.randint(0, 20, (6, 9), generator=torch.Generator().manual_seed(2))
+    found = score(name, model, groups, Evidence([(inputs, torch.arange(6) % 3)]))
+    assert {group: len(s) for group, s in found.items()} == {"embed": 12, "rnn": 16, "hidden": 10}
+    # A forward unit without weights stays at zero: only chance and distances can want it.
+    assert (int(found["rnn"].argmin()) == 3) or name in ("random", "fpgm")
+    assert all(bool((s >= 0).all()) and float(s.sum()) > 0 for s in found.values())
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_samples_of_sequences_are_scored_one_by_one(batch_first, sequence, tokens):
+    model = sequence(nn.LSTM, "each", num_layers=2, batch_first=batch_first)
+    groups = find_recurrent_groups(unstacked(model), tokens)
+    inputs = torch.randint(0, 20, (6, 9), generator=torch.Generator().manual_seed(2))
+    labels = torch.arange(6) % 3
+    together = score("fisher", model, groups, Evidence([(inputs, labels)]))
+    single = Evidence([(inputs[i : i + 1], labels[i : i + 1]) for i in range(6)])
+    alone = score("fisher", model, groups, single)
+    for name in together:
+        assert torch.allclose(together[name], alone[name], rtol=1e-3, atol=1e-9)

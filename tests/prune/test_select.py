@@ -28,3 +28,10 @@ def test_tied_channels_are_judged_together():
     scores = torch.tensor([5.0, 1.0, 0.0, 1.5])
     assert unit_scores(group(4, 2), scores).tolist() == [5.0, 2.5]
     assert keep_best([group(4, 2)], {"layer": scores}, {"layer": 2}) == {"layer": [0, 2]}
+
+
+def test_runs_that_choose_freely_pair_their_best_with_each_others():
+    channels = torch.tensor([1.0, 5.0, 3.0, 40.0, 10.0, 20.0])
+    group = ChannelGroup("rnn", 6, 2, (), (), free_runs=True)
+    assert unit_scores(group, channels).tolist() == [45.0, 23.0, 11.0]
+    assert keep_best([group], {"rnn": channels}, {"rnn": 4}) == {"rnn": [1, 2, 3, 5]}

@@ -164,3 +164,10 @@ def test_distance_counts_shares_of_channels():
     choice, _ = chain([16, 8])
     assert choice.distance({"g0": 16, "g1": 8}, {"g0": 8, "g1": 8}) == 0.25
     assert choice.distance({"g0": 16, "g1": 8}, {"g0": 16, "g1": 8}) == 0.0
+
+
+def test_each_direction_of_a_recurrent_layer_keeps_whole_blocks():
+    group = ChannelGroup("rnn", 128, 2, (), (), free_runs=True)
+    found = choices([group], {"rnn": torch.ones(128)}, multiple=16, least_share=0.2)
+    assert found.options == {"rnn": (32, 64, 96, 128)}
+    assert found.lost["rnn"] == {32: 96.0, 64: 64.0, 96: 32.0, 128: 0.0}

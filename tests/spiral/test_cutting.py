@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgespiral.core.artifact import trace
-from edgespiral.core.errors import ModelError
-from edgespiral.spiral.cutting import Cuttable, cut_to
+from edgespiral.core.artifact import load_model, save_model, trace
+from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.spiral.cutting import Cuttable, cut_to, engines
 from edgespiral.zoo import build
 
 
@@ -54,3 +54,39 @@ def test_a_model_that_no_engine_can_cut_names_both_reasons(source, importance):
     widths = half(source) | {source.groups[0].name: 0}
     with pytest.raises(ModelError, match=r"nni: .*; depgraph: "):
         cut_to(source, widths, importance, "auto")
+
+
+@pytest.fixture(scope="module")
+def recurrent():
+    torch.manual_seed(0)
+    model = build("lstm-text", classes=3, input_shape=(9,), token_count=20)
+    return Cuttable.of(trace(model), (9,), token_count=20)
+
+
+def test_stacked_recurrent_layers_get_widths_of_their_own(recurrent):
+    assert [g.name for g in recurrent.groups] == ["embedding", "lstm.l0", "lstm.l1"]
+    widths = {"embedding": 64, "lstm.l0": 96, "lstm.l1": 32}
+    scores = {g.name: torch.rand(g.channels) for g in recurrent.groups}
+    cut = cut_to(recurrent, widths, scores, "auto")
+    assert cut.engine == "slicing"
+    assert sizes(cut.model) == sizes(recurrent.candidate(widths))
+    chain = cut.model.lstm
+    assert (chain.l0.input_size, chain.l0.hidden_size) == (64, 48)
+    assert (chain.l1.input_size, chain.l1.hidden_size) == (96, 16)
+
+
+def test_a_later_turn_knows_the_groups_by_the_same_names(recurrent, tmp_path):
+    smaller = recurrent.candidate({"embedding": 64, "lstm.l0": 96, "lstm.l1": 32})
+    save_model(smaller, tmp_path, example=recurrent.example)
+    again = Cuttable.of(
+        trace(load_model(tmp_path)), (9,), reference=recurrent.groups, token_count=20
+    )
+    assert {g.name: g.channels for g in again.groups} == {
+        "embedding": 64, "lstm.l0": 96, "lstm.l1": 32,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pruner", ["nni", "depgraph"])
+def test_engines_that_cannot_cut_recurrent_layers_are_refused(recurrent, pruner):
+    with pytest.raises(UsageError, match=f"{pruner} cannot cut recurrent layers"):
+        engines(recurrent.model, pruner)

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from edgespiral.core.artifact import trace
 from edgespiral.core.records import LayerLatency
 from edgespiral.prune.groups import find_groups
+from edgespiral.prune.recurrent import find_recurrent_groups
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
 
@@ -109,3 +111,49 @@ def test_an_image_counts_as_it_is_and_not_as_a_block_of_channels():
     latency = LatencyModel(layers, {}, 16)
     latency.fit(rows, [WidthTotal({}, 1.1)])
     assert latency.predict_ms({}) == pytest.approx(1.1, rel=1e-3)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inlet = nn.Linear(8, 32)
+        self.rnn = nn.GRU(32, 48, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(96, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(self.inlet(inputs))[0].mean(1))
+
+
+@pytest.fixture
+def recurrent_layers():
+    model, example = trace(Recurrent()), torch.randn(1, 20, 8)
+    return layer_shapes(model, find_recurrent_groups(model, example), example)
+
+
+def test_a_recurrent_layer_is_a_product_of_its_inputs_and_one_of_its_state(recurrent_layers):
+    _, inputs, state, _ = recurrent_layers
+    assert (inputs.cin, inputs.cout, state.cin, state.cout) == (32, 96, 48, 96)
+    assert inputs.cin_per_channel == {"inlet": 1.0}
+    assert state.cin_per_channel == {"rnn": 0.5}
+    assert inputs.cout_per_channel == state.cout_per_channel == {"rnn": 1.0}
+    assert inputs.shape_class != state.shape_class
+
+
+def test_times_of_recurrent_layers_are_learned_from_profiles(recurrent_layers):
+    model = LatencyModel(recurrent_layers, {"inlet": 32, "rnn": 96}, 16)
+
+    def gru_ms(inlet, hidden):
+        return 1e-5 * inlet * 2 * hidden + 3e-5 * hidden * 2 * hidden + 0.01
+
+    def row(inlet, hidden):
+        shapes = {"input_shape": (20, 1, inlet), "weight_shape": (2, 3 * hidden, inlet)}
+        output = (20, 2, 1, hidden)
+        latency_ms = gru_ms(inlet, hidden)
+        return LayerLatency(operator="gru", **shapes, output_shape=output, latency_ms=latency_ms)
+
+    rows = [row(inlet, hidden) for inlet in (16, 32) for hidden in (16, 32, 48)]
+    model.fit(rows, [WidthTotal({"inlet": 32, "rnn": 96}, gru_ms(32, 48) + 0.05)])
+    saved_ms = model.predict_ms({"inlet": 32, "rnn": 96}) - model.predict_ms(
+        {"inlet": 32, "rnn": 32}
+    )
+    assert saved_ms == pytest.approx(gru_ms(32, 48) - gru_ms(32, 16), rel=0.05)

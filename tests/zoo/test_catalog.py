@@ -5,6 +5,7 @@ from torch import fx
 from edgespiral import zoo
 from edgespiral.core.errors import UsageError
 
+RECURRENT = ("lstm-text", "gru-sound")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
 
 
@@ -36,7 +37,9 @@ def test_every_shape_change_of_a_shortcut_has_its_own_convolution():
 # RegNet and Swin compute their shapes with real tensors, so these are built for real.
 REAL = {"regnet_y_400mf", "swin_t", "swin_v2_t"}
 SHAPES_ONLY = [
-    name for name in zoo.names() if name not in SMALL and not name.startswith(("regnet", "swin"))
+    name
+    for name in zoo.names()
+    if name not in SMALL + RECURRENT and not name.startswith(("regnet", "swin"))
 ]
 
 
@@ -72,3 +75,14 @@ def test_only_the_stem_differs_for_other_channel_counts():
 def test_unknown_model_names_the_nearest(wrong, near):
     with pytest.raises(UsageError, match=f"unknown model '{wrong}'; did you mean .*{near}"):
         zoo.build(wrong, classes=2, input_shape=(3, 32, 32))
+
+
+@pytest.mark.parametrize("name", ["resnet20", "gru-sound", "resnet18"])
+def test_models_of_images_and_sound_refuse_token_ids(name):
+    with pytest.raises(UsageError, match=f"{name} takes .channels, height, width."):
+        zoo.build(name, classes=4, input_shape=(24,), token_count=60)
+
+
+def test_the_model_of_text_refuses_what_has_none():
+    with pytest.raises(UsageError, match="lstm-text takes token ids, and the data has none"):
+        zoo.build("lstm-text", classes=4, input_shape=(1, 28, 28))

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgespiral.core.artifact import trace
+from edgespiral.core.errors import ModelError
+from edgespiral.prune.unstack import directions, recurrent_layers, unstacked
+
+
+class States(nn.Module):
+    """Reads final states in the ways that people do."""
+
+    def __init__(self, kind, layers, read, **options):
+        super().__init__()
+        self.rnn = kind(5, 4, layers, batch_first=True, bidirectional=True, **options)
+        self.read = read
+
+    def forward(self, inputs):
+        state = self.rnn(inputs)[1]
+        return self.read(state[0] if isinstance(self.rnn, nn.LSTM) else state)
+
+
+READS = {
+    "last": lambda state: state[-1],
+    "first layer": lambda state: state[1],
+    "last layer": lambda state: state[-2:].transpose(0, 1).flatten(1),
+    "half a layer and more": lambda state: state[-3:].transpose(0, 1).flatten(1),
+    "all": lambda state: state.transpose(0, 1).flatten(1),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_a_chain_of_layers_computes_what_the_stack_did(kind, read):
+    model = States(kind, 3, read).eval()
+    inputs = torch.randn(2, 6, 5)
+    chain = unstacked(trace(model))
+    assert torch.allclose(chain(inputs), model(inputs), atol=1e-6)
+    assert all(layer.num_layers == 1 for layer in recurrent_layers(chain).values())
+
+
+def test_layers_keep_their_parameters_and_dropout_between_them():
+    model = States(nn.LSTM, 2, READS["last"], dropout=0.5)
+    chain = unstacked(trace(model))
+    assert list(recurrent_layers(chain)) == ["rnn.l0", "rnn.l1"]
+    assert chain.rnn.l1.weight_hh_l0_reverse is model.rnn.weight_hh_l1_reverse
+    assert chain.rnn.dropout0.p == 0.5
+    inputs = torch.randn(2, 6, 5)
+    assert not torch.equal(chain.train()(inputs), chain(inputs))
+
+
+def test_a_model_without_stacks_is_left_alone():
+    traced = trace(States(nn.GRU, 1, READS["last"]))
+    code = traced.code
+    assert unstacked(traced) is traced
+    assert traced.code == code
+    assert directions(traced.rnn) == 2
+
+
+def test_projections_are_refused():
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.LSTM(5, 8, proj_size=3)
+
+        def forward(self, inputs):
+            return self.rnn(inputs)[0].mean(0)
+
+    with pytest.raises(ModelError, match=r"rnn: an LSTM with projections \(proj_size=3\)"):
+        unstacked(trace(Projected()))
+
+
+@pytest.mark.parametrize("layer", [nn.RNN(5, 8), nn.GRUCell(5, 8)], ids=["RNN", "GRUCell"])
+def test_other_recurrent_layers_are_refused(layer):
+    with pytest.raises(ModelError, match=f"nn.{type(layer).__name__} cannot be cut"):
+        unstacked(trace(nn.Sequential(layer)))
+
+
+def test_an_initial_state_is_refused():
+    class Started(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.start = nn.Parameter(torch.zeros(1, 1, 8))
+            self.rnn = nn.GRU(5, 8)
+
+        def forward(self, inputs):
+            return self.rnn(inputs, self.start.expand(-1, inputs.shape[1], -1))[0].mean(0)
+
+    with pytest.raises(ModelError, match="rnn: a recurrent layer with an initial state"):
+        unstacked(trace(Started()))
