@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 # What Swin adds to scores of positions that the cyclic shift made neighbours.
 APART = -100.0
+PARTS = ("qkv", "proj")
+ARGUMENTS = (
+    "input", "qkv_weight", "proj_weight", "relative_position_bias", "window_size", "num_heads",
+    "shift_size", "attention_dropout", "dropout", "qkv_bias", "proj_bias", "logit_scale",
+)  # fmt: skip
 
 
 def is_plain(layer: nn.Module, node: Node) -> bool:
@@ -56,10 +61,10 @@ def multi_head(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> 
     inputs: Any = node.args[0]
     _, length, width = inputs.meta["tensor_meta"].shape
     heads = old.num_heads
-    qkv = _call(tracer, f"{path}.in_proj", inputs)
+    qkv = call(tracer, f"{path}.in_proj", inputs)
     parted = qkv.reshape(-1, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
     attended: Any = F.scaled_dot_product_attention(parted[0], parted[1], parted[2])
-    result = _call(tracer, f"{path}.out_proj", attended.transpose(1, 2).reshape(-1, length, width))
+    result = call(tracer, f"{path}.out_proj", attended.transpose(1, 2).reshape(-1, length, width))
     for user in list(node.users):
         if user.args[1] == 0:
             user.replace_all_uses_with(result.node)
@@ -138,8 +143,7 @@ class Windows:
 
 def windowed(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> Proxy | None:
     """Write out torchvision's `shifted_window_attention` for the node's input size."""
-    asked = node.normalized_arguments(model, normalize_to_only_use_kwargs=True)
-    named: dict[str, Any] = dict(asked.kwargs) if asked else _named(node)
+    named = {**dict(zip(ARGUMENTS, node.args, strict=False)), **node.kwargs}
     inputs = named["input"]
     _, height, width, channels = inputs.meta["tensor_meta"].shape
     windows = Windows(height, width, tuple(named["window_size"]), tuple(named["shift_size"]))
@@ -147,7 +151,7 @@ def windowed(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> Pr
     projections = [_projection(model, named, part, cosine=scale is not None) for part in PARTS]
     if None in projections:
         return None
-    qkv = _call(tracer, str(projections[0]), windows.split(Proxy(inputs, tracer)))
+    qkv = call(tracer, str(projections[0]), windows.split(Proxy(inputs, tracer)))
     parted = qkv.reshape(-1, windows.length, 3, heads, channels // heads).permute(2, 0, 3, 1, 4)
     scores = _scores(parted, channels // heads, scale and Proxy(scale, tracer))
     scores = scores + Proxy(named["relative_position_bias"], tracer)
@@ -155,18 +159,7 @@ def windowed(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> Pr
         scores = _kept_apart(model, node, tracer, windows, heads, scores)
     attended = torch.matmul(F.softmax(scores, dim=-1), parted[2]).transpose(1, 2)
     merged = attended.reshape(-1, windows.length, channels)
-    return windows.join(_call(tracer, str(projections[1]), merged), channels)  # type: ignore[no-any-return]
-
-
-PARTS = ("qkv", "proj")
-ARGUMENTS = (
-    "input", "qkv_weight", "proj_weight", "relative_position_bias", "window_size", "num_heads",
-    "shift_size", "attention_dropout", "dropout", "qkv_bias", "proj_bias", "logit_scale",
-)  # fmt: skip
-
-
-def _named(node: Node) -> dict[str, Any]:
-    return {**dict(zip(ARGUMENTS, node.args, strict=False)), **node.kwargs}
+    return windows.join(call(tracer, str(projections[1]), merged), channels)  # type: ignore[no-any-return]
 
 
 def _scores(parted: Any, width: int, scale: Any) -> Any:  # noqa: ANN401
@@ -248,5 +241,7 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return layer.eval()
 
 
-def _call(tracer: GraphAppendingTracer, path: str, inputs: Any) -> Any:  # noqa: ANN401
-    return tracer.create_proxy("call_module", path, (inputs,), {})
+def call(tracer: GraphAppendingTracer, path: str, inputs: Any) -> Any:  # noqa: ANN401
+    """A call of the layer at `path` on a node or a proxy."""
+    proxy = Proxy(inputs, tracer) if isinstance(inputs, torch.fx.Node) else inputs
+    return tracer.create_proxy("call_module", path, (proxy,), {})

@@ -6,43 +6,49 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.flow.labels import FROZEN, Flow, follow
-from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot
+from edgespiral.prune.groups import ChannelGroup, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
-    from torch.fx import GraphModule
+    from torch.fx import GraphModule, Node
 
 
 def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     """Every group of coupled channels of which all effects are known, in network order.
 
-    Groups that no layer has whole, or that have a single unit, are left out.
+    Groups that no layer has whole, or that have a single unit, are left out, and so are those
+    that do not see the model's inputs: gates, which differ by sample, cannot say what they matter.
 
     Raises:
         ModelError: nothing in the model can be cut.
     """
     flow = follow(model, example)
-    order = [n for n, m in model.named_modules() if n in flow.weighted and isinstance(m, PRUNABLE)]
-    candidates = (_group(flow, units, order) for units in _classes(flow, order))
-    groups = [group for group in candidates if group is not None]
+    fixed = _without_samples(model)
+    order = [name for name, _ in model.named_modules() if name in flow.reads]
+    roots = [layer for layer in order if layer not in fixed]
+    candidates = (_group(flow, units, roots) for units in _classes(flow, order))
+    groups = [g for g in candidates if g and not fixed & {s.layer for s in g.consumers}]
     if not groups:
         raise ModelError("no layer has channels that can be cut", where=type(model).__name__)
     return sorted(groups, key=lambda group: order.index(group.name))
 
 
-def norms_over_channels(model: nn.Module, slots: Iterable[Slot]) -> list[Slot]:
-    """Those of a group's layers whose statistics are taken over channels."""
-    return [s for s in slots if isinstance(model.get_submodule(s.layer), nn.LayerNorm)]
+def _without_samples(model: GraphModule) -> set[str]:
+    """Layers that compute the same whatever the input, such as one that makes position biases."""
+    alone: set[Node] = set()
+    for node in model.graph.nodes:
+        if node.op != "placeholder" and alone >= set(node.all_input_nodes):
+            alone.add(node)
+    return {str(node.target) for node in alone if node.op == "call_module"}
 
 
 def _classes(flow: Flow, order: Sequence[str]) -> list[set[int]]:
-    """Components that live in the same weighted layers, which are cut by one width."""
+    """Components that the same layers give, which are cut by one width."""
     classes: list[set[int]] = []
     for layer in order:
         here = set(flow.writes[layer].tolist()) - {FROZEN}
@@ -53,8 +59,8 @@ def _classes(flow: Flow, order: Sequence[str]) -> list[set[int]]:
     return classes
 
 
-def _group(flow: Flow, units: set[int], order: Sequence[str]) -> ChannelGroup | None:
-    root = next((layer for layer in order if _is_whole(flow.writes[layer], units)), None)
+def _group(flow: Flow, units: set[int], roots: Sequence[str]) -> ChannelGroup | None:
+    root = next((layer for layer in roots if _is_whole(flow.writes[layer], units)), None)
     if root is None or len(units) < 2:
         return None
     numbers = {unit: i for i, unit in enumerate(dict.fromkeys(flow.writes[root].tolist()))}

@@ -81,17 +81,15 @@ class Flow:
     Attributes:
         nodes: per node, by name, the components of its tensors' elements.
         parameters: per parameter that the graph reads itself, those of its elements.
-        reads: per layer those of its input channels.
-        writes: per layer those of its output channels; normalisation and depthwise layers write
-            the channels that they read.
-        weighted: the layers of `writes` that mix channels and so give new ones, or are depthwise.
+        reads: per layer that mixes channels, those of its input channels.
+        writes: per layer those of its output channels; layers that do not mix, as norms and
+            depthwise convolutions, write the channels that they read.
     """
 
     nodes: dict[str, tuple[Tensor, ...]]
     parameters: dict[str, Tensor]
     reads: dict[str, Tensor]
     writes: dict[str, Tensor]
-    weighted: frozenset[str]
 
 
 class Labeller(torch.fx.Interpreter):
@@ -104,7 +102,6 @@ class Labeller(torch.fx.Interpreter):
         self.parameters: dict[str, Tensor] = {}
         self.reads: dict[str, Tensor] = {}
         self.writes: dict[str, Tensor] = {}
-        self.weighted: set[str] = set()
 
     def run_node(self, n: Node) -> object:
         """Run one node and label its result."""
@@ -171,7 +168,6 @@ def follow(model: GraphModule, example: Tensor) -> Flow:
         {name: settled[labels] for name, labels in labeller.parameters.items()},
         {name: settled[labels] for name, labels in labeller.reads.items()},
         {name: settled[labels] for name, labels in labeller.writes.items()},
-        frozenset(labeller.weighted),
     )
 
 

@@ -231,7 +231,6 @@ def _convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
         return _opaque(run, node, value)
     if 1 < layer.groups == layer.in_channels == layer.out_channels:
         columns = _channelwise(run, name, labels, 1)
-        run.weighted.add(name)
         return columns.view(-1, *single).expand(value.shape)
     outputs = _weighted(run, name, labels, 1, layer.out_channels)
     for columns in (run.reads[name], outputs) if layer.groups > 1 else ():
@@ -246,7 +245,6 @@ def _weighted(run: Labeller, name: str, labels: Tensor, dim: int, outputs: int) 
     run.ties.tie(columns, run.reads.setdefault(name, columns))
     if name not in run.writes:
         run.writes[name] = run.ties.fresh(outputs)
-    run.weighted.add(name)
     return run.writes[name]
 
 

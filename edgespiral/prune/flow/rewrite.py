@@ -78,8 +78,11 @@ def _replace(model: GraphModule, node: Node, rewriter: Callable[..., Any]) -> No
     tracer = GraphAppendingTracer(model.graph)
     with model.graph.inserting_before(node):
         result = rewriter(model, node, tracer)
+    if isinstance(result, Proxy):
+        result.node.meta = dict(node.meta)
+        result = result.node
     if result is not None:
-        node.replace_all_uses_with(result.node if isinstance(result, Proxy) else result)
+        node.replace_all_uses_with(result)
         model.graph.erase_node(node)
 
 
@@ -106,7 +109,7 @@ def _layer_norm(model: GraphModule, node: Node, tracer: GraphAppendingTracer) ->
     if layer.bias is not None:
         layer.bias = old.bias  # type: ignore[assignment]
     model.set_submodule(path, layer.eval())
-    return tracer.create_proxy("call_module", path, (node.args[0],), {})
+    return attention.call(tracer, path, node.args[0])
 
 
 def _norm_path(node: Node) -> str | None:
