@@ -11,6 +11,9 @@ from edgespiral.core.errors import ModelError
 from edgespiral.prune.base import Cutter, Removal, check_cut
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.depgraph import DepGraphCutter
+from edgespiral.prune.flow.cutter import FlowCutter
+from edgespiral.prune.flow.finder import groups_by_flow, needs_flow
+from edgespiral.prune.flow.rewrite import explicit
 from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
 from edgespiral.prune.nni_engine import NniCutter
 from edgespiral.prune.select import keep_best
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 ENGINES: dict[str, tuple[Cutter, ...]] = {
     "nni": (NniCutter(),),
     "depgraph": (DepGraphCutter(),),
-    "auto": (NniCutter(), DepGraphCutter()),
+    "flow": (FlowCutter(),),
+    "auto": (NniCutter(), DepGraphCutter(), FlowCutter()),
 }
 
 
@@ -46,11 +50,16 @@ class Cuttable:
     ) -> Cuttable:
         """Find the groups of `model`, whose inputs are (N, *input_shape).
 
+        Where the model has attention, shuffles or norms over channels, these are written out
+        first (`explicit`), so `model` here may be another form of the one given.
+
         With `reference`, the groups of the model that `model` was cut from, groups keep the names
         they had there.
         """
         example = torch.randn(1, *input_shape, generator=torch.Generator().manual_seed(0))
-        groups = find_groups(model, example)
+        model = explicit(model, example)
+        find = groups_by_flow if needs_flow(model) else find_groups
+        groups = find(model, example)
         if reference is not None:
             groups = renamed(groups, reference)
         return cls(model, groups, find_branches(model, groups, example), example)
@@ -69,11 +78,15 @@ class Cuttable:
         Latency does not depend on weights, so any channels may go, and the quick engine cuts.
         """
         rest = self.without(widths)
-        kept = {
-            group.name: group.channels_of_units(range(widths[group.name] // group.sub_groups))
-            for group in rest.groups
-        }
-        return DepGraphCutter().cut(rest.model, rest.example, rest.groups, kept)
+        kept = {group.name: _spread(group, widths[group.name]) for group in rest.groups}
+        engine = FlowCutter() if needs_flow(rest.model) else DepGraphCutter()
+        return engine.cut(rest.model, rest.example, rest.groups, kept)
+
+
+def _spread(group: ChannelGroup, width: int) -> list[int]:
+    """Channels from all over the group: where it is split, each part keeps its share."""
+    units = width // group.sub_groups
+    return group.channels_of_units(i * group.units // units for i in range(units))
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,8 @@ def cut_to(
     removal = Removal(source.groups, kept, dropped(source.branches, widths))
     rest = source.without(widths)
     failures = []
-    for engine in ENGINES[pruner]:
+    only_flow = pruner == "auto" and needs_flow(source.model)
+    for engine in ENGINES["flow" if only_flow else pruner]:
         try:
             smaller = engine.cut(rest.model, rest.example, rest.groups, kept)
             check_cut(source.model, smaller, source.example, removal)

@@ -79,7 +79,8 @@ def _replace(model: GraphModule, node: Node, rewriter: Callable[..., Any]) -> No
     with model.graph.inserting_before(node):
         result = rewriter(model, node, tracer)
     if isinstance(result, Proxy):
-        result.node.meta = dict(node.meta)
+        # Its shape, for rewriters to come; whether tracing may enter it is the old node's alone.
+        result.node.meta = {k: v for k, v in node.meta.items() if k != "is_wrapped"}
         result = result.node
     if result is not None:
         node.replace_all_uses_with(result)
