@@ -121,7 +121,9 @@ class Windows:
         """The opposite of `split`."""
         (rows, columns), (high, wide) = self.window, self.counts
         parts = windows.reshape(-1, high, wide, rows, columns, channels)
-        pictures = parts.permute(0, 1, 3, 2, 4, 5).reshape(-1, high * rows, wide * columns, channels)
+        pictures = parts.permute(0, 1, 3, 2, 4, 5).reshape(
+            -1, high * rows, wide * columns, channels
+        )
         if any(self.shift):
             pictures = torch.roll(pictures, self.shift, (1, 2))
         if any(self.padding):
@@ -129,7 +131,7 @@ class Windows:
         return pictures
 
     def apart(self) -> Tensor:
-        """Added scores, (1, windows, 1, length, length): neighbours by the shift alone are apart."""
+        """Added scores, (1, windows, 1, length, length): neighbours by the shift alone."""
         (rows, columns), (high, wide) = self.window, self.counts
         down, across = (
             torch.bucketize(torch.arange(n * w), torch.tensor([n * w - w, n * w - s]), right=True)
@@ -143,7 +145,7 @@ class Windows:
 
 def windowed(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> Proxy | None:
     """Write out torchvision's `shifted_window_attention` for the node's input size."""
-    named = {**dict(zip(ARGUMENTS, node.args, strict=False)), **node.kwargs}
+    named: dict[str, Any] = {**dict(zip(ARGUMENTS, node.args, strict=False)), **node.kwargs}
     inputs = named["input"]
     _, height, width, channels = inputs.meta["tensor_meta"].shape
     windows = Windows(height, width, tuple(named["window_size"]), tuple(named["shift_size"]))
@@ -156,7 +158,9 @@ def windowed(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> Pr
     scores = _scores(parted, channels // heads, scale and Proxy(scale, tracer))
     scores = scores + Proxy(named["relative_position_bias"], tracer)
     if any(windows.shift):
-        scores = _kept_apart(model, node, tracer, windows, heads, scores)
+        name = f"{node.name}_apart"
+        model.register_buffer(name, windows.apart())
+        scores = _kept_apart(scores, Proxy(node.graph.get_attr(name), tracer), windows, heads)
     attended = torch.matmul(F.softmax(scores, dim=-1), parted[2]).transpose(1, 2)
     merged = attended.reshape(-1, windows.length, channels)
     return windows.join(call(tracer, str(projections[1]), merged), channels)  # type: ignore[no-any-return]
@@ -170,17 +174,7 @@ def _scores(parted: Any, width: int, scale: Any) -> Any:  # noqa: ANN401
     return cosines * torch.clamp(scale, max=math.log(100.0)).exp()
 
 
-def _kept_apart(
-    model: GraphModule,
-    node: Node,
-    tracer: GraphAppendingTracer,
-    windows: Windows,
-    heads: int,
-    scores: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    name = f"{node.name}_apart"
-    model.register_buffer(name, windows.apart())
-    mask = Proxy(node.graph.get_attr(name), tracer)
+def _kept_apart(scores: Any, mask: Any, windows: Windows, heads: int) -> Any:  # noqa: ANN401
     count, length = math.prod(windows.counts), windows.length
     parted = scores.reshape(-1, count, heads, length, length) + mask
     return parted.reshape(-1, heads, length, length)
@@ -219,10 +213,11 @@ def merge_four(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> 
 
 def position_bias(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> Any:  # noqa: ANN401, ARG001
     """Write out torchvision's `_get_relative_position_bias`: (1, heads, length, length)."""
-    table, index = (Proxy(argument, tracer) for argument in node.args[:2])  # type: ignore[arg-type]
-    window: Any = node.args[2]
-    length = window[0] * window[1]
-    heads = node.args[0].meta["tensor_meta"].shape[1]  # type: ignore[union-attr]
+    given: Any = node.args
+    table: Any = Proxy(given[0], tracer)
+    index = Proxy(given[1], tracer)
+    length = given[2][0] * given[2][1]
+    heads = given[0].meta["tensor_meta"].shape[1]
     return table[index].reshape(length, length, heads).permute(2, 0, 1).unsqueeze(0)
 
 

@@ -110,7 +110,7 @@ def _leaving(
         if bool((flow.writes[group.root][gone] == FROZEN).any()):
             raise ModelError("not all uses of its channels are known", where=group.root)
         found.append(flow.writes[group.root][gone])
-    return torch.cat(found).unique()
+    return torch.cat(found)
 
 
 def _narrow_weighted(layer: Any, outputs: Tensor, inputs: Tensor, name: str) -> None:  # noqa: ANN401

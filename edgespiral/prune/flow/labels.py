@@ -49,7 +49,7 @@ class Ties:
 
     def tie(self, left: Tensor, right: Tensor) -> None:
         """Elements of two tensors of labels, equal in shape once broadcast, leave together."""
-        left, right = torch.broadcast_tensors(left, right)
+        left, right = torch.broadcast_tensors(left, right)  # type: ignore[no-untyped-call]
         differ = left != right
         if bool(differ.any()):
             code = torch.unique(left[differ] * (1 << 31) + right[differ])
@@ -111,7 +111,7 @@ class Labeller(torch.fx.Interpreter):
 
     def _labels(self, node: Node, value: object) -> Any:  # noqa: ANN401
         if node.op == "placeholder":
-            return torch.zeros_like(value, dtype=torch.long) if _is_tensor(value) else None
+            return unlabelled(value)
         if node.op == "get_attr":
             return self._attribute(str(node.target), value)
         if node.op == "output":
@@ -135,19 +135,19 @@ class Labeller(torch.fx.Interpreter):
             self.ties.freeze(labels)
         return unlabelled(value)
 
-    def tensors(self, tree: object) -> list[Tensor]:
+    def tensors(self, tree: Any) -> list[Tensor]:  # noqa: ANN401
         """Labels of all tensors that the arguments `tree` of a node stand for."""
         found: list[Tensor] = []
         torch.fx.node.map_arg(tree, lambda node: found.extend(_flat(self.labels[node])))
         return found
 
-    def labels_in(self, tree: object) -> Any:  # noqa: ANN401
+    def labels_in(self, tree: Any) -> Any:  # noqa: ANN401
         """`tree` with labels in place of the tensors, and values in place of other nodes."""
         return torch.fx.node.map_arg(
             tree, lambda n: self.env[n] if self.labels[n] is None else self.labels[n]
         )
 
-    def values_in(self, tree: object) -> Any:  # noqa: ANN401
+    def values_in(self, tree: Any) -> Any:  # noqa: ANN401
         """`tree` with values in place of nodes."""
         return torch.fx.node.map_arg(tree, lambda n: self.env[n])
 
@@ -206,7 +206,3 @@ def _flat(tree: object) -> Iterator[Tensor]:
         items: Sequence[object] = tree
         for item in items:
             yield from _flat(item)
-
-
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, torch.Tensor)

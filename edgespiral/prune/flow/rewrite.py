@@ -17,7 +17,6 @@ import torch.fx
 from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import GraphAppendingTracer, Proxy
-from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.flow import attention
@@ -156,8 +155,9 @@ def _reordered(node: Node, env: dict[Node, Any]) -> tuple[Node, Tensor] | None:
 
 
 def _order(places: Tensor, moved: Tensor) -> Tensor | None:
-    firsts = places.movedim(1, -1).reshape(-1, places.shape[1])[0]
-    order = torch.searchsorted(firsts, moved.movedim(1, -1).reshape(-1, moved.shape[1])[0])
+    firsts = places.movedim(1, -1).reshape(-1, places.shape[1])[0].contiguous()
+    wanted = moved.movedim(1, -1).reshape(-1, moved.shape[1])[0].contiguous()
+    order = torch.searchsorted(firsts, wanted)
     order = order.clamp(max=len(firsts) - 1)
     reorders = not torch.equal(order, torch.arange(len(order)))
     same = torch.equal(moved, places.index_select(1, order))
@@ -197,4 +197,6 @@ def _check_same(model: GraphModule, new: GraphModule, example: Tensor) -> None:
     two = torch.cat([example, example.flip(-1)]).double()
     one, other = (copy.deepcopy(m).eval().double()(two) for m in (model, new))
     if one.shape != other.shape or not torch.allclose(one, other, TOLERANCE, TOLERANCE):
-        raise ModelError("its attention or shuffles cannot be written out", where=type(model).__name__)
+        raise ModelError(
+            "its attention or shuffles cannot be written out", where=type(model).__name__
+        )
