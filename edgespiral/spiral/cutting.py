@@ -91,10 +91,14 @@ def _spread(group: ChannelGroup, width: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Cut:
-    """A cut model, and which engine made it."""
+    """A cut model, which engine made it, and how far it is from the masked model.
+
+    `difference` is what `check_cut` returns.
+    """
 
     model: GraphModule
     engine: str
+    difference: float
 
 
 def cut_to(
@@ -116,9 +120,9 @@ def cut_to(
     for engine in ENGINES["flow" if only_flow else pruner]:
         try:
             smaller = engine.cut(rest.model, rest.example, rest.groups, kept)
-            check_cut(source.model, smaller, source.example, removal)
+            difference = check_cut(source.model, smaller, source.example, removal)
         except ModelError as error:
             failures.append(f"{engine.name}: {error}")
         else:
-            return Cut(smaller, engine.name)
+            return Cut(smaller, engine.name, difference)
     raise ModelError("; ".join(failures), hint="docs/architectures.md lists what can be cut")
