@@ -24,7 +24,7 @@ def test_whatever_torch_pruning_fails_with_is_one_quiet_line(capfd):
     model = explicit(torch.fx.symbolic_trace(shuffled), example)
     groups = groups_by_flow(model, example)
     kept = {g.name: g.channels_of_units(range(1, g.units, 2)) for g in groups}
-    with pytest.raises(ModelError, match="stage2.0.branch2.5: cannot remove every") as caught:
+    with pytest.raises(ModelError, match=r"branch2\.5: cannot remove every") as caught:
         DepGraphCutter().cut(model, example, groups, kept)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
