@@ -1,16 +1,18 @@
 """Which torchvision classifiers can be cut, by which engine: writes docs/architectures.md.
 
-Usage: python bench/architectures.py [NAME ...] [--json FILE] [--markdown FILE]
+Usage: python bench/architectures.py [NAME ...] [--all] [--again] [--json FILE] [--markdown FILE]
 
 Each network, with random weights, loses half of the channels of every group by each engine. It
 counts as supported where the cut equals the masked model in double precision, the ONNX file
-computes what PyTorch does, and ONNX Runtime on host-cpu measures it.
+computes what PyTorch does, a fresh process loads the saved model without EdgeSpiral, and ONNX
+Runtime on host-cpu measures it. Networks whose row is in the JSON file are not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,148 +24,252 @@ import torch
 import torchvision
 from torch import nn
 
-from edgespiral.core.artifact import trace
-from edgespiral.core.errors import EdgeSpiralError
+from edgespiral.core.artifact import save_model, trace
+from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
+from edgespiral.core.files import write_text
 from edgespiral.core.profile import load_profile
+from edgespiral.core.stats import paired_ratio
 from edgespiral.core.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity
 from edgespiral.measure.session import Session
-from edgespiral.spiral.cutting import Cuttable, cut_to
+from edgespiral.prune.groups import quiet
+from edgespiral.spiral.cutting import Cut, Cuttable, cut_to
 
-ENGINES = ("nni", "depgraph")
+ENGINES = ("nni", "depgraph", "flow")
 SIDES = (64, 96, 224)
-# One network a family: the others differ in depth and width alone.
+# The smallest member of each family; the others differ in depth and width.
 FAMILIES = (
     "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
     "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small",
-    "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d",
-    "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_32",
-    "wide_resnet50_2",
+    "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5",
+    "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_32", "wide_resnet50_2",
 )  # fmt: skip
+COLUMNS = (
+    "network", "input", "groups", "branches", *ENGINES, "channels", "parameters", "difference",
+    "parity", "latency", "speed-up",
+)  # fmt: skip
+FRESH = """
+import sys, torch
+from model import load
+print(tuple(load()(torch.zeros(2, 3, {side}, {side})).shape))
+assert not {{"edgespiral", "torchvision"}} & set(sys.modules)
+"""
 
 
 def lively(name: str) -> nn.Module:
-    """The network with random weights and batch norms such as training leaves."""
+    """The network with random weights, none so small that a wrong cut would not show.
+
+    GoogLeNet and Inception have their auxiliary heads, which only training uses.
+    """
     torch.manual_seed(0)
-    options = {"aux_logits": False, "init_weights": True}
-    extra = options if name in ("googlenet", "inception_v3") else {}
-    model = torchvision.models.get_model(name, **extra).eval()
+    options: dict[str, Any] = {}
+    if name in {"googlenet", "inception_v3"}:
+        options = {"aux_logits": True, "init_weights": True}
+    elif name.startswith("vit_"):
+        # Their sequence length is fixed when they are built: four patches a side or so.
+        options = {"image_size": 56 if name.endswith("_14") else 64}
+    model = torchvision.models.get_model(name, **options).eval()
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias)
+    for parameter in model.parameters():
+        # Layer scales of 1e-6 and output layers of zeros would hide what is behind them.
+        if parameter.detach().abs().max() < 1e-3:
+            nn.init.normal_(parameter, std=0.1)
     return model
 
 
-def smallest_side(model: nn.Module) -> int:
-    """The first of `SIDES` that the network takes."""
-    for side in SIDES:
+def export_smallest(model: nn.Module, path: Path) -> int:
+    """Write the network for the first of the input sizes that it and ONNX take."""
+    for side in (getattr(model, "image_size", SIDES[0]), *SIDES):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), quiet():
                 model(torch.zeros(1, 3, side, side))
-        except (RuntimeError, AssertionError, ValueError):
+                export_onnx(model, path, input_shape=(3, side, side))
+        except (RuntimeError, AssertionError, ValueError, ExportError):
             continue
-        return side
-    raise ValueError("takes none of the sizes tried")
+        return int(side)
+    raise ModelError("takes none of the sizes tried", where=type(model).__name__)
 
 
-def halve(source: Cuttable, engine: str) -> nn.Module:
+def sizes(model: nn.Module) -> tuple[int, int]:
+    """Output channels of all convolutions and linear layers, and parameters."""
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    parameters = {id(p): p.numel() for p in model.parameters()}
+    return sum(len(layer.weight) for layer in layers), sum(parameters.values())
+
+
+def halve(source: Cuttable, engine: str) -> Cut:
     """Cut half of every group's channels with one engine."""
     generator = torch.Generator().manual_seed(0)
     scores = {g.name: torch.rand(g.channels, generator=generator) for g in source.groups}
     widths = {g.name: g.sub_groups * max(1, g.units // 2) for g in source.groups}
-    return cut_to(source, widths, scores, engine).model
+    return cut_to(source, widths, scores, engine)
 
 
 def one(name: str, session: Session, folder: Path) -> dict[str, Any]:
-    """What each engine makes of one network."""
+    """What each engine makes of one network, and what the first that can leaves of it."""
+    start = time.perf_counter()
     model = lively(name)
-    shape = (3, smallest_side(model), smallest_side(model))
-    row: dict[str, Any] = {"name": name, "side": shape[1], "engines": {}}
-    before = folder / "before.onnx"
+    row: dict[str, Any] = {"name": name, "engines": {}}
     try:
-        source = Cuttable.of(trace(model), shape)
-        export_onnx(model, before, input_shape=shape)
+        side = export_smallest(model, folder / "before.onnx")
+        row["side"] = side
+        source = Cuttable.of(trace(model), (3, side, side))
+        row |= {"groups": len(source.groups), "branches": len(source.branches)}
+        cuts = [cut for engine in ENGINES if (cut := attempt(source, engine, row["engines"]))]
+        if cuts:
+            row |= outcome(source, cuts[0], session, folder)
     except EdgeSpiralError as error:
-        return {**row, "error": str(error)}
-    row |= {"groups": len(source.groups), "branches": len(source.branches)}
-    for engine in ENGINES:
-        row["engines"][engine] = attempt(source, engine, shape, session, folder)
-    return row
+        row["error"] = str(error).replace(f"{folder}/", "")
+    return row | {"took_s": round(time.perf_counter() - start, 1)}
 
 
-def attempt(
-    source: Cuttable, engine: str, shape: tuple[int, ...], session: Session, folder: Path
-) -> dict[str, Any]:
-    """Cut, export, compare and measure; or why not."""
+def attempt(source: Cuttable, engine: str, found: dict[str, Any]) -> Cut | None:
+    """Cut with one engine and note how it went."""
     start = time.perf_counter()
     try:
-        smaller = halve(source, engine)
-        seconds = time.perf_counter() - start
-        after = folder / "after.onnx"
-        export_onnx(smaller, after, input_shape=shape)
-        check_parity(smaller, after, [torch.randn(1, *shape)])
-        [(_, ratio)] = session.compare(folder / "before.onnx", [after], rounds=10)
+        cut = halve(source, engine)
     except EdgeSpiralError as error:
-        return {"error": str(error)}
-    return {"cut_s": round(seconds, 2), "speedup": round(ratio.value, 2)}
+        found[engine] = {"error": str(error)}
+        return None
+    seconds = round(time.perf_counter() - start, 2)
+    found[engine] = {"cut_s": seconds, "difference": cut.difference}
+    return cut
+
+
+def outcome(source: Cuttable, cut: Cut, session: Session, folder: Path) -> dict[str, Any]:
+    """Save, load in a fresh process, export, compare and measure."""
+    shape = tuple(source.example.shape[1:])
+    before, after = folder / "before.onnx", folder / "after.onnx"
+    save_model(cut.model, folder, example=torch.randn(2, *shape))
+    script = FRESH.format(side=shape[-1])
+    fresh = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if fresh.returncode:
+        raise ModelError(f"cannot be loaded on its own: {fresh.stderr.splitlines()[-1]}")
+    export_onnx(cut.model, after, input_shape=shape)
+    parity = check_parity(cut.model, after, [torch.randn(1, *shape) for _ in range(4)])
+    was, now = session.measure([before, after])
+    ratio = paired_ratio(was.rounds_ms, now.rounds_ms)
+    old, new = sizes(source.model), sizes(cut.model)
+    return {
+        "engine": cut.engine,
+        "channels_removed": round(1 - new[0] / old[0], 4),
+        "parameters_removed": round(1 - new[1] / old[1], 4),
+        "difference": cut.difference,
+        "parity_sqnr_db": parity.sqnr_db and round(parity.sqnr_db, 1),
+        "before_ms": round(was.stats.p50_ms, 3),
+        "after_ms": round(now.stats.p50_ms, 3),
+        "speedup": round(ratio.value, 2),
+        "speedup_ci95": [round(bound, 2) for bound in (ratio.ci95.low, ratio.ci95.high)],
+    }
 
 
 def cell(found: dict[str, Any] | None) -> str:
-    """A table cell: the speed-up, or a number that a note explains."""
-    if found is None or "error" in found:
-        return "no"
-    return f"{found['speedup']:.2f}x ({found['cut_s']:.1f} s)"
+    """A table cell: how long the cut took, or that it failed."""
+    return "no" if found is None or "error" in found else f"{found['cut_s']:.1f} s"
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def line(row: dict[str, Any]) -> str:
+    """A row of the table."""
+    engines = " | ".join(cell(row["engines"].get(engine)) for engine in ENGINES)
+    head = f"| {row['name']} | {row.get('side', '')} | {row.get('groups', '')} | "
+    head += f"{row.get('branches', '')} | {engines} | "
+    if "speedup" not in row:
+        return f"{head}| | | | | |"
+    low, high = row["speedup_ci95"]
+    return (
+        f"{head}{row['channels_removed']:.0%} | {row['parameters_removed']:.0%} | "
+        f"{row['difference']:.0e} | {row['parity_sqnr_db']} dB | "
+        f"{row['before_ms']:.2f} to {row['after_ms']:.2f} ms | "
+        f"{row['speedup']:.2f} ({low:.2f} to {high:.2f}) |"
+    )
+
+
+TITLE = """# Which architectures can be cut
+
+Written by `python bench/architectures.py{options}`; do not edit.
+
+{working} of {all} torchvision classifiers work with at least one engine. Each has random weights
+and loses half of the channels of every group. Under an engine's name stands how long its cut took,
+with the check that the result equals the masked model in double precision; "no" is explained below
+the table. The other figures are those of the first engine that can:
+
+- groups and branches: sets of coupled channels, and residual branches that can go as a whole;
+- channels, parameters: the share that was removed, of all convolutions and linear layers;
+- difference: the cut model's largest from the masked one, as a share of its largest output;
+- parity: PyTorch's output over what the ONNX file's differs from it, on four random inputs;
+- latency: batch 1, median before and after on `host-cpu`, and how many times as fast, in pairs,
+  with its 95 % interval.
+
+Each saved model was loaded in a fresh process that had neither EdgeSpiral nor torchvision.
+
+## The engines
+
+`nni` propagates masks (NNI's `ModelSpeedup`), `depgraph` is Torch-Pruning's. `flow` is our own
+([architecture.md](architecture.md#following-channels)): it runs the graph on labels and so knows
+attention heads, layer norms, position biases, class tokens and channel shuffles. `--pruner auto`
+takes `flow` where the graph has these, else the first of the three that can.
+
+"""
+
+
+def ruler(column: str) -> str:
+    """What aligns a column: numbers stand to the right."""
+    return "---" if column in {"network", *ENGINES, "latency", "speed-up"} else "---:"
+
+
+def markdown(rows: list[dict[str, Any]], options: str) -> str:
     """The document."""
-    lines = [
-        "# Which architectures can be cut",
-        "",
-        "Written by `python bench/architectures.py`; do not edit.",
-        "",
-        "One network a torchvision family, random weights, half of every group's channels removed.",
-        "A figure means: the cut equals the masked model in double precision, the ONNX export",
-        "agrees with PyTorch, and this is the speed-up measured on `host-cpu` (in brackets, how",
-        "long the cut took). Branches are residual branches that can be removed whole.",
-        "",
-        "| network | input | groups | branches | nni | depgraph |",
-        "| --- | ---: | ---: | ---: | --- | --- |",
-    ]
-    notes = []
+    working = sum("speedup" in row for row in rows)
+    title = TITLE.format(options=options, working=working, all=len(rows))
+    head = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(map(ruler, COLUMNS))} |"]
+    notes: dict[str, list[str]] = {}
     for row in rows:
-        engines = row["engines"]
-        lines.append(
-            f"| {row['name']} | {row['side']} | {row.get('groups', '')} | "
-            f"{row.get('branches', '')} | {cell(engines.get('nni'))} | "
-            f"{cell(engines.get('depgraph'))} |"
-        )
-        reasons = [row] if "error" in row else [e for e in engines.values() if "error" in e]
-        notes += [f"- {row['name']}: {reason['error']}" for reason in reasons]
-    return "\n".join([*lines, "", "## Why not", "", *notes, ""])
+        failed = {e: found["error"] for e, found in row["engines"].items() if "error" in found}
+        for reason in [row["error"]] if "error" in row else failed.values():
+            # Without the hints that follow.
+            notes.setdefault(reason.split("; ")[0], []).append(row["name"])
+    reasons = [f"- {', '.join(names)}: {reason}" for reason, names in notes.items()]
+    return title + "\n".join([*head, *map(line, rows), "", "## Why not", "", *reasons, ""])
+
+
+def known(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows of an earlier run with these versions, by network."""
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text())
+    rows = content["rows"] if content["versions"] == versions() else []
+    return {row["name"]: row for row in rows}
 
 
 def main(argv: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=FAMILIES)
+    parser.add_argument("names", nargs="*", help="networks (default: one a family)")
+    parser.add_argument("--all", action="store_true", help="every torchvision classifier")
+    parser.add_argument("--again", action="store_true", help="also those in the JSON file")
     parser.add_argument("--json", type=Path, default=Path("bench/results/architectures.json"))
     parser.add_argument("--markdown", type=Path, default=Path("docs/architectures.md"))
     asked = parser.parse_args(argv)
+    every = torchvision.models.list_models(module=torchvision.models)
+    names = asked.names or (every if asked.all else FAMILIES)
     warnings.simplefilter("ignore")
-    rows = []
-    with (
-        Session(load_profile("host-cpu")) as session,
-        tempfile.TemporaryDirectory(prefix="edgespiral-") as folder,
-    ):
-        for name in asked.names:
-            rows.append(one(name, session, Path(folder)))
-            print(json.dumps(rows[-1]), flush=True)
+    rows = known(asked.json)
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps({"versions": versions(), "rows": rows}, indent=1) + "\n")
-    asked.markdown.write_text(markdown(rows))
+    with Session(load_profile("host-cpu")) as session:
+        for name in (n for n in names if asked.again or n not in rows):
+            with tempfile.TemporaryDirectory(prefix="edgespiral-") as folder:
+                rows[name] = one(name, session, Path(folder))
+            print(json.dumps(rows[name]), flush=True)
+            ordered = [rows[n] for n in sorted(rows)]
+            content = {"versions": versions(), "rows": ordered}
+            write_text(asked.json, json.dumps(content, indent=1) + "\n")
+            write_text(asked.markdown, markdown(ordered, " --all" if asked.all else ""))
     return 0
 
 

@@ -75,7 +75,7 @@ Criterion = Annotated[
 Pruner = Annotated[
     str | None,
     typer.Option(
-        help="What takes channels out: nni, depgraph or auto.",
+        help="What takes channels out: nni, depgraph, flow or auto.",
         show_default="auto",
         rich_help_panel=CUTTING,
     ),

@@ -44,7 +44,7 @@ class Plan(Record):
     turns: int | Literal["auto"] = "auto"
     epochs: Positive = 4.0
     criterion: Criterion = "fisher"
-    pruner: Literal["auto", "nni", "depgraph"] = "auto"
+    pruner: Literal["auto", "nni", "depgraph", "flow"] = "auto"
     allocation: Literal["latency", "global", "uniform"] = "latency"
     teacher: Literal["previous", "original", "both"] = "original"
     temperature: Positive = 4.0

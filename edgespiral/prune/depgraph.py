@@ -42,6 +42,8 @@ class DepGraphCutter:
                 if not graph.check_pruning_group(group):
                     raise ModelError("cannot remove every channel", where=name)
                 group.prune()
-            except (RuntimeError, ValueError, IndexError) as error:
+            except ModelError:
+                raise
+            except Exception as error:
                 raise ModelError(f"Torch-Pruning cannot cut it: {error}", where=name) from error
         return smaller

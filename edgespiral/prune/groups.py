@@ -8,6 +8,8 @@ also names the consumers that importance scores need.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from torch import nn
 from edgespiral.core.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -73,6 +75,14 @@ class ChannelGroup:
         return sorted(u + run * self.units for u in units for run in range(self.sub_groups))
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is printed meanwhile: torch.fx prints the traceback of each run that fails."""
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
+
+
 def dependency_graph(model: nn.Module, example: Tensor) -> Any:  # noqa: ANN401
     """Torch-Pruning's dependency graph of `model`, traced with `example` (N, C, H, W).
 
@@ -81,7 +91,7 @@ def dependency_graph(model: nn.Module, example: Tensor) -> Any:  # noqa: ANN401
     """
     training = model.training
     try:
-        with warnings.catch_warnings():
+        with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch_pruning.DependencyGraph().build_dependency(model.eval(), example)
     except Exception as error:

@@ -2,7 +2,8 @@
 layers.
 
 A gate of zero is what removal means: no consumer sees the channel. So the same hooks define the
-masked model that a cut must equal and the gradients that importance is made of.
+masked model that a cut must equal and the gradients that importance is made of. Layer normalisation
+reads channels too: its mean and variance are those of the channels whose gates are open.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ def gated(
     """
     handles = [
         model.get_submodule(layer).register_forward_pre_hook(_multiplier(parts, batch_axis))
-        for (layer, batch_axis), parts in _parts_by_layer(groups, gates).items()
+        for (layer, batch_axis), parts in _parts_by_layer(groups, gates, "consumers").items()
+    ]
+    handles += [
+        layer.register_forward_hook(_normaliser(parts, batch_axis))
+        for (name, batch_axis), parts in _parts_by_layer(groups, gates, "producers").items()
+        if isinstance(layer := model.get_submodule(name), nn.LayerNorm)
     ]
     for group in groups:
         for slot in group.producers:
@@ -65,11 +71,11 @@ def keep_gates(
 
 
 def _parts_by_layer(
-    groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]
+    groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor], side: str
 ) -> dict[tuple[str, int], list[tuple[Tensor, Tensor]]]:
     parts: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
     for group in groups:
-        for slot in group.consumers:
+        for slot in getattr(group, side):
             part = (slot.channel_of, gates[group.name])
             parts.setdefault((slot.layer, slot.batch_axis), []).append(part)
     return parts
@@ -88,6 +94,34 @@ def _recurrence(gate: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
 def _multiplier(
     parts: list[tuple[Tensor, Tensor]], batch_axis: int
 ) -> Callable[[nn.Module, Any], Any]:
+    gates_for = _gates_for(parts, batch_axis)
+
+    def multiply(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        first, *rest = inputs
+        last = isinstance(module, (nn.Linear, *RECURRENT))
+        return (first * gates_for(first, last=last), *rest)
+
+    return multiply
+
+
+def _normaliser(
+    parts: list[tuple[Tensor, Tensor]], batch_axis: int
+) -> Callable[[nn.LayerNorm, Any, Tensor], Any]:
+    gates_for = _gates_for(parts, batch_axis)
+
+    def normalise(module: nn.LayerNorm, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+        gates = gates_for(inputs[0], last=True)
+        share = gates.mean(-1, keepdim=True)
+        centred = inputs[0] - (inputs[0] * gates).mean(-1, keepdim=True) / share
+        variance = (centred.square() * gates).mean(-1, keepdim=True) / share
+        output = centred / (variance + module.eps).sqrt()
+        output = output if module.weight is None else output * module.weight
+        return output if module.bias is None else output + module.bias
+
+    return normalise
+
+
+def _gates_for(parts: list[tuple[Tensor, Tensor]], batch_axis: int) -> Callable[..., Tensor]:
     ones = torch.ones(parts[0][1].shape[0], 1)
     index = torch.zeros_like(parts[0][0])
     offset = 1
@@ -96,15 +130,14 @@ def _multiplier(
         offset += gate.shape[1]
     columns = [gate for _, gate in parts]
 
-    def multiply(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        first, *rest = inputs
-        scale = torch.cat([ones.to(columns[0]), *columns], dim=1)[:, index.to(columns[0].device)]
-        # Samples may lie on another axis than the first, or each over several rows of it.
-        if len(scale) > 1:
-            scale = scale.repeat_interleave(first.shape[batch_axis] // len(scale), 0)
-        view = [1] * first.dim()
-        view[batch_axis] = len(scale)
-        view[-1 if isinstance(module, (nn.Linear, *RECURRENT)) else 1] = len(index)
-        return (first * scale.view(view).to(first.dtype), *rest)
+    def gates_for(inputs: Tensor, *, last: bool) -> Tensor:
+        gates = torch.cat([ones.to(columns[0]), *columns], dim=1)[:, index.to(columns[0].device)]
+        if len(gates) > 1:
+            # A sample may have several rows there, such as windows, that share its gates.
+            gates = gates.repeat_interleave(inputs.shape[batch_axis] // len(gates), 0)
+        view = [1] * inputs.dim()
+        view[batch_axis] = len(gates)
+        view[-1 if last else 1] = len(index)
+        return gates.view(view).to(inputs.dtype)
 
-    return multiply
+    return gates_for

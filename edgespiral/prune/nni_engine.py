@@ -8,9 +8,7 @@ ResNet-50 takes 2 s in place of 30 s (docs/architectures.md).
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import logging
 import warnings
 from typing import TYPE_CHECKING
@@ -19,7 +17,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.groups import removed_channels
+from edgespiral.prune.groups import quiet, removed_channels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,9 +51,9 @@ class NniCutter:
         if not masks:
             return smaller
         try:
-            # NNI prints to the standard output while it settles conflicts of masks.
-            quiet = contextlib.redirect_stdout(io.StringIO())
-            with quiet, warnings.catch_warnings(), torch.random.fork_rng():
+            # NNI prints to the standard output while it settles conflicts of masks, and torch.fx to
+            # the standard error when a size that is tried does not fit.
+            with quiet(), warnings.catch_warnings(), torch.random.fork_rng():
                 warnings.simplefilter("ignore")
                 torch.manual_seed(0)
                 _speedup(smaller, smallest_example(smaller, example), masks)
@@ -115,7 +113,7 @@ def _speedup(model: GraphModule, example: Tensor, masks: Masks) -> None:
     # It prints a line a layer, and reports layers that need no replacement (Identity, Flatten) as
     # errors; whether the cut is right, `check_cut` decides.
     logging.getLogger("nni").setLevel(logging.CRITICAL)
-    quiet = logging.getLogger("nni.edgespiral")
+    logger = logging.getLogger("nni.edgespiral")
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     ModelSpeedup(
@@ -124,7 +122,7 @@ def _speedup(model: GraphModule, example: Tensor, masks: Masks) -> None:
         masks,
         batch_size=PROPAGATION_BATCH,
         graph_module=model,
-        logger=quiet,
+        logger=logger,
     ).speedup_model()
     for parameter in model.parameters():
         parameter.grad = None

@@ -10,6 +10,9 @@ from edgespiral.core.inputs import example_input
 from edgespiral.prune.base import Cutter, Removal, check_cut
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.depgraph import DepGraphCutter
+from edgespiral.prune.flow.cutter import FlowCutter
+from edgespiral.prune.flow.finder import groups_by_flow, needs_flow
+from edgespiral.prune.flow.rewrite import explicit
 from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
 from edgespiral.prune.nni_engine import NniCutter
 from edgespiral.prune.recurrent import find_recurrent_groups
@@ -18,7 +21,7 @@ from edgespiral.prune.slicing import SlicingCutter
 from edgespiral.prune.unstack import recurrent_layers, unstacked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 ENGINES: dict[str, tuple[Cutter, ...]] = {
     "nni": (NniCutter(),),
     "depgraph": (DepGraphCutter(),),
-    "auto": (NniCutter(), DepGraphCutter()),
+    "flow": (FlowCutter(),),
+    "auto": (NniCutter(), DepGraphCutter(), FlowCutter()),
 }
 # Neither of them can cut recurrent layers.
 ENGINES_FOR_RECURRENT: dict[str, tuple[Cutter, ...]] = {"auto": (SlicingCutter(),)}
@@ -52,6 +56,9 @@ class Cuttable:
     ) -> Cuttable:
         """Find the groups of `model`, whose inputs are (N, *input_shape).
 
+        Where the model has attention, shuffles or norms over channels, these are written out
+        first (`explicit`), so `model` here may be another form of the one given.
+
         With `reference`, the groups of the model that `model` was cut from, groups keep the names
         they had there. With `token_count`, inputs are token ids below it.
 
@@ -59,13 +66,14 @@ class Cuttable:
             ModelError: nothing can be cut, or a recurrent layer with options that rule it out.
         """
         example = example_input(input_shape, token_count=token_count)
-        return cls._of(unstacked(model), example, reference)
+        model = unstacked(model) if recurrent_layers(model) else explicit(model, example)
+        return cls._of(model, example, reference)
 
     @classmethod
     def _of(
         cls, model: GraphModule, example: Tensor, reference: Sequence[ChannelGroup] | None
     ) -> Cuttable:
-        find = find_recurrent_groups if recurrent_layers(model) else find_groups
+        find = _finder(model)
         groups = find(model, example)
         if reference is not None:
             groups = renamed(groups, reference)
@@ -84,12 +92,26 @@ class Cuttable:
         Latency does not depend on weights, so any channels may go, and the quick engine cuts.
         """
         rest = self.without(widths)
-        kept = {
-            group.name: group.channels_of_units(range(widths[group.name] // group.sub_groups))
-            for group in rest.groups
-        }
-        cutter = SlicingCutter() if recurrent_layers(rest.model) else DepGraphCutter()
-        return cutter.cut(rest.model, rest.example, rest.groups, kept)
+        kept = {group.name: _spread(group, widths[group.name]) for group in rest.groups}
+        return _quick_engine(rest.model).cut(rest.model, rest.example, rest.groups, kept)
+
+
+def _finder(model: GraphModule) -> Callable[[GraphModule, Tensor], list[ChannelGroup]]:
+    if recurrent_layers(model):
+        return find_recurrent_groups
+    return groups_by_flow if needs_flow(model) else find_groups
+
+
+def _quick_engine(model: GraphModule) -> Cutter:
+    if recurrent_layers(model):
+        return SlicingCutter()
+    return FlowCutter() if needs_flow(model) else DepGraphCutter()
+
+
+def _spread(group: ChannelGroup, width: int) -> list[int]:
+    """Channels from all over the group: where it is split, each part keeps its share."""
+    units = width // group.sub_groups
+    return group.channels_of_units(i * group.units // units for i in range(units))
 
 
 def engines(model: GraphModule, pruner: str) -> tuple[Cutter, ...]:
@@ -99,7 +121,7 @@ def engines(model: GraphModule, pruner: str) -> tuple[Cutter, ...]:
         UsageError: none of them can cut recurrent layers, and the model has some.
     """
     if not recurrent_layers(model):
-        return ENGINES[pruner]
+        return ENGINES["flow" if pruner == "auto" and needs_flow(model) else pruner]
     if pruner not in ENGINES_FOR_RECURRENT:
         raise UsageError(
             f"{pruner} cannot cut recurrent layers, as the model has",
@@ -111,10 +133,14 @@ def engines(model: GraphModule, pruner: str) -> tuple[Cutter, ...]:
 
 @dataclass(frozen=True)
 class Cut:
-    """A cut model, and which engine made it."""
+    """A cut model, which engine made it, and how far it is from the masked model.
+
+    `difference` is what `check_cut` returns.
+    """
 
     model: GraphModule
     engine: str
+    difference: float
 
 
 def cut_to(
@@ -132,12 +158,12 @@ def cut_to(
     removal = Removal(source.groups, kept, dropped(source.branches, widths))
     rest = source.without(widths)
     failures = []
-    for engine in engines(rest.model, pruner):
+    for engine in engines(source.model, pruner):
         try:
             smaller = engine.cut(rest.model, rest.example, rest.groups, kept)
-            check_cut(source.model, smaller, source.example, removal)
+            difference = check_cut(source.model, smaller, source.example, removal)
         except ModelError as error:
             failures.append(f"{engine.name}: {error}")
         else:
-            return Cut(smaller, engine.name)
+            return Cut(smaller, engine.name, difference)
     raise ModelError("; ".join(failures), hint="docs/architectures.md lists what can be cut")

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchvision.models import VisionTransformer
 
 from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.prune.criteria import Evidence, score
 from edgespiral.spiral.cutting import Cuttable, cut_to, engines
 from edgespiral.zoo import build
 
@@ -48,6 +50,48 @@ def test_width_zero_removes_the_branch_and_names_stay(source, importance):
     again = Cuttable.of(cut.model, (1, 8, 8), reference=source.groups)
     expected = {name: width for name, width in widths.items() if width}
     assert {group.name: group.channels for group in again.groups} == expected
+
+
+@pytest.fixture(scope="module")
+def transformer():
+    torch.manual_seed(0)
+    model = VisionTransformer(32, 16, 2, 2, 16, 32, num_classes=5)
+    for tensor in model.parameters():
+        torch.nn.init.normal_(tensor, std=0.3)
+    return Cuttable.of(trace(model), (3, 32, 32))
+
+
+def test_a_transformer_is_cut_by_flow_and_its_blocks_can_go(transformer):
+    scores = {g.name: torch.rand(g.channels) for g in transformer.groups}
+    widths = {g.name: g.sub_groups * (g.units // 2) for g in transformer.groups}
+    assert len(transformer.branches) == 4
+    attention, *_ = transformer.branches
+    widths |= dict.fromkeys(attention.groups, 0)
+    cut = cut_to(transformer, widths, scores, "auto")
+    assert cut.engine == "flow"
+    assert sizes(cut.model) == sizes(transformer.candidate(widths))
+    again = Cuttable.of(cut.model, (3, 32, 32), reference=transformer.groups)
+    assert {g.name for g in again.groups} < set(widths)
+
+
+@pytest.mark.parametrize("pruner", ["nni", "depgraph"])
+def test_an_engine_that_cannot_cut_a_transformer_says_so(transformer, pruner):
+    scores = {g.name: torch.rand(g.channels) for g in transformer.groups}
+    widths = {g.name: g.sub_groups * (g.units // 2) for g in transformer.groups}
+    with pytest.raises(ModelError, match=f"{pruner}: ") as caught:
+        cut_to(transformer, widths, scores, pruner)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("criterion", ["fisher", "taylor", "l1"])
+def test_a_transformers_channels_and_heads_are_scored(transformer, criterion):
+    inputs = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    evidence = Evidence([(inputs, torch.arange(4))])
+    scores = score(criterion, transformer.model, transformer.groups, evidence)
+    assert {n: len(s) for n, s in scores.items()} == {
+        g.name: g.channels for g in transformer.groups
+    }
+    assert all(bool((s >= 0).all()) and float(s.sum()) > 0 for s in scores.values())
 
 
 def test_a_model_that_no_engine_can_cut_names_both_reasons(source, importance):
