@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Operator = Literal["conv", "gemm", "lstm", "gru"]
 ShapeClass = tuple[Operator, bool, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 FEATURES = 4
+# Of the rows' residuals, not of their squares.
+PROFILE_WEIGHT = 0.1
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *RECURRENT)
 
 
@@ -111,7 +113,8 @@ class LatencyModel:
         """Fit to per-layer times (may be empty) and whole-model times (at least one).
 
         Non-negative least squares on relative errors. A whole model is the sum of its layers,
-        scaled by nothing, plus a constant; whole-model rows weigh as much as all layer rows.
+        scaled by nothing, plus a constant. Layer rows tell the layers apart but hold the profiler's
+        own time, so all of them together weigh `PROFILE_WEIGHT` of the whole-model rows.
         """
         rows, times, weights = [], [], []
         for row in profiled:
@@ -119,7 +122,7 @@ class LatencyModel:
             if features is not None and row.latency_ms > 0:
                 rows.append(features)
                 times.append(row.latency_ms)
-                weights.append(1.0 / row.latency_ms)
+                weights.append(PROFILE_WEIGHT / row.latency_ms)
         share = math.sqrt(max(1.0, len(rows) / len(totals)))
         for total in totals:
             rows.append(self._features(total.widths))

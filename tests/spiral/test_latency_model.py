@@ -74,9 +74,18 @@ def test_profiled_layers_of_the_same_shape_class_inform_it(layers):
         for cin in (16, 32)
         for cout in (16, 32, 64)
     ]
-    model.fit(rows, [WidthTotal(BASE, 1.0)])
+    ends = [BASE, {"first": 16, "second": 16}]
+    model.fit(rows, [WidthTotal(w, 0.5 + 2e-4 * w["first"] * w["second"]) for w in ends])
     saved = model.predict_ms(BASE) - model.predict_ms({"first": 16, "second": 64})
     assert saved == pytest.approx(2e-4 * 16 * 64, rel=0.15)
+
+
+def test_whole_models_are_believed_over_the_profiler(layers):
+    model = LatencyModel(layers, BASE, 16)
+    shapes = {"input_shape": (1, 32, 8, 8), "weight_shape": (64, 32, 3, 3)}
+    row = LayerLatency(operator="conv", **shapes, output_shape=(1, 64, 4, 4), latency_ms=9.0)
+    model.fit([row], [WidthTotal(BASE, 1.0)])
+    assert model.predict_ms(BASE) == pytest.approx(1.0, rel=0.05)
 
 
 def test_a_layer_without_channels_costs_nothing(layers):
