@@ -93,7 +93,7 @@ class Spiral:
             done = run_turn(self.bench, planned, parent, budget, watch)
             self.bench.listener.say(
                 f"  {done.student.validation_accuracy:.2f} % on validation, "
-                f"{done.student.latency.stats.p50_ms:.3g} ms, "
+                f"{baseline.teacher.latency.stats.p50_ms / done.speedup.value:.3g} ms, "
                 f"{done.speedup.value:.2f}x: budget {done.verdict}"
             )
 

@@ -46,7 +46,7 @@ UNIFORM_PROBES = (0.75, 0.5, 0.25)
 MIXED_PROBES = 5
 BRANCH_PROBE_SHARE = 0.25
 # Prices are estimates: other cuts that lose up to this much more are worth a trial.
-VARIATIONS = 48
+VARIATIONS = 24
 PRICE_SPREAD = 0.7
 WORTH_TRYING = 1.6
 MOST_VARIED = 6
@@ -170,15 +170,12 @@ class Planner:
         """Up to `count` cuts that land as well, lose little more, and differ most from the rest."""
         # What the first measures corrects the model where the second looks.
         for attempt in range(VARIED_ROUNDS):
-            self._measure(turn, self._varied(choice, target_ms, best, attempt))
+            if len(self._worth_trying(choice, target_ms, best)) <= count:
+                self._measure(turn, self._varied(choice, target_ms, best, attempt))
         chosen = [best]
+        rest = self._worth_trying(choice, target_ms, best)
         while len(chosen) <= count:
-            rest = [
-                planned
-                for planned in self._landed(choice, target_ms, least_ms=LANDING_LOW * target_ms)
-                if planned.importance_lost <= WORTH_TRYING * best.importance_lost
-                and all(planned.widths != other.widths for other in chosen)
-            ]
+            rest = [planned for planned in rest if planned not in chosen]
             if not rest:
                 break
             chosen.append(max(rest, key=lambda planned: _gap(choice, planned, chosen)))
@@ -188,6 +185,11 @@ class Planner:
         landed = self._landed(choice, target_ms, least_ms=LANDING_LOW * target_ms)
         kept = [other.widths for other in chosen[1:]]
         return [planned for planned in landed if planned.widths in kept]
+
+    def _worth_trying(self, choice: Choices, target_ms: float, best: Planned) -> list[Planned]:
+        most = WORTH_TRYING * best.importance_lost
+        landed = self._landed(choice, target_ms, least_ms=LANDING_LOW * target_ms)
+        return [planned for planned in landed if planned.importance_lost <= most]
 
     def _varied(
         self, choice: Choices, target_ms: float, best: Planned, attempt: int
