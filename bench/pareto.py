@@ -1,0 +1,259 @@
+"""Accuracy at equal measured latency: EdgeSpiral beside what else a user could pick, as JSON.
+
+Usage: python bench/pareto.py MODEL TEACHER.safetensors [--points 2 3 4] [--seeds 0 1 2]
+           [--rows ours ...] [--epochs 2] [--stop-after-s S] [--json FILE]
+
+All rows of a point have the same teacher, data, epochs of the same distillation and batch-norm
+recalibration; they differ in where they cut. Each baseline's ratio is bisected on measurements of
+untrained cuts until it is as slow as the budget allows, in steps of 1 and of 16 channels, and of
+the two the one that keeps more parameters is trained. All are measured again side by side. Rows
+that are in the JSON file are not run again. The test split is read once a row, at its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch_pruning as tp
+from torch import nn
+
+import edgespiral
+from edgespiral.core.artifact import trace
+from edgespiral.core.files import write_text
+from edgespiral.core.plan import load_plan
+from edgespiral.core.profile import load_profile
+from edgespiral.core.versions import versions
+from edgespiral.data import load
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.export.onnx import export_onnx
+from edgespiral.measure.session import Session
+from edgespiral.prune.criteria import Evidence, score
+from edgespiral.spiral.cutting import Cuttable, cut_to
+from edgespiral.spiral.run import load_teacher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgespiral.core.batches import DataSplits
+
+    Shape = Callable[[float, int], nn.Module]
+
+DATA = "fashion-mnist"
+ROUND_TO = (1, 16)
+BISECTIONS = 7
+QUICK_ROUNDS = 16
+FINAL_ROUNDS = 60
+TAYLOR_BATCHES = 16
+RECALIBRATION_BATCHES = 30
+# A network that starts from nothing needs the rate of a teacher's training.
+SCRATCH_RATE = 0.2
+
+
+class Job(NamedTuple):
+    """One row at one point."""
+
+    row: str
+    speedup: float
+    seed: int
+    epochs: float
+
+
+class Pair:
+    """A teacher on its data, and the baselines' ways to cut it to a ratio."""
+
+    def __init__(self, model: str, weights: Path) -> None:
+        self.name, self.weights = model, weights
+        self.splits: DataSplits = load(DATA)
+        plan = load_plan(
+            None, {"model": model, "data": DATA, "weights": str(weights), "speedup": 2}
+        )
+        self.teacher = load_teacher(plan, self.splits).eval()
+        self.source = Cuttable.of(trace(self.teacher), self.splits.input_shape)
+        self.example = torch.zeros(1, *self.splits.input_shape)
+        self.shapes: dict[str, Shape] = {
+            "torch-pruning uniform l1": partial(self.by_torch_pruning, taylor=False),
+            "torch-pruning global taylor": partial(self.by_torch_pruning, taylor=True),
+            "nni uniform l1": self.by_nni,
+            "slim from scratch": self.slim,
+        }
+
+    def by_torch_pruning(self, ratio: float, round_to: int, *, taylor: bool) -> nn.Module:
+        """Torch-Pruning's own pruner, one step."""
+        model = copy.deepcopy(self.teacher).float()
+        if taylor:
+            self._gather_gradients(model)
+        outputs = [m for m in model.modules() if isinstance(m, nn.Linear)]
+        importance = tp.importance.GroupTaylorImportance() if taylor else None
+        tp.pruner.BasePruner(
+            model,
+            self.example,
+            importance=importance or tp.importance.GroupMagnitudeImportance(p=1),
+            global_pruning=taylor,
+            pruning_ratio=ratio,
+            max_pruning_ratio=0.9,
+            round_to=round_to,
+            ignored_layers=outputs,
+        ).step()
+        model.zero_grad()
+        return model
+
+    def by_nni(self, ratio: float, round_to: int) -> nn.Module:
+        """NNI's L1 norm, the same share of every group of coupled channels, NNI's speed-up."""
+        scores = score("l1", self.source.model, self.source.groups, Evidence([], 0))
+        widths = {}
+        for group in self.source.groups:
+            step = max(round_to, group.sub_groups)
+            kept = round((1 - ratio) * group.channels / step) * step
+            widths[group.name] = min(group.channels, max(step, kept))
+        return cut_to(self.source, widths, scores, "nni").model
+
+    def slim(self, ratio: float, round_to: int) -> nn.Module:
+        """A uniformly narrower network with fresh weights."""
+        model = self.by_nni(ratio, round_to)
+        torch.manual_seed(0)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+                module.reset_parameters()
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        return model
+
+    def _gather_gradients(self, model: nn.Module) -> None:
+        batches = self.splits.train.epoch(batch_size=128, seed=0)
+        for _, (inputs, labels) in zip(range(TAYLOR_BATCHES), batches, strict=False):
+            torch.autograd.backward(nn.functional.cross_entropy(model(inputs), labels))
+
+
+def slowest_within(pair: Pair, shape: Shape, speedup: float, folder: Path) -> nn.Module:
+    """The cut with most parameters, over channel steps, that measures at least `speedup`."""
+    found = []
+    with Session(load_profile("host-cpu")) as session:
+        export_onnx(pair.teacher, folder / "teacher.onnx", input_shape=pair.splits.input_shape)
+        for round_to in ROUND_TO:
+            low, high = 0.0, 0.95
+            for _ in range(BISECTIONS):
+                ratio = (low + high) / 2
+                model = shape(ratio, round_to)
+                export_onnx(model, folder / "cut.onnx", input_shape=pair.splits.input_shape)
+                [(_, measured)] = session.compare(
+                    folder / "teacher.onnx", [folder / "cut.onnx"], rounds=QUICK_ROUNDS
+                )
+                if measured.value >= speedup:
+                    found.append(model)
+                    high = ratio
+                else:
+                    low = ratio
+    if not found:
+        raise SystemExit(f"no ratio of this baseline is {speedup}x as fast")
+    return max(found, key=parameter_count)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Parameters of `model`."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def baseline(pair: Pair, job: Job, out: Path) -> nn.Module:
+    """Cut as the row does and distil."""
+    model = slowest_within(pair, pair.shapes[job.row], job.speedup, out)
+    fresh = job.row.startswith("slim")
+    settings = TrainSettings.for_distillation(
+        epochs=job.epochs, batch_size=128, temperature=4.0, alpha=0.9, seed=job.seed,
+        learning_rate=SCRATCH_RATE if fresh else None,
+    )  # fmt: skip
+    if not fresh:
+        train_data = pair.splits.train
+        recalibrate_batchnorm(model, train_data, batches=RECALIBRATION_BATCHES, seed=job.seed)
+    train(model, pair.splits, settings, teachers=[pair.teacher])
+    export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
+    return model
+
+
+def ours(pair: Pair, job: Job, out: Path) -> nn.Module:
+    """`edgespiral compress` with its defaults, and no floor that could stop it early."""
+    return edgespiral.compress(
+        pair.name, DATA, weights=str(pair.weights), speedup=job.speedup, epochs=job.epochs,
+        seed=job.seed, max_drop=20.0, out=out,
+    ).model  # fmt: skip
+
+
+def one(pair: Pair, job: Job) -> dict[str, Any]:
+    """One row: trained, measured beside the teacher, tested."""
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Path(temporary) / "run"
+        start = time.perf_counter()
+        if job.row == "ours":
+            model = ours(pair, job, out)
+        else:
+            out.mkdir()
+            model = baseline(pair, job, out)
+        wall_s = time.perf_counter() - start
+        teacher = Path(temporary) / "teacher.onnx"
+        export_onnx(pair.teacher, teacher, input_shape=pair.splits.input_shape)
+        with Session(load_profile("host-cpu")) as session:
+            [(_, measured)] = session.compare(teacher, [out / "model.onnx"], rounds=FINAL_ROUNDS)
+        return {
+            "model": pair.name, "point": job.speedup, "row": job.row, "seed": job.seed,
+            "epochs": job.epochs, "speedup": measured.value, "parameters": parameter_count(model),
+            "wall_s": wall_s, "validation_percent": accuracy(model, pair.splits.validation),
+            "test_percent": accuracy(model, pair.splits.test, precision="fp32"),
+        }  # fmt: skip
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and deviation over seeds, a line for each model, point and row."""
+    lines: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault((row["model"], row["point"], row["row"]), []).append(row)
+    return [
+        {
+            "model": model, "point": point, "row": name, "seeds": len(found),
+            "mean_test_percent": statistics.mean(r["test_percent"] for r in found),
+            "deviation": statistics.stdev(r["test_percent"] for r in found) if found[1:] else None,
+            "mean_speedup": statistics.mean(r["speedup"] for r in found),
+            "mean_wall_s": statistics.mean(r["wall_s"] for r in found),
+        }
+        for (model, point, name), found in sorted(lines.items())
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Run what is missing, then print the summary."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--points", type=float, nargs="+", default=[2.0, 3.0, 4.0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+")
+    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--stop-after-s", type=float, default=float("inf"))
+    parser.add_argument("--json", type=Path, default=Path("bench/results/pareto.json"))
+    args = parser.parse_args()
+    done = json.loads(args.json.read_text())["rows"] if args.json.exists() else []
+    known = {(r["model"], r["point"], r["row"], r["seed"], r["epochs"]) for r in done}
+    pair, start = Pair(args.model, args.weights), time.perf_counter()
+    names = args.rows or ["ours", *pair.shapes]
+    for seed, point, name in itertools.product(args.seeds, args.points, names):
+        late = time.perf_counter() - start > args.stop_after_s
+        if late or (args.model, point, name, seed, args.epochs) in known:
+            continue
+        done.append(one(pair, Job(name, point, seed, args.epochs)))
+        found = {"versions": versions(), "summary": summary(done), "rows": done}
+        write_text(args.json, json.dumps(found, indent=1) + "\n")
+        print(json.dumps(done[-1]), flush=True)
+    print(json.dumps(summary(done), indent=1))
+
+
+if __name__ == "__main__":
+    main()
