@@ -24,8 +24,9 @@ MAY_IMPORT = (
     | dict.fromkeys(SIBLINGS, FOUNDATION)
     | {
         "spiral": FOUNDATION | SIBLINGS | {"report"},
+        "gate": {"core", "measure", "report"},
         "api": FOUNDATION | SIBLINGS | {"report", "spiral"},
-        "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "api"},
+        "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "api"},
         "__init__": {"api"},
         "__main__": {"cli"},
     }

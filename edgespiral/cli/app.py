@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral import __version__
+from edgespiral.cli.bench import bench_app
 from edgespiral.cli.compress import compress
 from edgespiral.cli.export import export
 from edgespiral.cli.measure import measure
@@ -18,7 +19,7 @@ from edgespiral.cli.report import report
 from edgespiral.cli.targets import targets_app
 from edgespiral.cli.train import train
 from edgespiral.cli.validate import validate
-from edgespiral.core.errors import EdgeSpiralError, ExitCode
+from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ VERBS: tuple[Callable[..., object], ...] = (compress, train, measure, export, re
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(targets_app, name="targets")
+app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:
@@ -48,14 +50,19 @@ def main() -> None:
         app()
     except EdgeSpiralError as error:
         _complain(f"error: {error}")
-        sys.exit(error.exit_code)
+        sys.exit(_exit_code(error.exit_code))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
         _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
-        sys.exit(ExitCode.INTERNAL)
+        sys.exit(_exit_code(ExitCode.INTERNAL))
+
+
+def _exit_code(code: ExitCode) -> int:
+    """What an error ends with: under `bench` always 2, as 1 and 3 are verdicts there."""
+    return GateCode.ERROR if sys.argv[1:2] == ["bench"] else code
 
 
 def _show_version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=BaseModel)
@@ -95,13 +96,19 @@ def _unknown(kind: str, name: object, known: Iterable[str]) -> str:
 
 
 def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(str(part))
+    # Numbers are positions in a list of tables.
+    for part in (part for part in path if isinstance(part, str)):
+        field = _field(model, part)
         nested = _nested_model(field.annotation) if field else None
         if nested is None:
             return []
         model = nested
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
+    named = (f for name, f in model.model_fields.items() if key in (name, f.alias))
+    return next(named, None)
 
 
 def _nested_model(annotation: object) -> type[BaseModel] | None:

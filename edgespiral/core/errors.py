@@ -24,6 +24,15 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class GateCode(IntEnum):
+    """Exit codes of `edgespiral bench`, whose verbs have these and 130 alone."""
+
+    PASS = 0
+    REGRESSION = 1
+    ERROR = 2
+    UNDECIDED = 3
+
+
 class EdgeSpiralError(Exception):
     """Base of every error that a user can cause or mend.
 

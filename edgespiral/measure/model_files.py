@@ -38,7 +38,7 @@ def model_files(path: Path) -> dict[str, Path]:
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
     found = {path.name: path}
-    for name in _external_names(content, path) if EXTERNAL_MARK in content else ():
+    for name in external_names(content, path):
         part = path.parent / name
         if not part.resolve().is_relative_to(path.parent.resolve()) or not part.is_file():
             raise ModelError(f"the file of its weights is missing: {name}", where=str(path))
@@ -46,7 +46,14 @@ def model_files(path: Path) -> dict[str, Path]:
     return found
 
 
-def _external_names(content: bytes, path: Path) -> list[str]:
+def external_names(content: bytes, path: Path) -> list[str]:
+    """Names, relative to the model at `path` with this content, of the files with its weights.
+
+    Raises:
+        ModelError: it is not an ONNX model.
+    """
+    if EXTERNAL_MARK not in content:
+        return []
     from onnx import load_model_from_string
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 

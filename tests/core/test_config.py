@@ -62,3 +62,14 @@ def test_bytes_that_are_not_text_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "cart.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="is not UTF-8 text"):
         read_toml(tmp_path / "cart.toml")
+
+
+class Train(Record):
+    carts: tuple[Cart, ...] = Field(alias="cart")
+
+
+def test_a_key_in_a_list_of_tables_has_its_nearest_name(tmp_path: Path) -> None:
+    path = tmp_path / "train.toml"
+    path.write_text('[[cart]]\nschema = 1\nwheel = { kind = "solid", size_mm = 1 }\nspares = 2\n')
+    with pytest.raises(UsageError, match=r"cart\.0\.spares: .* did you mean spare"):
+        load_toml_model(path, Train)

@@ -1,0 +1,164 @@
+"""`edgespiral bench`: a latency gate for CI."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edgespiral.core.errors import GateCode, UsageError
+
+if TYPE_CHECKING:
+    from edgespiral.core.bench import BenchResult, CaseResult
+    from edgespiral.gate.former import Find
+    from edgespiral.gate.run import Bench
+
+CODES = {
+    "pass": GateCode.PASS,
+    "measured": GateCode.PASS,
+    "regressed": GateCode.REGRESSION,
+    "error": GateCode.ERROR,
+    "undecided": GateCode.UNDECIDED,
+}
+
+
+class RunByDefault(TyperGroup):
+    """A group whose first word may be left out where it is `run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (click's own)
+        """Read `bench SUITE.toml` as `bench run SUITE.toml`."""
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["run", *args]
+        return list(super().parse_args(ctx, args))
+
+
+bench_app = typer.Typer(
+    cls=RunByDefault,
+    help="Judge a suite of models against budgets, and against what they were before.",
+    epilog="Exit codes: 0 pass, 1 regression, 2 error, 3 undecided. See docs/bench.md.",
+)
+
+Suite = Annotated[
+    Path, typer.Argument(help="The suite's TOML file.", show_default="edgespiral-bench.toml")
+]
+DEFAULT_SUITE = Path("edgespiral-bench.toml")
+Target = Annotated[
+    str | None,
+    typer.Option(help="The device: a target's name or file.", show_default="the suite's"),
+]
+Name = Annotated[str, typer.Argument(help="The baseline's name.")]
+Store = Annotated[Path, typer.Option(help="The folder that baselines are kept in.")]
+STORE = Path(".edgespiral") / "baselines"
+Out = Annotated[Path | None, typer.Option(help="Write the result with all samples as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result in place of the table.")]
+
+
+@bench_app.command("run")
+def run(
+    suite: Suite = DEFAULT_SUITE,
+    *,
+    target: Target = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A model, or a folder with the models' paths, to take turns with."),
+    ] = None,
+    against_ref: Annotated[
+        str | None, typer.Option(help="A git ref whose model files to take turns with.")
+    ] = None,
+    out: Out = None,
+    json: AsJson = False,
+) -> None:
+    """Measure a suite; with --against or --against-ref, in turns with the former models."""
+    from edgespiral.gate.former import from_path, from_ref
+
+    if against is not None and against_ref is not None:
+        raise UsageError("give one of --against and --against-ref", where="--against-ref")
+    bench = _bench(suite, target)
+    with tempfile.TemporaryDirectory(prefix="edgespiral-ref-") as folder:
+        former: Find | None = None
+        if against is not None:
+            former = from_path(bench.suite, against)
+        elif against_ref is not None:
+            former = from_ref(suite, against_ref, Path(folder))
+        result = _heard(bench, former)
+    _finish(result, out, json=json)
+
+
+@bench_app.command("save")
+def save(
+    name: Name,
+    suite: Suite = DEFAULT_SUITE,
+    *,
+    target: Target = None,
+    store: Store = STORE,
+    out: Out = None,
+    json: AsJson = False,
+) -> None:
+    """Measure a suite and keep the result as a baseline."""
+    from edgespiral.gate.baseline import baseline_path, save_baseline
+
+    baseline_path(store, name)
+    bench = _bench(suite, target)
+    result = _heard(bench, None, for_baseline=True)
+    path = save_baseline(store, name, result)
+    typer.echo(f"saved: {path}", err=True)
+    _finish(result, out, json=json)
+
+
+@bench_app.command("compare")
+def compare(
+    name: Name,
+    suite: Suite = DEFAULT_SUITE,
+    *,
+    target: Target = None,
+    store: Store = STORE,
+    out: Out = None,
+    json: AsJson = False,
+) -> None:
+    """Measure a suite and judge it against a stored baseline; --against is surer."""
+    from edgespiral.gate.baseline import load_baseline
+    from edgespiral.gate.former import from_baseline
+
+    former = from_baseline(name, load_baseline(store, name))
+    _finish(_heard(_bench(suite, target), former), out, json=json)
+
+
+def _bench(suite_path: Path, target: str | None) -> Bench:
+    from edgespiral.core.profile import load_profile
+    from edgespiral.gate.run import Bench
+    from edgespiral.gate.suite import load_suite
+
+    suite = load_suite(suite_path)
+    return Bench(suite, suite_path, load_profile(target or suite.target))
+
+
+def _heard(bench: Bench, former: Find | None, *, for_baseline: bool = False) -> BenchResult:
+    """Run a suite, telling on standard error what each model came to as it is done."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    console = Console(stderr=True)
+
+    def tell(case: CaseResult) -> None:
+        console.print(f"{case.name}: {case.verdict} ({case.seconds:.1f} s)", highlight=False)
+
+    return replace(bench, former=former, for_baseline=for_baseline).run(tell)
+
+
+def _finish(result: BenchResult, out: Path | None, *, json: bool) -> None:
+    from rich.console import Console
+
+    from edgespiral.gate.baseline import write_result
+    from edgespiral.report.bench_table import render_bench
+
+    if out is not None:
+        write_result(out, result)
+    if json:
+        typer.echo(result.model_dump_json())
+    else:
+        Console().print(render_bench(result), highlight=False)
+    raise typer.Exit(CODES[result.verdict])

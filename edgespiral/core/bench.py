@@ -1,0 +1,134 @@
+"""Records of `edgespiral bench`: what a suite's models were measured at and judged by."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 (pydantic reads the annotations)
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgespiral.core.records import Measurement, Record
+
+SCHEMA = 1
+
+Processes = tuple[Annotated[int, Field(ge=1)], ...]
+
+
+class GateVerdict(StrEnum):
+    """What the gate says of a model, or of a whole suite."""
+
+    PASS = "pass"  # noqa: S105 (no password)
+    REGRESSED = "regressed"
+    UNDECIDED = "undecided"
+    ERROR = "error"
+    # Nothing to judge by: neither a budget nor a former model.
+    MEASURED = "measured"
+
+
+# What a suite comes to is the first of these that any of its models has.
+GRAVEST_FIRST = (
+    GateVerdict.REGRESSED,
+    GateVerdict.ERROR,
+    GateVerdict.UNDECIDED,
+    GateVerdict.PASS,
+    GateVerdict.MEASURED,
+)
+
+
+class Bounds(Record):
+    """A confidence interval that says how sure it is."""
+
+    low: float
+    high: float
+    confidence: float = Field(gt=0, lt=1)
+
+
+class Check(Record):
+    """One judgement of a model.
+
+    `budget`: the median in ms against an absolute limit. `median` and `tail` (p99): the change
+    against the reference in percent, above 0 where the model became slower. A limit of None is
+    reported and not judged.
+    """
+
+    kind: Literal["budget", "median", "tail"]
+    verdict: GateVerdict
+    value: float
+    bounds: Bounds
+    limit: float | None
+
+
+class Measured(Record):
+    """A model's samples, and the number of rounds that each measuring process contributed.
+
+    Rounds of one process are alike in what differs between processes.
+    """
+
+    measurement: Measurement | None = None
+    processes: Processes = ()
+
+    @model_validator(mode="after")
+    def _samples_are_whole(self) -> Self:
+        rounds_ms = self.measurement.rounds_ms if self.measurement else ()
+        if self.measurement and not any(rounds_ms):
+            raise ValueError("there are no samples")
+        if sum(self.processes) != len(rounds_ms):
+            raise ValueError(f"{len(rounds_ms)} rounds in processes of {list(self.processes)}")
+        return self
+
+
+class Reference(Measured):
+    """What a model was compared with.
+
+    `paired`: measured in turns with the model, in the same processes; else read from a baseline.
+    """
+
+    label: str
+    measurement: Measurement
+    paired: bool
+
+
+class CaseResult(Measured):
+    """One model of a suite, measured and judged, or the error in place of that."""
+
+    name: str
+    model: str
+    verdict: GateVerdict
+    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    interface: tuple[str, ...] = ()
+    reference: Reference | None = None
+    checks: tuple[Check, ...] = ()
+    error: str | None = None
+    seconds: float = Field(ge=0)
+
+    def as_reference(self, label: str) -> Reference | None:
+        """This result as what a later one is compared with; None where it was not measured."""
+        if self.measurement is None:
+            return None
+        return Reference(
+            label=label,
+            measurement=self.measurement,
+            processes=self.processes,
+            paired=False,
+        )
+
+
+class BenchResult(Record):
+    """A suite's outcome, as written to JSON, stored as a baseline and read back."""
+
+    schema_version: Literal[1] = 1
+    suite: str
+    target: str
+    verdict: GateVerdict
+    cases: tuple[CaseResult, ...] = Field(min_length=1)
+    git_commit: str | None
+    git_dirty: bool | None
+    versions: dict[str, str]
+    command: str
+    finished_at: datetime
+
+
+def gravest(verdicts: list[GateVerdict]) -> GateVerdict:
+    """What several verdicts come to: regressed, error, undecided, pass, measured, in this order."""
+    return next(verdict for verdict in GRAVEST_FIRST if verdict in verdicts)

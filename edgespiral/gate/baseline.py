@@ -1,0 +1,139 @@
+"""Results on disk: baselines by name, refused where they cannot be compared with."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from edgespiral.core.bench import SCHEMA, BenchResult, CaseResult
+from edgespiral.core.config import config_errors
+from edgespiral.core.errors import MeasurementError, UsageError
+from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.registry import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from edgespiral.core.records import Measurement
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What must be the same on both sides; temperature, frequency and kernel release may differ.
+DECISIVE = (
+    "device",
+    "architecture",
+    "cores",
+    "governor",
+    "power_mode",
+    "runtime",
+    "runtime_version",
+    "provider",
+    "threads",
+    "precision",
+)
+
+
+def baseline_path(store: Path, name: str) -> Path:
+    """Where the baseline called `name` is kept.
+
+    Raises:
+        UsageError: not a name that every file system takes.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"not a name: {name!r}", hint="letters, digits, dots, - and _")
+    return store / f"{name}.json"
+
+
+def save_baseline(store: Path, name: str, result: BenchResult) -> Path:
+    """Keep a result for later comparisons, in place of an earlier one of this name.
+
+    Raises:
+        UsageError: not a name for a file.
+        MeasurementError: a model of it was not measured.
+        RunFolderError: the file cannot be written.
+    """
+    path = baseline_path(store, name)
+    for case in result.cases:
+        if case.measurement is None:
+            raise MeasurementError(f"no baseline saved: {case.error}", where=case.name)
+    make_folder(path.parent)
+    write_result(path, result)
+    return path
+
+
+def load_baseline(store: Path, name: str) -> BenchResult:
+    """The baseline called `name`.
+
+    Raises:
+        UsageError: there is none, with the nearest names; or as `read_result`.
+    """
+    path = baseline_path(store, name)
+    if not path.is_file():
+        names = [file.stem for file in store.glob("*.json")]
+        if not names:
+            raise UsageError("no baselines here", where=str(store), hint="edgespiral bench save")
+        raise unknown_name("baseline", name, names)
+    return read_result(path)
+
+
+def write_result(path: Path, result: BenchResult) -> None:
+    """Write a result as JSON, a model a line, so that git shows which of them changed."""
+    document = result.model_dump(mode="json")
+    cases = ",\n".join(json.dumps(case) for case in document.pop("cases"))
+    head = json.dumps(document, indent=1).removesuffix("\n}")
+    write_text(path, f'{head},\n "cases": [\n{cases}\n ]\n}}\n')
+
+
+def read_result(path: Path) -> BenchResult:
+    """A result that was written as JSON.
+
+    Raises:
+        UsageError: the file is missing, empty, cut short, of another schema version or not valid.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        empty = path.stat().st_size == 0
+        what = "is empty" if empty else f"is not whole JSON: {error}"
+        raise UsageError(what, where=str(path), hint="save it again") from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA:
+        raise UsageError(
+            f"has schema version {version}, this EdgeSpiral reads {SCHEMA}",
+            where=str(path),
+            hint="save it again with this version",
+        )
+    try:
+        return BenchResult.model_validate(document)
+    except ValidationError as error:
+        problem, *_ = config_errors(error, BenchResult, lambda key: f"{path}:{key}")
+        raise UsageError(problem, hint="save it again") from error
+
+
+def check_comparable(
+    label: str, stored: CaseResult, shapes: Mapping[str, tuple[int, ...]], now: Measurement
+) -> None:
+    """Refuse a baseline that was taken elsewhere or otherwise.
+
+    Raises:
+        UsageError: every difference in device, power mode, runtime, threads or shapes is named.
+    """
+    before = stored.measurement.fingerprint if stored.measurement else None
+    differences = [
+        f"{name.replace('_', ' ')} was {getattr(before, name)}, is {getattr(now.fingerprint, name)}"
+        for name in DECISIVE
+        if getattr(before, name, None) != getattr(now.fingerprint, name)
+    ]
+    if stored.shapes != dict(shapes):
+        differences.append(f"input shapes were {stored.shapes}, are {dict(shapes)}")
+    if differences:
+        raise UsageError(
+            f"cannot be compared with: {', '.join(differences)}",
+            where=f"baseline {label}: {stored.name}",
+            hint="save it anew here, or measure both with --against",
+        )

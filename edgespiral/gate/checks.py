@@ -1,0 +1,139 @@
+"""From samples to verdicts: each limit of a model against an interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgespiral.core.bench import Bounds, Check, GateVerdict, Reference
+from edgespiral.gate.intervals import (
+    difference_of_means,
+    round_medians,
+    sign_median,
+    signed_rank,
+    tail_ratio,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.gate.intervals import Rounds, Vector
+
+# A suite looks at most this often while it takes more samples. Sharing the chance of a false alarm
+# among the looks (Bonferroni) keeps it below this however they depend on each other.
+FALSE_ALARMS = 0.01
+MOST_LOOKS = 6
+CONFIDENCE = 1 - FALSE_ALARMS / MOST_LOOKS
+# 2000 resamples know no more of a p99's far quantiles; unless given a tolerance, it fails nothing.
+TAIL_CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model is held to. Tolerances are for the change against a reference, in percent."""
+
+    budget_ms: float | None = None
+    tolerance_percent: float | None = None
+    tail_tolerance_percent: float | None = None
+
+
+@dataclass
+class Taken:
+    """A model's samples so far, `rounds_ms[round][sample]`, and the rounds of each process."""
+
+    rounds_ms: list[Sequence[float]] = field(default_factory=list)
+    processes: list[int] = field(default_factory=list)
+
+    def add(self, rounds_ms: Rounds) -> None:
+        """Another process's rounds."""
+        self.rounds_ms += rounds_ms
+        self.processes.append(len(rounds_ms))
+
+
+def judge(
+    limits: Limits, subject: Taken, reference: Taken | None, *, paired: bool = True
+) -> tuple[Check, ...]:
+    """Every check that the limits and the samples allow.
+
+    Args:
+        limits: what the model is held to.
+        subject: its samples.
+        reference: those of what it is compared with; round i of both are a pair if `paired`.
+        paired: else the reference was measured at another time, and whole processes are compared.
+
+    Raises:
+        MeasurementError: too few rounds or processes for the confidence, or impossible samples.
+    """
+    checks = []
+    if limits.budget_ms is not None:
+        checks.append(_budget(subject, limits.budget_ms))
+    if reference is not None:
+        checks.append(_median(subject, reference, limits.tolerance_percent, paired=paired))
+        tail = _tail(subject, reference, limits.tail_tolerance_percent) if paired else None
+        checks += [tail] if tail else []
+    return tuple(checks)
+
+
+def verdict_of(bounds: Bounds, limit: float | None) -> GateVerdict:
+    """Pass where the whole interval is within the limit, regressed where it is above."""
+    if limit is None:
+        return GateVerdict.MEASURED
+    if bounds.high <= limit:
+        return GateVerdict.PASS
+    return GateVerdict.REGRESSED if bounds.low > limit else GateVerdict.UNDECIDED
+
+
+def taken_of(reference: Reference) -> Taken:
+    """The samples of a stored reference."""
+    return Taken(list(reference.measurement.rounds_ms), list(reference.processes))
+
+
+def _budget(subject: Taken, limit_ms: float) -> Check:
+    medians = round_medians(subject.rounds_ms)
+    bounds = sign_median(medians, CONFIDENCE)
+    value = float(np.median(medians))
+    verdict = verdict_of(bounds, limit_ms)
+    return Check(kind="budget", verdict=verdict, value=value, bounds=bounds, limit=limit_ms)
+
+
+def _median(subject: Taken, reference: Taken, limit: float | None, *, paired: bool) -> Check:
+    if paired:
+        pair = np.log([round_medians(side.rounds_ms) for side in (reference, subject)])
+        change, bounds = signed_rank(pair[1] - pair[0], CONFIDENCE)
+    else:
+        change, bounds = difference_of_means(
+            _process_levels(reference), _process_levels(subject), CONFIDENCE
+        )
+    return _change("median", math.exp(change), _exponents(bounds), limit)
+
+
+def _tail(subject: Taken, reference: Taken, limit: float | None) -> Check | None:
+    found = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
+    return _change("tail", *found, limit) if found else None
+
+
+def _change(kind: str, ratio: float, bounds: Bounds, limit: float | None) -> Check:
+    percent = bounds.model_copy(
+        update={"low": 100 * (bounds.low - 1), "high": 100 * (bounds.high - 1)}
+    )
+    return Check(
+        kind=kind,  # type: ignore[arg-type]
+        verdict=verdict_of(percent, limit),
+        value=100 * (ratio - 1),
+        bounds=percent,
+        limit=limit,
+    )
+
+
+def _exponents(bounds: Bounds) -> Bounds:
+    return bounds.model_copy(update={"low": math.exp(bounds.low), "high": math.exp(bounds.high)})
+
+
+def _process_levels(taken: Taken) -> Vector:
+    """The middle of each process's log round medians."""
+    logs = np.log(round_medians(taken.rounds_ms))
+    starts = np.cumsum(taken.processes)[:-1]
+    return np.array([np.median(part) for part in np.split(logs, starts)])

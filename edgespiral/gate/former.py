@@ -1,0 +1,120 @@
+"""What a model is compared with: another file, its own file of an earlier commit, or a baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.files import make_folder
+from edgespiral.core.registry import unknown_name
+from edgespiral.gate.git import file_at
+from edgespiral.gate.interface import interface
+from edgespiral.gate.suite import model_file
+from edgespiral.measure.model_files import external_names, find_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgespiral.core.bench import BenchResult, CaseResult, Reference
+    from edgespiral.gate.suite import Case, Suite
+
+    Find = Callable[[Case], "Former"]
+
+LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class Former:
+    """What a model is compared with: a file to take turns with, or a stored result."""
+
+    label: str
+    file: Path | None = None
+    stored: CaseResult | None = None
+
+    def interface(self) -> tuple[str, ...]:
+        """Its inputs and outputs.
+
+        Raises:
+            ModelError: the file is not an ONNX model.
+        """
+        if self.file is not None:
+            return interface(self.file)
+        return self.stored.interface if self.stored else ()
+
+    def reference(self) -> Reference | None:
+        """The stored result as a reference; None for a file, which is yet to be measured."""
+        return self.stored.as_reference(self.label) if self.stored else None
+
+
+def from_path(suite: Suite, against: Path) -> Find:
+    """Compare with other files: `against/PATH` for each model, or `against` for an only one.
+
+    Raises:
+        ModelError: from the finder, where a model has no counterpart.
+    """
+
+    def find(case: Case) -> Former:
+        inside = against / case.path
+        is_only = len(suite.models) == 1
+        file = find_model(against if is_only and not inside.exists() else inside)
+        return Former(str(against), file=file)
+
+    return find
+
+
+def from_baseline(name: str, result: BenchResult) -> Find:
+    """Compare with a stored result.
+
+    Raises:
+        UsageError: from the finder, where the baseline lacks a model.
+    """
+    stored = {case.name: case for case in result.cases}
+
+    def find(case: Case) -> Former:
+        if case.title not in stored:
+            problem = unknown_name("model", case.title, stored)
+            raise UsageError(problem.what, where=f"baseline {name}", hint=problem.hint)
+        return Former(name, stored=stored[case.title])
+
+    return find
+
+
+def from_ref(suite_path: Path, ref: str, folder: Path) -> Find:
+    """Compare with the models' files as git has them at `ref`, which are put into `folder`.
+
+    Raises:
+        UsageError: from the finder: no such ref, or no repository.
+        ModelError: from the finder: the model was not in git there, or only a pointer to it.
+    """
+
+    def find(case: Case) -> Former:
+        file = model_file(suite_path, case)
+        content = _content(file, ref)
+        goal = Path(mkdtemp(dir=folder)) / file.name
+        goal.write_bytes(content)
+        # The old model may keep its weights in other files than the new one.
+        for name in external_names(content, file):
+            part = goal.parent / name
+            if not part.resolve().is_relative_to(goal.parent.resolve()):
+                raise ModelError(f"keeps weights elsewhere: {name}", where=str(file))
+            make_folder(part.parent)
+            part.write_bytes(_content(file.parent / name, ref))
+        return Former(ref, file=goal)
+
+    return find
+
+
+def _content(file: Path, ref: str) -> bytes:
+    content = file_at(file, ref)
+    if content is None:
+        raise ModelError(
+            f"is not in git at {ref}", where=str(file), hint="build it there and give --against"
+        )
+    if content.startswith(LFS_POINTER):
+        raise ModelError(
+            f"is only a Git LFS pointer at {ref}", where=str(file), hint="install git-lfs"
+        )
+    return content

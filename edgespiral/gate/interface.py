@@ -1,0 +1,63 @@
+"""What goes into a model and what comes out: models that differ in it do not do the same work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from onnx import ModelProto, ValueInfoProto
+
+
+def interface(path: Path) -> tuple[str, ...]:
+    """Each input and output with its type and shape: `output y: float 1x10`.
+
+    Shapes that the file does not state are inferred; what stays unknown is a `?`.
+
+    Raises:
+        ModelError: the file is not an ONNX model.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+        inferred: ModelProto = onnx.shape_inference.infer_shapes(model)
+    except Exception as error:  # protobuf's own, which has no public home
+        raise ModelError("is not an ONNX model", where=str(path)) from error
+    graph = inferred.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    fed = [f"input {_described(one)}" for one in graph.input if one.name not in weights]
+    return (*fed, *(f"output {_described(one)}" for one in graph.output))
+
+
+def check_same(before: tuple[str, ...], now: tuple[str, ...], *, where: str) -> None:
+    """Refuse to compare models whose inputs or outputs differ.
+
+    Raises:
+        ModelError: the first difference is named.
+    """
+    if before == now:
+        return
+    gone = [line for line in before if line not in now]
+    new = [line for line in now if line not in before]
+    was, has = gone[0] if gone else "other order", new[0] if new else "nothing in its place"
+    raise ModelError(
+        f"does not do the same work as its reference: was {was}, is {has}",
+        where=where,
+        hint="if that is meant, set allow_interface_change = true in the suite",
+    )
+
+
+def _described(value: ValueInfoProto) -> str:
+    from onnx import TensorProto
+
+    tensor = value.type.tensor_type
+    sizes = [
+        str(size.dim_value) if size.HasField("dim_value") else (size.dim_param or "?")
+        for size in tensor.shape.dim
+    ]
+    kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+    return f"{value.name}: {kind} {'x'.join(sizes) or 'scalar'}"

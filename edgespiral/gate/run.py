@@ -1,0 +1,140 @@
+"""A suite, measured and judged model by model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from edgespiral.core.bench import BenchResult, CaseResult, GateVerdict, Reference, gravest
+from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.core.invocation import command_line
+from edgespiral.core.records import now_utc
+from edgespiral.core.versions import versions
+from edgespiral.gate.baseline import check_comparable
+from edgespiral.gate.checks import Limits, judge, taken_of
+from edgespiral.gate.git import commit
+from edgespiral.gate.interface import check_same, interface
+from edgespiral.gate.sampling import Sampled, sample, sample_baseline
+from edgespiral.gate.suite import model_file
+from edgespiral.measure.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.gate.former import Former
+    from edgespiral.gate.suite import Case, Suite
+
+# Errors of one model, which leave the others to be judged.
+OWN_ERRORS = (ModelError, MeasurementError)
+# Enough to learn what the device is before time is spent on it.
+PROBE_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How a suite is measured.
+
+    Attributes:
+        suite: the models and limits.
+        path: the suite's file; models lie relative to it.
+        profile: the target.
+        former: finds what a model is compared with; None to judge budgets alone.
+        for_baseline: measure in many processes, for a baseline that later runs compare with.
+    """
+
+    suite: Suite
+    path: Path
+    profile: TargetProfile
+    former: Callable[[Case], Former] | None = None
+    for_baseline: bool = False
+
+    def run(self, heard: Callable[[CaseResult], None] = lambda _: None) -> BenchResult:
+        """Measure and judge every model; `heard` is told each as it is done.
+
+        A model that cannot be measured has an error in its place.
+
+        Raises:
+            UsageError: the stored baseline is of another device or setting.
+            TargetError: the target cannot be used.
+        """
+        cases = []
+        for case in self.suite.models:
+            cases.append(self._case(case))
+            heard(cases[-1])
+        git_commit, git_dirty = commit(self.path.parent)
+        return BenchResult(
+            suite=self.suite.name,
+            target=self.profile.name,
+            verdict=gravest([case.verdict for case in cases]),
+            cases=tuple(cases),
+            git_commit=git_commit,
+            git_dirty=git_dirty,
+            versions=versions(),
+            command=command_line(),
+            finished_at=now_utc(),
+        )
+
+    def _case(self, case: Case) -> CaseResult:
+        start = perf_counter()
+        found: dict[str, object] = {
+            "name": case.title,
+            "model": case.path,
+            "shapes": case.input_shapes,
+        }
+        try:
+            found |= self._measured(case)
+        except OWN_ERRORS as error:
+            found |= {"verdict": GateVerdict.ERROR, "error": str(error)}
+        return CaseResult.model_validate({**found, "seconds": perf_counter() - start})
+
+    def _measured(self, case: Case) -> dict[str, object]:
+        file = model_file(self.path, case)
+        face = interface(file)
+        former = self.former(case) if self.former else None
+        if former and not case.allow_interface_change:
+            check_same(former.interface(), face, where=str(file))
+        with Session(self.profile, shapes=case.input_shapes) as session:
+            sampled = self._sampled(session, case, file, former)
+        verdicts = [check.verdict for check in sampled.checks] or [GateVerdict.MEASURED]
+        return {
+            "verdict": gravest(verdicts),
+            "interface": face,
+            "measurement": sampled.measurements[-1],
+            "processes": sampled.taken[-1].processes,
+            "reference": _reference(former, sampled) if former else None,
+            "checks": sampled.checks,
+        }
+
+    def _sampled(self, session: Session, case: Case, file: Path, former: Former | None) -> Sampled:
+        limits = self._limits(case)
+        if self.for_baseline:
+            sampled = sample_baseline(session, file)
+            sampled.checks = judge(limits, sampled.taken[-1], None)
+            return sampled
+        stored = former.reference() if former else None
+        if former and former.stored:
+            [probe] = session.measure([file], rounds=PROBE_ROUNDS)
+            check_comparable(former.label, former.stored, case.input_shapes, probe)
+        return sample(
+            session,
+            [former.file, file] if former and former.file else [file],
+            limits,
+            baseline=taken_of(stored) if stored else None,
+            time_limit_s=self.suite.time_limit_s,
+        )
+
+    def _limits(self, case: Case) -> Limits:
+        tolerances = (self.suite.tolerance(case), self.suite.tail_tolerance(case))
+        return Limits(case.budget_ms, *tolerances)
+
+
+def _reference(former: Former, sampled: Sampled) -> Reference:
+    return former.reference() or Reference(
+        label=former.label,
+        measurement=sampled.measurements[0],
+        processes=tuple(sampled.taken[0].processes),
+        paired=True,
+    )

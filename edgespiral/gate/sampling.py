@@ -1,0 +1,143 @@
+"""Sampling until a model's verdict is known, or its time is up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from edgespiral.core.bench import GateVerdict
+from edgespiral.core.errors import MeasurementError
+from edgespiral.core.stats import LEAST_ROUNDS, summarise
+from edgespiral.gate.checks import CONFIDENCE, MOST_LOOKS, Taken, judge
+from edgespiral.gate.intervals import least_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from edgespiral.core.bench import Check
+    from edgespiral.core.records import Measurement
+    from edgespiral.gate.checks import Limits
+    from edgespiral.measure.session import Session
+
+# Against a stored baseline processes are what is compared, so a look takes several.
+PROCESSES_PER_LOOK = 5
+# What a baseline to be stored is measured in: its share of the interval's width is paid for once.
+BASELINE_PROCESSES = 10
+# What must stay the same from one measuring process to the next.
+STEADY = ("governor", "power_mode")
+
+
+@dataclass
+class Sampled:
+    """Models measured in one or more processes, and what came of it."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    checks: tuple[Check, ...] = ()
+
+    def add(self, measured: Sequence[Measurement]) -> None:
+        """Another process's measurements of the same models.
+
+        Raises:
+            MeasurementError: the governor or the power mode changed in between.
+        """
+        if not self.measurements:
+            self.measurements = list(measured)
+            self.taken = [Taken() for _ in measured]
+        else:
+            pairs = zip(self.measurements, measured, strict=True)
+            self.measurements = [_merged(old, new) for old, new in pairs]
+        for taken, one in zip(self.taken, measured, strict=True):
+            taken.add(one.rounds_ms)
+
+
+def sample(
+    session: Session,
+    models: Sequence[Path],
+    limits: Limits,
+    *,
+    baseline: Taken | None = None,
+    time_limit_s: float,
+) -> Sampled:
+    """Measure until every check is decided, the looks are used up or the time is over.
+
+    Args:
+        session: an open session on the target.
+        models: the model to judge, after its reference where there is one to take turns with.
+        limits: what the model is held to.
+        baseline: samples of another time, in place of a reference.
+        time_limit_s: for everything together; the first look is always taken whole.
+
+    Raises:
+        ModelError, TargetError, MeasurementError: as `Session.measure`.
+    """
+    sampled, start = Sampled(), perf_counter()
+    for wanted in _looks(session.profile.measure.rounds, unpaired=baseline is not None):
+        spent_s = perf_counter() - start
+        counts = _affordable(wanted, sampled, spent_s, time_limit_s)
+        for rounds in counts:
+            sampled.add(session.measure(models, rounds=rounds))
+        reference = baseline or (sampled.taken[0] if len(models) > 1 else None)
+        if counts:
+            sampled.checks = judge(limits, sampled.taken[-1], reference, paired=baseline is None)
+        undecided = any(one.verdict is GateVerdict.UNDECIDED for one in sampled.checks)
+        if not counts or not undecided:
+            break
+    return sampled
+
+
+def sample_baseline(session: Session, model: Path) -> Sampled:
+    """Measure a model in as many processes as a baseline for later is to have.
+
+    Raises:
+        ModelError, TargetError, MeasurementError: as `Session.measure`.
+    """
+    sampled = Sampled()
+    for _ in range(BASELINE_PROCESSES):
+        sampled.add(session.measure([model]))
+    return sampled
+
+
+def _looks(rounds: int, *, unpaired: bool) -> Iterator[list[int]]:
+    """The rounds of each process of each look; looks on pairs double the samples."""
+    if unpaired:
+        yield from ([rounds] * PROCESSES_PER_LOOK for _ in range(MOST_LOOKS))
+        return
+    first = max(rounds, least_count(CONFIDENCE))
+    yield [first]
+    yield from ([first * 2**look] for look in range(MOST_LOOKS - 1))
+
+
+def _affordable(
+    wanted: list[int], sampled: Sampled, spent_s: float, time_limit_s: float
+) -> list[int]:
+    """As much of a look as the time left allows, by what its predecessors took."""
+    if not sampled.taken:
+        return wanted
+    per_round_s = spent_s / sum(sampled.taken[0].processes)
+    left = int((time_limit_s - spent_s) / per_round_s)
+    fitting = []
+    for rounds in wanted:
+        fitting.append(min(rounds, left))
+        left -= rounds
+    return [rounds for rounds in fitting if rounds >= LEAST_ROUNDS]
+
+
+def _merged(old: Measurement, new: Measurement) -> Measurement:
+    for name in STEADY:
+        was, now = getattr(old.fingerprint, name), getattr(new.fingerprint, name)
+        if was != now:
+            raise MeasurementError(f"the {name.replace('_', ' ')} changed from {was} to {now}")
+    rounds_ms = (*old.rounds_ms, *new.rounds_ms)
+    after = {"temperature_after_c", "frequency_after_mhz"}
+    ended = new.fingerprint.model_dump(include=after)
+    return new.model_copy(
+        update={
+            "stats": summarise(rounds_ms),
+            "rounds_ms": rounds_ms,
+            "warmup_count": old.warmup_count + new.warmup_count,
+            "fingerprint": old.fingerprint.model_copy(update=ended),
+        }
+    )

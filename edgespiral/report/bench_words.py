@@ -1,0 +1,88 @@
+"""What the gate found, in words: shared by the table and every machine's format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.bench import GateVerdict
+from edgespiral.report.words import ms
+
+if TYPE_CHECKING:
+    from edgespiral.core.bench import BenchResult, CaseResult, Check
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+# A p99 that surely grew by more than this is told even where nothing limits it.
+NOTABLE_TAIL_PERCENT = 10.0
+NAMES = {"budget": "median", "median": "median", "tail": "p99"}
+
+
+def signed(percent: float) -> str:
+    """A change with its sign, to a tenth: +5.3, or with a minus sign."""
+    return f"{percent:+.1f}".replace("-", MINUS)
+
+
+def figure(check: Check) -> str:
+    """A check's value and interval: `8.21 (8.12 to 8.34) ms` or `+5.3 (+4.1 to +6.4) %`."""
+    write, unit = (ms, "ms") if check.kind == "budget" else (signed, "%")
+    bounds = check.bounds
+    return f"{write(check.value)} ({write(bounds.low)} to {write(bounds.high)}) {unit}"
+
+
+def limit(check: Check) -> str:
+    """What a check is held to, empty where it is only reported."""
+    if check.limit is None:
+        return ""
+    return f"budget {check.limit:g} ms" if check.kind == "budget" else f"limit +{check.limit:g} %"
+
+
+def line(check: Check) -> str:
+    """A check on one line: `median +5.3 (+4.1 to +6.4) %, limit +2.5 %: regressed`."""
+    held = f", {limit(check)}" if check.limit is not None else ""
+    verdict = "" if check.limit is None else f": {check.verdict}"
+    return f"{NAMES[check.kind]} {figure(check)}{held}{verdict}"
+
+
+def notable(check: Check) -> bool:
+    """Whether a check is worth telling: it limits something, or the tail surely grew."""
+    return check.limit is not None or (
+        check.kind == "tail" and check.bounds.low > NOTABLE_TAIL_PERCENT
+    )
+
+
+def summary(case: CaseResult) -> str:
+    """A model's outcome on one line."""
+    if case.error is not None:
+        return case.error
+    told = [line(check) for check in case.checks if notable(check)]
+    return "; ".join(told) or f"median {p50(case)} ms, no limit to judge by"
+
+
+def p50(case: CaseResult) -> str:
+    """A model's median in ms; empty where there is none."""
+    return ms(case.measurement.stats.p50_ms) if case.measurement else ""
+
+
+def headline(result: BenchResult) -> str:
+    """The suite's outcome: `detector on jetson: regressed (1 of 3 models)`."""
+    count = sum(case.verdict is result.verdict for case in result.cases)
+    share = f"{count} of {len(result.cases)} model{'s' if len(result.cases) > 1 else ''}"
+    return f"{result.suite} on {result.target}: {result.verdict} ({share})"
+
+
+def advice(result: BenchResult) -> str:
+    """What to do about the outcome, empty where nothing is to be done."""
+    if result.verdict is not GateVerdict.UNDECIDED:
+        return ""
+    return "undecided: raise time_limit_s, quieten the device, or widen the tolerance"
+
+
+def device(result: BenchResult) -> str:
+    """Where it was measured, empty where no model was."""
+    measured = [case.measurement for case in result.cases if case.measurement]
+    if not measured:
+        return ""
+    about = measured[0].fingerprint
+    return (
+        f"{about.device}, {about.runtime} {about.runtime_version}, {about.provider}, "
+        f"{about.precision}, threads: {about.threads}"
+    )

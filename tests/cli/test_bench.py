@@ -1,0 +1,134 @@
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from edgespiral.core.errors import GateCode
+from edgespiral.measure.tiny import write_tiny_model
+
+Command = Callable[..., CompletedProcess[str]]
+
+TARGET = """
+schema = 1
+name = "brief"
+[runtime]
+kind = "onnxruntime"
+[transport]
+kind = "local"
+[measure]
+warmup_ms = 2
+rounds = 5
+round_ms = 0.5
+min_samples = 5
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a suite of one tiny model, with these keys in its table."""
+    (tmp_path / "brief.toml").write_text(TARGET)
+    write_tiny_model(tmp_path / "tiny.onnx")
+
+    def write(keys: str = "") -> Path:
+        path = tmp_path / "edgespiral-bench.toml"
+        path.write_text(
+            'schema = 1\ntarget = "./brief.toml"\ntime_limit_s = 2\n'
+            f'[[model]]\npath = "tiny.onnx"\n{keys}\n'
+        )
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "verdict"),
+    [
+        ("", GateCode.PASS, "measured"),
+        ("budget_ms = 1000", GateCode.PASS, "pass"),
+        ("budget_ms = 1e-6", GateCode.REGRESSION, "regressed"),
+        ("shape = [9, 9]", GateCode.ERROR, "error"),
+    ],
+)
+def test_the_exit_code_is_the_verdict(
+    edgespiral: Command, suite: Callable[[str], Path], keys: str, code: int, verdict: str
+) -> None:
+    suite(keys)
+    done = edgespiral("bench")
+    assert done.returncode == code
+    assert f"edgespiral-bench on brief: {verdict} (1 of 1 model)" in done.stdout
+    assert f"tiny: {verdict}" in done.stderr
+
+
+def test_undecided_has_its_own_code(edgespiral: Command, suite: Callable[[str], Path]) -> None:
+    # No interval is as narrow as this tolerance, and the first look is the last.
+    path = suite("tolerance_percent = 1e-9")
+    path.write_text(path.read_text().replace("time_limit_s = 2", "time_limit_s = 1e-9"))
+    done = edgespiral("bench", "--against", "tiny.onnx")
+    assert "compared with tiny.onnx" in done.stdout
+    assert (done.returncode == GateCode.UNDECIDED) == (
+        "undecided: raise time_limit_s" in done.stdout
+    )
+    assert done.returncode in (GateCode.UNDECIDED, GateCode.PASS, GateCode.REGRESSION)
+
+
+def test_the_result_is_json_with_every_sample(
+    edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
+) -> None:
+    suite("")
+    done = edgespiral("bench", "run", "edgespiral-bench.toml", "--json", "--out", "result.json")
+    printed = json.loads(done.stdout)
+    assert json.loads((tmp_path / "result.json").read_text()) == printed
+    [case] = printed["cases"]
+    assert printed["schema_version"] == 1
+    assert case["measurement"]["stats"]["count"] == sum(map(len, case["measurement"]["rounds_ms"]))
+    assert case["measurement"]["fingerprint"]["runtime"] == "onnxruntime"
+    assert printed["git_commit"] is None
+
+
+def test_the_commit_is_part_of_the_result(
+    edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
+) -> None:
+    suite("")
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "first")):
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True)
+    done = edgespiral("bench", "--against-ref", "HEAD", "--json")
+    result = json.loads(done.stdout)
+    assert len(result["git_commit"]) == 40
+    assert result["git_dirty"] is False
+    assert result["cases"][0]["reference"]["label"] == "HEAD"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nothing.toml",), "nothing.toml: cannot be read"),
+        (("--target", "host-cup"), "did you mean host-cpu"),
+        (("--against", "a", "--against-ref", "b"), "give one of"),
+        (("--against-ref", "HEAD"), "is not in a git repository"),
+        (("--flag",), "--flag"),
+    ],
+)
+def test_an_error_is_2_whatever_it_is(
+    edgespiral: Command, suite: Callable[[str], Path], words: tuple[str, ...], message: str
+) -> None:
+    suite("")
+    done = edgespiral("bench", *words)
+    assert done.returncode == GateCode.ERROR
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_defect_is_no_regression(
+    edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
+) -> None:
+    suite("")
+    # `python -m` looks in the current folder first.
+    broken = "def loads(text): raise ZeroDivisionError\nclass TOMLDecodeError(ValueError): ...\n"
+    (tmp_path / "tomllib.py").write_text(broken)
+    done = edgespiral("bench", TMPDIR=str(tmp_path))
+    assert done.returncode == GateCode.ERROR
+    assert done.stderr.startswith("internal error: ZeroDivisionError")

@@ -1,0 +1,136 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgespiral.core.bench import BenchResult
+from edgespiral.core.errors import MeasurementError, UsageError
+from edgespiral.core.profile import TargetProfile
+from edgespiral.gate.baseline import (
+    check_comparable,
+    load_baseline,
+    read_result,
+    save_baseline,
+    write_result,
+)
+from edgespiral.gate.run import Bench
+from edgespiral.gate.suite import load_suite
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def result(chain: Make, suite_file: Make, profile: TargetProfile) -> BenchResult:
+    """A measured suite of two models."""
+    chain("a.onnx"), chain("b.onnx", 2)
+    path = suite_file('path = "a.onnx"', 'path = "b.onnx"')
+    return Bench(load_suite(path), path, profile).run()
+
+
+def test_a_baseline_comes_back_as_it_was(tmp_path: Path, result: BenchResult) -> None:
+    path = save_baseline(tmp_path / "deep" / "store", "main-1.2", result)
+    assert path == tmp_path / "deep" / "store" / "main-1.2.json"
+    assert load_baseline(tmp_path / "deep" / "store", "main-1.2") == result
+    # One line a model: a diff shows which changed.
+    lines = path.read_text().splitlines()
+    assert ['"model": "a.onnx"' in line for line in lines].count(True) == 1
+    assert ['"model": "b.onnx"' in line for line in lines].count(True) == 1
+    assert not any('"a.onnx"' in line and '"b.onnx"' in line for line in lines)
+
+
+def test_a_name_that_is_not_there_has_its_nearest(tmp_path: Path, result: BenchResult) -> None:
+    with pytest.raises(UsageError, match="no baselines here; edgespiral bench save"):
+        load_baseline(tmp_path, "main")
+    save_baseline(tmp_path, "main", result)
+    with pytest.raises(UsageError, match="unknown baseline 'mian'; did you mean main"):
+        load_baseline(tmp_path, "mian")
+
+
+@pytest.mark.parametrize("name", ["", "../main", "a/b", ".hidden"])
+def test_a_name_stays_in_the_store(tmp_path: Path, result: BenchResult, name: str) -> None:
+    with pytest.raises(UsageError, match="not a name"):
+        save_baseline(tmp_path, name, result)
+
+
+def test_a_model_that_failed_makes_no_baseline(tmp_path: Path, result: BenchResult) -> None:
+    failed = result.cases[0].model_copy(update={"measurement": None, "error": "too hot"})
+    with pytest.raises(MeasurementError, match="a: no baseline saved: too hot"):
+        save_baseline(tmp_path, "main", result.model_copy(update={"cases": (failed,)}))
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def damaged(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_damaged_file_is_told_with_its_place(tmp_path: Path, result: BenchResult) -> None:
+    path = tmp_path / "main.json"
+
+    def message() -> str:
+        with pytest.raises(UsageError) as caught:
+            read_result(path)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert message() == f"{path}: cannot be read: No such file or directory"
+    path.touch()
+    assert message() == f"{path}: is empty; save it again"
+    write_result(path, result)
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    assert message().startswith(f"{path}: is not whole JSON")
+    path.write_bytes(b"\xff\xfe")
+    assert message().startswith(f"{path}: is not whole JSON")
+    path.write_text("[]")
+    assert "has schema version None, this EdgeSpiral reads 1" in message()
+    path.write_text(whole)
+    damaged(path, schema_version=2)
+    assert "has schema version 2, this EdgeSpiral reads 1" in message()
+    damaged(path, schema_version=1, suit="x")
+    assert f"{path}:suit: unknown key 'suit', did you mean suite?" in message()
+    path.write_text(whole)
+    damaged(path, cases=[])
+    assert f"{path}:cases" in message()
+
+
+def test_no_samples_are_not_read(tmp_path: Path, result: BenchResult) -> None:
+    path = tmp_path / "main.json"
+    write_result(path, result)
+    document = json.loads(path.read_text())
+    document["cases"][0]["measurement"]["rounds_ms"] = []
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"cases\.0.*no samples"):
+        read_result(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"device": "Orin"}, "device was Orin, is "),
+        ({"power_mode": "MAXN"}, "power mode was MAXN, is None"),
+        ({"governor": "powersave"}, "governor was powersave, is "),
+        ({"runtime_version": "0.1"}, "runtime version was 0.1, is "),
+        ({"threads": 4, "cores": 99}, r"cores was 99, is \d+, threads was 4, is 1"),
+    ],
+)
+def test_a_baseline_of_another_setting_is_refused_with_the_difference(
+    result: BenchResult, change: dict[str, object], words: str
+) -> None:
+    stored = result.cases[0]
+    assert stored.measurement is not None
+    now = stored.measurement
+    check_comparable("main", stored, {}, now)
+    other = now.fingerprint.model_copy(update=change)
+    elsewhere = stored.model_copy(
+        update={"measurement": now.model_copy(update={"fingerprint": other})}
+    )
+    with pytest.raises(UsageError, match=f"^baseline main: a: cannot be compared with: {words}"):
+        check_comparable("main", elsewhere, {}, now)
+
+
+def test_other_input_shapes_are_refused(result: BenchResult) -> None:
+    stored = result.cases[0]
+    assert stored.measurement is not None
+    with pytest.raises(UsageError, match=r"input shapes were \{\}, are \{'x': \(2, 3\)\}"):
+        check_comparable("main", stored, {"x": (2, 3)}, stored.measurement)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from edgespiral.core.bench import Bounds, GateVerdict
+from edgespiral.core.errors import MeasurementError
+from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, verdict_of
+
+
+def taken(seed: int, latency_ms: float, processes: int = 1, spread: float = 0.0) -> Taken:
+    """Samples of 1 % noise, in processes whose levels differ by `spread`."""
+    source, found = np.random.default_rng(seed), Taken()
+    for _ in range(processes):
+        level = latency_ms * np.exp(source.normal(0, spread))
+        found.add((level * np.exp(source.normal(0, 0.01, (40, 8)))).tolist())
+    return found
+
+
+def kinds(limits: Limits, subject: Taken, reference: Taken | None, **how: bool) -> dict[str, str]:
+    return {check.kind: check.verdict for check in judge(limits, subject, reference, **how)}
+
+
+def test_an_interval_is_within_above_or_astride_the_limit() -> None:
+    bounds = Bounds(low=1, high=2, confidence=0.99)
+    verdicts = [verdict_of(bounds, limit) for limit in (2.0, 1.5, 0.9, None)]
+    assert verdicts == ["pass", "undecided", "regressed", "measured"]
+
+
+@pytest.mark.parametrize(
+    ("budget_ms", "verdict"), [(1.1, "pass"), (0.9, "regressed"), (1.0, "undecided")]
+)
+def test_a_budget_is_judged_by_the_median(budget_ms: float, verdict: str) -> None:
+    [check] = judge(Limits(budget_ms=budget_ms), taken(1, 1.0), None)
+    assert (check.kind, check.verdict, check.limit) == ("budget", verdict, budget_ms)
+    assert check.bounds.low < check.value < check.bounds.high
+    assert check.bounds.confidence == CONFIDENCE
+
+
+@pytest.mark.parametrize(
+    ("slower", "verdict"), [(1.0, "pass"), (1.05, "regressed"), (0.8, "pass"), (1.025, "undecided")]
+)
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_change_is_judged_by_its_interval(slower: float, verdict: str, paired: bool) -> None:
+    spread = 0.0 if paired else 0.002
+    reference, subject = taken(1, 1.0, 10, spread), taken(2, slower, 10, spread)
+    checks = judge(Limits(tolerance_percent=2.5), subject, reference, paired=paired)
+    check = checks[0]
+    assert (check.kind, check.verdict) == ("median", verdict)
+    assert check.bounds.low <= 100 * (slower - 1) <= check.bounds.high
+
+
+def test_a_reference_without_a_tolerance_is_reported_only() -> None:
+    assert kinds(Limits(), taken(1, 2.0), taken(2, 1.0)) == {"median": GateVerdict.MEASURED}
+
+
+def test_the_tail_is_judged_in_pairs_where_samples_carry_it() -> None:
+    limits = Limits(tolerance_percent=2.5, tail_tolerance_percent=20)
+    few, reference = taken(1, 1.0), taken(3, 1.0, 2)
+    longer = taken(2, 1.0, 2)
+    longer.rounds_ms = [[*samples[:-1], 2 * samples[-1]] for samples in longer.rounds_ms]
+    assert kinds(limits, few, few) == {"median": "pass"}
+    assert kinds(limits, longer, reference) == {"median": "pass", "tail": "regressed"}
+    assert set(
+        kinds(Limits(tolerance_percent=90), taken(1, 1.0, 5), taken(2, 1.0, 5), paired=False)
+    ) == {"median"}
+
+
+def test_no_samples_are_no_verdict() -> None:
+    with pytest.raises(MeasurementError, match="no samples were taken"):
+        judge(Limits(budget_ms=1), Taken(), None)
+    with pytest.raises(MeasurementError, match="rounds carry no interval"):
+        judge(Limits(budget_ms=1), Taken([[1.0]] * 6, [6]), None)

@@ -1,0 +1,101 @@
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+
+from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.profile import TargetProfile
+from edgespiral.gate.former import from_baseline, from_path, from_ref
+from edgespiral.gate.run import Bench
+from edgespiral.gate.suite import load_suite
+
+Make = Callable[..., Path]
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+    subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True)
+
+
+def committed(folder: Path) -> None:
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "first")
+
+
+def test_an_only_model_is_compared_with_what_is_named(chain: Make, suite_file: Make) -> None:
+    chain("net.onnx")
+    other, in_run = chain("other.onnx"), chain("run/model.onnx")
+    suite = load_suite(suite_file('path = "net.onnx"'))
+    [case] = suite.models
+    assert from_path(suite, other)(case).file == other
+    assert from_path(suite, in_run.parent)(case).file == in_run
+
+
+def test_models_of_a_suite_lie_in_the_folder_named(chain: Make, suite_file: Make) -> None:
+    chain("a.onnx"), chain("b.onnx")
+    old = chain("old/a.onnx")
+    suite = load_suite(suite_file('path = "a.onnx"', 'path = "b.onnx"'))
+    find = from_path(suite, old.parent)
+    assert find(suite.models[0]).file == old
+    with pytest.raises(ModelError, match=r"old/b\.onnx: no such file"):
+        find(suite.models[1])
+
+
+def test_a_ref_s_file_is_taken_from_git(chain: Make, suite_file: Make, tmp_path: Path) -> None:
+    before = chain("net.onnx", 1).read_bytes()
+    path = suite_file('path = "net.onnx"')
+    committed(tmp_path)
+    chain("net.onnx", 3)
+    (tmp_path / "work").mkdir()
+    former = from_ref(path, "HEAD", tmp_path / "work")(load_suite(path).models[0])
+    assert former.label == "HEAD"
+    assert former.file is not None
+    assert former.file.read_bytes() == before
+
+
+def test_weights_beside_the_model_come_too(
+    chain: Make, suite_file: Make, tmp_path: Path, profile: TargetProfile
+) -> None:
+    model = onnx.load(chain("net.onnx", 1))
+    onnx.save(
+        model, tmp_path / "net.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
+    )
+    path = suite_file('path = "net.onnx"')
+    committed(tmp_path)
+    (tmp_path / "w.bin").unlink()
+    chain("net.onnx", 6)
+    (tmp_path / "work").mkdir()
+    suite = load_suite(path)
+    result = Bench(suite, path, profile, from_ref(path, "HEAD", tmp_path / "work")).run()
+    assert result.verdict == "regressed"
+
+
+def test_what_git_lacks_is_told(chain: Make, suite_file: Make, tmp_path: Path) -> None:
+    path = suite_file('path = "net.onnx"')
+    (tmp_path / "lfs.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    committed(tmp_path)
+    chain("net.onnx")
+    suite = load_suite(path)
+    find = from_ref(path, "HEAD", tmp_path)
+    with pytest.raises(ModelError, match=r"net\.onnx: is not in git at HEAD; build it there"):
+        find(suite.models[0])
+    with pytest.raises(ModelError, match=r"lfs\.onnx: is only a Git LFS pointer"):
+        find(suite.models[0].model_copy(update={"path": "lfs.onnx"}))
+    with pytest.raises(UsageError, match="git knows no commit 'v9'"):
+        from_ref(path, "v9", tmp_path)(suite.models[0])
+
+
+def test_a_baseline_without_the_model_is_told(
+    chain: Make, suite_file: Make, profile: TargetProfile
+) -> None:
+    chain()
+    path = suite_file('path = "net.onnx"')
+    suite = load_suite(path)
+    stored = Bench(suite, path, profile).run()
+    find = from_baseline("main", stored)
+    assert find(suite.models[0]).stored == stored.cases[0]
+    with pytest.raises(UsageError, match="baseline main: unknown model 'nett'; did you mean net"):
+        find(suite.models[0].model_copy(update={"name": "nett"}))

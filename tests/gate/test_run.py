@@ -1,0 +1,84 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgespiral.core.bench import CaseResult
+from edgespiral.core.errors import TargetError
+from edgespiral.core.profile import TargetProfile
+from edgespiral.gate.former import from_path
+from edgespiral.gate.run import Bench
+from edgespiral.gate.suite import load_suite
+
+Make = Callable[..., Path]
+
+
+def test_a_suite_is_judged_model_by_model(
+    chain: Make, suite_file: Make, profile: TargetProfile
+) -> None:
+    chain("same.onnx", 2), chain("slow.onnx", 6)
+    chain("old/same.onnx", 2), chain("old/slow.onnx", 2)
+    path = suite_file(
+        'path = "same.onnx"\ntolerance_percent = 60\nbudget_ms = 1000', 'path = "slow.onnx"'
+    )
+    suite, heard = load_suite(path), list[CaseResult]()
+    result = Bench(suite, path, profile, from_path(suite, path.parent / "old")).run(heard.append)
+    same, slow = result.cases
+    assert heard == [same, slow]
+    assert (same.verdict, slow.verdict, result.verdict) == ("pass", "regressed", "regressed")
+    assert [check.kind for check in same.checks[:2]] == ["budget", "median"]
+    assert slow.reference is not None
+    assert slow.reference.paired
+    assert slow.measurement is not None
+    assert len(slow.measurement.rounds_ms) == len(slow.reference.measurement.rounds_ms)
+    assert slow.interface == ("input x: float 1x16x16x16", "output y: float 1x16x16x16")
+    assert (result.suite, result.target) == ("suite", "brief")
+    assert json.loads(result.model_dump_json())["schema_version"] == 1
+
+
+def test_without_a_limit_a_model_is_only_measured(
+    chain: Make, suite_file: Make, profile: TargetProfile
+) -> None:
+    chain()
+    path = suite_file('path = "net.onnx"')
+    result = Bench(load_suite(path), path, profile).run()
+    assert (result.verdict, result.cases[0].checks) == ("measured", ())
+    assert result.cases[0].reference is None
+
+
+def test_an_error_of_one_model_leaves_the_others(
+    chain: Make, suite_file: Make, profile: TargetProfile
+) -> None:
+    chain("a.onnx", batch="n"), chain("b.onnx"), chain("old/a.onnx", size=8)
+    path = suite_file('path = "a.onnx"', 'path = "b.onnx"\nbudget_ms = 1000')
+    suite = load_suite(path)
+    result = Bench(suite, path, profile).run()
+    assert [case.verdict for case in result.cases] == ["error", "pass"]
+    assert result.verdict == "error"
+    assert "has no fixed shape: nx16x16x16; give one" in (result.cases[0].error or "")
+    against = Bench(suite, path, profile, from_path(suite, path.parent / "old")).run()
+    assert "was input x: float 1x16x8x8" in (against.cases[0].error or "")
+    assert "no such file" in (against.cases[1].error or "")
+
+
+def test_a_changed_interface_can_be_allowed(
+    chain: Make, suite_file: Make, profile: TargetProfile
+) -> None:
+    chain("net.onnx", 2, 16), chain("old.onnx", 4, 32)
+    path = suite_file('path = "net.onnx"\nallow_interface_change = true')
+    suite = load_suite(path)
+    result = Bench(suite, path, profile, from_path(suite, path.parent / "old.onnx")).run()
+    assert result.verdict == "pass"
+
+
+def test_a_target_that_cannot_be_used_ends_all(
+    chain: Make, suite_file: Make, profile: TargetProfile
+) -> None:
+    chain()
+    path = suite_file('path = "net.onnx"')
+    elsewhere = profile.model_copy(
+        update={"runtime": profile.runtime.model_copy(update={"provider": "NoneProvider"})}
+    )
+    with pytest.raises(TargetError, match="NoneProvider does not run here"):
+        Bench(load_suite(path), path, elsewhere).run()
