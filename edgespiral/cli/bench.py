@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +55,22 @@ Name = Annotated[str, typer.Argument(help="The baseline's name.")]
 Store = Annotated[Path, typer.Option(help="The folder that baselines are kept in.")]
 STORE = Path(".edgespiral") / "baselines"
 Out = Annotated[Path | None, typer.Option(help="Write the result with all samples as JSON.")]
+Reports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT=PATH",
+        help="Write a report; formats: junit, markdown, code-quality, metrics. May be repeated.",
+    ),
+]
+Github = Annotated[
+    bool,
+    typer.Option(
+        "--github/--no-github",
+        envvar="GITHUB_ACTIONS",
+        help="Add to GitHub's step summary and print annotations.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result in place of the table.")]
 
 
@@ -69,6 +87,8 @@ def run(
         str | None, typer.Option(help="A git ref whose model files to take turns with.")
     ] = None,
     out: Out = None,
+    report: Reports = None,
+    github: Github = False,
     json: AsJson = False,
 ) -> None:
     """Measure a suite; with --against or --against-ref, in turns with the former models."""
@@ -76,6 +96,7 @@ def run(
 
     if against is not None and against_ref is not None:
         raise UsageError("give one of --against and --against-ref", where="--against-ref")
+    outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
     with tempfile.TemporaryDirectory(prefix="edgespiral-ref-") as folder:
         former: Find | None = None
@@ -84,7 +105,7 @@ def run(
         elif against_ref is not None:
             former = from_ref(suite, against_ref, Path(folder))
         result = _heard(bench, former)
-    _finish(result, out, json=json)
+    outputs.finish(result)
 
 
 @bench_app.command("save")
@@ -95,17 +116,20 @@ def save(
     target: Target = None,
     store: Store = STORE,
     out: Out = None,
+    report: Reports = None,
+    github: Github = False,
     json: AsJson = False,
 ) -> None:
     """Measure a suite and keep the result as a baseline."""
     from edgespiral.gate.baseline import baseline_path, save_baseline
 
     baseline_path(store, name)
+    outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
     result = _heard(bench, None, for_baseline=True)
     path = save_baseline(store, name, result)
     typer.echo(f"saved: {path}", err=True)
-    _finish(result, out, json=json)
+    outputs.finish(result)
 
 
 @bench_app.command("compare")
@@ -116,14 +140,17 @@ def compare(
     target: Target = None,
     store: Store = STORE,
     out: Out = None,
+    report: Reports = None,
+    github: Github = False,
     json: AsJson = False,
 ) -> None:
     """Measure a suite and judge it against a stored baseline; --against is surer."""
     from edgespiral.gate.baseline import load_baseline
     from edgespiral.gate.former import from_baseline
 
+    outputs = _outputs(suite, out, report, github=github, json=json)
     former = from_baseline(name, load_baseline(store, name))
-    _finish(_heard(_bench(suite, target), former), out, json=json)
+    outputs.finish(_heard(_bench(suite, target), former))
 
 
 def _bench(suite_path: Path, target: str | None) -> Bench:
@@ -149,16 +176,45 @@ def _heard(bench: Bench, former: Find | None, *, for_baseline: bool = False) -> 
     return replace(bench, former=former, for_baseline=for_baseline).run(tell)
 
 
-def _finish(result: BenchResult, out: Path | None, *, json: bool) -> None:
-    from rich.console import Console
+@dataclass(frozen=True)
+class _Outputs:
+    """Where a result goes, and what the command ends with."""
 
-    from edgespiral.gate.baseline import write_result
-    from edgespiral.report.bench_table import render_bench
+    suite: Path
+    out: Path | None
+    reports: dict[Path, str]
+    github: bool
+    json: bool
 
-    if out is not None:
-        write_result(out, result)
-    if json:
-        typer.echo(result.model_dump_json())
-    else:
-        Console().print(render_bench(result), highlight=False)
-    raise typer.Exit(CODES[result.verdict])
+    def finish(self, result: BenchResult) -> None:
+        from edgespiral.gate import outputs
+        from edgespiral.gate.baseline import write_result
+        from edgespiral.gate.git import place
+
+        self._show(result)
+        if self.out is not None:
+            write_result(self.out, result)
+        suite = place(self.suite)
+        outputs.write_reports(self.reports, result, suite)
+        if self.github:
+            # GitHub reads both streams; standard output may be somebody's JSON.
+            typer.echo(outputs.github(result, suite, os.environ), err=True, nl=False)
+        raise typer.Exit(CODES[result.verdict])
+
+    def _show(self, result: BenchResult) -> None:
+        from rich.console import Console
+
+        from edgespiral.report.bench_table import render_bench
+
+        if self.json:
+            typer.echo(result.model_dump_json())
+        else:
+            Console().print(render_bench(result), highlight=False)
+
+
+def _outputs(
+    suite: Path, out: Path | None, report: list[str] | None, *, github: bool, json: bool
+) -> _Outputs:
+    from edgespiral.gate.outputs import parse_reports
+
+    return _Outputs(suite, out, parse_reports(report or ()), github=github, json=json)

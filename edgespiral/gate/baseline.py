@@ -59,7 +59,6 @@ def save_baseline(store: Path, name: str, result: BenchResult) -> Path:
     for case in result.cases:
         if case.measurement is None:
             raise MeasurementError(f"no baseline saved: {case.error}", where=case.name)
-    make_folder(path.parent)
     write_result(path, result)
     return path
 
@@ -80,7 +79,12 @@ def load_baseline(store: Path, name: str) -> BenchResult:
 
 
 def write_result(path: Path, result: BenchResult) -> None:
-    """Write a result as JSON, a model a line, so that git shows which of them changed."""
+    """Write a result as JSON, a model a line, so that git shows which of them changed.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
+    make_folder(path.parent)
     document = result.model_dump(mode="json")
     cases = ",\n".join(json.dumps(case) for case in document.pop("cases"))
     head = json.dumps(document, indent=1).removesuffix("\n}")

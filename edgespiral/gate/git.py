@@ -47,6 +47,12 @@ def file_at(path: Path, ref: str) -> bytes | None:
     return _git(folder, "cat-file", "--filters", f"{known.decode().strip()}:./{path.name}")
 
 
+def place(path: Path) -> str:
+    """A file's path from the top of its repository; as given, outside of one."""
+    prefix = _git(path.parent, "rev-parse", "--show-prefix")
+    return path.as_posix() if prefix is None else prefix.decode().strip() + path.name
+
+
 def _git(folder: Path, *words: str) -> bytes | None:
     """What a git command prints, None where it fails."""
     try:

@@ -88,6 +88,22 @@ def test_the_result_is_json_with_every_sample(
     assert printed["git_commit"] is None
 
 
+def test_ci_systems_get_their_formats(
+    edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
+) -> None:
+    suite("budget_ms = 1e-6")
+    done = edgespiral(
+        "bench", "--report", "junit=ci/junit.xml", "--report", "markdown=ci/comment.md", "--json",
+        GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
+    )  # fmt: skip
+    assert done.returncode == GateCode.REGRESSION
+    assert json.loads(done.stdout)["verdict"] == "regressed"
+    assert "\n::error file=edgespiral-bench.toml,title=tiny%3A regressed::" in done.stderr
+    comment = (tmp_path / "ci" / "comment.md").read_text()
+    assert (tmp_path / "summary.md").read_text() == comment
+    assert "<failure" in (tmp_path / "ci" / "junit.xml").read_text()
+
+
 def test_the_commit_is_part_of_the_result(
     edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -109,6 +125,7 @@ def test_the_commit_is_part_of_the_result(
         (("--target", "host-cup"), "did you mean host-cpu"),
         (("--against", "a", "--against-ref", "b"), "give one of"),
         (("--against-ref", "HEAD"), "is not in a git repository"),
+        (("--report", "junt=x.xml"), "did you mean junit"),
         (("--flag",), "--flag"),
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.gate.git import commit, file_at
+from edgespiral.gate.git import commit, file_at, place
 
 
 def git(folder: Path, *words: str) -> str:
@@ -57,3 +57,12 @@ def test_filters_apply_as_in_a_checkout(repository: Path) -> None:
 def test_an_unknown_ref_is_an_error(repository: Path, ref: str) -> None:
     with pytest.raises(UsageError, match="--against-ref: git knows no commit"):
         file_at(repository / "sub" / "file", ref)
+
+
+def test_a_place_is_told_from_the_top_of_the_repository(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert place(repository / "sub" / "file") == "sub/file"
+    assert place(repository / "sub" / ".." / "sub" / "new") == "sub/new"
+    outside = tmp_path_factory.mktemp("outside") / "file"
+    assert place(outside) == outside.as_posix()

@@ -1,0 +1,104 @@
+"""The gate's outcome in the formats of GitHub and GitLab."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from edgespiral.core.bench import GateVerdict
+from edgespiral.report import bench_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgespiral.core.bench import BenchResult, CaseResult
+
+# Name of the annotation command on GitHub, and severity in GitLab's code quality.
+LEVELS = {
+    GateVerdict.REGRESSED: ("error", "critical"),
+    GateVerdict.ERROR: ("error", "major"),
+    GateVerdict.UNDECIDED: ("warning", "minor"),
+    GateVerdict.PASS: ("notice", "info"),
+    GateVerdict.MEASURED: ("notice", "info"),
+}
+
+
+def render_annotations(result: BenchResult, file: str) -> str:
+    """GitHub's workflow commands, one a line, for each model that has something to tell.
+
+    Args:
+        result: the outcome.
+        file: the path in the repository that the annotations are shown at: the suite's.
+    """
+    return "".join(
+        f"::{LEVELS[case.verdict][0]} file={_escaped(file, ',:')},"
+        f"title={_escaped(f'{case.name}: {case.verdict}', ',:')}"
+        f"::{_escaped(bench_words.summary(case))}\n"
+        for case in _telling(result)
+    )
+
+
+def render_code_quality(result: BenchResult, file: str) -> str:
+    """GitLab's code quality report: a list with an issue for each model that has one.
+
+    Args:
+        result: the outcome.
+        file: the path in the repository that the issues are shown at: the suite's.
+    """
+    issues = [
+        {
+            "description": f"{case.name}: {bench_words.summary(case)}",
+            "check_name": f"edgespiral-{case.verdict}",
+            "fingerprint": _identity(result.suite, result.target, case.name, case.verdict),
+            "severity": LEVELS[case.verdict][1],
+            "location": {"path": file, "lines": {"begin": 1}},
+        }
+        for case in _telling(result)
+    ]
+    return json.dumps(issues, indent=1) + "\n"
+
+
+def render_metrics(result: BenchResult) -> str:
+    """OpenMetrics text, which GitLab shows as a merge request's metrics report."""
+    lines = []
+    for case in result.cases:
+        labels = f'{{suite="{_label(result.suite)}",model="{_label(case.name)}"}}'
+        lines += [f"edgespiral_{name}{labels} {value:.6g}" for name, value in _metrics(case)]
+    return "\n".join([*sorted(lines), "# EOF"]) + "\n"
+
+
+def _metrics(case: CaseResult) -> Iterator[tuple[str, float]]:
+    if case.measurement is None:
+        return
+    stats = case.measurement.stats
+    for name in ("p50_ms", "p90_ms", "p99_ms"):
+        value = getattr(stats, name)
+        if value is not None:
+            yield name, value
+    yield from ((f"{c.kind}_change_percent", c.value) for c in case.checks if c.kind != "budget")
+
+
+def _telling(result: BenchResult) -> list[CaseResult]:
+    """Models that did not pass, and those of which something is told that nothing limits."""
+    quiet = (GateVerdict.PASS, GateVerdict.MEASURED)
+    return [
+        case
+        for case in result.cases
+        if case.verdict not in quiet
+        or any(check.limit is None and bench_words.notable(check) for check in case.checks)
+    ]
+
+
+def _escaped(text: str, more: str = "") -> str:
+    for character in f"%\r\n{more}":
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _identity(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
