@@ -153,6 +153,32 @@ def compare(
     outputs.finish(_heard(_bench(suite, target), former))
 
 
+@bench_app.command("history")
+def history(
+    results: Annotated[
+        list[Path], typer.Argument(help="Results of --out, baselines, or folders of them.")
+    ],
+    *,
+    html: Annotated[Path | None, typer.Option(help="Write a page with a chart a model.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the trends as JSON.")] = False,
+) -> None:
+    """Show stored results over time, and where a model's latency changed its level."""
+    from rich.console import Console
+
+    from edgespiral.core.files import make_folder, write_text
+    from edgespiral.gate import history as trends
+    from edgespiral.report.bench_history import render_history, render_history_table
+
+    found = trends.history(trends.read_results(results))
+    if json:
+        typer.echo(found.model_dump_json())
+    else:
+        Console().print(render_history_table(found), highlight=False)
+    if html is not None:
+        make_folder(html.parent)
+        write_text(html, render_history(found))
+
+
 def _bench(suite_path: Path, target: str | None) -> Bench:
     from edgespiral.core.profile import load_profile
     from edgespiral.gate.run import Bench

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgespiral.core.records import Measurement, Record
+from edgespiral.core.records import Interval, Measurement, PositiveMs, Record
 
 SCHEMA = 1
 
@@ -127,6 +127,55 @@ class BenchResult(Record):
     versions: dict[str, str]
     command: str
     finished_at: datetime
+
+
+class HistoryPoint(Record):
+    """What one stored result says of one model; `change_percent` is against its reference then."""
+
+    at: datetime
+    commit: str | None
+    p50_ms: PositiveMs
+    ci95_ms: Interval
+    change_percent: float | None
+    verdict: GateVerdict
+
+
+class Shift(Record):
+    """From the point `index` on, the level is another: medians in ms before and after."""
+
+    index: int = Field(ge=1)
+    before_ms: PositiveMs
+    after_ms: PositiveMs
+
+    @property
+    def percent(self) -> float:
+        """The change of the level, above 0 where the model became slower."""
+        return 100 * (self.after_ms / self.before_ms - 1)
+
+
+class Break(Record):
+    """From the point `index` on, it was measured otherwise: latencies do not compare across."""
+
+    index: int = Field(ge=1)
+    differences: tuple[str, ...]
+
+
+class Trend(Record):
+    """One model over stored results, oldest first."""
+
+    suite: str
+    target: str
+    model: str
+    points: tuple[HistoryPoint, ...] = Field(min_length=1)
+    shifts: tuple[Shift, ...] = ()
+    breaks: tuple[Break, ...] = ()
+
+
+class History(Record):
+    """What `edgespiral bench history` found."""
+
+    schema_version: Literal[1] = 1
+    trends: tuple[Trend, ...] = Field(min_length=1)
 
 
 def gravest(verdicts: list[GateVerdict]) -> GateVerdict:

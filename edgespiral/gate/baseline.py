@@ -127,12 +127,7 @@ def check_comparable(
     Raises:
         UsageError: every difference in device, power mode, runtime, threads or shapes is named.
     """
-    before = stored.measurement.fingerprint if stored.measurement else None
-    differences = [
-        f"{name.replace('_', ' ')} was {getattr(before, name)}, is {getattr(now.fingerprint, name)}"
-        for name in DECISIVE
-        if getattr(before, name, None) != getattr(now.fingerprint, name)
-    ]
+    differences = otherwise(stored.measurement, now)
     if stored.shapes != dict(shapes):
         differences.append(f"input shapes were {stored.shapes}, are {dict(shapes)}")
     if differences:
@@ -141,3 +136,14 @@ def check_comparable(
             where=f"baseline {label}: {stored.name}",
             hint="save it anew here, or measure both with --against",
         )
+
+
+def otherwise(before: Measurement | None, now: Measurement) -> list[str]:
+    """How device, power mode, runtime or threads differ: `threads was 1, is 2`."""
+    was = before.fingerprint if before else None
+    return [
+        f"{name.replace('_', ' ')} was {getattr(was, name, None)}, "
+        f"is {getattr(now.fingerprint, name)}"
+        for name in DECISIVE
+        if getattr(was, name, None) != getattr(now.fingerprint, name)
+    ]

@@ -14,6 +14,8 @@ from edgespiral.report.run import Run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jinja2 import Template
+
     from edgespiral.core.records import Baseline, Event, Measurement, ModelFacts
 
 UNITS = {"c": "\N{DEGREE SIGN}C", "mhz": "MHz"}
@@ -32,6 +34,12 @@ def render_html(events: Sequence[Event]) -> str:
         RunFolderError: the journal holds no run.
     """
     run = Run.of(events)
+    page = template("report.html.j2")
+    return page.render(run=run, status=_status(run), reproduce=_reproduce(run), **_measured(run))
+
+
+def template(name: str) -> Template:
+    """A page of this package, which escapes what it is given."""
     environment = Environment(
         loader=PackageLoader("edgespiral.report", ""),
         autoescape=True,
@@ -40,8 +48,7 @@ def render_html(events: Sequence[Event]) -> str:
         lstrip_blocks=True,
     )
     environment.globals["words"] = words
-    page = environment.get_template("report.html.j2")
-    return page.render(run=run, status=_status(run), reproduce=_reproduce(run), **_measured(run))
+    return environment.get_template(name)
 
 
 def _status(run: Run) -> tuple[str, str]:

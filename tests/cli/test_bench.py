@@ -104,6 +104,21 @@ def test_ci_systems_get_their_formats(
     assert "<failure" in (tmp_path / "ci" / "junit.xml").read_text()
 
 
+def test_stored_results_have_a_history(
+    edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
+) -> None:
+    suite("")
+    for name in ("a", "b"):
+        assert edgespiral("bench", "--out", f"results/{name}.json").returncode == 0
+    done = edgespiral("bench", "history", "results", "--html", "page/index.html", "--json")
+    assert done.returncode == GateCode.PASS
+    [trend] = json.loads(done.stdout)["trends"]
+    assert (trend["model"], len(trend["points"])) == ("tiny", 2)
+    assert "<h2>tiny</h2>" in (tmp_path / "page" / "index.html").read_text()
+    shown = edgespiral("bench", "history", "results").stdout.splitlines()[1].split()
+    assert shown[:4] == ["edgespiral-bench", "brief", "tiny", "2"]
+
+
 def test_the_commit_is_part_of_the_result(
     edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -126,6 +141,7 @@ def test_the_commit_is_part_of_the_result(
         (("--against", "a", "--against-ref", "b"), "give one of"),
         (("--against-ref", "HEAD"), "is not in a git repository"),
         (("--report", "junt=x.xml"), "did you mean junit"),
+        (("history", "none.json"), "none.json: cannot be read"),
         (("--flag",), "--flag"),
     ],
 )
