@@ -29,6 +29,7 @@ MAY_IMPORT = (
         "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "api"},
         "__init__": {"api"},
         "__main__": {"cli"},
+        "pytest_plugin": {"core", "gate"},
     }
 )
 HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "nni", "pydantic", "numpy", "sklearn")

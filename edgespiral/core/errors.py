@@ -96,6 +96,10 @@ class MeasurementError(EdgeSpiralError):
     exit_code = ExitCode.MEASUREMENT
 
 
+class UndecidedError(MeasurementError):
+    """Time ran out before a measurement was clear of what it was compared with."""
+
+
 class ExportError(EdgeSpiralError):
     """The model cannot be exported, or the export differs from PyTorch."""
 
