@@ -49,7 +49,8 @@ class Check(Record):
 
     `budget`: the median in ms against an absolute limit. `median` and `tail` (p99): the change
     against the reference in percent, above 0 where the model became slower. A limit of None is
-    reported and not judged.
+    reported and not judged. `drift_percent`: by how much the latency changed while it was measured,
+    where that keeps a budget undecided.
     """
 
     kind: Literal["budget", "median", "tail"]
@@ -57,6 +58,7 @@ class Check(Record):
     value: float
     bounds: Bounds
     limit: float | None
+    drift_percent: float | None = None
 
 
 class Measured(Record):

@@ -11,6 +11,7 @@ import numpy as np
 from edgespiral.core.bench import Bounds, Check, GateVerdict, Reference
 from edgespiral.gate.intervals import (
     difference_of_means,
+    drift,
     round_medians,
     sign_median,
     signed_rank,
@@ -94,9 +95,18 @@ def taken_of(reference: Reference) -> Taken:
 def _budget(subject: Taken, limit_ms: float) -> Check:
     medians = round_medians(subject.rounds_ms)
     bounds = sign_median(medians, CONFIDENCE)
-    value = float(np.median(medians))
-    verdict = verdict_of(bounds, limit_ms)
-    return Check(kind="budget", verdict=verdict, value=value, bounds=bounds, limit=limit_ms)
+    levels = drift(medians, CONFIDENCE)
+    # A level that still moves across the limit is none to judge by: more samples tell its end.
+    crossing = levels is not None and min(levels) <= limit_ms < max(levels)
+    verdict = GateVerdict.UNDECIDED if crossing else verdict_of(bounds, limit_ms)
+    return Check(
+        kind="budget",
+        verdict=verdict,
+        value=float(np.median(medians)),
+        bounds=bounds,
+        limit=limit_ms,
+        drift_percent=100 * (levels[1] / levels[0] - 1) if levels and crossing else None,
+    )
 
 
 def _median(subject: Taken, reference: Taken, limit: float | None, *, paired: bool) -> Check:

@@ -27,6 +27,7 @@ TAIL_PERCENT = 99
 # With five samples beyond the 99th percentile; see core/stats.py.
 LEAST_TAIL_SAMPLES = 500
 TAIL_RESAMPLES = 2000
+LEAST_DRIFT_PERCENT = 10.0
 # An interval from fewer processes is wider than any change that matters.
 LEAST_PROCESSES = 3
 
@@ -85,6 +86,22 @@ def sign_median(values: Vector, confidence: float) -> Bounds:
         high=float(ordered[len(values) - 1 - position]),
         confidence=confidence,
     )
+
+
+def drift(values: Vector, confidence: float) -> tuple[float, float] | None:
+    """The medians before and in the last quarter where they surely differ, else None.
+
+    A device that throttles while it is measured has two levels, and no interval around one median
+    says so. The two parts are compared by the Mann-Whitney test (Hollander, Wolfe and Chicken 2014,
+    section 4.1); differences below `LEAST_DRIFT_PERCENT` are left to the interval.
+    """
+    from scipy.stats import mannwhitneyu
+
+    parts = np.split(values, [3 * len(values) // 4])
+    before, last = (float(np.median(part)) for part in parts)
+    if 100 * abs(last / before - 1) < LEAST_DRIFT_PERCENT:
+        return None
+    return (before, last) if mannwhitneyu(*parts).pvalue < 1 - confidence else None
 
 
 def least_count(confidence: float) -> int:

@@ -39,7 +39,14 @@ def line(check: Check) -> str:
     """A check on one line: `median +5.3 (+4.1 to +6.4) %, limit +2.5 %: regressed`."""
     held = f", {limit(check)}" if check.limit is not None else ""
     verdict = "" if check.limit is None else f": {check.verdict}"
-    return f"{NAMES[check.kind]} {figure(check)}{held}{verdict}"
+    return f"{NAMES[check.kind]} {figure(check)}{held}{verdict}{_drifted(check)}"
+
+
+def _drifted(check: Check) -> str:
+    if check.drift_percent is None:
+        return ""
+    way = "slower" if check.drift_percent > 0 else "faster"
+    return f", as it became {abs(check.drift_percent):.0f} % {way} meanwhile"
 
 
 def notable(check: Check) -> bool:

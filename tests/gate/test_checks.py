@@ -64,6 +64,25 @@ def test_the_tail_is_judged_in_pairs_where_samples_carry_it() -> None:
     ) == {"median"}
 
 
+@pytest.mark.parametrize(
+    ("budget_ms", "verdict", "drifted"),
+    [(1.25, "undecided", True), (0.9, "regressed", False), (1.6, "pass", False)],
+)
+def test_a_device_that_throttles_across_the_budget_is_not_judged(
+    budget_ms: float, verdict: str, drifted: bool
+) -> None:
+    # A fifth of the rounds is at the slower level: the median and its interval are not.
+    subject = taken(1, 1.0)
+    subject.rounds_ms[32:] = [[1.5 * ms for ms in samples] for samples in subject.rounds_ms[32:]]
+    [check] = judge(Limits(budget_ms=budget_ms), subject, None)
+    assert (check.verdict, check.drift_percent is not None) == (verdict, drifted)
+    assert check.bounds.high < 1.25
+    # More samples at that level settle it.
+    subject.add([[1.5 * ms for ms in samples] for samples in taken(2, 1.0, 3).rounds_ms])
+    [check] = judge(Limits(budget_ms=1.25), subject, None)
+    assert (check.verdict, check.drift_percent) == ("regressed", None)
+
+
 def test_no_samples_are_no_verdict() -> None:
     with pytest.raises(MeasurementError, match="no samples were taken"):
         judge(Limits(budget_ms=1), Taken(), None)

@@ -4,6 +4,7 @@ import pytest
 from edgespiral.core.errors import MeasurementError
 from edgespiral.gate.intervals import (
     difference_of_means,
+    drift,
     least_count,
     round_medians,
     sign_median,
@@ -98,3 +99,15 @@ def test_the_tail_of_few_samples_is_not_told() -> None:
     found = tail_ratio(enough, enough, 0.99)
     assert found is not None
     assert found[0] == found[1].low == found[1].high == 1
+
+
+def test_a_drift_is_a_sure_and_large_difference_between_the_last_quarter_and_the_rest() -> None:
+    steady = 1 + 0.01 * source(0).normal(size=40)
+    slowed = steady * np.repeat([1.0, 1.2], [30, 10])
+    assert drift(steady, 0.998) is None
+    found = drift(slowed, 0.998)
+    assert found is not None
+    assert found[1] / found[0] == pytest.approx(1.2, rel=0.01)
+    # Sure, but small; large, but unsure.
+    assert drift(steady * np.repeat([1.0, 1.05], [30, 10]), 0.998) is None
+    assert drift(np.array([1.0, 2.0, 1.0, 1.0, 1.0, 2.0]), 0.998) is None

@@ -32,3 +32,11 @@ def test_only_an_open_outcome_has_advice(mixed_bench: BenchResult) -> None:
     assert bench_words.advice(mixed_bench) == ""
     left_open = mixed_bench.model_copy(update={"verdict": mixed_bench.cases[2].verdict})
     assert "raise time_limit_s" in bench_words.advice(left_open)
+
+
+def test_a_drift_is_told(mixed_bench: BenchResult) -> None:
+    budget = mixed_bench.cases[0].checks[0]
+    slower = budget.model_copy(update={"verdict": "undecided", "drift_percent": 30.4})
+    faster = slower.model_copy(update={"drift_percent": -12.0})
+    assert bench_words.line(slower).endswith(": undecided, as it became 30 % slower meanwhile")
+    assert bench_words.line(faster).endswith("as it became 12 % faster meanwhile")
