@@ -178,7 +178,7 @@ class Session:
         if not job.models:
             raise ModelError("no model to measure")
         for _ in range(ATTEMPTS):
-            answer = self._run(job)
+            answer = self._transport.repeated(lambda: self._run(job))
             reason = answer.void(self.profile.measure.max_temp_c)
             if reason is None:
                 return answer
