@@ -41,6 +41,13 @@ class Transport(Protocol):
     ) -> None:
         """Remove the work folder and close the way, after an error too."""
 
+    def way(self) -> dict[str, str]:
+        """What there is to know of the way to the device, by name.
+
+        Raises:
+            TargetError: it cannot be used.
+        """
+
     def repeated(self, step: Callable[[], T]) -> T:
         """What `step` returns; it is begun anew if the device was lost in it and is back.
 

@@ -70,6 +70,10 @@ class LocalTransport:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._folder = None
 
+    def way(self) -> dict[str, str]:
+        """Where work is done."""
+        return {"work folder": str(self.folder)}
+
     def repeated(self, step: Callable[[], T]) -> T:
         """What `step` returns: this machine is not lost."""
         return step()

@@ -139,6 +139,14 @@ class Link:
             raise self._why_lost(stderr)
         return reply
 
+    def configuration(self) -> dict[str, str]:
+        """What ssh makes of the host's name with the user's configuration."""
+        told = subprocess.run(  # noqa: S603 (the command is this package's own)
+            [*self._plain, "-G", "--", self.host], capture_output=True, text=True, check=False
+        )
+        pairs = (line.partition(" ") for line in told.stdout.splitlines())
+        return {key: value for key, _, value in pairs}
+
     def close(self) -> bool:
         """Remove the work folder and disconnect; False where the folder may still be there."""
         if self._master is None or self._master.stdin is None:
@@ -244,7 +252,7 @@ class Link:
     def _forget(self, said: str) -> str:
         """The command that removes the known key that ssh complains of."""
         found = re.search(r"Offending \S+ key in (.+):\d+", said)
-        told = self._settings()
+        told = self.configuration()
         name = told.get("hostkeyalias") or told.get("hostname", self.host)
         port = told.get("port", "22")
         entry = name if port == "22" or "hostkeyalias" in told else f"[{name}]:{port}"
@@ -253,14 +261,6 @@ class Link:
 
     def _copy_id(self) -> str:
         return shlex.join(["ssh-copy-id", *self._plain[1:], self.host])
-
-    def _settings(self) -> dict[str, str]:
-        """What ssh makes of the host's name with the user's configuration."""
-        told = subprocess.run(  # noqa: S603 (the command is this package's own)
-            [*self._plain, "-G", "--", self.host], capture_output=True, text=True, check=False
-        )
-        pairs = (line.partition(" ") for line in told.stdout.splitlines())
-        return {key: value for key, _, value in pairs}
 
 
 def _reply(stdout: bytes, stderr: str, mark: str) -> Reply | None:

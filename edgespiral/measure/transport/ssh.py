@@ -82,6 +82,19 @@ class SshTransport:
             place = f"{self._link.host}:{self._link.work}"
             LOG.warning("%s may be left over: the device could not be reached to remove it", place)
 
+    def way(self) -> dict[str, str]:
+        """Whom ssh makes of the host's name, and where work is done there."""
+        told = self._link.configuration()
+        login = f"{told.get('user', '?')}@{told.get('hostname', '?')}, port {told.get('port', '?')}"
+        jump = told.get("proxyjump")
+        free = self.run(["df", "-Pk", "."], self._settings.timeout_s).stdout.split()
+        known = len(free) > 3 and free[-3].isdigit()
+        space = f", {1024 * int(free[-3]) / 1e9:.1f} GB free" if known else ""
+        return {
+            "connection": f"ssh {self._link.host} ({login}{f', by way of {jump}' if jump else ''})",
+            "work folder": f"{self.folder}{space}",
+        }
+
     def repeated(self, step: Callable[[], T]) -> T:
         """What `step` returns; tried again after pauses that add up to `retry_s` at most."""
         waited_s, pause_s = 0.0, FIRST_PAUSE_S
