@@ -95,13 +95,21 @@ class Board:
         path.chmod(0o755)
         return path
 
+    def install_trtexec(self, version: str, before: str = ":") -> None:
+        """Put a stand-in for trtexec on the device's PATH, which runs `before` at every start."""
+        stand_in = Path(__file__).parent / "stand_ins" / "trtexec.py"
+        python = f"OMP_NUM_THREADS=1 exec {sys.executable} {stand_in}"
+        self.program("trtexec", f'{before}\n{python} {version} "$@"')
+
     def pause_once(self, name: str) -> Path:
         """Make a program of the device hang at its first call, which leaves the file returned."""
         real, mark = shutil.which(name), self.bin / f"{name}-was-called"
         self.program(name, f'[ -e "{mark}" ] || {{ : > "{mark}"; sleep 600; }}\nexec {real} "$@"')
         return mark
 
-    def profile(self, **transport: object) -> TargetProfile:
+    def profile(
+        self, runtime: dict[str, object] | None = None, **transport: object
+    ) -> TargetProfile:
         """A target that measures briefly on this device."""
         settings = {
             "kind": "ssh",
@@ -116,7 +124,7 @@ class Board:
             {
                 "schema": 1,
                 "name": "board",
-                "runtime": {"kind": "onnxruntime"},
+                "runtime": runtime or {"kind": "onnxruntime"},
                 "transport": settings | transport,
                 "measure": {"warmup_ms": 2, "rounds": 6, "round_ms": 1, "min_samples": 12},
             }

@@ -57,6 +57,19 @@ class OnnxRuntimeProfile(Section):
     provider: NonEmpty = "CPUExecutionProvider"
 
 
+class TensorRtProfile(Section):
+    """TensorRT through the device's own `trtexec`."""
+
+    kind: Literal["tensorrt"]
+    precision: Literal["fp32", "fp16", "int8"] = "fp16"
+    trtexec: NonEmpty | None = None
+    dla_core: Annotated[int, Field(ge=0)] | None = None
+    sparsity: bool = False
+    workspace_mib: Count | None = None
+    cuda_graph: bool = True
+    data_transfers: bool = False
+
+
 class LocalProfile(Section):
     """This machine, in a process of its own."""
 
@@ -101,7 +114,11 @@ class TargetProfile(Section):
 
     schema_version: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    runtime: OnnxRuntimeProfile
+    runtime: Annotated[
+        Annotated[OnnxRuntimeProfile, Tag("onnxruntime")]
+        | Annotated[TensorRtProfile, Tag("tensorrt")],
+        Discriminator(kind),
+    ]
     transport: Annotated[
         Annotated[LocalProfile, Tag("local")] | Annotated[SshProfile, Tag("ssh")],
         Discriminator(kind),
