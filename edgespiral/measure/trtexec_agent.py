@@ -31,7 +31,7 @@ from agent import (  # type: ignore[import-not-found]
 if TYPE_CHECKING:
     Json = dict[str, Any]
 
-PLACES = ("/usr/src/tensorrt/bin", "/usr/local/tensorrt/bin", "/opt/tensorrt/bin")
+PLACES = ("/usr/src/tensorrt/bin", "/usr/local/tensorrt/bin")
 BANNER = re.compile(r"TensorRT\.trtexec \[TensorRT v(\d+)\]")
 COMPLAINT = re.compile(r"\[[EF]\] (?:\[TRT\] )?(.*)")
 GPU_LAYER = re.compile(r"\[GpuLayer\]")

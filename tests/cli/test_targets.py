@@ -109,3 +109,22 @@ def test_a_device_that_was_not_named_is_asked_for(
     )
     assert "$DESK_HOST" in CliRunner().invoke(targets_app, ["show", "desk"]).output
     assert "desk" in CliRunner().invoke(targets_app, ["list"]).output
+
+
+def test_a_jetson_is_checked_up_to_its_figures(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled profile over real ssh; a stand-in takes trtexec's place."""
+    monkeypatch.setenv("JETSON_HOST", "board")
+    text = (Path(__file__).parents[2] / "targets" / "jetson-orin.toml").read_text()
+    here = f'workdir = "{board.folder}"\nconfig = "{board.config}"\npython = "{sys.executable}"'
+    brief = text.replace("timeout_s = 3600", here).replace("round_ms = 300", "round_ms = 1")
+    Path("targets").mkdir()
+    Path("targets/jetson-orin.toml").write_text(brief.replace("max_temp_c", "# max_temp_c"))
+    missing = CliRunner().invoke(targets_app, ["check", "jetson-orin"])
+    assert missing.exit_code == ExitCode.TARGET
+    assert "mend" in missing.output
+    assert "there is no trtexec on the PATH" in missing.output
+    board.install_trtexec("10.3.0")
+    fine = CliRunner().invoke(targets_app, ["check", "jetson-orin"])
+    assert fine.exit_code == 0
+    shown = {" ".join(line.split()[1:3]) for line in fine.output.splitlines()}
+    assert {"tensorrt 10.3.0", "provider gpu", "precision fp16"} <= shown
