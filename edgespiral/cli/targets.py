@@ -17,6 +17,7 @@ def list_targets() -> None:
     """List the targets that can be had by name, and where each is written down."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from edgespiral.core.errors import EdgeSpiralError
     from edgespiral.core.profile import list_profiles, load_profile
@@ -26,9 +27,9 @@ def list_targets() -> None:
         table.add_column(column, overflow="fold")
     for name, path in list_profiles().items():
         try:
-            profile = load_profile(name)
+            profile = load_profile(name, as_written=True)
         except EdgeSpiralError as error:
-            table.add_row(name, "", "", f"[red]{error}", str(path))
+            table.add_row(name, "", "", Text(str(error), "red"), str(path))
             continue
         kinds = (profile.runtime.kind, profile.transport.kind)
         table.add_row(name, *kinds, profile.device.description, str(path))
@@ -43,8 +44,9 @@ def show_target(name: Name) -> None:
 
     from edgespiral.core.profile import load_profile
 
+    profile = load_profile(name, as_written=True)
     table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in load_profile(name).model_dump(mode="json", by_alias=True).items():
+    for key, value in profile.model_dump(mode="json", by_alias=True).items():
         settings = value if isinstance(value, dict) else {"": value}
         for setting, given in settings.items():
             table.add_row(f"{key}.{setting}".strip("."), "" if given is None else str(given))
@@ -53,17 +55,26 @@ def show_target(name: Name) -> None:
 
 @targets_app.command("check")
 def check_target(name: Name) -> None:
-    """Run a tiny model on a target: does it work, what is it, and how steadily does it measure?"""
+    """Try a target with a tiny model: what is fine there, and what is to be mended?"""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    from edgespiral.core.errors import EdgeSpiralError
     from edgespiral.core.profile import load_profile
-    from edgespiral.measure.session import Session
+    from edgespiral.measure import check
 
-    with Session(load_profile(name)) as session:
-        lines = session.check()
+    profile, failure = load_profile(name), None
     table = Table(box=None, pad_edge=False, show_header=False)
-    for line in lines:
-        mark = "[green]ok[/]" if line.ok else "[yellow]mind[/]"
-        table.add_row(mark, line.name, line.value + (f"; {line.advice}" if line.advice else ""))
+    try:
+        for line in check.check_target(profile):
+            mark = Text("ok", "green") if line.ok else Text("mind", "yellow")
+            said = "; ".join(filter(None, (line.value, line.advice)))
+            table.add_row(mark, line.name, Text(said))
+    except EdgeSpiralError as error:
+        said = "; ".join(filter(None, (error.what, error.hint)))
+        table.add_row(Text("mend", "red"), error.where or name, Text(said))
+        failure = error
     Console().print(table, highlight=False)
+    if failure is not None:
+        raise typer.Exit(failure.exit_code)

@@ -6,13 +6,13 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.registry import unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from pydantic.fields import FieldInfo
@@ -28,15 +28,15 @@ LIMITS = {
 }
 
 
-def load_toml_model(path: Path, model: type[M]) -> M:
-    """The record that the TOML file at `path` holds.
+def load_toml_model(path: Path, model: type[M], context: Mapping[str, object] | None = None) -> M:
+    """The record that the TOML file at `path` holds; `context` is handed to its validators.
 
     Raises:
         UsageError: all problems of the file, each as `file:key: problem`.
     """
     values = read_toml(path)
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context=context)
     except ValidationError as error:
         problems = config_errors(error, model, lambda key: f"{path}:{key}" if key else str(path))
         raise UsageError("; ".join(problems)) from error
@@ -68,21 +68,25 @@ def config_errors(
         model: the record that was asked for; its fields are the known keys.
         place: makes a place of a dotted key, which is empty for the record as a whole.
     """
-    return [
-        f"{place('.'.join(str(part) for part in detail['loc']))}: {_problem(detail, model)}"
-        for detail in error.errors(include_url=False)
-    ]
+    return [_line(detail, model, place) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
+def _line(detail: ErrorDetails, model: type[BaseModel], place: Callable[[str], str]) -> str:
+    keys, record = _walk(model, detail["loc"])
+    if detail["type"].startswith("union_tag_"):
+        keys.append(detail["ctx"]["discriminator"].strip("()"))
+    return f"{place('.'.join(keys))}: {_problem(detail, record)}"
+
+
+def _problem(detail: ErrorDetails, record: type[BaseModel] | None) -> str:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind == "missing":
+    if kind in ("missing", "union_tag_not_found"):
         return "is missing"
     if kind == "extra_forbidden":
-        return _unknown("key", detail["loc"][-1], _known_keys(model, detail["loc"][:-1]))
-    if kind == "literal_error" and isinstance(given, str):
-        names = re.findall(r"'([^']*)'", context["expected"])
-        return _unknown(str(detail["loc"][-1]).replace("_", " "), given, names)
+        known = record.model_fields.items() if record else ()
+        return _unknown("key", detail["loc"][-1], [field.alias or name for name, field in known])
+    if kind == "union_tag_invalid" or (kind == "literal_error" and isinstance(given, str)):
+        return _not_a_choice(detail)
     if kind in LIMITS:
         words, limit = LIMITS[kind]
         return f"{words} {context[limit]:g}, is {given!r}"
@@ -91,19 +95,45 @@ def _problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{detail['msg'].replace('Input should be', 'must be')}, is {given!r}"
 
 
+def _not_a_choice(detail: ErrorDetails) -> str:
+    context = detail["ctx"]
+    known = re.findall(r"'([^']*)'", context.get("expected_tags") or context["expected"])
+    kind = context.get("discriminator", "").strip("()") or str(detail["loc"][-1])
+    return _unknown(kind.replace("_", " "), context.get("tag", detail["input"]), known)
+
+
 def _unknown(kind: str, name: object, known: Iterable[str]) -> str:
     return str(unknown_name(kind, str(name), known)).replace("; ", ", ")
 
 
-def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    # Numbers are positions in a list of tables.
-    for part in (part for part in path if isinstance(part, str)):
-        field = _field(model, part)
-        nested = _nested_model(field.annotation) if field else None
-        if nested is None:
-            return []
-        model = nested
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _walk(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[list[str], type[BaseModel] | None]:
+    """The keys on the way to `location`, and the record that the last of them is looked up in."""
+    keys: list[str] = []
+    record: type[BaseModel] | None = model
+    following: type[BaseModel] | None = model
+    choices: dict[str, type[BaseModel]] = {}
+    for part in location:
+        if choices:
+            following, choices = choices.get(str(part)), {}
+            continue
+        keys.append(str(part))
+        if isinstance(part, int):
+            continue
+        record = following
+        field = _field(record, part) if record else None
+        choices = _tagged(field) if field else {}
+        following = _nested_model(field.annotation) if field else None
+    return keys, record
+
+
+def _tagged(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """Of a choice of records told apart by a key, each record by that key's value."""
+    choices = [get_args(choice) for choice in get_args(field.annotation)]
+    return {
+        mark.tag: choice[0] for choice in choices for mark in choice[1:] if isinstance(mark, Tag)
+    }
 
 
 def _field(model: type[BaseModel], key: str) -> FieldInfo | None:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from edgespiral.core.config import load_toml_model
 from edgespiral.core.errors import UsageError
@@ -16,10 +16,18 @@ from edgespiral.core.records import Record
 from edgespiral.core.registry import unknown_name
 
 FOLDERS_VARIABLE = "EDGESPIRAL_TARGETS"
+# Asks for a profile whose unset variables are left as they are written, to show it.
+AS_WRITTEN = {"unset variables": "as written"}
 FROM_ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 Count = Annotated[int, Field(ge=1)]
+NonEmpty = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def kind(section: object) -> object:
+    """What tells the records apart that a section may be; its name is the key's, for errors."""
+    return section.get("kind") if isinstance(section, dict) else getattr(section, "kind", None)
 
 
 class Section(Record):
@@ -29,11 +37,13 @@ class Section(Record):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _from_environment(cls, value: object) -> object:
+    def _from_environment(cls, value: object, info: ValidationInfo) -> object:
         named = FROM_ENVIRONMENT.fullmatch(value) if isinstance(value, str) else None
         if named is None:
             return value
         if named[1] not in os.environ:
+            if info.context == AS_WRITTEN:
+                return value
             raise ValueError(f"the environment has no variable {named[1]}")
         return os.environ[named[1]]
 
@@ -44,7 +54,20 @@ class OnnxRuntimeProfile(Section):
     kind: Literal["onnxruntime"]
     precision: Literal["fp32"] = "fp32"
     threads: Count = 1
-    provider: Annotated[str, Field(min_length=1)] = "CPUExecutionProvider"
+    provider: NonEmpty = "CPUExecutionProvider"
+
+
+class TensorRtProfile(Section):
+    """TensorRT through the device's own `trtexec`."""
+
+    kind: Literal["tensorrt"]
+    precision: Literal["fp32", "fp16", "int8"] = "fp16"
+    trtexec: NonEmpty | None = None
+    dla_core: Annotated[int, Field(ge=0)] | None = None
+    sparsity: bool = False
+    workspace_mib: Count | None = None
+    cuda_graph: bool = True
+    data_transfers: bool = False
 
 
 class LocalProfile(Section):
@@ -52,6 +75,20 @@ class LocalProfile(Section):
 
     kind: Literal["local"]
     timeout_s: Positive = 600
+
+
+class SshProfile(Section):
+    """A device that OpenSSH reaches, with the user's own ssh configuration."""
+
+    kind: Literal["ssh"]
+    host: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
+    config: NonEmpty | None = None
+    python: NonEmpty = "python3"
+    workdir: NonEmpty = "/tmp"  # noqa: S108 (a private folder is made below it)
+    timeout_s: Positive = 600
+    connect_timeout_s: Count = 10
+    keepalive_s: Count = 5
+    retry_s: Annotated[float, Field(ge=0)] = 300
 
 
 class MeasureProfile(Section):
@@ -77,28 +114,40 @@ class TargetProfile(Section):
 
     schema_version: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    runtime: OnnxRuntimeProfile
-    transport: LocalProfile
+    runtime: Annotated[
+        Annotated[OnnxRuntimeProfile, Tag("onnxruntime")]
+        | Annotated[TensorRtProfile, Tag("tensorrt")],
+        Discriminator(kind),
+    ]
+    transport: Annotated[
+        Annotated[LocalProfile, Tag("local")] | Annotated[SshProfile, Tag("ssh")],
+        Discriminator(kind),
+    ]
     measure: MeasureProfile = MeasureProfile()
     device: DeviceProfile = DeviceProfile()
 
 
-def load_profile(name_or_path: str | Path) -> TargetProfile:
+def load_profile(name_or_path: str | Path, *, as_written: bool = False) -> TargetProfile:
     """The profile of a name or of a TOML file.
 
     A name is looked for in `./targets`, then in the folders of `$EDGESPIRAL_TARGETS`, then among
     those that come with EdgeSpiral.
 
+    Args:
+        name_or_path: of the profile.
+        as_written: leave `$NAME` where the environment has no such variable; only to show it.
+
     Raises:
         UsageError: no such profile, with the nearest names; or all problems of its file.
     """
     spec = str(name_or_path)
+    context = AS_WRITTEN if as_written else None
     if spec.endswith(".toml") or "/" in spec or os.sep in spec:
-        return load_toml_model(Path(spec), TargetProfile)
+        return load_toml_model(Path(spec), TargetProfile, context)
     path = _files().get(spec)
     if path is None:
         raise unknown_name("target", spec, _files())
-    profile = load_toml_model(path, TargetProfile)
+    profile = load_toml_model(path, TargetProfile, context)
     if profile.name != spec:
         raise UsageError(
             f"must be {spec!r} like the file, is {profile.name!r}", where=f"{path}:name"

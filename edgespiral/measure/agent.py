@@ -14,7 +14,9 @@ import math
 import os
 import platform
 import random
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -32,23 +34,16 @@ STABLE_SHARE = 0.05
 LONGEST_WARMUP = 10
 BLOCKS_PER_WARMUP = 4
 LEAST_BLOCK_SAMPLES = 3
-PROFILED_RUNS_PER_ROUND = 10
+PROFILED_RUNS = 10
 # The first runs after loading are slower by a third: memory is first touched.
 LEAST_SETTLING_RUNS, MOST_SETTLING_RUNS = 2, 3
-OPERATORS = {"Conv": "conv", "FusedConv": "conv", "LSTM": "lstm", "GRU": "gru"}
-OPERATORS |= dict.fromkeys(("Gemm", "FusedGemm", "MatMul", "FusedMatMul"), "gemm")
+KINDS = {"conv": "Conv FusedConv", "lstm": "LSTM", "gru": "GRU"}
+KINDS["gemm"] = "Gemm FusedGemm MatMul FusedMatMul"
+OPERATORS = {name: kind for kind, names in KINDS.items() for name in names.split()}
 GATES = {"lstm": 4, "gru": 3}
-NUMPY_TYPES = {
-    "tensor(float)": "float32",
-    "tensor(double)": "float64",
-    "tensor(float16)": "float16",
-    "tensor(bool)": "bool",
-    **{
-        f"tensor({sign}int{bits})": f"{sign}int{bits}"
-        for sign in ("", "u")
-        for bits in (8, 16, 32, 64)
-    },
-}
+# All others go by NumPy's own names.
+NUMPY_NAMES = {"float": "float32", "double": "float64"}
+OLDEST_PYTHON = (3, 10)
 
 
 class AgentError(Exception):
@@ -81,6 +76,11 @@ class Loaded:
 
 def main(request_path: str) -> Json:
     """Do what the request says and return the document to print."""
+    if sys.version_info < OLDEST_PYTHON:
+        hint = "name Python {}.{} or later in the target's [transport] python".format(
+            *OLDEST_PYTHON
+        )
+        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=hint)
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     root = Path(request["system_root"])
     before = device_state(root)
@@ -103,7 +103,7 @@ def measure(request: Json) -> list[Json]:
     and the same model by several percent for as long as it stays loaded; this makes it vary within
     a measurement, where the interval sees it, and not only between two.
     """
-    warm = _warm_all(_load_all(request), request)
+    warm = [_warmed(model, request["warmup_ms"]) for model in _load_all(request)]
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
     rounds: list[list[list[float]]] = [[] for _ in counts]
     for order in orders(len(counts), request["rounds"]):
@@ -121,11 +121,8 @@ def measure(request: Json) -> list[Json]:
 def profile(request: Json) -> list[list[Json]]:
     """Time of each weighted layer of each model, from ONNX Runtime's own profiler."""
     models = _load_all(request)
-    warm = _warm_all(models, request)
-    counts = [
-        min(PROFILED_RUNS_PER_ROUND, samples_per_round(latency_ms, request))
-        for _, latency_ms in warm
-    ]
+    warm = [_warmed(model, request["warmup_ms"]) for model in models]
+    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for _, ms in warm]
     for order in orders(len(models), request["rounds"]):
         for index in order:
             for _ in range(counts[index]):
@@ -234,10 +231,6 @@ def _load_all(request: Json) -> list[Loaded]:
     return [Loaded(index, request) for index in range(len(request["models"]))]
 
 
-def _warm_all(models: list[Loaded], request: Json) -> list[tuple[int, float]]:
-    return [_warmed(model, request["warmup_ms"]) for model in models]
-
-
 def _warmed(model: Loaded, warmup_ms: float) -> tuple[int, float]:
     try:
         return warm_up(model.run, warmup_ms)
@@ -277,11 +270,8 @@ def _open(index: int, request: Json) -> Any:  # noqa: ANN401
 
 def _check_provider(found: list[str], wanted: str, *, anywhere: bool = False) -> None:
     if wanted not in (found if anywhere else found[:1]):
-        raise AgentError(
-            "target",
-            f"{wanted} does not run here",
-            hint=f"this ONNX Runtime has: {', '.join(found)}",
-        )
+        hint = f"this ONNX Runtime has: {', '.join(found)}"
+        raise AgentError("target", f"{wanted} does not run here", hint=hint)
 
 
 def _random_inputs(index: int, inputs: list[Any], shapes: dict[str, list[int]]) -> Json:
@@ -302,16 +292,15 @@ def _random_input(index: int, entry: Any, given: list[int] | None) -> Any:  # no
     shape = list(entry.shape) if given is None else given
     if not all(isinstance(size, int) and size > 0 for size in shape):
         written = "x".join(str(size) if size else "?" for size in shape)
-        raise AgentError(
-            "model",
-            f"input {entry.name!r} has no fixed shape: {written}",
-            hint="give one: --shape 1x3x224x224, or NAME:1x3x224x224",
-            model=index,
-        )
-    if entry.type not in NUMPY_TYPES:
+        hint = "give one: --shape 1x3x224x224, or NAME:1x3x224x224"
+        what = f"input {entry.name!r} has no fixed shape: {written}"
+        raise AgentError("model", what, hint=hint, model=index)
+    name = entry.type[len("tensor(") : -1]
+    try:
+        kind = np.dtype(NUMPY_NAMES.get(name, name))
+    except TypeError as error:
         what = f"input {entry.name!r} is a {entry.type}, which cannot be made up"
-        raise AgentError("model", what, model=index)
-    kind = np.dtype(NUMPY_TYPES[entry.type])
+        raise AgentError("model", what, model=index) from error
     source = np.random.default_rng(0)
     # Small whole numbers are valid as indices too.
     values = source.standard_normal(shape) if kind.kind == "f" else source.integers(0, 2, shape)
@@ -350,7 +339,7 @@ def device_state(root: Path) -> Json:
     governors = {_text(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
     return {
         "governor": ", ".join(sorted(filter(None, governors))) or None,
-        "power_mode": _text(root / "sys/firmware/acpi/platform_profile"),
+        "power_mode": _text(root / "sys/firmware/acpi/platform_profile") or _jetson_mode(),
         "temperature_c": max(temperatures) / 1e3 if temperatures else None,
         "frequency_mhz": max(frequencies) / 1e3 if frequencies else None,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -362,6 +351,16 @@ def _device_name(root: Path) -> str:
     lines = (_text(root / "proc/cpuinfo") or "").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return board or next(iter(names), "") or platform.processor() or platform.machine()
+
+
+def _jetson_mode() -> str | None:
+    """The power mode of an NVIDIA Jetson, as its own tool tells it."""
+    tool = shutil.which("nvpmodel", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if tool is None:
+        return None
+    told = subprocess.run([tool, "-q"], capture_output=True, text=True, check=False)  # noqa: S603
+    lines = [line.partition(":") for line in told.stdout.splitlines()]
+    return next((mode.strip() for key, _, mode in lines if key == "NV Power Mode"), None)
 
 
 def _numbers(paths: Any) -> list[float]:  # noqa: ANN401

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.core.stats import paired_ratio, summarise
+from edgespiral.measure.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgespiral.core.profile import TargetProfile
     from edgespiral.measure.runtime import Answer
 
@@ -24,6 +27,20 @@ class CheckLine:
     value: str
     ok: bool = True
     advice: str = ""
+
+
+def check_target(profile: TargetProfile) -> Iterator[CheckLine]:
+    """What is found on the way to a target and on it, as it is found.
+
+    Raises:
+        EdgeSpiralError: what has to be mended before anything can be measured there.
+    """
+    kinds = f"{profile.runtime.kind} by way of {profile.transport.kind}"
+    yield CheckLine("target", f"{profile.name}: {kinds}")
+    with Session(profile) as session:
+        for name, value in session.way().items():
+            yield CheckLine(name, value)
+        yield from check_lines(session.try_out(), profile)
 
 
 def check_lines(answer: Answer, profile: TargetProfile) -> list[CheckLine]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MODEL = "model.onnx"
@@ -44,6 +45,18 @@ def model_files(path: Path) -> dict[str, Path]:
             raise ModelError(f"the file of its weights is missing: {name}", where=str(path))
         found[name] = part
     return found
+
+
+def pushed_models(models: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
+    """All files of some models by the names that they get on a device, and the models' names.
+
+    Raises:
+        ModelError: as `model_files`.
+    """
+    pushed: dict[str, Path] = {}
+    for index, model in enumerate(models):
+        pushed |= {f"model-{index}/{name}": part for name, part in model_files(model).items()}
+    return pushed, [f"model-{index}/{model.name}" for index, model in enumerate(models)]
 
 
 def external_names(content: bytes, path: Path) -> list[str]:

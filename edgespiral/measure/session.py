@@ -12,7 +12,6 @@ from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.records import Measurement, now_utc
 from edgespiral.core.stats import paired_ratio, summarise
-from edgespiral.measure.check import check_lines
 from edgespiral.measure.runtime import RUNTIMES, Job
 from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.measure.transport import TRANSPORTS
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from edgespiral.core.profile import TargetProfile
     from edgespiral.core.records import LayerLatency, Ratio
-    from edgespiral.measure.check import CheckLine
     from edgespiral.measure.runtime import Answer, Runtime
     from edgespiral.measure.transport import Transport
 
@@ -142,16 +140,23 @@ class Session:
         answer = self._ask(self._job("profile", models, rounds, None))
         return [list(rows) for rows in answer.layers]
 
-    def check(self) -> list[CheckLine]:
-        """What the target is and how steadily it measures, from a tiny model against itself.
+    def way(self) -> dict[str, str]:
+        """What there is to know of the way to the device, by name.
+
+        Raises:
+            TargetError: it cannot be used.
+        """
+        return self._transport.way()
+
+    def try_out(self) -> Answer:
+        """The device's whole answer to a tiny model, measured against itself.
 
         Raises:
             As `measure` does.
         """
         with TemporaryDirectory(dir=self._work) as folder:
             tiny = write_tiny_model(Path(folder) / "tiny.onnx")
-            answer = self._ask(self._job("measure", [tiny, tiny], None, None))
-        return check_lines(answer, self.profile)
+            return self._ask(self._job("measure", [tiny, tiny], None, None))
 
     def _job(
         self,
@@ -178,7 +183,7 @@ class Session:
         if not job.models:
             raise ModelError("no model to measure")
         for _ in range(ATTEMPTS):
-            answer = self._run(job)
+            answer = self._transport.repeated(lambda: self._run(job))
             reason = answer.void(self.profile.measure.max_temp_c)
             if reason is None:
                 return answer

@@ -1,10 +1,13 @@
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from edgespiral.cli.targets import targets_app
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import ExitCode, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +46,85 @@ def test_an_unknown_target_brings_the_nearest(verb: str) -> None:
     error = CliRunner().invoke(targets_app, [verb, "host_cpu"]).exception
     assert isinstance(error, UsageError)
     assert "did you mean host-cpu" in str(error)
+
+
+BOARD = """
+schema = 1
+name = "desk"
+[runtime]
+kind = "onnxruntime"
+[transport]
+kind = "ssh"
+host = "$DESK_HOST"
+config = "{board.config}"
+workdir = "{board.folder}"
+python = "{python}"
+[measure]
+warmup_ms = 2
+rounds = 6
+round_ms = 1
+min_samples = 12
+"""
+
+
+@pytest.fixture
+def desk(elsewhere: Path, board: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A device behind ssh, and the target `desk` that names it."""
+    (elsewhere / "targets").mkdir()
+    text = BOARD.format(board=board, python=sys.executable)
+    (elsewhere / "targets" / "desk.toml").write_text(text)
+    monkeypatch.setenv("DESK_HOST", "board")
+    return board
+
+
+def checked() -> tuple[int, dict[str, str]]:
+    result = CliRunner().invoke(targets_app, ["check", "desk"])
+    return result.exit_code, {line.split()[0]: line for line in result.output.splitlines()[::-1]}
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_device_that_is_fine_is_said_to_be() -> None:
+    code, lines = checked()
+    assert code == 0
+    assert "desk: onnxruntime by way of ssh" in lines["ok"]
+    assert "mend" not in lines
+
+
+def test_a_device_that_is_off_is_said_to_be_missing(desk: Any) -> None:
+    desk.stop()
+    code, lines = checked()
+    assert code == ExitCode.TARGET
+    assert "desk: onnxruntime by way of ssh" in lines["ok"]
+    assert re.search(r"mend +board +cannot be reached: .*refused", lines["mend"])
+
+
+def test_a_device_that_was_not_named_is_asked_for(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DESK_HOST")
+    error = CliRunner().invoke(targets_app, ["check", "desk"]).exception
+    assert isinstance(error, UsageError)
+    assert str(error).endswith(
+        "desk.toml:transport.host: the environment has no variable DESK_HOST"
+    )
+    assert "$DESK_HOST" in CliRunner().invoke(targets_app, ["show", "desk"]).output
+    assert "desk" in CliRunner().invoke(targets_app, ["list"]).output
+
+
+def test_a_jetson_is_checked_up_to_its_figures(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled profile over real ssh; a stand-in takes trtexec's place."""
+    monkeypatch.setenv("JETSON_HOST", "board")
+    text = (Path(__file__).parents[2] / "targets" / "jetson-orin.toml").read_text()
+    here = f'workdir = "{board.folder}"\nconfig = "{board.config}"\npython = "{sys.executable}"'
+    brief = text.replace("timeout_s = 3600", here).replace("round_ms = 300", "round_ms = 1")
+    Path("targets").mkdir()
+    Path("targets/jetson-orin.toml").write_text(brief.replace("max_temp_c", "# max_temp_c"))
+    missing = CliRunner().invoke(targets_app, ["check", "jetson-orin"])
+    assert missing.exit_code == ExitCode.TARGET
+    assert "mend" in missing.output
+    assert "there is no trtexec on the PATH" in missing.output
+    board.install_trtexec("10.3.0")
+    fine = CliRunner().invoke(targets_app, ["check", "jetson-orin"])
+    assert fine.exit_code == 0
+    shown = {" ".join(line.split()[1:3]) for line in fine.output.splitlines()}
+    assert {"tensorrt 10.3.0", "provider gpu", "precision fp16"} <= shown

@@ -85,11 +85,12 @@ def test_all_problems_come_in_one_error(elsewhere: Path, monkeypatch: pytest.Mon
         schema = 2
         name = "a b"
         [runtime]
-        kind = "onnxruntim"
+        kind = "onnxruntime"
         threads = 0
         provider = "$NO_SUCH_PROVIDER"
         [transport]
-        kind = "local"
+        kind = "ssh"
+        host = "-oProxy"
         timeout = 5
         [measure]
         rounds = 2
@@ -101,13 +102,35 @@ def test_all_problems_come_in_one_error(elsewhere: Path, monkeypatch: pytest.Mon
     assert str(caught.value).split("; ") == [
         "bad.toml:schema: must be 1, is 2",
         "bad.toml:name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$', is 'a b'",
-        "bad.toml:runtime.kind: unknown kind 'onnxruntim', did you mean onnxruntime?",
         "bad.toml:runtime.threads: must be >= 1, is 0",
         "bad.toml:runtime.provider: the environment has no variable NO_SUCH_PROVIDER",
-        "bad.toml:transport.timeout: unknown key 'timeout', did you mean timeout_s?",
+        r"bad.toml:transport.host: String should match pattern '^[^-\s]\S*$', is '-oProxy'",
+        "bad.toml:transport.timeout: unknown key 'timeout', did you mean timeout_s or "
+        "connect_timeout_s?",
         "bad.toml:measure.warmup_ms: must be a valid number, is 'long'",
         "bad.toml:measure.rounds: must be >= 5, is 2",
     ]
+
+
+def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
+    text = GOOD.replace("onnxruntime", "onnxruntim").replace('"local"', '"sssh"')
+    write(elsewhere, "bad", text=text)
+    with pytest.raises(UsageError) as caught:
+        load_profile("bad.toml")
+    assert str(caught.value).split("; ") == [
+        "bad.toml:runtime.kind: unknown kind 'onnxruntim', did you mean onnxruntime?",
+        "bad.toml:transport.kind: unknown kind 'sssh', did you mean ssh?",
+    ]
+
+
+def test_a_variable_may_be_left_as_it_is_written(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_TEXT", raising=False)
+    write(elsewhere, "board", "$NO_SUCH_TEXT")
+    with pytest.raises(UsageError, match="the environment has no variable NO_SUCH_TEXT"):
+        load_profile("board.toml")
+    assert load_profile("board.toml", as_written=True).device.description == "$NO_SUCH_TEXT"
 
 
 def test_values_come_from_the_environment(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +143,7 @@ def test_values_come_from_the_environment(elsewhere: Path, monkeypatch: pytest.M
 
 def test_every_profile_of_the_repository_is_good() -> None:
     folder = Path(__file__).parents[2] / "targets"
-    names = {load_profile(path).name for path in folder.glob("*.toml")}
+    names = {load_profile(path, as_written=True).name for path in folder.glob("*.toml")}
     assert names == {path.stem for path in folder.glob("*.toml")} != set()
 
 

@@ -199,3 +199,23 @@ def test_products_of_two_activations_are_no_layers() -> None:
 def test_other_events_are_no_layers() -> None:
     other = [event(5, operator="MaxPool"), {"cat": "Session", "name": "model_run", "dur": 9}]
     assert agent.layers(other, runs=1) == []
+
+
+def test_a_jetson_tells_its_power_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = tmp_path / "nvpmodel"
+    stand_in.write_text("#!/bin/sh\n[ $1 = -q ] && printf 'NV Power Mode: 15W\\n2\\n'\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert agent.device_state(tmp_path)["power_mode"] == "15W"
+
+
+def test_an_input_of_text_cannot_be_made_up(tmp_path: Path) -> None:
+    node = helper.make_node("StringNormalizer", ["x"], ["y"])
+    values = [helper.make_tensor_value_info(name, TensorProto.STRING, [3]) for name in "xy"]
+    graph = helper.make_graph([node], "text", values[:1], values[1:])
+    opset = helper.make_opsetid("", 17)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
+    (tmp_path / "text.onnx").write_bytes(model.SerializeToString())
+    code, document = ask(tmp_path, [tmp_path / "text.onnx"])
+    assert code == 1
+    assert document["error"]["what"] == "input 'x' is a tensor(string), which cannot be made up"

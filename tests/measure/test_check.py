@@ -1,9 +1,11 @@
+import itertools
 from typing import Any
 
 import pytest
 
+from edgespiral.core.errors import TargetError
 from edgespiral.core.profile import TargetProfile
-from edgespiral.measure.check import CheckLine, check_lines
+from edgespiral.measure.check import CheckLine, check_lines, check_target
 from edgespiral.measure.runtime import Answer
 
 
@@ -55,3 +57,22 @@ def test_what_harms_a_measurement_is_said(
 
 def test_what_the_system_hides_is_said(profile: TargetProfile) -> None:
     assert lines(profile)["governor"].value == "not shown by this system"
+
+
+def test_a_target_is_tried_out(profile: TargetProfile) -> None:
+    found = {line.name: line.value for line in check_target(profile)}
+    assert found["target"] == "brief: onnxruntime by way of local"
+    assert found["provider"] == "CPUExecutionProvider"
+    assert {"work folder", "device", "python", "onnxruntime", "governor", "noise"} <= set(found)
+    assert "a model against itself" in found["noise"]
+
+
+def test_what_was_found_before_a_failure_is_told(board: Any) -> None:
+    lines = check_target(board.profile(host="behind", python="python9"))
+    found = {line.name: line.value for line in itertools.islice(lines, 3)}
+    assert f"@127.0.0.1, port {board.port}, by way of board)" in found["connection"]
+    assert found["work folder"].startswith(str(board.folder))
+    assert found["work folder"].endswith(" GB free")
+    with pytest.raises(TargetError, match="there is no command python9"):
+        next(lines)
+    assert list(board.folder.iterdir()) == []

@@ -145,9 +145,9 @@ def test_a_device_within_its_limit_is_measured(
         assert session.measure([convolution()])[0].fingerprint.temperature_after_c == 69.0
 
 
-def test_a_check_tells_what_the_target_is(profile: TargetProfile) -> None:
+def test_a_tiny_model_tries_the_target_out(profile: TargetProfile) -> None:
     with Session(profile) as session:
-        lines = {line.name: line.value for line in session.check()}
-    assert lines["provider"] == CPU
-    assert {"device", "python", "onnxruntime", "governor", "temperature", "noise"} <= set(lines)
-    assert "a model against itself" in lines["noise"]
+        answer = session.try_out()
+        way = session.way()
+    assert Path(way["work folder"]).is_absolute()
+    assert (answer.runtime.provider, len(answer.samples)) == (CPU, 2)

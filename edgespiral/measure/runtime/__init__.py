@@ -2,7 +2,9 @@
 
 from edgespiral.measure.runtime.base import RUNTIMES, Answer, Job, Runtime
 from edgespiral.measure.runtime.onnxruntime import OnnxRuntime
+from edgespiral.measure.runtime.tensorrt import TensorRt
 
 RUNTIMES.register("onnxruntime")(OnnxRuntime.from_profile)
+RUNTIMES.register("tensorrt")(TensorRt.from_profile)
 
-__all__ = ["RUNTIMES", "Answer", "Job", "OnnxRuntime", "Runtime"]
+__all__ = ["RUNTIMES", "Answer", "Job", "OnnxRuntime", "Runtime", "TensorRt"]

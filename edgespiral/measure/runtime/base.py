@@ -37,6 +37,18 @@ class Job:
     max_round_samples: int
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
+    def request(self) -> dict[str, object]:
+        """What an agent has to know of it, but for the models' names on the device."""
+        return {
+            "mode": self.mode,
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "rounds": self.rounds,
+            "round_ms": self.round_ms,
+            "warmup_ms": self.warmup_ms,
+            "min_round_samples": self.min_round_samples,
+            "max_round_samples": self.max_round_samples,
+        }
+
 
 class DeviceState(Record):
     """What may change during a run; None where the device does not tell."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
+from edgespiral.core.errors import MeasurementError, TargetError
 from edgespiral.core.registry import Registry
+from edgespiral.measure.completed import last_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 
     from edgespiral.core.profile import TargetProfile
     from edgespiral.measure.completed import Completed
+
+T = TypeVar("T")
+
+
+class DeviceLostError(TargetError):
+    """The device does not answer, or no longer does; it may come back."""
 
 
 class Transport(Protocol):
@@ -33,11 +41,28 @@ class Transport(Protocol):
     ) -> None:
         """Remove the work folder and close the way, after an error too."""
 
+    def way(self) -> dict[str, str]:
+        """What there is to know of the way to the device, by name.
+
+        Raises:
+            TargetError: it cannot be used.
+        """
+
+    def repeated(self, step: Callable[[], T]) -> T:
+        """What `step` returns; it is begun anew if the device was lost in it and is back.
+
+        The work folder may then be empty: `step` pushes everything that it needs.
+
+        Raises:
+            DeviceLostError: the device did not come back.
+        """
+
     def push(self, local: Path, remote_name: str) -> None:
         """Copy a file to `remote_name`, a path below the work folder, whose folders are made.
 
         Raises:
             TargetError: it cannot be written there.
+            DeviceLostError: the connection broke; what was there is unchanged.
         """
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
@@ -46,6 +71,7 @@ class Transport(Protocol):
         Raises:
             TargetError: it cannot be started.
             MeasurementError: it did not end within `timeout_s` and was killed.
+            DeviceLostError: the connection broke; what still runs is ended with the next.
         """
 
     def pull(self, remote_name: str, local: Path) -> None:
@@ -53,7 +79,19 @@ class Transport(Protocol):
 
         Raises:
             TargetError: there is no such file.
+            RunFolderError: it cannot be written here.
+            DeviceLostError: the connection broke; `local` is unchanged.
         """
 
 
 TRANSPORTS: Registry[Callable[[TargetProfile, Path | None], Transport]] = Registry("transport")
+
+
+def too_late(timeout_s: float, stderr: bytes | str | None) -> MeasurementError:
+    """The error for a command that was killed after `timeout_s`, with what it had last said."""
+    text = stderr.decode(errors="replace") if isinstance(stderr, bytes) else stderr
+    tail = last_words(text or "")
+    return MeasurementError(
+        f"no answer within {timeout_s:g} s{f': {tail}' if tail else ''}",
+        hint="raise timeout_s in the target's [transport], or measure fewer models at once",
+    )

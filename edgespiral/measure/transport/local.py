@@ -7,16 +7,19 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from edgespiral.core.errors import MeasurementError, TargetError
-from edgespiral.measure.completed import Completed, last_words
+from edgespiral.core.errors import TargetError
+from edgespiral.measure.completed import Completed
+from edgespiral.measure.transport.base import too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from edgespiral.core.profile import TargetProfile
+
+T = TypeVar("T")
 
 
 class LocalTransport:
@@ -67,6 +70,14 @@ class LocalTransport:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._folder = None
 
+    def way(self) -> dict[str, str]:
+        """Where work is done."""
+        return {"work folder": str(self.folder)}
+
+    def repeated(self, step: Callable[[], T]) -> T:
+        """What `step` returns: this machine is not lost."""
+        return step()
+
     def push(self, local: Path, remote_name: str) -> None:
         """Copy `local` into the work folder."""
         goal = self.folder / remote_name
@@ -91,7 +102,7 @@ class LocalTransport:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise _late(timeout_s, error.stderr) from error
+            raise too_late(timeout_s, error.stderr) from error
         except OSError as error:
             raise TargetError(f"cannot be started: {error.strerror}", where=argv[0]) from error
         return Completed(done.returncode, done.stdout, done.stderr)
@@ -102,12 +113,3 @@ class LocalTransport:
             shutil.copyfile(self.folder / remote_name, local)
         except OSError as error:
             raise TargetError(f"cannot be fetched: {error.strerror}", where=remote_name) from error
-
-
-def _late(timeout_s: float, stderr: bytes | str | None) -> MeasurementError:
-    text = stderr.decode(errors="replace") if isinstance(stderr, bytes) else stderr
-    tail = last_words(text or "")
-    return MeasurementError(
-        f"no answer within {timeout_s:g} s{f': {tail}' if tail else ''}",
-        hint="raise timeout_s in the target's [transport], or measure fewer models at once",
-    )

@@ -3,12 +3,14 @@ from typing import get_args
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.profile import LocalProfile
+from edgespiral.core.profile import TargetProfile
 from edgespiral.measure.transport import TRANSPORTS
 
 
 def test_every_kind_a_profile_may_name_is_there() -> None:
-    assert list(get_args(LocalProfile.model_fields["kind"].annotation)) == TRANSPORTS.names()
+    choices = TargetProfile.model_fields["transport"].annotation
+    kinds = [get_args(kind)[1].tag for kind in get_args(choices)]
+    assert sorted(kinds) == TRANSPORTS.names()
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:

@@ -1,0 +1,109 @@
+"""TensorRT through the device's own `trtexec`, run by an agent that is pushed along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.core.profile import TensorRtProfile
+from edgespiral.measure.model_files import pushed_models
+from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
+from edgespiral.measure.runtime.trtexec_output import layer_times, sample_times
+from edgespiral.measure.weighted_layers import weighted_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.completed import Completed
+    from edgespiral.measure.runtime.base import Answer, Job
+
+HERE = Path(__file__).parents[1]
+REQUEST = "request.json"
+QUANTISED = b"QuantizeLinear"
+
+
+class TensorRt:
+    """Builds engines on the device and times them there.
+
+    Args:
+        settings: of the profile.
+        system_root: the folder that holds the device's `sys` and `proc`.
+    """
+
+    def __init__(self, settings: TensorRtProfile, *, system_root: str = "/") -> None:
+        self._settings = settings
+        self._system_root = system_root
+
+    @classmethod
+    def from_profile(cls, profile: TargetProfile) -> TensorRt:
+        """The runtime that a profile describes."""
+        assert isinstance(profile.runtime, TensorRtProfile)
+        return cls(profile.runtime)
+
+    def files(self, job: Job) -> Mapping[str, Path | str]:
+        """The agents, the models with what belongs to them, and the request."""
+        models, names = pushed_models(job.models)
+        if self._settings.precision == "int8":
+            _check_quantised(job)
+        request = {
+            **self._settings.model_dump(exclude={"kind"}),
+            **job.request(),
+            "shapes": _named_shapes(job),
+            "models": names,
+            "system_root": self._system_root,
+        }
+        agents = {name: HERE / name for name in ("agent.py", "trtexec_agent.py")}
+        return {**agents, **models, REQUEST: json.dumps(request)}
+
+    def argv(self, python: str) -> list[str]:
+        """The agent, with its request."""
+        return [python, "trtexec_agent.py", REQUEST]
+
+    def parse(self, completed: Completed, job: Job) -> Answer:
+        """The times in what `trtexec` exported, which the agent hands on."""
+        document = agent_document(completed, job)
+        exported = document.pop("answers", None)
+        if not isinstance(exported, list) or len(exported) != len(job.models):
+            raise MeasurementError("the device did not answer for every model")
+        try:
+            read = {"layers": self._layers} if job.mode == "profile" else {"samples": self._samples}
+            [(key, reader)] = read.items()
+            answers = [reader(*pair, job) for pair in zip(exported, job.models, strict=True)]
+        except (KeyError, TypeError) as error:
+            raise MeasurementError("the device's answer is not valid") from error
+        return whole_answer({**document, key: answers}, job)
+
+    def _samples(self, exported: dict[str, Any], _model: Path, _job: Job) -> object:
+        transfers = self._settings.data_transfers
+        rounds = [sample_times(records, transfers=transfers) for records in exported["rounds"]]
+        return {"warmup_count": exported["warmup_count"], "rounds_ms": rounds}
+
+    def _layers(self, exported: dict[str, Any], model: Path, job: Job) -> object:
+        nodes = weighted_layers(model, job.shapes)
+        rows = layer_times(exported["profile"], exported["layers"], nodes)
+        return [row.model_dump(mode="json") for row in rows]
+
+
+def _check_quantised(job: Job) -> None:
+    for model in job.models:
+        if QUANTISED not in model.read_bytes():
+            raise ModelError(
+                "has no quantised layers, so an int8 engine of it would not be int8",
+                where=str(model),
+                hint="quantise it, or set precision to fp16 in the target's [runtime]",
+            )
+
+
+def _named_shapes(job: Job) -> dict[str, list[int]]:
+    """Shapes by the inputs' own names, which TensorRT asks for; inputs are one if "" names them."""
+    if "" not in job.shapes:
+        return {name: list(shape) for name, shape in job.shapes.items()}
+    import onnx
+
+    graph = onnx.load(job.models[0], load_external_data=False).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    names = [value.name for value in graph.input if value.name not in constants]
+    return {name: list(job.shapes[""]) for name in names}

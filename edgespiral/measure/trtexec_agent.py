@@ -1,0 +1,231 @@
+"""Times ONNX models with `trtexec`: `trtexec_agent.py request.json` prints one JSON document.
+
+This file is pushed to the device with `agent.py` and needs nothing but the standard library of
+Python 3.8 and TensorRT's own command-line tool. Engines are built here, on the device that runs
+them, with one timing cache. Each round starts the tool anew for each model in a shuffled order.
+What the tool exports is handed on as it is: reading it is the host's part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent import (  # type: ignore[import-not-found]
+    AgentError,
+    device_facts,
+    device_state,
+    orders,
+    samples_per_round,
+)
+
+if TYPE_CHECKING:
+    Json = dict[str, Any]
+
+PLACES = ("/usr/src/tensorrt/bin", "/usr/local/tensorrt/bin")
+BANNER = re.compile(r"TensorRT\.trtexec \[TensorRT v(\d+)\]")
+COMPLAINT = re.compile(r"\[[EF]\] (?:\[TRT\] )?(.*)")
+GPU_LAYER = re.compile(r"\[GpuLayer\]")
+FIRST_RUNS = 10
+LONGEST_COMPLAINT = 300
+
+
+class Tool:
+    """The device's `trtexec`; it is told only what its own help knows."""
+
+    def __init__(self, request: Json) -> None:
+        self.path = _find(request["trtexec"])
+        told = self._ended(["--help"])
+        banner = BANNER.search(told.stdout)
+        if told.returncode != 0 or banner is None:
+            words = " ".join((told.stderr or told.stdout).split())[-LONGEST_COMPLAINT:]
+            raise AgentError("target", f"{self.path} does not tell its version: {words}")
+        self.version = spelled(int(banner[1]))
+        self._known = set(re.findall(r"--\w+", told.stdout))
+
+    def knows(self, flag: str) -> bool:
+        """Whether this version has a flag."""
+        return flag.partition("=")[0] in self._known
+
+    def run(self, flags: list[str], model: int) -> str:
+        """Run it and return its output."""
+        missing = [flag for flag in flags if not self.knows(flag)]
+        if missing:
+            what = f"trtexec of TensorRT {self.version} has no {', '.join(missing)}"
+            raise AgentError("target", what, hint="leave that out of the target's [runtime]")
+        done = self._ended(flags)
+        if done.returncode != 0:
+            said = COMPLAINT.findall(done.stdout + done.stderr)
+            words = " ".join(" ".join(said or [done.stdout, done.stderr]).split())
+            what = f"trtexec failed with exit code {done.returncode}: "
+            raise AgentError("model", what + words[-LONGEST_COMPLAINT:], model=model)
+        return str(done.stdout)
+
+    def _ended(self, flags: list[str]) -> Any:  # noqa: ANN401
+        command = [self.path, *flags]
+        try:
+            return subprocess.run(  # noqa: S603 (the tool that the profile names)
+                command, capture_output=True, text=True, errors="replace", check=False
+            )
+        except OSError as error:
+            raise AgentError("target", f"{self.path}: {error.strerror}") from error
+
+
+def spelled(number: int) -> str:
+    """A version in words: two digits a part from TensorRT 10 on, one for the major part before."""
+    unit = 1000 if number < 10_000 else 10_000
+    return f"{number // unit}.{number % unit // 100}.{number % 100}"
+
+
+def main(request_path: str) -> Json:
+    """Do what the request says and return the document to print."""
+    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
+    tool, root = Tool(request), Path(request["system_root"])
+    engines = [Engine(index, tool, request) for index in range(len(request["models"]))]
+    before = device_state(root)
+    answers = (
+        profile(engines, request) if request["mode"] == "profile" else measure(engines, request)
+    )
+    return {
+        "device": device_facts(root),
+        "runtime": {
+            "runtime": "tensorrt",
+            "runtime_version": tool.version,
+            "python_version": platform.python_version(),
+            "provider": ", ".join(sorted({engine.processor for engine in engines})),
+            "threads": 1,
+        },
+        "before": before,
+        "after": device_state(root),
+        "answers": answers,
+    }
+
+
+class Engine:
+    """A model that was built for this device; one that was built before is taken again."""
+
+    def __init__(self, index: int, tool: Tool, request: Json) -> None:
+        self._index, self._tool, self._request = index, tool, request
+        flags = build_flags(tool, request)
+        model = request["models"][index]
+        content = b"".join(path.read_bytes() for path in sorted(Path(model).parent.iterdir()))
+        key = hashlib.sha256(content + repr((tool.version, flags)).encode()).hexdigest()
+        self.path = Path("engines") / key
+        log = self.path.with_suffix(".log")
+        if not (self.path.is_file() and log.is_file()):
+            self.path.parent.mkdir(exist_ok=True)
+            part = self.path.with_suffix(".part")
+            told = tool.run([f"--onnx={model}", f"--saveEngine={part}", *flags], index)
+            log.write_text(told, encoding="utf-8")
+            part.replace(self.path)
+        self.processor = _processor(request, log.read_text(encoding="utf-8"))
+
+    def times(self, count: int, warmup_ms: float) -> list[Json]:
+        """What the tool exports for `count` inferences and those under way at the end."""
+        goal = Path("times.json")
+        flags = [f"--iterations={count}", "--duration=0", f"--warmUp={round(warmup_ms)}"]
+        flags += [] if self._request["data_transfers"] else ["--noDataTransfers"]
+        flags += ["--useCudaGraph"] if self._request["cuda_graph"] else []
+        self._run([*flags, "--useSpinWait", f"--exportTimes={goal}"], goal)
+        rows: list[Json] = _read(goal, self._index)
+        return rows
+
+    def layers(self, count: int, warmup_ms: float) -> Json:
+        """What the tool exports of each layer: its time, and what is known of it."""
+        profile, info = Path("profile.json"), Path("layers.json")
+        flags = [f"--iterations={count}", "--duration=0", f"--warmUp={round(warmup_ms)}"]
+        flags += ["--dumpProfile", f"--exportProfile={profile}", f"--exportLayerInfo={info}"]
+        self._run([*flags, "--profilingVerbosity=detailed"], profile, info)
+        return {"profile": _read(profile, self._index), "layers": _read(info, self._index)}
+
+    def _run(self, flags: list[str], *goals: Path) -> None:
+        for goal in goals:
+            if goal.exists():
+                goal.unlink()
+        dla = self._request["dla_core"]
+        core = [] if dla is None else [f"--useDLACore={dla}"]
+        self._tool.run([f"--loadEngine={self.path}", *core, *flags], self._index)
+
+
+def build_flags(tool: Tool, request: Json) -> list[str]:
+    """What the tool is told of how to build an engine."""
+    flags = ["--timingCacheFile=timing.cache", "--profilingVerbosity=detailed"]
+    flags.append("--skipInference" if tool.knows("--skipInference") else "--buildOnly")
+    if request["precision"] != "fp32":
+        # Explicitly quantised models still have layers that are not, which may be fp16.
+        flags += ["--fp16"] + (["--int8"] if request["precision"] == "int8" else [])
+    if request["dla_core"] is not None:
+        flags += [f"--useDLACore={request['dla_core']}", "--allowGPUFallback"]
+    if request["sparsity"]:
+        flags.append("--sparsity=enable")
+    if request["workspace_mib"]:
+        flags.append(f"--memPoolSize=workspace:{request['workspace_mib']}")
+    if request["shapes"]:
+        sizes = [f"{name}:{'x'.join(map(str, size))}" for name, size in request["shapes"].items()]
+        flags.append(f"--shapes={','.join(sizes)}")
+    return flags
+
+
+def measure(engines: list[Engine], request: Json) -> list[Json]:
+    """What was exported in each round of each model."""
+    key = "latencyMs" if request["data_transfers"] else "computeMs"
+    counts = []
+    for engine in engines:
+        first = engine.times(FIRST_RUNS, request["warmup_ms"])
+        latency_ms = statistics.median([max(float(row.get(key, 0)), 1e-3) for row in first])
+        counts.append(samples_per_round(latency_ms, request))
+    rounds: list[list[list[Json]]] = [[] for _ in engines]
+    for order in orders(len(engines), request["rounds"]):
+        for index in order:
+            rounds[index].append(engines[index].times(counts[index], request["warmup_ms"]))
+    return [{"warmup_count": FIRST_RUNS, "rounds": taken} for taken in rounds]
+
+
+def profile(engines: list[Engine], request: Json) -> list[Json]:
+    """What was exported of each model's layers."""
+    count = request["min_round_samples"] * request["rounds"]
+    return [engine.layers(count, request["warmup_ms"]) for engine in engines]
+
+
+def _find(named: str | None) -> str:
+    if named:
+        return named
+    path = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
+    found = shutil.which("trtexec", path=path)
+    if found is None:
+        hint = "install TensorRT with its tools (JetPack: apt-get install tensorrt), or name it"
+        what = f"there is no trtexec on the PATH or in {', '.join(PLACES)}"
+        raise AgentError("target", what, hint=f"{hint} in the target's [runtime] trtexec")
+    return found
+
+
+def _processor(request: Json, log: str) -> str:
+    if request["dla_core"] is None:
+        return "gpu"
+    left = len(GPU_LAYER.findall(log))
+    return f"dla {request['dla_core']}" + (f" with {left} layers on the gpu" if left else "")
+
+
+def _read(path: Path, model: int) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        what = f"trtexec did not write a whole {path}: {error}"
+        raise AgentError("measurement", what, model=model) from error
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(main(sys.argv[1])))  # noqa: T201
+    except AgentError as problem:
+        print(json.dumps({"error": problem.document}))  # noqa: T201
+        sys.exit(1)

@@ -1,0 +1,119 @@
+"""The layers of an ONNX model that have weights, with their shapes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edgespiral.core.errors import ModelError
+from edgespiral.core.records import LayerLatency
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import onnx
+
+CONVOLUTION, PRODUCTS = "Conv", ("Gemm", "MatMul")
+PASSING = ("QuantizeLinear", "DequantizeLinear", "Identity", "Cast")
+
+
+@dataclass(frozen=True)
+class WeightedLayer:
+    """A convolution or a product with a weight; shapes as in `LayerLatency`."""
+
+    name: str
+    operator: Literal["conv", "gemm"]
+    input_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def multiplications(self) -> int:
+        """How many products it takes."""
+        places = math.prod(self.output_shape) // self.output_shape[1]
+        return places * math.prod(self.weight_shape)
+
+    def timed(self, latency_ms: float) -> LayerLatency:
+        """The layer with the time that it took."""
+        return LayerLatency(
+            operator=self.operator,
+            input_shape=self.input_shape,
+            weight_shape=self.weight_shape,
+            output_shape=self.output_shape,
+            latency_ms=latency_ms,
+        )
+
+
+def weighted_layers(
+    path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> list[WeightedLayer]:
+    """The weighted layers of a model, in the order of its graph.
+
+    Args:
+        path: an ONNX file.
+        shapes: input shapes by name, for inputs without a fixed one; "" is the only input.
+
+    Raises:
+        ModelError: it cannot be read, or its shapes are not known.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+        _fix_inputs(model, shapes or {})
+        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # protobuf's and ONNX's own, which have no common base
+        raise ModelError(f"cannot be read: {error}", where=str(path)) from error
+    known = _known_shapes(model)
+    weights = _weights(model)
+    return [
+        _layer(node, known, weights[node.input[1]], path)
+        for node in model.graph.node
+        if node.op_type in (CONVOLUTION, *PRODUCTS) and node.input[1] in weights
+    ]
+
+
+def _fix_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for value in model.graph.input:
+        given = shapes.get(value.name, shapes.get(""))
+        for dimension, size in zip(value.type.tensor_type.shape.dim, given or (), strict=False):
+            dimension.dim_value = size
+
+
+def _known_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    graph = model.graph
+    values = [*graph.input, *graph.value_info, *graph.output]
+    return {
+        value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+        for value in values
+    }
+
+
+def _weights(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Shapes of the constants, and of those that are dequantised on the way."""
+    found = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in PASSING and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    return found
+
+
+def _layer(
+    node: onnx.NodeProto,
+    known: Mapping[str, tuple[int, ...]],
+    weight: tuple[int, ...],
+    path: Path,
+) -> WeightedLayer:
+    given, result = known.get(node.input[0], ()), known.get(node.output[0], ())
+    if not given or not result or 0 in (*given, *result):
+        hint = "give the input's shape: --shape 1x3x224x224"
+        raise ModelError(f"the shapes of {node.name} are not known", where=str(path), hint=hint)
+    if node.op_type == CONVOLUTION:
+        return WeightedLayer(node.name, "conv", given, weight, result)
+    batch = math.prod(result[:-1])
+    features, outputs = given[-1], result[-1]
+    return WeightedLayer(
+        node.name, "gemm", (batch, features), (outputs, features), (batch, outputs)
+    )

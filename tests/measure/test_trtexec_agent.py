@@ -1,0 +1,139 @@
+"""The agent on a device that ssh reaches, with a stand-in for trtexec that ONNX Runtime backs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgespiral.core.errors import MeasurementError, ModelError, TargetError
+from edgespiral.measure.session import Session
+
+# The class is in tests/conftest.py, which cannot be imported.
+Board = Any
+Make = Callable[..., Path]
+Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
+
+
+def session(board: Board, **runtime: object) -> Session:
+    return Session(board.profile({"kind": "tensorrt", **runtime}))
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
+def test_models_are_measured(board: Board, convolution: Make, version: str) -> None:
+    board.install_trtexec(version)
+    models = [convolution("a.onnx", 8, 8), convolution("b.onnx", 64, 64)]
+    with session(board) as opened:
+        small, large = opened.measure(models, rounds=5)
+    assert small.stats.p50_ms < large.stats.p50_ms
+    assert [len(samples) >= 2 for samples in small.rounds_ms] == [True] * 5
+    found = small.fingerprint
+    assert (found.runtime, found.runtime_version, found.precision) == ("tensorrt", version, "fp16")
+    assert found.provider == "gpu"
+    assert list(board.folder.iterdir()) == []
+
+
+def test_layers_are_told_apart(board: Board, convolution: Make) -> None:
+    board.install_trtexec("10.3.0")
+    with session(board) as opened:
+        [rows] = opened.profile_layers([convolution()], rounds=5)
+    assert [row.operator for row in rows] == ["conv", "gemm"]
+    assert rows[0].input_shape == (1, 3, 16, 16)
+    assert all(row.latency_ms > 0 for row in rows)
+
+
+def test_an_engine_is_built_once(board: Board, convolution: Make) -> None:
+    calls = board.bin / "calls"
+    board.install_trtexec("8.6.1", f'echo "$@" >> {calls}')
+    with session(board, sparsity=True, workspace_mib=64) as opened:
+        opened.measure([convolution()], rounds=5)
+        opened.profile_layers([convolution()], rounds=5)
+    builds = [line for line in calls.read_text().splitlines() if "--onnx=" in line]
+    assert len(builds) == 1
+    assert {"--fp16", "--sparsity=enable", "--memPoolSize=workspace:64"} <= set(builds[0].split())
+    loads = [line for line in calls.read_text().splitlines() if "--exportTimes=" in line]
+    assert len(loads) == 6
+    assert all("--noDataTransfers --useCudaGraph" in line for line in loads)
+
+
+def test_transfers_are_in_the_figure_if_asked_for(board: Board, convolution: Make) -> None:
+    board.install_trtexec("8.6.1")
+    with session(board, data_transfers=True) as opened:
+        [measured] = opened.measure([convolution("a.onnx", 4, 4)], rounds=5)
+    # The stand-in takes half a millisecond for each direction.
+    assert measured.stats.p50_ms > 1
+
+
+def test_what_a_dla_leaves_to_the_gpu_is_said(board: Board, convolution: Make) -> None:
+    board.install_trtexec("8.6.1")
+    with session(board, dla_core=1) as opened:
+        [measured] = opened.measure([convolution()], rounds=5)
+    assert measured.fingerprint.provider == "dla 1 with 1 layers on the gpu"
+
+
+def test_shapes_can_be_given(board: Board, convolution: Make) -> None:
+    calls = board.bin / "calls"
+    board.install_trtexec("8.6.1", f'echo "$@" >> {calls}')
+    profile = board.profile({"kind": "tensorrt"})
+    with Session(profile, shapes={"": (1, 3, 16, 16)}) as opened:
+        opened.measure([convolution(batch="n")], rounds=5)
+    assert "--shapes=x:1x3x16x16" in calls.read_text()
+
+
+def test_a_cut_in_the_middle_of_a_run_loses_nothing(
+    board: Board, convolution: Make, meanwhile: Meanwhile
+) -> None:
+    calls = board.bin / "calls"
+    board.install_trtexec("8.6.1", f'echo "$@" >> {calls}')
+    with session(board) as opened:
+        meanwhile(lambda: calls.exists() and "--exportTimes" in calls.read_text(), board.cut)
+        [measured] = opened.measure([convolution()], rounds=5)
+    assert len(measured.rounds_ms) == 5
+    assert calls.read_text().count("--onnx=") == 1
+    assert list(board.folder.iterdir()) == []
+
+
+def test_a_device_without_trtexec_is_told_what_is_missing(board: Board, convolution: Make) -> None:
+    missing = pytest.raises(TargetError, match=r"there is no trtexec on the PATH or in .*JetPack")
+    with session(board) as opened, missing:
+        opened.measure([convolution()])
+    missing = pytest.raises(TargetError, match=r"nowhere/trtexec: No such file")
+    with session(board, trtexec=f"{board.bin}/nowhere/trtexec") as opened, missing:
+        opened.measure([convolution()])
+
+
+def test_a_flag_that_a_version_lacks_is_not_passed_over(board: Board, convolution: Make) -> None:
+    before = "[ $1 != --help ] || {{ echo 'TensorRT.trtexec [TensorRT v101400]'; echo {}; exit; }}"
+    known = "--onnx --saveEngine --timingCacheFile --profilingVerbosity --skipInference"
+    board.install_trtexec("10.3.0", before.format(known))
+    lacking = pytest.raises(
+        TargetError, match=r"trtexec of TensorRT 10\.14\.0 has no --fp16; leave"
+    )
+    with session(board) as opened, lacking:
+        opened.measure([convolution()])
+
+
+def test_a_model_that_cannot_be_built_is_named(
+    board: Board, tmp_path: Path, convolution: Make
+) -> None:
+    board.install_trtexec("8.6.1")
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(convolution().read_bytes()[:400])
+    refused = pytest.raises(
+        ModelError, match=r"bad\.onnx: trtexec failed with exit code 1: .*INVALID"
+    )
+    with session(board) as opened, refused:
+        opened.measure([convolution(), bad])
+
+
+def test_an_export_that_is_cut_in_half_is_no_measurement(board: Board, convolution: Make) -> None:
+    cut = 'case "$*" in *--exportTimes*) echo \'[ { "computeMs" : 1\' > times.json; exit;; esac'
+    board.install_trtexec("8.6.1", cut)
+    half = pytest.raises(MeasurementError, match=r"did not write a whole times\.json")
+    with session(board) as opened, half:
+        opened.measure([convolution()])
+
+
+def test_an_int8_engine_needs_a_quantised_model(board: Board, convolution: Make) -> None:
+    with session(board, precision="int8") as opened, pytest.raises(ModelError, match="quantised"):
+        opened.measure([convolution()])
