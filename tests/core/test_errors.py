@@ -1,11 +1,18 @@
 import inspect
 import re
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
 
 from edgespiral.core import errors
-from edgespiral.core.errors import EdgeSpiralError, ExitCode, MissingExtraError, UsageError
+from edgespiral.core.errors import (
+    EdgeSpiralError,
+    ExitCode,
+    GateCode,
+    MissingExtraError,
+    UsageError,
+)
 
 ERRORS = [
     kind
@@ -42,6 +49,10 @@ def test_no_error_that_a_user_can_mend_looks_like_success_or_a_defect(
     assert kind.exit_code not in (ExitCode.OK, ExitCode.INTERNAL)
 
 
-def test_every_exit_code_is_documented_and_every_documented_code_exists() -> None:
-    rows = re.findall(r"^\| (\d+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(map(int, rows)) == sorted(ExitCode)
+@pytest.mark.parametrize(("section", "codes"), [(0, ExitCode), (1, GateCode)])
+def test_every_exit_code_is_documented_and_every_documented_code_exists(
+    section: int, codes: type[IntEnum]
+) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8").split("\n## ")[section]
+    rows = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert sorted(map(int, rows)) == sorted(codes)
