@@ -54,7 +54,7 @@ class Board:
         """Start the server and wait until it answers."""
         program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         if program is None:
-            pytest.fail("sshd is missing; on Debian and Ubuntu: apt-get install openssh-server")
+            pytest.skip("sshd is missing; on Debian and Ubuntu: apt-get install openssh-server")
         if os.geteuid() == 0:
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
         (self._keys / "sshd_config").write_text(self._server_config())
