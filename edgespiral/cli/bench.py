@@ -197,7 +197,8 @@ def _heard(bench: Bench, former: Find | None, *, for_baseline: bool = False) -> 
     console = Console(stderr=True)
 
     def tell(case: CaseResult) -> None:
-        console.print(f"{case.name}: {case.verdict} ({case.seconds:.1f} s)", highlight=False)
+        told = f"{case.name}: {case.verdict} ({case.seconds:.1f} s)"
+        console.print(told, markup=False, emoji=False, highlight=False)
 
     return replace(bench, former=former, for_baseline=for_baseline).run(tell)
 

@@ -112,6 +112,7 @@ def _table(
     verdicts: Sequence[Verdict] | None,
 ) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=f"latency on {measured[0].target}, ms", box=None, pad_edge=False)
     table.add_column("model", overflow="fold")
@@ -122,7 +123,7 @@ def _table(
     if verdicts:
         table.add_column("budget")
     for position, model in enumerate(models):
-        table.add_row(str(model), *_cells(measured, position, verdicts))
+        table.add_row(Text(str(model)), *_cells(measured, position, verdicts))
     return table
 
 

@@ -43,7 +43,7 @@ def render_history_table(history: History) -> RenderableType:
         table.add_column(title, justify="right")
     for trend in history.trends:
         first, last = trend.points[0], trend.points[-1]
-        names = (trend.suite, trend.target, trend.model)
+        names = map(Text, (trend.suite, trend.target, trend.model))
         figures = (len(trend.points), words.ms(first.p50_ms), words.ms(last.p50_ms))
         table.add_row(*names, *map(str, figures), str(len(trend.shifts)))
     notes = [

@@ -30,7 +30,7 @@ def render_junit(result: BenchResult) -> str:
 
     The suite's properties tell target, device and commit; a case's output has its checks.
     """
-    suite = TestSuite(f"edgespiral {result.suite}")
+    suite = TestSuite(_clean(f"edgespiral {result.suite}"))
     suite.timestamp = result.finished_at.isoformat()
     facts = {
         "target": result.target,

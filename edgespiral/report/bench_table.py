@@ -29,7 +29,7 @@ NUMBERS = ("p50 ms", "p99 ms", "change %", "samples", "seconds")
 
 def render_bench(result: BenchResult) -> RenderableType:
     """Each model's latency, change and verdict, then the reasons of those that did not pass."""
-    table = Table(title=bench_words.headline(result), box=None, pad_edge=False)
+    table = Table(title=Text(bench_words.headline(result)), box=None, pad_edge=False)
     table.add_column("model", overflow="fold")
     for name in NUMBERS:
         table.add_column(name, justify="right")
@@ -41,13 +41,15 @@ def render_bench(result: BenchResult) -> RenderableType:
     return Group(table, *notes, *closing)
 
 
-def _cells(case: CaseResult) -> list[str]:
+def _cells(case: CaseResult) -> list[str | Text]:
+    # A name is text, whatever brackets are in it.
+    name = Text(case.name)
     if case.measurement is None:
-        return [case.name, "", "", "", "", f"{case.seconds:.1f}"]
+        return [name, "", "", "", "", f"{case.seconds:.1f}"]
     stats = case.measurement.stats
     change = [check for check in case.checks if check.kind == "median"]
     return [
-        case.name,
+        name,
         ms(stats.p50_ms),
         "" if stats.p99_ms is None else ms(stats.p99_ms),
         bench_words.signed(change[0].value) if change else "",

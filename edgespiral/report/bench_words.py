@@ -73,6 +73,9 @@ def headline(result: BenchResult) -> str:
     """The suite's outcome: `detector on jetson: regressed (1 of 3 models)`."""
     count = sum(case.verdict is result.verdict for case in result.cases)
     share = f"{count} of {len(result.cases)} model{'s' if len(result.cases) > 1 else ''}"
+    free = sum(case.verdict is GateVerdict.MEASURED for case in result.cases)
+    if free and result.verdict is GateVerdict.PASS:
+        share += f", {free} without a limit"
     return f"{result.suite} on {result.target}: {result.verdict} ({share})"
 
 

@@ -62,6 +62,15 @@ def test_the_exit_code_is_the_verdict(
     assert f"tiny: {verdict}" in done.stderr
 
 
+def test_brackets_in_a_name_are_no_markup(
+    edgespiral: Command, suite: Callable[[str], Path]
+) -> None:
+    suite('name = "a[/b]"')
+    done = edgespiral("bench")
+    assert done.returncode == GateCode.PASS
+    assert "a[/b]: measured" in done.stderr
+
+
 def test_undecided_has_its_own_code(edgespiral: Command, suite: Callable[[str], Path]) -> None:
     # No interval is as narrow as this tolerance, and the first look is the last.
     path = suite("tolerance_percent = 1e-9")

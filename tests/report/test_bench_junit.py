@@ -32,6 +32,7 @@ def test_reasons_and_figures_are_told(mixed_bench: BenchResult) -> None:
 
 def test_what_xml_cannot_hold_is_replaced(mixed_bench: BenchResult) -> None:
     failed = mixed_bench.cases[3].model_copy(update={"error": "bad \x00\x1b[31m & <b>"})
-    text = render_junit(mixed_bench.model_copy(update={"cases": (failed,)}))
+    text = render_junit(mixed_bench.model_copy(update={"suite": "s\x01", "cases": (failed,)}))
+    assert read(text).name == "edgespiral s?"
     [case] = read(text)
     assert case.result[0].message == "bad ??[31m & <b>"

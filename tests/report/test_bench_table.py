@@ -27,3 +27,10 @@ def test_reasons_and_origin_follow(mixed_bench: BenchResult) -> None:
     assert "broken <x>: x.onnx: cannot be loaded" in text
     assert "compared with main, commit 0123456789ab with changes" in text
     assert "Example CPU, onnxruntime 1.32.0" in text
+
+
+def test_brackets_in_names_are_text(mixed_bench: BenchResult) -> None:
+    named = mixed_bench.cases[0].model_copy(update={"name": "a[/b]"})
+    text = "\n".join(shown(mixed_bench.model_copy(update={"suite": "s[red]", "cases": (named,)})))
+    assert "s[red] on orin" in text
+    assert "\na[/b] " in text
