@@ -149,8 +149,9 @@ def compare(
     from edgespiral.gate.former import from_baseline
 
     outputs = _outputs(suite, out, report, github=github, json=json)
-    former = from_baseline(name, load_baseline(store, name))
-    outputs.finish(_heard(_bench(suite, target), former))
+    bench = _bench(suite, target)
+    former = from_baseline(bench.suite, name, load_baseline(store, name))
+    outputs.finish(_heard(bench, former))
 
 
 @bench_app.command("history")

@@ -73,8 +73,8 @@ class Measured(Record):
     @model_validator(mode="after")
     def _samples_are_whole(self) -> Self:
         rounds_ms = self.measurement.rounds_ms if self.measurement else ()
-        if self.measurement and not any(rounds_ms):
-            raise ValueError("there are no samples")
+        if self.measurement and not (rounds_ms and all(rounds_ms)):
+            raise ValueError("there are no samples, or a round without any")
         if sum(self.processes) != len(rounds_ms):
             raise ValueError(f"{len(rounds_ms)} rounds in processes of {list(self.processes)}")
         return self
@@ -92,7 +92,10 @@ class Reference(Measured):
 
 
 class CaseResult(Measured):
-    """One model of a suite, measured and judged, or the error in place of that."""
+    """One model of a suite, measured and judged, or the error in place of that.
+
+    `is_new`: there was nothing to compare it with, and the suite lets it be so.
+    """
 
     name: str
     model: str
@@ -101,6 +104,7 @@ class CaseResult(Measured):
     interface: tuple[str, ...] = ()
     reference: Reference | None = None
     checks: tuple[Check, ...] = ()
+    is_new: bool = False
     error: str | None = None
     seconds: float = Field(ge=0)
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from edgespiral.core.bench import BenchResult, CaseResult, Reference
     from edgespiral.gate.suite import Case, Suite
 
-    Find = Callable[[Case], "Former"]
+    # None for a model that may be new, and is.
+    Find = Callable[[Case], "Former | None"]
 
+IF_NEW = "where it is new, allow_new = true lets it be"
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -56,28 +58,32 @@ def from_path(suite: Suite, against: Path) -> Find:
         ModelError: from the finder, where a model has no counterpart.
     """
 
-    def find(case: Case) -> Former:
+    def find(case: Case) -> Former | None:
         inside = against / case.path
         is_only = len(suite.models) == 1
+        if case.allow_new and against.is_dir() and not inside.exists():
+            return None
         file = find_model(against if is_only and not inside.exists() else inside)
         return Former(str(against), file=file)
 
     return find
 
 
-def from_baseline(name: str, result: BenchResult) -> Find:
+def from_baseline(suite: Suite, name: str, result: BenchResult) -> Find:
     """Compare with a stored result.
 
     Raises:
-        UsageError: from the finder, where the baseline lacks a model.
+        UsageError: the baseline lacks a model, told before anything is measured.
     """
     stored = {case.name: case for case in result.cases}
+    for case in suite.models:
+        if case.title not in stored and not case.allow_new:
+            what = unknown_name("model", case.title, stored).what
+            raise UsageError(what, where=f"baseline {name}", hint=f"save it again; {IF_NEW}")
 
-    def find(case: Case) -> Former:
-        if case.title not in stored:
-            problem = unknown_name("model", case.title, stored)
-            raise UsageError(problem.what, where=f"baseline {name}", hint=problem.hint)
-        return Former(name, stored=stored[case.title])
+    def find(case: Case) -> Former | None:
+        found = stored.get(case.title)
+        return Former(name, stored=found) if found else None
 
     return find
 
@@ -90,8 +96,10 @@ def from_ref(suite_path: Path, ref: str, folder: Path) -> Find:
         ModelError: from the finder: the model was not in git there, or only a pointer to it.
     """
 
-    def find(case: Case) -> Former:
+    def find(case: Case) -> Former | None:
         file = model_file(suite_path, case)
+        if case.allow_new and file_at(file, ref) is None:
+            return None
         content = _content(file, ref)
         goal = Path(mkdtemp(dir=folder)) / file.name
         goal.write_bytes(content)
@@ -111,7 +119,9 @@ def _content(file: Path, ref: str) -> bytes:
     content = file_at(file, ref)
     if content is None:
         raise ModelError(
-            f"is not in git at {ref}", where=str(file), hint="build it there and give --against"
+            f"is not in git at {ref}",
+            where=str(file),
+            hint=f"build it there and give --against; {IF_NEW}",
         )
     if content.startswith(LFS_POINTER):
         raise ModelError(

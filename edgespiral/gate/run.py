@@ -48,7 +48,7 @@ class Bench:
     suite: Suite
     path: Path
     profile: TargetProfile
-    former: Callable[[Case], Former] | None = None
+    former: Callable[[Case], Former | None] | None = None
     for_baseline: bool = False
 
     def run(self, heard: Callable[[CaseResult], None] = lambda _: None) -> BenchResult:
@@ -105,6 +105,7 @@ class Bench:
             "measurement": sampled.measurements[-1],
             "processes": sampled.taken[-1].processes,
             "reference": _reference(former, sampled) if former else None,
+            "is_new": self.former is not None and former is None,
             "checks": sampled.checks,
         }
 

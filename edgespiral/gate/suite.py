@@ -38,6 +38,7 @@ class Case(Table):
     tolerance_percent: Positive | None = None
     tail_tolerance_percent: Positive | None = None
     allow_interface_change: bool = False
+    allow_new: bool = False
 
     @model_validator(mode="after")
     def _one_way_to_give_shapes(self) -> Case:

@@ -61,7 +61,8 @@ def summary(case: CaseResult) -> str:
     if case.error is not None:
         return case.error
     told = [line(check) for check in case.checks if notable(check)]
-    return "; ".join(told) or f"median {p50(case)} ms, no limit to judge by"
+    told = told or [f"median {p50(case)} ms, no limit to judge by"]
+    return "; ".join([*told, *(["new, nothing to compare with"] if case.is_new else [])])
 
 
 def p50(case: CaseResult) -> str:

@@ -94,11 +94,13 @@ def test_a_damaged_file_is_told_with_its_place(tmp_path: Path, result: BenchResu
     assert f"{path}:cases" in message()
 
 
-def test_no_samples_are_not_read(tmp_path: Path, result: BenchResult) -> None:
+@pytest.mark.parametrize("emptied", [slice(None), slice(0, 1)])
+def test_no_samples_are_not_read(tmp_path: Path, result: BenchResult, emptied: slice) -> None:
     path = tmp_path / "main.json"
     write_result(path, result)
     document = json.loads(path.read_text())
-    document["cases"][0]["measurement"]["rounds_ms"] = []
+    rounds_ms = document["cases"][0]["measurement"]["rounds_ms"]
+    rounds_ms[emptied] = [] if emptied.stop is None else [[]]
     path.write_text(json.dumps(document))
     with pytest.raises(UsageError, match=r"cases\.0.*no samples"):
         read_result(path)

@@ -30,8 +30,8 @@ def test_an_only_model_is_compared_with_what_is_named(chain: Make, suite_file: M
     other, in_run = chain("other.onnx"), chain("run/model.onnx")
     suite = load_suite(suite_file('path = "net.onnx"'))
     [case] = suite.models
-    assert from_path(suite, other)(case).file == other
-    assert from_path(suite, in_run.parent)(case).file == in_run
+    found = [from_path(suite, place)(case) for place in (other, in_run.parent)]
+    assert [former and former.file for former in found] == [other, in_run]
 
 
 def test_models_of_a_suite_lie_in_the_folder_named(chain: Make, suite_file: Make) -> None:
@@ -39,7 +39,9 @@ def test_models_of_a_suite_lie_in_the_folder_named(chain: Make, suite_file: Make
     old = chain("old/a.onnx")
     suite = load_suite(suite_file('path = "a.onnx"', 'path = "b.onnx"'))
     find = from_path(suite, old.parent)
-    assert find(suite.models[0]).file == old
+    former = find(suite.models[0])
+    assert former is not None
+    assert former.file == old
     with pytest.raises(ModelError, match=r"old/b\.onnx: no such file"):
         find(suite.models[1])
 
@@ -51,6 +53,7 @@ def test_a_ref_s_file_is_taken_from_git(chain: Make, suite_file: Make, tmp_path:
     chain("net.onnx", 3)
     (tmp_path / "work").mkdir()
     former = from_ref(path, "HEAD", tmp_path / "work")(load_suite(path).models[0])
+    assert former is not None
     assert former.label == "HEAD"
     assert former.file is not None
     assert former.file.read_bytes() == before
@@ -95,7 +98,36 @@ def test_a_baseline_without_the_model_is_told(
     path = suite_file('path = "net.onnx"')
     suite = load_suite(path)
     stored = Bench(suite, path, profile).run()
-    find = from_baseline("main", stored)
-    assert find(suite.models[0]).stored == stored.cases[0]
-    with pytest.raises(UsageError, match="baseline main: unknown model 'nett'; did you mean net"):
-        find(suite.models[0].model_copy(update={"name": "nett"}))
+    former = from_baseline(suite, "main", stored)(suite.models[0])
+    assert former is not None
+    assert former.stored == stored.cases[0]
+    [case] = suite.models
+    other = suite.model_copy(update={"models": (case.model_copy(update={"name": "nett"}),)})
+    with pytest.raises(UsageError, match="baseline main: unknown model 'nett'"):
+        from_baseline(other, "main", stored)
+
+
+def test_a_model_may_be_new_where_the_suite_says_so(
+    chain: Make, suite_file: Make, tmp_path: Path, profile: TargetProfile
+) -> None:
+    chain("old/other.onnx")
+    path = suite_file('path = "net.onnx"\nallow_new = true\nbudget_ms = 1000')
+    committed(tmp_path)
+    chain("net.onnx")
+    suite = load_suite(path)
+    [case] = suite.models
+    stored = Bench(suite, path, profile).run()
+    elsewhere = stored.model_copy(
+        update={"cases": (stored.cases[0].model_copy(update={"name": "other"}),)}
+    )
+    finders = [
+        from_ref(path, "HEAD", tmp_path),
+        from_path(suite, tmp_path / "old"),
+        from_baseline(suite, "main", elsewhere),
+    ]
+    assert [find(case) for find in finders] == [None, None, None]
+    result = Bench(suite, path, profile, finders[0]).run()
+    assert (result.verdict, result.cases[0].is_new) == ("pass", True)
+    assert not stored.cases[0].is_new
+    with pytest.raises(ModelError, match="no such file"):
+        from_path(suite, tmp_path / "oldd")(case)
