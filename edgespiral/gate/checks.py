@@ -10,8 +10,10 @@ import numpy as np
 
 from edgespiral.core.bench import Bounds, Check, GateVerdict, Reference
 from edgespiral.gate.intervals import (
+    LEAST_PROCESSES,
     difference_of_means,
     drift,
+    process_tails,
     round_medians,
     sign_median,
     signed_rank,
@@ -73,9 +75,15 @@ def judge(
         checks.append(_budget(subject, limits.budget_ms))
     if reference is not None:
         checks.append(_median(subject, reference, limits.tolerance_percent, paired=paired))
-        tail = _tail(subject, reference, limits.tail_tolerance_percent) if paired else None
+        tail = _tail(subject, reference, limits.tail_tolerance_percent, paired=paired)
         checks += [tail] if tail else []
     return tuple(checks)
+
+
+def lacks_tail(limits: Limits, checks: tuple[Check, ...]) -> bool:
+    """Whether p99 is limited and the samples of a comparison could not carry it."""
+    kinds = [check.kind for check in checks]
+    return limits.tail_tolerance_percent is not None and "median" in kinds and "tail" not in kinds
 
 
 def verdict_of(bounds: Bounds, limit: float | None) -> GateVerdict:
@@ -120,9 +128,15 @@ def _median(subject: Taken, reference: Taken, limit: float | None, *, paired: bo
     return _change("median", math.exp(change), _exponents(bounds), limit)
 
 
-def _tail(subject: Taken, reference: Taken, limit: float | None) -> Check | None:
-    found = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
-    return _change("tail", *found, limit) if found else None
+def _tail(subject: Taken, reference: Taken, limit: float | None, *, paired: bool) -> Check | None:
+    if paired:
+        found = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
+        return _change("tail", *found, limit) if found else None
+    sides = [process_tails(taken.rounds_ms, taken.processes) for taken in (reference, subject)]
+    if min(map(len, sides)) < LEAST_PROCESSES:
+        return None
+    change, bounds = difference_of_means(np.log(sides[0]), np.log(sides[1]), TAIL_CONFIDENCE)
+    return _change("tail", math.exp(change), _exponents(bounds), limit)
 
 
 def _change(kind: str, ratio: float, bounds: Bounds, limit: float | None) -> Check:

@@ -7,6 +7,7 @@ not: a gate that looks several times needs intervals of 99.8 %.
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,6 +150,22 @@ def tail_ratio(
     ratios = subject / reference
     low, high = np.quantile(ratios[1:], [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     return float(ratios[0]), Bounds(low=low, high=high, confidence=confidence)
+
+
+def process_tails(rounds_ms: Rounds, processes: Sequence[int]) -> Vector:
+    """p99 of each process, in ms, of those whose samples carry one.
+
+    Args:
+        rounds_ms: `rounds_ms[round][sample]`.
+        processes: how many of the rounds each process contributed.
+
+    Raises:
+        MeasurementError: too few rounds, an empty one, or an impossible sample.
+    """
+    left = iter(checked(rounds_ms))
+    pools = [np.concatenate([*islice(left, count)]) for count in processes]
+    carrying = [pool for pool in pools if len(pool) >= LEAST_TAIL_SAMPLES]
+    return np.array([np.percentile(pool, TAIL_PERCENT) for pool in carrying])
 
 
 def _tails(rounds: list[Vector], times: NDArray[np.intp]) -> Vector:

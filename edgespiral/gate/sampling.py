@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from edgespiral.core.bench import GateVerdict
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.stats import LEAST_ROUNDS, summarise
-from edgespiral.gate.checks import CONFIDENCE, MOST_LOOKS, Taken, judge
-from edgespiral.gate.intervals import least_count
+from edgespiral.gate.checks import CONFIDENCE, MOST_LOOKS, Taken, judge, lacks_tail
+from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES, least_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,6 +72,7 @@ def sample(
 
     Raises:
         ModelError, TargetError, MeasurementError: as `Session.measure`.
+        MeasurementError: p99 is limited, the samples cannot carry it, and nothing else regressed.
     """
     sampled, start = Sampled(), perf_counter()
     for wanted in _looks(session.profile.measure.rounds, unpaired=baseline is not None):
@@ -82,10 +83,21 @@ def sample(
         reference = baseline or (sampled.taken[0] if len(models) > 1 else None)
         if counts:
             sampled.checks = judge(limits, sampled.taken[-1], reference, paired=baseline is None)
-        undecided = any(one.verdict is GateVerdict.UNDECIDED for one in sampled.checks)
-        if not counts or not undecided:
+        if not counts or not _is_open(limits, sampled):
             break
+    regressed = any(one.verdict is GateVerdict.REGRESSED for one in sampled.checks)
+    if lacks_tail(limits, sampled.checks) and not regressed:
+        raise MeasurementError(
+            f"too few samples to judge p99 by, {LEAST_TAIL_SAMPLES} are needed"
+            + (" in each process, now and in the baseline" if baseline else ""),
+            hint="raise min_samples in the target's [measure] or time_limit_s",
+        )
     return sampled
+
+
+def _is_open(limits: Limits, sampled: Sampled) -> bool:
+    undecided = any(one.verdict is GateVerdict.UNDECIDED for one in sampled.checks)
+    return undecided or lacks_tail(limits, sampled.checks)
 
 
 def sample_baseline(session: Session, model: Path) -> Sampled:

@@ -3,15 +3,17 @@ import pytest
 
 from edgespiral.core.bench import Bounds, GateVerdict
 from edgespiral.core.errors import MeasurementError
-from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, verdict_of
+from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, lacks_tail, verdict_of
 
 
-def taken(seed: int, latency_ms: float, processes: int = 1, spread: float = 0.0) -> Taken:
+def taken(
+    seed: int, latency_ms: float, processes: int = 1, spread: float = 0.0, samples: int = 8
+) -> Taken:
     """Samples of 1 % noise, in processes whose levels differ by `spread`."""
     source, found = np.random.default_rng(seed), Taken()
     for _ in range(processes):
         level = latency_ms * np.exp(source.normal(0, spread))
-        found.add((level * np.exp(source.normal(0, 0.01, (40, 8)))).tolist())
+        found.add((level * np.exp(source.normal(0, 0.01, (40, samples)))).tolist())
     return found
 
 
@@ -55,13 +57,35 @@ def test_a_reference_without_a_tolerance_is_reported_only() -> None:
 def test_the_tail_is_judged_in_pairs_where_samples_carry_it() -> None:
     limits = Limits(tolerance_percent=2.5, tail_tolerance_percent=20)
     few, reference = taken(1, 1.0), taken(3, 1.0, 2)
-    longer = taken(2, 1.0, 2)
-    longer.rounds_ms = [[*samples[:-1], 2 * samples[-1]] for samples in longer.rounds_ms]
+    longer = with_long_tail(taken(2, 1.0, 2))
     assert kinds(limits, few, few) == {"median": "pass"}
     assert kinds(limits, longer, reference) == {"median": "pass", "tail": "regressed"}
-    assert set(
-        kinds(Limits(tolerance_percent=90), taken(1, 1.0, 5), taken(2, 1.0, 5), paired=False)
-    ) == {"median"}
+
+
+def with_long_tail(subject: Taken) -> Taken:
+    rounds = [[*samples[:-1], 2 * samples[-1]] for samples in subject.rounds_ms]
+    return Taken(rounds, subject.processes)
+
+
+def test_the_tail_is_judged_against_a_stored_baseline_too() -> None:
+    limits = Limits(tolerance_percent=2.5, tail_tolerance_percent=20)
+    reference, subject = taken(1, 1.0, 10, samples=16), taken(2, 1.0, 5, samples=16)
+    how = {"paired": False}
+    assert kinds(limits, subject, reference, **how) == {"median": "pass", "tail": "pass"}
+    longer = with_long_tail(subject)
+    assert kinds(limits, longer, reference, **how) == {"median": "pass", "tail": "regressed"}
+    few = taken(3, 1.0, 5)
+    assert kinds(limits, few, reference, **how) == {"median": "pass"}
+
+
+def test_a_limited_tail_that_was_not_judged_is_lacking() -> None:
+    limits = Limits(tolerance_percent=2.5, tail_tolerance_percent=20)
+    few, enough = taken(1, 1.0), taken(1, 1.0, 2)
+    assert lacks_tail(limits, judge(limits, few, few))
+    assert not lacks_tail(limits, judge(limits, enough, enough))
+    assert not lacks_tail(Limits(tolerance_percent=2.5), judge(limits, few, few))
+    # Without a reference there is nothing that p99 could have grown from.
+    assert not lacks_tail(limits, judge(limits, few, None))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from edgespiral.gate.intervals import (
     difference_of_means,
     drift,
     least_count,
+    process_tails,
     round_medians,
     sign_median,
     signed_rank,
@@ -111,3 +112,8 @@ def test_a_drift_is_a_sure_and_large_difference_between_the_last_quarter_and_the
     # Sure, but small; large, but unsure.
     assert drift(steady * np.repeat([1.0, 1.05], [30, 10]), 0.998) is None
     assert drift(np.array([1.0, 2.0, 1.0, 1.0, 1.0, 2.0]), 0.998) is None
+
+
+def test_processes_have_tails_where_their_samples_carry_them() -> None:
+    full, few = [[1.0] * 49 + [9.0]] * 10, [[5.0] * 50] * 2
+    assert process_tails([*full, *few, *full], [10, 2, 10]).tolist() == [9.0, 9.0]

@@ -77,3 +77,17 @@ def test_a_changed_power_mode_between_processes_voids_all(
     sampled.add([first])
     with pytest.raises(MeasurementError, match="power mode changed from None to low-power"):
         sampled.add([first.model_copy(update={"fingerprint": saving})])
+
+
+def test_a_limited_tail_without_samples_to_carry_it_is_no_pass(
+    chain: Make, profile: TargetProfile
+) -> None:
+    limits = Limits(tolerance_percent=1e6, tail_tolerance_percent=1e6)
+    settings = profile.measure.model_copy(update={"max_samples": 120})
+    sparse = profile.model_copy(update={"measure": settings})
+    with Session(sparse) as session:
+        with pytest.raises(MeasurementError, match="too few samples to judge p99 by, 500 are"):
+            sample(session, [chain()] * 2, limits, time_limit_s=1e-9)
+        # Given time, it samples on until they are enough.
+        found = sample(session, [chain()] * 2, limits, time_limit_s=60)
+    assert [check.kind for check in found.checks] == ["median", "tail"]
