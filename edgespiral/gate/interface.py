@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError
+from edgespiral.measure.model_files import is_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 def interface(path: Path) -> tuple[str, ...]:
     """Each input and output with its type and shape: `output y: float 1x10`.
 
-    Shapes that the file does not state are inferred; what stays unknown is a `?`.
+    Shapes that the file does not state are inferred; what stays unknown is a `?`. Of an engine,
+    which only its device can read, no more is known than that it is one.
 
     Raises:
-        ModelError: the file is not an ONNX model.
+        ModelError: the file is neither an ONNX model nor an engine.
     """
+    if is_engine(path):
+        return ("an engine that does not tell its inputs and outputs",)
     import onnx
 
     try:

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = "model.onnx"
+# TensorRT's built engines, by the endings that are customary.
+ENGINES = (".engine", ".plan", ".trt")
 # The key under which ONNX keeps the name of a file with weights.
 EXTERNAL_MARK = b"location"
 
 
 def find_model(path: Path) -> Path:
-    """The ONNX file that `path` names: itself, or `model.onnx` of a run folder.
+    """The model that `path` names: a file is itself, a run folder its `model.onnx`.
 
     Raises:
         ModelError: there is none.
@@ -26,6 +28,11 @@ def find_model(path: Path) -> Path:
         what = f"no {MODEL} in this folder" if path.is_dir() else "no such file"
         raise ModelError(what, where=str(path), hint="name an ONNX file or the folder of a run")
     return file
+
+
+def is_engine(path: Path) -> bool:
+    """Whether this is the name of a TensorRT engine, which only TensorRT can read."""
+    return path.suffix.lower() in ENGINES
 
 
 def model_files(path: Path) -> dict[str, Path]:
@@ -63,9 +70,9 @@ def external_names(content: bytes, path: Path) -> list[str]:
     """Names, relative to the model at `path` with this content, of the files with its weights.
 
     Raises:
-        ModelError: it is not an ONNX model.
+        ModelError: it is neither an ONNX model nor an engine.
     """
-    if EXTERNAL_MARK not in content:
+    if is_engine(path) or EXTERNAL_MARK not in content:
         return []
     from onnx import load_model_from_string
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data

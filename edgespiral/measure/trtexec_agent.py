@@ -115,19 +115,28 @@ class Engine:
 
     def __init__(self, index: int, tool: Tool, request: Json) -> None:
         self._index, self._tool, self._request = index, tool, request
-        flags = build_flags(tool, request)
         model = request["models"][index]
+        self._is_given = request["is_engine"][index]
+        if self._is_given:
+            self.path, self.processor = Path(model), _processor(request, "")
+        else:
+            self.path, log = self._built(model)
+            self.processor = _processor(request, log)
+
+    def _built(self, model: str) -> tuple[Path, str]:
+        """The engine and what the tool said as it built it."""
+        flags = build_flags(self._tool, self._request)
         content = b"".join(path.read_bytes() for path in sorted(Path(model).parent.iterdir()))
-        key = hashlib.sha256(content + repr((tool.version, flags)).encode()).hexdigest()
-        self.path = Path("engines") / key
-        log = self.path.with_suffix(".log")
-        if not (self.path.is_file() and log.is_file()):
-            self.path.parent.mkdir(exist_ok=True)
-            part = self.path.with_suffix(".part")
-            told = tool.run([f"--onnx={model}", f"--saveEngine={part}", *flags], index)
+        key = hashlib.sha256(content + repr((self._tool.version, flags)).encode()).hexdigest()
+        goal = Path("engines") / key
+        log = goal.with_suffix(".log")
+        if not (goal.is_file() and log.is_file()):
+            goal.parent.mkdir(exist_ok=True)
+            part = goal.with_suffix(".part")
+            told = self._tool.run([f"--onnx={model}", f"--saveEngine={part}", *flags], self._index)
             log.write_text(told, encoding="utf-8")
-            part.replace(self.path)
-        self.processor = _processor(request, log.read_text(encoding="utf-8"))
+            part.replace(goal)
+        return goal, log.read_text(encoding="utf-8")
 
     def times(self, count: int, warmup_ms: float) -> list[Json]:
         """What the tool exports for `count` inferences and those under way at the end."""
@@ -153,7 +162,8 @@ class Engine:
                 goal.unlink()
         dla = self._request["dla_core"]
         core = [] if dla is None else [f"--useDLACore={dla}"]
-        self._tool.run([f"--loadEngine={self.path}", *core, *flags], self._index)
+        shapes = shape_flags(self._request) if self._is_given else []
+        self._tool.run([f"--loadEngine={self.path}", *core, *shapes, *flags], self._index)
 
 
 def build_flags(tool: Tool, request: Json) -> list[str]:
@@ -169,10 +179,13 @@ def build_flags(tool: Tool, request: Json) -> list[str]:
         flags.append("--sparsity=enable")
     if request["workspace_mib"]:
         flags.append(f"--memPoolSize=workspace:{request['workspace_mib']}")
-    if request["shapes"]:
-        sizes = [f"{name}:{'x'.join(map(str, size))}" for name, size in request["shapes"].items()]
-        flags.append(f"--shapes={','.join(sizes)}")
-    return flags
+    return flags + shape_flags(request)
+
+
+def shape_flags(request: Json) -> list[str]:
+    """What the tool is told of inputs without fixed sizes."""
+    sizes = [f"{name}:{'x'.join(map(str, size))}" for name, size in request["shapes"].items()]
+    return [f"--shapes={','.join(sizes)}"] if sizes else []
 
 
 def measure(engines: list[Engine], request: Json) -> list[Json]:

@@ -45,3 +45,12 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     text.write_text("no model")
     with pytest.raises(ModelError, match=r"text\.onnx: is not an ONNX model"):
         interface(text)
+
+
+def test_of_an_engine_nothing_is_known(chain: Make, tmp_path: Path) -> None:
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"not to be read here; location")
+    face = interface(engine)
+    check_same(face, interface(engine), where="b")
+    with pytest.raises(ModelError, match=r"was input x.*, is an engine that does not tell"):
+        check_same(interface(chain()), face, where="b")

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from edgespiral.gate.former import from_path
 from edgespiral.gate.run import Bench
 from edgespiral.gate.suite import load_suite
 
+# The class is in tests/conftest.py, which cannot be imported.
+Board = Any
 Make = Callable[..., Path]
 
 
@@ -82,3 +85,20 @@ def test_a_target_that_cannot_be_used_ends_all(
     )
     with pytest.raises(TargetError, match="NoneProvider does not run here"):
         Bench(load_suite(path), path, elsewhere).run()
+
+
+def test_engines_behind_ssh_are_judged_too(board: Board, chain: Make, suite_file: Make) -> None:
+    board.install_trtexec("10.3.0")
+    for name, layers in (("new", 6), ("old/new", 2)):
+        content = chain(f"{name}.onnx", layers).read_bytes()
+        engine = suite_file().parent / f"{name}.engine"
+        engine.write_bytes(b"STAND-IN ENGINE 10.3.0\n" + content)
+    path = suite_file('path = "new.engine"', own="time_limit_s = 1")
+    suite = load_suite(path)
+    profile = board.profile({"kind": "tensorrt"})
+    result = Bench(suite, path, profile, from_path(suite, path.parent / "old")).run()
+    [case] = result.cases
+    assert (case.verdict, case.error) == ("regressed", None)
+    assert case.measurement is not None
+    assert case.measurement.fingerprint.runtime == "tensorrt"
+    assert list(board.folder.iterdir()) == []

@@ -83,7 +83,7 @@ def test_a_limited_tail_without_samples_to_carry_it_is_no_pass(
     chain: Make, profile: TargetProfile
 ) -> None:
     limits = Limits(tolerance_percent=1e6, tail_tolerance_percent=1e6)
-    settings = profile.measure.model_copy(update={"max_samples": 120})
+    settings = profile.measure.model_copy(update={"max_samples": 240, "round_ms": 5})
     sparse = profile.model_copy(update={"measure": settings})
     with Session(sparse) as session:
         with pytest.raises(MeasurementError, match="too few samples to judge p99 by, 500 are"):

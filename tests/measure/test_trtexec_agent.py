@@ -137,3 +137,23 @@ def test_an_export_that_is_cut_in_half_is_no_measurement(board: Board, convoluti
 def test_an_int8_engine_needs_a_quantised_model(board: Board, convolution: Make) -> None:
     with session(board, precision="int8") as opened, pytest.raises(ModelError, match="quantised"):
         opened.measure([convolution()])
+
+
+def stand_in_engine(model: Path, version: str) -> Path:
+    """What the stand-in for trtexec takes for an engine."""
+    path = model.with_suffix(".engine")
+    path.write_bytes(f"STAND-IN ENGINE {version}\n".encode() + model.read_bytes())
+    return path
+
+
+def test_an_engine_is_taken_as_it_is(board: Board, convolution: Make) -> None:
+    calls = board.bin / "calls"
+    board.install_trtexec("10.3.0", f'echo "$@" >> {calls}')
+    engine = stand_in_engine(convolution("a.onnx", batch="n"), "10.3.0")
+    profile = board.profile({"kind": "tensorrt", "precision": "int8"})
+    with Session(profile, shapes={"x": (1, 3, 16, 16)}) as opened:
+        [measured] = opened.measure([engine], rounds=5)
+    assert measured.stats.p50_ms > 0
+    text = calls.read_text()
+    assert "--onnx=" not in text
+    assert "a.engine --shapes=x:1x3x16x16" in text

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import ModelError
 from edgespiral.core.profile import OnnxRuntimeProfile
-from edgespiral.measure.model_files import pushed_models
+from edgespiral.measure.model_files import is_engine, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class OnnxRuntime:
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agent, the models with what belongs to them, and the request."""
+        for model in filter(is_engine, job.models):
+            raise ModelError(
+                "ONNX Runtime cannot run an engine of TensorRT",
+                where=str(model),
+                hint='name its ONNX file, or a target whose runtime is "tensorrt"',
+            )
         models, names = pushed_models(job.models)
         request = {**self._settings, **job.request(), "models": names}
         return {"agent.py": AGENT, **models, REQUEST: json.dumps(request)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.profile import TensorRtProfile
-from edgespiral.measure.model_files import pushed_models
+from edgespiral.measure.model_files import is_engine, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtime.trtexec_output import layer_times, sample_times
 from edgespiral.measure.weighted_layers import weighted_layers
@@ -53,6 +53,7 @@ class TensorRt:
             **job.request(),
             "shapes": _named_shapes(job),
             "models": names,
+            "is_engine": [is_engine(model) for model in job.models],
             "system_root": self._system_root,
         }
         agents = {name: HERE / name for name in ("agent.py", "trtexec_agent.py")}
@@ -89,7 +90,7 @@ class TensorRt:
 
 def _check_quantised(job: Job) -> None:
     for model in job.models:
-        if QUANTISED not in model.read_bytes():
+        if not is_engine(model) and QUANTISED not in model.read_bytes():
             raise ModelError(
                 "has no quantised layers, so an int8 engine of it would not be int8",
                 where=str(model),
@@ -101,9 +102,16 @@ def _named_shapes(job: Job) -> dict[str, list[int]]:
     """Shapes by the inputs' own names, which TensorRT asks for; inputs are one if "" names them."""
     if "" not in job.shapes:
         return {name: list(shape) for name, shape in job.shapes.items()}
+    model = next((model for model in job.models if not is_engine(model)), None)
+    if model is None:
+        raise ModelError(
+            "an engine does not tell the name of its input",
+            where=str(job.models[0]),
+            hint="give the shape by the input's name",
+        )
     import onnx
 
-    graph = onnx.load(job.models[0], load_external_data=False).graph
+    graph = onnx.load(model, load_external_data=False).graph
     constants = {tensor.name for tensor in graph.initializer}
     names = [value.name for value in graph.input if value.name not in constants]
     return {name: list(job.shapes[""]) for name in names}

@@ -89,3 +89,11 @@ def test_told_errors_become_their_kind(kind: str, error: type[EdgeSpiralError]) 
     told = {"kind": kind, "what": "w", "hint": "", "model": 0}
     with pytest.raises(error, match=r"^net.onnx: w$"):
         parse(json.dumps({"error": told}), 1)
+
+
+def test_an_engine_is_refused(tmp_path: Path) -> None:
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"engine")
+    job = Job("measure", (engine,), 5, 1.0, 2.0, 3, 4)
+    with pytest.raises(ModelError, match=r"net\.engine: ONNX Runtime cannot run an engine"):
+        RUNTIME.files(job)

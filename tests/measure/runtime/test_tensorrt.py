@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from edgespiral.core.errors import MeasurementError
+from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.profile import TensorRtProfile
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.runtime import Answer, Job, TensorRt
@@ -55,3 +55,17 @@ def test_what_the_device_needs_is_pushed(convolution: Callable[..., Path]) -> No
     assert (request["dla_core"], request["precision"]) == (0, "fp16")
     assert request["shapes"] == {"x": [1, 3, 8, 8]}
     assert runtime.argv("python3") == ["python3", "trtexec_agent.py", "request.json"]
+
+
+def test_an_engine_does_not_tell_which_input_a_shape_is_for(tmp_path: Path) -> None:
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"engine")
+    runtime = TensorRt(TensorRtProfile(kind="tensorrt"))
+    named, nameless = (
+        Job("measure", (engine,), 5, 1.0, 2.0, 3, 4, shapes={name: (1, 3)}) for name in ("x", "")
+    )
+    request = runtime.files(named)["request.json"]
+    assert isinstance(request, str)
+    assert json.loads(request)["is_engine"] == [True]
+    with pytest.raises(ModelError, match="give the shape by the input's name"):
+        runtime.files(nameless)
