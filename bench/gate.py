@@ -10,7 +10,7 @@ caught. All of it is done alone and beside a neighbour that computes and copies 
 
 Trials go to OUT.jsonl as they are done, and the same command goes on where it was stopped; with
 `--for-s SECONDS` it stops by itself, after the trial in which that time is over. OUT is written
-once all trials are done. A trial takes about ten seconds.
+once all trials are done, and a Markdown table of it beside it. A trial takes about ten seconds.
 """
 
 from __future__ import annotations
@@ -351,6 +351,35 @@ def results(head: Json, trials: list[Json]) -> Json:
     }
 
 
+def trials_so_far(log: Path) -> list[Json]:
+    """What was written before; a last line that was cut short is taken out of the file."""
+    text = log.read_text() if log.is_file() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        write_text(log, whole)
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def table(document: Json) -> str:
+    """The share of alarms of each method as Markdown, for docs/bench.md."""
+    found = document["trials"]
+    heads = [f"{name} ({one['alarms']['gate']['of']})" for name, one in found.items()]
+    rows = [["alarms, % of trials", *heads], ["---", *["---:"] * len(heads)]]
+    rows += [
+        [method, *(_share(one["alarms"][method]) for one in found.values())]
+        for method in next(iter(found.values()))["alarms"]
+    ]
+    rows.append(["gate: undecided", *(_share(one["gate_undecided"]) for one in found.values())])
+    seconds = [f"{one['gate_seconds']['p90']:.1f}" for one in found.values()]
+    rows.append(["gate: seconds, p90", *seconds])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _share(one: Json) -> str:
+    low, high = one["ci95_percent"]
+    return f"{one['percent']:.1f} ({low:.1f} to {high:.1f})"
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -365,8 +394,7 @@ def main() -> None:
     given, start = parser.parse_args(), perf_counter()
     make_folder(given.out.parent)
     log = given.out.with_suffix(".jsonl")
-    lines = log.read_text().splitlines() if log.is_file() else []
-    done = [json.loads(line) for line in lines]
+    done = trials_so_far(log)
     with tempfile.TemporaryDirectory() as folder, log.open("a") as stream:
         models = {
             kind: write_chain(Path(folder) / f"chain{layers}.onnx", layers)
@@ -387,7 +415,8 @@ def main() -> None:
             print(kind, busy, told["verdict"], f"{told['change_percent']:+.2f} %", flush=True)
     document = results(head, trials)
     write_text(given.out, json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document["trials"], indent=2))
+    write_text(given.out.with_suffix(".md"), table(document))
+    print(table(document))
 
 
 if __name__ == "__main__":
