@@ -10,7 +10,7 @@ caught. All of it is done alone and beside a neighbour that computes and copies 
 
 Trials go to OUT.jsonl as they are done, and the same command goes on where it was stopped; with
 `--for-s SECONDS` it stops by itself, after the trial in which that time is over. OUT is written
-once all trials are done, and a Markdown table of it beside it. A trial takes about ten seconds.
+once all trials are done; bench/gate_table.py shows it. A trial takes about ten seconds.
 """
 
 from __future__ import annotations
@@ -156,10 +156,8 @@ def two_runs(old: Path, new: Path) -> Json:
         float(subprocess.check_output([sys.executable, "-c", TWO_RUNS, str(model)]))
         for model in (old, new)
     ]
-    return {
-        "change_percent": 100 * (medians[1] / medians[0] - 1),
-        "seconds": perf_counter() - start,
-    }
+    change = 100 * (medians[1] / medians[0] - 1)
+    return {"change_percent": change, "seconds": perf_counter() - start}
 
 
 def pytest_benchmark(old: Path, new: Path, folder: Path) -> Json:
@@ -202,8 +200,7 @@ def trial(given: argparse.Namespace, models: dict[str, Path], kind: str, busy: b
         source.shuffle(names)
         for name in names:
             answers[name] = methods[name]()
-    load = os.getloadavg()[0]
-    return {"kind": kind, "neighbour": busy, "load": load, **answers}
+    return {"kind": kind, "neighbour": busy, "load": os.getloadavg()[0], **answers}
 
 
 def truth(given: argparse.Namespace, models: dict[str, Path]) -> Json:
@@ -360,26 +357,6 @@ def trials_so_far(log: Path) -> list[Json]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
-def table(document: Json) -> str:
-    """The share of alarms of each method as Markdown, for docs/bench.md."""
-    found = document["trials"]
-    heads = [f"{name} ({one['alarms']['gate']['of']})" for name, one in found.items()]
-    rows = [["alarms, % of trials", *heads], ["---", *["---:"] * len(heads)]]
-    rows += [
-        [method, *(_share(one["alarms"][method]) for one in found.values())]
-        for method in next(iter(found.values()))["alarms"]
-    ]
-    rows.append(["gate: undecided", *(_share(one["gate_undecided"]) for one in found.values())])
-    seconds = [f"{one['gate_seconds']['p90']:.1f}" for one in found.values()]
-    rows.append(["gate: seconds, p90", *seconds])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def _share(one: Json) -> str:
-    low, high = one["ci95_percent"]
-    return f"{one['percent']:.1f} ({low:.1f} to {high:.1f})"
-
-
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -415,8 +392,7 @@ def main() -> None:
             print(kind, busy, told["verdict"], f"{told['change_percent']:+.2f} %", flush=True)
     document = results(head, trials)
     write_text(given.out, json.dumps(document, indent=2) + "\n")
-    write_text(given.out.with_suffix(".md"), table(document))
-    print(table(document))
+    print(json.dumps(document["trials"], indent=2))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ CODES = {
     "error": GateCode.ERROR,
     "undecided": GateCode.UNDECIDED,
 }
+EPILOG = "Exit codes: 0 pass, 1 regression, 2 error, 3 undecided. See docs/bench.md."
 
 
 class RunByDefault(TyperGroup):
@@ -39,8 +40,9 @@ class RunByDefault(TyperGroup):
 
 bench_app = typer.Typer(
     cls=RunByDefault,
-    help="Judge a suite of models against budgets, and against what they were before.",
-    epilog="Exit codes: 0 pass, 1 regression, 2 error, 3 undecided. See docs/bench.md.",
+    help="Judge a suite of models against budgets, and against what they were before. "
+    "`bench SUITE.toml` is `bench run SUITE.toml`, whose --help has its options.",
+    epilog=EPILOG,
 )
 
 Suite = Annotated[
@@ -74,7 +76,7 @@ Github = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result in place of the table.")]
 
 
-@bench_app.command("run")
+@bench_app.command("run", epilog=EPILOG)
 def run(
     suite: Suite = DEFAULT_SUITE,
     *,
@@ -108,7 +110,7 @@ def run(
     outputs.finish(result)
 
 
-@bench_app.command("save")
+@bench_app.command("save", epilog=EPILOG)
 def save(
     name: Name,
     suite: Suite = DEFAULT_SUITE,
@@ -132,7 +134,7 @@ def save(
     outputs.finish(result)
 
 
-@bench_app.command("compare")
+@bench_app.command("compare", epilog=EPILOG)
 def compare(
     name: Name,
     suite: Suite = DEFAULT_SUITE,

@@ -164,6 +164,12 @@ def test_an_error_is_2_whatever_it_is(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("run",), ("save",), ("compare",)])
+def test_help_tells_the_exit_codes(edgespiral: Command, words: tuple[str, ...]) -> None:
+    told = " ".join(edgespiral("bench", *words, "--help").stdout.split())
+    assert "0 pass, 1 regression, 2 error, 3 undecided" in told
+
+
 def test_a_defect_is_no_regression(
     edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
 ) -> None:
