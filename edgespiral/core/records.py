@@ -129,6 +129,42 @@ class Parity(Record):
     sqnr_db: float | None
 
 
+class LayerError(Record):
+    """How far one layer of a converted model is from the float one, before its activation.
+
+    `sqnr_db` is of the whole model up to there, `own_sqnr_db` of this layer's rounding alone; None
+    where nothing differs. A layer that is not finite overflowed.
+    """
+
+    layer: str
+    operator: str
+    sqnr_db: float | None
+    own_sqnr_db: float | None = None
+    finite: bool = True
+
+
+class Quantisation(Record):
+    """How an int8 model was made: enough to make it again, and what it did to each layer.
+
+    `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
+    file. `kept_float` says why, by layer. `layers` are in the order they run.
+    """
+
+    schema_version: Literal[1] = 1
+    precision: Literal["int8"] = "int8"
+    form: Literal["tensorrt", "onnxruntime"]
+    recipe: str
+    recipe_sha256: str
+    method: str
+    samples: int = Field(ge=1)
+    samples_sha256: str
+    source_sha256: str
+    sha256: str
+    kept_float: dict[str, str]
+    layers: tuple[LayerError, ...]
+    parity: Parity | None = None
+
+
 class ModelFacts(Record):
     """What is known of one model of a run. Accuracies are top-1, in percent."""
 
