@@ -37,7 +37,9 @@ class NamedFiles:
     def load(
         self, name_or_path: str | Path, model: type[M], context: Mapping[str, object] | None = None
     ) -> M:
-        """The record of a name, or of a path that ends in `.toml` or has a `/` in it; `context` is for its validators.
+        """The record of a name, or of a path that ends in `.toml` or has a `/` in it.
+
+        `context` is handed to the record's validators.
 
         Raises:
             UsageError: no such file, with the nearest names; or all problems of the file.
