@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.records import Record
+from edgespiral.core.records import Precision, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ class OnnxRuntimeProfile(Section):
     """ONNX Runtime, driven by the Python that the transport names."""
 
     kind: Literal["onnxruntime"]
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
     threads: Count = 1
     provider: NonEmpty = "CPUExecutionProvider"
 

@@ -167,9 +167,15 @@ class Quantisation(Record):
 
 
 class ModelFacts(Record):
-    """What is known of one model of a run. Accuracies are top-1, in percent."""
+    """What is known of one model of a run. Accuracies are top-1, in percent.
+
+    They are those of the file that was measured, in its `precision`; `float_accuracy` is the
+    PyTorch model's on the validation split where that is another one.
+    """
 
     validation_accuracy: Percent
+    precision: Precision = "fp32"
+    float_accuracy: Percent | None = None
     test_accuracy: Percent | None = None
     latency: Measurement
     parameter_count: int
@@ -196,6 +202,24 @@ class Baseline(Record):
     teacher: ModelFacts
     widths: dict[str, int]
     budget_ms: PositiveMs
+
+
+class PrecisionTrial(Record):
+    """The teacher in one precision: what it keeps and how fast it is against fp32, in pairs."""
+
+    precision: Precision
+    validation_accuracy: Percent
+    speedup: Ratio
+    measurement: Measurement
+
+
+class PrecisionChosen(Record):
+    """The precision that the run's students are built and measured in, and why."""
+
+    kind: Literal["precision-chosen"] = "precision-chosen"
+    precision: Precision
+    reason: str
+    trials: tuple[PrecisionTrial, ...]
 
 
 class Candidate(Record):
@@ -264,7 +288,7 @@ class RunFinished(Record):
 
 
 Event = Annotated[
-    RunStarted | Baseline | Candidate | TurnPlanned | TurnFinished | RunFinished,
+    RunStarted | Baseline | PrecisionChosen | Candidate | TurnPlanned | TurnFinished | RunFinished,
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -278,6 +302,8 @@ class Result(Record):
     message: str
     exit_code: int
     target: str
+    precision: Precision = "fp32"
+    precision_trials: tuple[PrecisionTrial, ...] = ()
     budget_ms: PositiveMs
     best_turn: int
     speedup: Ratio

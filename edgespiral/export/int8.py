@@ -153,6 +153,9 @@ def _leave_outputs_float(model: ModelProto) -> None:
             makers[before].output[made.index(before)] = output.name
             graph.node.remove(back)
             graph.node.remove(pair)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [held for held in graph.initializer if held.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.recipe import load_recipe
 from edgespiral.export.calibration import calibrate
 from edgespiral.export.fp16 import write_fp16
+from edgespiral.export.int8 import write_int8
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, check_parity
+from edgespiral.export.ranges import placeholder_ranges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +87,23 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
     record = found.model_copy(update={"parity": parity})
     write_text(path.with_suffix(".json"), record.model_dump_json(indent=2) + "\n")
     return Exported(parity, record)
+
+
+def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
+    """A stand-in for what `source` will be in `precision` once it is trained; to be measured only.
+
+    Latency does not depend on the numbers, so nothing is calibrated and nothing checked. The file
+    lies beside `source`; in fp32 it is `source` itself.
+
+    Raises:
+        ExportError: it cannot be converted.
+    """
+    path = source.with_suffix(f".{precision}.onnx")
+    if precision == "int8":
+        write_int8(source, path, placeholder_ranges(source), form=form)
+    elif precision == "fp16":
+        write_fp16(source, path, [])
+    return source if precision == "fp32" else path
 
 
 def _convert(source: Path, path: Path, data: DataSplits, asked: Asked) -> Quantisation | None:

@@ -17,7 +17,7 @@ from edgespiral.core.errors import ExportError
 from edgespiral.core.files import make_folder, sha256_file, write_text
 from edgespiral.core.recipe import recipe_sha256
 from edgespiral.core.records import Record
-from edgespiral.export.graph import refusing
+from edgespiral.export.graph import load_graph, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,6 +69,22 @@ def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None
         make_folder(file.parent)
         write_text(file, ranges.model_dump_json() + "\n")
     return ranges
+
+
+def placeholder_ranges(model: Path) -> Ranges:
+    """The range from 0 to 1 for every tensor: for files of which only the latency counts.
+
+    Raises:
+        ModelError: the model cannot be read.
+    """
+    graph = load_graph(model).graph
+    names = {value.name for value in (*graph.input, *graph.output, *graph.value_info)}
+    return Ranges(
+        model_sha256=sha256_file(model),
+        recipe_sha256="",
+        samples_sha256="",
+        tensors=dict.fromkeys(sorted(names), (0.0, 1.0)),
+    )
 
 
 def _read(file: Path) -> Ranges | None:

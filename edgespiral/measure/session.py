@@ -12,6 +12,7 @@ from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.records import Measurement, now_utc
 from edgespiral.core.stats import paired_ratio, summarise
+from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.runtime import RUNTIMES, Job
 from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.measure.transport import TRANSPORTS
@@ -95,7 +96,6 @@ class Session:
             MeasurementError: no answer, or none to be trusted: power mode changed, too hot.
         """
         answer = self._ask(self._job("measure", models, rounds, seconds_per_model))
-        fingerprint = answer.fingerprint(self.profile.runtime.precision)
         return [
             Measurement(
                 target=self.profile.name,
@@ -103,7 +103,7 @@ class Session:
                 stats=summarise(samples.rounds_ms),
                 rounds_ms=samples.rounds_ms,
                 warmup_count=samples.warmup_count,
-                fingerprint=fingerprint,
+                fingerprint=answer.fingerprint(precision_of(model)),
                 measured_at=now_utc(),
             )
             for model, samples in zip(models, answer.samples, strict=True)

@@ -41,6 +41,8 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         message=finished.message,
         exit_code=EXIT_CODES[finished.outcome],
         target=finished.final.target,
+        precision=best.student.precision if best else "fp32",
+        precision_trials=run.chosen.trials if run.chosen else (),
         budget_ms=baseline.budget_ms,
         best_turn=finished.best_turn,
         speedup=finished.speedup,

@@ -16,6 +16,7 @@ import torch
 
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
+from edgespiral.export.precision import convert_untrained
 from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, allocate, choices
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.journal import Journal
-    from edgespiral.core.records import LayerLatency
+    from edgespiral.core.records import LayerLatency, Precision
+    from edgespiral.export.int8 import Form
     from edgespiral.measure.session import Session
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
@@ -84,6 +86,10 @@ class Planner:
     multiple: int
     work: Path
     seed: int
+    precision: Precision = "fp32"
+    form: Form = "onnxruntime"
+    # Of the uncut model in `precision`; teacher_ms is in fp32, which speed-ups are against.
+    start_ms: float | None = None
     _model: LatencyModel = field(init=False)
     _measured: dict[tuple[tuple[str, int], ...], float] = field(init=False, default_factory=dict)
     _profiled: list[LayerLatency] = field(init=False, default_factory=list)
@@ -95,7 +101,7 @@ class Planner:
         layers = layer_shapes(self.original.model, self.original.groups, self.original.example)
         base = {group.name: group.channels for group in self.original.groups}
         self._model = LatencyModel(layers, base, self.multiple)
-        self._measured[_key(base)] = self.teacher_ms
+        self._measured[_key(base)] = self.start_ms or self.teacher_ms
 
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
@@ -142,6 +148,9 @@ class Planner:
         choice = self._choices(parent, importance)
         if allocation in FAMILIES:
             choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
+        uncut = self._uncut(choice, target_ms)
+        if uncut is not None:
+            return [uncut]
         self._survey(turn, choice)
         best = self._search(turn, choice, allocation, target_ms)
         if best is None:
@@ -149,6 +158,14 @@ class Planner:
         if finalists == 1 or allocation in FAMILIES:
             return [best]
         return [best, *self._others(turn, choice, target_ms, best, finalists - 1)]
+
+    def _uncut(self, choice: Choices, target_ms: float) -> Planned | None:
+        """The model as it is, where a lower precision alone is fast enough."""
+        base = {group.name: group.channels for group in self.original.groups}
+        latency_ms = self._measured[_key(base)]
+        if latency_ms > LANDING_HIGH * target_ms or not choice.allows(base):
+            return None
+        return Planned(base, latency_ms, 0.0)
 
     def _search(
         self, turn: int, choice: Choices, allocation: str, target_ms: float
@@ -240,9 +257,9 @@ class Planner:
         if self._surveyed:
             return
         probes = _probes(choice, self.seed)
-        models = [self._export(widths, index) for index, widths in enumerate(probes)]
+        models = [self._export_float(widths, index) for index, widths in enumerate(probes)]
         rows = self.session.profile_layers([self.teacher_onnx, *models], rounds=SURVEY_ROUNDS)
-        self._profiled = [row for model in rows for row in model]
+        self._profiled = [_scaled(row, self._precision_share) for model in rows for row in model]
         fresh = [widths for widths in probes if _key(widths) not in self._measured]
         self._measure(turn, fresh, rounds=SURVEY_ROUNDS)
         self._surveyed = True
@@ -321,7 +338,19 @@ class Planner:
         totals = [WidthTotal(dict(key), ms) for key, ms in self._measured.items()]
         self._model.fit(self._profiled, totals)
 
+    @property
+    def _precision_share(self) -> float:
+        """What `precision` takes of fp32's time, for the uncut model.
+
+        Profiles of int8 models do not tell the layers' shapes, so layers are profiled in fp32 and
+        scaled; whole models, which weigh far more in the fit, are measured in `precision`.
+        """
+        return (self.start_ms or self.teacher_ms) / self.teacher_ms
+
     def _export(self, widths: Widths, index: int) -> Path:
+        return convert_untrained(self._export_float(widths, index), self.precision, self.form)
+
+    def _export_float(self, widths: Widths, index: int) -> Path:
         self.work.mkdir(parents=True, exist_ok=True)
         path = self.work / f"candidate-{index}.onnx"
         example = self.original.example
@@ -332,6 +361,10 @@ class Planner:
     def close(self) -> None:
         """Remove the candidates' files."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _scaled(row: LayerLatency, share: float) -> LayerLatency:
+    return row.model_copy(update={"latency_ms": share * row.latency_ms})
 
 
 @dataclass(frozen=True)
