@@ -205,12 +205,37 @@ class Baseline(Record):
 
 
 class PrecisionTrial(Record):
-    """The teacher in one precision: what it keeps and how fast it is against fp32, in pairs."""
+    """The uncut teacher in one precision: what it keeps, and how fast it is in pairs with fp32.
+
+    `rounding_nats` is the mean Kullback-Leibler divergence of its outputs from the fp32 ones, the
+    unit in which cuts are priced too. `refused` says why `auto` leaves it out.
+    """
 
     precision: Precision
     validation_accuracy: Percent
     speedup: Ratio
+    rounding_nats: float = Field(ge=0)
     measurement: Measurement
+    refused: str | None = None
+
+
+class PrecisionMix(Record):
+    """A cut to the budget in one precision, measured on the device before any training.
+
+    `latency_ms` is above the budget where no cut in this precision meets it; nothing is known of
+    its loss then.
+    """
+
+    precision: Precision
+    latency_ms: PositiveMs
+    widths: dict[str, int]
+    cut_nats: float | None
+    rounding_nats: float
+
+    @property
+    def lost_nats(self) -> float | None:
+        """What cutting and rounding lose together before training."""
+        return None if self.cut_nats is None else self.cut_nats + self.rounding_nats
 
 
 class PrecisionChosen(Record):
@@ -220,6 +245,7 @@ class PrecisionChosen(Record):
     precision: Precision
     reason: str
     trials: tuple[PrecisionTrial, ...]
+    mixes: tuple[PrecisionMix, ...] = ()
 
 
 class Candidate(Record):
@@ -227,6 +253,7 @@ class Candidate(Record):
 
     kind: Literal["candidate"] = "candidate"
     turn: int
+    precision: Precision = "fp32"
     widths: dict[str, int]
     predicted_ms: float | None
     speedup: Ratio
@@ -304,6 +331,7 @@ class Result(Record):
     target: str
     precision: Precision = "fp32"
     precision_trials: tuple[PrecisionTrial, ...] = ()
+    precision_mixes: tuple[PrecisionMix, ...] = ()
     budget_ms: PositiveMs
     best_turn: int
     speedup: Ratio

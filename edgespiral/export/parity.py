@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 import torch
+from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.modes import evaluating
@@ -99,6 +101,29 @@ def file_accuracy(path: Path, source: BatchSource) -> float:
         for inputs, label in source.epoch(batch_size=1)
     )
     return 100.0 * right / len(source)
+
+
+def divergence_nats(reference: Path, path: Path, source: BatchSource, samples: int) -> float:
+    """Mean Kullback-Leibler divergence of a file's softmax from a reference's, over some samples.
+
+    Args:
+        reference, path: ONNX files of batch 1.
+        samples: at most as many, spread over the whole of `source`.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run one of them.
+    """
+    own, other = _session(reference), _session(path)
+    step = max(1, math.ceil(len(source) / samples))
+    total, count = 0.0, 0
+    for inputs, _ in islice(source.epoch(batch_size=1), 0, None, step):
+        right, found = (
+            torch.from_numpy(_run(session, inputs, file)).log_softmax(1)
+            for session, file in ((own, reference), (other, path))
+        )
+        total += float(F.kl_div(found, right, log_target=True, reduction="sum"))
+        count += 1
+    return max(0.0, total / count)
 
 
 def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: Limits) -> str:

@@ -12,7 +12,6 @@ from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.records import Measurement, now_utc
 from edgespiral.core.stats import paired_ratio, summarise
-from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.runtime import RUNTIMES, Job
 from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.measure.transport import TRANSPORTS
@@ -103,7 +102,7 @@ class Session:
                 stats=summarise(samples.rounds_ms),
                 rounds_ms=samples.rounds_ms,
                 warmup_count=samples.warmup_count,
-                fingerprint=answer.fingerprint(precision_of(model)),
+                fingerprint=answer.fingerprint(self._runtime.precision(model)),
                 measured_at=now_utc(),
             )
             for model, samples in zip(models, answer.samples, strict=True)

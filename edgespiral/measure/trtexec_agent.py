@@ -115,7 +115,7 @@ class Engine:
 
     def __init__(self, index: int, tool: Tool, request: Json) -> None:
         self._index, self._tool, self._request = index, tool, request
-        flags = build_flags(tool, request)
+        flags = build_flags(tool, request) + request["precision_flags"][index]
         model = request["models"][index]
         content = b"".join(path.read_bytes() for path in sorted(Path(model).parent.iterdir()))
         key = hashlib.sha256(content + repr((tool.version, flags)).encode()).hexdigest()
@@ -160,9 +160,6 @@ def build_flags(tool: Tool, request: Json) -> list[str]:
     """What the tool is told of how to build an engine."""
     flags = ["--timingCacheFile=timing.cache", "--profilingVerbosity=detailed"]
     flags.append("--skipInference" if tool.knows("--skipInference") else "--buildOnly")
-    if request["precision"] != "fp32":
-        # Explicitly quantised models still have layers that are not, which may be fp16.
-        flags += ["--fp16"] + (["--int8"] if request["precision"] == "int8" else [])
     if request["dla_core"] is not None:
         flags += [f"--useDLACore={request['dla_core']}", "--allowGPUFallback"]
     if request["sparsity"]:

@@ -43,6 +43,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         target=finished.final.target,
         precision=best.student.precision if best else "fp32",
         precision_trials=run.chosen.trials if run.chosen else (),
+        precision_mixes=run.chosen.mixes if run.chosen else (),
         budget_ms=baseline.budget_ms,
         best_turn=finished.best_turn,
         speedup=finished.speedup,

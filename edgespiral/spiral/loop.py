@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder
 from edgespiral.core.records import (
     Baseline,
-    Candidate,
     Finalist,
     Interval,
     Outcome,
@@ -27,7 +27,8 @@ from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budget
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import importance_of
-from edgespiral.spiral.planner import OutOfReach, Planned, Planner
+from edgespiral.spiral.mixes import Planners
+from edgespiral.spiral.planner import OutOfReach, Planned
 from edgespiral.spiral.precision import choose
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.state import End, Next, Rules, finished_turns, next_step, planned_turn
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from edgespiral.core.records import Event, Measurement, Precision
+    from edgespiral.core.records import Event, Measurement
+    from edgespiral.spiral.planner import Planner
 
 BASELINE_ROUNDS = 50
 
@@ -74,14 +76,15 @@ class Spiral:
         if self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return self._finish(baseline, End(Outcome.ALREADY_MET, 0, message))
-        chosen = self._precision(baseline)
-        start_ms = _start_ms(baseline, chosen)
-        rules = self._rules(budget, start_ms)
-        planner = self._planner(baseline, chosen.precision, start_ms)
+        planners = Planners(self.bench, baseline, self.channel_multiple)
         try:
+            chosen = self._precision(baseline, budget, planners)
+            start_ms = _start_ms(baseline, chosen)
+            planner = planners.planner(chosen.precision, start_ms)
+            rules = self._rules(budget, start_ms)
             return self._finish(baseline, self._turns(rules, baseline, budget, planner))
         finally:
-            planner.close()
+            planners.close()
 
     def _turns(self, rules: Rules, baseline: Baseline, budget: Budget, planner: Planner) -> End:
         # Asked before any training is paid for; the last turn alone could not tell.
@@ -99,7 +102,7 @@ class Spiral:
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
-            done = run_turn(self.bench, planned, parent, budget, watch, planner.precision)
+            done = run_turn(self.bench, planned, parent, budget, watch, precision=planner.precision)
             self.bench.listener.say(
                 f"  {done.student.validation_accuracy:.2f} % on validation, "
                 f"{baseline.teacher.latency.stats.p50_ms / done.speedup.value:.3g} ms, "
@@ -165,11 +168,16 @@ class Spiral:
         bench = self.bench
         folder = make_folder(bench.folder(0))
         save_model(bench.teacher.model, folder)
-        onnx = export_checked(bench, bench.teacher.model, folder)
+        onnx = export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
         [latency] = bench.session.measure([onnx], rounds=BASELINE_ROUNDS)
         validation_accuracy = accuracy(bench.teacher.model, bench.splits.validation)
         facts = model_facts(
-            bench.teacher.model, onnx, bench.splits, latency, "fp32", validation_accuracy
+            bench,
+            bench.teacher.model,
+            onnx,
+            latency=latency,
+            precision=bench.precisions.base,
+            float_accuracy=validation_accuracy,
         )
         budget = Budget.from_plan(bench.plan, latency.stats.p50_ms)
         baseline = Baseline(
@@ -185,48 +193,21 @@ class Spiral:
     def _already_met(self, baseline: Baseline, budget: Budget) -> bool:
         return budget.verdict(baseline.teacher.latency, _no_speedup()) is Verdict.MET
 
-    def _precision(self, baseline: Baseline) -> PrecisionChosen:
+    def _precision(self, baseline: Baseline, budget: Budget, planners: Planners) -> PrecisionChosen:
         """What students ship in; asked of the device once, then of the journal."""
         known = [event for event in self._events() if isinstance(event, PrecisionChosen)]
         if known:
             return known[-1]
-        bench = self.bench
-        chosen = choose(
-            bench.precisions,
-            bench.teacher.model,
-            bench.splits,
-            bench.session,
-            baseline,
-            bench.folder(0),
-            max_drop=bench.plan.max_drop,
-            listener=bench.listener,
-        )
+        chosen = choose(self.bench, baseline, partial(planners.mix, budget))
         if chosen.trials:
-            bench.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
-        bench.journal.append(chosen)
+            self.bench.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
+        self.bench.journal.append(chosen)
         return chosen
 
     def _rules(self, budget: Budget, start_ms: float) -> Rules:
         plan = self.bench.plan
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop)
-
-    def _planner(self, baseline: Baseline, precision: Precision, start_ms: float) -> Planner:
-        planner = Planner(
-            original=self.bench.teacher,
-            session=self.bench.session,
-            journal=self.bench.journal,
-            teacher_onnx=self.bench.teacher_onnx,
-            teacher_ms=baseline.teacher.latency.stats.p50_ms,
-            multiple=self.channel_multiple,
-            work=self.bench.out / "candidates",
-            seed=self.bench.plan.seed,
-            precision=precision,
-            form=self.bench.precisions.form,
-            start_ms=start_ms,
-        )
-        planner.recall([event for event in self._events() if isinstance(event, Candidate)])
-        return planner
 
     def _parent(self, step: Next) -> Parent:
         source = self._source(step.parent)

@@ -8,16 +8,14 @@ land just inside the target.
 from __future__ import annotations
 
 import random
-import shutil
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from edgespiral.core.records import Candidate
-from edgespiral.export.onnx import export_onnx
-from edgespiral.export.precision import convert_untrained
 from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, allocate, choices
+from edgespiral.spiral.candidates import CandidateFiles
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
 if TYPE_CHECKING:
@@ -87,9 +85,12 @@ class Planner:
     work: Path
     seed: int
     precision: Precision = "fp32"
+    # That files are written in: TensorRT makes fp16 of fp32 files itself.
+    written: Precision = "fp32"
     form: Form = "onnxruntime"
-    # Of the uncut model in `precision`; teacher_ms is in fp32, which speed-ups are against.
+    # Of the uncut model in `precision`; teacher_ms is what speed-ups are against.
     start_ms: float | None = None
+    _files: CandidateFiles = field(init=False)
     _model: LatencyModel = field(init=False)
     _measured: dict[tuple[tuple[str, int], ...], float] = field(init=False, default_factory=dict)
     _profiled: list[LayerLatency] = field(init=False, default_factory=list)
@@ -101,11 +102,14 @@ class Planner:
         layers = layer_shapes(self.original.model, self.original.groups, self.original.example)
         base = {group.name: group.channels for group in self.original.groups}
         self._model = LatencyModel(layers, base, self.multiple)
+        self._files = CandidateFiles(self.original, self.work, self.written, self.form)
         self._measured[_key(base)] = self.start_ms or self.teacher_ms
 
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
+            if candidate.precision != self.precision:
+                continue
             latency_ms = self.teacher_ms / candidate.speedup.value
             self._measured[_key(candidate.widths)] = latency_ms
 
@@ -257,7 +261,7 @@ class Planner:
         if self._surveyed:
             return
         probes = _probes(choice, self.seed)
-        models = [self._export_float(widths, index) for index, widths in enumerate(probes)]
+        models = [self._files.write_float(widths, index) for index, widths in enumerate(probes)]
         rows = self.session.profile_layers([self.teacher_onnx, *models], rounds=SURVEY_ROUNDS)
         self._profiled = [_scaled(row, self._precision_share) for model in rows for row in model]
         fresh = [widths for widths in probes if _key(widths) not in self._measured]
@@ -321,13 +325,14 @@ class Planner:
         self, turn: int, proposals: Sequence[Widths], *, rounds: int = PROPOSAL_ROUNDS
     ) -> None:
         if proposals:
-            models = [self._export(widths, index) for index, widths in enumerate(proposals)]
+            models = [self._files.write(widths, index) for index, widths in enumerate(proposals)]
             compared = self.session.compare(self.teacher_onnx, models, rounds=rounds)
             for widths, (measurement, speedup) in zip(proposals, compared, strict=True):
                 predicted = self._model.predict_ms(widths) if self._surveyed else None
                 self.journal.append(
                     Candidate(
                         turn=turn,
+                        precision=self.precision,
                         widths=widths,
                         predicted_ms=predicted,
                         speedup=speedup,
@@ -347,20 +352,9 @@ class Planner:
         """
         return (self.start_ms or self.teacher_ms) / self.teacher_ms
 
-    def _export(self, widths: Widths, index: int) -> Path:
-        return convert_untrained(self._export_float(widths, index), self.precision, self.form)
-
-    def _export_float(self, widths: Widths, index: int) -> Path:
-        self.work.mkdir(parents=True, exist_ok=True)
-        path = self.work / f"candidate-{index}.onnx"
-        example = self.original.example
-        shape = tuple(example.shape[1:])
-        export_onnx(self.original.candidate(widths), path, input_shape=shape, dtype=example.dtype)
-        return path
-
     def close(self) -> None:
         """Remove the candidates' files."""
-        shutil.rmtree(self.work, ignore_errors=True)
+        self._files.remove()
 
 
 def _scaled(row: LayerLatency, share: float) -> LayerLatency:

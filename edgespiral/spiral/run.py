@@ -26,7 +26,7 @@ from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
-from edgespiral.spiral.precision import Precisions
+from edgespiral.spiral.precision import Precisions, measuring
 from edgespiral.spiral.progress import OnConsole
 from edgespiral.spiral.turn import Bench
 from edgespiral.zoo import names
@@ -108,7 +108,7 @@ def run_spiral(
         teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
         engines(teacher.model, plan.pruner)
         journal = _open_journal(plan, teacher, out, resume=resume)
-        with Session(profile) as session:
+        with Session(measuring(profile)) as session:
             bench = Bench(
                 plan=plan,
                 out=out,

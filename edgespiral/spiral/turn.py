@@ -95,7 +95,8 @@ def run_turn(
     parent: Parent,
     budget: Budget,
     watch: Stopwatch,
-    precision: Precision = "fp32",
+    *,
+    precision: Precision,
 ) -> TurnFinished:
     """Do everything that `planned` names; steps whose result is on disk are not done again.
 
@@ -120,7 +121,14 @@ def run_turn(
         onnx = export_checked(bench, student, folder, precision)
     with watch.timing("measure"):
         measurement, speedup, verdict = decide(bench, onnx, budget)
-    facts = model_facts(student, onnx, bench.splits, measurement, precision, validation_accuracy)
+    facts = model_facts(
+        bench,
+        student,
+        onnx,
+        latency=measurement,
+        precision=precision,
+        float_accuracy=validation_accuracy,
+    )
     finished = TurnFinished(
         turn=turn,
         parent=parent.turn,
@@ -152,17 +160,19 @@ def decide(bench: Bench, onnx: Path, budget: Budget) -> tuple[Measurement, Ratio
 
 
 def model_facts(
+    bench: Bench,
     model: nn.Module,
     onnx: Path,
-    splits: DataSplits,
+    *,
     latency: Measurement,
     precision: Precision,
     float_accuracy: float,
 ) -> ModelFacts:
     """What is known of a model whose file `onnx` was measured; its accuracy is the file's."""
-    kept = precision == "fp32"
+    kept = bench.precisions.written(precision) == "fp32"
+    validation = bench.splits.validation
     return ModelFacts(
-        validation_accuracy=float_accuracy if kept else file_accuracy(onnx, splits.validation),
+        validation_accuracy=float_accuracy if kept else file_accuracy(onnx, validation),
         precision=precision,
         float_accuracy=None if kept else float_accuracy,
         latency=latency,
@@ -171,9 +181,7 @@ def model_facts(
     )
 
 
-def export_checked(
-    bench: Bench, model: nn.Module, folder: Path, precision: Precision = "fp32"
-) -> Path:
+def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Path:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / "model.onnx"
     export_as(model, path, bench.splits, bench.precisions.asked(precision))
