@@ -35,6 +35,8 @@ class Asked:
         form: the runtime that int8 is for.
         samples: validation samples that the export is checked on.
         cache: folder of calibration ranges; None keeps none.
+        known_data: the data were found to be the model's before, and a student that has learnt too
+            little is no reason to doubt them.
     """
 
     precision: Precision = "fp32"
@@ -42,6 +44,7 @@ class Asked:
     form: Form = "onnxruntime"
     samples: int = 64
     cache: Path | None = None
+    known_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,15 @@ def _convert(source: Path, path: Path, data: DataSplits, asked: Asked) -> Quanti
     if asked.precision == "fp16":
         write_fp16(source, path, _samples(data, asked.samples))
         return None
-    return calibrate(source, path, data, asked.recipe, form=asked.form, cache=asked.cache)
+    return calibrate(
+        source,
+        path,
+        data,
+        asked.recipe,
+        form=asked.form,
+        cache=asked.cache,
+        known_data=asked.known_data,
+    )
 
 
 def _samples(data: DataSplits, count: int) -> list[Tensor]:

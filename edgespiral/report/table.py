@@ -103,4 +103,5 @@ def _precisions(run: Run, baseline: Baseline) -> list[Text]:
         f"{trial.validation_accuracy:.2f} % ({words.points(before, trial.validation_accuracy)})"
         for trial in run.chosen.trials
     ]
+    lines += [f"cut in {mix.precision}  {words.mix(mix)}" for mix in run.chosen.mixes]
     return [Text(line) for line in (*lines, f"precision {run.precision}: {run.chosen.reason}")]

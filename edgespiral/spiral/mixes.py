@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Candidate, PrecisionMix
+from edgespiral.report import words
 from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.planner import OutOfReach, Planner
 from edgespiral.spiral.turn import Parent
@@ -70,7 +71,7 @@ class Planners:
             cut_nats=cut_nats,
             rounding_nats=rounding_nats,
         )
-        self.bench.listener.say(f"  {_told(mix)}")
+        self.bench.listener.say(f"  cut in {precision}: {words.mix(mix)}")
         return mix
 
     def close(self) -> None:
@@ -96,12 +97,3 @@ class Planners:
         )
         planner.recall([event for event in bench.journal.read() if isinstance(event, Candidate)])
         return planner
-
-
-def _told(mix: PrecisionMix) -> str:
-    if mix.lost_nats is None:
-        return f"cut in {mix.precision}: {mix.latency_ms:.3g} ms at best in one step"
-    return (
-        f"cut in {mix.precision} to {mix.latency_ms:.3g} ms: loses {mix.cut_nats:.3g} nats by "
-        f"cutting, {mix.rounding_nats:.3g} by rounding"
-    )

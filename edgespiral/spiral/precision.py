@@ -71,10 +71,15 @@ class Precisions:
         """That the file has for the device to run in `precision`."""
         return "fp32" if precision == self.base else precision
 
-    def asked(self, precision: Precision) -> Asked:
+    def asked(self, precision: Precision, *, student: bool) -> Asked:
         """An export for `precision`, checked on `PARITY_SAMPLES` samples."""
-        written = self.written(precision)
-        return Asked(written, recipe=self.recipe, form=self.form, samples=PARITY_SAMPLES)
+        return Asked(
+            self.written(precision),
+            recipe=self.recipe,
+            form=self.form,
+            samples=PARITY_SAMPLES,
+            known_data=student,
+        )
 
     def candidates(self) -> tuple[Precision, ...]:
         """The precisions to try the teacher in, apart from `base`."""
@@ -141,7 +146,7 @@ def _trial(bench: Bench, baseline: Baseline, precision: Precision) -> PrecisionT
     """The teacher in `precision`; None where it cannot be had and `auto` may do without it."""
     folder = bench.folder(0)
     path = folder / f"{precision}.onnx"
-    asked = bench.precisions.asked(precision)
+    asked = bench.precisions.asked(precision, student=False)
     try:
         export_as(bench.teacher.model, path, bench.splits, asked)
     except ExportError as error:

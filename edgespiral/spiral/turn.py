@@ -184,7 +184,7 @@ def model_facts(
 def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Path:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / "model.onnx"
-    export_as(model, path, bench.splits, bench.precisions.asked(precision))
+    export_as(model, path, bench.splits, bench.precisions.asked(precision, student=True))
     return path
 
 
