@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.records import Measurement, Parity, Result
+    from edgespiral.core.records import Measurement, Parity, Precision, Result
     from edgespiral.spiral.progress import Listener
 
 
@@ -81,16 +81,27 @@ def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") ->
     return measure.measure_models([Path(model) for model in models], target)
 
 
-def export_model(model: nn.Module, data: DataSplits | str, path: str | Path) -> Parity:
-    """Export `model` to ONNX and check it against PyTorch on validation samples."""
+def export_model(
+    model: nn.Module,
+    data: DataSplits | str,
+    path: str | Path,
+    *,
+    precision: Precision = "fp32",
+    recipe: str = "default",
+) -> Parity:
+    """Export `model` to ONNX and check it against PyTorch on validation samples.
+
+    Args:
+        precision: fp32, fp16 or int8 (docs/precision.md).
+        recipe: how int8 is calibrated, by name or file.
+    """
+    from edgespiral.core.recipe import load_recipe
     from edgespiral.data import load
-    from edgespiral.export.onnx import export_onnx
-    from edgespiral.export.parity import check_parity
+    from edgespiral.export.precision import Asked, export_as
 
     splits = load(data) if isinstance(data, str) else data
-    export_onnx(model, Path(path), input_shape=splits.input_shape, dtype=splits.input_dtype)
-    inputs = (inputs for inputs, _ in splits.validation.epoch(batch_size=1))
-    return check_parity(model, Path(path), inputs)
+    asked = Asked(precision, recipe=load_recipe(recipe), samples=len(splits.validation))
+    return export_as(model, Path(path), splits, asked).parity
 
 
 def load_model(folder: str | Path) -> nn.Module:

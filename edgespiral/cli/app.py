@@ -12,6 +12,7 @@ import typer
 
 from edgespiral import __version__
 from edgespiral.cli.bench import bench_app
+from edgespiral.cli.calibrate import calibrate
 from edgespiral.cli.compress import compress
 from edgespiral.cli.export import export
 from edgespiral.cli.measure import measure
@@ -34,7 +35,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-VERBS: tuple[Callable[..., object], ...] = (compress, train, measure, export, report, validate)
+VERBS: tuple[Callable[..., object], ...] = (
+    compress,
+    train,
+    measure,
+    export,
+    calibrate,
+    report,
+    validate,
+)
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(targets_app, name="targets")

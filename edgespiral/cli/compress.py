@@ -20,6 +20,8 @@ def compress(
     data: options.Data = None,
     weights: options.Weights = None,
     target: options.Target = None,
+    precision: options.Precision = None,
+    recipe: options.Recipe = None,
     out: options.Out = None,
     resume: options.Resume = False,
     config: options.Config = None,

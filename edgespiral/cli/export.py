@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgespiral.core.errors import ExportError, UsageError
+from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,22 +27,40 @@ def export(
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("model.onnx"),
     samples: Annotated[int, typer.Option(min=1, help="Samples to compare on.")] = 64,
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"], typer.Option(help="Of weights and arithmetic.")
+    ] = "fp32",
+    recipe: Annotated[
+        str, typer.Option(help="How int8 is calibrated: a recipe's name or file.")
+    ] = "default",
+    runtime: Annotated[
+        Literal["onnxruntime", "tensorrt"], typer.Option(help="What an int8 file is for.")
+    ] = "onnxruntime",
 ) -> None:
     """Write a model as ONNX and check it against PyTorch on validation samples."""
-    from edgespiral.core.files import make_folder
+    from edgespiral.core.recipe import load_recipe
+
+    chosen = load_recipe(recipe)
     from edgespiral.data import load
-    from edgespiral.export.onnx import export_onnx
+    from edgespiral.export.precision import Asked, export_as
     from edgespiral.zoo import check_logits
 
     splits = load(data)
     module = _model(model, weights, splits)
     check_logits(module, splits)
-    make_folder(out.parent)
-    export_onnx(module, out, input_shape=splits.input_shape, dtype=splits.input_dtype)
-    parity = _checked(module, out, splits, samples)
-    typer.echo(
-        f"{out}: {parity.samples} validation samples, top-1 agrees on {parity.top1_agreement:.1%}, "
-        f"largest difference {parity.max_abs_difference:.2g}"
+    asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples)
+    done = export_as(module, out, splits, asked)
+    typer.echo(f"{out}: {precision}, {_described(done.parity)}")
+    if done.quantisation:
+        for layer, reason in sorted(done.quantisation.kept_float.items()):
+            typer.echo(f"in float: {layer} ({reason})")
+
+
+def _described(parity: Parity) -> str:
+    noise = "exact" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f} dB"
+    return (
+        f"{parity.samples} validation samples, top-1 agrees on {parity.top1_agreement:.1%}, "
+        f"largest difference {parity.max_abs_difference:.2g}, SQNR {noise}"
     )
 
 
@@ -69,15 +86,3 @@ def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
         input_shape=splits.input_shape,
         token_count=splits.token_count,
     )
-
-
-def _checked(module: nn.Module, path: Path, splits: DataSplits, samples: int) -> Parity:
-    from edgespiral.export.parity import check_parity
-
-    batches = islice(splits.validation.epoch(batch_size=1), samples)
-    try:
-        return check_parity(module, path, (inputs for inputs, _ in batches))
-    except ExportError:
-        # A file that failed its check must not be taken for one that passed.
-        path.unlink()
-        raise

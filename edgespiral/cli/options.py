@@ -31,6 +31,17 @@ Weights = Annotated[
 Target = Annotated[
     str | None, typer.Option(help="The device: a target's name or file.", show_default="host-cpu")
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Of what ships: fp32, fp16, int8, or auto (the teacher is measured in each).",
+        show_default="the target's",
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="How int8 is calibrated: a recipe's name or file.", show_default="default"),
+]
 Out = Annotated[
     Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-DATA-TARGET")
 ]

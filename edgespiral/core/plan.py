@@ -38,6 +38,8 @@ class Plan(Record):
     weights: File | None = None
     data: Name
     target: Name = "host-cpu"
+    precision: Literal["fp32", "fp16", "int8", "auto"] | None = None
+    recipe: Name = "default"
     latency_ms: Positive | None = None
     speedup: Annotated[float, Field(gt=1)] | None = None
     max_drop: Positive = 2.0

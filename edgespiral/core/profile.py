@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from edgespiral.core.config import load_toml_model
-from edgespiral.core.errors import UsageError
-from edgespiral.core.records import Record
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.named_files import NamedFiles
+from edgespiral.core.records import Precision, Record
 
-FOLDERS_VARIABLE = "EDGESPIRAL_TARGETS"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROFILES = NamedFiles("target", "targets", "EDGESPIRAL_TARGETS")
 # Asks for a profile whose unset variables are left as they are written, to show it.
 AS_WRITTEN = {"unset variables": "as written"}
 FROM_ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -52,7 +51,7 @@ class OnnxRuntimeProfile(Section):
     """ONNX Runtime, driven by the Python that the transport names."""
 
     kind: Literal["onnxruntime"]
-    precision: Literal["fp32"] = "fp32"
+    precision: Precision = "fp32"
     threads: Count = 1
     provider: NonEmpty = "CPUExecutionProvider"
 
@@ -140,32 +139,9 @@ def load_profile(name_or_path: str | Path, *, as_written: bool = False) -> Targe
     Raises:
         UsageError: no such profile, with the nearest names; or all problems of its file.
     """
-    spec = str(name_or_path)
-    context = AS_WRITTEN if as_written else None
-    if spec.endswith(".toml") or "/" in spec or os.sep in spec:
-        return load_toml_model(Path(spec), TargetProfile, context)
-    path = _files().get(spec)
-    if path is None:
-        raise unknown_name("target", spec, _files())
-    profile = load_toml_model(path, TargetProfile, context)
-    if profile.name != spec:
-        raise UsageError(
-            f"must be {spec!r} like the file, is {profile.name!r}", where=f"{path}:name"
-        )
-    return profile
+    return PROFILES.load(name_or_path, TargetProfile, AS_WRITTEN if as_written else None)
 
 
 def list_profiles() -> dict[str, Path]:
     """The file of every profile that can be had by name, by name."""
-    return dict(sorted(_files().items()))
-
-
-def _files() -> dict[str, Path]:
-    last_to_first = [path for folder in reversed(_folders()) for path in folder.glob("*.toml")]
-    return {path.stem: path for path in last_to_first}
-
-
-def _folders() -> list[Path]:
-    listed = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
-    bundled = Path(str(files("edgespiral") / "_targets"))
-    return [Path("targets"), *(Path(folder) for folder in listed if folder), bundled]
+    return PROFILES.by_name()

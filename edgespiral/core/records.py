@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 PositiveMs = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 def now_utc() -> datetime:
@@ -129,10 +130,52 @@ class Parity(Record):
     sqnr_db: float | None
 
 
+class LayerError(Record):
+    """How far one layer of a converted model is from the float one, before its activation.
+
+    `sqnr_db` is of the whole model up to there, `own_sqnr_db` of this layer's rounding alone; None
+    where nothing differs. A layer that is not finite overflowed.
+    """
+
+    layer: str
+    operator: str
+    sqnr_db: float | None
+    own_sqnr_db: float | None = None
+    finite: bool = True
+
+
+class Quantisation(Record):
+    """How an int8 model was made: enough to make it again, and what it did to each layer.
+
+    `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
+    file. `kept_float` says why, by layer. `layers` are in the order they run.
+    """
+
+    schema_version: Literal[1] = 1
+    precision: Literal["int8"] = "int8"
+    form: Literal["tensorrt", "onnxruntime"]
+    recipe: str
+    recipe_sha256: str
+    method: str
+    samples: int = Field(ge=1)
+    samples_sha256: str
+    source_sha256: str
+    sha256: str
+    kept_float: dict[str, str]
+    layers: tuple[LayerError, ...]
+    parity: Parity | None = None
+
+
 class ModelFacts(Record):
-    """What is known of one model of a run. Accuracies are top-1, in percent."""
+    """What is known of one model of a run. Accuracies are top-1, in percent.
+
+    They are those of the file that was measured, in its `precision`; `float_accuracy` is the
+    PyTorch model's on the validation split where that is another one.
+    """
 
     validation_accuracy: Percent
+    precision: Precision = "fp32"
+    float_accuracy: Percent | None = None
     test_accuracy: Percent | None = None
     latency: Measurement
     parameter_count: int
@@ -161,11 +204,56 @@ class Baseline(Record):
     budget_ms: PositiveMs
 
 
+class PrecisionTrial(Record):
+    """The uncut teacher in one precision: what it keeps, and how fast it is in pairs with fp32.
+
+    `rounding_nats` is the mean Kullback-Leibler divergence of its outputs from the fp32 ones, the
+    unit in which cuts are priced too. `refused` says why `auto` leaves it out.
+    """
+
+    precision: Precision
+    validation_accuracy: Percent
+    speedup: Ratio
+    rounding_nats: float = Field(ge=0)
+    measurement: Measurement
+    refused: str | None = None
+
+
+class PrecisionMix(Record):
+    """A cut to the budget in one precision, measured on the device before any training.
+
+    `latency_ms` is above the budget where no cut in this precision meets it; nothing is known of
+    its loss then.
+    """
+
+    precision: Precision
+    latency_ms: PositiveMs
+    widths: dict[str, int]
+    cut_nats: float | None
+    rounding_nats: float
+
+    @property
+    def lost_nats(self) -> float | None:
+        """What cutting and rounding lose together before training."""
+        return None if self.cut_nats is None else self.cut_nats + self.rounding_nats
+
+
+class PrecisionChosen(Record):
+    """The precision that the run's students are built and measured in, and why."""
+
+    kind: Literal["precision-chosen"] = "precision-chosen"
+    precision: Precision
+    reason: str
+    trials: tuple[PrecisionTrial, ...]
+    mixes: tuple[PrecisionMix, ...] = ()
+
+
 class Candidate(Record):
     """An untrained candidate measured on the target while a turn was planned."""
 
     kind: Literal["candidate"] = "candidate"
     turn: int
+    precision: Precision = "fp32"
     widths: dict[str, int]
     predicted_ms: float | None
     speedup: Ratio
@@ -227,7 +315,7 @@ class RunFinished(Record):
 
 
 Event = Annotated[
-    RunStarted | Baseline | Candidate | TurnPlanned | TurnFinished | RunFinished,
+    RunStarted | Baseline | PrecisionChosen | Candidate | TurnPlanned | TurnFinished | RunFinished,
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -241,6 +329,9 @@ class Result(Record):
     message: str
     exit_code: int
     target: str
+    precision: Precision = "fp32"
+    precision_trials: tuple[PrecisionTrial, ...] = ()
+    precision_mixes: tuple[PrecisionMix, ...] = ()
     budget_ms: PositiveMs
     best_turn: int
     speedup: Ratio

@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 import torch
+from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.modes import evaluating
 from edgespiral.core.records import Parity
+from edgespiral.export.layers import first_diverging, layer_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-# Float32 kernels that sum in another order differ by less than this share of the largest output.
-TOLERANCE = 1e-3
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.core.records import Precision
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an export may differ by.
+
+    Attributes:
+        largest_share: largest difference, as a share of the largest output; None: any.
+        least_sqnr_db: of the outputs' squares to those of the differences; None: any.
+        least_top1: share of samples, from 0 to 1, on which the largest output is the same.
+    """
+
+    largest_share: float | None = None
+    least_sqnr_db: float | None = None
+    least_top1: float = 0.0
+
+
+LIMITS: dict[Precision, Limits] = {
+    # Float32 kernels that sum in another order differ by less.
+    "fp32": Limits(largest_share=1e-3),
+    "fp16": Limits(largest_share=0.05, least_sqnr_db=30.0, least_top1=0.95),
+    "int8": Limits(least_sqnr_db=10.0, least_top1=0.9),
+}
 
 
 def check_parity(
-    model: nn.Module, path: Path, inputs: Iterable[Tensor], *, tolerance: float = TOLERANCE
+    model: nn.Module,
+    path: Path,
+    inputs: Iterable[Tensor],
+    *,
+    limits: Limits = LIMITS["fp32"],
+    source: Path | None = None,
 ) -> Parity:
     """Run both on the same inputs and compare the logits.
 
@@ -33,19 +65,75 @@ def check_parity(
         model: the PyTorch model, run in eval mode.
         path: the ONNX file, run by ONNX Runtime on this machine's CPU.
         inputs: batches of the file's input shape.
-        tolerance: largest difference allowed, as a share of the largest output.
+        limits: what is allowed.
+        source: the float32 ONNX file that `path` was made from; with it, a failure names the
+            layer that diverges first.
 
     Raises:
         ExportError: no inputs, inputs of another shape, outputs that are not finite, or a
-            difference beyond `tolerance`.
+            difference beyond `limits`.
     """
+    samples = list(inputs)
     session = _session(path)
     with torch.no_grad(), evaluating(model):
-        pairs = [(model(batch).numpy(), _run(session, batch, path)) for batch in inputs]
+        pairs = [(model(batch).numpy(), _run(session, batch, path)) for batch in samples]
     if not pairs:
         raise ExportError("no samples to compare the export on", where=str(path))
     expected, found = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return _judge(path, expected, found, tolerance)
+    try:
+        return _judge(path, expected, found, limits)
+    except ExportError as error:
+        if source is None:
+            raise
+        layer = _first_layer(source, path, samples, limits)
+        raise ExportError(f"{error.what}; {layer}", where=error.where, hint=error.hint) from error
+
+
+def file_accuracy(path: Path, source: BatchSource) -> float:
+    """Top-1 accuracy of an ONNX file of batch 1, over a whole pass, in percent.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+    session = _session(path)
+    right = sum(
+        int(_run(session, inputs, path).argmax()) == int(label)
+        for inputs, label in source.epoch(batch_size=1)
+    )
+    return 100.0 * right / len(source)
+
+
+def divergence_nats(reference: Path, path: Path, source: BatchSource, samples: int) -> float:
+    """Mean Kullback-Leibler divergence of a file's softmax from a reference's, over some samples.
+
+    Args:
+        reference, path: ONNX files of batch 1.
+        samples: at most as many, spread over the whole of `source`.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run one of them.
+    """
+    own, other = _session(reference), _session(path)
+    step = max(1, math.ceil(len(source) / samples))
+    total, count = 0.0, 0
+    for inputs, _ in islice(source.epoch(batch_size=1), 0, None, step):
+        right, found = (
+            torch.from_numpy(_run(session, inputs, file)).log_softmax(1)
+            for session, file in ((own, reference), (other, path))
+        )
+        total += float(F.kl_div(found, right, log_target=True, reduction="sum"))
+        count += 1
+    return max(0.0, total / count)
+
+
+def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: Limits) -> str:
+    errors = layer_errors(source, path, samples)
+    least = LIMITS["int8"].least_sqnr_db if limits.least_sqnr_db is None else limits.least_sqnr_db
+    first = first_diverging(errors, least or 0.0)
+    if first is None:
+        return "no single layer is far off, the error adds up"
+    size = "is not finite" if first.sqnr_db is None else f"has {first.sqnr_db:.1f} dB"
+    return f"the first layer to diverge is {first.layer}, which {size}"
 
 
 def _run(session: onnxruntime.InferenceSession, batch: Tensor, path: Path) -> NDArray[np.float32]:
@@ -68,7 +156,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _judge(
-    path: Path, expected: NDArray[np.float32], found: NDArray[np.float32], tolerance: float
+    path: Path, expected: NDArray[np.float32], found: NDArray[np.float32], limits: Limits
 ) -> Parity:
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
         raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
@@ -81,12 +169,27 @@ def _judge(
         top1_agreement=float((expected.argmax(1) == found.argmax(1)).mean()),
         sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
     )
-    limit = tolerance * float(np.abs(expected).max())
-    if difference > limit:
+    problem = _problem(parity, float(np.abs(expected).max()), limits)
+    if problem:
         raise ExportError(
             f"the export differs from PyTorch by {difference:.2g} on {len(expected)} samples, "
-            f"{limit:.2g} is allowed; top-1 agrees on {parity.top1_agreement:.1%}",
+            f"top-1 agrees on {parity.top1_agreement:.1%}: {problem}",
             where=str(path),
-            hint="look for operators that depend on the batch size or on the input's size",
+            hint="look for operators that depend on the batch size or on the input's size"
+            if limits.least_sqnr_db is None
+            else "try another recipe, keep the layer in float, or a higher precision",
         )
     return parity
+
+
+def _problem(parity: Parity, largest: float, limits: Limits) -> str | None:
+    if limits.largest_share is not None:
+        allowed = limits.largest_share * largest
+        if parity.max_abs_difference > allowed:
+            return f"{allowed:.2g} is allowed"
+    least = limits.least_sqnr_db
+    if least is not None and parity.sqnr_db is not None and parity.sqnr_db < least:
+        return f"the error is {parity.sqnr_db:.1f} dB below the output, {least:g} dB are needed"
+    if parity.top1_agreement < limits.least_top1:
+        return f"{limits.least_top1:.0%} are needed"
+    return None

@@ -10,11 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from onnx import ModelProto
+
+    from edgespiral.core.records import Precision
+
 MODEL = "model.onnx"
 # TensorRT's built engines, by the endings that are customary.
 ENGINES = (".engine", ".plan", ".trt")
 # The key under which ONNX keeps the name of a file with weights.
 EXTERNAL_MARK = b"location"
+# onnx.TensorProto.FLOAT16, without importing onnx.
+FLOAT16 = 10
 
 
 def find_model(path: Path) -> Path:
@@ -66,6 +72,19 @@ def pushed_models(models: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
     return pushed, [f"model-{index}/{model.name}" for index, model in enumerate(models)]
 
 
+def precision_of(path: Path) -> Precision:
+    """The precision that a model's file is written in, by its operators and weights.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    graph = _model(path.read_bytes(), path).graph
+    if any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in graph.node):
+        return "int8"
+    halves = any(tensor.data_type == FLOAT16 for tensor in graph.initializer)
+    return "fp16" if halves else "fp32"
+
+
 def external_names(content: bytes, path: Path) -> list[str]:
     """Names, relative to the model at `path` with this content, of the files with its weights.
 
@@ -74,12 +93,17 @@ def external_names(content: bytes, path: Path) -> list[str]:
     """
     if is_engine(path) or EXTERNAL_MARK not in content:
         return []
-    from onnx import load_model_from_string
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
+    graph = _model(content, path).graph
+    tensors = (tensor for tensor in graph.initializer if uses_external_data(tensor))
+    return sorted({ExternalDataInfo(tensor).location for tensor in tensors})
+
+
+def _model(content: bytes, path: Path) -> ModelProto:
+    from onnx import load_model_from_string
+
     try:
-        model = load_model_from_string(content)
+        return load_model_from_string(content)
     except Exception as error:  # protobuf's own, which has no public home
         raise ModelError("is not an ONNX model", where=str(path)) from error
-    tensors = (tensor for tensor in model.graph.initializer if uses_external_data(tensor))
-    return sorted({ExternalDataInfo(tensor).location for tensor in tensors})

@@ -95,7 +95,6 @@ class Session:
             MeasurementError: no answer, or none to be trusted: power mode changed, too hot.
         """
         answer = self._ask(self._job("measure", models, rounds, seconds_per_model))
-        fingerprint = answer.fingerprint(self.profile.runtime.precision)
         return [
             Measurement(
                 target=self.profile.name,
@@ -103,7 +102,7 @@ class Session:
                 stats=summarise(samples.rounds_ms),
                 rounds_ms=samples.rounds_ms,
                 warmup_count=samples.warmup_count,
-                fingerprint=fingerprint,
+                fingerprint=answer.fingerprint(self._runtime.precision(model)),
                 measured_at=now_utc(),
             )
             for model, samples in zip(models, answer.samples, strict=True)

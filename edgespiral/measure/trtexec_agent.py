@@ -125,7 +125,8 @@ class Engine:
 
     def _built(self, model: str) -> tuple[Path, str]:
         """The engine and what the tool said as it built it."""
-        flags = build_flags(self._tool, self._request)
+        own = self._request["precision_flags"][self._index]
+        flags = build_flags(self._tool, self._request) + own
         content = b"".join(path.read_bytes() for path in sorted(Path(model).parent.iterdir()))
         key = hashlib.sha256(content + repr((self._tool.version, flags)).encode()).hexdigest()
         goal = Path("engines") / key
@@ -170,9 +171,6 @@ def build_flags(tool: Tool, request: Json) -> list[str]:
     """What the tool is told of how to build an engine."""
     flags = ["--timingCacheFile=timing.cache", "--profilingVerbosity=detailed"]
     flags.append("--skipInference" if tool.knows("--skipInference") else "--buildOnly")
-    if request["precision"] != "fp32":
-        # Explicitly quantised models still have layers that are not, which may be fp16.
-        flags += ["--fp16"] + (["--int8"] if request["precision"] == "int8" else [])
     if request["dla_core"] is not None:
         flags += [f"--useDLACore={request['dla_core']}", "--allowGPUFallback"]
     if request["sparsity"]:

@@ -12,6 +12,7 @@ from edgespiral.core.records import (
     Baseline,
     Candidate,
     Interval,
+    PrecisionChosen,
     RunFinished,
     RunStarted,
     TurnFinished,
@@ -21,7 +22,7 @@ from edgespiral.core.records import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.records import Event, Measurement, ModelFacts, Ratio
+    from edgespiral.core.records import Event, Measurement, ModelFacts, Precision, Ratio
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Run:
 
     started: RunStarted
     baseline: Baseline | None
+    chosen: PrecisionChosen | None
     candidates: tuple[Candidate, ...]
     planned: dict[int, TurnPlanned]
     turns: tuple[TurnFinished, ...]
@@ -57,6 +59,7 @@ class Run:
         return cls(
             started=events[0],
             baseline=next((e for e in events if isinstance(e, Baseline)), None),
+            chosen=next((e for e in events if isinstance(e, PrecisionChosen)), None),
             candidates=tuple(e for e in events if isinstance(e, Candidate)),
             planned={e.turn: e for e in events if isinstance(e, TurnPlanned)},
             turns=tuple(e for e in events if isinstance(e, TurnFinished)),
@@ -76,6 +79,11 @@ class Run:
         if self.finished is not None:
             return self.finished.final
         return self.best.student.latency if self.best else None
+
+    @property
+    def precision(self) -> Precision:
+        """What students ship in; fp32 for journals that do not say."""
+        return self.chosen.precision if self.chosen else "fp32"
 
     @property
     def max_drop(self) -> float:

@@ -36,7 +36,7 @@ def render_table(events: Sequence[Event]) -> RenderableType:
 
 
 def _turns(run: Run, baseline: Baseline) -> Table:
-    table = Table(title=f"budget {words.ms(baseline.budget_ms)} ms", box=None, pad_edge=False)
+    table = Table(title=_title(run, baseline), box=None, pad_edge=False)
     table.add_column("turn")
     for name in NUMBERS:
         table.add_column(name, justify="right")
@@ -54,6 +54,11 @@ def _turns(run: Run, baseline: Baseline) -> Table:
         chosen = run.finished is not None and turn.turn == run.finished.best_turn
         table.add_row(*_row(run, turn), style="bold" if chosen else "")
     return table
+
+
+def _title(run: Run, baseline: Baseline) -> str:
+    precision = "" if run.precision == "fp32" else f", students in {run.precision}"
+    return f"budget {words.ms(baseline.budget_ms)} ms{precision}"
 
 
 def _row(run: Run, turn: TurnFinished) -> tuple[str | Text, ...]:
@@ -81,7 +86,22 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
     )
     speedup = f"{finished.speedup.value:.2f}x ({words.interval(finished.speedup)})"
     return [
+        *_precisions(run, baseline),
         Text(f"{finished.outcome}: {finished.message}", style=style),
         Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
         Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),
     ]
+
+
+def _precisions(run: Run, baseline: Baseline) -> list[Text]:
+    """The teacher in each precision that was measured, and what was chosen."""
+    if run.chosen is None or not run.chosen.trials:
+        return []
+    before = baseline.teacher.validation_accuracy
+    lines = [
+        f"teacher in {trial.precision}  {trial.speedup.value:.2f}x, "
+        f"{trial.validation_accuracy:.2f} % ({words.points(before, trial.validation_accuracy)})"
+        for trial in run.chosen.trials
+    ]
+    lines += [f"cut in {mix.precision}  {words.mix(mix)}" for mix in run.chosen.mixes]
+    return [Text(line) for line in (*lines, f"precision {run.precision}: {run.chosen.reason}")]

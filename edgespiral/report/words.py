@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.core.records import Ratio
+    from edgespiral.core.records import PrecisionMix, Ratio
 
 
 def ms(value: float) -> str:
@@ -39,3 +39,13 @@ def seconds(value: float) -> str:
     if value < 60:
         return f"{value:.0f} s"
     return f"{round(value) // 60} min {round(value) % 60:02d} s"
+
+
+def mix(found: PrecisionMix) -> str:
+    """A cut to the budget in some precision, and what it loses before training."""
+    if found.cut_nats is None:
+        return f"{ms(found.latency_ms)} ms at best: out of reach in one step"
+    return (
+        f"{ms(found.latency_ms)} ms, loses {found.cut_nats:.3g} nats by cutting, "
+        f"{found.rounding_nats:.3g} by rounding"
+    )

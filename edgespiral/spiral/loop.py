@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder
 from edgespiral.core.records import (
     Baseline,
-    Candidate,
     Finalist,
     Interval,
-    ModelFacts,
     Outcome,
+    PrecisionChosen,
     Ratio,
     RunFinished,
     TurnPlanned,
@@ -21,11 +21,15 @@ from edgespiral.core.records import (
     now_utc,
 )
 from edgespiral.distill.evaluate import accuracy
+from edgespiral.export.parity import file_accuracy
+from edgespiral.export.precision import float_twin
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budget
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import importance_of
-from edgespiral.spiral.planner import OutOfReach, Planned, Planner
+from edgespiral.spiral.mixes import Planners
+from edgespiral.spiral.planner import OutOfReach, Planned
+from edgespiral.spiral.precision import choose
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.state import End, Next, Rules, finished_turns, next_step, planned_turn
 from edgespiral.spiral.trial import TRIAL_SHARE, finalists_worth_trying, try_finalists
@@ -34,6 +38,8 @@ from edgespiral.spiral.turn import (
     Parent,
     Stopwatch,
     export_checked,
+    model_facts,
+    nothing_cut,
     publish,
     run_turn,
 )
@@ -41,7 +47,10 @@ from edgespiral.spiral.turn import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import nn
+
     from edgespiral.core.records import Event, Measurement
+    from edgespiral.spiral.planner import Planner
 
 BASELINE_ROUNDS = 50
 
@@ -67,12 +76,15 @@ class Spiral:
         if self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return self._finish(baseline, End(Outcome.ALREADY_MET, 0, message))
-        rules = self._rules(baseline, budget)
-        planner = self._planner(baseline)
+        planners = Planners(self.bench, baseline, self.channel_multiple)
         try:
+            chosen = self._precision(baseline, budget, planners)
+            start_ms = _start_ms(baseline, chosen)
+            planner = planners.planner(chosen.precision, start_ms)
+            rules = self._rules(budget, start_ms)
             return self._finish(baseline, self._turns(rules, baseline, budget, planner))
         finally:
-            planner.close()
+            planners.close()
 
     def _turns(self, rules: Rules, baseline: Baseline, budget: Budget, planner: Planner) -> End:
         # Asked before any training is paid for; the last turn alone could not tell.
@@ -90,7 +102,7 @@ class Spiral:
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
-            done = run_turn(self.bench, planned, parent, budget, watch)
+            done = run_turn(self.bench, planned, parent, budget, watch, precision=planner.precision)
             self.bench.listener.say(
                 f"  {done.student.validation_accuracy:.2f} % on validation, "
                 f"{baseline.teacher.latency.stats.p50_ms / done.speedup.value:.3g} ms, "
@@ -143,7 +155,9 @@ class Spiral:
             target_ms=step.target_ms,
             widths=best.widths,
             importance_lost=best.importance_lost,
-            epochs=epochs * (1.0 - TRIAL_SHARE * len(tried)),
+            epochs=0.0
+            if nothing_cut(parent.source, best.widths)
+            else epochs * (1.0 - TRIAL_SHARE * len(tried)),
             finalists=tuple(tried),
         )
 
@@ -154,13 +168,16 @@ class Spiral:
         bench = self.bench
         folder = make_folder(bench.folder(0))
         save_model(bench.teacher.model, folder)
-        onnx = export_checked(bench, bench.teacher.model, folder)
+        onnx = export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
         [latency] = bench.session.measure([onnx], rounds=BASELINE_ROUNDS)
-        facts = ModelFacts(
-            validation_accuracy=accuracy(bench.teacher.model, bench.splits.validation),
+        validation_accuracy = accuracy(bench.teacher.model, bench.splits.validation)
+        facts = model_facts(
+            bench,
+            bench.teacher.model,
+            onnx,
             latency=latency,
-            parameter_count=sum(p.numel() for p in bench.teacher.model.parameters()),
-            size_bytes=onnx.stat().st_size,
+            precision=bench.precisions.base,
+            float_accuracy=validation_accuracy,
         )
         budget = Budget.from_plan(bench.plan, latency.stats.p50_ms)
         baseline = Baseline(
@@ -176,25 +193,21 @@ class Spiral:
     def _already_met(self, baseline: Baseline, budget: Budget) -> bool:
         return budget.verdict(baseline.teacher.latency, _no_speedup()) is Verdict.MET
 
-    def _rules(self, baseline: Baseline, budget: Budget) -> Rules:
+    def _precision(self, baseline: Baseline, budget: Budget, planners: Planners) -> PrecisionChosen:
+        """What students ship in; asked of the device once, then of the journal."""
+        known = [event for event in self._events() if isinstance(event, PrecisionChosen)]
+        if known:
+            return known[-1]
+        chosen = choose(self.bench, baseline, partial(planners.mix, budget))
+        if chosen.trials:
+            self.bench.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
+        self.bench.journal.append(chosen)
+        return chosen
+
+    def _rules(self, budget: Budget, start_ms: float) -> Rules:
         plan = self.bench.plan
-        start_ms = baseline.teacher.latency.stats.p50_ms
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop)
-
-    def _planner(self, baseline: Baseline) -> Planner:
-        planner = Planner(
-            original=self.bench.teacher,
-            session=self.bench.session,
-            journal=self.bench.journal,
-            teacher_onnx=self.bench.teacher_onnx,
-            teacher_ms=baseline.teacher.latency.stats.p50_ms,
-            multiple=self.channel_multiple,
-            work=self.bench.out / "candidates",
-            seed=self.bench.plan.seed,
-        )
-        planner.recall([event for event in self._events() if isinstance(event, Candidate)])
-        return planner
 
     def _parent(self, step: Next) -> Parent:
         source = self._source(step.parent)
@@ -218,13 +231,19 @@ class Spiral:
             message=end.message,
             best_turn=end.best_turn,
             teacher_test_accuracy=accuracy(bench.teacher.model, bench.splits.test),
-            student_test_accuracy=accuracy(best, bench.splits.test),
+            student_test_accuracy=self._test_accuracy(best),
             final=measurement,
             speedup=speedup,
             finished_at=now_utc(),
         )
         bench.journal.append(finished)
         return finished
+
+    def _test_accuracy(self, model: nn.Module) -> float:
+        """Of the published file, where that computes otherwise than `model`."""
+        path, test = self.bench.out / "model.onnx", self.bench.splits.test
+        converted = (self.bench.out / float_twin(path).name).is_file()
+        return file_accuracy(path, test) if converted else accuracy(model, test)
 
     def _best_latency(self, baseline: Baseline, turn: int) -> tuple[Measurement, Ratio]:
         for done in finished_turns(self._events()):
@@ -234,6 +253,13 @@ class Spiral:
 
     def _events(self) -> Sequence[Event]:
         return self.bench.journal.read()
+
+
+def _start_ms(baseline: Baseline, chosen: PrecisionChosen) -> float:
+    """The uncut teacher's latency in the precision chosen."""
+    teacher_ms = baseline.teacher.latency.stats.p50_ms
+    speedups = {trial.precision: trial.speedup.value for trial in chosen.trials}
+    return teacher_ms / speedups.get(chosen.precision, 1.0)
 
 
 def _no_speedup() -> Ratio:

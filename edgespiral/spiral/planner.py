@@ -8,15 +8,14 @@ land just inside the target.
 from __future__ import annotations
 
 import random
-import shutil
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from edgespiral.core.records import Candidate
-from edgespiral.export.onnx import export_onnx
 from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, allocate, choices
+from edgespiral.spiral.candidates import CandidateFiles
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.journal import Journal
-    from edgespiral.core.records import LayerLatency
+    from edgespiral.core.records import LayerLatency, Precision
+    from edgespiral.export.int8 import Form
     from edgespiral.measure.session import Session
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
@@ -84,6 +84,13 @@ class Planner:
     multiple: int
     work: Path
     seed: int
+    precision: Precision = "fp32"
+    # That files are written in: TensorRT makes fp16 of fp32 files itself.
+    written: Precision = "fp32"
+    form: Form = "onnxruntime"
+    # Of the uncut model in `precision`; teacher_ms is what speed-ups are against.
+    start_ms: float | None = None
+    _files: CandidateFiles = field(init=False)
     _model: LatencyModel = field(init=False)
     _measured: dict[tuple[tuple[str, int], ...], float] = field(init=False, default_factory=dict)
     _profiled: list[LayerLatency] = field(init=False, default_factory=list)
@@ -95,11 +102,14 @@ class Planner:
         layers = layer_shapes(self.original.model, self.original.groups, self.original.example)
         base = {group.name: group.channels for group in self.original.groups}
         self._model = LatencyModel(layers, base, self.multiple)
-        self._measured[_key(base)] = self.teacher_ms
+        self._files = CandidateFiles(self.original, self.work, self.written, self.form)
+        self._measured[_key(base)] = self.start_ms or self.teacher_ms
 
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
+            if candidate.precision != self.precision:
+                continue
             latency_ms = self.teacher_ms / candidate.speedup.value
             self._measured[_key(candidate.widths)] = latency_ms
 
@@ -142,6 +152,9 @@ class Planner:
         choice = self._choices(parent, importance)
         if allocation in FAMILIES:
             choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
+        uncut = self._uncut(choice, target_ms)
+        if uncut is not None:
+            return [uncut]
         self._survey(turn, choice)
         best = self._search(turn, choice, allocation, target_ms)
         if best is None:
@@ -149,6 +162,14 @@ class Planner:
         if finalists == 1 or allocation in FAMILIES:
             return [best]
         return [best, *self._others(turn, choice, target_ms, best, finalists - 1)]
+
+    def _uncut(self, choice: Choices, target_ms: float) -> Planned | None:
+        """The model as it is, where a lower precision alone is fast enough."""
+        base = {group.name: group.channels for group in self.original.groups}
+        latency_ms = self._measured[_key(base)]
+        if latency_ms > LANDING_HIGH * target_ms or not choice.allows(base):
+            return None
+        return Planned(base, latency_ms, 0.0)
 
     def _search(
         self, turn: int, choice: Choices, allocation: str, target_ms: float
@@ -240,9 +261,9 @@ class Planner:
         if self._surveyed:
             return
         probes = _probes(choice, self.seed)
-        models = [self._export(widths, index) for index, widths in enumerate(probes)]
+        models = [self._files.write_float(widths, index) for index, widths in enumerate(probes)]
         rows = self.session.profile_layers([self.teacher_onnx, *models], rounds=SURVEY_ROUNDS)
-        self._profiled = [row for model in rows for row in model]
+        self._profiled = [_scaled(row, self._precision_share) for model in rows for row in model]
         fresh = [widths for widths in probes if _key(widths) not in self._measured]
         self._measure(turn, fresh, rounds=SURVEY_ROUNDS)
         self._surveyed = True
@@ -304,13 +325,14 @@ class Planner:
         self, turn: int, proposals: Sequence[Widths], *, rounds: int = PROPOSAL_ROUNDS
     ) -> None:
         if proposals:
-            models = [self._export(widths, index) for index, widths in enumerate(proposals)]
+            models = [self._files.write(widths, index) for index, widths in enumerate(proposals)]
             compared = self.session.compare(self.teacher_onnx, models, rounds=rounds)
             for widths, (measurement, speedup) in zip(proposals, compared, strict=True):
                 predicted = self._model.predict_ms(widths) if self._surveyed else None
                 self.journal.append(
                     Candidate(
                         turn=turn,
+                        precision=self.precision,
                         widths=widths,
                         predicted_ms=predicted,
                         speedup=speedup,
@@ -321,17 +343,22 @@ class Planner:
         totals = [WidthTotal(dict(key), ms) for key, ms in self._measured.items()]
         self._model.fit(self._profiled, totals)
 
-    def _export(self, widths: Widths, index: int) -> Path:
-        self.work.mkdir(parents=True, exist_ok=True)
-        path = self.work / f"candidate-{index}.onnx"
-        example = self.original.example
-        shape = tuple(example.shape[1:])
-        export_onnx(self.original.candidate(widths), path, input_shape=shape, dtype=example.dtype)
-        return path
+    @property
+    def _precision_share(self) -> float:
+        """What `precision` takes of fp32's time, for the uncut model.
+
+        Profiles of int8 models do not tell the layers' shapes, so layers are profiled in fp32 and
+        scaled; whole models, which weigh far more in the fit, are measured in `precision`.
+        """
+        return (self.start_ms or self.teacher_ms) / self.teacher_ms
 
     def close(self) -> None:
         """Remove the candidates' files."""
-        shutil.rmtree(self.work, ignore_errors=True)
+        self._files.remove()
+
+
+def _scaled(row: LayerLatency, share: float) -> LayerLatency:
+    return row.model_copy(update={"latency_ms": share * row.latency_ms})
 
 
 @dataclass(frozen=True)

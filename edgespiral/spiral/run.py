@@ -17,6 +17,7 @@ from edgespiral.core.invocation import command_line, resume_command
 from edgespiral.core.journal import Journal
 from edgespiral.core.plan import plan_sha256
 from edgespiral.core.profile import load_profile
+from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import RunStarted, now_utc
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
@@ -25,6 +26,7 @@ from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
+from edgespiral.spiral.precision import Precisions, measuring
 from edgespiral.spiral.progress import OnConsole
 from edgespiral.spiral.turn import Bench
 from edgespiral.zoo import names
@@ -100,12 +102,13 @@ def run_spiral(
     check(splits, plan.batch_size)
     check_logits(model, splits)
     profile = load_profile(plan.target)
+    precisions = Precisions.of(plan, profile, load_recipe(plan.recipe))
     make_folder(out)
     with _locked(out):
         teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
         engines(teacher.model, plan.pruner)
         journal = _open_journal(plan, teacher, out, resume=resume)
-        with Session(profile) as session:
+        with Session(measuring(profile)) as session:
             bench = Bench(
                 plan=plan,
                 out=out,
@@ -115,6 +118,7 @@ def run_spiral(
                 listener=listener,
                 teacher=teacher,
                 teacher_onnx=out / "teacher" / "model.onnx",
+                precisions=precisions,
             )
             Spiral(bench, profile.device.channel_multiple).run()
         return write_results(journal, out)

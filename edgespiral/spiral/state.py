@@ -63,12 +63,13 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
     """What to do after the turns in `events`."""
     floor = baseline.teacher.validation_accuracy - rules.max_drop
     turns = finished_turns(events)
+    teacher_ms = baseline.teacher.latency.stats.p50_ms
     parent, parent_ms = 0, rules.schedule.start_ms
     retreated = False
     for done in turns:
         within = done.student.validation_accuracy >= floor
         if within:
-            parent, parent_ms = done.turn, rules.schedule.start_ms / done.speedup.value
+            parent, parent_ms = done.turn, teacher_ms / done.speedup.value
         if within and done.verdict is Verdict.MET:
             return End(Outcome.MET, done.turn, "the budget is met")
         if not within or retreated:

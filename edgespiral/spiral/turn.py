@@ -6,7 +6,6 @@ import shutil
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,12 @@ from edgespiral.core.records import ModelFacts, TurnFinished, Verdict, now_utc
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
-from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import check_parity
+from edgespiral.export.parity import file_accuracy
+from edgespiral.export.precision import export_as
 from edgespiral.spiral.cutting import cut_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -30,16 +29,19 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.journal import Journal
     from edgespiral.core.plan import Plan
-    from edgespiral.core.records import Measurement, Ratio, TurnPlanned
+    from edgespiral.core.records import Measurement, Precision, Ratio, TurnPlanned
     from edgespiral.distill.trainer import Progress
     from edgespiral.measure.session import Session
     from edgespiral.spiral.budget import Budget
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
+    from edgespiral.spiral.precision import Precisions
     from edgespiral.spiral.progress import Listener
 
 RECALIBRATION_BATCHES = 30
-PARITY_SAMPLES = 32
+SHIPPED = ("model.onnx", "model.py", "model.safetensors")
+SHIPPED_IF_CONVERTED = ("model.float.onnx", "model.json")
+UNCUT = "none"
 DECIDING_ROUNDS = (60, 120, 240)
 
 
@@ -71,6 +73,7 @@ class Bench:
     listener: Listener
     teacher: Cuttable
     teacher_onnx: Path
+    precisions: Precisions
 
     def folder(self, turn: int) -> Path:
         """The folder of a turn; turn 0 is the teacher's."""
@@ -87,7 +90,13 @@ class Parent:
 
 
 def run_turn(
-    bench: Bench, planned: TurnPlanned, parent: Parent, budget: Budget, watch: Stopwatch
+    bench: Bench,
+    planned: TurnPlanned,
+    parent: Parent,
+    budget: Budget,
+    watch: Stopwatch,
+    *,
+    precision: Precision,
 ) -> TurnFinished:
     """Do everything that `planned` names; steps whose result is on disk are not done again.
 
@@ -109,14 +118,16 @@ def run_turn(
         validation_accuracy = accuracy(student, bench.splits.validation)
     with watch.timing("export"):
         files = save_model(student, folder)
-        onnx = export_checked(bench, student, folder)
+        onnx = export_checked(bench, student, folder, precision)
     with watch.timing("measure"):
         measurement, speedup, verdict = decide(bench, onnx, budget)
-    facts = ModelFacts(
-        validation_accuracy=validation_accuracy,
+    facts = model_facts(
+        bench,
+        student,
+        onnx,
         latency=measurement,
-        parameter_count=sum(p.numel() for p in student.parameters()),
-        size_bytes=onnx.stat().st_size,
+        precision=precision,
+        float_accuracy=validation_accuracy,
     )
     finished = TurnFinished(
         turn=turn,
@@ -130,7 +141,7 @@ def run_turn(
         verdict=verdict,
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
-        files={**files, onnx.name: sha256_file(onnx)},
+        files={**files, onnx.name: sha256_file(onnx), **_converted(folder)},
         seed=bench.plan.seed,
         finished_at=now_utc(),
     )
@@ -148,20 +159,53 @@ def decide(bench: Bench, onnx: Path, budget: Budget) -> tuple[Measurement, Ratio
     return measurement, speedup, verdict
 
 
-def export_checked(bench: Bench, model: nn.Module, folder: Path) -> Path:
+def model_facts(
+    bench: Bench,
+    model: nn.Module,
+    onnx: Path,
+    *,
+    latency: Measurement,
+    precision: Precision,
+    float_accuracy: float,
+) -> ModelFacts:
+    """What is known of a model whose file `onnx` was measured; its accuracy is the file's."""
+    kept = bench.precisions.written(precision) == "fp32"
+    validation = bench.splits.validation
+    return ModelFacts(
+        validation_accuracy=float_accuracy if kept else file_accuracy(onnx, validation),
+        precision=precision,
+        float_accuracy=None if kept else float_accuracy,
+        latency=latency,
+        parameter_count=sum(p.numel() for p in model.parameters()),
+        size_bytes=onnx.stat().st_size,
+    )
+
+
+def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Path:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / "model.onnx"
-    splits = bench.splits
-    export_onnx(model, path, input_shape=splits.input_shape, dtype=splits.input_dtype)
-    batches = bench.splits.validation.epoch(batch_size=1)
-    check_parity(model, path, (inputs for inputs, _ in islice(batches, PARITY_SAMPLES)))
+    export_as(model, path, bench.splits, bench.precisions.asked(precision, student=True))
     return path
+
+
+def _converted(folder: Path) -> dict[str, str]:
+    found = [folder / name for name in SHIPPED_IF_CONVERTED]
+    return {path.name: sha256_file(path) for path in found if path.is_file()}
+
+
+def nothing_cut(source: Cuttable, widths: Mapping[str, int]) -> bool:
+    """Whether `widths` are those that the model has: a lower precision alone may do."""
+    return all(widths.get(group.name) == group.channels for group in source.groups)
 
 
 def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> str:
     done = folder / "cut" / "engine.txt"
     if done.exists():
         return done.read_text(encoding="utf-8")
+    if nothing_cut(parent.source, planned.widths):
+        save_model(parent.source.model, make_folder(folder / "cut"))
+        write_text(done, UNCUT)
+        return UNCUT
     scores = parent.importance.channels
     cut = cut_to(parent.source, planned.widths, scores, bench.plan.pruner)
     recalibrate_batchnorm(
@@ -176,6 +220,8 @@ def _distil(
     bench: Bench, planned: TurnPlanned, parent: Cuttable, student: GraphModule, folder: Path
 ) -> None:
     plan = bench.plan
+    if not planned.epochs:
+        return
     settings = TrainSettings.for_distillation(
         epochs=planned.epochs,
         batch_size=plan.batch_size,
@@ -211,8 +257,9 @@ def teachers_of(bench: Bench, parent: Cuttable) -> Sequence[nn.Module]:
 def publish(bench: Bench, turn: int) -> dict[str, str]:
     """Copy the files of `turn` to the run folder's top, each atomically; return their hashes."""
     hashes = {}
-    for name in ("model.onnx", "model.py", "model.safetensors"):
+    folder = bench.folder(turn)
+    for name in (*SHIPPED, *(n for n in SHIPPED_IF_CONVERTED if (folder / n).is_file())):
         with replacing(bench.out / name) as temporary:
-            shutil.copyfile(bench.folder(turn) / name, temporary)
+            shutil.copyfile(folder / name, temporary)
         hashes[name] = sha256_file(bench.out / name)
     return hashes

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from edgespiral.cli.export import export
 from edgespiral.core.artifact import save_model, trace
 from edgespiral.core.errors import ExportError, ModelError, UsageError
+from edgespiral.data import load
 from edgespiral.zoo import load_model
 
 FACTORY = """
@@ -52,7 +53,7 @@ def test_a_folder_is_exported_and_checked(folder):
     out = folder / "new" / "m.onnx"
     result = run(folder, "--data", "digits", "--out", out, "--samples", "5")
     assert result.exit_code == 0, result.output
-    assert f"{out}: 5 validation samples, top-1 agrees on 100.0%" in result.output
+    assert f"{out}: fp32, 5 validation samples, top-1 agrees on 100.0%" in result.output
     onnx.checker.check_model(out)
 
 
@@ -95,3 +96,26 @@ def test_a_file_that_fails_the_check_is_not_left(tmp_path):
     assert isinstance(error, ExportError)
     assert "the export differs from PyTorch" in str(error)
     assert not out.exists()
+
+
+def test_an_int8_file_has_its_float_twin_and_record(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    for inputs, labels in load("digits").train.epoch(batch_size=32, seed=0):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+    save_model(trace(model), tmp_path)
+    (tmp_path / "few.toml").write_text('schema = 1\nname = "few"\nsamples = 30\n')
+    words = (tmp_path, "--data", "digits", "--out", tmp_path / "m.onnx", "--samples", "9")
+    result = run(*words, "--precision", "int8", "--recipe", tmp_path / "few.toml")
+    assert result.exit_code == 0, result.output
+    assert f"{tmp_path / 'm.onnx'}: int8, 9 validation samples, top-1 agrees on" in result.output
+    assert {"m.onnx", "m.float.onnx", "m.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_an_unknown_recipe_is_told_at_once(tmp_path):
+    error = refusal(tmp_path, "--data", "digits", "--precision", "int8", "--recipe", "defalt")
+    assert isinstance(error, UsageError)
+    assert "unknown recipe 'defalt'" in str(error)

@@ -5,8 +5,11 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ExportError
+from edgespiral.data.stratified import stratified
+from edgespiral.export.int8 import write_int8
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import check_parity
+from edgespiral.export.parity import LIMITS, Limits, check_parity, file_accuracy
+from edgespiral.export.ranges import calibrated
 
 
 @pytest.fixture
@@ -69,3 +72,51 @@ def test_inputs_of_another_batch_size_fail(exported):
     with pytest.raises(ExportError, match="ONNX Runtime cannot run it") as caught:
         check_parity(*exported, [torch.zeros(2, 1, 8, 8)])
     assert "\n" not in str(caught.value)
+
+
+def test_the_ratio_and_the_agreement_have_limits_of_their_own(exported):
+    model, path = exported
+    with torch.no_grad():
+        model[3].bias += 0.05
+    assert check_parity(model, path, batches(), limits=Limits(least_sqnr_db=5.0)).sqnr_db > 5
+    with pytest.raises(ExportError, match=r"dB below the output, 90 dB are needed.*recipe"):
+        check_parity(model, path, batches(), limits=Limits(least_sqnr_db=90.0))
+    with torch.no_grad():
+        model[3].bias -= torch.tensor([0.0, 0.0, 9.0])
+    with pytest.raises(ExportError, match=r"top-1 agrees on \d+\.\d%: 100% are needed"):
+        check_parity(model, path, batches(16), limits=Limits(least_top1=1.0))
+
+
+def test_a_failure_names_the_layer_that_diverges_first(
+    trained, float_file, digits, a_recipe, tmp_path
+):
+    ranges = calibrated(float_file, stratified(digits.train, 40, seed=0, where="x"), a_recipe())
+    reader = next(name for name in ranges.tensors if name.startswith("/Relu_1"))
+    bad = {**ranges.tensors, reader: (0.0, 1e-3)}
+    path = tmp_path / "q.onnx"
+    write_int8(float_file, path, ranges.model_copy(update={"tensors": bad}), form="tensorrt")
+    samples = [inputs for inputs, _ in digits.validation.epoch(batch_size=1)][:16]
+    limits = Limits(least_sqnr_db=30.0)
+    with pytest.raises(ExportError, match=r"the first layer to diverge is /right/Conv, which has"):
+        check_parity(trained, path, samples, limits=limits, source=float_file)
+
+
+def test_a_good_int8_file_is_within_its_limits(trained, float_file, digits, a_recipe, tmp_path):
+    ranges = calibrated(float_file, stratified(digits.train, 40, seed=0, where="x"), a_recipe())
+    write_int8(float_file, tmp_path / "q.onnx", ranges, form="onnxruntime")
+    samples = [inputs for inputs, _ in digits.validation.epoch(batch_size=1)][:64]
+    parity = check_parity(
+        trained, tmp_path / "q.onnx", samples, limits=LIMITS["int8"], source=float_file
+    )
+    assert parity.top1_agreement >= 0.95
+    assert 15 < parity.sqnr_db < 60
+
+
+def test_a_files_accuracy_is_that_of_the_model(trained, float_file, digits):
+    right = sum(
+        int((trained(inputs).argmax(1) == labels).sum())
+        for inputs, labels in digits.validation.epoch(batch_size=50)
+    )
+    accuracy = file_accuracy(float_file, digits.validation)
+    assert accuracy == pytest.approx(100 * right / len(digits.validation))
+    assert accuracy > 50

@@ -6,7 +6,9 @@ import pytest
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.profile import TargetProfile
-from edgespiral.measure.model_files import find_model, model_files
+from edgespiral.core.records import Precision
+from edgespiral.export.precision import convert_untrained
+from edgespiral.measure.model_files import find_model, model_files, precision_of
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]
@@ -70,3 +72,14 @@ def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
     assert find_model(tmp_path) == tmp_path / "model.onnx"
     with pytest.raises(ModelError, match="no such file"):
         find_model(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_file_tells_its_precision(
+    tmp_path: Path, convolution: Make, precision: Precision
+) -> None:
+    path = convert_untrained(convolution(), precision, "onnxruntime")
+    assert precision_of(path) == precision
+    (tmp_path / "bad.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelError, match=r"bad\.onnx: is not an ONNX model"):
+        precision_of(tmp_path / "bad.onnx")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
+from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.session import Session
 
 # The class is in tests/conftest.py, which cannot be imported.
@@ -157,3 +158,19 @@ def test_an_engine_is_taken_as_it_is(board: Board, convolution: Make) -> None:
     text = calls.read_text()
     assert "--onnx=" not in text
     assert "a.engine --shapes=x:1x3x16x16" in text
+
+
+@pytest.mark.parametrize(("asked", "flags"), [("fp16", ["--fp16", "--int8"]), ("fp32", ["--int8"])])
+def test_quantised_models_are_built_in_int8_beside_others(
+    board: Board, convolution: Make, asked: str, flags: list[str]
+) -> None:
+    calls = board.bin / "calls"
+    board.install_trtexec("8.6.1", f'echo "$@" >> {calls}')
+    model = convolution()
+    quantised = convert_untrained(model, "int8", "tensorrt")
+    with session(board, precision=asked) as opened:
+        found = opened.measure([model, quantised], rounds=5)
+    assert [one.fingerprint.precision for one in found] == [asked, "int8"]
+    first, second = [line.split() for line in calls.read_text().splitlines() if "--onnx=" in line]
+    assert [flag for flag in second if flag in ("--fp16", "--int8")] == flags
+    assert "--int8" not in first

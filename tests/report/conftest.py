@@ -22,6 +22,9 @@ from edgespiral.core.records import (
     Measurement,
     ModelFacts,
     Outcome,
+    PrecisionChosen,
+    PrecisionMix,
+    PrecisionTrial,
     Ratio,
     RunFinished,
     RunStarted,
@@ -179,6 +182,27 @@ def already_met() -> list[Event]:
     """A run whose teacher met the budget: no turn."""
     plan = started(latency_ms=2.0, speedup=None)
     return [plan, baseline(), finished(Outcome.ALREADY_MET, 0, 1.0)]
+
+
+@pytest.fixture
+def mixed(met: list[Event]) -> list[Event]:
+    """The same run, its precision chosen by measurement."""
+    trial = PrecisionTrial(
+        precision="int8",
+        validation_accuracy=93.2,
+        speedup=ratio(2.1),
+        rounding_nats=0.0042,
+        measurement=measurement(0.49, "q" * 8),
+    )
+    cuts = [("fp32", 0.44, 0.31, 0.0), ("int8", 0.45, 0.0125, 0.0042)]
+    mixes = [
+        PrecisionMix(precision=p, latency_ms=t, widths={}, cut_nats=c, rounding_nats=r)
+        for p, t, c, r in cuts
+    ]
+    chosen = PrecisionChosen(
+        precision="int8", reason="loses <least>", trials=(trial,), mixes=tuple(mixes)
+    )
+    return [*met[:2], chosen, *met[2:]]
 
 
 def check(kind: str, value: float, half: float, limit: float | None) -> Check:

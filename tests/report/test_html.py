@@ -127,3 +127,9 @@ def test_a_run_without_turns_shows_the_teacher_alone(already_met: list[Event]) -
 def test_a_journal_without_a_run_is_one_clear_error() -> None:
     with pytest.raises(RunFolderError, match="the journal holds no run"):
         render_html([])
+
+
+def test_precisions_are_compared_where_they_were_measured(mixed: list[Event]) -> None:
+    page = render_html(mixed)
+    assert "Students are in int8: loses &lt;least&gt;." in page
+    assert "Cut to the budget in fp32: 0.440 ms, loses 0.31 nats by cutting" in page

@@ -48,3 +48,12 @@ def test_a_run_without_turns_shows_its_teacher(already_met: list[Event]) -> None
 
 def test_a_run_that_has_only_begun_says_so(met: list[Event]) -> None:
     assert shown(met[:1]) == ["the run has begun; its teacher is not measured yet"]
+
+
+def test_precisions_are_compared_where_they_were_measured(mixed: list[Event]) -> None:
+    lines = shown(mixed)
+    assert any("students in int8" in line for line in lines)
+    assert "teacher in int8  2.10x, 93.20 % (\N{MINUS SIGN}0.20)" in lines
+    assert "cut in fp32  0.440 ms, loses 0.31 nats by cutting, 0 by rounding" in lines
+    assert "precision int8: loses <least>" in lines
+    assert max(map(len, lines)) <= 80

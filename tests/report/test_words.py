@@ -1,5 +1,6 @@
 import pytest
 
+from edgespiral.core.records import PrecisionMix
 from edgespiral.report import words
 
 
@@ -30,3 +31,11 @@ def test_durations_read_as_a_person_says_them(value: float, shown: str) -> None:
 def test_a_change_in_accuracy_has_its_sign() -> None:
     assert words.points(93.1, 92.35) == "\N{MINUS SIGN}0.75"
     assert words.points(92.0, 92.5) == "+0.50"
+
+
+def test_a_cut_out_of_reach_claims_no_loss() -> None:
+    far = PrecisionMix(
+        precision="fp32", latency_ms=0.5, widths={}, cut_nats=None, rounding_nats=0.0
+    )
+    assert far.lost_nats is None
+    assert words.mix(far) == "0.500 ms at best: out of reach in one step"

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 import torch
 from safetensors.torch import save_model
+from torch import nn
+from torch.nn import functional as F
 
 from edgespiral import api
+from edgespiral.core.profile import load_profile
 from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
@@ -72,3 +76,47 @@ def weights(teacher, tmp_path_factory):
 def finished(teacher, digits, tmp_path_factory):
     """One run to the end, looked at by many tests."""
     return api.compress(teacher, digits, out=tmp_path_factory.mktemp("runs") / "run", **OPTIONS)
+
+
+@pytest.fixture(scope="session")
+def wide(digits):
+    """A small net, wide enough to gain from int8, that knows digits."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 48, 3, padding=1), nn.BatchNorm2d(48), nn.ReLU()),
+        *(nn.Conv2d(48, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
+        *(nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
+        *(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1024, 10)),
+    )
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for seed in range(2):
+        for inputs, labels in digits.train.epoch(batch_size=32, seed=seed):
+            optimiser.zero_grad()
+            F.cross_entropy(model(inputs), labels).backward()
+            optimiser.step()
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def quick_options(tmp_path_factory):
+    """Of a run that measures in short rounds."""
+    file = tmp_path_factory.mktemp("targets") / "quick.toml"
+    host = load_profile("host-cpu").model_dump(mode="json", by_alias=True, exclude_none=True)
+    host["measure"] |= {"round_ms": 2, "warmup_ms": 2, "min_samples": 5}
+    sections = "".join(
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in section.items())
+        for name, section in host.items()
+        if isinstance(section, dict)
+    )
+    file.write_text(f'schema = 1\nname = "quick"\n{sections}')
+    recipe = file.with_name("few.toml")
+    recipe.write_text('schema = 1\nname = "few"\nsamples = 64\n')
+    known = {"target": str(file), "recipe": str(recipe), "pruner": "depgraph"}
+    return known | {"speedup": 2.5, "epochs": 0.5, "max_drop": 40.0, "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="session")
+def mixed(wide, digits, quick_options, tmp_path_factory):
+    """One run that chooses its precision itself."""
+    out = tmp_path_factory.mktemp("auto") / "run"
+    return api.compress(wide, digits, out=out, precision="auto", **quick_options)

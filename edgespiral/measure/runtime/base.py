@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.records import Precision
     from edgespiral.measure.completed import Completed
 
 
@@ -138,6 +139,13 @@ class Runtime(Protocol):
 
     def argv(self, python: str) -> list[str]:
         """The command that does the job, given the device's Python."""
+
+    def precision(self, model: Path) -> Precision:
+        """What `model` runs in here.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The answer in a command's output.

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.profile import OnnxRuntimeProfile
-from edgespiral.measure.model_files import is_engine, pushed_models
+from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.records import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtime.base import Answer, Job
 
@@ -55,6 +56,10 @@ class OnnxRuntime:
     def argv(self, python: str) -> list[str]:
         """The agent, with its request."""
         return [python, "agent.py", REQUEST]
+
+    def precision(self, model: Path) -> Precision:
+        """That the file is written in."""
+        return precision_of(model)
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which is the last line that it prints."""

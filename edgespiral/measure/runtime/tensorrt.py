@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.records import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtime.base import Answer, Job
 
@@ -54,6 +55,7 @@ class TensorRt:
             "shapes": _named_shapes(job),
             "models": names,
             "is_engine": [is_engine(model) for model in job.models],
+            "precision_flags": [self._precision_flags(model) for model in job.models],
             "system_root": self._system_root,
         }
         agents = {name: HERE / name for name in ("agent.py", "trtexec_agent.py")}
@@ -62,6 +64,10 @@ class TensorRt:
     def argv(self, python: str) -> list[str]:
         """The agent, with its request."""
         return [python, "trtexec_agent.py", REQUEST]
+
+    def precision(self, model: Path) -> Precision:
+        """That of the profile; explicitly quantised models run in int8 whatever it says."""
+        return "int8" if _is_quantised(model) else self._settings.precision
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The times in what `trtexec` exported, which the agent hands on."""
@@ -77,6 +83,11 @@ class TensorRt:
             raise MeasurementError("the device's answer is not valid") from error
         return whole_answer({**document, key: answers}, job)
 
+    def _precision_flags(self, model: Path) -> list[str]:
+        # Explicitly quantised models still have layers that are not, which may be fp16.
+        half = [] if self._settings.precision == "fp32" else ["--fp16"]
+        return [*half, "--int8"] if _is_quantised(model) else half
+
     def _samples(self, exported: dict[str, Any], _model: Path, _job: Job) -> object:
         transfers = self._settings.data_transfers
         rounds = [sample_times(records, transfers=transfers) for records in exported["rounds"]]
@@ -88,9 +99,13 @@ class TensorRt:
         return [row.model_dump(mode="json") for row in rows]
 
 
+def _is_quantised(model: Path) -> bool:
+    return not is_engine(model) and QUANTISED in model.read_bytes()
+
+
 def _check_quantised(job: Job) -> None:
     for model in job.models:
-        if not is_engine(model) and QUANTISED not in model.read_bytes():
+        if not is_engine(model) and not _is_quantised(model):
             raise ModelError(
                 "has no quantised layers, so an int8 engine of it would not be int8",
                 where=str(model),

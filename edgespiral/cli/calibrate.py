@@ -1,0 +1,81 @@
+"""`edgespiral calibrate`: an int8 model from a float one, and what that costs layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edgespiral.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgespiral.core.records import Quantisation
+
+CACHE = Path("~/.cache/edgespiral/ranges")
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="A float ONNX file, or a run folder.")],
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where samples come from; the recipe's own data if not given."),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "default",
+    runtime: Annotated[
+        Literal["onnxruntime", "tensorrt"], typer.Option(help="What the int8 file is for.")
+    ] = "onnxruntime",
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write.", show_default="MODEL.int8.onnx")
+    ] = None,
+    cache: Annotated[
+        Path, typer.Option(help="Folder of ranges found before, by model and recipe.")
+    ] = CACHE,
+    worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
+) -> None:
+    """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
+    from rich.console import Console
+
+    from edgespiral.core.files import write_text
+    from edgespiral.core.recipe import load_recipe
+
+    chosen = load_recipe(recipe)
+    source = data or chosen.data
+    if source is None:
+        raise UsageError(
+            "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
+        )
+    from edgespiral.data import load
+    from edgespiral.export.calibration import calibrate as apply
+    from edgespiral.measure.model_files import find_model
+
+    file = find_model(model)
+    path = out or file.with_suffix(".int8.onnx")
+    found = apply(file, path, load(source), chosen, form=runtime, cache=cache.expanduser())
+    write_text(path.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
+    console = Console()
+    console.print(_table(found, worst))
+    for layer, reason in sorted(found.kept_float.items()):
+        console.print(f"in float: {layer} ({reason})", highlight=False, soft_wrap=True)
+    console.print(f"{path} and {path.with_suffix('.json')}", highlight=False, soft_wrap=True)
+
+
+def _table(found: Quantisation, worst: int) -> Table:
+    from rich.table import Table
+
+    from edgespiral.export.layers import worst_first
+
+    title = f"{found.recipe}: {found.samples} samples, {found.method}"
+    table = Table(title=title, box=None, pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind")
+    table.add_column("own SQNR dB", justify="right")
+    table.add_column("SQNR dB so far", justify="right")
+    for error in worst_first(found.layers)[: worst or None]:
+        own = "float" if error.own_sqnr_db is None else f"{error.own_sqnr_db:.1f}"
+        whole = "exact" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
+        table.add_row(error.layer, error.operator, own, whole)
+    return table

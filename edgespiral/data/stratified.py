@@ -1,0 +1,101 @@
+"""A few samples of a split, every class in its proportion."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgespiral.core.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from edgespiral.core.batches import BatchSource
+
+BATCH_SIZE = 250
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Samples of a split in stored order.
+
+    Attributes:
+        inputs: one (1, *input_shape) each, as the model takes it.
+        labels: one class index each.
+        sha256: of the samples' values and labels themselves, so that it tells changed data too.
+    """
+
+    inputs: tuple[Tensor, ...]
+    labels: tuple[int, ...]
+    sha256: str
+
+
+def stratified(source: BatchSource, count: int, *, seed: int, where: str) -> Sampled:
+    """`count` samples in stored form, each class in proportion and at least once.
+
+    Goes through the split twice: once for the labels, once for what was chosen.
+
+    Args:
+        where: what the split is called in messages.
+
+    Raises:
+        DataError: more samples asked for than there are, or fewer than there are classes.
+    """
+    if count > len(source):
+        raise DataError(
+            f"{count} samples are asked for, there are {len(source)}",
+            where=where,
+            hint="lower the recipe's samples",
+        )
+    batches = source.epoch(batch_size=BATCH_SIZE)
+    labels = np.concatenate([batch.numpy() for _, batch in batches])
+    chosen = _chosen(labels, count, seed, where)
+    inputs = _picked(source, chosen)
+    digest = hashlib.sha256()
+    for sample, index in zip(inputs, chosen, strict=True):
+        digest.update(sample.numpy().tobytes())
+        digest.update(int(labels[index]).to_bytes(8, "little"))
+    return Sampled(inputs, tuple(int(labels[index]) for index in chosen), digest.hexdigest())
+
+
+def _chosen(labels: NDArray[np.int64], count: int, seed: int, where: str) -> NDArray[np.int64]:
+    classes, sizes = np.unique(labels, return_counts=True)
+    if count < len(classes):
+        raise DataError(
+            f"{count} samples cannot hold each of {len(classes)} classes",
+            where=where,
+            hint="raise the recipe's samples",
+        )
+    generator = np.random.default_rng(seed)
+    picked = [
+        generator.permutation(np.flatnonzero(labels == label))[:share]
+        for label, share in zip(classes, _shares(sizes, count), strict=True)
+    ]
+    chosen: NDArray[np.int64] = np.sort(np.concatenate(picked))
+    return chosen
+
+
+def _shares(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Largest remainders of `count` split by `sizes`, with at least one each."""
+    exact = count * sizes / sizes.sum()
+    shares: NDArray[np.int64] = np.maximum(1, np.floor(exact).astype(np.int64))
+    while shares.sum() != count:
+        if shares.sum() < count:
+            shares[np.argmax(np.where(shares < sizes, exact - shares, -np.inf))] += 1
+        else:
+            shares[np.argmax(np.where(shares > 1, shares - exact, -np.inf))] -= 1
+    return shares
+
+
+def _picked(source: BatchSource, chosen: NDArray[np.int64]) -> tuple[Tensor, ...]:
+    found: list[Tensor] = []
+    for at, (inputs, _) in enumerate(source.epoch(batch_size=BATCH_SIZE)):
+        inside = chosen[(chosen >= at * BATCH_SIZE) & (chosen < (at + 1) * BATCH_SIZE)]
+        found += [inputs[index : index + 1].clone() for index in inside - at * BATCH_SIZE]
+        if len(found) == len(chosen):
+            break
+    return tuple(found)

@@ -1,0 +1,90 @@
+"""What the exporters need to know of an ONNX graph."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import onnx
+import onnxruntime
+
+from edgespiral.core.errors import ExportError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from onnx import ModelProto, NodeProto
+
+MULTIPLIES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+RECURRENT = ("LSTM", "GRU", "RNN")
+
+
+def load_graph(path: Path) -> ModelProto:
+    """The model at `path`, with the shapes of its tensors inferred.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(onnx.load(path))
+    except Exception as error:  # protobuf's own, which has no public home
+        raise ModelError("cannot be read as an ONNX model", where=str(path)) from error
+
+
+def only_input(model: ModelProto, where: str) -> tuple[str, tuple[int, ...]]:
+    """Name and shape (batch included) of the model's one input.
+
+    Raises:
+        ExportError: several inputs, or one whose size is not fixed.
+    """
+    held = {tensor.name for tensor in model.graph.initializer}
+    given = [value for value in model.graph.input if value.name not in held]
+    if len(given) != 1:
+        raise ExportError(f"has {len(given)} inputs, one is supported", where=where)
+    shape = [dimension.dim_value for dimension in given[0].type.tensor_type.shape.dim]
+    if not shape or min(shape) < 1:
+        raise ExportError(
+            "its input has no fixed shape",
+            where=where,
+            hint="export it with fixed sizes; edgespiral export does",
+        )
+    return given[0].name, tuple(shape)
+
+
+def weighted_layers(model: ModelProto) -> list[NodeProto]:
+    """The nodes that multiply with weights, in the order they run."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node
+        for node in model.graph.node
+        if node.op_type in RECURRENT or (node.op_type in MULTIPLIES and node.input[1] in held)
+    ]
+
+
+def open_session(model: Path | bytes, where: str) -> onnxruntime.InferenceSession:
+    """The model, unoptimised, on this machine's CPU.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    source = model if isinstance(model, bytes) else str(model)
+    with refusing(where, "ONNX Runtime cannot load it"):
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def refusing(where: str, what: str) -> Iterator[None]:
+    """Any failure inside becomes one line: an ExportError with the reason.
+
+    Raises:
+        ExportError: something inside failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise ExportError(f"{what}: {reason}", where=where) from error

@@ -1,0 +1,129 @@
+"""One model in one precision: exported, converted, and checked against PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.recipe import load_recipe
+from edgespiral.export.calibration import calibrate
+from edgespiral.export.fp16 import write_fp16
+from edgespiral.export.int8 import write_int8
+from edgespiral.export.onnx import export_onnx
+from edgespiral.export.parity import LIMITS, check_parity
+from edgespiral.export.ranges import placeholder_ranges
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.recipe import Recipe
+    from edgespiral.core.records import Parity, Precision, Quantisation
+    from edgespiral.export.int8 import Form
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an export is to be.
+
+    Attributes:
+        recipe: how int8 is calibrated; its samples are from the data that the export is given.
+        form: the runtime that int8 is for.
+        samples: validation samples that the export is checked on.
+        cache: folder of calibration ranges; None keeps none.
+        known_data: the data were found to be the model's before, and a student that has learnt too
+            little is no reason to doubt them.
+    """
+
+    precision: Precision = "fp32"
+    recipe: Recipe = field(default_factory=lambda: load_recipe("default"))
+    form: Form = "onnxruntime"
+    samples: int = 64
+    cache: Path | None = None
+    known_data: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A checked export, and how it was quantised if it is int8."""
+
+    parity: Parity
+    quantisation: Quantisation | None = None
+
+
+def float_twin(path: Path) -> Path:
+    """Where the float32 file lies that the file at `path` was made from."""
+    return path.with_name(f"{path.stem}.float.onnx")
+
+
+def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+    """Write `model` to `path` in the precision asked for, and check it on validation samples.
+
+    A lower precision leaves the float32 file beside it (`float_twin`), and int8 a record (`.json`).
+
+    Raises:
+        ExportError: no ONNX form, an overflow, or too far from PyTorch; `path` is not left then.
+        DataError, UsageError: as `calibrate`.
+        RunFolderError: a file cannot be written.
+    """
+    make_folder(path.parent)
+    source = path if asked.precision == "fp32" else float_twin(path)
+    export_onnx(model, source, input_shape=data.input_shape, dtype=data.input_dtype)
+    try:
+        parity = check_parity(model, source, _samples(data, asked.samples))
+        if asked.precision == "fp32":
+            return Exported(parity)
+        found = _convert(source, path, data, asked)
+        limits = LIMITS[asked.precision]
+        samples = _samples(data, asked.samples)
+        parity = check_parity(model, path, samples, limits=limits, source=source)
+    except Exception:
+        # A file that failed its check must not be taken for one that passed.
+        path.unlink(missing_ok=True)
+        raise
+    if found is None:
+        return Exported(parity)
+    record = found.model_copy(update={"parity": parity})
+    write_text(path.with_suffix(".json"), record.model_dump_json(indent=2) + "\n")
+    return Exported(parity, record)
+
+
+def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
+    """A stand-in for what `source` will be in `precision` once it is trained; to be measured only.
+
+    Latency does not depend on the numbers, so nothing is calibrated and nothing checked. The file
+    lies beside `source`; in fp32 it is `source` itself.
+
+    Raises:
+        ExportError: it cannot be converted.
+    """
+    path = source.with_suffix(f".{precision}.onnx")
+    if precision == "int8":
+        write_int8(source, path, placeholder_ranges(source), form=form)
+    elif precision == "fp16":
+        write_fp16(source, path, [])
+    return source if precision == "fp32" else path
+
+
+def _convert(source: Path, path: Path, data: DataSplits, asked: Asked) -> Quantisation | None:
+    if asked.precision == "fp16":
+        write_fp16(source, path, _samples(data, asked.samples))
+        return None
+    return calibrate(
+        source,
+        path,
+        data,
+        asked.recipe,
+        form=asked.form,
+        cache=asked.cache,
+        known_data=asked.known_data,
+    )
+
+
+def _samples(data: DataSplits, count: int) -> list[Tensor]:
+    batches = data.validation.epoch(batch_size=1)
+    return [inputs for inputs, _ in islice(batches, count)]

@@ -1,0 +1,182 @@
+"""The range of every tensor of a float model on calibration samples, by ONNX Runtime's tools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnxruntime.quantization import CalibrationMethod, create_calibrator
+from pydantic import ValidationError
+
+from edgespiral.core.errors import ExportError
+from edgespiral.core.files import make_folder, sha256_file, write_text
+from edgespiral.core.recipe import recipe_sha256
+from edgespiral.core.records import Record
+from edgespiral.export.graph import load_graph, refusing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from edgespiral.core.recipe import Recipe
+    from edgespiral.data.stratified import Sampled
+
+# Histograms keep the tensors of a chunk in memory until they are counted.
+CHUNK = 16
+HISTOGRAM_BINS = 2048
+# The search compares every width of range; its cost grows with the square of the bins.
+ENTROPY_BINS = 512
+LEVELS = 256
+SHARES = np.linspace(0.2, 1.0, 81)
+
+
+class Ranges(Record):
+    """What calibration found: `tensors[name]` is (lowest, highest)."""
+
+    model_sha256: str
+    recipe_sha256: str
+    samples_sha256: str
+    tensors: dict[str, tuple[float, float]]
+
+
+def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None = None) -> Ranges:
+    """The ranges of `model` on `samples`; taken from `cache` where they were found before.
+
+    Args:
+        model: a float32 ONNX file with one input of batch 1.
+        cache: a folder, made if missing; None keeps nothing.
+
+    Raises:
+        ExportError: the model cannot be run on the samples, or a tensor is not finite on them.
+        RunFolderError: the cache cannot be written.
+    """
+    wanted = (sha256_file(model), recipe_sha256(recipe), samples.sha256)
+    file = cache / f"{wanted[0][:24]}-{wanted[1][:24]}.json" if cache else None
+    known = _read(file) if file else None
+    if known and (known.model_sha256, known.recipe_sha256, known.samples_sha256) == wanted:
+        return known
+    tensors = _found(model, samples, recipe)
+    ranges = Ranges(
+        model_sha256=wanted[0], recipe_sha256=wanted[1], samples_sha256=wanted[2], tensors=tensors
+    )
+    if file:
+        make_folder(file.parent)
+        write_text(file, ranges.model_dump_json() + "\n")
+    return ranges
+
+
+def placeholder_ranges(model: Path) -> Ranges:
+    """The range from 0 to 1 for every tensor: for files of which only the latency counts.
+
+    Raises:
+        ModelError: the model cannot be read.
+    """
+    graph = load_graph(model).graph
+    names = {value.name for value in (*graph.input, *graph.output, *graph.value_info)}
+    return Ranges(
+        model_sha256=sha256_file(model),
+        recipe_sha256="",
+        samples_sha256="",
+        tensors=dict.fromkeys(sorted(names), (0.0, 1.0)),
+    )
+
+
+def _read(file: Path) -> Ranges | None:
+    """What a cache holds; a damaged file is made again."""
+    try:
+        return Ranges.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _found(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[float, float]]:
+    with (
+        TemporaryDirectory(prefix="edgespiral-") as folder,
+        refusing(str(model), "cannot be calibrated"),
+        # ONNX Runtime's calibrators report to standard output.
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        calibrator = _calibrator(model, Path(folder) / "augmented.onnx", recipe)
+        name = calibrator.infer_session.get_inputs()[0].name
+        for at in range(0, len(samples.inputs), CHUNK):
+            chunk = (sample.numpy() for sample in samples.inputs[at : at + CHUNK])
+            calibrator.collect_data(_Reader(name, chunk))
+        tensors = _least_squares(calibrator) if recipe.method == "mse" else _own(calibrator)
+    wrong = [name for name, ends in tensors.items() if not all(map(math.isfinite, ends))]
+    if wrong:
+        raise ExportError(
+            f"is not finite on the calibration samples at {wrong[0]}", where=str(model)
+        )
+    return tensors
+
+
+def _calibrator(model: Path, augmented: Path, recipe: Recipe) -> Any:  # noqa: ANN401
+    histogram = {"symmetric": False, "num_bins": HISTOGRAM_BINS, "percentile": recipe.percentile}
+    method, options = {
+        "minmax": (CalibrationMethod.MinMax, {}),
+        "entropy": (CalibrationMethod.Entropy, {"num_bins": ENTROPY_BINS}),
+        "percentile": (CalibrationMethod.Percentile, histogram),
+        "mse": (CalibrationMethod.Percentile, histogram),
+    }[recipe.method]
+    return create_calibrator(
+        model, augmented_model_path=str(augmented), calibrate_method=method, extra_options=options
+    )
+
+
+def _own(calibrator: Any) -> dict[str, tuple[float, float]]:  # noqa: ANN401
+    found = calibrator.compute_data()
+    return {
+        name: (found[name].lowest.item(), found[name].highest.item())
+        for name in sorted(found.keys())
+    }
+
+
+def _least_squares(calibrator: Any) -> dict[str, tuple[float, float]]:  # noqa: ANN401
+    histograms = calibrator.collector.histogram_dict
+    return {name: least_squares_range(*histograms[name][:4]) for name in sorted(histograms)}
+
+
+def least_squares_range(
+    counts: NDArray[np.int64], edges: NDArray[np.float32], lowest: float, highest: float
+) -> tuple[float, float]:
+    """The range whose 256 even steps, with all beyond it clipped, are nearest to a histogram.
+
+    Args:
+        counts: (bins,).
+        edges: (bins + 1,), ascending.
+        lowest, highest: the ends of what was seen; shares of them are tried.
+    """
+    middles = (edges[:-1] + edges[1:]).astype(np.float64) / 2
+    low, high = min(0.0, float(lowest)), max(0.0, float(highest))
+    if low == high:
+        return low, high
+    errors = [_squared_error(counts, middles, share * low, share * high) for share in SHARES]
+    best = float(SHARES[int(np.argmin(errors))])
+    return best * low, best * high
+
+
+def _squared_error(
+    counts: NDArray[np.int64], middles: NDArray[np.float64], low: float, high: float
+) -> float:
+    step = (high - low) / (LEVELS - 1)
+    nearest = np.clip(np.round((middles - low) / step), 0, LEVELS - 1) * step + low
+    return float((counts * np.square(nearest - middles)).sum())
+
+
+class _Reader:
+    """Samples as ONNX Runtime's calibrators ask for them."""
+
+    def __init__(self, name: str, samples: Iterator[NDArray[Any]] | Sequence[NDArray[Any]]) -> None:
+        self._name = name
+        self._samples = iter(samples)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """The next sample by input name, or None at the end."""
+        sample = next(self._samples, None)
+        return None if sample is None else {self._name: sample}

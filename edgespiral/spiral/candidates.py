@@ -1,0 +1,60 @@
+"""Untrained candidates as files, in the precision that students will have."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgespiral.export.onnx import export_onnx
+from edgespiral.export.precision import convert_untrained
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from edgespiral.core.records import Precision
+    from edgespiral.export.int8 import Form
+    from edgespiral.spiral.cutting import Cuttable
+
+
+@dataclass(frozen=True)
+class CandidateFiles:
+    """Files of cuts of `original` in `folder`.
+
+    Attributes:
+        precision: that the files are written in.
+        form: of int8 files.
+    """
+
+    original: Cuttable
+    folder: Path
+    precision: Precision = "fp32"
+    form: Form = "onnxruntime"
+
+    def write(self, widths: Mapping[str, int], index: int) -> Path:
+        """The cut to `widths`, to be measured.
+
+        Raises:
+            ExportError: it has no ONNX form, or none in this precision.
+        """
+        return convert_untrained(self.write_float(widths, index), self.precision, self.form)
+
+    def write_float(self, widths: Mapping[str, int], index: int) -> Path:
+        """The cut to `widths` in fp32.
+
+        Raises:
+            ExportError: it has no ONNX form.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"candidate-{index}.onnx"
+        example = self.original.example
+        shape = tuple(example.shape[1:])
+        export_onnx(
+            self.original.candidate(dict(widths)), path, input_shape=shape, dtype=example.dtype
+        )
+        return path
+
+    def remove(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""Cuts to the budget in several precisions, so that `auto` can compare what they lose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgespiral.core.records import Candidate, PrecisionMix
+from edgespiral.report import words
+from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.planner import OutOfReach, Planner
+from edgespiral.spiral.turn import Parent
+
+if TYPE_CHECKING:
+    from edgespiral.core.records import Baseline, Precision, PrecisionTrial
+    from edgespiral.spiral.budget import Budget
+    from edgespiral.spiral.turn import Bench
+
+
+@dataclass
+class Planners:
+    """One planner a precision; each learns of the device in its own."""
+
+    bench: Bench
+    baseline: Baseline
+    channel_multiple: int
+    _made: dict[Precision, Planner] = field(init=False, default_factory=dict)
+    _teacher: Parent | None = field(init=False, default=None)
+
+    def planner(self, precision: Precision, start_ms: float) -> Planner:
+        """That of `precision`, in which the uncut model takes `start_ms`."""
+        if precision not in self._made:
+            self._made[precision] = self._new(precision, start_ms)
+        return self._made[precision]
+
+    def teacher(self) -> Parent:
+        """The teacher as the first turn's parent, scored once."""
+        if self._teacher is None:
+            bench = self.bench
+            scores = importance_of(bench.plan, bench.teacher, bench.splits.train, 1)
+            self._teacher = Parent(0, bench.teacher, scores)
+        return self._teacher
+
+    def mix(self, budget: Budget, trial: PrecisionTrial | None) -> PrecisionMix:
+        """The cut to `budget` in one step in the precision of `trial`, or unconverted.
+
+        Raises:
+            As `Planner.plan`.
+        """
+        teacher_ms = self.baseline.teacher.latency.stats.p50_ms
+        precision = trial.precision if trial else self.bench.precisions.base
+        rounding_nats = trial.rounding_nats if trial else 0.0
+        planner = self.planner(precision, teacher_ms / (trial.speedup.value if trial else 1.0))
+        parent = self.teacher()
+        found = planner.plan(
+            1,
+            parent.source,
+            parent.importance,
+            target_ms=budget.latency_ms,
+            allocation=self.bench.plan.allocation,
+        )
+        if isinstance(found, OutOfReach):
+            latency_ms, widths, cut_nats = found.fastest_ms, {}, None
+        else:
+            best = found[0]
+            latency_ms, widths, cut_nats = best.latency_ms, best.widths, best.importance_lost
+        mix = PrecisionMix(
+            precision=precision,
+            latency_ms=latency_ms,
+            widths=widths,
+            cut_nats=cut_nats,
+            rounding_nats=rounding_nats,
+        )
+        self.bench.listener.say(f"  cut in {precision}: {words.mix(mix)}")
+        return mix
+
+    def close(self) -> None:
+        """Remove the candidates' files."""
+        for planner in self._made.values():
+            planner.close()
+
+    def _new(self, precision: Precision, start_ms: float) -> Planner:
+        bench = self.bench
+        planner = Planner(
+            original=bench.teacher,
+            session=bench.session,
+            journal=bench.journal,
+            teacher_onnx=bench.teacher_onnx,
+            teacher_ms=self.baseline.teacher.latency.stats.p50_ms,
+            multiple=self.channel_multiple,
+            work=bench.out / "candidates" / precision,
+            seed=bench.plan.seed,
+            precision=precision,
+            written=bench.precisions.written(precision),
+            form=bench.precisions.form,
+            start_ms=start_ms,
+        )
+        planner.recall([event for event in bench.journal.read() if isinstance(event, Candidate)])
+        return planner

@@ -1,0 +1,196 @@
+"""The precision that a run's students ship in: asked for, or found by measuring on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edgespiral.core.errors import ExportError, UsageError
+from edgespiral.core.profile import OnnxRuntimeProfile
+from edgespiral.core.records import PrecisionChosen, PrecisionTrial
+from edgespiral.export.parity import divergence_nats, file_accuracy
+from edgespiral.export.precision import Asked, export_as
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgespiral.core.plan import Plan
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.recipe import Recipe
+    from edgespiral.core.records import Baseline, Precision, PrecisionMix
+    from edgespiral.export.int8 import Form
+    from edgespiral.spiral.turn import Bench
+
+    Mixed = Callable[[PrecisionTrial | None], PrecisionMix]
+
+CPU = "CPUExecutionProvider"
+TRIAL_ROUNDS = 60
+PARITY_SAMPLES = 64
+ROUNDING_SAMPLES = 256
+# Of the points that may be lost: what rounding alone may take and leave enough to pruning.
+SHARE_OF_DROP = 0.5
+
+
+@dataclass(frozen=True)
+class Precisions:
+    """What a run may use.
+
+    Attributes:
+        wanted: by the plan, or by the target where the plan has none.
+        base: that the device runs an unconverted file in.
+        possible: those that the device's runtime has kernels for, `base` first.
+        recipe: how int8 is calibrated.
+        form: of int8 files for the runtime.
+    """
+
+    wanted: Precision | Literal["auto"]
+    base: Precision
+    possible: tuple[Precision, ...]
+    recipe: Recipe
+    form: Form
+
+    @classmethod
+    def of(cls, plan: Plan, profile: TargetProfile, recipe: Recipe) -> Precisions:
+        """The plan's precision, or the target's own where the plan has none.
+
+        Raises:
+            UsageError: the target's runtime has no kernels for it.
+        """
+        possible = supported(profile)
+        wanted = plan.precision or profile.runtime.precision
+        if wanted != "auto" and wanted not in possible:
+            raise UsageError(
+                f"{wanted} is not to be had on {profile.name}",
+                where="--precision" if plan.precision else f"{profile.name}:runtime.precision",
+                hint=f"its runtime gains by: {', '.join(possible)}",
+            )
+        form: Form = "onnxruntime" if _on_cpu(profile) else "tensorrt"
+        return cls(wanted, possible[0], possible, recipe, form)
+
+    def written(self, precision: Precision) -> Precision:
+        """That the file has for the device to run in `precision`."""
+        return "fp32" if precision == self.base else precision
+
+    def asked(self, precision: Precision, *, student: bool) -> Asked:
+        """An export for `precision`, checked on `PARITY_SAMPLES` samples."""
+        return Asked(
+            self.written(precision),
+            recipe=self.recipe,
+            form=self.form,
+            samples=PARITY_SAMPLES,
+            known_data=student,
+        )
+
+    def candidates(self) -> tuple[Precision, ...]:
+        """The precisions to try the teacher in, apart from `base`."""
+        wanted = self.possible if self.wanted == "auto" else (self.wanted,)
+        return tuple(precision for precision in wanted if precision != self.base)
+
+
+def supported(profile: TargetProfile) -> tuple[Precision, ...]:
+    """The precisions that a target's runtime has kernels for, that of unconverted files first.
+
+    ONNX Runtime's CPU provider runs most fp16 layers in float32 between two conversions. TensorRT
+    makes fp16 of fp32 files itself, where the target asks for it.
+    """
+    if _on_cpu(profile):
+        return ("fp32", "int8")
+    if isinstance(profile.runtime, OnnxRuntimeProfile):
+        return ("fp32", "fp16", "int8")
+    return ("fp32" if profile.runtime.precision == "fp32" else "fp16", "int8")
+
+
+def measuring(profile: TargetProfile) -> TargetProfile:
+    """The target as a run measures on it: with a teacher in float beside students in int8."""
+    if profile.runtime.precision != "int8":
+        return profile
+    runtime = profile.runtime.model_copy(update={"precision": supported(profile)[0]})
+    return profile.model_copy(update={"runtime": runtime})
+
+
+def _on_cpu(profile: TargetProfile) -> bool:
+    return isinstance(profile.runtime, OnnxRuntimeProfile) and profile.runtime.provider == CPU
+
+
+def choose(bench: Bench, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:
+    """Make and measure the teacher in each precision in question, and say which one it is to be.
+
+    `auto` compares cuts to the budget in every precision that is faster than fp32 for certain (its
+    whole 95 % interval) and costs at most `SHARE_OF_DROP` of the points that may be lost, and takes
+    the one where cutting and rounding lose least together.
+
+    Args:
+        mixed: plans the cut to the budget in a trial's precision, or in fp32.
+
+    Raises:
+        ExportError, DataError: the precision asked for cannot be had.
+        MeasurementError, TargetError: the device did not answer.
+    """
+    wanted = bench.precisions.wanted
+    trials = [trial for p in bench.precisions.candidates() if (trial := _trial(bench, baseline, p))]
+    if wanted != "auto":
+        return PrecisionChosen(precision=wanted, reason="asked for", trials=tuple(trials))
+    good = [trial for trial in trials if trial.refused is None]
+    if not good:
+        reason = "no lower precision is both faster and accurate enough"
+        base = bench.precisions.base
+        return PrecisionChosen(precision=base, reason=reason, trials=tuple(trials))
+    mixes = [mixed(trial) for trial in (None, *good)]
+    best, reason = _least_lost(mixes)
+    return PrecisionChosen(
+        precision=best.precision, reason=reason, trials=tuple(trials), mixes=tuple(mixes)
+    )
+
+
+def _trial(bench: Bench, baseline: Baseline, precision: Precision) -> PrecisionTrial | None:
+    """The teacher in `precision`; None where it cannot be had and `auto` may do without it."""
+    folder = bench.folder(0)
+    path = folder / f"{precision}.onnx"
+    asked = bench.precisions.asked(precision, student=False)
+    try:
+        export_as(bench.teacher.model, path, bench.splits, asked)
+    except ExportError as error:
+        if bench.precisions.wanted != "auto":
+            raise
+        bench.listener.say(f"  {precision} is out: {error}")
+        return None
+    reference = folder / "model.onnx"
+    [(measurement, speedup)] = bench.session.compare(reference, [path], rounds=TRIAL_ROUNDS)
+    trial = PrecisionTrial(
+        precision=precision,
+        validation_accuracy=file_accuracy(path, bench.splits.validation),
+        speedup=speedup,
+        rounding_nats=divergence_nats(reference, path, bench.splits.train, ROUNDING_SAMPLES),
+        measurement=measurement,
+    )
+    trial = trial.model_copy(update={"refused": _refused(trial, baseline, bench.plan.max_drop)})
+    bench.listener.say(f"  teacher in {_told(trial, baseline)}")
+    return trial
+
+
+def _refused(trial: PrecisionTrial, baseline: Baseline, max_drop: float) -> str | None:
+    least = baseline.teacher.validation_accuracy - SHARE_OF_DROP * max_drop
+    if trial.speedup.ci95.low <= 1:
+        return "not faster for certain"
+    if trial.validation_accuracy < least:
+        return f"below {least:.2f} % by rounding alone"
+    return None
+
+
+def _least_lost(mixes: Sequence[PrecisionMix]) -> tuple[PrecisionMix, str]:
+    reaching = [(mix.lost_nats, mix) for mix in mixes if mix.lost_nats is not None]
+    if not reaching:
+        return min(mixes, key=lambda mix: mix.latency_ms), "the fastest; none meets the budget"
+    lost, best = min(reaching, key=lambda pair: pair[0])
+    others = len(mixes) - len(reaching)
+    out = f", {others} cannot meet the budget" if others else ""
+    return best, f"loses least by cutting and rounding together: {lost:.3g} nats{out}"
+
+
+def _told(trial: PrecisionTrial, baseline: Baseline) -> str:
+    lost = trial.validation_accuracy - baseline.teacher.validation_accuracy
+    out = f": {trial.refused}" if trial.refused else ""
+    return (
+        f"{trial.precision}: {trial.speedup.value:.2f}x, {trial.validation_accuracy:.2f} % "
+        f"({lost:+.2f} points){out}"
+    )

@@ -1,0 +1,63 @@
+import json
+
+import pytest
+import torch
+import typer
+from torch import nn
+from torch.nn import functional as F
+from typer.testing import CliRunner
+
+from edgespiral.cli.calibrate import calibrate
+from edgespiral.core.errors import UsageError
+from edgespiral.data import load
+from edgespiral.export.onnx import export_onnx
+
+RECIPE = 'schema = 1\nname = "mine"\nsamples = 30\nexclude = ["/3/Gemm"]\n'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with `model.onnx`, trained on digits for a moment, and a recipe."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for inputs, labels in load("digits").train.epoch(batch_size=32, seed=0):
+        optimiser.zero_grad()
+        F.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+    export_onnx(model, folder / "model.onnx", input_shape=(1, 8, 8))
+    (folder / "mine.toml").write_text(RECIPE)
+    return folder
+
+
+def run(*arguments):
+    app = typer.Typer()
+    app.command()(calibrate)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "tensorrt"])
+def test_a_run_folder_is_calibrated_with_its_record(folder, tmp_path, runtime):
+    words = ("--data", "digits", "--recipe", folder / "mine.toml", "--cache", tmp_path / "cache")
+    result = run(folder, *words, "--runtime", runtime)
+    assert result.exit_code == 0, result.output
+    assert "/0/Conv" in result.output
+    assert "in float: /3/Gemm (excluded by recipe mine)" in result.output
+    record = json.loads((folder / "model.int8.json").read_text())
+    assert (record["recipe"], record["samples"], record["form"]) == ("mine", 30, runtime)
+    assert (folder / "model.int8.onnx").is_file()
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_data_come_from_the_recipe_or_must_be_named(folder, tmp_path):
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(RECIPE.replace('"mine"', '"own"') + 'data = "digits"\n')
+    out = tmp_path / "q.onnx"
+    words = (folder / "model.onnx", "--out", out, "--cache", tmp_path / "cache")
+    result = run(*words, "--recipe", recipe)
+    assert result.exit_code == 0, result.output
+    assert out.is_file()
+    refused = run(*words, "--recipe", folder / "mine.toml").exception
+    assert isinstance(refused, UsageError)
+    assert str(refused).startswith("--data: no data to calibrate on; name it, or write it in")

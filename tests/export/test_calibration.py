@@ -1,0 +1,92 @@
+from dataclasses import replace
+
+import onnx
+import pytest
+import torch
+
+from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.files import sha256_file
+from edgespiral.data.tensors import Normalisation, TensorSource
+from edgespiral.export.calibration import calibrate, float_layers, spread
+from edgespiral.export.onnx import export_onnx
+
+
+def as_source(inputs, labels):
+    shape = (inputs.shape[1],)
+    return TensorSource(inputs, labels, Normalisation(torch.zeros(shape), torch.ones(shape)))
+
+
+def whole(source):
+    inputs, labels = zip(*source.epoch(batch_size=250), strict=True)
+    return torch.cat(inputs), torch.cat(labels)
+
+
+def test_the_record_says_how_to_make_it_again(float_file, digits, a_recipe, tmp_path):
+    recipe = a_recipe(exclude=["/left/Conv"])
+    path = tmp_path / "q.onnx"
+    found = calibrate(float_file, path, digits, recipe, form="onnxruntime")
+    again = calibrate(float_file, tmp_path / "r.onnx", digits, recipe, form="onnxruntime")
+    assert (found.sha256, found.source_sha256) == (sha256_file(path), sha256_file(float_file))
+    assert found == again
+    assert found.kept_float == {"/left/Conv": "excluded by recipe test"}
+    assert [error.layer for error in found.layers if error.own_sqnr_db is None] == ["/left/Conv"]
+
+
+def test_layers_that_the_runtime_runs_in_float_are_seen(float_file, digits, a_recipe, tmp_path):
+    path = tmp_path / "q.onnx"
+    calibrate(float_file, path, digits, a_recipe(), form="onnxruntime")
+    assert float_layers(path) == []
+    calibrate(float_file, path, digits, a_recipe(), form="tensorrt")
+    assert "/stem/Conv" in float_layers(path)
+
+
+def test_another_shape_is_refused(float_file, digits, a_recipe, tmp_path):
+    other = replace(digits, input_shape=(3, 32, 32))
+    with pytest.raises(DataError, match=r"inputs are \(3, 32, 32\), .* takes \(1, 8, 8\)"):
+        calibrate(float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt")
+
+
+def test_other_classes_are_refused(float_file, digits, a_recipe, tmp_path):
+    other = replace(digits, class_names=("even", "odd"))
+    with pytest.raises(DataError, match=r"has 2 classes, .* tells 10 apart"):
+        calibrate(float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt")
+
+
+@pytest.mark.parametrize("spoilt", ["scaling", "labels"])
+def test_another_range_or_meaning_is_seen(spoilt, float_file, digits, a_recipe, tmp_path):
+    inputs, labels = whole(digits.train)
+    if spoilt == "scaling":
+        inputs = -40.0 * inputs
+    else:
+        labels = (labels + 3) % 10
+    other = replace(digits, train=as_source(inputs, labels))
+    with pytest.raises(DataError, match=r"float model is right on \d+ of 40 .*scaling"):
+        calibrate(float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt")
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_more_samples_than_there_are_is_refused(float_file, digits, a_recipe, tmp_path):
+    recipe = a_recipe(samples=100_000)
+    with pytest.raises(DataError, match="digits: train: 100000 samples are asked for, there are"):
+        calibrate(float_file, tmp_path / "q.onnx", digits, recipe, form="tensorrt")
+
+
+def test_a_batch_is_refused(trained, digits, a_recipe, tmp_path):
+    export_onnx(trained, tmp_path / "m.onnx", input_shape=(1, 8, 8), batch=4)
+    with pytest.raises(ExportError, match="takes batches of 4"):
+        calibrate(tmp_path / "m.onnx", tmp_path / "q.onnx", digits, a_recipe(), form="tensorrt")
+
+
+def test_the_file_passes_the_checker_and_shares_nothing_with_the_source(
+    float_file, digits, a_recipe, tmp_path
+):
+    before = float_file.read_bytes()
+    calibrate(float_file, tmp_path / "q.onnx", digits, a_recipe(), form="tensorrt")
+    onnx.checker.check_model(str(tmp_path / "q.onnx"), full_check=True)
+    assert float_file.read_bytes() == before
+
+
+def test_samples_are_spread_over_all():
+    assert list(spread(range(100), 10)) == list(range(0, 100, 10))
+    assert list(spread(range(3), 10)) == [0, 1, 2]
+    assert len(spread(range(101), 10)) <= 10

@@ -1,0 +1,52 @@
+import onnx
+import pytest
+import torch
+
+from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.records import Quantisation
+from edgespiral.export.precision import Asked, export_as, float_twin
+
+
+def test_fp32_is_one_file(trained, digits, tmp_path):
+    done = export_as(trained, tmp_path / "new" / "m.onnx", digits, Asked(samples=5))
+    assert (done.parity.samples, done.quantisation) == (5, None)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["m.onnx"]
+
+
+def test_int8_has_a_record_with_its_parity(trained, digits, a_recipe, tmp_path):
+    path = tmp_path / "m.onnx"
+    done = export_as(trained, path, digits, Asked("int8", recipe=a_recipe(), samples=20))
+    record = Quantisation.model_validate_json((tmp_path / "m.json").read_text())
+    assert record == done.quantisation
+    assert record.parity == done.parity
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(path).graph.node}
+    assert "QuantizeLinear" not in {n.op_type for n in onnx.load(float_twin(path)).graph.node}
+
+
+def test_fp16_is_checked_too(trained, digits, tmp_path):
+    done = export_as(trained, tmp_path / "m.onnx", digits, Asked("fp16", samples=5))
+    assert done.parity.sqnr_db > 40
+    assert float_twin(tmp_path / "m.onnx").is_file()
+
+
+def test_nothing_is_left_of_what_cannot_be_made(trained, digits, a_recipe, tmp_path):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"older")
+    asked = Asked("int8", recipe=a_recipe(samples=10_000))
+    with pytest.raises(DataError, match="10000 samples"):
+        export_as(trained, path, digits, asked)
+    assert not path.exists()
+
+
+def test_nothing_is_left_of_what_differs(digits, tmp_path):
+    class ByValue(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(64, 10)
+
+        def forward(self, inputs):
+            return self.head(inputs.flatten(1)) + float(inputs.sum())
+
+    with pytest.raises(ExportError, match="differs from PyTorch"):
+        export_as(ByValue(), tmp_path / "m.onnx", digits, Asked())
+    assert not (tmp_path / "m.onnx").exists()
