@@ -10,7 +10,9 @@ caught. All of it is done alone and beside a neighbour that computes and copies 
 
 Trials go to OUT.jsonl as they are done, and the same command goes on where it was stopped; with
 `--for-s SECONDS` it stops by itself, after the trial in which that time is over. OUT is written
-once all trials are done; bench/gate_table.py shows it. A trial takes about ten seconds.
+once all trials are done; bench/gate_table.py shows it. A trial takes about ten seconds, of which
+the gate takes one to two: of each kind of trial, alone and beside a neighbour, only the first
+--rival-trials ask the others too.
 """
 
 from __future__ import annotations
@@ -185,8 +187,10 @@ def pytest_benchmark(old: Path, new: Path, folder: Path) -> Json:
     }
 
 
-def trial(given: argparse.Namespace, models: dict[str, Path], kind: str, busy: bool) -> Json:
-    """One question, put to every method, in an order that changes."""
+def trial(
+    given: argparse.Namespace, models: dict[str, Path], kind: str, *, busy: bool, rivals: bool
+) -> Json:
+    """One question, put to the gate and, with `rivals`, to the others, in an order that changes."""
     old, new = models["same"], models[kind]
     source = random.Random()
     answers: Json = {}
@@ -196,7 +200,7 @@ def trial(given: argparse.Namespace, models: dict[str, Path], kind: str, busy: b
             "two runs": lambda: two_runs(old, new),
             "pytest-benchmark": lambda: pytest_benchmark(old, new, Path(folder)),
         }
-        names = list(methods) if given.rivals else ["gate"]
+        names = list(methods) if rivals else ["gate"]
         source.shuffle(names)
         for name in names:
             answers[name] = methods[name]()
@@ -226,13 +230,14 @@ def _slower(same: list[tuple[float, ...]], other: list[tuple[float, ...]]) -> Js
 
 
 def alarms(trials: list[Json]) -> dict[str, list[bool]]:
-    """Whether each method alarmed, trial by trial."""
+    """Whether each method alarmed, trial by trial, in those trials that asked it."""
     found = {"gate": [one["gate"]["verdict"] == "regressed" for one in trials]}
-    for limit in THRESHOLDS_PERCENT if "two runs" in trials[0] else ():
-        changes = [one["two runs"]["change_percent"] for one in trials]
+    asked = [one for one in trials if "two runs" in one]
+    for limit in THRESHOLDS_PERCENT if asked else ():
+        changes = [one["two runs"]["change_percent"] for one in asked]
         found[f"two medians > {limit:g} %"] = [change > limit for change in changes]
         for name in ("median", "min"):
-            changes = [one["pytest-benchmark"]["change_percent"][name] for one in trials]
+            changes = [one["pytest-benchmark"]["change_percent"][name] for one in asked]
             found[f"pytest-benchmark {name} > {limit:g} %"] = [change > limit for change in changes]
     return found
 
@@ -319,6 +324,12 @@ def pending(given: argparse.Namespace, done: list[Json]) -> Iterator[tuple[str, 
     yield from left
 
 
+def rivals_asked(trials: list[Json], kind: str, busy: bool) -> int:
+    """In how many trials of a kind the others were asked too."""
+    alike = [one for one in trials if (one["kind"], one["neighbour"]) == (kind, busy)]
+    return sum("two runs" in one for one in alike)
+
+
 def settings(given: argparse.Namespace) -> Json:
     """What all trials of a document have in common."""
     return {
@@ -327,7 +338,6 @@ def settings(given: argparse.Namespace) -> Json:
         "cores": os.cpu_count(),
         "tolerance_percent": TOLERANCE_PERCENT,
         "time_limit_s": given.time_limit_s,
-        "rivals": given.rivals,
     }
 
 
@@ -366,7 +376,7 @@ def main() -> None:
     parser.add_argument("--slow-trials", type=int, default=100, help="of each slow-down")
     parser.add_argument("--time-limit-s", type=float, default=20)
     parser.add_argument("--truth-rounds", type=int, default=2000)
-    parser.add_argument("--no-rivals", dest="rivals", action="store_false")
+    parser.add_argument("--rival-trials", type=int, default=100, help="of each kind at most")
     parser.add_argument("--for-s", type=float, default=float("inf"), help="stop after this long")
     given, start = parser.parse_args(), perf_counter()
     make_folder(given.out.parent)
@@ -386,7 +396,8 @@ def main() -> None:
         for kind, busy in pending(given, trials):
             if perf_counter() - start > given.for_s:
                 raise SystemExit(f"{len(trials)} trials so far; go on with the same command")
-            trials.append(trial(given, models, kind, busy))
+            rivals = rivals_asked(trials, kind, busy) < given.rival_trials
+            trials.append(trial(given, models, kind, busy=busy, rivals=rivals))
             print(json.dumps(trials[-1]), file=stream, flush=True)
             told = trials[-1]["gate"]
             print(kind, busy, told["verdict"], f"{told['change_percent']:+.2f} %", flush=True)
