@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,3 @@ class CandidateFiles:
             self.original.candidate(dict(widths)), path, input_shape=shape, dtype=example.dtype
         )
         return path
-
-    def remove(self) -> None:
-        """Remove the files."""
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from edgespiral.spiral.planner import OutOfReach, Planner
 from edgespiral.spiral.turn import Parent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgespiral.core.records import Baseline, Precision, PrecisionTrial
     from edgespiral.spiral.budget import Budget
     from edgespiral.spiral.turn import Bench
@@ -76,8 +79,11 @@ class Planners:
 
     def close(self) -> None:
         """Remove the candidates' files."""
-        for planner in self._made.values():
-            planner.close()
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    @property
+    def _work(self) -> Path:
+        return self.bench.out / "candidates"
 
     def _new(self, precision: Precision, start_ms: float) -> Planner:
         bench = self.bench
@@ -88,7 +94,7 @@ class Planners:
             teacher_onnx=bench.teacher_onnx,
             teacher_ms=self.baseline.teacher.latency.stats.p50_ms,
             multiple=self.channel_multiple,
-            work=bench.out / "candidates" / precision,
+            work=self._work / precision,
             seed=bench.plan.seed,
             precision=precision,
             written=bench.precisions.written(precision),

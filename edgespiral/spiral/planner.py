@@ -352,10 +352,6 @@ class Planner:
         """
         return (self.start_ms or self.teacher_ms) / self.teacher_ms
 
-    def close(self) -> None:
-        """Remove the candidates' files."""
-        self._files.remove()
-
 
 def _scaled(row: LayerLatency, share: float) -> LayerLatency:
     return row.model_copy(update={"latency_ms": share * row.latency_ms})

@@ -100,10 +100,3 @@ def test_uniform_allocation_measures_too(planner, source, importance):
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="uniform")
     assert isinstance(planned, list)
     assert all(width > 0 for width in planned[0].widths.values())
-
-
-def test_closing_removes_the_candidates_files(planner, source, importance):
-    planner.plan(1, source, importance, target_ms=planner.teacher_ms / 1.3, allocation="latency")
-    assert list(planner.work.iterdir())
-    planner.close()
-    assert not planner.work.exists()
