@@ -7,8 +7,10 @@ All rows of a point have the same teacher, data, epochs of the same distillation
 recalibration; they differ in where they cut. Every cut that a baseline can make, at each 40th of
 its ratio and in steps of 1 and of 16 channels, is measured untrained, once for all points and
 seeds; of those that are fast enough the one with most parameters is trained. All are measured again
-side by side. `wall_s` of a baseline leaves the measuring of its cuts out; `search_s` has it. What
-is in the JSON file is not run again. The test split is read once a row, at its end.
+side by side. `wall_s` and `cpu_s` of a baseline leave the measuring of its cuts out; `search_s` has
+it. A point that no cut of a row reaches is written down as such. What is in the JSON file is not
+run again. The test split is read once a row, at its end; bench/pareto_summary.py says how far apart
+the rows are, and draws the picture.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import argparse
 import copy
 import itertools
 import json
-import statistics
+import resource
 import tempfile
 import time
 from functools import partial
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch_pruning as tp
+from pareto_summary import OURS, packed, show, summary
 from torch import nn
 
 import edgespiral
@@ -46,7 +49,10 @@ from edgespiral.spiral.run import load_teacher
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgespiral.core.batches import DataSplits
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgespiral.core.batches import BatchSource, DataSplits
 
     Shape = Callable[[float, int], nn.Module]
 
@@ -83,6 +89,7 @@ class Pair:
             None, {"model": model, "data": DATA, "weights": str(weights), "speedup": 2}
         )
         self.teacher = load_teacher(plan, self.splits).eval()
+        self.teacher_test_percent = 100.0 * float(right(self.teacher, self.splits.test).mean())
         self.source = Cuttable.of(trace(self.teacher), self.splits.input_shape)
         self.example = torch.zeros(1, *self.splits.input_shape)
         self.shapes: dict[str, Shape] = {
@@ -176,11 +183,14 @@ def table_of(pair: Pair, row: str, tables: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
+def reaches(job: Job, table: list[dict[str, float]]) -> bool:
+    """Whether a cut of the row is as fast as asked for."""
+    return any(cut["speedup"] >= job.speedup for cut in table)
+
+
 def cut_for(pair: Pair, job: Job, table: list[dict[str, float]]) -> nn.Module:
     """The cut with most parameters that measures at least the speed-up asked for."""
     enough = [cut for cut in table if cut["speedup"] >= job.speedup]
-    if not enough:
-        raise SystemExit(f"no ratio of {job.row} is {job.speedup}x as fast")
     best = max(enough, key=lambda cut: cut["parameters"])
     return pair.shapes[job.row](best["ratio"], int(best["round_to"]))
 
@@ -214,47 +224,57 @@ def ours(pair: Pair, job: Job, out: Path) -> nn.Module:
     ).model  # fmt: skip
 
 
+def cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+@torch.inference_mode()
+def right(model: nn.Module, source: BatchSource) -> NDArray[np.bool_]:
+    """Which samples of `source` the network classifies rightly, in fp32."""
+    hits = [
+        model(inputs).argmax(dim=-1) == labels for inputs, labels in source.epoch(batch_size=250)
+    ]
+    return torch.cat(hits).numpy()
+
+
 def one(pair: Pair, job: Job, tables: dict[str, Any]) -> dict[str, Any]:
     """One row: trained, measured beside the teacher, tested."""
-    table = None if job.row == "ours" else table_of(pair, job.row, tables)
+    table = None if job.row == OURS else table_of(pair, job.row, tables)
+    head = {
+        "model": pair.name, "point": job.speedup, "row": job.row, "seed": job.seed,
+        "epochs": job.epochs, "teacher_test_percent": pair.teacher_test_percent,
+    }  # fmt: skip
+    if table is not None and not reaches(job, table["cuts"]):
+        return head | {"reached": False, "fastest": max(c["speedup"] for c in table["cuts"])}
+    return head | {"reached": True, **trained(pair, job, table)}
+
+
+def trained(pair: Pair, job: Job, table: dict[str, Any] | None) -> dict[str, Any]:
+    """A row that can be reached: what came of it and what it took."""
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "run"
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), cpu_seconds()
         if table is None:
             model = ours(pair, job, out)
         else:
             out.mkdir()
             model = baseline(pair, job, table["cuts"], out)
-        wall_s = time.perf_counter() - start
+        wall_s, cpu_s = time.perf_counter() - start, cpu_seconds() - cpu_start
         teacher = Path(temporary) / "teacher.onnx"
         export_onnx(pair.teacher, teacher, input_shape=pair.splits.input_shape)
         with Session(load_profile("host-cpu")) as session:
             [(_, measured)] = session.compare(teacher, [out / "model.onnx"], rounds=FINAL_ROUNDS)
-        return {
-            "model": pair.name, "point": job.speedup, "row": job.row, "seed": job.seed,
-            "epochs": job.epochs, "speedup": measured.value, "parameters": parameter_count(model),
-            "wall_s": wall_s, "search_s": table["seconds"] if table else 0.0,
-            "validation_percent": accuracy(model, pair.splits.validation),
-            "test_percent": accuracy(model, pair.splits.test, precision="fp32"),
-        }  # fmt: skip
-
-
-def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and deviation over seeds, a line for each model, point and row."""
-    lines: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        lines.setdefault((row["model"], row["point"], row["row"]), []).append(row)
-    return [
-        {
-            "model": model, "point": point, "row": name, "seeds": len(found),
-            "mean_test_percent": statistics.mean(r["test_percent"] for r in found),
-            "deviation": statistics.stdev(r["test_percent"] for r in found) if found[1:] else None,
-            "mean_speedup": statistics.mean(r["speedup"] for r in found),
-            "mean_wall_s": statistics.mean(r["wall_s"] for r in found),
-            "search_s": found[0]["search_s"],
-        }
-        for (model, point, name), found in sorted(lines.items())
-    ]  # fmt: skip
+    hits = right(model.eval(), pair.splits.test)
+    return {
+        "speedup": measured.value, "speedup_ci95": [measured.ci95.low, measured.ci95.high],
+        "parameters": parameter_count(model), "wall_s": wall_s, "cpu_s": cpu_s,
+        "search_s": table["seconds"] if table else 0.0,
+        "validation_percent": accuracy(model, pair.splits.validation),
+        "test_percent": 100.0 * float(hits.mean()), "test_samples": len(hits),
+        "test_correct": packed(hits),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -273,7 +293,7 @@ def main() -> None:
     done, tables = before.get("rows", []), before.get("tables", {})
     known = {(r["model"], r["point"], r["row"], r["seed"], r["epochs"]) for r in done}
     pair, start = Pair(args.model, args.weights), time.perf_counter()
-    names = args.rows or ["ours", *pair.shapes]
+    names = args.rows or [OURS, *pair.shapes]
     for seed, point, name in itertools.product(args.seeds, args.points, names):
         late = time.perf_counter() - start > args.stop_after_s
         if late or (args.model, point, name, seed, args.epochs) in known:
@@ -281,8 +301,8 @@ def main() -> None:
         done.append(one(pair, Job(name, point, seed, args.epochs), tables))
         found = {"versions": versions(), "summary": summary(done), "rows": done, "tables": tables}
         write_text(args.json, json.dumps(found, indent=1) + "\n")
-        print(json.dumps(done[-1]), flush=True)
-    print(json.dumps(summary(done), indent=1))
+        print(json.dumps({k: v for k, v in done[-1].items() if k != "test_correct"}), flush=True)
+    print(show(args.json), end="")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Losses that are compared in bench/distillation.py and are not in the package, as none won."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgespiral.distill.losses import _DISTANCES, kl_distance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STAGES = ("layer1.2.relu", "layer2.2.relu", "layer3.2.relu")
+DKD_BETA = 8.0
+ATTENTION_WEIGHT = 100.0
+_maps: dict[str, list[Tensor]] = {"student": [], "teacher": []}
+
+
+@_DISTANCES.register("dkd")
+def decoupled_distance(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float
+) -> Tensor:
+    """tau^2 * (KL of the top class against the rest + 8 * KL among the rest).
+
+    Source: Zhao et al. 2022 (DKD), equation 7; the teacher's top class stands for the label, which
+    a distance does not see.
+    """
+    teacher = teacher_logits.mean(dim=0) / temperature
+    student = student_logits / temperature
+    top = F.one_hot(teacher.argmax(dim=-1), teacher.shape[-1]).bool()
+    split = [torch.stack([p[top], 1 - p[top]], dim=-1) for p in (_soft(student), _soft(teacher))]
+    target = F.kl_div(split[0].clamp_min(1e-7).log(), split[1], reduction="batchmean")
+    rest = [logits.masked_fill(top, -1e4) for logits in (student, teacher)]
+    others = F.kl_div(F.log_softmax(rest[0], -1), _soft(rest[1]), reduction="batchmean")
+    return temperature**2 * (target + DKD_BETA * others)
+
+
+@_DISTANCES.register("kd and hints")
+def hinted_distance(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """`kl_distance` and the squared distance of each stage's attention map.
+
+    Source: Zagoruyko and Komodakis 2017, equation 2: maps are mean squares over channels, so
+    stages of other widths compare. Works within `hints`.
+    """
+    pairs = zip(_maps["student"], _maps["teacher"], strict=True)
+    apart = [(student - teacher).square().mean() for student, teacher in pairs]
+    for maps in _maps.values():
+        maps.clear()
+    kl = kl_distance(student_logits, teacher_logits, temperature)
+    return kl + ATTENTION_WEIGHT * torch.stack(apart).sum()
+
+
+@contextmanager
+def hints(student: nn.Module, teacher: nn.Module) -> Iterator[None]:
+    """Keep the attention maps of both networks' stages while they are trained."""
+    models = {"student": student, "teacher": teacher}
+    handles = [
+        model.get_submodule(stage).register_forward_hook(_keeping(_maps[name]))
+        for name, model in models.items()
+        for stage in STAGES
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _keeping(maps: list[Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        attention = output.float().square().mean(dim=1).flatten(1)
+        maps.append(F.normalize(attention.clone(), dim=1))
+
+    return keep
+
+
+def _soft(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=-1)

@@ -1,0 +1,98 @@
+"""The picture of bench/pareto.py: test accuracy against measured speed-up, a panel a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from edgespiral.report import svg
+from edgespiral.report.svg import Axes, Scale
+
+Json = dict[str, Any]
+
+WIDTH, PANEL = 720.0, 420.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 520.0, 56.0, 352.0
+COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#ad1a72", "#6940a5")
+STYLE = """
+svg { font: 13px system-ui, sans-serif; background: #fff }
+.grid { stroke: #e4e4e4 } .tick { fill: #666 } .label { fill: #333 } .title { font-weight: 600 }
+.series { fill: none; stroke-width: 2 } .spread { stroke-width: 1.5 } .teacher { stroke: #999 }
+"""
+
+
+def picture(lines: list[Json], rows: list[Json]) -> str:
+    """An SVG file of its own."""
+    models = sorted({line["model"] for line in lines})
+    names = sorted({line["row"] for line in lines}, key=lambda name: (name != "ours", name))
+    colours = dict(zip(names, COLOURS, strict=False))
+    panels = [
+        svg.element(
+            "g",
+            _panel([line for line in lines if line["model"] == model], _teacher(rows, model)),
+            _series([line for line in lines if line["model"] == model], rows, colours),
+            transform=f"translate(0 {index * PANEL:g})",
+        )
+        for index, model in enumerate(models)
+    ]
+    texts = ("Accuracy at equal measured latency", "Test accuracy against speed-up, by method.")
+    size = (WIDTH, PANEL * len(models))
+    drawn = svg.drawing(
+        "pareto", size, texts, svg.element("style", Markup(STYLE)), *panels, _legend(colours)
+    )
+    return str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+
+
+def _teacher(rows: list[Json], model: str) -> float:
+    return next(float(r["teacher_test_percent"]) for r in rows if r["model"] == model)
+
+
+def _axes(lines: list[Json], teacher_percent: float) -> Axes:
+    values = [line["mean_test_percent"] for line in lines]
+    return Axes(
+        Scale.around([line["mean_speedup"] for line in lines], LEFT, RIGHT, 0.08),
+        Scale.around([*values, teacher_percent], BOTTOM, TOP, 0.08),
+    )
+
+
+def _panel(lines: list[Json], teacher_percent: float) -> Markup:
+    axes = _axes(lines, teacher_percent)
+    at = axes.y(teacher_percent)
+    return Markup().join(
+        [
+            axes.draw(("measured speed-up", "test accuracy, %")),
+            svg.text(LEFT, 18.0, lines[0]["model"], class_="title"),
+            svg.line((LEFT, at), (RIGHT, at), class_="teacher", stroke_dasharray="4 3"),
+            svg.text(RIGHT - 4, at - 5, "teacher", class_="tick", text_anchor="end"),
+        ]
+    )
+
+
+def _series(lines: list[Json], rows: list[Json], colours: dict[str, str]) -> Markup:
+    axes = _axes(lines, _teacher(rows, lines[0]["model"]))
+    parts = []
+    for name, colour in colours.items():
+        some = sorted((ln for ln in lines if ln["row"] == name), key=lambda ln: ln["mean_speedup"])
+        if some:
+            places = [(axes.x(ln["mean_speedup"]), axes.y(ln["mean_test_percent"])) for ln in some]
+            parts.append(svg.path(places, class_="series", stroke=colour))
+            parts += [svg.element("circle", cx=x, cy=y, r=4, fill=colour) for x, y in places]
+            parts += [_spread(axes, line, colour) for line in some if line["deviation"]]
+    return Markup().join(parts)
+
+
+def _spread(axes: Axes, line: Json, colour: str) -> Markup:
+    at, mean, deviation = (
+        axes.x(line["mean_speedup"]), line["mean_test_percent"], line["deviation"],
+    )  # fmt: skip
+    ends = ((at, axes.y(mean - deviation)), (at, axes.y(mean + deviation)))
+    return svg.line(*ends, class_="spread", stroke=colour)
+
+
+def _legend(colours: dict[str, str]) -> Markup:
+    parts = []
+    for index, (name, colour) in enumerate(colours.items()):
+        y = TOP + 22.0 * index
+        parts.append(svg.element("circle", cx=RIGHT + 22, cy=y, r=5, fill=colour))
+        parts.append(svg.text(RIGHT + 34, y + 4, name, class_="label"))
+    return Markup().join(parts)
