@@ -12,7 +12,6 @@ import shlex
 import subprocess
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 from typing import IO, TYPE_CHECKING
@@ -20,7 +19,12 @@ from typing import IO, TYPE_CHECKING
 from edgespiral.core.errors import TargetError
 from edgespiral.measure.completed import last_words
 from edgespiral.measure.transport.base import DeviceLostError
-from edgespiral.measure.transport.device_scripts import KEEP
+from edgespiral.measure.transport.device_scripts import (
+    Reply,
+    ask_command,
+    keep_command,
+    marked_reply,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
 LOGIN_S = 30
 CLOSING_S = 15
 UNANSWERED_KEEPALIVES = 3
-# For how long a device keeps the work folder of a host that has gone without a word.
-GRACE_S = 600
 # A Unix socket's path has 104 characters at least; ssh appends 17 while it makes one.
 LONGEST_SOCKET_FOLDER = 70
 ALWAYS = (
@@ -50,16 +52,7 @@ ALWAYS = (
 )
 
 
-@dataclass(frozen=True)
-class Reply:
-    """How a script on the device ended, and what it had printed."""
-
-    state: str
-    stdout: bytes
-    stderr: str
-
-
-class Link:
+class OpensshLink:
     """One connection to a device and the work folder that it keeps there.
 
     Args:
@@ -99,8 +92,7 @@ class Link:
         self._log = folder / "log"
         self._socket = folder / "s"
         mark = secrets.token_hex(8)
-        script = ("sh", "-c", KEEP, "edgespiral", mark, workdir, self.work, mark, str(GRACE_S))
-        self._master = self._start(script)
+        self._master = self._start(keep_command(workdir, self.work, mark))
         state = self._first_words(mark)
         if not state.startswith("open "):
             self.drop()
@@ -123,7 +115,7 @@ class Link:
         if not self.alive:
             raise self._why_lost()
         mark = secrets.token_hex(8)
-        command = ("sh", "-c", script, "edgespiral", mark, self.work, *arguments)
+        command = ask_command(script, mark, self.work, *arguments)
         with _endless() as waiting:
             done = subprocess.run(  # noqa: S603 (the command is this package's own)
                 self._client(command),
@@ -134,7 +126,7 @@ class Link:
                 start_new_session=True,
             )
         stderr = done.stderr.decode(errors="replace")
-        reply = _reply(done.stdout, stderr, mark)
+        reply = marked_reply(done.stdout, stderr, mark)
         if reply is None:
             raise self._why_lost(stderr)
         return reply
@@ -146,6 +138,13 @@ class Link:
         )
         pairs = (line.partition(" ") for line in told.stdout.splitlines())
         return {key: value for key, _, value in pairs}
+
+    def described(self) -> str:
+        """Whom ssh makes of the host's name."""
+        told = self.configuration()
+        login = f"{told.get('user', '?')}@{told.get('hostname', '?')}, port {told.get('port', '?')}"
+        jump = told.get("proxyjump")
+        return f"ssh {self.host} ({login}{f', by way of {jump}' if jump else ''})"
 
     def close(self) -> bool:
         """Remove the work folder and disconnect; False where the folder may still be there."""
@@ -261,15 +260,6 @@ class Link:
 
     def _copy_id(self) -> str:
         return shlex.join(["ssh-copy-id", *self._plain[1:], self.host])
-
-
-def _reply(stdout: bytes, stderr: str, mark: str) -> Reply | None:
-    """The answer between the mark's two places; None where either is missing."""
-    _, begun, rest = stdout.partition(f"{mark}\n".encode())
-    body, ended, state = rest.rpartition(f"\n{mark} ".encode())
-    if not begun or not ended or not state.endswith(b"\n"):
-        return None
-    return Reply(state.decode(errors="replace").strip(), body, stderr)
 
 
 @contextmanager
