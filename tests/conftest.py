@@ -325,6 +325,15 @@ class Phone:
                 (self.bin / name).symlink_to(tools)
 
 
+@pytest.fixture
+def perf_test(tmp_path: Path) -> Path:
+    """A file that takes the place of an `onnxruntime_perf_test` built for a device."""
+    stand_in = Path(__file__).parent / "stand_ins" / "onnxruntime_perf_test.py"
+    path = tmp_path / "onnxruntime_perf_test"
+    path.write_text(f"#!{sys.executable}\n{stand_in.read_text()}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a real adb server of our own."""
