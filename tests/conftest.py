@@ -122,15 +122,7 @@ class Board:
             "timeout_s": WAIT_S,
             "retry_s": WAIT_S,
         }
-        return TargetProfile.model_validate(
-            {
-                "schema": 1,
-                "name": "board",
-                "runtime": runtime or {"kind": "onnxruntime"},
-                "transport": settings | transport,
-                "measure": {"warmup_ms": 2, "rounds": 6, "round_ms": 1, "min_samples": 12},
-            }
-        )
+        return _brief("board", runtime, settings | transport)
 
     def processes(self, word: str) -> list[psutil.Process]:
         """What runs in a work folder with `word` among its arguments."""
@@ -190,6 +182,20 @@ class Board:
                 break
             time.sleep(0.01)
         pytest.fail(f"sshd does not answer: {(self._keys / 'log').read_text()}")
+
+
+def _brief(
+    name: str, runtime: dict[str, object] | None, transport: dict[str, object], rounds: int = 6
+) -> TargetProfile:
+    return TargetProfile.model_validate(
+        {
+            "schema": 1,
+            "name": name,
+            "runtime": runtime or {"kind": "onnxruntime"},
+            "transport": transport,
+            "measure": {"warmup_ms": 2, "rounds": rounds, "round_ms": 1, "min_samples": 12},
+        }
+    )
 
 
 def _paused(device: "Board | Phone", name: str) -> Path:
@@ -300,15 +306,7 @@ class Phone:
             "timeout_s": WAIT_S,
             "retry_s": WAIT_S,
         }
-        return TargetProfile.model_validate(
-            {
-                "schema": 1,
-                "name": "phone",
-                "runtime": runtime or {"kind": "onnxruntime"},
-                "transport": settings | transport,
-                "measure": {"warmup_ms": 2, "rounds": 5, "round_ms": 1, "min_samples": 15},
-            }
-        )
+        return _brief("phone", runtime, settings | transport, rounds=5)
 
     def pause_once(self, name: str) -> Path:
         """Make a program of the device hang at its first call, which leaves the file returned."""

@@ -6,7 +6,6 @@ Needs `adbutils`, which brings an adb program along; a server that runs already 
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import socket
 import subprocess
@@ -18,12 +17,7 @@ from edgespiral.core.errors import MissingExtraError, TargetError
 from edgespiral.measure.completed import last_words
 from edgespiral.measure.transport.adb_shell import STDERR, STDOUT, AdbShell
 from edgespiral.measure.transport.base import DeviceLostError
-from edgespiral.measure.transport.device_scripts import (
-    Reply,
-    ask_command,
-    keep_command,
-    marked_reply,
-)
+from edgespiral.measure.transport.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +49,7 @@ MENDING = {
 PASSING = ("offline", "connecting")
 
 
-class AdbLink:
+class AdbLink(Link):
     """One connection to a device and the work folder that it keeps there.
 
     Args:
@@ -63,12 +57,12 @@ class AdbLink:
     """
 
     def __init__(self, settings: AdbProfile) -> None:
+        super().__init__()
         self._limit_s = settings.connect_timeout_s
         self._wanted = settings.serial or os.environ.get("ANDROID_SERIAL")
         self._serial = self._wanted
         self._keeper: AdbShell | None = None
         self._connected_here = False
-        self.work = ""
 
     @property
     def host(self) -> str:
@@ -79,58 +73,6 @@ class AdbLink:
     def alive(self) -> bool:
         """Whether the connection stands, as far as is known."""
         return self._keeper is not None and self._keeper.silent
-
-    def open(self, workdir: str) -> None:
-        """Connect, and make a work folder below `workdir`, or find that of before again.
-
-        Raises:
-            DeviceLostError: the device cannot be reached.
-            TargetError: it may not be used or is not the only one, or there is no place for the
-                work folder.
-        """
-        self.drop()
-        self._find_device()
-        mark = secrets.token_hex(8)
-        deadline = time.monotonic() + self._limit_s + LOGIN_S
-        self._keeper = self._start(keep_command(workdir, self.work, mark), deadline)
-        state = self._first_words(self._keeper, mark)
-        if not state.startswith("open "):
-            self.drop()
-            raise TargetError("cannot make a work folder", where=f"{self.host}:{workdir}")
-        self.work = state.removeprefix("open ")
-
-    def ask(
-        self,
-        script: str,
-        *arguments: str,
-        content: IO[bytes] | None = None,
-        timeout_s: float,
-    ) -> Reply:
-        """Run a script of `device_scripts` in the work folder; its input is `content`.
-
-        Raises:
-            DeviceLostError: the connection broke before the end of the answer.
-            subprocess.TimeoutExpired: there was no answer in time.
-        """
-        if not self.alive:
-            raise self._lost("the connection broke")
-        mark = secrets.token_hex(8)
-        command = ask_command(script, mark, self.work, *arguments)
-        output: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray()}
-        with self._start(command, time.monotonic() + timeout_s) as shell:
-            try:
-                if content is not None:
-                    shell.write_all(content)
-                for kind, said in shell.packets():
-                    output.get(kind, bytearray()).extend(said)
-            except TimeoutError as error:
-                said = bytes(output[STDERR])
-                raise subprocess.TimeoutExpired("adb", timeout_s, stderr=said) from error
-        stderr = output[STDERR].decode(errors="replace")
-        reply = marked_reply(bytes(output[STDOUT]), stderr, mark)
-        if reply is None:
-            raise self._lost(f"the connection broke: {last_words(stderr) or 'no reason given'}")
-        return reply
 
     def described(self) -> str:
         """The device's serial and the server that reaches it."""
@@ -158,6 +100,26 @@ class AdbLink:
             self._keeper.close()
         self._keeper = None
 
+    def _keep(self, command: Sequence[str], mark: str) -> str:
+        self._find_device()
+        self._keeper = self._start(command, time.monotonic() + self._limit_s + LOGIN_S)
+        return self._first_words(self._keeper, mark)
+
+    def _run(
+        self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
+    ) -> tuple[bytes, str]:
+        output: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray()}
+        with self._start(command, time.monotonic() + timeout_s) as shell:
+            try:
+                if content is not None:
+                    shell.write_all(content)
+                for kind, said in shell.packets():
+                    output.get(kind, bytearray()).extend(said)
+            except TimeoutError as error:
+                said = bytes(output[STDERR])
+                raise subprocess.TimeoutExpired("adb", timeout_s, stderr=said) from error
+        return bytes(output[STDOUT]), output[STDERR].decode(errors="replace")
+
     def _start(self, command: Sequence[str], deadline: float) -> AdbShell:
         import adbutils
 
@@ -167,7 +129,7 @@ class AdbLink:
             connection.send_command(f"shell,v2,raw:{shlex.join(command)}")
             connection.check_okay()
         except (adbutils.AdbError, OSError) as error:
-            raise self._lost(f"the connection broke: {_words(error)}") from error
+            raise self._lost(_words(error)) from error
         return AdbShell(connection.conn, deadline)
 
     def _first_words(self, keeper: AdbShell, mark: str) -> str:
@@ -181,7 +143,7 @@ class AdbLink:
                         return line.removeprefix(mark).strip()
         self.drop()
         why = last_words(said.decode(errors="replace")) or "its shell does not answer"
-        raise self._lost(f"cannot be used: {why}")
+        raise DeviceLostError(f"cannot be used: {why}", where=self.host)
 
     def _find_device(self) -> None:
         """Settle which device is meant, and see that it may be used."""
@@ -215,8 +177,10 @@ class AdbLink:
             said = client.connect(serial, timeout=self._limit_s)
             self._connected_here |= said.startswith("connected")
 
-    def _lost(self, what: str) -> DeviceLostError:
-        return DeviceLostError(what, where=self.host, hint="is it still attached? adb devices")
+    def _lost(self, stderr: str = "") -> DeviceLostError:
+        why = last_words(stderr) or "no reason given"
+        hint = "is it still attached? adb devices"
+        return DeviceLostError(f"the connection broke: {why}", where=self.host, hint=hint)
 
 
 def import_adbutils() -> Any:  # noqa: ANN401

@@ -7,7 +7,7 @@ import logging
 import subprocess
 import time
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from edgespiral.core.errors import TargetError
 from edgespiral.core.files import replacing, sha256_file
@@ -22,57 +22,13 @@ if TYPE_CHECKING:
 
     from edgespiral.core.profile import ShellProfile
     from edgespiral.measure.transport.device_scripts import Reply
+    from edgespiral.measure.transport.link import Link
 
 T = TypeVar("T")
 
 LOG = logging.getLogger("edgespiral.measure")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 SWEEP_S = 60
-
-
-class Link(Protocol):
-    """A connection to a device that keeps a work folder there and runs `device_scripts` in it."""
-
-    work: str
-
-    @property
-    def host(self) -> str:
-        """What the device is called in messages."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether the connection stands, as far as is known."""
-
-    def open(self, workdir: str) -> None:
-        """Connect, and make a work folder below `workdir`, or find that of before again.
-
-        Raises:
-            DeviceLostError: the device cannot be reached.
-            TargetError: it does not let us in, or there is no place for the work folder.
-        """
-
-    def ask(
-        self,
-        script: str,
-        *arguments: str,
-        content: IO[bytes] | None = None,
-        timeout_s: float,
-    ) -> Reply:
-        """Run a script in the work folder; its input is `content`.
-
-        Raises:
-            DeviceLostError: the connection broke before the end of the answer.
-            subprocess.TimeoutExpired: there was no answer in time.
-        """
-
-    def described(self) -> str:
-        """Whom this connects to, and how."""
-
-    def close(self) -> bool:
-        """Remove the work folder and disconnect; False where the folder may still be there."""
-
-    def drop(self) -> None:
-        """Disconnect, if connected; the device keeps the work folder for a while."""
 
 
 class ShellTransport:

@@ -1,7 +1,6 @@
 """The transport through a real adb server; a stand-in (tests/stand_ins/adbd.py) is the device."""
 
 import hashlib
-import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -21,19 +20,6 @@ Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
 
 def reached(phone: Phone, **settings: object) -> AdbTransport:
     return AdbTransport.from_profile(phone.profile(**settings), None)
-
-
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A file of 3 MB with every byte in it."""
-    path = tmp_path / "large"
-    path.write_bytes(bytes(range(256)) * 12_000)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def warnings(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "edgespiral.measure")
 
 
 def replug(phone: Phone) -> None:

@@ -31,14 +31,6 @@ def reached(device: Device, **settings: object) -> ShellTransport:
     return transport
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A file of 3 MB with every byte in it."""
-    path = tmp_path / "large"
-    path.write_bytes(bytes(range(256)) * 12_000)
-    return path
-
-
 def test_files_and_commands_go_there_and_back(device: Device, tmp_path: Path, large: Path) -> None:
     copy = "import sys; open('out', 'wb').write(open('in/a b', 'rb').read()[::-1]); print(7)"
     with reached(device) as transport:

@@ -1,5 +1,4 @@
 import hashlib
-import logging
 import shlex
 import subprocess
 import sys
@@ -21,19 +20,6 @@ Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
 
 def reached(board: Board, **settings: object) -> SshTransport:
     return SshTransport.from_profile(board.profile(**settings), None)
-
-
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A file of 3 MB with every byte in it."""
-    path = tmp_path / "large"
-    path.write_bytes(bytes(range(256)) * 12_000)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def warnings(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "edgespiral.measure")
 
 
 def test_a_host_behind_another_is_reached(board: Board) -> None:
