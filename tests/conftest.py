@@ -265,19 +265,22 @@ class Phone:
         daemon = Path(__file__).parent / "stand_ins" / "adbd.py"
         path = f"{self.bin}:{os.environ['PATH']}"
         command = [sys.executable, str(daemon), str(self.port), state]
-        self._daemon = subprocess.Popen(command, env={**os.environ, "PATH": path})
+        self._daemon = started = subprocess.Popen(command, env={**os.environ, "PATH": path})
         for _ in range(100 * WAIT_S):
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
+            if started.poll() is not None:
+                break
             time.sleep(0.01)
         pytest.fail("the stand-in for adbd does not listen")
 
     def unplug(self) -> None:
         """Cut it off without a word."""
-        if self._daemon is not None:
-            self._daemon.kill()
-            self._daemon.wait()
-            self._daemon = None
+        # Taken first: a test may have it started again in another thread.
+        daemon, self._daemon = self._daemon, None
+        if daemon is not None:
+            daemon.kill()
+            daemon.wait()
 
     def adb(self, *words: str) -> str:
         """What the adb program says to a command."""
@@ -336,12 +339,16 @@ def perf_test(tmp_path: Path) -> Path:
 def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a real adb server of our own."""
     adbutils = pytest.importorskip("adbutils")
+    try:
+        program = adbutils.adb_path()
+    except adbutils.AdbError:
+        pytest.skip("there is no adb program; on Debian and Ubuntu: apt-get install adb")
     port, home = _free_port(), tmp_path_factory.mktemp("adb")
     # It would look for emulators on this machine and for devices in the network.
     quiet = {"HOME": str(home), "ADB_LOCAL_TRANSPORT_MAX_PORT": "1", "ADB_MDNS": "0"}
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(
-            [adbutils.adb_path(), "-P", str(port), "nodaemon", "server"],
+            [program, "-P", str(port), "nodaemon", "server"],
             env={**os.environ, **quiet},
             stdout=log,
             stderr=log,

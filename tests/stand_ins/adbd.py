@@ -23,6 +23,7 @@ CNXN, AUTH, OPEN, OKAY, WRTE, CLSE = (
     int.from_bytes(name, "little")
     for name in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"WRTE", b"CLSE")
 )
+PUBLIC_KEY = 3
 VERSION, MOST_BYTES = 0x01000001, 64 * 1024
 BANNER = b"device::ro.product.name=stand_in;ro.product.model=Stand_in;features=shell_v2,cmd"
 PACKET = struct.Struct("<BI")
@@ -40,6 +41,9 @@ class Line:
     def serve(self, authorised: bool) -> None:
         while (message := self._receive()) is not None:
             command, first, second, content = message
+            if command == AUTH and first == PUBLIC_KEY:
+                # Now the user is asked, who does not answer.
+                continue
             if command in (CNXN, AUTH):
                 answer = (CNXN, VERSION, MOST_BYTES, BANNER)
                 self.send(*(answer if authorised else (AUTH, 1, 0, os.urandom(20))))

@@ -68,7 +68,7 @@ class AndroidPerfTest:
         programs = self._programs()
         size_mb = sum(path.stat().st_size for path in programs.values()) / 1e6
         listed = ", ".join(map(str, programs.values()))
-        return {"program": f"{listed} ({size_mb:.1f} MB)", "build": self._version()}
+        return {"program": f"{listed} ({size_mb:.1f} MB)", "version": self._version()}
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The tool, the models with what belongs to them, and the script."""

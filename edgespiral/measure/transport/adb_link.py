@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from edgespiral.core.errors import MissingExtraError, TargetError
 from edgespiral.measure.completed import last_words
@@ -20,9 +20,11 @@ from edgespiral.measure.transport.base import DeviceLostError
 from edgespiral.measure.transport.link import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgespiral.core.profile import AdbProfile
+
+T = TypeVar("T")
 
 # Beyond the connection itself: the start of a shell on a slow device.
 LOGIN_S = 30
@@ -37,7 +39,6 @@ ATTACH = (
 )
 MENDING = {
     "unauthorized": "unlock it and allow USB debugging from this computer on its screen",
-    "authorizing": "unlock it and allow USB debugging from this computer on its screen",
     "no permissions": "let this user use it: install udev rules (Debian, Ubuntu: apt-get install "
     "android-sdk-platform-tools-common), then plug it in again",
     "offline": "plug it in again, or: adb reconnect offline",
@@ -45,8 +46,10 @@ MENDING = {
     "sideload": "start it normally: adb reboot",
     "bootloader": "start it normally: fastboot reboot",
 }
-# What passes by itself, or once a cable is back in.
-PASSING = ("offline", "connecting")
+# What passes within moments, and what passes once a cable is back in.
+SETTLING = ("connecting", "authorizing")
+PASSING = (*SETTLING, "offline")
+POLL_S = 0.2
 
 
 class AdbLink(Link):
@@ -77,7 +80,7 @@ class AdbLink(Link):
     def described(self) -> str:
         """The device's serial and the server that reaches it."""
         client = _client()
-        version = client.server_version()
+        version = _answered(client.server_version)
         return f"adb {self.host}, by way of the server (1.0.{version}) at {_place(client)}"
 
     def close(self) -> bool:
@@ -149,10 +152,10 @@ class AdbLink(Link):
         """Settle which device is meant, and see that it may be used."""
         import_adbutils()
         serial = self._serial or _only(_states())
+        self._serial = serial
         if ":" in serial and _states().get(serial) != READY:
             self._connect(serial)
-        state = _states().get(serial)
-        self._serial = serial
+        state = self._settled_state(serial)
         if state is None:
             known = ", ".join(sorted(_states()))
             hint = f"attached: {known}" if known else ATTACH
@@ -162,9 +165,16 @@ class AdbLink(Link):
         if state != READY:
             mending = next((MENDING[name] for name in MENDING if state.startswith(name)), None)
             raise TargetError(f"the device is {state}", where=serial, hint=mending)
-        if "shell_v2" not in _client().device(serial).get_features():
+        if "shell_v2" not in _answered(_client().device(serial).get_features):
             hint = "Android 7 or later is needed"
             raise TargetError("its adb does not tell exit codes", where=serial, hint=hint)
+
+    def _settled_state(self, serial: str) -> str | None:
+        """The state of a device, once it is not about to change by itself."""
+        end = time.monotonic() + self._limit_s
+        while (state := _states().get(serial)) in SETTLING and time.monotonic() < end:
+            time.sleep(POLL_S)
+        return state
 
     def _connect(self, serial: str) -> None:
         """Have the server connect to a device by TCP; what comes of it, its state tells."""
@@ -232,14 +242,20 @@ def _start_server(adbutils: Any, client: Any) -> None:  # noqa: ANN401
 
 def _states() -> dict[str, str]:
     """The state of every device that the server knows, by serial."""
+    client = _client()
+    found = {device.serial: device.state for device in _answered(client.list)}
+    # adbutils takes a state for one word.
+    return {serial: "no permissions" if state == "no" else state for serial, state in found.items()}
+
+
+def _answered(ask: Callable[[], T]) -> T:
+    """What a server says when it is asked this."""
     import adbutils
 
     try:
-        found = {device.serial: device.state for device in _client().list()}
+        return ask()
     except (adbutils.AdbError, OSError) as error:
-        raise DeviceLostError(f"the adb server does not answer: {_words(error)}") from error
-    # adbutils takes a state for one word.
-    return {serial: "no permissions" if state == "no" else state for serial, state in found.items()}
+        raise DeviceLostError(f"the adb server says: {_words(error)}") from error
 
 
 def _only(states: Mapping[str, str]) -> str:

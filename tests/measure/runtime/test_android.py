@@ -61,6 +61,6 @@ def test_libraries_go_along_and_tell_the_version(perf_test: Path, tmp_path: Path
     library = tmp_path / "libonnxruntime.so"
     library.write_bytes(b"\0VERS_1.20.1\0")
     settings = AndroidProfile(kind="android", binary=str(perf_test), libraries=[str(library)])
-    assert AndroidPerfTest(settings).needs()["build"] == "1.20.1"
+    assert AndroidPerfTest(settings).needs()["version"] == "1.20.1"
     files = AndroidPerfTest(settings).files(Job("measure", (), 5, 1.0, 2.0, 3, 4))
     assert {"onnxruntime_perf_test", "libonnxruntime.so", "measure.sh"} == set(files)

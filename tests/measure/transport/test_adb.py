@@ -132,7 +132,7 @@ def test_a_device_whose_user_has_not_agreed_says_what_to_do(phone: Phone) -> Non
     phone.unplug()
     phone.start("unauthorized")
     told = pytest.raises(
-        TargetError, match=r"the device is .*author.*; unlock it and allow USB debug"
+        TargetError, match="the device is unauthorized; unlock it and allow USB debug"
     )
     with told as caught:
         reached(phone).__enter__()
