@@ -13,15 +13,14 @@ from edgespiral.core.profile import AndroidProfile
 from edgespiral.measure.runtime import AndroidPerfTest, Job
 
 Ran = Callable[..., "subprocess.CompletedProcess[str]"]
-SHELLS = [shell for shell in ("sh", "mksh") if shutil.which(shell)]
+SHELL = shutil.which("mksh") or "sh"
 
 
 pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores to choose from")
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture
 def ran(
-    request: pytest.FixtureRequest,
     tmp_path: Path,
     perf_test: Path,
     convolution: Callable[..., Path],
@@ -47,7 +46,7 @@ def ran(
             goal.parent.mkdir(parents=True, exist_ok=True)
             data = content.encode() if isinstance(content, str) else content.read_bytes()
             goal.write_bytes(data)
-        command = [request.param, *runtime.argv("")[1:]]
+        command = [SHELL, *runtime.argv("")[1:]]
         return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
 
     return run

@@ -62,8 +62,7 @@ class AdbLink(Link):
     def __init__(self, settings: AdbProfile) -> None:
         super().__init__()
         self._limit_s = settings.connect_timeout_s
-        self._wanted = settings.serial or os.environ.get("ANDROID_SERIAL")
-        self._serial = self._wanted
+        self._serial = settings.serial or os.environ.get("ANDROID_SERIAL")
         self._keeper: AdbShell | None = None
         self._connected_here = False
 
@@ -94,7 +93,8 @@ class AdbLink(Link):
         self.drop()
         if self._connected_here and self._serial:
             self._connected_here = False
-            _client().disconnect(self._serial)
+            with suppress(TargetError):
+                _client().disconnect(self._serial)
         return removed
 
     def drop(self) -> None:
