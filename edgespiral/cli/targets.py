@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from edgespiral.cli.targets_new import new_target
+
 targets_app = typer.Typer(
-    help="List, show and check the devices to measure on.", no_args_is_help=True
+    help="List, show, check and add the devices to measure on.", no_args_is_help=True
 )
+targets_app.command("new")(new_target)
 Name = Annotated[str, typer.Argument(help="A target's name or file.")]
 
 

@@ -69,6 +69,24 @@ class TensorRtProfile(Section):
     data_transfers: bool = False
 
 
+class AndroidProfile(Section):
+    """ONNX Runtime's own `onnxruntime_perf_test`, built for the device by the user."""
+
+    kind: Literal["android"]
+    precision: Precision = "fp32"
+    binary: NonEmpty
+    libraries: list[NonEmpty] = Field(default_factory=list)
+    threads: Count = 1
+    cores: Annotated[list[Annotated[int, Field(ge=0, le=63)]], Field(min_length=1)] | None = None
+    provider: Literal[
+        "CPUExecutionProvider",
+        "XnnpackExecutionProvider",
+        "NnapiExecutionProvider",
+        "QNNExecutionProvider",
+        "ACLExecutionProvider",
+    ] = "CPUExecutionProvider"
+
+
 class LocalProfile(Section):
     """This machine, in a process of its own."""
 
@@ -76,18 +94,31 @@ class LocalProfile(Section):
     timeout_s: Positive = 600
 
 
-class SshProfile(Section):
+class ShellProfile(Section):
+    """A device with a POSIX shell, which may be lost and found again."""
+
+    python: NonEmpty = "python3"
+    workdir: NonEmpty = "/tmp"  # noqa: S108 (a private folder is made below it)
+    timeout_s: Positive = 600
+    connect_timeout_s: Count = 10
+    retry_s: Annotated[float, Field(ge=0)] = 300
+
+
+class SshProfile(ShellProfile):
     """A device that OpenSSH reaches, with the user's own ssh configuration."""
 
     kind: Literal["ssh"]
     host: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
     config: NonEmpty | None = None
-    python: NonEmpty = "python3"
-    workdir: NonEmpty = "/tmp"  # noqa: S108 (a private folder is made below it)
-    timeout_s: Positive = 600
-    connect_timeout_s: Count = 10
     keepalive_s: Count = 5
-    retry_s: Annotated[float, Field(ge=0)] = 300
+
+
+class AdbProfile(ShellProfile):
+    """An Android device that an adb server reaches, by USB or by TCP."""
+
+    kind: Literal["adb"]
+    serial: Annotated[str, Field(pattern=r"^[^-\s]\S*$")] | None = None
+    workdir: NonEmpty = "/data/local/tmp"
 
 
 class MeasureProfile(Section):
@@ -115,11 +146,14 @@ class TargetProfile(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     runtime: Annotated[
         Annotated[OnnxRuntimeProfile, Tag("onnxruntime")]
-        | Annotated[TensorRtProfile, Tag("tensorrt")],
+        | Annotated[TensorRtProfile, Tag("tensorrt")]
+        | Annotated[AndroidProfile, Tag("android")],
         Discriminator(kind),
     ]
     transport: Annotated[
-        Annotated[LocalProfile, Tag("local")] | Annotated[SshProfile, Tag("ssh")],
+        Annotated[LocalProfile, Tag("local")]
+        | Annotated[SshProfile, Tag("ssh")]
+        | Annotated[AdbProfile, Tag("adb")],
         Discriminator(kind),
     ]
     measure: MeasureProfile = MeasureProfile()

@@ -37,7 +37,10 @@ def check_target(profile: TargetProfile) -> Iterator[CheckLine]:
     """
     kinds = f"{profile.runtime.kind} by way of {profile.transport.kind}"
     yield CheckLine("target", f"{profile.name}: {kinds}")
-    with Session(profile) as session:
+    session = Session(profile)
+    for name, value in session.needs().items():
+        yield CheckLine(name, value)
+    with session:
         for name, value in session.way().items():
             yield CheckLine(name, value)
         yield from check_lines(session.try_out(), profile)
@@ -49,7 +52,7 @@ def check_lines(answer: Answer, profile: TargetProfile) -> list[CheckLine]:
     return [
         CheckLine("device", f"{device.device} ({device.architecture}), {device.cores} cores"),
         CheckLine("system", device.operating_system),
-        CheckLine("python", runtime.python_version or UNKNOWN),
+        *([CheckLine("python", runtime.python_version)] if runtime.python_version else []),
         CheckLine(runtime.runtime, runtime.runtime_version),
         CheckLine("provider", runtime.provider),
         _threads(runtime.threads, device.cores),

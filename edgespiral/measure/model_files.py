@@ -78,7 +78,7 @@ def precision_of(path: Path) -> Precision:
     Raises:
         ModelError: it cannot be read.
     """
-    graph = _model(path.read_bytes(), path).graph
+    graph = model_proto(path.read_bytes(), path).graph
     if any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in graph.node):
         return "int8"
     halves = any(tensor.data_type == FLOAT16 for tensor in graph.initializer)
@@ -95,12 +95,17 @@ def external_names(content: bytes, path: Path) -> list[str]:
         return []
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-    graph = _model(content, path).graph
+    graph = model_proto(content, path).graph
     tensors = (tensor for tensor in graph.initializer if uses_external_data(tensor))
     return sorted({ExternalDataInfo(tensor).location for tensor in tensors})
 
 
-def _model(content: bytes, path: Path) -> ModelProto:
+def model_proto(content: bytes, path: Path) -> ModelProto:
+    """The model in a file's content, without weights that are kept beside it.
+
+    Raises:
+        ModelError: it is not an ONNX model.
+    """
     from onnx import load_model_from_string
 
     try:

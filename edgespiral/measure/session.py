@@ -139,6 +139,14 @@ class Session:
         answer = self._ask(self._job("profile", models, rounds, None))
         return [list(rows) for rows in answer.layers]
 
+    def needs(self) -> dict[str, str]:
+        """What of this machine's the runtime takes along beside models, by name.
+
+        Raises:
+            TargetError: it is missing.
+        """
+        return dict(self._runtime.needs())
+
     def way(self) -> dict[str, str]:
         """What there is to know of the way to the device, by name.
 

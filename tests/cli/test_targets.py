@@ -128,3 +128,27 @@ def test_a_jetson_is_checked_up_to_its_figures(board: Any, monkeypatch: pytest.M
     assert fine.exit_code == 0
     shown = {" ".join(line.split()[1:3]) for line in fine.output.splitlines()}
     assert {"tensorrt 10.3.0", "provider gpu", "precision fp16"} <= shown
+
+
+def test_a_phone_is_checked_step_by_step(
+    phone: Any, perf_test: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundled profile: first the program is missing, then the device, then nothing is."""
+    monkeypatch.setenv("ORT_PERF_TEST", str(perf_test))
+    text = (Path(__file__).parents[2] / "targets" / "android-arm64.toml").read_text()
+    brief = text.replace("/data/local/tmp", str(phone.folder)).replace("rounds = 10", "rounds = 5")
+    Path("targets").mkdir()
+    Path("targets/android-arm64.toml").write_text(brief.replace("_ms = ", "_ms = 0.0"))
+    moved = perf_test.rename(perf_test.with_name("elsewhere"))
+    first = CliRunner().invoke(targets_app, ["check", "android-arm64"])
+    assert first.exit_code == ExitCode.TARGET
+    assert "no such file" in first.output
+    moved.rename(perf_test)
+    second = CliRunner().invoke(targets_app, ["check", "android-arm64"])
+    assert second.exit_code == ExitCode.TARGET
+    assert re.search(r"mend +android-arm64 +no Android device is attached; attach", second.output)
+    phone.adb("connect", phone.serial)
+    fine = CliRunner().invoke(targets_app, ["check", "android-arm64"])
+    assert fine.exit_code == 0, fine.output
+    assert re.search(r"ok +program +.*onnxruntime_perf_test", fine.output)
+    assert "mend" not in fine.output

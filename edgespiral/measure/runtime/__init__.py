@@ -1,10 +1,12 @@
 """Runtimes, by the `kind` of a profile's `[runtime]`: one line each."""
 
+from edgespiral.measure.runtime.android import AndroidPerfTest
 from edgespiral.measure.runtime.base import RUNTIMES, Answer, Job, Runtime
 from edgespiral.measure.runtime.onnxruntime import OnnxRuntime
 from edgespiral.measure.runtime.tensorrt import TensorRt
 
+RUNTIMES.register("android")(AndroidPerfTest.from_profile)
 RUNTIMES.register("onnxruntime")(OnnxRuntime.from_profile)
 RUNTIMES.register("tensorrt")(TensorRt.from_profile)
 
-__all__ = ["RUNTIMES", "Answer", "Job", "OnnxRuntime", "Runtime", "TensorRt"]
+__all__ = ["RUNTIMES", "AndroidPerfTest", "Answer", "Job", "OnnxRuntime", "Runtime", "TensorRt"]

@@ -58,6 +58,8 @@ class DeviceState(Record):
     power_mode: str | None = None
     temperature_c: float | None = None
     frequency_mhz: float | None = None
+    frequency_limit_mhz: float | None = None
+    throttling: str | None = None
     load: float | None = None
 
 
@@ -118,6 +120,17 @@ class Answer(Record):
             was, now = getattr(before, name), getattr(after, name)
             if was != now:
                 return f"the {name.replace('_', ' ')} changed from {was} to {now}"
+        return self._throttled() or self._too_hot(max_temp_c)
+
+    def _throttled(self) -> str | None:
+        told = self.after.throttling or self.before.throttling
+        was_mhz, now_mhz = self.before.frequency_limit_mhz, self.after.frequency_limit_mhz
+        if told is None and was_mhz and now_mhz and now_mhz < was_mhz:
+            told = f"its clock's limit fell from {was_mhz:g} to {now_mhz:g} MHz"
+        return told and f"the device throttles: {told}"
+
+    def _too_hot(self, max_temp_c: float | None) -> str | None:
+        after = self.after
         if max_temp_c is None:
             return None
         if after.temperature_c is None:
@@ -129,6 +142,13 @@ class Answer(Record):
 
 class Runtime(Protocol):
     """A runtime on a device; it knows nothing of how the device is reached."""
+
+    def needs(self) -> Mapping[str, str]:
+        """What of this machine's it takes along beside models, by name.
+
+        Raises:
+            TargetError: it is missing.
+        """
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """What the device needs, by the name it has there: a file, or a file's text.

@@ -41,6 +41,10 @@ class OnnxRuntime:
         assert isinstance(profile.runtime, OnnxRuntimeProfile)
         return cls(profile.runtime.threads, profile.runtime.provider)
 
+    def needs(self) -> Mapping[str, str]:
+        """Nothing but its agent."""
+        return {}
+
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agent, the models with what belongs to them, and the request."""
         for model in filter(is_engine, job.models):

@@ -44,6 +44,10 @@ class TensorRt:
         assert isinstance(profile.runtime, TensorRtProfile)
         return cls(profile.runtime)
 
+    def needs(self) -> Mapping[str, str]:
+        """Nothing but its agent."""
+        return {}
+
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agents, the models with what belongs to them, and the request."""
         models, names = pushed_models(job.models)

@@ -1,10 +1,19 @@
 """Transports, by the `kind` of a profile's `[transport]`: one line each."""
 
+from edgespiral.measure.transport.adb import AdbTransport
 from edgespiral.measure.transport.base import TRANSPORTS, DeviceLostError, Transport
 from edgespiral.measure.transport.local import LocalTransport
 from edgespiral.measure.transport.ssh import SshTransport
 
+TRANSPORTS.register("adb")(AdbTransport.from_profile)
 TRANSPORTS.register("local")(LocalTransport.from_profile)
 TRANSPORTS.register("ssh")(SshTransport.from_profile)
 
-__all__ = ["TRANSPORTS", "DeviceLostError", "LocalTransport", "SshTransport", "Transport"]
+__all__ = [
+    "TRANSPORTS",
+    "AdbTransport",
+    "DeviceLostError",
+    "LocalTransport",
+    "SshTransport",
+    "Transport",
+]

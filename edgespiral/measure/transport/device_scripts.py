@@ -3,6 +3,13 @@
 The mark is a random word. Output that lacks it has not come through whole, whatever the exit code.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# For how long a device keeps the work folder of a host that has gone without a word.
+GRACE_S = 600
+
 # Ends whatever still runs in the work folder: what is left of a run would disturb the next.
 _SWEEP = """
 sweep() {
@@ -113,14 +120,47 @@ else
     "$@" </dev/null 3<&- &
 fi
 child=$!
-{ cat <&3; kill -9 "$group$child"; } >/dev/null 2>&1 &
+(
+    # Android's mksh would keep the output open, and put SIGTERM off, for as long as cat runs.
+    exec >/dev/null 2>&1
+    cat <&3
+    kill -9 "$group$child"
+) &
 watch=$!
 exec 3<&-
 wait "$child"
 state="exit $?"
-kill "$watch" 2>/dev/null
+kill -9 "$watch" 2>/dev/null
 """
 )
 
 # Ends what a command has left behind.
 SWEEP = _IN_WORK + "cd / &&" + _SWEEP + "sweep\nstate=swept\n"
+
+
+def keep_command(workdir: str, work: str, mark: str) -> list[str]:
+    """What keeps a work folder below `workdir`: `work`, or a new one where that is empty."""
+    return ["sh", "-c", KEEP, "edgespiral", mark, workdir, work, mark, str(GRACE_S)]
+
+
+def ask_command(script: str, mark: str, work: str, *arguments: str) -> list[str]:
+    """What runs one of the other scripts in a work folder."""
+    return ["sh", "-c", script, "edgespiral", mark, work, *arguments]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How a script on the device ended, and what it had printed."""
+
+    state: str
+    stdout: bytes
+    stderr: str
+
+
+def marked_reply(stdout: bytes, stderr: str, mark: str) -> Reply | None:
+    """The answer of a script between the mark's two places; None where either is missing."""
+    _, begun, rest = stdout.partition(f"{mark}\n".encode())
+    body, ended, state = rest.rpartition(f"\n{mark} ".encode())
+    if not begun or not ended or not state.endswith(b"\n"):
+        return None
+    return Reply(state.decode(errors="replace").strip(), body, stderr)

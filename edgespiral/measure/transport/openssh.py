@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shlex
 import subprocess
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 from typing import IO, TYPE_CHECKING
@@ -20,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from edgespiral.core.errors import TargetError
 from edgespiral.measure.completed import last_words
 from edgespiral.measure.transport.base import DeviceLostError
-from edgespiral.measure.transport.device_scripts import KEEP
+from edgespiral.measure.transport.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 LOGIN_S = 30
 CLOSING_S = 15
 UNANSWERED_KEEPALIVES = 3
-# For how long a device keeps the work folder of a host that has gone without a word.
-GRACE_S = 600
 # A Unix socket's path has 104 characters at least; ssh appends 17 while it makes one.
 LONGEST_SOCKET_FOLDER = 70
 ALWAYS = (
@@ -50,16 +46,7 @@ ALWAYS = (
 )
 
 
-@dataclass(frozen=True)
-class Reply:
-    """How a script on the device ended, and what it had printed."""
-
-    state: str
-    stdout: bytes
-    stderr: str
-
-
-class Link:
+class OpensshLink(Link):
     """One connection to a device and the work folder that it keeps there.
 
     Args:
@@ -67,7 +54,8 @@ class Link:
     """
 
     def __init__(self, settings: SshProfile) -> None:
-        self.host = settings.host
+        super().__init__()
+        self._host = settings.host
         config = ["-F", str(Path(settings.config).expanduser())] if settings.config else []
         self._plain = ["ssh", *config]
         options = (
@@ -79,51 +67,27 @@ class Link:
         self._limit_s = settings.connect_timeout_s + LOGIN_S
         self._open = ExitStack()
         self._master: subprocess.Popen[bytes] | None = None
-        self.work = ""
+
+    @property
+    def host(self) -> str:
+        """The name that ssh is given."""
+        return self._host
 
     @property
     def alive(self) -> bool:
         """Whether the connection stands, as far as is known."""
         return self._master is not None and self._master.poll() is None
 
-    def open(self, workdir: str) -> None:
-        """Connect, and make a work folder below `workdir`, or find that of before again.
-
-        Raises:
-            DeviceLostError: the device cannot be reached.
-            TargetError: it does not let us in, its key is not the known one, or there is no
-                place for the work folder.
-        """
-        self.drop()
+    def _keep(self, command: Sequence[str], mark: str) -> str:
         folder = self._open.enter_context(_socket_folder())
         self._log = folder / "log"
         self._socket = folder / "s"
-        mark = secrets.token_hex(8)
-        script = ("sh", "-c", KEEP, "edgespiral", mark, workdir, self.work, mark, str(GRACE_S))
-        self._master = self._start(script)
-        state = self._first_words(mark)
-        if not state.startswith("open "):
-            self.drop()
-            raise TargetError("cannot make a work folder", where=f"{self.host}:{workdir}")
-        self.work = state.removeprefix("open ")
+        self._master = self._start(command)
+        return self._first_words(mark)
 
-    def ask(
-        self,
-        script: str,
-        *arguments: str,
-        content: IO[bytes] | None = None,
-        timeout_s: float,
-    ) -> Reply:
-        """Run a script of `device_scripts` in the work folder; its input is `content`.
-
-        Raises:
-            DeviceLostError: the connection broke before the end of the answer.
-            subprocess.TimeoutExpired: there was no answer in time.
-        """
-        if not self.alive:
-            raise self._why_lost()
-        mark = secrets.token_hex(8)
-        command = ("sh", "-c", script, "edgespiral", mark, self.work, *arguments)
+    def _run(
+        self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
+    ) -> tuple[bytes, str]:
         with _endless() as waiting:
             done = subprocess.run(  # noqa: S603 (the command is this package's own)
                 self._client(command),
@@ -133,11 +97,7 @@ class Link:
                 check=False,
                 start_new_session=True,
             )
-        stderr = done.stderr.decode(errors="replace")
-        reply = _reply(done.stdout, stderr, mark)
-        if reply is None:
-            raise self._why_lost(stderr)
-        return reply
+        return done.stdout, done.stderr.decode(errors="replace")
 
     def configuration(self) -> dict[str, str]:
         """What ssh makes of the host's name with the user's configuration."""
@@ -146,6 +106,13 @@ class Link:
         )
         pairs = (line.partition(" ") for line in told.stdout.splitlines())
         return {key: value for key, _, value in pairs}
+
+    def described(self) -> str:
+        """Whom ssh makes of the host's name."""
+        told = self.configuration()
+        login = f"{told.get('user', '?')}@{told.get('hostname', '?')}, port {told.get('port', '?')}"
+        jump = told.get("proxyjump")
+        return f"ssh {self.host} ({login}{f', by way of {jump}' if jump else ''})"
 
     def close(self) -> bool:
         """Remove the work folder and disconnect; False where the folder may still be there."""
@@ -215,7 +182,7 @@ class Link:
     def _said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
-    def _why_lost(self, stderr: str = "") -> DeviceLostError:
+    def _lost(self, stderr: str = "") -> DeviceLostError:
         said = self._said() if self._master is not None else ""
         why = last_words(said) or last_words(stderr) or "no reason given"
         return DeviceLostError(f"the connection broke: {why}", where=self.host)
@@ -261,15 +228,6 @@ class Link:
 
     def _copy_id(self) -> str:
         return shlex.join(["ssh-copy-id", *self._plain[1:], self.host])
-
-
-def _reply(stdout: bytes, stderr: str, mark: str) -> Reply | None:
-    """The answer between the mark's two places; None where either is missing."""
-    _, begun, rest = stdout.partition(f"{mark}\n".encode())
-    body, ended, state = rest.rpartition(f"\n{mark} ".encode())
-    if not begun or not ended or not state.endswith(b"\n"):
-        return None
-    return Reply(state.decode(errors="replace").strip(), body, stderr)
 
 
 @contextmanager

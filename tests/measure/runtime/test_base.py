@@ -40,6 +40,15 @@ def test_every_kind_a_profile_may_name_is_there() -> None:
             None,
             "the power mode changed from MAXN to 15W",
         ),
+        ({}, {"throttling": "its status is 3"}, None, "the device throttles: its status is 3"),
+        ({"throttling": "its status is 1"}, {}, None, "the device throttles: its status is 1"),
+        (
+            {"frequency_limit_mhz": 2850},
+            {"frequency_limit_mhz": 1800},
+            None,
+            "the device throttles: its clock's limit fell from 2850 to 1800 MHz",
+        ),
+        ({"frequency_limit_mhz": 1800}, {"frequency_limit_mhz": 2850}, None, None),
     ],
 )
 def test_what_voids_a_run(
