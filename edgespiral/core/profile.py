@@ -6,7 +6,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from edgespiral.core.named_files import NamedFiles
 from edgespiral.core.records import Precision, Record
@@ -27,6 +35,16 @@ Positive = Annotated[float, Field(gt=0)]
 def kind(section: object) -> object:
     """What tells the records apart that a section may be; its name is the key's, for errors."""
     return section.get("kind") if isinstance(section, dict) else getattr(section, "kind", None)
+
+
+def cores(value: object) -> object:
+    """A profile's `affinity`: "big", or a tuple of the cores' numbers."""
+    numbers = value if isinstance(value, list | tuple) else ()
+    if numbers and all(isinstance(number, int) and number >= 0 for number in numbers):
+        return tuple(numbers)
+    if value != "big":
+        raise ValueError('must be "big" or a list of core numbers, as [4, 5]')
+    return value
 
 
 class Section(Record):
@@ -53,7 +71,9 @@ class OnnxRuntimeProfile(Section):
     kind: Literal["onnxruntime"]
     precision: Precision = "fp32"
     threads: Count = 1
+    affinity: Annotated[tuple[int, ...] | Literal["big"], PlainValidator(cores)] | None = None
     provider: NonEmpty = "CPUExecutionProvider"
+    provider_options: dict[str, str] = Field(default_factory=dict)
 
 
 class TensorRtProfile(Section):

@@ -8,7 +8,7 @@ import pytest
 
 import edgespiral
 from edgespiral.core.errors import UsageError
-from edgespiral.core.profile import list_profiles, load_profile
+from edgespiral.core.profile import OnnxRuntimeProfile, list_profiles, load_profile
 
 GOOD = """
 schema = 1
@@ -139,6 +139,28 @@ def test_values_come_from_the_environment(elsewhere: Path, monkeypatch: pytest.M
     assert load_profile("board.toml").device.description == "board in the cellar"
     write(elsewhere, "board", "costs $BOARD_TEXT")
     assert load_profile("board.toml").device.description == "costs $BOARD_TEXT"
+
+
+def test_cores_are_big_or_named(elsewhere: Path) -> None:
+    text = GOOD.replace('kind = "onnxruntime"', 'kind = "onnxruntime"\naffinity = @')
+    for written, read in (('"big"', "big"), ("[4, 5]", (4, 5))):
+        write(elsewhere, "board", text=text.replace("@", written))
+        runtime = load_profile("board.toml").runtime
+        assert isinstance(runtime, OnnxRuntimeProfile)
+        assert runtime.affinity == read
+    for bad in ('"small"', "[]", "[-1]", "4"):
+        write(elsewhere, "board", text=text.replace("@", bad))
+        with pytest.raises(UsageError, match=r'^board.toml:runtime.affinity: must be "big" or a '):
+            load_profile("board.toml")
+
+
+def test_providers_may_have_options(elsewhere: Path) -> None:
+    kind = 'kind = "onnxruntime"'
+    text = GOOD.replace(kind, f'{kind}\nprovider_options.backend_path = "libQnnHtp.so"')
+    write(elsewhere, "board", text=text)
+    runtime = load_profile("board.toml").runtime
+    assert isinstance(runtime, OnnxRuntimeProfile)
+    assert runtime.provider_options == {"backend_path": "libQnnHtp.so"}
 
 
 def test_every_profile_of_the_repository_is_good() -> None:
