@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PROFILES = NamedFiles("target", "targets", "EDGESPIRAL_TARGETS")
 # Asks for a profile whose unset variables are left as they are written, to show it.
 AS_WRITTEN = {"unset variables": "as written"}
+EXAMPLES = {"host": "user@address"}
 FROM_ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 Count = Annotated[int, Field(ge=1)]
@@ -61,7 +62,10 @@ class Section(Record):
         if named[1] not in os.environ:
             if info.context == AS_WRITTEN:
                 return value
-            raise ValueError(f"the environment has no variable {named[1]}")
+            example = EXAMPLES.get(str(info.field_name), "...")
+            raise ValueError(
+                f"the environment has no variable {named[1]} (export {named[1]}={example})"
+            )
         return os.environ[named[1]]
 
 
@@ -81,6 +85,7 @@ class TensorRtProfile(Section):
 
     kind: Literal["tensorrt"]
     precision: Literal["fp32", "fp16", "int8"] = "fp16"
+    strongly_typed: bool = False
     trtexec: NonEmpty | None = None
     dla_core: Annotated[int, Field(ge=0)] | None = None
     sparsity: bool = False

@@ -91,11 +91,11 @@ def supported(profile: TargetProfile) -> tuple[Precision, ...]:
     """The precisions that a target's runtime has kernels for, that of unconverted files first.
 
     ONNX Runtime's CPU provider runs most fp16 layers in float32 between two conversions. TensorRT
-    makes fp16 of fp32 files itself, where the target asks for it.
+    makes fp16 of fp32 files itself, where the target asks for it, unless they are strongly typed.
     """
     if _on_cpu(profile):
         return ("fp32", "int8")
-    if isinstance(profile.runtime, OnnxRuntimeProfile):
+    if isinstance(profile.runtime, OnnxRuntimeProfile) or profile.runtime.strongly_typed:
         return ("fp32", "fp16", "int8")
     return ("fp32" if profile.runtime.precision == "fp32" else "fp16", "int8")
 

@@ -103,7 +103,8 @@ def test_all_problems_come_in_one_error(elsewhere: Path, monkeypatch: pytest.Mon
         "bad.toml:schema: must be 1, is 2",
         "bad.toml:name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$', is 'a b'",
         "bad.toml:runtime.threads: must be >= 1, is 0",
-        "bad.toml:runtime.provider: the environment has no variable NO_SUCH_PROVIDER",
+        "bad.toml:runtime.provider: the environment has no variable NO_SUCH_PROVIDER "
+        "(export NO_SUCH_PROVIDER=...)",
         r"bad.toml:transport.host: String should match pattern '^[^-\s]\S*$', is '-oProxy'",
         "bad.toml:transport.timeout: unknown key 'timeout', did you mean timeout_s or "
         "connect_timeout_s?",
