@@ -73,11 +73,13 @@ class Board:
 
     def cut(self) -> None:
         """End every connection without a word; what runs on the device goes on."""
-        assert self._server is not None
-        for child in self._server.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if child.name().startswith("sshd"):
-                    child.kill()
+        for connection in self._connections():
+            connection.kill()
+
+    def freeze(self) -> None:
+        """Let every connection fall silent without ending it, as a pulled cable does."""
+        for connection in self._connections():
+            connection.suspend()
 
     def change_host_key(self) -> None:
         """Give the server a new key, from its next start on."""
@@ -139,6 +141,13 @@ class Board:
                 if inside and any(word in part for part in process.cmdline()):
                     found.append(process)
         return found
+
+    def _connections(self) -> Iterator[psutil.Process]:
+        assert self._server is not None
+        for child in self._server.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.name().startswith("sshd"):
+                    yield child
 
     def _make_key(self, name: str) -> None:
         for path in (self._keys / name, self._keys / f"{name}.pub"):

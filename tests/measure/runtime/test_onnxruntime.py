@@ -78,7 +78,9 @@ def test_an_answer_cut_in_half_is_no_answer(end: int) -> None:
 
 
 def test_a_killed_process_is_named() -> None:
-    with pytest.raises(MeasurementError, match=r"was killed by SIGKILL; is there enough memory"):
+    with pytest.raises(
+        MeasurementError, match=r"was killed by SIGKILL; is there enough memory and space"
+    ):
         parse("", -9)
 
 

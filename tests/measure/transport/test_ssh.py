@@ -128,6 +128,35 @@ def test_a_restarted_server_is_found_again(board: Board, large: Path, meanwhile:
     assert list(board.folder.iterdir()) == []
 
 
+def test_a_silent_connection_is_given_up(
+    board: Board, tmp_path: Path, meanwhile: Meanwhile, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = tmp_path / "runs"
+    once = f"echo run >> {count}; [ $(wc -l < {count}) = 2 ] || sleep 600; echo whole"
+    with reached(board, keepalive_s=1) as transport:
+        meanwhile(count.exists, board.freeze)
+        done = transport.repeated(lambda: transport.run(["sh", "-c", once], 60))
+        assert done.stdout == "whole\n"
+        assert board.processes("sleep") == []
+    assert "the connection broke" in caplog.text
+    assert list(board.folder.iterdir()) == []
+
+
+def test_nothing_outside_the_work_folder_is_touched(board: Board, large: Path) -> None:
+    beside = board.folder / "edgespiral-of-others"
+    beside.mkdir()
+    (beside / "a").write_text("theirs")
+    with reached(board) as transport:
+        transport.push(large, "a")
+        assert transport.run(["ln", "-s", str(beside), "folder"], 60).exit_code == 0
+        assert transport.run(["ln", "-s", str(beside / "a"), "file"], 60).exit_code == 0
+        # A file of that name is written in its place, not through it.
+        transport.push(large, "file")
+        assert Path(transport.folder, "file").read_bytes() == large.read_bytes()
+    assert list(board.folder.iterdir()) == [beside]
+    assert [(path.name, path.read_text()) for path in beside.iterdir()] == [("a", "theirs")]
+
+
 def test_a_device_that_lost_its_files_is_begun_anew(board: Board, large: Path) -> None:
     with reached(board) as transport:
         transport.push(large, "a")
