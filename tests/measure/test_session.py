@@ -115,7 +115,9 @@ def test_a_provider_that_runs_nothing_is_an_error(
     convolution: Make, profile: TargetProfile, mode: str
 ) -> None:
     idle = changed(profile, "runtime", provider=IDLE)
-    left = pytest.raises(TargetError, match=rf"net\.onnx: {IDLE} left 2 of its layers to {CPU}: ")
+    left = pytest.raises(
+        TargetError, match=rf"net\.onnx: {IDLE} left 2 layers of the model to {CPU}: "
+    )
     with Session(idle) as session, left:
         getattr(session, mode)([convolution()])
 

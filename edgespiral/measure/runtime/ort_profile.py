@@ -73,7 +73,7 @@ def _left(nodes: Sequence[Json], wanted: str, model: Path) -> TargetError:
     names = ", ".join(node["name"].removesuffix("_kernel_time") for node in nodes[:NAMED])
     more = ", ..." if len(nodes) > NAMED else ""
     return TargetError(
-        f"{wanted} left {len(nodes)} of its layers to {nodes[0]['provider']}: {names}{more}",
+        f"{wanted} left {len(nodes)} layers of the model to {nodes[0]['provider']}: {names}{more}",
         where=str(model),
         hint="set provider in the target's [runtime] to one that runs them all",
     )

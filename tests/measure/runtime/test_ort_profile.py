@@ -56,9 +56,12 @@ def test_small_nodes_may_run_elsewhere_and_are_said_to() -> None:
 @pytest.mark.parametrize(
     ("nodes", "what"),
     [
-        ([("conv", "Conv", GPU), ("fc", "Gemm", CPU)], f"left 1 of its layers to {CPU}: fc;"),
-        ([("q", "QLinearConv", CPU), ("r", "Relu", GPU)], f"left 1 of its layers to {CPU}: q;"),
-        ([(c, "Relu", CPU) for c in "abcd"], f"left 4 of its layers to {CPU}: a, b, c, ...;"),
+        ([("conv", "Conv", GPU), ("fc", "Gemm", CPU)], f"left 1 layers of the model to {CPU}: fc;"),
+        (
+            [("q", "QLinearConv", CPU), ("r", "Relu", GPU)],
+            f"left 1 layers of the model to {CPU}: q;",
+        ),
+        ([(c, "Relu", CPU) for c in "abcd"], f"left 4 layers of the model to {CPU}: a, b, c, ...;"),
     ],
 )
 def test_a_provider_that_did_not_run_the_layers_is_an_error(
