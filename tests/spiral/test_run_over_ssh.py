@@ -76,11 +76,11 @@ def test_a_run_survives_a_restart_and_the_loss_of_its_device(
         board.stop()
         board.start()
 
-    def candidates() -> int:
-        return journal.read_text().count('"candidate"') if journal.exists() else 0
+    def planned() -> bool:
+        return journal.exists() and '"turn-planned"' in journal.read_text()
 
     meanwhile(lambda: board.processes("agent.py"), restart)
-    meanwhile(lambda: candidates() >= 2, board.stop)
+    meanwhile(planned, board.stop)
     with pytest.raises(DeviceLostError, match="tried for 6 s") as lost:
         run_compress(plan, out=out, resume=False, console=console)
     assert lost.value.exit_code == ExitCode.TARGET
