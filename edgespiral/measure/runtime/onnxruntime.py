@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 AGENT = Path(__file__).parents[1] / "agent.py"
 REQUEST = "request.json"
-
-
 # It has threads of its own, beside which those of the session would only be in the way.
 XNNPACK = "XnnpackExecutionProvider"
 
@@ -83,6 +81,6 @@ class OnnxRuntime:
             )
             if job.mode == "profile":
                 document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise MeasurementError("the device's answer is not valid") from error
         return whole_answer(document, job)

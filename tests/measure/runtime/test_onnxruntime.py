@@ -96,6 +96,11 @@ def test_impossible_samples_are_refused(sample: object) -> None:
         parse(json.dumps(WHOLE | {"samples": samples}))
 
 
+def test_a_placement_of_other_models_is_refused() -> None:
+    with pytest.raises(MeasurementError, match="the device's answer is not valid"):
+        parse(json.dumps(WHOLE | {"placed": [[{"provider": "p", "op_name": "Conv"}]] * 2}))
+
+
 @pytest.mark.parametrize("lacking", ["placed", "runtime"])
 def test_an_answer_without_a_part_is_refused(lacking: str) -> None:
     document = {key: value for key, value in WHOLE.items() if key != lacking}
