@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 # Beyond the connection itself: authentication and the start of a shell on a slow board.
 LOGIN_S = 30
-CLOSING_S = 15
+# A slow device looks through all its processes first; a dead one is known before by its silence.
+CLOSING_S = 60
 UNANSWERED_KEEPALIVES = 3
 # For how long a device keeps the work folder of a host that has gone without a word.
 GRACE_S = 600
