@@ -6,7 +6,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from edgespiral.core.named_files import NamedFiles
 from edgespiral.core.records import Precision, Record
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
 PROFILES = NamedFiles("target", "targets", "EDGESPIRAL_TARGETS")
 # Asks for a profile whose unset variables are left as they are written, to show it.
 AS_WRITTEN = {"unset variables": "as written"}
+EXAMPLES = {"host": "user@address"}
 FROM_ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 Count = Annotated[int, Field(ge=1)]
@@ -27,6 +36,16 @@ Positive = Annotated[float, Field(gt=0)]
 def kind(section: object) -> object:
     """What tells the records apart that a section may be; its name is the key's, for errors."""
     return section.get("kind") if isinstance(section, dict) else getattr(section, "kind", None)
+
+
+def cores(value: object) -> object:
+    """A profile's `affinity`: "big", or a tuple of the cores' numbers."""
+    numbers = value if isinstance(value, list | tuple) else ()
+    if numbers and all(isinstance(number, int) and number >= 0 for number in numbers):
+        return tuple(numbers)
+    if value != "big":
+        raise ValueError('must be "big" or a list of core numbers, as [4, 5]')
+    return value
 
 
 class Section(Record):
@@ -43,7 +62,10 @@ class Section(Record):
         if named[1] not in os.environ:
             if info.context == AS_WRITTEN:
                 return value
-            raise ValueError(f"the environment has no variable {named[1]}")
+            example = EXAMPLES.get(str(info.field_name), "...")
+            raise ValueError(
+                f"the environment has no variable {named[1]} (export {named[1]}={example})"
+            )
         return os.environ[named[1]]
 
 
@@ -53,7 +75,9 @@ class OnnxRuntimeProfile(Section):
     kind: Literal["onnxruntime"]
     precision: Precision = "fp32"
     threads: Count = 1
+    affinity: Annotated[tuple[int, ...] | Literal["big"], PlainValidator(cores)] | None = None
     provider: NonEmpty = "CPUExecutionProvider"
+    provider_options: dict[str, str] = Field(default_factory=dict)
 
 
 class TensorRtProfile(Section):
@@ -61,6 +85,7 @@ class TensorRtProfile(Section):
 
     kind: Literal["tensorrt"]
     precision: Literal["fp32", "fp16", "int8"] = "fp16"
+    strongly_typed: bool = False
     trtexec: NonEmpty | None = None
     dla_core: Annotated[int, Field(ge=0)] | None = None
     sparsity: bool = False
@@ -77,7 +102,7 @@ class AndroidProfile(Section):
     binary: NonEmpty
     libraries: list[NonEmpty] = Field(default_factory=list)
     threads: Count = 1
-    cores: Annotated[list[Annotated[int, Field(ge=0, le=63)]], Field(min_length=1)] | None = None
+    affinity: Annotated[tuple[int, ...] | Literal["big"], PlainValidator(cores)] = "big"
     provider: Literal[
         "CPUExecutionProvider",
         "XnnpackExecutionProvider",

@@ -78,6 +78,7 @@ class Fingerprint(Record):
     runtime_version: str
     provider: str
     threads: int
+    affinity: tuple[int, ...] | None = None
     precision: str
 
 

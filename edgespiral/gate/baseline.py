@@ -32,6 +32,7 @@ DECISIVE = (
     "runtime_version",
     "provider",
     "threads",
+    "affinity",
     "precision",
 )
 

@@ -1,9 +1,8 @@
 """Times ONNX models on a device: `python agent.py request.json` prints one JSON document.
 
-This file is pushed to the device alone and runs there as its own process, so it needs nothing but
-the standard library, NumPy and ONNX Runtime. Times are taken inside this process with a monotonic
-clock. The models take turns, round by round in a shuffled order, so that a drift of the machine
-meets them all alike. An error is printed as `{"error": {...}}`, with a non-zero exit.
+This file is pushed to the device alone, so it needs nothing but the standard library, NumPy and
+ONNX Runtime. Times are taken inside its process with a monotonic clock. The models take turns in a
+shuffled order, so that a drift meets them all. An error is printed as `{"error": {...}}`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import math
 import os
 import platform
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -37,13 +37,13 @@ LEAST_BLOCK_SAMPLES = 3
 PROFILED_RUNS = 10
 # The first runs after loading are slower by a third: memory is first touched.
 LEAST_SETTLING_RUNS, MOST_SETTLING_RUNS = 2, 3
-KINDS = {"conv": "Conv FusedConv", "lstm": "LSTM", "gru": "GRU"}
-KINDS["gemm"] = "Gemm FusedGemm MatMul FusedMatMul"
-OPERATORS = {name: kind for kind, names in KINDS.items() for name in names.split()}
-GATES = {"lstm": 4, "gru": 3}
+CPU = "CPUExecutionProvider"
+# Of the profiler's word on a node; the rest is many times as long.
+KEPT = ("op_name", "provider", "node_index", "input_type_shape", "output_type_shape")
 # All others go by NumPy's own names.
 NUMPY_NAMES = {"float": "float32", "double": "float64"}
 OLDEST_PYTHON = (3, 10)
+NEWER = "name Python 3.10 or later in the target's [transport] python"
 
 
 class AgentError(Exception):
@@ -60,7 +60,6 @@ class Loaded:
     def __init__(self, index: int, request: Json) -> None:
         self.index = index
         self.session = _open(index, request)
-        _check_provider(self.session.get_providers(), request["provider"])
         feeds = _random_inputs(index, self.session.get_inputs(), request["shapes"])
         # Binding keeps the conversion of inputs and outputs from and to NumPy out of the times.
         self.binding = self.session.io_binding()
@@ -77,31 +76,72 @@ class Loaded:
 def main(request_path: str) -> Json:
     """Do what the request says and return the document to print."""
     if sys.version_info < OLDEST_PYTHON:
-        hint = "name Python {}.{} or later in the target's [transport] python".format(
-            *OLDEST_PYTHON
-        )
-        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=hint)
+        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     root = Path(request["system_root"])
-    before = device_state(root)
-    answer = profile if request["mode"] == "profile" else measure
+    # Before ONNX Runtime is loaded: its threads inherit the cores.
+    cores = pin(request["affinity"], root)
+    key, answer = ("nodes", profile) if request["mode"] == "profile" else ("samples", measure)
     with tempfile.TemporaryDirectory(prefix="edgespiral-profile-") as folder:
-        answers = answer({**request, "profile_folder": folder})
+        request["profile_folder"] = folder
+        where = placed(request)
+        before = device_state(root)
+        answers = answer(request)
     return {
         "device": device_facts(root),
-        "runtime": runtime_facts(request),
+        "runtime": {
+            "runtime": "onnxruntime",
+            "runtime_version": _runtime().__version__,
+            "python_version": platform.python_version(),
+            "provider": request["provider"],
+            "threads": request["threads"],
+            "affinity": cores,
+        },
+        "placed": where,
         "before": before,
         "after": device_state(root),
-        "layers" if request["mode"] == "profile" else "samples": answers,
+        key: answers,
     }
+
+
+def pin(wanted: list[int] | str | None, root: Path) -> list[int] | None:
+    """Keep this process to some cores, which are returned; None leaves all to it."""
+    if wanted is None:
+        return None
+    cores = big_cores(root) if isinstance(wanted, str) else sorted(wanted)
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if not usable.issuperset(cores):
+        hint = f"it may choose from: {sorted(usable)}"
+        raise AgentError("target", f"a process cannot be kept to cores {cores} here", hint=hint)
+    os.sched_setaffinity(0, cores)
+    return cores
+
+
+def big_cores(root: Path) -> list[int]:
+    """The cores of the largest capacity or, where that is not shown, of the highest clock."""
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
+        paths = (root / "sys/devices/system/cpu").glob(f"cpu[0-9]*/{name}")
+        sizes = {int(re.findall(r"/cpu(\d+)/", str(path))[-1]): _numbers([path]) for path in paths}
+        if sizes and all(sizes.values()):
+            return sorted(core for core, size in sizes.items() if size == max(sizes.values()))
+    what = "this system does not show which of its cores are big"
+    raise AgentError("target", what, hint="name them: affinity = [4, 5], in the target's [runtime]")
+
+
+def placed(request: Json) -> list[list[Json]]:
+    """The nodes of each model with what ran them, unless only the CPU could.
+
+    A session that has a provider leaves what that cannot run to the CPU, without a word.
+    """
+    few = {**request, "mode": "profile", "rounds": 1}
+    return [] if request["provider"] == CPU else profile(few)
 
 
 def measure(request: Json) -> list[Json]:
     """Samples of each model, `rounds_ms[round][sample]`.
 
-    Every round loads the models anew. Where their memory happens to lie changes the latency of one
-    and the same model by several percent for as long as it stays loaded; this makes it vary within
-    a measurement, where the interval sees it, and not only between two.
+    Every round loads the models anew: where their memory lies changes a latency by several percent
+    for as long as they stay loaded. So it varies within a measurement, where the interval sees it.
     """
     warm = [_warmed(model, request["warmup_ms"]) for model in _load_all(request)]
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
@@ -119,7 +159,7 @@ def measure(request: Json) -> list[Json]:
 
 
 def profile(request: Json) -> list[list[Json]]:
-    """Time of each weighted layer of each model, from ONNX Runtime's own profiler."""
+    """The nodes of each model with their times, from ONNX Runtime's own profiler."""
     models = _load_all(request)
     warm = [_warmed(model, request["warmup_ms"]) for model in models]
     counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for _, ms in warm]
@@ -127,12 +167,7 @@ def profile(request: Json) -> list[list[Json]]:
         for index in order:
             for _ in range(counts[index]):
                 models[index].run()
-    files = [Path(model.session.end_profiling()) for model in models]
-    kept = [count * request["rounds"] for count in counts]
-    return [
-        layers(json.loads(file.read_text(encoding="utf-8")), runs)
-        for file, runs in zip(files, kept, strict=True)
-    ]
+    return [_profiled(models[i], counts[i] * request["rounds"]) for i in range(len(models))]
 
 
 def timed_ms(run: Run) -> float:
@@ -174,57 +209,28 @@ def samples_per_round(latency_ms: float, request: Json) -> int:
     return int(min(max(wanted, request["min_round_samples"]), request["max_round_samples"]))
 
 
-def orders(models: int, rounds: int) -> Iterator[list[int]]:
+def orders(models: int, rounds: int) -> list[list[int]]:
     """The order of the models in each round: shuffled, the same every time."""
     mixer = random.Random(0)
-    order = list(range(models))
-    for _ in range(rounds):
-        mixer.shuffle(order)
-        yield list(order)
+    return [mixer.sample(range(models), models) for _ in range(rounds)]
 
 
-def layers(events: list[Json], runs: int) -> list[Json]:
-    """The weighted layers in the order that they run, from a profile's events.
-
-    Each layer's time is the mean of the middle half of its last `runs` times: the profiler counts
-    whole microseconds, which a median would keep and a mean resolves.
-    """
-    found: dict[tuple[str, str], tuple[Json, list[float]]] = {}
+def nodes_of(events: list[Json], runs: int) -> list[Json]:
+    """The nodes that ran, in their order, with their last `runs` times, from a profile's events."""
+    found: dict[Any, tuple[Json, list[int]]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            layer = _layer(event["args"])
-            if layer is not None:
-                key = (event["name"], event["args"].get("node_index", ""))
-                found.setdefault(key, (layer, []))[1].append(event["dur"] / 1e3)
-    return [{**layer, "latency_ms": middle_mean(ms[-runs:])} for layer, ms in found.values()]
+            node = {"name": event["name"], **{key: event["args"].get(key) for key in KEPT}}
+            found.setdefault((node["name"], node["node_index"]), (node, []))[1].append(event["dur"])
+    return [{**node, "durations_us": taken[-runs:]} for node, taken in found.values()]
 
 
-def middle_mean(values: list[float]) -> float:
-    """Mean of the values between the quartiles."""
-    cut = len(values) // 4
-    return statistics.fmean(sorted(values)[cut : len(values) - cut])
-
-
-def _layer(args: Json) -> Json | None:
-    name, operator = args["op_name"], OPERATORS.get(args["op_name"])
-    if operator is None:
-        return None
-    inputs = [next(iter(shape.values())) for shape in args["input_type_shape"]]
-    outputs = [next(iter(shape.values())) for shape in args["output_type_shape"]]
-    # Packed weights are not listed among the inputs. Two matrices are a product of activations.
-    is_attention = name.endswith("MatMul") and len(inputs) > 1 and len(inputs[1]) > 1
-    if is_attention or not inputs[0] or not outputs[0]:
-        return None
-    given, result = inputs[0], outputs[-1]
-    fan_in, fan_out, batch = given[-1], result[-1], math.prod(result[:-1])
-    if operator == "conv":
-        shapes = (given, inputs[1], result)
-    elif operator in GATES:
-        shapes = (given, [GATES[operator] * fan_out, fan_in], [given[0], *result[-3:]])
-    else:
-        shapes = ([batch, fan_in], [fan_out, fan_in], [batch, fan_out])
-    keys = ("input_shape", "weight_shape", "output_shape")
-    return {"operator": operator, **dict(zip(keys, shapes, strict=True))}
+def _profiled(model: Loaded, runs: int) -> list[Json]:
+    file = Path(model.session.end_profiling())
+    events = json.loads(file.read_text(encoding="utf-8"))
+    # Another session of this second would write to the same name.
+    file.unlink()
+    return nodes_of(events, runs)
 
 
 def _load_all(request: Json) -> list[Loaded]:
@@ -232,10 +238,17 @@ def _load_all(request: Json) -> list[Loaded]:
 
 
 def _warmed(model: Loaded, warmup_ms: float) -> tuple[int, float]:
+    _attempt(model)
+    return warm_up(model.run, warmup_ms)
+
+
+def _attempt(model: Loaded) -> None:
     try:
-        return warm_up(model.run, warmup_ms)
+        model.run()
     except Exception as error:
-        raise AgentError("model", f"cannot be run: {one_line(error)}", model=model.index) from error
+        raise AgentError(
+            "model", f"cannot be run: {_one_line(error)}", model=model.index
+        ) from error
 
 
 def _take(run: Run, count: int) -> list[float]:
@@ -247,31 +260,24 @@ def _take(run: Run, count: int) -> list[float]:
 def _open(index: int, request: Json) -> Any:  # noqa: ANN401
     ort = _runtime()
     provider = request["provider"]
-    _check_provider(ort.get_available_providers(), provider, anywhere=True)
+    found = ort.get_available_providers()
+    if provider not in found:
+        hint = f"this ONNX Runtime has: {', '.join(found)}"
+        raise AgentError("target", f"{provider} does not run here", hint=hint)
     options = ort.SessionOptions()
-    options.intra_op_num_threads = request["threads"]
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = request["session_threads"]
     options.log_severity_level = 4
     # Subnormal weights can make a trained net ten times slower; a deployment would flush them too.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    if provider != "CPUExecutionProvider":
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if request["mode"] == "profile":
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(request["profile_folder"]) / f"model-{index}")
+    asked = [(provider, request["provider_options"])]
+    path = request["models"][index]
     try:
-        session = ort.InferenceSession(request["models"][index], options, providers=[provider])
+        return ort.InferenceSession(path, options, providers=asked, enable_fallback=0)
     except Exception as error:
-        raise AgentError("model", f"cannot be loaded: {one_line(error)}", model=index) from error
-    session.disable_fallback()
-    return session
-
-
-def _check_provider(found: list[str], wanted: str, *, anywhere: bool = False) -> None:
-    if wanted not in (found if anywhere else found[:1]):
-        hint = f"this ONNX Runtime has: {', '.join(found)}"
-        raise AgentError("target", f"{wanted} does not run here", hint=hint)
+        raise AgentError("model", f"cannot be loaded: {_one_line(error)}", model=index) from error
 
 
 def _random_inputs(index: int, inputs: list[Any], shapes: dict[str, list[int]]) -> Json:
@@ -318,28 +324,24 @@ def device_facts(root: Path) -> Json:
     }
 
 
-def runtime_facts(request: Json) -> Json:
-    """The versions that ran, and what they were told."""
-    return {
-        "runtime": "onnxruntime",
-        "runtime_version": _runtime().__version__,
-        "python_version": platform.python_version(),
-        "provider": request["provider"],
-        "threads": request["threads"],
-    }
-
-
 def device_state(root: Path) -> Json:
     """What may change during a run; None where the system does not tell."""
     cpus = root / "sys/devices/system/cpu"
     zones = [*(root / "sys/class/thermal").glob("thermal_zone*/temp")]
     sensors = [*(root / "sys/class/hwmon").glob("hwmon*/temp*_input")]
+    firmware = (root / "sys/devices/platform").glob("soc*/soc*firmware/get_throttled")
+    cooling = (root / "sys/class/thermal").glob("cooling_device*")
+    at_work = [path for path in cooling if _numbers([path / "cur_state"])]
     frequencies = _numbers(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     temperatures = _numbers(zones or sensors)
+    throttles = _numbers(cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"), least=0)
     governors = {_text(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
     return {
         "governor": ", ".join(sorted(filter(None, governors))) or None,
         "power_mode": _text(root / "sys/firmware/acpi/platform_profile") or _jetson_mode(),
+        "cooling": sorted({_text(path / "type") or path.name for path in at_work}),
+        "firmware_flags": next(filter(None, map(_text, firmware)), None),
+        "throttle_count": sum(throttles) if throttles else None,
         "temperature_c": max(temperatures) / 1e3 if temperatures else None,
         "frequency_mhz": max(frequencies) / 1e3 if frequencies else None,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -363,9 +365,9 @@ def _jetson_mode() -> str | None:
     return next((mode.strip() for key, _, mode in lines if key == "NV Power Mode"), None)
 
 
-def _numbers(paths: Any) -> list[float]:  # noqa: ANN401
-    texts = [_text(path) for path in paths]
-    return [float(text) for text in texts if text and text.lstrip("-").isdigit() and int(text) > 0]
+def _numbers(paths: Any, least: int = 1) -> list[float]:  # noqa: ANN401
+    texts = [_text(path) or "" for path in paths]
+    return [float(text) for text in texts if re.fullmatch(r"-?\d+", text) and int(text) >= least]
 
 
 def _text(path: Path) -> str | None:
@@ -380,12 +382,11 @@ def _runtime() -> Any:  # noqa: ANN401
         import onnxruntime
     except ImportError as error:
         hint = "install onnxruntime for the Python that runs there"
-        raise AgentError("target", one_line(error), hint=hint) from error
+        raise AgentError("target", _one_line(error), hint=hint) from error
     return onnxruntime
 
 
-def one_line(error: BaseException) -> str:
-    """An error's text without line breaks."""
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -55,7 +55,7 @@ def check_lines(answer: Answer, profile: TargetProfile) -> list[CheckLine]:
         *([CheckLine("python", runtime.python_version)] if runtime.python_version else []),
         CheckLine(runtime.runtime, runtime.runtime_version),
         CheckLine("provider", runtime.provider),
-        _threads(runtime.threads, device.cores),
+        _threads(runtime.threads, device.cores, runtime.affinity),
         CheckLine("precision", profile.runtime.precision),
         _governor(state.governor),
         CheckLine("power mode", state.power_mode or UNKNOWN),
@@ -70,9 +70,10 @@ def _with_unit(value: float | None, unit: str) -> str:
     return UNKNOWN if value is None else f"{value:.0f} {unit}"
 
 
-def _threads(threads: int, cores: int) -> CheckLine:
+def _threads(threads: int, cores: int, kept_to: tuple[int, ...] | None) -> CheckLine:
     advice = "more threads than cores wait for each other" if threads > cores else ""
-    return CheckLine("threads", str(threads), not advice, advice)
+    place = f", kept to cores {', '.join(map(str, kept_to))}" if kept_to else ""
+    return CheckLine("threads", f"{threads}{place}", not advice, advice)
 
 
 def _governor(governor: str | None) -> CheckLine:

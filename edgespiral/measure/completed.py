@@ -25,7 +25,9 @@ class Completed:
             ending = f"was killed by {signal.Signals(number).name}"
         else:
             ending = f"failed with exit code {code}" if code else "broke off in its answer"
-        tail = last_words(self.stderr)
+        # Of a traceback, the line that says what went wrong.
+        is_trace = "Traceback (most recent call last)" in self.stderr
+        tail = last_words(self.stderr.strip().splitlines()[-1] if is_trace else self.stderr)
         return f"{ending}: {tail}" if tail else ending
 
 

@@ -37,6 +37,8 @@ COMPLAINT = re.compile(r"\[[EF]\] (?:\[TRT\] )?(.*)")
 GPU_LAYER = re.compile(r"\[GpuLayer\]")
 FIRST_RUNS = 10
 LONGEST_COMPLAINT = 300
+# The first version without weakly typed networks: --fp16 and --int8 are gone.
+ALWAYS_TYPED = 11
 
 
 class Tool:
@@ -50,6 +52,7 @@ class Tool:
             words = " ".join((told.stderr or told.stdout).split())[-LONGEST_COMPLAINT:]
             raise AgentError("target", f"{self.path} does not tell its version: {words}")
         self.version = spelled(int(banner[1]))
+        self.major = int(self.version.split(".")[0])
         self._known = set(re.findall(r"--\w+", told.stdout))
 
     def knows(self, flag: str) -> bool:
@@ -125,8 +128,8 @@ class Engine:
 
     def _built(self, model: str) -> tuple[Path, str]:
         """The engine and what the tool said as it built it."""
-        own = self._request["precision_flags"][self._index]
-        flags = build_flags(self._tool, self._request) + own
+        flags = build_flags(self._tool, self._request)
+        flags += precision_flags(self._tool, self._request, self._index)
         content = b"".join(path.read_bytes() for path in sorted(Path(model).parent.iterdir()))
         key = hashlib.sha256(content + repr((self._tool.version, flags)).encode()).hexdigest()
         goal = Path("engines") / key
@@ -178,6 +181,20 @@ def build_flags(tool: Tool, request: Json) -> list[str]:
     if request["workspace_mib"]:
         flags.append(f"--memPoolSize=workspace:{request['workspace_mib']}")
     return flags + shape_flags(request)
+
+
+def precision_flags(tool: Tool, request: Json, model: int) -> list[str]:
+    """What the tool is told of the types that a model is to be computed in."""
+    own: list[str] = request["precision_flags"][model]
+    if request["strongly_typed"]:
+        # From 11 on there are no others, and the flag may go.
+        is_told = tool.major < ALWAYS_TYPED or tool.knows("--stronglyTyped")
+        return ["--stronglyTyped"] if is_told else []
+    if own and tool.major >= ALWAYS_TYPED:
+        what = f"TensorRT {tool.version} computes in the types that a model's file has"
+        hint = "set strongly_typed = true in the target's [runtime]"
+        raise AgentError("target", what, hint=hint)
+    return own
 
 
 def shape_flags(request: Json) -> list[str]:

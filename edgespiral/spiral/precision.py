@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import ExportError, UsageError
-from edgespiral.core.profile import OnnxRuntimeProfile
+from edgespiral.core.profile import OnnxRuntimeProfile, TensorRtProfile
 from edgespiral.core.records import PrecisionChosen, PrecisionTrial
 from edgespiral.export.parity import divergence_nats, file_accuracy
 from edgespiral.export.precision import Asked, export_as
@@ -91,13 +91,14 @@ def supported(profile: TargetProfile) -> tuple[Precision, ...]:
     """The precisions that a target's runtime has kernels for, that of unconverted files first.
 
     ONNX Runtime's CPU provider runs most fp16 layers in float32 between two conversions. TensorRT
-    makes fp16 of fp32 files itself, where the target asks for it.
+    makes fp16 of fp32 files itself, where the target asks for it, unless they are strongly typed.
     """
     if _on_cpu(profile):
         return ("fp32", "int8")
-    if isinstance(profile.runtime, OnnxRuntimeProfile):
-        return ("fp32", "fp16", "int8")
-    return ("fp32" if profile.runtime.precision == "fp32" else "fp16", "int8")
+    runtime = profile.runtime
+    if isinstance(runtime, TensorRtProfile) and not runtime.strongly_typed:
+        return ("fp32" if runtime.precision == "fp32" else "fp16", "int8")
+    return ("fp32", "fp16", "int8")
 
 
 def measuring(profile: TargetProfile) -> TargetProfile:

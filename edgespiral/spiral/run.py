@@ -11,7 +11,7 @@ import safetensors.torch
 from filelock import FileLock, Timeout
 
 from edgespiral.core.artifact import trace
-from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.errors import MeasurementError, RunFolderError, TargetError, UsageError
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.invocation import command_line, resume_command
 from edgespiral.core.journal import Journal
@@ -62,7 +62,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     listener = OnConsole(console)
     try:
         return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MeasurementError, TargetError):
         console.print(f"stopped; nothing is lost. Go on with:\n  {resume_command()}")
         raise
 

@@ -105,7 +105,8 @@ def test_a_device_that_was_not_named_is_asked_for(
     error = CliRunner().invoke(targets_app, ["check", "desk"]).exception
     assert isinstance(error, UsageError)
     assert str(error).endswith(
-        "desk.toml:transport.host: the environment has no variable DESK_HOST"
+        "desk.toml:transport.host: the environment has no variable DESK_HOST "
+        "(export DESK_HOST=user@address)"
     )
     assert "$DESK_HOST" in CliRunner().invoke(targets_app, ["show", "desk"]).output
     assert "desk" in CliRunner().invoke(targets_app, ["list"]).output

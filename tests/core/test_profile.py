@@ -8,7 +8,7 @@ import pytest
 
 import edgespiral
 from edgespiral.core.errors import UsageError
-from edgespiral.core.profile import list_profiles, load_profile
+from edgespiral.core.profile import OnnxRuntimeProfile, list_profiles, load_profile
 
 GOOD = """
 schema = 1
@@ -103,7 +103,8 @@ def test_all_problems_come_in_one_error(elsewhere: Path, monkeypatch: pytest.Mon
         "bad.toml:schema: must be 1, is 2",
         "bad.toml:name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]*$', is 'a b'",
         "bad.toml:runtime.threads: must be >= 1, is 0",
-        "bad.toml:runtime.provider: the environment has no variable NO_SUCH_PROVIDER",
+        "bad.toml:runtime.provider: the environment has no variable NO_SUCH_PROVIDER "
+        "(export NO_SUCH_PROVIDER=...)",
         r"bad.toml:transport.host: String should match pattern '^[^-\s]\S*$', is '-oProxy'",
         "bad.toml:transport.timeout: unknown key 'timeout', did you mean timeout_s or "
         "connect_timeout_s?",
@@ -139,6 +140,28 @@ def test_values_come_from_the_environment(elsewhere: Path, monkeypatch: pytest.M
     assert load_profile("board.toml").device.description == "board in the cellar"
     write(elsewhere, "board", "costs $BOARD_TEXT")
     assert load_profile("board.toml").device.description == "costs $BOARD_TEXT"
+
+
+def test_cores_are_big_or_named(elsewhere: Path) -> None:
+    text = GOOD.replace('kind = "onnxruntime"', 'kind = "onnxruntime"\naffinity = @')
+    for written, read in (('"big"', "big"), ("[4, 5]", (4, 5))):
+        write(elsewhere, "board", text=text.replace("@", written))
+        runtime = load_profile("board.toml").runtime
+        assert isinstance(runtime, OnnxRuntimeProfile)
+        assert runtime.affinity == read
+    for bad in ('"small"', "[]", "[-1]", "4"):
+        write(elsewhere, "board", text=text.replace("@", bad))
+        with pytest.raises(UsageError, match=r'^board.toml:runtime.affinity: must be "big" or a '):
+            load_profile("board.toml")
+
+
+def test_providers_may_have_options(elsewhere: Path) -> None:
+    kind = 'kind = "onnxruntime"'
+    text = GOOD.replace(kind, f'{kind}\nprovider_options.backend_path = "libQnnHtp.so"')
+    write(elsewhere, "board", text=text)
+    runtime = load_profile("board.toml").runtime
+    assert isinstance(runtime, OnnxRuntimeProfile)
+    assert runtime.provider_options == {"backend_path": "libQnnHtp.so"}
 
 
 def test_every_profile_of_the_repository_is_good() -> None:

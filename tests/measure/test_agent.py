@@ -1,6 +1,7 @@
 """The agent as the device sees it: a process, a request, a document."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgespiral.measure import agent
+from edgespiral.measure.runtime.ort_profile import OPERATORS
 
 AGENT = Path(agent.__file__)
 Make = Callable[..., Path]
@@ -23,7 +25,10 @@ def ask(folder: Path, models: list[Path], **changes: Any) -> tuple[int, Any]:
         "models": [str(model) for model in models],
         "shapes": {},
         "threads": 1,
+        "session_threads": 1,
+        "affinity": None,
         "provider": CPU,
+        "provider_options": {},
         "warmup_ms": 2,
         "rounds": 5,
         "round_ms": 1,
@@ -53,35 +58,21 @@ def test_every_model_has_its_rounds_of_samples(tmp_path: Path, convolution: Make
     assert document["device"]["cores"] >= 1
 
 
-def test_layers_have_the_shapes_and_times_of_the_model(tmp_path: Path, convolution: Make) -> None:
+def test_nodes_have_the_shapes_and_times_of_the_model(tmp_path: Path, convolution: Make) -> None:
     model = convolution("net.onnx", 32, 16)
     code, document = ask(tmp_path, [model, model], mode="profile")
     assert code == 0
-    for conv, gemm in document["layers"]:
-        assert conv["operator"] == "conv"
-        assert conv["input_shape"] == [1, 3, 16, 16]
-        assert conv["weight_shape"] == [32, 3, 3, 3]
-        assert conv["output_shape"] == [1, 32, 16, 16]
-        assert conv["latency_ms"] > 0
-        assert gemm["operator"] == "gemm"
-        assert (gemm["input_shape"], gemm["weight_shape"]) == ([1, 32], [10, 32])
+    for nodes in document["nodes"]:
+        conv, gemm = (node for node in nodes if node["op_name"] in OPERATORS)
+        assert [next(iter(one.values())) for one in conv["input_type_shape"]][:2] == [
+            [1, 3, 16, 16],
+            [32, 3, 3, 3],
+        ]
+        assert conv["output_type_shape"] == [{"float": [1, 32, 16, 16]}]
+        assert len(gemm["durations_us"]) == 5 * 10
+        assert {node["provider"] for node in nodes} == {CPU}
+    assert document["placed"] == []
     assert list(tmp_path.glob("*.json")) == [tmp_path / "request.json"]
-
-
-@pytest.mark.parametrize(("kind", "rows"), [("LSTM", 32), ("GRU", 24)])
-def test_recurrent_layers_have_their_shapes_and_times(
-    tmp_path: Path, recurrent: Make, kind: str, rows: int
-) -> None:
-    code, document = ask(tmp_path, [recurrent(kind, features=5, hidden=8)], mode="profile")
-    assert code == 0
-    [[layer]] = document["layers"]
-    assert layer.pop("latency_ms") > 0
-    assert layer == {
-        "operator": kind.lower(),
-        "input_shape": [7, 1, 5],
-        "weight_shape": [rows, 5],
-        "output_shape": [7, 2, 1, 8],
-    }
 
 
 def test_a_shape_can_be_given_where_the_model_has_none(tmp_path: Path, convolution: Make) -> None:
@@ -142,6 +133,13 @@ def test_state_is_read_where_the_system_shows_it(tmp_path: Path) -> None:
         "sys/class/thermal/thermal_zone0/temp": "41500\n",
         "sys/class/thermal/thermal_zone1/temp": "-274000\n",
         "sys/firmware/acpi/platform_profile": "balanced\n",
+        "sys/class/thermal/cooling_device0/type": "pwm-fan\n",
+        "sys/class/thermal/cooling_device0/cur_state": "2\n",
+        "sys/class/thermal/cooling_device1/type": "thermal-cpufreq-0\n",
+        "sys/class/thermal/cooling_device1/cur_state": "0\n",
+        "sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n",
+        "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "3\n",
+        "sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count": "0\n",
         "sys/firmware/devicetree/base/model": "Example Board\0",
     }
     for name, text in files.items():
@@ -150,12 +148,15 @@ def test_state_is_read_where_the_system_shows_it(tmp_path: Path) -> None:
     state = agent.device_state(tmp_path)
     assert (state["governor"], state["power_mode"]) == ("powersave", "balanced")
     assert (state["temperature_c"], state["frequency_mhz"]) == (41.5, 2400.0)
+    assert (state["cooling"], state["firmware_flags"]) == (["pwm-fan"], "50005")
+    assert state["throttle_count"] == 3
     assert agent.device_facts(tmp_path)["device"] == "Example Board"
 
 
 def test_state_is_none_where_the_system_shows_nothing(tmp_path: Path) -> None:
     state = agent.device_state(tmp_path)
-    assert {state[name] for name in ("governor", "temperature_c", "frequency_mhz")} == {None}
+    hidden = ("governor", "temperature_c", "frequency_mhz", "firmware_flags", "throttle_count")
+    assert {state[name] for name in hidden} == {None}
     assert agent.device_facts(tmp_path)["device"]
 
 
@@ -172,33 +173,60 @@ def test_a_round_has_as_many_samples_as_fit_within_bounds(latency_ms: float, sam
     assert agent.samples_per_round(latency_ms, request) == samples
 
 
-def event(duration_us: int, name: str = "fc", operator: str = "Gemm", **shapes: Any) -> Any:
-    args = {
-        "op_name": operator,
-        "node_index": "3",
-        "input_type_shape": [{"float": shape} for shape in shapes.get("inputs", [[1, 8], [4]])],
-        "output_type_shape": [{"float": shape} for shape in shapes.get("outputs", [[1, 4]])],
-    }
-    return {"cat": "Node", "name": f"{name}_kernel_time", "dur": duration_us, "args": args}
+def event(duration_us: int, name: str = "fc", category: str = "Node") -> Any:
+    args = {"op_name": "Gemm", "node_index": "3", "provider": CPU, "input_type_shape": []}
+    return {"cat": category, "name": f"{name}_kernel_time", "dur": duration_us, "args": args}
 
 
-def test_a_layer_takes_the_middle_mean_of_its_last_runs() -> None:
-    durations = [900, 900, 3, 4, 4, 5, 4, 5, 4, 80]
-    [layer] = agent.layers([event(us) for us in durations], runs=8)
-    assert layer["latency_ms"] == pytest.approx(0.00425)
-    assert layer["weight_shape"] == [4, 8]
+def test_nodes_keep_their_last_times_and_what_is_read_of_them() -> None:
+    events = [event(900), event(5, "x"), event(3), event(4), event(7, category="Session")]
+    first, second = agent.nodes_of(events, runs=2)
+    assert (first["name"], first["durations_us"]) == ("fc_kernel_time", [3, 4])
+    assert (first["op_name"], first["provider"]) == ("Gemm", CPU)
+    assert second["durations_us"] == [5]
 
 
-def test_products_of_two_activations_are_no_layers() -> None:
-    attention = event(9, operator="MatMul", inputs=[[1, 8, 5, 4], [1, 8, 4, 5]], outputs=[[5, 5]])
-    projection = event(9, operator="MatMul", inputs=[[1, 5, 8]], outputs=[[1, 5, 4]])
-    [layer] = agent.layers([attention, projection | {"name": "p_kernel_time"}], runs=1)
-    assert (layer["input_shape"], layer["output_shape"]) == ([5, 8], [5, 4])
+def test_a_process_is_kept_to_its_cores(tmp_path: Path, convolution: Make) -> None:
+    last = max(os.sched_getaffinity(0))
+    code, document = ask(tmp_path, [convolution()], affinity=[last])
+    assert code == 0
+    assert document["runtime"]["affinity"] == [last]
+    assert document["device"]["cores"] == 1
 
 
-def test_other_events_are_no_layers() -> None:
-    other = [event(5, operator="MaxPool"), {"cat": "Session", "name": "model_run", "dur": 9}]
-    assert agent.layers(other, runs=1) == []
+@pytest.mark.parametrize(
+    ("affinity", "what", "hint"),
+    [
+        ([100_000], "a process cannot be kept to cores [100000] here", "it may choose from: [0"),
+        ("big", "this system does not show which of its cores are big", "affinity = [4, 5]"),
+    ],
+)
+def test_cores_that_are_not_there_are_an_error(
+    tmp_path: Path, convolution: Make, affinity: object, what: str, hint: str
+) -> None:
+    code, document = ask(
+        tmp_path, [convolution()], affinity=affinity, system_root=str(tmp_path / "nothing")
+    )
+    assert (code, document["error"]["kind"], document["error"]["what"]) == (1, "target", what)
+    assert hint in document["error"]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name", "big"),
+    [
+        ([446, 446, 1024, 1024], "cpu_capacity", [2, 3]),
+        ([1_800_000, 2_400_000, 1_800_000, 2_400_000], "cpufreq/cpuinfo_max_freq", [1, 3]),
+        ([1024, 1024], "cpu_capacity", [0, 1]),
+    ],
+)
+def test_big_cores_are_those_of_the_largest_capacity(
+    tmp_path: Path, sizes: list[int], name: str, big: list[int]
+) -> None:
+    for core, size in enumerate(sizes):
+        path = tmp_path / f"sys/devices/system/cpu/cpu{core}" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(f"{size}\n")
+    assert agent.big_cores(tmp_path) == big
 
 
 def test_a_jetson_tells_its_power_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,14 @@ def test_what_harms_a_measurement_is_said(
     assert found[name].advice
 
 
+def test_the_cores_of_a_measurement_are_said(profile: TargetProfile) -> None:
+    runtime = profile.runtime.model_copy(update={"affinity": (0,)})
+    pinned = profile.model_copy(update={"runtime": runtime})
+    found = {line.name: line.value for line in check_target(pinned)}
+    assert found["threads"] == "1, kept to cores 0"
+    assert found["device"].endswith(", 1 cores")
+
+
 def test_what_the_system_hides_is_said(profile: TargetProfile) -> None:
     assert lines(profile)["governor"].value == "not shown by this system"
 

@@ -9,6 +9,11 @@ from edgespiral.measure.completed import Completed, last_words
         (-9, "", "was killed by SIGKILL"),
         (137, "", "was killed by SIGKILL"),
         (1, "Traceback:\n  MemoryError\n", "failed with exit code 1: Traceback: MemoryError"),
+        (
+            1,
+            'Traceback (most recent call last):\n  File "a"\nOSError: [Errno 28] No space\n',
+            "failed with exit code 1: OSError: [Errno 28] No space",
+        ),
         (255, "", "failed with exit code 255"),
         (0, "", "broke off in its answer"),
     ],

@@ -66,7 +66,7 @@ def test_more_threads_get_slower_cores_too(ran: Ran) -> None:
 
 
 def test_cores_may_be_named(ran: Ran) -> None:
-    assert "pinned= 0\n" in ran(cores=[0]).stdout
-    told = ran(cores=[29])
+    assert "pinned= 0\n" in ran(affinity=[0]).stdout
+    told = ran(affinity=[29])
     assert told.returncode == 1
     assert told.stdout == "@ unpinnable 29\n"

@@ -8,12 +8,14 @@ import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.files import sha256_file
-from edgespiral.core.profile import TargetProfile
+from edgespiral.core.profile import OnnxRuntimeProfile, TargetProfile
 from edgespiral.measure.runtime import OnnxRuntime
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]
 CPU = "CPUExecutionProvider"
+# Part of every package of ONNX Runtime. It can be asked for, and leaves all to the CPU.
+IDLE = "AzureExecutionProvider"
 
 
 def changed(profile: TargetProfile, section: str, **values: object) -> TargetProfile:
@@ -64,6 +66,17 @@ def test_layers_are_profiled_for_each_model(convolution: Make, profile: TargetPr
     assert [layers[1].input_shape for layers in rows] == [(1, 16), (1, 48)]
 
 
+@pytest.mark.parametrize(("kind", "rows"), [("LSTM", 32), ("GRU", 24)])
+def test_recurrent_layers_have_their_shapes_and_times(
+    recurrent: Make, profile: TargetProfile, kind: str, rows: int
+) -> None:
+    with Session(profile) as session:
+        [[layer]] = session.profile_layers([recurrent(kind, features=5, hidden=8)])
+    assert layer.latency_ms > 0
+    assert (layer.operator, layer.input_shape) == (kind.lower(), (7, 1, 5))
+    assert (layer.weight_shape, layer.output_shape) == ((rows, 5), (7, 2, 1, 8))
+
+
 def test_shapes_can_be_given(convolution: Make, profile: TargetProfile) -> None:
     model = convolution(batch="n")
     with Session(profile) as session, pytest.raises(ModelError, match=r"net\.onnx: input 'x'"):
@@ -97,6 +110,18 @@ def test_a_provider_that_is_not_there_is_an_error(
         session.measure([convolution()])
 
 
+@pytest.mark.parametrize("mode", ["measure", "profile_layers"])
+def test_a_provider_that_runs_nothing_is_an_error(
+    convolution: Make, profile: TargetProfile, mode: str
+) -> None:
+    idle = changed(profile, "runtime", provider=IDLE)
+    left = pytest.raises(
+        TargetError, match=rf"net\.onnx: {IDLE} left 2 layers of the model to {CPU}: "
+    )
+    with Session(idle) as session, left:
+        getattr(session, mode)([convolution()])
+
+
 def test_a_hanging_device_is_given_up(convolution: Make, profile: TargetProfile) -> None:
     hurried = changed(profile, "transport", timeout_s=0.01)
     with Session(hurried) as session, pytest.raises(MeasurementError, match="no answer within"):
@@ -125,7 +150,7 @@ def hot_device(folder: Path, temperature_mc: int) -> OnnxRuntime:
     zone = folder / "sys/class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "temp").write_text(str(temperature_mc))
-    return OnnxRuntime(1, CPU, system_root=str(folder))
+    return OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime"), system_root=str(folder))
 
 
 def test_heat_voids_a_measurement(
@@ -143,6 +168,19 @@ def test_a_device_within_its_limit_is_measured(
     limited = changed(profile, "measure", max_temp_c=70)
     with Session(limited, runtime=hot_device(tmp_path, 69_000)) as session:
         assert session.measure([convolution()])[0].fingerprint.temperature_after_c == 69.0
+
+
+def test_a_device_that_is_slowed_down_voids_a_measurement(
+    tmp_path: Path, convolution: Make, profile: TargetProfile
+) -> None:
+    runtime = hot_device(tmp_path, 69_000)
+    cooling = tmp_path / "sys/class/thermal/cooling_device0"
+    cooling.mkdir()
+    (cooling / "type").write_text("thermal-cpufreq-0")
+    (cooling / "cur_state").write_text("2")
+    slowed = pytest.raises(MeasurementError, match=r"slowed down by thermal-cpufreq-0, twice in a")
+    with Session(profile, runtime=runtime) as session, slowed:
+        session.measure([convolution()])
 
 
 def test_a_tiny_model_tries_the_target_out(profile: TargetProfile) -> None:

@@ -1,5 +1,6 @@
 """The measuring session and the agent over a real ssh connection, and what goes wrong there."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,49 @@ def test_an_answer_that_is_not_whole_is_no_measurement(
     told = pytest.raises(MeasurementError, match=problem)
     with Session(board.profile(python="stand-in-python")) as session, told:
         session.measure([convolution()])
+
+
+def test_a_device_that_is_full_while_it_measures_is_told(board: Board, convolution: Make) -> None:
+    board.stop()
+    # The model still fits; the profile of a run does not.
+    board.largest_file_bytes = 20_000
+    board.start()
+    full = pytest.raises(MeasurementError, match=r"failed with exit code 1: .*Error.*and space on")
+    with Session(board.profile()) as session:
+        session.measure([convolution()])
+        with full:
+            session.profile_layers([convolution()])
+    assert list(board.folder.iterdir()) == []
+
+
+def test_the_agent_writes_in_the_work_folder_alone(
+    board: Board, tmp_path: Path, convolution: Make
+) -> None:
+    # The interpreter itself tells of all that its Python code opens to write, moves or removes.
+    log = tmp_path / "log"
+    watch = f"""
+import os, runpy, sys
+log, opening = open({str(log)!r}, "a"), os.O_WRONLY | os.O_RDWR | os.O_CREAT
+def hook(event, args):
+    if event == "open" and isinstance(args[2], int) and args[2] & opening:
+        print(os.path.realpath(args[0]), file=log)
+    elif event in ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "shutil.rmtree"):
+        print(os.path.realpath(args[0]), file=log)
+sys.argv = sys.argv[1:]
+sys.path.insert(0, "")
+sys.addaudithook(hook)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    (board.bin / "watch.py").write_text(watch)
+    board.program("stand-in-python", f'exec {sys.executable} {board.bin}/watch.py "$@"')
+    with Session(board.profile(python="stand-in-python")) as session:
+        [work] = board.folder.iterdir()
+        session.measure([convolution()])
+        session.profile_layers([convolution()])
+    written = [line for line in log.read_text().splitlines() if line != os.devnull]
+    assert written != []
+    assert [line for line in written if not line.startswith(f"{work}/")] == []
+    assert list(board.folder.iterdir()) == []
 
 
 def test_a_stepped_clock_does_not_change_a_latency(board: Board, convolution: Make) -> None:

@@ -34,9 +34,10 @@ def test_models_are_measured(board: Board, convolution: Make, version: str) -> N
     assert list(board.folder.iterdir()) == []
 
 
-def test_layers_are_told_apart(board: Board, convolution: Make) -> None:
-    board.install_trtexec("10.3.0")
-    with session(board) as opened:
+@pytest.mark.parametrize(("version", "typed"), [("10.3.0", False), ("11.1.0", True)])
+def test_layers_are_told_apart(board: Board, convolution: Make, version: str, typed: bool) -> None:
+    board.install_trtexec(version)
+    with session(board, strongly_typed=typed) as opened:
         [rows] = opened.profile_layers([convolution()], rounds=5)
     assert [row.operator for row in rows] == ["conv", "gemm"]
     assert rows[0].input_shape == (1, 3, 16, 16)
@@ -111,6 +112,40 @@ def test_a_flag_that_a_version_lacks_is_not_passed_over(board: Board, convolutio
         TargetError, match=r"trtexec of TensorRT 10\.14\.0 has no --fp16; leave"
     )
     with session(board) as opened, lacking:
+        opened.measure([convolution()])
+
+
+@pytest.mark.parametrize("version", ["10.3.0", "11.1.0"])
+def test_strongly_typed_models_are_built_in_the_types_of_their_files(
+    board: Board, convolution: Make, version: str
+) -> None:
+    calls = board.bin / "calls"
+    board.install_trtexec(version, f'echo "$@" >> {calls}')
+    model = convolution()
+    models = [model, *(convert_untrained(model, kind, "tensorrt") for kind in ("fp16", "int8"))]
+    with session(board, strongly_typed=True) as opened:
+        found = opened.measure(models, rounds=5)
+    assert [one.fingerprint.precision for one in found] == ["fp32", "fp16", "int8"]
+    builds = [line.split() for line in calls.read_text().splitlines() if "--onnx=" in line]
+    assert [sorted({"--stronglyTyped", "--fp16", "--int8"} & set(line)) for line in builds] == [
+        ["--stronglyTyped"]
+    ] * 3
+
+
+def test_a_version_without_weak_types_says_what_it_needs(board: Board, convolution: Make) -> None:
+    board.install_trtexec("11.1.0")
+    typed = pytest.raises(
+        TargetError, match=r"TensorRT 11\.1\.0 computes in the types .*; set strongly_typed = true"
+    )
+    with session(board) as opened, typed:
+        opened.measure([convolution()])
+    with session(board, precision="fp32") as opened:
+        assert opened.measure([convolution()], rounds=5)[0].fingerprint.runtime_version == "11.1.0"
+    board.install_trtexec("8.6.1")
+    lacking = pytest.raises(
+        TargetError, match=r"trtexec of TensorRT 8\.6\.1 has no --stronglyTyped"
+    )
+    with session(board, strongly_typed=True) as opened, lacking:
         opened.measure([convolution()])
 
 

@@ -122,6 +122,7 @@ def test_a_profile_says_the_precision_where_the_plan_does_not():
         (board(), ("fp16", "int8")),
         (board(precision="int8"), ("fp16", "int8")),
         (board(precision="fp32"), ("fp32", "int8")),
+        (board(strongly_typed=True), ("fp32", "fp16", "int8")),
         (gpu(), ("fp32", "fp16", "int8")),
     ],
 )

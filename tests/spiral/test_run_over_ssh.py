@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
+from safetensors.torch import save_model
 
 from edgespiral import api
 from edgespiral.core.errors import ExitCode
+from edgespiral.core.plan import load_plan
 from edgespiral.core.records import Outcome
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.measure.transport import DeviceLostError
+from edgespiral.spiral.run import run_compress
 from edgespiral.zoo import build
 
 TARGET = """
@@ -27,7 +32,7 @@ host = "board"
 config = "{board.config}"
 workdir = "{board.folder}"
 python = "{python}"
-retry_s = 60
+retry_s = 6
 [measure]
 warmup_ms = 2
 rounds = 6
@@ -57,22 +62,37 @@ def write_target(folder, board, runtime):
     return str(path)
 
 
-def test_a_budget_is_met_though_the_server_restarts(
-    board, meanwhile, small, digits, tmp_path, caplog
+def test_a_run_survives_a_restart_and_the_loss_of_its_device(
+    board, meanwhile, small, tmp_path, caplog
 ):
     caplog.set_level(logging.WARNING, "edgespiral.measure")
+    save_model(small, str(tmp_path / "weights.safetensors"))
+    given = {"model": "resnet8", "data": "digits", "weights": tmp_path / "weights.safetensors"}
     target = write_target(tmp_path, board, "onnxruntime")
+    plan = load_plan(None, {**given, "target": target, **OPTIONS})
+    out, journal, console = tmp_path / "run", tmp_path / "run/journal.jsonl", Console(record=True)
 
     def restart() -> None:
         board.stop()
         board.start()
 
+    def planned() -> bool:
+        return journal.exists() and '"turn-planned"' in journal.read_text()
+
     meanwhile(lambda: board.processes("agent.py"), restart)
-    done = api.compress(small, digits, out=tmp_path / "run", target=target, **OPTIONS)
-    assert (done.result.outcome, done.result.exit_code) == (Outcome.MET, ExitCode.OK)
-    assert done.result.student.latency.target == "desk"
+    meanwhile(planned, board.stop)
+    with pytest.raises(DeviceLostError, match="tried for 6 s") as lost:
+        run_compress(plan, out=out, resume=False, console=console)
+    assert lost.value.exit_code == ExitCode.TARGET
     assert "the connection broke" in caplog.text
-    assert list(board.folder.iterdir()) == []
+    assert "nothing is lost" in console.export_text()
+    before = journal.read_text()
+
+    board.start()
+    result = run_compress(plan, out=out, resume=True, console=console)
+    assert (result.outcome, result.exit_code) == (Outcome.MET, ExitCode.OK)
+    assert result.student.latency.target == "desk"
+    assert journal.read_text().startswith(before)
 
 
 @pytest.mark.skipif(SLOW not in os.environ, reason=f"takes minutes; {SLOW}=1 runs it")

@@ -18,12 +18,17 @@ import onnxruntime as ort
 COMMON = re.findall(
     r"--\w+",
     """--onnx --saveEngine --loadEngine --timingCacheFile --profilingVerbosity --skipInference
-    --fp16 --int8 --useDLACore --allowGPUFallback --sparsity --memPoolSize --shapes --iterations
+    --useDLACore --allowGPUFallback --sparsity --memPoolSize --shapes --iterations
     --duration --warmUp --noDataTransfers --useCudaGraph --useSpinWait --exportTimes --dumpProfile
     --exportProfile --exportLayerInfo --help --verbose""",
 )
-OWN = {"8.6.1": ["--buildOnly"], "10.3.0": ["--stronglyTyped"]}
-NUMBERS = {"8.6.1": "8601", "10.3.0": "100300"}
+WEAK = ["--fp16", "--int8"]
+OWN = {
+    "8.6.1": [*WEAK, "--buildOnly"],
+    "10.3.0": [*WEAK, "--stronglyTyped"],
+    "11.1.0": ["--stronglyTyped"],
+}
+NUMBERS = {"8.6.1": "8601", "10.3.0": "100300", "11.1.0": "110100"}
 MARK = b"STAND-IN ENGINE "
 
 
@@ -31,7 +36,7 @@ def main(version: str, arguments: list[str]) -> int:
     title = f"TensorRT.trtexec [TensorRT v{NUMBERS[version]}] # trtexec {' '.join(arguments)}"
     print(f"&&&& RUNNING {title}")
     flags = {key: value for key, _, value in (word.partition("=") for word in arguments)}
-    known = COMMON + OWN[version]
+    known = [*COMMON, *OWN[version]]
     unknown = [key for key in flags if key not in known]
     if "--help" in flags:
         print("=== Stand-in ===", *(f"  {flag}" for flag in known), sep="\n")
@@ -39,6 +44,8 @@ def main(version: str, arguments: list[str]) -> int:
     try:
         if unknown:
             raise ValueError(f"Unknown option: {unknown[0]} {flags[unknown[0]]}")
+        if "--stronglyTyped" in flags and set(WEAK) & set(flags):
+            raise ValueError("Precision flags cannot be used with strongly typed networks")
         run(version, flags)
     except Exception as error:
         print(f"[01/01/2024-00:00:00] [E] [TRT] {error}", file=sys.stderr)
@@ -63,10 +70,10 @@ def run(version: str, flags: dict[str, str]) -> None:
         if head != MARK + version.encode():
             raise ValueError("The engine plan file is not compatible with this version of TensorRT")
     if "--skipInference" not in flags and "--buildOnly" not in flags:
-        infer(model, flags)
+        infer(model, flags, typed=version.startswith("11"))
 
 
-def infer(model: bytes, flags: dict[str, str]) -> None:
+def infer(model: bytes, flags: dict[str, str], *, typed: bool) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
@@ -87,7 +94,7 @@ def infer(model: bytes, flags: dict[str, str]) -> None:
             Path(flags["--exportTimes"]).write_text(exported(spent, "--noDataTransfers" in flags))
         if "--exportProfile" in flags:
             events = json.loads(Path(session.end_profiling()).read_text())
-            write_profile(events, len(spent) + 1, flags)
+            write_profile(events, len(spent) + 1, flags, typed=typed)
 
 
 def timed(session: ort.InferenceSession, feeds: dict[str, np.ndarray]) -> float:
@@ -120,7 +127,7 @@ def exported(spent: list[float], without_transfers: bool) -> str:
     return f"[\n{''.join(lines)}]\n"
 
 
-def write_profile(events: list[dict], runs: int, flags: dict[str, str]) -> None:
+def write_profile(events: list[dict], runs: int, flags: dict[str, str], *, typed: bool) -> None:
     spent: dict[str, float] = {}
     for event in events:
         name = event["name"].removesuffix("_kernel_time")
@@ -134,7 +141,8 @@ def write_profile(events: list[dict], runs: int, flags: dict[str, str]) -> None:
     ]
     Path(flags["--exportProfile"]).write_text(f'[\n  {{ "count" : {runs} }}\n{"".join(rows)}]\n')
     layers = [{"Name": name, "Metadata": f"[ONNX Layer: {name}]"} for name in spent]
-    Path(flags["--exportLayerInfo"]).write_text(json.dumps({"Layers": layers, "Bindings": []}))
+    ends = "I/O Tensors" if typed else "Bindings"
+    Path(flags["--exportLayerInfo"]).write_text(json.dumps({"Layers": layers, ends: []}))
 
 
 if __name__ == "__main__":

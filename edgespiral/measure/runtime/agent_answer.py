@@ -67,7 +67,7 @@ def whole_answer(document: dict[str, Any], job: Job) -> Answer:
 def _no_answer(completed: Completed) -> MeasurementError:
     return MeasurementError(
         f"the measuring process {completed.failure()}",
-        hint="is there enough memory on the device? edgespiral targets check NAME",
+        hint="is there enough memory and space on the device? edgespiral targets check NAME",
     )
 
 

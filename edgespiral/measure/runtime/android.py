@@ -97,24 +97,24 @@ class AndroidPerfTest:
     def parse(self, completed: Completed, job: Job) -> Answer:
         """What the tool wrote, round by round."""
         document = perf_test_document(completed, job, SETTLING_RUNS)
-        pinned = document.pop("pinned")
+        pinned = [int(core) for core in document.pop("pinned")]
         document["runtime"] = {
             "runtime": "onnxruntime",
             "runtime_version": self._version(),
-            "provider": self._settings.provider
-            + (f", on cores {' '.join(pinned)}" if pinned else ""),
+            "provider": self._settings.provider,
             "threads": self._settings.threads,
+            "affinity": pinned or None,
         }
         return whole_answer(document, job)
 
     def _numbers(self, job: Job) -> dict[str, object]:
         shuffled = orders(len(job.models), job.rounds)
-        most = job.max_round_samples
+        most, named = job.max_round_samples, self._settings.affinity
         return {
             "mode": job.mode,
             "root": self._system_root,
             "threads": self._settings.threads,
-            "cores": " ".join(map(str, self._settings.cores or ())),
+            "cores": "" if named == "big" else " ".join(map(str, named)),
             "flags": shlex.join(self._flags()),
             "models": " ".join(map(str, range(len(job.models)))),
             "rounds": "\n".join(" ".join(map(str, order)) for order in shuffled),

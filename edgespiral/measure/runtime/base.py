@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from edgespiral.core.profile import TargetProfile
     from edgespiral.core.records import Precision
     from edgespiral.measure.completed import Completed
+
+
+# Cooling by running slower, not by a fan.
+SLOWING = re.compile("cpufreq|devfreq|throttle|^Processor$")
+# Raspberry Pi's firmware: voltage too low, clock capped, throttled, near its limit of temperature.
+# Higher bits say what has been since it started.
+SLOWED_NOW = 0xF
+HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -56,11 +65,22 @@ class DeviceState(Record):
 
     governor: str | None = None
     power_mode: str | None = None
+    cooling: tuple[str, ...] = ()
+    firmware_flags: str | None = None
+    throttle_count: float | None = None
     temperature_c: float | None = None
     frequency_mhz: float | None = None
     frequency_limit_mhz: float | None = None
     throttling: str | None = None
     load: float | None = None
+
+    def slowed_by(self) -> list[str]:
+        """What makes the device slower at this moment than it could be, as far as it tells."""
+        found = [name for name in self.cooling if SLOWING.search(name)]
+        flags = self.firmware_flags or ""
+        if HEXADECIMAL.fullmatch(flags) and int(flags, 16) & SLOWED_NOW:
+            found.append(f"its firmware (get_throttled {flags})")
+        return found
 
 
 class DeviceFacts(Record):
@@ -80,6 +100,7 @@ class RuntimeFacts(Record):
     python_version: str | None = None
     provider: str
     threads: int
+    affinity: tuple[int, ...] | None = None
 
 
 class Samples(Record):
@@ -115,12 +136,22 @@ class Answer(Record):
 
     def void(self, max_temp_c: float | None) -> str | None:
         """Why the run is not to be trusted, or None where nothing speaks against it."""
-        before, after = self.before, self.after
+        return self._changed() or self._slowed() or self._too_hot(max_temp_c)
+
+    def _changed(self) -> str | None:
         for name in ("governor", "power_mode"):
-            was, now = getattr(before, name), getattr(after, name)
+            was, now = getattr(self.before, name), getattr(self.after, name)
             if was != now:
                 return f"the {name.replace('_', ' ')} changed from {was} to {now}"
-        return self._throttled() or self._too_hot(max_temp_c)
+        return None
+
+    def _slowed(self) -> str | None:
+        names = self.after.slowed_by()
+        if names:
+            return f"the device is slowed down by {', '.join(names)}"
+        if (self.after.throttle_count or 0) > (self.before.throttle_count or 0):
+            return "the processor throttled"
+        return self._throttled()
 
     def _throttled(self) -> str | None:
         told = self.after.throttling or self.before.throttling
@@ -130,14 +161,13 @@ class Answer(Record):
         return told and f"the device throttles: {told}"
 
     def _too_hot(self, max_temp_c: float | None) -> str | None:
-        after = self.after
+        found_c = self.after.temperature_c
         if max_temp_c is None:
             return None
-        if after.temperature_c is None:
+        if found_c is None:
             return "max_temp_c is set but the device shows no temperature"
-        if after.temperature_c > max_temp_c:
-            return f"the device is at {after.temperature_c:g} C, above {max_temp_c:g} C"
-        return None
+        is_above = found_c > max_temp_c
+        return f"the device is at {found_c:g} C, above {max_temp_c:g} C" if is_above else None
 
 
 class Runtime(Protocol):

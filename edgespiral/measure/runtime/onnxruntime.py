@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.profile import OnnxRuntimeProfile
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
+from edgespiral.measure.runtime.ort_profile import check_placement, layer_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,25 +22,35 @@ if TYPE_CHECKING:
 
 AGENT = Path(__file__).parents[1] / "agent.py"
 REQUEST = "request.json"
+# It has threads of its own, beside which those of the session would only be in the way.
+XNNPACK = "XnnpackExecutionProvider"
 
 
 class OnnxRuntime:
     """Runs the agent.
 
     Args:
-        threads: threads inside an operator.
-        provider: the execution provider that must run the model.
+        settings: of the profile.
         system_root: the folder that holds the device's `sys` and `proc`.
     """
 
-    def __init__(self, threads: int, provider: str, *, system_root: str = "/") -> None:
-        self._settings = {"threads": threads, "provider": provider, "system_root": system_root}
+    def __init__(self, settings: OnnxRuntimeProfile, *, system_root: str = "/") -> None:
+        own = {"intra_op_num_threads": str(settings.threads)}
+        has_own = settings.provider == XNNPACK
+        self._settings = {
+            "threads": settings.threads,
+            "session_threads": 1 if has_own else settings.threads,
+            "affinity": settings.affinity,
+            "provider": settings.provider,
+            "provider_options": (own if has_own else {}) | settings.provider_options,
+            "system_root": system_root,
+        }
 
     @classmethod
     def from_profile(cls, profile: TargetProfile) -> OnnxRuntime:
         """The runtime that a profile describes."""
         assert isinstance(profile.runtime, OnnxRuntimeProfile)
-        return cls(profile.runtime.threads, profile.runtime.provider)
+        return cls(profile.runtime)
 
     def needs(self) -> Mapping[str, str]:
         """Nothing but its agent."""
@@ -67,4 +78,13 @@ class OnnxRuntime:
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which is the last line that it prints."""
-        return whole_answer(agent_document(completed, job), job)
+        document = agent_document(completed, job)
+        try:
+            document["runtime"]["provider"] = check_placement(
+                document.pop("placed"), document["runtime"]["provider"], job.models
+            )
+            if job.mode == "profile":
+                document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise MeasurementError("the device's answer is not valid") from error
+        return whole_answer(document, job)

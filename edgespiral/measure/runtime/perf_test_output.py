@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
-from edgespiral.measure.agent import layers
+from edgespiral.measure.agent import nodes_of
 from edgespiral.measure.completed import last_words
+from edgespiral.measure.runtime.ort_profile import layer_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -188,7 +189,7 @@ def _layers(found: Sequence[Section], index: int, _: int, job: Job) -> list[dict
     for section in _of(found, "profile", index, job):
         try:
             events = json.loads("\n".join(section.lines))
-            rounds.append(layers(events, int(section.words[2])))
+            rounds.append(layer_times(nodes_of(events, int(section.words[2]))))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise MeasurementError("onnxruntime_perf_test wrote no whole profile") from error
     if len({len(rows) for rows in rounds}) != 1:
@@ -212,7 +213,7 @@ def _told(section: Section, job: Job) -> EdgeSpiralError:
     said = last_words("\n".join(section.lines))
     if kind == "unpinnable":
         what = f"its processes cannot be pinned to cores {', '.join(words)}"
-        return TargetError(what, hint="name others in the target's [runtime] cores")
+        return TargetError(what, hint="name others in the target's [runtime] affinity")
     model = str(job.models[int(words[0])])
     if kind == "wordless":
         return MeasurementError(f"onnxruntime_perf_test wrote no times: {said}", where=model)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.profile import TensorRtProfile
-from edgespiral.measure.model_files import is_engine, pushed_models
+from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtime.trtexec_output import layer_times, sample_times
 from edgespiral.measure.weighted_layers import weighted_layers
@@ -70,7 +70,9 @@ class TensorRt:
         return [python, "trtexec_agent.py", REQUEST]
 
     def precision(self, model: Path) -> Precision:
-        """That of the profile; explicitly quantised models run in int8 whatever it says."""
+        """That of the profile; of quantised and strongly typed models that of the file."""
+        if self._settings.strongly_typed and not is_engine(model):
+            return precision_of(model)
         return "int8" if _is_quantised(model) else self._settings.precision
 
     def parse(self, completed: Completed, job: Job) -> Answer:
@@ -88,6 +90,8 @@ class TensorRt:
         return whole_answer({**document, key: answers}, job)
 
     def _precision_flags(self, model: Path) -> list[str]:
+        if self._settings.strongly_typed:
+            return []
         # Explicitly quantised models still have layers that are not, which may be fp16.
         half = [] if self._settings.precision == "fp32" else ["--fp16"]
         return [*half, "--int8"] if _is_quantised(model) else half

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 # Beyond the connection itself: authentication and the start of a shell on a slow board.
 LOGIN_S = 30
-CLOSING_S = 15
+# A slow device looks through all its processes first; a dead one is known before by its silence.
+CLOSING_S = 60
 UNANSWERED_KEEPALIVES = 3
 # A Unix socket's path has 104 characters at least; ssh appends 17 while it makes one.
 LONGEST_SOCKET_FOLDER = 70

@@ -94,7 +94,7 @@ class ShellTransport:
                 self._link.drop()
                 if waited_s + pause_s > self._settings.retry_s:
                     raise self._given_up(error) from error
-                LOG.warning("%s; trying again in %g s", error, pause_s)
+                LOG.warning("%s: %s; trying again in %g s", error.where, error.what, pause_s)
             time.sleep(pause_s)
             waited_s, pause_s = waited_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -172,5 +172,5 @@ class ShellTransport:
         return DeviceLostError(
             f"{error.what} (tried for {self._settings.retry_s:g} s)",
             where=error.where,
-            hint=error.hint or "see whether it is on; then the same command goes on from here",
+            hint=error.hint or "see whether it is on, then again",
         )

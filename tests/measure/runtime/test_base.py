@@ -49,6 +49,21 @@ def test_every_kind_a_profile_may_name_is_there() -> None:
             "the device throttles: its clock's limit fell from 2850 to 1800 MHz",
         ),
         ({"frequency_limit_mhz": 1800}, {"frequency_limit_mhz": 2850}, None, None),
+        ({}, {"cooling": ["pwm-fan", "Fan"], "firmware_flags": "50000"}, None, None),
+        (
+            {},
+            {"cooling": ["pwm-fan", "thermal-cpufreq-0", "gpu-throttle-alert"]},
+            None,
+            "the device is slowed down by thermal-cpufreq-0, gpu-throttle-alert",
+        ),
+        (
+            {},
+            {"firmware_flags": "50005"},
+            None,
+            "the device is slowed down by its firmware (get_throttled 50005)",
+        ),
+        ({"throttle_count": 3}, {"throttle_count": 3}, None, None),
+        ({"throttle_count": 3}, {"throttle_count": 4}, None, "the processor throttled"),
     ],
 )
 def test_what_voids_a_run(

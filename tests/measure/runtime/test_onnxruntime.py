@@ -12,10 +12,11 @@ from edgespiral.core.errors import (
     TargetError,
     UsageError,
 )
+from edgespiral.core.profile import OnnxRuntimeProfile
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.runtime import Job, OnnxRuntime
 
-RUNTIME = OnnxRuntime(2, "CPUExecutionProvider")
+RUNTIME = OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime", threads=2))
 WHOLE: dict[str, Any] = {
     "device": {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2},
     "runtime": {
@@ -24,6 +25,7 @@ WHOLE: dict[str, Any] = {
         "provider": "p",
         "threads": 2,
     },
+    "placed": [],
     "before": {},
     "after": {"load": 0.5},
     "samples": [{"warmup_count": 3, "rounds_ms": [[1.0, 2.0]]}],
@@ -49,6 +51,21 @@ def test_the_request_names_what_is_pushed(convolution: Callable[..., Path]) -> N
     assert Path(str(files["agent.py"])).is_file()
 
 
+def requested(**settings: Any) -> dict[str, Any]:
+    runtime = OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime", **settings))
+    request: dict[str, Any] = json.loads(str(runtime.files(job())["request.json"]))
+    return request
+
+
+def test_xnnpack_has_threads_of_its_own() -> None:
+    plain = requested(threads=4, affinity=[2, 3], provider_options={"a": "b"})
+    assert (plain["session_threads"], plain["provider_options"]) == (4, {"a": "b"})
+    assert plain["affinity"] == [2, 3]
+    own = requested(threads=4, provider="XnnpackExecutionProvider")
+    assert (own["threads"], own["session_threads"]) == (4, 1)
+    assert own["provider_options"] == {"intra_op_num_threads": "4"}
+
+
 def test_an_answer_is_read_below_other_output() -> None:
     answer = parse(f"a banner of the device\n{json.dumps(WHOLE)}\n")
     assert answer.samples[0].rounds_ms == ((1.0, 2.0),)
@@ -61,7 +78,9 @@ def test_an_answer_cut_in_half_is_no_answer(end: int) -> None:
 
 
 def test_a_killed_process_is_named() -> None:
-    with pytest.raises(MeasurementError, match=r"was killed by SIGKILL; is there enough memory"):
+    with pytest.raises(
+        MeasurementError, match=r"was killed by SIGKILL; is there enough memory and space"
+    ):
         parse("", -9)
 
 
@@ -75,6 +94,18 @@ def test_impossible_samples_are_refused(sample: object) -> None:
     samples = [{"warmup_count": 3, "rounds_ms": [[1.0, sample]]}]
     with pytest.raises(MeasurementError, match=r"not valid: samples.0.rounds_ms.0.1: "):
         parse(json.dumps(WHOLE | {"samples": samples}))
+
+
+def test_a_placement_of_other_models_is_refused() -> None:
+    with pytest.raises(MeasurementError, match="the device's answer is not valid"):
+        parse(json.dumps(WHOLE | {"placed": [[{"provider": "p", "op_name": "Conv"}]] * 2}))
+
+
+@pytest.mark.parametrize("lacking", ["placed", "runtime"])
+def test_an_answer_without_a_part_is_refused(lacking: str) -> None:
+    document = {key: value for key, value in WHOLE.items() if key != lacking}
+    with pytest.raises(MeasurementError, match="the device's answer is not valid"):
+        parse(json.dumps(document))
 
 
 def test_a_missing_model_is_refused() -> None:

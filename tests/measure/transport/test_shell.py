@@ -66,6 +66,21 @@ def test_a_file_that_is_there_is_not_sent_again(device: Device, large: Path) -> 
         assert Path(transport.folder, "a").read_bytes() == b"other"
 
 
+def test_nothing_outside_the_work_folder_is_touched(device: Device, large: Path) -> None:
+    beside = device.folder / "edgespiral-of-others"
+    beside.mkdir()
+    (beside / "a").write_text("theirs")
+    with reached(device) as transport:
+        transport.push(large, "a")
+        assert transport.run(["ln", "-s", str(beside), "folder"], 60).exit_code == 0
+        assert transport.run(["ln", "-s", str(beside / "a"), "file"], 60).exit_code == 0
+        # A file of that name is written in its place, not through it.
+        transport.push(large, "file")
+        assert Path(transport.folder, "file").read_bytes() == large.read_bytes()
+    assert list(device.folder.iterdir()) == [beside]
+    assert [(path.name, path.read_text()) for path in beside.iterdir()] == [("a", "theirs")]
+
+
 def test_a_device_that_lost_its_files_is_begun_anew(device: Device, large: Path) -> None:
     with reached(device) as transport:
         transport.push(large, "a")

@@ -79,6 +79,20 @@ def test_a_restarted_server_is_found_again(board: Board, large: Path, meanwhile:
     assert list(board.folder.iterdir()) == []
 
 
+def test_a_silent_connection_is_given_up(
+    board: Board, tmp_path: Path, meanwhile: Meanwhile, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = tmp_path / "runs"
+    once = f"echo run >> {count}; [ $(wc -l < {count}) = 2 ] || sleep 600; echo whole"
+    with reached(board, keepalive_s=1) as transport:
+        meanwhile(count.exists, board.freeze)
+        done = transport.repeated(lambda: transport.run(["sh", "-c", once], 60))
+        assert done.stdout == "whole\n"
+        assert board.processes("sleep") == []
+    assert "the connection broke" in caplog.text
+    assert list(board.folder.iterdir()) == []
+
+
 def test_a_device_that_stays_away_is_reported(
     board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
