@@ -69,6 +69,18 @@ class TensorRtProfile(Section):
     data_transfers: bool = False
 
 
+class TensorRtRtxProfile(Section):
+    """TensorRT for RTX: builds engines for GPUs of one compute capability, without one."""
+
+    kind: Literal["tensorrt-rtx"]
+    compute_capability: Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
+
+    @property
+    def precision(self) -> Precision:
+        """Of the engine of an unconverted file: engines have the types of their files."""
+        return "fp32"
+
+
 class LocalProfile(Section):
     """This machine, in a process of its own."""
 
@@ -115,7 +127,8 @@ class TargetProfile(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     runtime: Annotated[
         Annotated[OnnxRuntimeProfile, Tag("onnxruntime")]
-        | Annotated[TensorRtProfile, Tag("tensorrt")],
+        | Annotated[TensorRtProfile, Tag("tensorrt")]
+        | Annotated[TensorRtRtxProfile, Tag("tensorrt-rtx")],
         Discriminator(kind),
     ]
     transport: Annotated[

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.profile import OnnxRuntimeProfile
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
@@ -43,6 +43,11 @@ class OnnxRuntime:
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agent, the models with what belongs to them, and the request."""
+        if job.mode == "build":
+            raise TargetError(
+                "ONNX Runtime has no engines: it runs the ONNX file itself",
+                hint='choose a target whose runtime is "tensorrt" or "tensorrt-rtx"',
+            )
         for model in filter(is_engine, job.models):
             raise ModelError(
                 "ONNX Runtime cannot run an engine of TensorRT",
