@@ -132,7 +132,8 @@ class Engine:
         """The engine and what the tool said as it built it."""
         own = self._request["precision_flags"][self._index]
         flags = build_flags(self._tool, self._request) + own
-        content = b"".join(path.read_bytes() for path in sorted(Path(model).parent.iterdir()))
+        parts = self._request["parts"][self._index]
+        content = b"".join(Path(name).read_bytes() for name in parts)
         key = hashlib.sha256(content + repr((self._tool.version, flags)).encode()).hexdigest()
         goal = Path("engines") / key
         log = goal.with_suffix(".log")

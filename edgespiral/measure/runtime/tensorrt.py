@@ -15,7 +15,7 @@ from edgespiral.measure.runtime.trtexec_output import layer_times, sample_times
 from edgespiral.measure.weighted_layers import weighted_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from edgespiral.core.profile import TargetProfile
     from edgespiral.core.records import Precision
@@ -57,6 +57,8 @@ class TensorRt:
             **job.request(),
             "shapes": named_shapes(job),
             "models": names,
+            # Not all that is in a model's folder there: an earlier one's files may be in it too.
+            "parts": [sorted(_of_one(index, models)) for index in range(len(names))],
             "is_engine": [is_engine(model) for model in job.models],
             "built": [_built_for(model) for model in job.models],
             "precision_flags": [self._precision_flags(model) for model in job.models],
@@ -120,6 +122,10 @@ def _check_quantised(job: Job) -> None:
                 where=str(model),
                 hint="quantise it, or set precision to fp16 in the target's [runtime]",
             )
+
+
+def _of_one(index: int, pushed: Iterable[str]) -> Iterator[str]:
+    return (name for name in pushed if name.startswith(f"model-{index}/"))
 
 
 def _built_for(model: Path) -> dict[str, Any] | None:
