@@ -1,6 +1,6 @@
-"""Which models a real TensorRT-family builder takes: prints a table for docs/targets.md.
+"""Which models a real TensorRT-family builder takes: prints the table of docs/targets.md.
 
-Usage: python bench/engines.py [NAME ...] [--json FILE]
+Usage: python bench/engines.py [NAME ...] [--all] [--json FILE]
 
 Each network, with random weights, is exported in float32, float16 and int8 (in the form for
 TensorRT) and built with TensorRT for RTX by the bundled target, which needs no GPU.
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TARGET = "tensorrt-rtx"
 PRECISIONS = ("fp32", "fp16", "int8")
+# A member of each kind of layer that we export; --all are those of docs/architectures.md.
+KINDS = ("efficientnet_b0", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32")
 SMALL = ("resnet20", "mobilenetv2-small", "gru-sound")
 TEXT = "lstm-text"
 
@@ -76,11 +78,13 @@ def main() -> None:
     """Build everything, print a row each and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--all", action="store_true", help="the smallest member of each family")
     parser.add_argument("--json", type=Path, default=Path("bench/results/engines.json"))
     arguments = parser.parse_args()
     found: dict[str, Any] = {}
     print(f"| network | {' | '.join(PRECISIONS)} |\n| --- | {'--- | ' * len(PRECISIONS)}")
-    for name in arguments.names or (*SMALL, TEXT, *FAMILIES):
+    others = FAMILIES if arguments.all else KINDS
+    for name in arguments.names or (*SMALL, TEXT, *others):
         with tempfile.TemporaryDirectory() as folder, Session(load_profile(TARGET)) as session:
             source = Path(folder) / "model.onnx"
             try:
@@ -89,8 +93,8 @@ def main() -> None:
             except EdgeSpiralError as error:
                 found[name] = {p: {"refused": error.what} for p in PRECISIONS}
         print(f"| {name} | {' | '.join(told(row) for row in found[name].values())} |", flush=True)
-    record = {"versions": versions(), "networks": found}
-    write_text(arguments.json, json.dumps(record, indent=1) + "\n")
+        record = {"versions": versions(), "networks": found}
+        write_text(arguments.json, json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ def build(
     ] = None,
 ) -> None:
     """Build a TensorRT engine of an ONNX model, and write down what it is and where it runs."""
+    from rich.console import Console
+    from rich.markup import escape
+
     from edgespiral.cli.measure import parse_shape
     from edgespiral.core.files import make_folder
     from edgespiral.core.profile import load_profile
@@ -42,7 +45,8 @@ def build(
         )
     shapes = dict(map(parse_shape, shape or ()))
     make_folder(goal.parent)
-    with Session(load_profile(target), shapes=shapes) as session:
+    waiting = Console(stderr=True).status(f"building for {escape(target)}")
+    with Session(load_profile(target), shapes=shapes) as session, waiting:
         facts = build_engine(session, source, goal)
     _show(goal, facts)
 

@@ -38,6 +38,13 @@ WARNING = re.compile(r"\[W\] (?:\[TRT\] )?(.*)")
 GPU_LAYER = re.compile(r"\[GpuLayer\]")
 GPU = re.compile(r"Selected Device: (.+)")
 COMPUTE_CAPABILITY = re.compile(r"Compute Capability: (\d+\.\d+)")
+# What an engine is bound to, in words.
+BOUND_TO = {
+    "built_on": "device",
+    "gpu": "GPU",
+    "compute_capability": "compute capability",
+    "runtime_version": "TensorRT",
+}
 FIRST_RUNS = 10
 LONGEST_COMPLAINT = 300
 
@@ -179,9 +186,7 @@ class Engine:
         record = self._request["built"][self._index] or {}
         for key, found in here.items():
             if found and record.get(key) and record[key] != found:
-                what = (
-                    f"was built with {key.replace('_', ' ')} {record[key]}, and here it is {found}"
-                )
+                what = f"was built for {BOUND_TO[key]} {record[key]}, and this is {found}"
                 hint = "an engine is not portable: build it here, from its ONNX file"
                 raise AgentError("model", what, hint=hint, model=self._index)
 
