@@ -13,6 +13,7 @@ import onnx
 import pytest
 import torch
 from onnx import helper
+from torchvision.models.vision_transformer import VisionTransformer
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.profile import TargetProfile
@@ -50,6 +51,18 @@ def built(
         return build_engine(session, model, goal)
 
 
+def attention() -> VisionTransformer:
+    return VisionTransformer(
+        image_size=16,
+        patch_size=4,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=32,
+        mlp_dim=64,
+        num_classes=10,
+    )
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The ONNX file of a zoo model in float32, written once."""
@@ -61,9 +74,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             torch.manual_seed(0)
             text = name == "lstm-text"
             shape, tokens = (TEXT, 20) if text else (IMAGE, None)
-            model = build(name, classes=10, input_shape=shape, token_count=tokens).eval()
+            if name == "attention":
+                model, shape = attention(), (3, 16, 16)
+            else:
+                model = build(name, classes=10, input_shape=shape, token_count=tokens)
             dtype = torch.int64 if text else torch.float32
-            export_onnx(model, path, input_shape=shape, dtype=dtype)
+            export_onnx(model.eval(), path, input_shape=shape, dtype=dtype)
         return path
 
     return make
@@ -73,7 +89,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     ("name", "precision"),
     [
         *itertools.product(("resnet8", "mobilenetv2-small"), ("fp32", "fp16", "int8")),
-        *itertools.product(("gru-sound",), ("fp32", "int8")),
+        *itertools.product(("gru-sound", "attention"), ("fp32", "int8")),
         *itertools.product(("lstm-text",), ("fp32", "fp16")),
     ],
 )

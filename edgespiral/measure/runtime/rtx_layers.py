@@ -26,8 +26,9 @@ ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\x1f]+?)\](?=\x1f|, |$)")
 ROUNDS = ("QuantizeLinear", "DequantizeLinear")
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 INT8 = "Int8"
-# Layers that the builder generates for element by element work; they multiply no matrices.
-GENERATED = "kgen"
+# Layers that the builder generates have names that are made of what they do.
+GENERATED, ROUNDS_ITSELF = "kgen", "RounCast"
+MULTIPLIES = re.compile("Corr|gemm")
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,16 @@ class CompiledLayer:
 
     @property
     def multiplies_in_int8(self) -> bool:
-        """Whether data and weights come in as 8 bits."""
-        both = (self.inputs, self.constants)
-        return self.kind != GENERATED and all(INT8 in types.values() for types in both)
+        """Whether it multiplies data that come in as 8 bits, or that it rounds itself."""
+        generated = self.kind == GENERATED
+        multiplies = not generated or MULTIPLIES.search(self.name) is not None
+        rounds = generated and ROUNDS_ITSELF in self.name
+        return multiplies and (rounds or INT8 in self.inputs.values())
+
+    @property
+    def has_int8_weights(self) -> bool:
+        """Whether one of its constants has 8 bits."""
+        return INT8 in self.constants.values()
 
 
 def compiled_layers(text: str) -> list[CompiledLayer]:
@@ -76,8 +84,15 @@ def unfused(layers: Sequence[CompiledLayer], model: Path) -> list[str]:
     import onnx
 
     graph = onnx.load(model, load_external_data=False).graph
-    in_int8 = {name for layer in layers if layer.multiplies_in_int8 for name in layer.nodes}
-    missed = [node.name for node in quantised_layers(graph) if node.name not in in_int8]
+    fast = [layer for layer in layers if layer.multiplies_in_int8]
+    missed = [
+        node.name
+        for node, has_weights in quantised_layers(graph)
+        if not any(
+            node.name in layer.nodes and (layer.has_int8_weights or not has_weights)
+            for layer in fast
+        )
+    ]
     rounds = {node.name for node in graph.node if node.op_type in ROUNDS}
     given = {value.name for value in graph.input}
     alone = [
@@ -89,10 +104,14 @@ def unfused(layers: Sequence[CompiledLayer], model: Path) -> list[str]:
     return missed + alone
 
 
-def quantised_layers(graph: GraphProto) -> list[NodeProto]:
-    """The layers of an ONNX graph of which both data and weights are dequantised."""
-    dequantised = {
-        name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output
-    }
-    weighted = [node for node in graph.node if node.op_type in WEIGHTED]
-    return [node for node in weighted if dequantised.issuperset(node.input[:2])]
+def quantised_layers(graph: GraphProto) -> list[tuple[NodeProto, bool]]:
+    """The products of an ONNX graph that have two dequantised factors; is the second a weight?"""
+    made = [node for node in graph.node if node.op_type == "DequantizeLinear"]
+    sources = {name: node.input[0] for node in made for name in node.output}
+    constants = {tensor.name for tensor in graph.initializer}
+    products = [node for node in graph.node if node.op_type in WEIGHTED]
+    return [
+        (node, sources[node.input[1]] in constants)
+        for node in products
+        if sources.keys() >= set(node.input[:2])
+    ]

@@ -65,11 +65,12 @@ def test_layers_are_read_with_their_types_and_nodes() -> None:
     assert (layer.name, layer.kind) == ("conv_1", "correlation")
     assert (layer.inputs, layer.constants) == ({"a": "Int8"}, {"w": "Int8", "scale": "Float"})
     assert layer.nodes == {"conv", "x_DQ", "w_DQ"}
-    assert layer.multiplies_in_int8
+    assert (layer.multiplies_in_int8, layer.has_int8_weights) == (True, True)
 
 
 def test_the_layers_to_look_for_have_data_and_weights_in_8_bits(quantised: Path) -> None:
-    assert [node.name for node in quantised_layers(onnx.load(quantised).graph)] == ["conv"]
+    found = quantised_layers(onnx.load(quantised).graph)
+    assert [(node.name, has_weights) for node, has_weights in found] == [("conv", True)]
 
 
 def test_a_model_that_was_fused_has_nothing_left(quantised: Path) -> None:
@@ -82,6 +83,22 @@ def test_a_layer_that_multiplies_in_float_is_named(
 ) -> None:
     slow = line("conv_1", "correlation", data, weights, "conv", "x_DQ", "w_DQ")
     assert unfused(compiled_layers(listing(FUSED[0], slow)), quantised) == ["conv"]
+
+
+def test_a_layer_may_round_and_multiply_at_once(quantised: Path) -> None:
+    nodes = ("x_Q", "x_DQ", "w_DQ", "conv")
+    small = line("__myl_RounCastCorrMulAdd_0", "kgen", "Float", "Int8", *nodes, source="x")
+    assert unfused(compiled_layers(listing(small)), quantised) == []
+
+
+def test_a_product_of_data_has_no_weights_to_look_for(quantised: Path) -> None:
+    model = onnx.load(quantised)
+    model.graph.node[3].CopyFrom(helper.make_node("MatMul", ["x9", "x9"], ["c"], name="product"))
+    onnx.save(model, quantised)
+    attention = line("_gemm_mha_v2_1", "kgen", "Int8", "Float", "product", "x_DQ")
+    assert unfused(compiled_layers(listing(FUSED[0], attention)), quantised) == []
+    slow = line("_gemm_mha_v2_1", "kgen", "Float", "Float", "product", "x_DQ")
+    assert unfused(compiled_layers(listing(FUSED[0], slow)), quantised) == ["product"]
 
 
 def test_a_layer_that_does_nothing_but_round_is_named(quantised: Path) -> None:
