@@ -85,8 +85,10 @@ def export_smallest(model: nn.Module, path: Path) -> int:
     """Write the network for the first of the input sizes that it and ONNX take."""
     for side in (getattr(model, "image_size", SIDES[0]), *SIDES):
         try:
-            with torch.no_grad(), quiet():
-                model(torch.zeros(1, 3, side, side))
+            with quiet():
+                with torch.no_grad():
+                    model(torch.zeros(1, 3, side, side))
+                # Not in no_grad: attention would take a path there that has no ONNX form.
                 export_onnx(model, path, input_shape=(3, side, side))
         except (RuntimeError, AssertionError, ValueError, ExportError):
             continue

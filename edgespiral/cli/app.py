@@ -12,6 +12,7 @@ import typer
 
 from edgespiral import __version__
 from edgespiral.cli.bench import bench_app
+from edgespiral.cli.build import build
 from edgespiral.cli.calibrate import calibrate
 from edgespiral.cli.compress import compress
 from edgespiral.cli.export import export
@@ -40,6 +41,7 @@ VERBS: tuple[Callable[..., object], ...] = (
     train,
     measure,
     export,
+    build,
     calibrate,
     report,
     validate,

@@ -32,12 +32,13 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
     """What stands in the way of running `plan`, each as `file:key: problem`."""
     from edgespiral.core.profile import load_profile
     from edgespiral.core.recipe import load_recipe
+    from edgespiral.measure.engines import require_timing
 
     checks: dict[str, Callable[[], object]] = {
         "model": lambda: _check_model(plan),
         "weights": lambda: _check_weights(plan),
         "data": lambda: _check_data(plan.data),
-        "target": lambda: load_profile(plan.target),
+        "target": lambda: require_timing(load_profile(plan.target)),
         "recipe": lambda: load_recipe(plan.recipe),
     }
     for key, check in checks.items():

@@ -112,6 +112,18 @@ class AndroidProfile(Section):
     ] = "CPUExecutionProvider"
 
 
+class TensorRtRtxProfile(Section):
+    """TensorRT for RTX: builds engines for GPUs of one compute capability, without one."""
+
+    kind: Literal["tensorrt-rtx"]
+    compute_capability: Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
+
+    @property
+    def precision(self) -> Precision:
+        """Of the engine of an unconverted file: engines have the types of their files."""
+        return "fp32"
+
+
 class LocalProfile(Section):
     """This machine, in a process of its own."""
 
@@ -172,7 +184,8 @@ class TargetProfile(Section):
     runtime: Annotated[
         Annotated[OnnxRuntimeProfile, Tag("onnxruntime")]
         | Annotated[TensorRtProfile, Tag("tensorrt")]
-        | Annotated[AndroidProfile, Tag("android")],
+        | Annotated[AndroidProfile, Tag("android")]
+        | Annotated[TensorRtRtxProfile, Tag("tensorrt-rtx")],
         Discriminator(kind),
     ]
     transport: Annotated[

@@ -167,6 +167,30 @@ class Quantisation(Record):
     parity: Parity | None = None
 
 
+class EngineFacts(Record):
+    """What a built engine is: of what, by what and for what. It runs there and nowhere else.
+
+    `built_on` is the machine that built it. `gpu` is the one that it was built on and for, None
+    where none was needed. `unfused` names quantising steps that stayed on their own and layers
+    that stayed in float though their inputs are quantised; None where the builder does not tell.
+    """
+
+    schema_version: Literal[1] = 1
+    target: str
+    sha256: str
+    model_sha256: str
+    precision: Precision
+    runtime: str
+    runtime_version: str
+    provider: str
+    built_on: str
+    gpu: str | None
+    compute_capability: str | None
+    unfused: tuple[str, ...] | None
+    warnings: tuple[str, ...]
+    built_at: datetime
+
+
 class ModelFacts(Record):
     """What is known of one model of a run. Accuracies are top-1, in percent.
 
@@ -312,6 +336,7 @@ class RunFinished(Record):
     student_test_accuracy: Percent
     final: Measurement
     speedup: Ratio
+    engine: EngineFacts | None = None
     finished_at: datetime
 
 

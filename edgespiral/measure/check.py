@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from edgespiral.core.stats import paired_ratio, summarise
+from edgespiral.measure.engines import bound_to, build_engine, builds_only, engine_path
 from edgespiral.measure.session import Session
+from edgespiral.measure.tiny import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +47,23 @@ def check_target(profile: TargetProfile) -> Iterator[CheckLine]:
     with session:
         for name, value in session.way().items():
             yield CheckLine(name, value)
-        yield from check_lines(session.try_out(), profile)
+        if builds_only(profile):
+            yield from builder_lines(session)
+        else:
+            yield from check_lines(session.try_out(), profile)
+
+
+def builder_lines(session: Session) -> Iterator[CheckLine]:
+    """The findings of building a tiny model for a target that times none."""
+    with TemporaryDirectory() as folder:
+        tiny = write_tiny_model(Path(folder) / "tiny.onnx")
+        facts = build_engine(session, tiny, engine_path(tiny))
+        size_kb = engine_path(tiny).stat().st_size / 1e3
+    yield CheckLine("builder", f"{facts.runtime} {facts.runtime_version}")
+    yield CheckLine("engine", f"a tiny model was built: {size_kb:.0f} kB for {bound_to(facts)}")
+    yield CheckLine("warnings", "; ".join(facts.warnings) or "none", not facts.warnings)
+    advice = "this target builds engines; compress and measure need one that has the device"
+    yield CheckLine("latency", "not measured", ok=False, advice=advice)
 
 
 def check_lines(answer: Answer, profile: TargetProfile) -> list[CheckLine]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.records import LayerLatency, Ratio
+    from edgespiral.core.records import LayerLatency, Precision, Ratio
     from edgespiral.measure.runtime import Answer, Runtime
     from edgespiral.measure.transport import Transport
 
@@ -147,6 +147,26 @@ class Session:
         """
         return dict(self._runtime.needs())
 
+    def build(self, model: Path, goal: Path) -> Answer:
+        """Build an engine of an ONNX file on the device and fetch it to `goal`.
+
+        Raises:
+            ModelError: the model cannot be parsed or built.
+            TargetError: the device or its runtime builds no engines.
+            MeasurementError: the builder broke off or took too long.
+            RunFolderError: `goal` cannot be written.
+        """
+        job = self._job("build", [model], None, None)
+        return self._transport.repeated(lambda: self._built(job, goal))
+
+    def precision(self, model: Path) -> Precision:
+        """What `model` runs in here.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        return self._runtime.precision(model)
+
     def way(self) -> dict[str, str]:
         """What there is to know of the way to the device, by name.
 
@@ -167,7 +187,7 @@ class Session:
 
     def _job(
         self,
-        mode: Literal["measure", "profile"],
+        mode: Literal["measure", "profile", "build"],
         models: Sequence[Path],
         rounds: int | None,
         seconds_per_model: float | None,
@@ -197,6 +217,11 @@ class Session:
         raise MeasurementError(
             f"{reason}, twice in a row", where=self.profile.name, hint="let it settle, then again"
         )
+
+    def _built(self, job: Job, goal: Path) -> Answer:
+        answer = self._run(job)
+        self._transport.pull(answer.engines[0].file, goal)
+        return answer
 
     def _run(self, job: Job) -> Answer:
         with TemporaryDirectory(prefix="edgespiral-", dir=self._work) as folder:

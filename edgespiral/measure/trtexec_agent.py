@@ -34,7 +34,17 @@ if TYPE_CHECKING:
 PLACES = ("/usr/src/tensorrt/bin", "/usr/local/tensorrt/bin")
 BANNER = re.compile(r"TensorRT\.trtexec \[TensorRT v(\d+)\]")
 COMPLAINT = re.compile(r"\[[EF]\] (?:\[TRT\] )?(.*)")
+WARNING = re.compile(r"\[W\] (?:\[TRT\] )?(.*)")
 GPU_LAYER = re.compile(r"\[GpuLayer\]")
+GPU = re.compile(r"Selected Device: (.+)")
+COMPUTE_CAPABILITY = re.compile(r"Compute Capability: (\d+\.\d+)")
+# What an engine is bound to, in words.
+BOUND_TO = {
+    "built_on": "device",
+    "gpu": "GPU",
+    "compute_capability": "compute capability",
+    "runtime_version": "TensorRT",
+}
 FIRST_RUNS = 10
 LONGEST_COMPLAINT = 300
 # The first version without weakly typed networks: --fp16 and --int8 are gone.
@@ -95,8 +105,8 @@ def main(request_path: str) -> Json:
     tool, root = Tool(request), Path(request["system_root"])
     engines = [Engine(index, tool, request) for index in range(len(request["models"]))]
     before = device_state(root)
-    answers = (
-        profile(engines, request) if request["mode"] == "profile" else measure(engines, request)
+    answers = {"measure": measure, "profile": profile, "build": build}[request["mode"]](
+        engines, request
     )
     return {
         "device": device_facts(root),
@@ -121,16 +131,19 @@ class Engine:
         model = request["models"][index]
         self._is_given = request["is_engine"][index]
         if self._is_given:
-            self.path, self.processor = Path(model), _processor(request, "")
+            self.path, self.log = Path(model), ""
+            device = device_facts(Path(request["system_root"]))["device"]
+            self._check_built({"built_on": device, "runtime_version": tool.version})
         else:
-            self.path, log = self._built(model)
-            self.processor = _processor(request, log)
+            self.path, self.log = self._built(model)
+        self.processor = _processor(request, self.log)
 
     def _built(self, model: str) -> tuple[Path, str]:
         """The engine and what the tool said as it built it."""
         flags = build_flags(self._tool, self._request)
         flags += precision_flags(self._tool, self._request, self._index)
-        content = b"".join(path.read_bytes() for path in sorted(Path(model).parent.iterdir()))
+        parts = self._request["parts"][self._index]
+        content = b"".join(Path(name).read_bytes() for name in parts)
         key = hashlib.sha256(content + repr((self._tool.version, flags)).encode()).hexdigest()
         goal = Path("engines") / key
         log = goal.with_suffix(".log")
@@ -167,7 +180,18 @@ class Engine:
         dla = self._request["dla_core"]
         core = [] if dla is None else [f"--useDLACore={dla}"]
         shapes = shape_flags(self._request) if self._is_given else []
-        self._tool.run([f"--loadEngine={self.path}", *core, *shapes, *flags], self._index)
+        told = self._tool.run([f"--loadEngine={self.path}", *core, *shapes, *flags], self._index)
+        if self._is_given:
+            self._check_built(gpu_facts(told))
+
+    def _check_built(self, here: Json) -> None:
+        """Refuse an engine whose record names another device than this one."""
+        record = self._request["built"][self._index] or {}
+        for key, found in here.items():
+            if found and record.get(key) and record[key] != found:
+                what = f"was built for {BOUND_TO[key]} {record[key]}, and this is {found}"
+                hint = "an engine is not portable: build it here, from its ONNX file"
+                raise AgentError("model", what, hint=hint, model=self._index)
 
 
 def build_flags(tool: Tool, request: Json) -> list[str]:
@@ -222,6 +246,25 @@ def profile(engines: list[Engine], request: Json) -> list[Json]:
     """What was exported of each model's layers."""
     count = request["min_round_samples"] * request["rounds"]
     return [engine.layers(count, request["warmup_ms"]) for engine in engines]
+
+
+def build(engines: list[Engine], _request: Json) -> list[Json]:
+    """Where each engine lies, and what the tool said as it built it."""
+    return [
+        {
+            "file": str(engine.path),
+            "warnings": list(dict.fromkeys(WARNING.findall(engine.log))),
+            **gpu_facts(engine.log),
+        }
+        for engine in engines
+    ]
+
+
+def gpu_facts(told: str) -> Json:
+    """The GPU in the tool's output; None where it does not tell."""
+    patterns = {"gpu": GPU, "compute_capability": COMPUTE_CAPABILITY}
+    found = {key: pattern.search(told) for key, pattern in patterns.items()}
+    return {key: one[1].strip() if one else None for key, one in found.items()}
 
 
 def _find(named: str | None) -> str:

@@ -38,6 +38,7 @@ from edgespiral.spiral.turn import (
     Parent,
     Stopwatch,
     export_checked,
+    fetch_engine,
     model_facts,
     nothing_cut,
     publish,
@@ -224,6 +225,7 @@ class Spiral:
     def _finish(self, baseline: Baseline, end: End) -> RunFinished:
         bench = self.bench
         publish(bench, end.best_turn)
+        engine = fetch_engine(bench)
         best = load_model(bench.folder(end.best_turn))
         measurement, speedup = self._best_latency(baseline, end.best_turn)
         finished = RunFinished(
@@ -234,6 +236,7 @@ class Spiral:
             student_test_accuracy=self._test_accuracy(best),
             final=measurement,
             speedup=speedup,
+            engine=engine,
             finished_at=now_utc(),
         )
         bench.journal.append(finished)

@@ -21,6 +21,7 @@ from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import RunStarted, now_utc
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
+from edgespiral.measure.engines import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
@@ -99,9 +100,9 @@ def run_spiral(
     listener: Listener,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
+    profile = require_timing(load_profile(plan.target))
     check(splits, plan.batch_size)
     check_logits(model, splits)
-    profile = load_profile(plan.target)
     precisions = Precisions.of(plan, profile, load_recipe(plan.recipe))
     make_folder(out)
     with _locked(out):

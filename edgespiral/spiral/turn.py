@@ -17,6 +17,7 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
+from edgespiral.measure.engines import build_engine, builds_and_times, engine_path
 from edgespiral.spiral.cutting import cut_to
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.journal import Journal
     from edgespiral.core.plan import Plan
-    from edgespiral.core.records import Measurement, Precision, Ratio, TurnPlanned
+    from edgespiral.core.records import EngineFacts, Measurement, Precision, Ratio, TurnPlanned
     from edgespiral.distill.trainer import Progress
     from edgespiral.measure.session import Session
     from edgespiral.spiral.budget import Budget
@@ -252,6 +253,17 @@ def teachers_of(bench: Bench, parent: Cuttable) -> Sequence[nn.Module]:
     if bench.plan.teacher == "original" or parent.model is original:
         return [original]
     return [parent.model] if bench.plan.teacher == "previous" else [original, parent.model]
+
+
+def fetch_engine(bench: Bench) -> EngineFacts | None:
+    """Bring the published model's engine back from a device that builds one; None if it does not.
+
+    The device has it already, unless the run was begun anew since it was measured.
+    """
+    if not builds_and_times(bench.session.profile):
+        return None
+    model = bench.out / "model.onnx"
+    return build_engine(bench.session, model, engine_path(model))
 
 
 def publish(bench: Bench, turn: int) -> dict[str, str]:

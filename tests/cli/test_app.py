@@ -9,7 +9,17 @@ import edgespiral as package
 from edgespiral.core.errors import ExitCode
 
 Command = Callable[..., CompletedProcess[str]]
-VERBS = ("compress", "train", "measure", "export", "report", "validate", "targets", "bench")
+VERBS = (
+    "compress",
+    "train",
+    "measure",
+    "export",
+    "build",
+    "report",
+    "validate",
+    "targets",
+    "bench",
+)
 
 
 def test_help_names_every_verb(edgespiral: Command) -> None:

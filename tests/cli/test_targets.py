@@ -1,4 +1,5 @@
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,22 @@ def test_a_phone_is_checked_step_by_step(
     assert fine.exit_code == 0, fine.output
     assert re.search(r"ok +program +.*onnxruntime_perf_test", fine.output)
     assert "mend" not in fine.output
+
+
+def test_a_machine_without_a_gpu_is_told_what_local_tensorrt_needs() -> None:
+    if shutil.which("trtexec"):
+        pytest.skip("this machine has trtexec")
+    result = CliRunner().invoke(targets_app, ["check", "tensorrt-local"])
+    assert result.exit_code == ExitCode.TARGET
+    assert "mend" in result.output
+    assert "there is no trtexec on the PATH or in /usr/src/tensorrt/bin" in result.output
+
+
+def test_a_builder_is_checked_and_said_to_measure_nothing() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="the tensorrt-rtx extra is not installed")
+    result = CliRunner().invoke(targets_app, ["check", "tensorrt-rtx"])
+    assert result.exit_code == 0
+    lines = {line.split()[1]: line for line in result.output.splitlines()}
+    assert lines["builder"].split()[::2] == ["ok", "tensorrt-rtx"]
+    assert "GPUs of compute capability 8.9" in lines["engine"]
+    assert re.search(r"mind +latency +not measured", lines["latency"])

@@ -91,3 +91,12 @@ def test_what_a_plan_names_must_be_there(
     done = edgespiral("validate", "plan.toml")
     assert done.returncode == ExitCode.USAGE
     assert problem in done.stderr
+
+
+def test_a_target_that_times_nothing_cannot_be_compressed_for(
+    edgespiral: Command, tmp_path: Path
+) -> None:
+    write(tmp_path, GOOD + 'target = "tensorrt-rtx"\n')
+    done = edgespiral("validate", "plan.toml")
+    assert done.returncode == ExitCode.USAGE
+    assert "plan.toml:target: tensorrt-rtx: latency cannot be measured here" in done.stderr

@@ -15,12 +15,18 @@ import pytest
 import torch
 
 from edgespiral import api
-from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError
+from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError, TargetError
 from edgespiral.core.journal import read
 from edgespiral.core.records import Outcome, TurnFinished, TurnPlanned
 from edgespiral.zoo import build
 
 OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}
+
+
+def test_a_target_that_times_nothing_is_refused_before_anything_is_done(teacher, digits, tmp_path):
+    with pytest.raises(TargetError, match="tensorrt-rtx: latency cannot be measured here"):
+        api.compress(teacher, digits, out=tmp_path / "run", target="tensorrt-rtx", speedup=2.0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_it_meets_the_budget_and_lands_close_to_it(finished):

@@ -13,10 +13,12 @@ from safetensors.torch import save_model
 
 from edgespiral import api
 from edgespiral.core.errors import ExitCode
+from edgespiral.core.files import sha256_file
 from edgespiral.core.plan import load_plan
 from edgespiral.core.records import Outcome
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.measure.engines import written_record
 from edgespiral.measure.transport import DeviceLostError
 from edgespiral.spiral.run import run_compress
 from edgespiral.zoo import build
@@ -103,4 +105,9 @@ def test_a_budget_is_met_by_way_of_trtexec(board, small, digits, tmp_path):
     done = api.compress(small, digits, out=tmp_path / "run", target=target, **OPTIONS)
     assert done.result.outcome == Outcome.MET
     assert done.result.student.latency.fingerprint.runtime == "tensorrt"
+    engine = tmp_path / "run" / "model.engine"
+    facts = written_record(engine, "tensorrt")
+    assert facts is not None
+    assert facts.model_sha256 == sha256_file(tmp_path / "run" / "model.onnx")
+    assert facts.runtime_version == "8.6.1"
     assert list(board.folder.iterdir()) == []

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from edgespiral import api
 from edgespiral.core.errors import TrainingError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.journal import read
+from edgespiral.core.profile import TargetProfile
 from edgespiral.core.records import TurnFinished
-from edgespiral.spiral.turn import Stopwatch
+from edgespiral.measure.engines import written_record
+from edgespiral.measure.session import Session
+from edgespiral.spiral.turn import Stopwatch, fetch_engine
 
+STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
 OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}
 
 
@@ -32,6 +41,28 @@ def test_a_stopwatch_adds_up_and_counts_what_fails():
     with pytest.raises(KeyError), watch.timing("plan"):
         raise KeyError
     assert watch.seconds["plan"] > first >= 0
+
+
+def test_what_a_device_builds_comes_back_beside_the_model(finished, tmp_path):
+    """The stand-in for trtexec builds here; a whole run is in test_run_over_ssh.py."""
+    program = tmp_path / "trtexec"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} 10.3.0 "$@"\n')
+    program.chmod(0o755)
+    shutil.copy(finished.folder / "model.onnx", tmp_path)
+    sections = {
+        "runtime": {"kind": "tensorrt", "trtexec": str(program)},
+        "transport": {"kind": "local"},
+    }
+    target = TargetProfile.model_validate({"schema": 1, "name": "here", **sections})
+    with Session(target) as session:
+        facts = fetch_engine(SimpleNamespace(session=session, out=tmp_path))
+    assert facts == written_record(tmp_path / "model.engine", "tensorrt")
+    assert facts.model_sha256 == sha256_file(tmp_path / "model.onnx")
+
+
+def test_a_device_that_builds_no_engine_leaves_none(finished):
+    assert not list(finished.folder.glob("*.engine*"))
+    assert read(finished.folder / "journal.jsonl")[-1].engine is None
 
 
 def test_a_loss_that_diverges_keeps_the_last_good_state(teacher, digits, tmp_path):

@@ -6,6 +6,7 @@ the real tool (keys and banner as its public sources write them; the text is thi
 """
 
 import json
+import os
 import re
 import sys
 import tempfile
@@ -56,7 +57,11 @@ def main(version: str, arguments: list[str]) -> int:
 
 
 def run(version: str, flags: dict[str, str]) -> None:
+    print("[01/01/2024-00:00:00] [I] === Device Information ===")
+    print(f"[01/01/2024-00:00:00] [I] Selected Device: {os.environ.get('STAND_IN_GPU', 'Orin')}")
+    print("[01/01/2024-00:00:00] [I] Compute Capability: 8.7")
     if "--onnx" in flags:
+        print("[01/01/2024-00:00:00] [W] [TRT] This engine is a stand-in")
         model = Path(flags["--onnx"]).read_bytes()
         ort.InferenceSession(model)
         print("[I] [TRT] ---------- Layers Running on DLA ----------")

@@ -58,7 +58,8 @@ def whole_answer(document: dict[str, Any], job: Job) -> Answer:
         answer = Answer.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise MeasurementError(f"the device's answer is not valid: {_first(error)}") from error
-    answered = len(answer.layers if job.mode == "profile" else answer.samples)
+    kinds = {"measure": answer.samples, "profile": answer.layers, "build": answer.engines}
+    answered = len(kinds[job.mode])
     if answered != len(job.models):
         raise MeasurementError(f"the device answered for {answered} of {len(job.models)} models")
     return answer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.profile import AndroidProfile
 from edgespiral.measure.agent import PROFILED_RUNS, orders
+from edgespiral.measure.engines import no_engines
 from edgespiral.measure.free_dimensions import free_dimensions
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.perf_test_script import BODY
@@ -72,6 +73,8 @@ class AndroidPerfTest:
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The tool, the models with what belongs to them, and the script."""
+        if job.mode == "build":
+            raise no_engines()
         for model in job.models:
             if is_engine(model) or model.suffix == ".tflite":
                 raise ModelError(

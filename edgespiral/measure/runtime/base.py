@@ -30,7 +30,7 @@ HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]+")
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of a device: to time whole models, or their layers, taking turns.
+    """What is asked of a device: to time whole models, or their layers, taking turns; or to build.
 
     Attributes:
         rounds: how many turns each model has, freshly loaded for each.
@@ -38,7 +38,7 @@ class Job:
         shapes: input shapes by name for inputs without a fixed one; "" is the only input.
     """
 
-    mode: Literal["measure", "profile"]
+    mode: Literal["measure", "profile", "build"]
     models: tuple[Path, ...]
     rounds: int
     round_ms: float
@@ -110,8 +110,18 @@ class Samples(Record):
     rounds_ms: tuple[tuple[PositiveMs, ...], ...]
 
 
+class Built(Record):
+    """An engine in the work folder; see `EngineFacts`."""
+
+    file: str
+    gpu: str | None = None
+    compute_capability: str | None = None
+    unfused: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
 class Answer(Record):
-    """A device's answer to a job, one entry a model in `samples` or in `layers`."""
+    """A device's answer to a job, one entry a model in `samples`, `layers` or `engines`."""
 
     device: DeviceFacts
     runtime: RuntimeFacts
@@ -119,6 +129,7 @@ class Answer(Record):
     after: DeviceState
     samples: tuple[Samples, ...] = ()
     layers: tuple[tuple[LayerLatency, ...], ...] = ()
+    engines: tuple[Built, ...] = ()
 
     def fingerprint(self, precision: str) -> Fingerprint:
         """Everything about device and runtime that goes with a figure."""
@@ -184,7 +195,8 @@ class Runtime(Protocol):
         """What the device needs, by the name it has there: a file, or a file's text.
 
         Raises:
-            ModelError: a model or a part of it is missing.
+            ModelError: a model or a part of it is missing, or is not for this runtime.
+            TargetError: it does no such job.
         """
 
     def argv(self, python: str) -> list[str]:

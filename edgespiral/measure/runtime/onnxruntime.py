@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.profile import OnnxRuntimeProfile
+from edgespiral.measure.engines import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtime.ort_profile import check_placement, layer_times
@@ -58,6 +59,8 @@ class OnnxRuntime:
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agent, the models with what belongs to them, and the request."""
+        if job.mode == "build":
+            raise no_engines()
         for model in filter(is_engine, job.models):
             raise ModelError(
                 "ONNX Runtime cannot run an engine of TensorRT",

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.profile import TensorRtProfile
+from edgespiral.measure.engines import no_engine, written_record
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtime.trtexec_output import layer_times, sample_times
 from edgespiral.measure.weighted_layers import weighted_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from edgespiral.core.profile import TargetProfile
     from edgespiral.core.records import Precision
@@ -50,15 +51,20 @@ class TensorRt:
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agents, the models with what belongs to them, and the request."""
+        if job.mode == "build":
+            no_engine(job.models)
         models, names = pushed_models(job.models)
         if self._settings.precision == "int8":
             _check_quantised(job)
         request = {
             **self._settings.model_dump(exclude={"kind"}),
             **job.request(),
-            "shapes": _named_shapes(job),
+            "shapes": named_shapes(job),
             "models": names,
+            # Not all that is in a model's folder there: an earlier one's files may be in it too.
+            "parts": [sorted(_of_one(index, models)) for index in range(len(names))],
             "is_engine": [is_engine(model) for model in job.models],
+            "built": [_built_for(model) for model in job.models],
             "precision_flags": [self._precision_flags(model) for model in job.models],
             "system_root": self._system_root,
         }
@@ -82,8 +88,7 @@ class TensorRt:
         if not isinstance(exported, list) or len(exported) != len(job.models):
             raise MeasurementError("the device did not answer for every model")
         try:
-            read = {"layers": self._layers} if job.mode == "profile" else {"samples": self._samples}
-            [(key, reader)] = read.items()
+            key, reader = self._reader(job)
             answers = [reader(*pair, job) for pair in zip(exported, job.models, strict=True)]
         except (KeyError, TypeError) as error:
             raise MeasurementError("the device's answer is not valid") from error
@@ -95,6 +100,12 @@ class TensorRt:
         # Explicitly quantised models still have layers that are not, which may be fp16.
         half = [] if self._settings.precision == "fp32" else ["--fp16"]
         return [*half, "--int8"] if _is_quantised(model) else half
+
+    def _reader(self, job: Job) -> tuple[str, Callable[[dict[str, Any], Path, Job], object]]:
+        """The answer's field for a job, and what reads its entries."""
+        if job.mode == "build":
+            return "engines", lambda built, _model, _job: built
+        return ("layers", self._layers) if job.mode == "profile" else ("samples", self._samples)
 
     def _samples(self, exported: dict[str, Any], _model: Path, _job: Job) -> object:
         transfers = self._settings.data_transfers
@@ -121,8 +132,23 @@ def _check_quantised(job: Job) -> None:
             )
 
 
-def _named_shapes(job: Job) -> dict[str, list[int]]:
-    """Shapes by the inputs' own names, which TensorRT asks for; inputs are one if "" names them."""
+def _of_one(index: int, pushed: Iterable[str]) -> Iterator[str]:
+    return (name for name in pushed if name.startswith(f"model-{index}/"))
+
+
+def _built_for(model: Path) -> dict[str, Any] | None:
+    """What an engine's record says of where it runs; None where there is no record."""
+    record = written_record(model, "tensorrt") if is_engine(model) else None
+    told = {"runtime_version", "built_on", "gpu", "compute_capability"}
+    return None if record is None else record.model_dump(mode="json", include=told)
+
+
+def named_shapes(job: Job) -> dict[str, list[int]]:
+    """Shapes by the inputs' own names, which TensorRT asks for; inputs are one if "" names them.
+
+    Raises:
+        ModelError: there is no ONNX file to tell the name.
+    """
     if "" not in job.shapes:
         return {name: list(shape) for name, shape in job.shapes.items()}
     model = next((model for model in job.models if not is_engine(model)), None)
