@@ -90,6 +90,8 @@ class Planner:
     form: Form = "onnxruntime"
     # Of the uncut model in `precision`; teacher_ms is what speed-ups are against.
     start_ms: float | None = None
+    # Candidates run in kernels that only weights with such zeros get.
+    two_four: bool = False
     _files: CandidateFiles = field(init=False)
     _model: LatencyModel = field(init=False)
     _measured: dict[tuple[tuple[str, int], ...], float] = field(init=False, default_factory=dict)
@@ -102,7 +104,9 @@ class Planner:
         layers = layer_shapes(self.original.model, self.original.groups, self.original.example)
         base = {group.name: group.channels for group in self.original.groups}
         self._model = LatencyModel(layers, base, self.multiple)
-        self._files = CandidateFiles(self.original, self.work, self.written, self.form)
+        self._files = CandidateFiles(
+            self.original, self.work, self.written, self.form, self.two_four
+        )
         self._measured[_key(base)] = self.start_ms or self.teacher_ms
 
     def recall(self, candidates: Sequence[Candidate]) -> None:

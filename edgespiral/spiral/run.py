@@ -22,12 +22,14 @@ from edgespiral.core.records import RunStarted, now_utc
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
 from edgespiral.measure.session import Session
+from edgespiral.prune.criteria import check_criterion
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.precision import Precisions, measuring
 from edgespiral.spiral.progress import OnConsole
+from edgespiral.spiral.sparsity import announce, planned_multiple, sparse_kernels
 from edgespiral.spiral.turn import Bench
 from edgespiral.zoo import names
 from edgespiral.zoo.load import check_logits, load_model
@@ -107,6 +109,9 @@ def run_spiral(
     with _locked(out):
         teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
         engines(teacher.model, plan.pruner)
+        check_criterion(plan.criterion, teacher.model, teacher.groups)
+        kernels = sparse_kernels(plan, profile)
+        announce(plan, teacher.model, kernels, listener)
         journal = _open_journal(plan, teacher, out, resume=resume)
         with Session(measuring(profile)) as session:
             bench = Bench(
@@ -119,8 +124,9 @@ def run_spiral(
                 teacher=teacher,
                 teacher_onnx=out / "teacher" / "model.onnx",
                 precisions=precisions,
+                sparse_kernels=kernels,
             )
-            Spiral(bench, profile.device.channel_multiple).run()
+            Spiral(bench, planned_multiple(plan, profile.device.channel_multiple)).run()
         return write_results(journal, out)
 
 
