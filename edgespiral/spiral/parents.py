@@ -16,9 +16,15 @@ import safetensors.torch
 
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
-from edgespiral.distill.trainer import batchnorm_scales, train
+from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm, train
 from edgespiral.spiral.importance import importance_of
-from edgespiral.spiral.turn import WARM_RATE_SHARE, Parent, distillation, teachers_of
+from edgespiral.spiral.turn import (
+    RECALIBRATION_BATCHES,
+    WARM_RATE_SHARE,
+    Parent,
+    distillation,
+    teachers_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +67,10 @@ def _slimmed(bench: Bench, turn: int, model: Cuttable) -> Cuttable:
     slim = copy.deepcopy(model.model)
     if not done.exists():
         _slim(bench, turn, slim, model)
+        # Scales moved faster than the running statistics could follow.
+        recalibrate_batchnorm(
+            slim, bench.splits.train, batches=RECALIBRATION_BATCHES, seed=bench.plan.seed
+        )
         with replacing(done) as temporary:
             state = {k: v.detach().clone().contiguous() for k, v in slim.state_dict().items()}
             temporary.write_bytes(safetensors.torch.save(state))

@@ -11,10 +11,15 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import torch
-
 from edgespiral.core.records import Candidate
-from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, allocate, choices
+from edgespiral.spiral.allocate import (
+    ALLOCATIONS,
+    FAMILIES,
+    Choices,
+    allocate,
+    choices,
+    every_choice,
+)
 from edgespiral.spiral.candidates import CandidateFiles
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
@@ -124,15 +129,8 @@ class Planner:
             UsageError: nothing can be cut in steps of the device's channel multiple.
             MeasurementError, TargetError: the device did not answer.
         """
-        nothing = {group.name: torch.zeros(group.channels) for group in self.original.groups}
-        narrowest = choices(
-            self.original.groups,
-            nothing,
-            multiple=self.multiple,
-            least_share=0.0,
-            branches=self.original.branches,
-        ).narrowest()
-        return self._measured_ms(1, narrowest)
+        every = every_choice(self.original.groups, self.original.branches, self.multiple)
+        return self._measured_ms(1, every.narrowest())
 
     def plan(
         self,

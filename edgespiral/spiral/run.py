@@ -23,8 +23,10 @@ from edgespiral.core.versions import versions
 from edgespiral.data import check, load
 from edgespiral.measure.session import Session
 from edgespiral.prune.criteria import check_criterion
+from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
+from edgespiral.spiral.allocate import every_choice
 from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.precision import Precisions, measuring
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from edgespiral.core.plan import Plan
     from edgespiral.core.records import Result
     from edgespiral.spiral.progress import Listener
+
+NAMED = 3
 
 
 def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
@@ -102,14 +106,15 @@ def run_spiral(
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
     check(splits, plan.batch_size)
+    check_layers(model)
     check_logits(model, splits)
     profile = load_profile(plan.target)
     precisions = Precisions.of(plan, profile, load_recipe(plan.recipe))
     make_folder(out)
     with _locked(out):
         teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
-        engines(teacher.model, plan.pruner)
-        check_criterion(plan.criterion, teacher.model, teacher.groups)
+        multiple = planned_multiple(plan, profile.device.channel_multiple)
+        _check_cuts(plan, teacher, multiple, listener)
         kernels = sparse_kernels(plan, profile)
         announce(plan, teacher.model, kernels, listener)
         journal = _open_journal(plan, teacher, out, resume=resume)
@@ -126,8 +131,25 @@ def run_spiral(
                 precisions=precisions,
                 sparse_kernels=kernels,
             )
-            Spiral(bench, planned_multiple(plan, profile.device.channel_multiple)).run()
+            Spiral(bench, multiple).run()
         return write_results(journal, out)
+
+
+def _check_cuts(plan: Plan, teacher: Cuttable, multiple: int, listener: Listener) -> None:
+    """Refuse what could only fail once time was spent, and say what will not be cut.
+
+    Raises:
+        UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
+        ModelError: the criterion has nothing to go by.
+    """
+    engines(teacher.model, plan.pruner)
+    options = every_choice(teacher.groups, teacher.branches, multiple).options
+    narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
+    if narrow:
+        more = f" and {len(narrow) - NAMED} more" if len(narrow) > NAMED else ""
+        shown = ", ".join(narrow[:NAMED]) + more
+        listener.say(f"  too narrow to lose {multiple} channels and keep some: {shown}")
+    check_criterion(plan.criterion, teacher.model, teacher.groups)
 
 
 def write_results(journal: Journal, out: Path) -> Result:

@@ -41,7 +41,7 @@ def sparse_kernels(plan: Plan, profile: TargetProfile) -> Kernels:
     runtime = profile.runtime
     if plan.sparsity != "2:4" or not isinstance(runtime, TensorRtProfile):
         return "none"
-    low = "fp32" not in (plan.precision, runtime.precision)
+    low = (plan.precision or runtime.precision) != "fp32"
     return "on" if runtime.sparsity and low else "off"
 
 
