@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edgespiral.spiral.turn import Bench
 
 SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"
-# Of the shortest turn's epochs, for the training of its parent.
+# Of the run's epochs over one more than its turns, for the training of one parent.
 SLIMMING_SHARE = 0.2
 
 
