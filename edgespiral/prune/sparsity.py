@@ -13,7 +13,7 @@ from torch import nn
 from torch.ao.pruning.sparsifier.weight_norm_sparsifier import WeightNormSparsifier
 from torch.nn.utils.prune import L1Unstructured
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, first_few
 from edgespiral.prune.unstack import RECURRENT
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 THINNED = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear, *RECURRENT)
-SHOWN_LAYERS = 3
 GROUP, ZEROS_A_GROUP = 4, 2
 
 
@@ -55,10 +54,9 @@ def check_thinnable(model: nn.Module, sparsity: Sparsity) -> None:
     layers, dense = _thinned_layers(model), left_dense(model, sparsity)
     if layers.keys() - dense.keys():
         return
-    reasons = [f"{layer} ({why})" for layer, why in list(dense.items())[:SHOWN_LAYERS]]
-    more = f" and {len(dense) - SHOWN_LAYERS} more" if len(dense) > SHOWN_LAYERS else ""
+    reasons = first_few([f"{layer} ({why})" for layer, why in dense.items()])
     raise ModelError(
-        f"no layer can be {sparsity} sparse: {', '.join(reasons)}{more}"
+        f"no layer can be {sparsity} sparse: {reasons}"
         if dense
         else "no layer has weights that could be zero",
         where="--sparsity",

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from edgespiral.core.errors import first_few
 from edgespiral.core.records import Outcome, Verdict
 from edgespiral.report import words
 from edgespiral.report.run import Run
@@ -99,7 +100,7 @@ def _sparsity(run: Run) -> list[Text]:
     found = run.best.sparsity if run.best else None
     if found is None:
         return []
-    dense = [f"left dense: {words.dense(found)}"] if found.left_dense else []
+    dense = [f"left dense: {first_few(words.dense(found))}"] if found.left_dense else []
     lines = [f"sparsity {words.zeros(found)}", *dense, words.sparse_gain(found)]
     return [Text(line) for line in lines]
 

@@ -69,9 +69,9 @@ def zeros(found: WeightSparsity) -> str:
     )
 
 
-def dense(found: WeightSparsity) -> str:
+def dense(found: WeightSparsity) -> list[str]:
     """The layers that stayed dense, each with the reason."""
-    return "; ".join(f"{layer} ({reason})" for layer, reason in found.left_dense.items())
+    return [f"{layer} ({reason})" for layer, reason in found.left_dense.items()]
 
 
 def sparse_gain(found: WeightSparsity) -> str:

@@ -112,7 +112,8 @@ class Planner:
         self._files = CandidateFiles(
             self.original, self.work, self.written, self.form, self.two_four
         )
-        self._measured[_key(base)] = self.start_ms or self.teacher_ms
+        if not self.two_four:  # else the uncut model is faster than the dense teacher, too
+            self._measured[_key(base)] = self.start_ms or self.teacher_ms
 
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
@@ -154,7 +155,7 @@ class Planner:
         choice = self._choices(parent, importance)
         if allocation in FAMILIES:
             choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
-        uncut = self._uncut(choice, target_ms)
+        uncut = self._uncut(turn, choice, target_ms)
         if uncut is not None:
             return [uncut]
         self._survey(turn, choice)
@@ -165,10 +166,10 @@ class Planner:
             return [best]
         return [best, *self._others(turn, choice, target_ms, best, finalists - 1)]
 
-    def _uncut(self, choice: Choices, target_ms: float) -> Planned | None:
+    def _uncut(self, turn: int, choice: Choices, target_ms: float) -> Planned | None:
         """The model as it is, where a lower precision alone is fast enough."""
         base = {group.name: group.channels for group in self.original.groups}
-        latency_ms = self._measured[_key(base)]
+        latency_ms = self._measured_ms(turn, base)
         if latency_ms > LANDING_HIGH * target_ms or not choice.allows(base):
             return None
         return Planned(base, latency_ms, 0.0)

@@ -11,7 +11,7 @@ import safetensors.torch
 from filelock import FileLock, Timeout
 
 from edgespiral.core.artifact import trace
-from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.errors import RunFolderError, UsageError, first_few
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.invocation import command_line, resume_command
 from edgespiral.core.journal import Journal
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from edgespiral.core.plan import Plan
     from edgespiral.core.records import Result
     from edgespiral.spiral.progress import Listener
-
-NAMED = 3
 
 
 def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
@@ -146,9 +144,7 @@ def _check_cuts(plan: Plan, teacher: Cuttable, multiple: int, listener: Listener
     options = every_choice(teacher.groups, teacher.branches, multiple).options
     narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
     if narrow:
-        more = f" and {len(narrow) - NAMED} more" if len(narrow) > NAMED else ""
-        shown = ", ".join(narrow[:NAMED]) + more
-        listener.say(f"  too narrow to lose {multiple} channels and keep some: {shown}")
+        listener.say(f"  too narrow to lose {multiple} channels: {first_few(narrow)}")
     check_criterion(plan.criterion, teacher.model, teacher.groups)
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.artifact import load_model
-from edgespiral.core.errors import ExportError
+from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.profile import TensorRtProfile
 from edgespiral.core.records import WeightSparsity
 from edgespiral.distill.masks import apply_masks
@@ -59,8 +59,9 @@ def announce(plan: Plan, teacher: nn.Module, kernels: Kernels, listener: Listene
     if plan.sparsity == "none":
         return
     check_thinnable(teacher, plan.sparsity)
-    for layer, reason in left_dense(teacher, plan.sparsity).items():
-        listener.say(f"  {layer} stays dense: {reason}")
+    dense = [f"{name} ({why})" for name, why in left_dense(teacher, plan.sparsity).items()]
+    if dense:
+        listener.say(f"  stays dense: {first_few(dense)}")
     if kernels == "none":
         listener.say(f"  {plan.target} has no kernels for such zeros: no speed-up expected of them")
     elif kernels == "off":

@@ -140,7 +140,7 @@ def test_a_file_that_lost_zeros_is_not_passed_off_as_sparse(sparse, a_bench):
 
 def test_what_stays_dense_is_said_before_anything_is_done(sparse, heard, options):
     assert heard.said[:2] == [
-        "  0 stays dense: 1 input channel, not a multiple of 4",
+        "  stays dense: 0 (1 input channel, not a multiple of 4)",
         f"  {options['target']} has no kernels for such zeros: no speed-up expected of them",
     ]
     assert heard.said[2].startswith("teacher: ")
