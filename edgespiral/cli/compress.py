@@ -32,6 +32,7 @@ def compress(
     criterion: options.Criterion = None,
     pruner: options.Pruner = None,
     allocation: options.Allocation = None,
+    sparsity: options.Sparsity = None,
     epochs: options.Epochs = None,
     teacher: options.Teacher = None,
     temperature: options.Temperature = None,
@@ -44,6 +45,7 @@ def compress(
     flags: dict[str, object] = dict(locals())
     del flags["config"], flags["resume"]
     flags["turns"] = int(turns) if turns and turns.isdecimal() else turns
+    flags["sparsity"] = _number_if_one(sparsity)
     raise typer.Exit(_run(config, flags, resume=resume))
 
 
@@ -51,6 +53,13 @@ def default_folder(plan: Plan) -> Path:
     """`runs/MODEL-DATA-TARGET`, with what does not belong in a file name replaced by a dash."""
     name = "-".join((plan.model, plan.data, plan.target))
     return Path("runs") / re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
+
+
+def _number_if_one(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def _run(config: Path | None, flags: dict[str, object], *, resume: bool) -> int:

@@ -78,7 +78,7 @@ Turns = Annotated[
 Criterion = Annotated[
     str | None,
     typer.Option(
-        help="What a channel is worth: fisher, taylor, l1, l2, fpgm or random.",
+        help="What a channel is worth: fisher, taylor, l1, l1-reg, l2, fpgm or random.",
         show_default="fisher",
         rich_help_panel=CUTTING,
     ),
@@ -96,6 +96,14 @@ Allocation = Annotated[
     typer.Option(
         help="How widths are chosen: latency (importance lost per ms saved), global or uniform.",
         show_default="latency",
+        rich_help_panel=CUTTING,
+    ),
+]
+Sparsity = Annotated[
+    str | None,
+    typer.Option(
+        help="Zeros among the weights that are left: a share such as 0.8, 2:4, or none.",
+        show_default="none",
         rich_help_panel=CUTTING,
     ),
 ]

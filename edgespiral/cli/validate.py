@@ -55,8 +55,15 @@ def described(plan: Plan) -> str:
     return (
         f"{plan.model} on {plan.data} would be compressed to {budget} on {plan.target}, "
         f"in {turns}, with {plan.epochs:g} epochs of distillation in all, losing at most "
-        f"{plan.max_drop:g} accuracy points"
+        f"{plan.max_drop:g} accuracy points{_zeros(plan)}"
     )
+
+
+def _zeros(plan: Plan) -> str:
+    if plan.sparsity == "none":
+        return ""
+    share = plan.sparsity
+    return f", with {share if share == '2:4' else f'{100 * float(share):g} %'} sparse weights"
 
 
 def _check_model(plan: Plan) -> None:

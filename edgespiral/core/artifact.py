@@ -51,7 +51,7 @@ def trace(model: nn.Module) -> GraphModule:
             raise ModelError(
                 f"cannot be traced: {_line(error)}",
                 where=type(model).__name__,
-                hint="its forward must not branch on tensor values",
+                hint=f"its forward must not branch on tensor values{_of_sequences(model)}",
             ) from error
 
 
@@ -103,6 +103,11 @@ def load_model(folder: Path) -> nn.Module:
     except Exception as error:
         raise ModelError(f"cannot be loaded: {_line(error)}", where=str(folder)) from error
     return model
+
+
+def _of_sequences(model: nn.Module) -> str:
+    recurrent = any(isinstance(layer, torch.nn.RNNBase) for layer in model.modules())
+    return ", nor pack sequences" if recurrent else ""
 
 
 def _traced(model: nn.Module) -> GraphModule:

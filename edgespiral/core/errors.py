@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHOWN = 3
 
 
 class ExitCode(IntEnum):
@@ -31,6 +37,12 @@ class GateCode(IntEnum):
     REGRESSION = 1
     ERROR = 2
     UNDECIDED = 3
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first three, and how many more there are, so that a message stays a line."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 class EdgeSpiralError(Exception):

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
-from edgespiral.core.records import Record
+from edgespiral.core.records import Record, Sparsity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
 File = Annotated[Path, Field(strict=False)]
-Criterion = Literal["l1", "l2", "fpgm", "random", "taylor", "fisher"]
+Criterion = Literal["l1", "l1-reg", "l2", "fpgm", "random", "taylor", "fisher"]
 
 BUDGETS = ("latency_ms", "speedup")
 BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
@@ -48,6 +48,7 @@ class Plan(Record):
     criterion: Criterion = "fisher"
     pruner: Literal["auto", "nni", "depgraph", "flow"] = "auto"
     allocation: Literal["latency", "global", "uniform"] = "latency"
+    sparsity: Sparsity = "none"
     teacher: Literal["previous", "original", "both"] = "original"
     temperature: Positive = 4.0
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
@@ -62,6 +63,15 @@ class Plan(Record):
         if value == "auto" or (isinstance(value, int) and value is not True and value >= 1):
             return value
         raise ValueError(f'must be a whole number from 1 up or "auto", is {value!r}')
+
+    @field_validator("sparsity", mode="plain")
+    @classmethod
+    def _share_or_pattern(cls, value: object) -> float | str:
+        if value in ("none", "2:4") or (isinstance(value, float) and 0 < value < 1):
+            return value
+        raise ValueError(
+            f'must be a share of weights between 0 and 1, "2:4" or "none", is {value!r}'
+        )
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 PositiveMs = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Precision = Literal["fp32", "fp16", "int8"]
+Sparsity = float | Literal["none", "2:4"]
 
 
 def now_utc() -> datetime:
@@ -191,6 +192,40 @@ class EngineFacts(Record):
     built_at: datetime
 
 
+class LayerZeros(Record):
+    """One layer with weights, as an ONNX file has it.
+
+    `two_four` says that at least two of every four weights along its inputs are zero.
+    """
+
+    layer: str
+    operator: str
+    weights: int = Field(ge=1)
+    zeros: int = Field(ge=0)
+    two_four: bool
+
+
+class WeightSparsity(Record):
+    """The zeros of a student's ONNX file, read back from it, and what they buy.
+
+    `left_dense` says why, by layer. `kernels` is what the target can do with them: nothing
+    (`none`), something that its profile leaves off (`off`), or something that is on. Compressed
+    sizes are gzip's, of the file and of the same model before its weights were pruned.
+    """
+
+    asked: float | Literal["2:4"]
+    layers: tuple[LayerZeros, ...]
+    left_dense: dict[str, str]
+    kernels: Literal["none", "off", "on"]
+    compressed_bytes: int = Field(ge=1)
+    dense_compressed_bytes: int = Field(ge=1)
+
+    @property
+    def zero_share(self) -> float:
+        """Zeros among the weights of all layers, from 0 to 1."""
+        return sum(row.zeros for row in self.layers) / sum(row.weights for row in self.layers)
+
+
 class ModelFacts(Record):
     """What is known of one model of a run. Accuracies are top-1, in percent.
 
@@ -323,6 +358,7 @@ class TurnFinished(Record):
     files: dict[str, str]
     seed: int
     finished_at: datetime
+    sparsity: WeightSparsity | None = None
 
 
 class RunFinished(Record):
@@ -367,6 +403,7 @@ class Result(Record):
     widths_after: dict[str, int]
     turns: int
     seconds: dict[str, float]
+    sparsity: WeightSparsity | None = None
     files: dict[str, str]
     plan: dict[str, object]
     versions: dict[str, str]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
 
 CHECKED_SAMPLES = 1024
+NO_LABELS = "samples have no labels"
 
 
 def check(splits: DataSplits, batch_size: int) -> None:
@@ -56,6 +57,8 @@ def _problem(inputs: Tensor, labels: Tensor, splits: DataSplits) -> str | None:
     classes = len(splits.class_names)
     if tuple(inputs.shape[1:]) != splits.input_shape:
         return f"inputs are {tuple(inputs.shape[1:])}, declared as {splits.input_shape}"
+    if not isinstance(labels, torch.Tensor):
+        return f"{NO_LABELS}; training, accuracy and criteria that use gradients need them"
     wrong = _wrong_values(inputs, splits)
     if wrong:
         return wrong

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from edgespiral.core.errors import DataError
 from edgespiral.core.seeds import derived_seed
+from edgespiral.data.check import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,10 +92,15 @@ class _Batches(Dataset[tuple["Tensor", "Tensor"]]):
         except (TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(
-                f"samples do not form a batch: {reason}",
+                NO_LABELS if _lack_labels(samples) else f"samples do not form a batch: {reason}",
                 hint="each sample is (input, label), every input a tensor of the same shape",
             ) from error
         return cast("Tensor", inputs), cast("Tensor", labels)
+
+
+def _lack_labels(samples: Sequence[Sample]) -> bool:
+    pairs = [isinstance(sample, (tuple, list)) and len(sample) > 1 for sample in samples]
+    return not all(pairs) or any(sample[1] is None for sample in samples)
 
 
 def _leave_interrupts_to_parent(_worker: int) -> None:

@@ -33,6 +33,8 @@ class TrainSettings:
         seed: of order, augmentation and dropout.
         precision: `auto` is bf16 where the device multiplies it natively, else fp32.
         label_smoothing: of the cross-entropy.
+        scale_l1: weight of the L1 norm of all batch norms' scaling factors in the loss, 0 for none
+            (Liu et al. 2017, "Network slimming", eq. 1).
     """
 
     epochs: float
@@ -48,6 +50,7 @@ class TrainSettings:
     seed: int = 0
     precision: Precision = "auto"
     label_smoothing: float = 0.0
+    scale_l1: float = 0.0
 
     def __post_init__(self) -> None:
         bounds = {
@@ -61,6 +64,7 @@ class TrainSettings:
             "alpha": 0 <= self.alpha <= 1,
             "seed": self.seed >= 0,
             "label_smoothing": 0 <= self.label_smoothing < 1,
+            "scale_l1": self.scale_l1 >= 0,
         }
         for name, within in bounds.items():
             if not within or not math.isfinite(getattr(self, name)):

@@ -11,17 +11,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from edgespiral.core.errors import DataError, TrainingError
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute, interrupt, losses
+from edgespiral.distill.masks import HeldZeros
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.tasks import classification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -39,6 +41,7 @@ def train(
     settings: TrainSettings,
     *,
     teachers: Sequence[nn.Module] = (),
+    masks: Mapping[str, Tensor] | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainReport:
@@ -49,6 +52,7 @@ def train(
         splits: only the training part is used.
         settings: with several teachers their softened outputs are averaged.
         teachers: seen in eval mode on the same view as the student, once a batch.
+        masks: by parameter name, False where a weight is zero and stays so.
         checkpoint: a file written every 20 s and after each pass; if it is there already, the
             run goes on from it, batch for batch as if it had never stopped.
         progress: called every 10 steps.
@@ -61,7 +65,7 @@ def train(
     """
     device = compute.best_device()
     with compute.placed([student, *teachers], device), _numerics(device):
-        run = _Run(student, splits.train, settings, teachers, checkpoint)
+        run = _Run(student, splits.train, settings, teachers, masks=masks or {}, path=checkpoint)
         _go(run, progress)
     flush_subnormals(student)
     student.eval()
@@ -91,6 +95,8 @@ class _Run:
         source: BatchSource,
         settings: TrainSettings,
         teachers: Sequence[nn.Module],
+        *,
+        masks: Mapping[str, Tensor],
         path: Path | None,
     ) -> None:
         self.device = compute.best_device()
@@ -109,10 +115,15 @@ class _Run:
         self._teachers = [teacher.eval() for teacher in teachers]
         self._loss_function = losses.get(settings.loss)
         self._optimizer = _sgd(student, settings)
-        self._identity = _identity(student, source, settings, len(teachers))
+        self._zeros = HeldZeros(student, masks)
+        self._scales = batchnorm_scales(student) if settings.scale_l1 else []
+        self._identity = _identity(
+            student, source, settings, {"teachers": len(teachers), "masks": self._zeros.digest}
+        )
         self.step = 0
         self._loss = torch.zeros((), device=self.device)
         self._resume()
+        self._zeros.put_back()
         self._first_step = self.step
         self._good = self._snapshot()
 
@@ -175,9 +186,13 @@ class _Run:
         with compute.autocast(self._precision, self.device):
             logits = self._student(inputs)
         loss = self._loss_of(logits, soft, labels)
+        if self._scales:
+            scales = sum(scale.abs().sum() for scale in self._scales)
+            loss = loss + self._settings.scale_l1 * scales
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        self._zeros.put_back()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
         self._loss = memory * self._loss + (1 - memory) * loss.detach()
         self.step += 1
@@ -259,6 +274,12 @@ def recalibrate_batchnorm(
         update_bn(inputs, model)
 
 
+def batchnorm_scales(model: nn.Module) -> list[nn.Parameter]:
+    """The scaling factors (channels,) of every batch norm that has some."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    return [norm.weight for norm in norms if norm.weight is not None]
+
+
 def flush_subnormals(model: nn.Module) -> None:
     """Set weights too small for normal arithmetic to 0: on a CPU they are many times slower."""
     for tensor in model.state_dict().values():
@@ -295,10 +316,11 @@ def _sgd(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     )
 
 
-def _identity(model: nn.Module, source: BatchSource, settings: TrainSettings, teachers: int) -> str:
+def _identity(
+    model: nn.Module, source: BatchSource, settings: TrainSettings, beside: dict[str, object]
+) -> str:
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    facts = {"samples": len(source), "teachers": teachers, "shapes": shapes}
-    return json.dumps(asdict(settings) | facts)
+    return json.dumps(asdict(settings) | {"samples": len(source), "shapes": shapes} | beside)
 
 
 __all__ = [

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.registry import Registry
@@ -132,7 +133,7 @@ def _norm_scores(pruner: str, model: GraphModule, groups: Sequence[ChannelGroup]
             if slot.layer in metrics:
                 governed = slot.channel_of >= 0
                 total.index_add_(0, slot.channel_of[governed], metrics[slot.layer][governed])
-        scores[group.name] = total / total.mean().clamp_min(torch.finfo(total.dtype).tiny)
+        scores[group.name] = _per_mean(total)
     return scores
 
 
@@ -146,6 +147,53 @@ def _register_norm(name: str, pruner: str, source: str) -> None:
 
     criterion.__doc__ = f"NNI's {pruner}: {source}"
     CRITERIA.register(name)(criterion)
+
+
+@CRITERIA.register("l1-reg")
+def scale_scores(
+    model: GraphModule,
+    groups: Sequence[ChannelGroup],
+    evidence: Evidence,  # noqa: ARG001
+) -> Importance:
+    """Absolute scaling factor of the channel's batch norms, of a model trained to have few large.
+
+    Network slimming (Liu et al. 2017, section 3); the training is `spiral.parents`'s.
+    """
+    return {group.name: _per_mean(_scales(model, group)) for group in groups}
+
+
+def _scales(model: GraphModule, group: ChannelGroup) -> Tensor:
+    total = torch.zeros(group.channels)
+    found = False
+    for slot in group.producers:
+        layer = model.get_submodule(slot.layer)
+        if isinstance(layer, _BatchNorm) and layer.weight is not None:
+            governed = slot.channel_of >= 0
+            scale = layer.weight.detach().abs().cpu()
+            total.index_add_(0, slot.channel_of[governed], scale[governed])
+            found = True
+    if not found:
+        raise ModelError(
+            "l1-reg reads scaling factors of batch norm, and no batch norm follows this layer",
+            where=group.name,
+            hint="use another --criterion, such as fisher",
+        )
+    return total
+
+
+def _per_mean(scores: Tensor) -> Tensor:
+    return scores / scores.mean().clamp_min(torch.finfo(scores.dtype).tiny)
+
+
+def check_criterion(name: str, model: GraphModule, groups: Sequence[ChannelGroup]) -> None:
+    """Refuse a criterion that has nothing to go by in a group of `model`.
+
+    Raises:
+        UsageError: no such criterion.
+        ModelError: `l1-reg`, and a group without batch norm.
+    """
+    if CRITERIA.get(name) is scale_scores:
+        scale_scores(model, groups, Evidence(()))
 
 
 _register_norm("l1", "L1NormPruner", "sum of absolute weights (Li et al. 2017)")

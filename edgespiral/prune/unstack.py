@@ -31,16 +31,25 @@ def directions(layer: nn.RNNBase) -> int:
     return 2 if layer.bidirectional else 1
 
 
-def check_supported(model: GraphModule) -> None:
-    """Refuse recurrent layers whose hidden units cannot be removed.
+def check_layers(model: nn.Module) -> None:
+    """Refuse recurrent layers whose hidden units cannot be removed, whoever calls them.
 
     Raises:
-        ModelError: a projection (`proj_size`), a plain `nn.RNN`, a cell, or a given initial state.
+        ModelError: a projection (`proj_size`), a plain `nn.RNN` or a cell.
     """
     for name, layer in model.named_modules():
         problem = _problem(layer)
         if problem:
             raise ModelError(f"{problem} cannot be cut", where=name, hint="use nn.LSTM or nn.GRU")
+
+
+def check_supported(model: GraphModule) -> None:
+    """Refuse recurrent layers whose hidden units cannot be removed.
+
+    Raises:
+        ModelError: see `check_layers`; or an initial state is given.
+    """
+    check_layers(model)
     for node in _calls(model):
         if len(node.all_input_nodes) != 1:
             raise ModelError(

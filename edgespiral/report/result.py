@@ -53,6 +53,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         widths_after=best.widths if best else baseline.widths,
         turns=len(run.turns),
         seconds=run.seconds(),
+        sparsity=best.sparsity if best else None,
         files=best.files if best else teacher_files,
         plan=run.started.plan,
         versions=run.started.versions,

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from edgespiral.core.errors import first_few
 from edgespiral.core.records import Outcome, Verdict
 from edgespiral.report import words
 from edgespiral.report.run import Run
@@ -87,10 +88,21 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
     speedup = f"{finished.speedup.value:.2f}x ({words.interval(finished.speedup)})"
     return [
         *_precisions(run, baseline),
+        *_sparsity(run),
         Text(f"{finished.outcome}: {finished.message}", style=style),
         Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
         Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),
     ]
+
+
+def _sparsity(run: Run) -> list[Text]:
+    """The zeros of the result, and what they buy."""
+    found = run.best.sparsity if run.best else None
+    if found is None:
+        return []
+    dense = [f"left dense: {first_few(words.dense(found))}"] if found.left_dense else []
+    lines = [f"sparsity {words.zeros(found)}", *dense, words.sparse_gain(found)]
+    return [Text(line) for line in lines]
 
 
 def _precisions(run: Run, baseline: Baseline) -> list[Text]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.core.records import PrecisionMix, Ratio
+    from edgespiral.core.records import PrecisionMix, Ratio, WeightSparsity
 
 
 def ms(value: float) -> str:
@@ -49,3 +49,54 @@ def mix(found: PrecisionMix) -> str:
         f"{ms(found.latency_ms)} ms, loses {found.cut_nats:.3g} nats by cutting, "
         f"{found.rounding_nats:.3g} by rounding"
     )
+
+
+def asked_sparsity(found: WeightSparsity) -> str:
+    """What was asked for: 2:4, or a share of the weights."""
+    return found.asked if isinstance(found.asked, str) else f"{100 * found.asked:g} %"
+
+
+def zeros(found: WeightSparsity) -> str:
+    """How many weights are zero in the exported file, and in how many layers."""
+    rows = found.layers
+    total, layers = sum(row.zeros for row in rows), sum(row.zeros > 0 for row in rows)
+    weights = count(sum(row.weights for row in rows))
+    in_pattern = sum(row.two_four for row in rows)
+    pattern = f", {in_pattern} of them 2:4" if found.asked == "2:4" else ""
+    return (
+        f"{100 * found.zero_share:.1f} % of the weights in model.onnx are zero "
+        f"({count(total)} of {weights}, in {layers} of {len(rows)} layers{pattern})"
+    )
+
+
+def dense(found: WeightSparsity) -> list[str]:
+    """The layers that stayed dense, each with the reason."""
+    return [f"{layer} ({reason})" for layer, reason in found.left_dense.items()]
+
+
+def sparse_gain(found: WeightSparsity) -> str:
+    """What the zeros buy on the target of the run, in time and in a compressed file."""
+    smaller, sizes = _compressed(found)
+    if found.kernels == "on":
+        return (
+            f"TensorRT may run 2:4 layers on sparse tensor cores (Ampere and later) where it finds "
+            f"that faster, and the latencies here were measured so; {smaller} ({sizes})"
+        )
+    if found.kernels == "off":
+        return (
+            f"no speed-up as the target is set, {smaller} ({sizes}); switch on runtime.sparsity, "
+            "with precision fp16 or int8, in its profile, and TensorRT may use sparse tensor cores "
+            "(Ampere and later)"
+        )
+    return (
+        f"no speed-up expected here, {smaller} ({sizes}): the target's runtime has no kernels "
+        "that skip such zeros"
+    )
+
+
+def _compressed(found: WeightSparsity) -> tuple[str, str]:
+    """The change of the compressed file against the dense model's, and both sizes."""
+    small, dense_size = found.compressed_bytes, found.dense_compressed_bytes
+    change = 100 * (1 - small / dense_size)
+    size = f"{change:.0f} % smaller" if change >= 0 else f"{-change:.0f} % larger"
+    return f"{size} compressed file", f"gzip: {count(small)}B, dense {count(dense_size)}B"

@@ -176,6 +176,18 @@ def choices(
     )
 
 
+def every_choice(
+    groups: Sequence[ChannelGroup], branches: Sequence[Branch], multiple: int
+) -> Choices:
+    """All widths that any number of turns could reach, without what they lose.
+
+    Raises:
+        UsageError: nothing can be cut in steps of `multiple`.
+    """
+    nothing = {group.name: torch.zeros(group.channels) for group in groups}
+    return choices(groups, nothing, multiple=multiple, least_share=0.0, branches=branches)
+
+
 def allocate(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:
     """Widths of the least importance lost whose predicted latency is at most `target_ms`.
 

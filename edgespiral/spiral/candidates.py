@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
+from edgespiral.prune.sparsity import two_four_masks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,12 +26,14 @@ class CandidateFiles:
     Attributes:
         precision: that the files are written in.
         form: of int8 files.
+        two_four: weights have the zeros of 2:4 sparsity, where they can.
     """
 
     original: Cuttable
     folder: Path
     precision: Precision = "fp32"
     form: Form = "onnxruntime"
+    two_four: bool = False
 
     def write(self, widths: Mapping[str, int], index: int) -> Path:
         """The cut to `widths`, to be measured.
@@ -49,7 +53,8 @@ class CandidateFiles:
         path = self.folder / f"candidate-{index}.onnx"
         example = self.original.example
         shape = tuple(example.shape[1:])
-        export_onnx(
-            self.original.candidate(dict(widths)), path, input_shape=shape, dtype=example.dtype
-        )
+        model = self.original.candidate(dict(widths))
+        if self.two_four:
+            apply_masks(model, two_four_masks(model))
+        export_onnx(model, path, input_shape=shape, dtype=example.dtype)
         return path

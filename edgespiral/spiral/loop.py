@@ -26,8 +26,8 @@ from edgespiral.export.precision import float_twin
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budget
 from edgespiral.spiral.cutting import Cuttable
-from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.mixes import Planners
+from edgespiral.spiral.parents import parent_of, slimming_epochs
 from edgespiral.spiral.planner import OutOfReach, Planned
 from edgespiral.spiral.precision import choose
 from edgespiral.spiral.schedule import Schedule
@@ -35,7 +35,6 @@ from edgespiral.spiral.state import End, Next, Rules, finished_turns, next_step,
 from edgespiral.spiral.trial import TRIAL_SHARE, finalists_worth_trying, try_finalists
 from edgespiral.spiral.turn import (
     Bench,
-    Parent,
     Stopwatch,
     export_checked,
     fetch_engine,
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records import Event, Measurement
     from edgespiral.spiral.planner import Planner
+    from edgespiral.spiral.turn import Parent
 
 BASELINE_ROUNDS = 50
 
@@ -74,7 +74,8 @@ class Spiral:
             return ended[-1]
         baseline = self._baseline()
         budget = Budget.from_plan(self.bench.plan, baseline.teacher.latency.stats.p50_ms)
-        if self._already_met(baseline, budget):
+        # Zeros among the weights were asked for beside the budget: then a turn makes them.
+        if self.bench.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return self._finish(baseline, End(Outcome.ALREADY_MET, 0, message))
         planners = Planners(self.bench, baseline, self.channel_multiple)
@@ -117,7 +118,7 @@ class Spiral:
         if known is not None:
             return known
         plan = self.bench.plan
-        epochs = rules.schedule.turn_epochs(step.turn)
+        epochs = rules.schedule.turn_epochs(step.turn) - slimming_epochs(plan)
         with watch.timing("plan"):
             chosen = planner.plan(
                 step.turn,
@@ -157,7 +158,7 @@ class Spiral:
             widths=best.widths,
             importance_lost=best.importance_lost,
             epochs=0.0
-            if nothing_cut(parent.source, best.widths)
+            if nothing_cut(parent.source, best.widths) and self.bench.plan.sparsity == "none"
             else epochs * (1.0 - TRIAL_SHARE * len(tried)),
             finalists=tuple(tried),
         )
@@ -211,9 +212,8 @@ class Spiral:
         return Rules(schedule, plan.max_drop)
 
     def _parent(self, step: Next) -> Parent:
-        source = self._source(step.parent)
-        train = self.bench.splits.train
-        return Parent(step.parent, source, importance_of(self.bench.plan, source, train, step.turn))
+        model = self._source(step.parent)
+        return parent_of(self.bench, step.parent, model, next_turn=step.turn)
 
     def _source(self, turn: int) -> Cuttable:
         if turn == 0:

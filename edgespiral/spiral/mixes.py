@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Candidate, PrecisionMix
 from edgespiral.report import words
-from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.parents import parent_of
 from edgespiral.spiral.planner import OutOfReach, Planner
-from edgespiral.spiral.turn import Parent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.records import Baseline, Precision, PrecisionTrial
     from edgespiral.spiral.budget import Budget
-    from edgespiral.spiral.turn import Bench
+    from edgespiral.spiral.turn import Bench, Parent
 
 
 @dataclass
@@ -39,9 +38,7 @@ class Planners:
     def teacher(self) -> Parent:
         """The teacher as the first turn's parent, scored once."""
         if self._teacher is None:
-            bench = self.bench
-            scores = importance_of(bench.plan, bench.teacher, bench.splits.train, 1)
-            self._teacher = Parent(0, bench.teacher, scores)
+            self._teacher = parent_of(self.bench, 0, self.bench.teacher, next_turn=1)
         return self._teacher
 
     def mix(self, budget: Budget, trial: PrecisionTrial | None) -> PrecisionMix:
@@ -100,6 +97,7 @@ class Planners:
             written=bench.precisions.written(precision),
             form=bench.precisions.form,
             start_ms=start_ms,
+            two_four=bench.sparse_kernels == "on",
         )
         planner.recall([event for event in bench.journal.read() if isinstance(event, Candidate)])
         return planner

@@ -11,10 +11,15 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import torch
-
 from edgespiral.core.records import Candidate
-from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, allocate, choices
+from edgespiral.spiral.allocate import (
+    ALLOCATIONS,
+    FAMILIES,
+    Choices,
+    allocate,
+    choices,
+    every_choice,
+)
 from edgespiral.spiral.candidates import CandidateFiles
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
@@ -90,6 +95,8 @@ class Planner:
     form: Form = "onnxruntime"
     # Of the uncut model in `precision`; teacher_ms is what speed-ups are against.
     start_ms: float | None = None
+    # Candidates run in kernels that only weights with such zeros get.
+    two_four: bool = False
     _files: CandidateFiles = field(init=False)
     _model: LatencyModel = field(init=False)
     _measured: dict[tuple[tuple[str, int], ...], float] = field(init=False, default_factory=dict)
@@ -102,8 +109,11 @@ class Planner:
         layers = layer_shapes(self.original.model, self.original.groups, self.original.example)
         base = {group.name: group.channels for group in self.original.groups}
         self._model = LatencyModel(layers, base, self.multiple)
-        self._files = CandidateFiles(self.original, self.work, self.written, self.form)
-        self._measured[_key(base)] = self.start_ms or self.teacher_ms
+        self._files = CandidateFiles(
+            self.original, self.work, self.written, self.form, self.two_four
+        )
+        if not self.two_four:  # else the uncut model is faster than the dense teacher, too
+            self._measured[_key(base)] = self.start_ms or self.teacher_ms
 
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
@@ -120,15 +130,8 @@ class Planner:
             UsageError: nothing can be cut in steps of the device's channel multiple.
             MeasurementError, TargetError: the device did not answer.
         """
-        nothing = {group.name: torch.zeros(group.channels) for group in self.original.groups}
-        narrowest = choices(
-            self.original.groups,
-            nothing,
-            multiple=self.multiple,
-            least_share=0.0,
-            branches=self.original.branches,
-        ).narrowest()
-        return self._measured_ms(1, narrowest)
+        every = every_choice(self.original.groups, self.original.branches, self.multiple)
+        return self._measured_ms(1, every.narrowest())
 
     def plan(
         self,
@@ -152,7 +155,7 @@ class Planner:
         choice = self._choices(parent, importance)
         if allocation in FAMILIES:
             choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
-        uncut = self._uncut(choice, target_ms)
+        uncut = self._uncut(turn, choice, target_ms)
         if uncut is not None:
             return [uncut]
         self._survey(turn, choice)
@@ -163,10 +166,10 @@ class Planner:
             return [best]
         return [best, *self._others(turn, choice, target_ms, best, finalists - 1)]
 
-    def _uncut(self, choice: Choices, target_ms: float) -> Planned | None:
+    def _uncut(self, turn: int, choice: Choices, target_ms: float) -> Planned | None:
         """The model as it is, where a lower precision alone is fast enough."""
         base = {group.name: group.channels for group in self.original.groups}
-        latency_ms = self._measured[_key(base)]
+        latency_ms = self._measured_ms(turn, base)
         if latency_ms > LANDING_HIGH * target_ms or not choice.allows(base):
             return None
         return Planned(base, latency_ms, 0.0)

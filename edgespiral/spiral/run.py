@@ -11,7 +11,13 @@ import safetensors.torch
 from filelock import FileLock, Timeout
 
 from edgespiral.core.artifact import trace
-from edgespiral.core.errors import MeasurementError, RunFolderError, TargetError, UsageError
+from edgespiral.core.errors import (
+    MeasurementError,
+    RunFolderError,
+    TargetError,
+    UsageError,
+    first_few,
+)
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.invocation import command_line, resume_command
 from edgespiral.core.journal import Journal
@@ -23,12 +29,16 @@ from edgespiral.core.versions import versions
 from edgespiral.data import check, load
 from edgespiral.measure.engines import require_timing
 from edgespiral.measure.session import Session
+from edgespiral.prune.criteria import check_criterion
+from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
+from edgespiral.spiral.allocate import every_choice
 from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.precision import Precisions, measuring
 from edgespiral.spiral.progress import OnConsole
+from edgespiral.spiral.sparsity import announce, planned_multiple, sparse_kernels
 from edgespiral.spiral.turn import Bench
 from edgespiral.zoo import names
 from edgespiral.zoo.load import check_logits, load_model
@@ -102,12 +112,16 @@ def run_spiral(
     """Run the spiral on a model and data already in memory; see `run_compress`."""
     profile = require_timing(load_profile(plan.target))
     check(splits, plan.batch_size)
+    check_layers(model)
     check_logits(model, splits)
     precisions = Precisions.of(plan, profile, load_recipe(plan.recipe))
     make_folder(out)
     with _locked(out):
         teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
-        engines(teacher.model, plan.pruner)
+        multiple = planned_multiple(plan, profile.device.channel_multiple)
+        _check_cuts(plan, teacher, multiple, listener)
+        kernels = sparse_kernels(plan, profile)
+        announce(plan, teacher.model, kernels, listener)
         journal = _open_journal(plan, teacher, out, resume=resume)
         with Session(measuring(profile)) as session:
             bench = Bench(
@@ -120,9 +134,25 @@ def run_spiral(
                 teacher=teacher,
                 teacher_onnx=out / "teacher" / "model.onnx",
                 precisions=precisions,
+                sparse_kernels=kernels,
             )
-            Spiral(bench, profile.device.channel_multiple).run()
+            Spiral(bench, multiple).run()
         return write_results(journal, out)
+
+
+def _check_cuts(plan: Plan, teacher: Cuttable, multiple: int, listener: Listener) -> None:
+    """Refuse what could only fail once time was spent, and say what will not be cut.
+
+    Raises:
+        UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
+        ModelError: the criterion has nothing to go by.
+    """
+    engines(teacher.model, plan.pruner)
+    options = every_choice(teacher.groups, teacher.branches, multiple).options
+    narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
+    if narrow:
+        listener.say(f"  too narrow to lose {multiple} channels: {first_few(narrow)}")
+    check_criterion(plan.criterion, teacher.model, teacher.groups)
 
 
 def write_results(journal: Journal, out: Path) -> Result:

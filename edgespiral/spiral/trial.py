@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Finalist
 from edgespiral.core.seeds import derived_seed
-from edgespiral.distill.settings import DISTILLATION_RATE
-from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.distill.trainer import recalibrate_batchnorm, train
 from edgespiral.spiral.cutting import cut_to
-from edgespiral.spiral.turn import teachers_of
+from edgespiral.spiral.sparsity import thinned
+from edgespiral.spiral.turn import WARM_RATE_SHARE, distillation, teachers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgespiral.core.plan import Plan
+    from edgespiral.distill.settings import TrainSettings
     from edgespiral.distill.trainer import Progress
     from edgespiral.spiral.planner import Planned
     from edgespiral.spiral.turn import Bench, Parent
@@ -28,8 +29,6 @@ FINALISTS = 5
 # Of a turn's training, for each finalist.
 TRIAL_SHARE = 0.03
 LEAST_TRIAL_STEPS = 20
-# A warm network's loss falls at once at a low rate; at the full one it first rises.
-TRIAL_RATE_SHARE = 0.2
 RECALIBRATION_BATCHES = 10
 
 
@@ -48,7 +47,12 @@ def try_finalists(
         ModelError: a cut is impossible.
         TrainingError: a trial diverged.
     """
-    settings = _settings(bench.plan, turn, epochs)
+    settings = distillation(
+        bench.plan,
+        epochs=TRIAL_SHARE * epochs,
+        seed=derived_seed(bench.plan.seed, turn, 1),
+        rate_share=WARM_RATE_SHARE,
+    )
     tried = []
     for number, finalist in enumerate(finalists, 1):
         with bench.listener.steps(f"trying cut {number} of {len(finalists)}") as advance:
@@ -57,18 +61,6 @@ def try_finalists(
             Finalist(widths=finalist.widths, latency_ms=finalist.latency_ms, trial_loss=loss)
         )
     return sorted(tried, key=lambda finalist: finalist.trial_loss)
-
-
-def _settings(plan: Plan, turn: int, epochs: float) -> TrainSettings:
-    rate = DISTILLATION_RATE if plan.learning_rate is None else plan.learning_rate
-    return TrainSettings.for_distillation(
-        epochs=TRIAL_SHARE * epochs,
-        batch_size=plan.batch_size,
-        learning_rate=TRIAL_RATE_SHARE * rate,
-        temperature=plan.temperature,
-        alpha=plan.alpha,
-        seed=derived_seed(plan.seed, turn, 1),
-    )
 
 
 def _trial_loss(
@@ -82,9 +74,13 @@ def _trial_loss(
     model = cut_to(parent.source, finalist.widths, scores, bench.plan.pruner).model
     train_data = bench.splits.train
     recalibrate_batchnorm(model, train_data, batches=RECALIBRATION_BATCHES, seed=settings.seed)
+    masks = thinned(
+        bench.plan, model, train_data, batches=RECALIBRATION_BATCHES, seed=settings.seed
+    )
 
     def heard(progress: Progress) -> None:
         advance(progress.step, progress.steps, f"loss {progress.loss:.3f}")
 
-    teachers = teachers_of(bench, parent.source)
-    return train(model, bench.splits, settings, teachers=teachers, progress=heard).train_loss
+    teachers = teachers_of(bench, parent.turn, parent.model)
+    tried = train(model, bench.splits, settings, teachers=teachers, masks=masks, progress=heard)
+    return tried.train_loss

@@ -14,17 +14,19 @@ from edgespiral.core.files import make_folder, replacing, sha256_file, write_tex
 from edgespiral.core.records import ModelFacts, TurnFinished, Verdict, now_utc
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.settings import DISTILLATION_RATE
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
 from edgespiral.measure.engines import build_engine, builds_and_times, engine_path
 from edgespiral.spiral.cutting import cut_to
+from edgespiral.spiral.sparsity import sparsity_of, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
@@ -38,11 +40,14 @@ if TYPE_CHECKING:
     from edgespiral.spiral.importance import Importance
     from edgespiral.spiral.precision import Precisions
     from edgespiral.spiral.progress import Listener
+    from edgespiral.spiral.sparsity import Kernels
 
 RECALIBRATION_BATCHES = 30
 SHIPPED = ("model.onnx", "model.py", "model.safetensors")
 SHIPPED_IF_CONVERTED = ("model.float.onnx", "model.json")
 UNCUT = "none"
+# A warm network's loss falls at once at a low rate; at the full one it first rises.
+WARM_RATE_SHARE = 0.2
 DECIDING_ROUNDS = (60, 120, 240)
 
 
@@ -75,6 +80,7 @@ class Bench:
     teacher: Cuttable
     teacher_onnx: Path
     precisions: Precisions
+    sparse_kernels: Kernels
 
     def folder(self, turn: int) -> Path:
         """The folder of a turn; turn 0 is the teacher's."""
@@ -83,11 +89,16 @@ class Bench:
 
 @dataclass(frozen=True)
 class Parent:
-    """The model a turn starts from and the turn that made it (0: the teacher)."""
+    """The model a turn cuts, and the turn that made it (0: the teacher).
+
+    `model` is what that turn made; `source` is that too, or with `l1-reg` what more training
+    made of it.
+    """
 
     turn: int
     source: Cuttable
     importance: Importance
+    model: GraphModule
 
 
 def run_turn(
@@ -112,14 +123,22 @@ def run_turn(
     with watch.timing("cut"):
         engine = _cut(bench, planned, parent, folder)
     student = trace(load_model(folder / "cut"))
+    masks = thinned(
+        bench.plan,
+        student,
+        bench.splits.train,
+        batches=RECALIBRATION_BATCHES,
+        seed=bench.plan.seed,
+    )
     after_cut = accuracy(student, bench.splits.validation)
     bench.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
     with watch.timing("distil"):
-        _distil(bench, planned, parent.source, student, folder)
+        _distil(bench, planned, parent, student, masks)
         validation_accuracy = accuracy(student, bench.splits.validation)
     with watch.timing("export"):
         files = save_model(student, folder)
         onnx = export_checked(bench, student, folder, precision)
+        sparsity = sparsity_of(bench, onnx, student, masks, precision)
     with watch.timing("measure"):
         measurement, speedup, verdict = decide(bench, onnx, budget)
     facts = model_facts(
@@ -145,6 +164,7 @@ def run_turn(
         files={**files, onnx.name: sha256_file(onnx), **_converted(folder)},
         seed=bench.plan.seed,
         finished_at=now_utc(),
+        sparsity=sparsity,
     )
     bench.journal.append(finished)
     return finished
@@ -204,7 +224,7 @@ def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> st
     if done.exists():
         return done.read_text(encoding="utf-8")
     if nothing_cut(parent.source, planned.widths):
-        save_model(parent.source.model, make_folder(folder / "cut"))
+        save_model(parent.model, make_folder(folder / "cut"))
         write_text(done, UNCUT)
         return UNCUT
     scores = parent.importance.channels
@@ -218,19 +238,16 @@ def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> st
 
 
 def _distil(
-    bench: Bench, planned: TurnPlanned, parent: Cuttable, student: GraphModule, folder: Path
+    bench: Bench,
+    planned: TurnPlanned,
+    parent: Parent,
+    student: GraphModule,
+    masks: Mapping[str, Tensor],
 ) -> None:
     plan = bench.plan
     if not planned.epochs:
         return
-    settings = TrainSettings.for_distillation(
-        epochs=planned.epochs,
-        batch_size=plan.batch_size,
-        learning_rate=plan.learning_rate,
-        temperature=plan.temperature,
-        alpha=plan.alpha,
-        seed=derived_seed(plan.seed, planned.turn),
-    )
+    settings = distillation(plan, epochs=planned.epochs, seed=derived_seed(plan.seed, planned.turn))
     with bench.listener.steps(f"distilling, {planned.epochs:g} epochs") as advance:
 
         def heard(progress: Progress) -> None:
@@ -241,18 +258,32 @@ def _distil(
             student,
             bench.splits,
             settings,
-            teachers=teachers_of(bench, parent),
-            checkpoint=folder / "checkpoint.pt",
+            teachers=teachers_of(bench, parent.turn, parent.model),
+            masks=masks,
+            checkpoint=bench.folder(planned.turn) / "checkpoint.pt",
             progress=heard,
         )
 
 
-def teachers_of(bench: Bench, parent: Cuttable) -> Sequence[nn.Module]:
-    """Whose outputs a turn from `parent` learns, as the plan's `teacher` says."""
+def distillation(plan: Plan, *, epochs: float, seed: int, rate_share: float = 1.0) -> TrainSettings:
+    """How a run distils, for `epochs` and at `rate_share` of its learning rate."""
+    rate = DISTILLATION_RATE if plan.learning_rate is None else plan.learning_rate
+    return TrainSettings.for_distillation(
+        epochs=epochs,
+        batch_size=plan.batch_size,
+        learning_rate=rate_share * rate,
+        temperature=plan.temperature,
+        alpha=plan.alpha,
+        seed=seed,
+    )
+
+
+def teachers_of(bench: Bench, turn: int, model: nn.Module) -> Sequence[nn.Module]:
+    """Whose outputs are learnt from `model`, which `turn` made, as the plan's `teacher` says."""
     original = bench.teacher.model
-    if bench.plan.teacher == "original" or parent.model is original:
+    if bench.plan.teacher == "original" or turn == 0:
         return [original]
-    return [parent.model] if bench.plan.teacher == "previous" else [original, parent.model]
+    return [model] if bench.plan.teacher == "previous" else [original, model]
 
 
 def fetch_engine(bench: Bench) -> EngineFacts | None:

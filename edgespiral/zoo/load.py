@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.factory import call_factory, is_factory
 from edgespiral.zoo.catalog import build
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
 
-SHOWN_KEYS = 3
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
@@ -181,9 +180,4 @@ def _misfits(expected: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]
         "unexpected": [key for key in given if key not in expected],
         "other shape": reshaped,
     }
-    return [f"{kind}: {_first(keys)}" for kind, keys in found.items() if keys]
-
-
-def _first(keys: list[str]) -> str:
-    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return ", ".join(keys[:SHOWN_KEYS]) + more
+    return [f"{kind}: {first_few(keys)}" for kind, keys in found.items() if keys]

@@ -1,13 +1,27 @@
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
+from edgespiral.cli.app import main
 from edgespiral.cli.compress import default_folder
 from edgespiral.core.errors import ExitCode
 from edgespiral.core.plan import Plan, load_plan
 
 Command = Callable[..., CompletedProcess[str]]
+COARSE = """
+schema = 1
+name = "coarse"
+[runtime]
+kind = "onnxruntime"
+[transport]
+kind = "local"
+[device]
+channel_multiple = 64
+"""
 
 
 def test_the_help_shows_every_field_of_a_plan_with_its_own_default(edgespiral: Command) -> None:
@@ -48,3 +62,53 @@ def test_both_budgets_at_once_are_refused(edgespiral: Command) -> None:
 def test_the_run_folder_is_named_after_what_is_asked_for() -> None:
     plan = load_plan(None, {"model": "a/net.py:make", "data": "folder:pics", "speedup": 2})
     assert default_folder(plan) == Path("runs/a-net.py-make-folder-pics-host-cpu")
+
+
+NETS = Path(__file__).with_name("nets.py")
+REFUSED = {
+    "gradients without labels": (
+        ("net", "unlabelled"), ExitCode.DATA, "samples have no labels; each sample is (input, la"),
+    "nothing to cut": (
+        ("flat", "data"), ExitCode.MODEL, "no layer has channels that can be cut"),
+    "a multiple larger than every layer": (
+        ("net", "data", "--target", "coarse.toml"), ExitCode.USAGE,
+        "device.channel_multiple: nothing to cut: the widest group has 33 channels and the step"),
+    "2:4 where no width divides by 4": (
+        ("net", "data", "--sparsity", "2:4"), ExitCode.MODEL,
+        "--sparsity: no layer can be 2:4 sparse: 0 (1 input channel, not a multiple of 4), 2 (33"),
+    "scales without batch norm": (
+        ("net", "data", "--criterion", "l1-reg"), ExitCode.MODEL,
+        "0: l1-reg reads scaling factors of batch norm, and no batch norm follows this layer"),
+    "a recurrent net with projections": (
+        ("projected", "text"), ExitCode.MODEL,
+        "rnn: an LSTM with projections (proj_size=8) cannot be cut; use nn.LSTM or nn.GRU"),
+    "another recurrent layer": (
+        ("plain_rnn", "text"), ExitCode.MODEL, "rnn: nn.RNN cannot be cut; use nn.LSTM or nn.GRU"),
+    "packed sequences": (
+        ("packing", "text"), ExitCode.MODEL, "must not branch on tensor values, nor pack sequen"),
+    "a share of weights above all": (
+        ("net", "data", "--sparsity", "1.5"), ExitCode.USAGE,
+        "--sparsity: must be a share of weights between 0 and 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_work_is_told_in_one_line_before_any_training(
+    what: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (model, data, *flags), code, told = REFUSED[what]
+    (tmp_path / "coarse.toml").write_text(COARSE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    command = ["compress", f"{NETS}:{model}", "--data", f"{NETS}:{data}", "--speedup", "2"]
+    more = ["--batch-size", "8", "--out", "run", *flags]
+    monkeypatch.setattr(sys, "argv", ["edgespiral", *command, *more])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert told in line
+    assert not (tmp_path / "run" / "journal.jsonl").exists()

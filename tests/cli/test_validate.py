@@ -4,7 +4,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from edgespiral.cli.validate import described
 from edgespiral.core.errors import ExitCode
+from edgespiral.core.plan import load_plan
 
 Command = Callable[..., CompletedProcess[str]]
 GOOD = 'model = "resnet20"\ndata = "digits"\nweights = "t.safetensors"\nspeedup = 2\n'
@@ -100,3 +102,9 @@ def test_a_target_that_times_nothing_cannot_be_compressed_for(
     done = edgespiral("validate", "plan.toml")
     assert done.returncode == ExitCode.USAGE
     assert "plan.toml:target: tensorrt-rtx: latency cannot be measured here" in done.stderr
+
+
+@pytest.mark.parametrize(("sparsity", "said"), [(0.8, "80 %"), ("2:4", "2:4")])
+def test_sparse_weights_are_told_back(sparsity: float | str, said: str) -> None:
+    plan = load_plan(None, {"model": "m", "data": "d", "speedup": 2, "sparsity": sparsity})
+    assert described(plan).endswith(f"at most 2 accuracy points, with {said} sparse weights")

@@ -136,6 +136,9 @@ def test_tracing_keeps_the_mode_and_says_what_it_cannot_follow():
         trace(model)
     assert model.training
     assert "\n" not in str(caught.value)
+    model.rnn = nn.GRU(2, 2)
+    with pytest.raises(ModelError, match="must not branch on tensor values, nor pack sequences"):
+        trace(model)
 
 
 def test_a_graph_is_in_eval_mode_with_the_models_parameters_but_its_own_layers():

@@ -12,6 +12,7 @@ from edgespiral.core.errors import (
     GateCode,
     MissingExtraError,
     UsageError,
+    first_few,
 )
 
 ERRORS = [
@@ -56,3 +57,11 @@ def test_every_exit_code_is_documented_and_every_documented_code_exists(
     text = DOCUMENT.read_text(encoding="utf-8").split("\n## ")[section]
     rows = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
     assert sorted(map(int, rows)) == sorted(codes)
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [([], ""), (["a", "b", "c"], "a, b, c"), (list("abcde"), "a, b, c and 2 more")],
+)
+def test_a_long_list_stays_a_line(names: list[str], shown: str) -> None:
+    assert first_few(names) == shown

@@ -150,3 +150,17 @@ def test_the_plan_knows_the_criteria_that_exist() -> None:
     from edgespiral.prune.criteria import CRITERIA
 
     assert sorted(get_args(Criterion)) == CRITERIA.names()
+
+
+@pytest.mark.parametrize("sparsity", ["none", "2:4", 0.5, 0.99])
+def test_sparsity_is_a_share_or_a_pattern(sparsity: float | str) -> None:
+    plan = load_plan(None, {**GOOD, "sparsity": sparsity})
+    assert plan.sparsity == sparsity
+    assert Plan.model_validate_json(plan.model_dump_json()).sparsity == sparsity
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 1.0, 24.0, math.nan, True, 1, "4:8", "0.5"])
+def test_any_other_sparsity_is_refused(sparsity: object) -> None:
+    assert problems_of(None, {**GOOD, "sparsity": sparsity}) == [
+        f'--sparsity: must be a share of weights between 0 and 1, "2:4" or "none", is {sparsity!r}'
+    ]

@@ -65,3 +65,15 @@ def test_token_ids_are_whole_and_below_their_count(splits):
 def test_one_class(splits):
     with pytest.raises(DataError, match="one class only"):
         data.check(replace(splits, class_names=("zero",)), batch_size=16)
+
+
+def test_data_without_labels(splits):
+    class Unlabelled:
+        def __len__(self):
+            return 32
+
+        def epoch(self, *, batch_size, seed=None, first_batch=0):
+            yield torch.zeros(batch_size, 1, 8, 8), None
+
+    with pytest.raises(DataError, match="digits: train: samples have no labels; training, accur"):
+        data.check(replace(splits, train=Unlabelled()), batch_size=16)

@@ -68,3 +68,9 @@ def test_samples_of_different_shapes_are_one_line():
     with pytest.raises(DataError, match="do not form a batch") as caught:
         list(DatasetSource(ragged).epoch(batch_size=2))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sample", [torch.zeros(1, 2, 2), (torch.zeros(1, 2, 2),), (1.0, None)])
+def test_samples_without_labels_are_told(sample):
+    with pytest.raises(DataError, match="samples have no labels"):
+        list(DatasetSource([sample, sample, sample]).epoch(batch_size=3))

@@ -10,6 +10,7 @@ from edgespiral.core.errors import DataError, RunFolderError, TrainingError
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import (
     TrainSettings,
+    batchnorm_scales,
     flush_subnormals,
     recalibrate_batchnorm,
     train,
@@ -53,6 +54,10 @@ def kill():
     raise KilledError
 
 
+def ctrl_c():
+    raise KeyboardInterrupt
+
+
 def test_training_learns_and_reports(splits):
     model, seen = fresh(), []
     report = train(model, splits, replace(SETTINGS, epochs=6), progress=seen.append)
@@ -63,6 +68,47 @@ def test_training_learns_and_reports(splits):
     assert [p.step for p in seen] == [*range(10, 101, 10), 108]
     assert all(p.steps == 108 and p.samples_per_s > 0 for p in seen)
     assert not model.training
+
+
+def half_of(model):
+    return {
+        name: torch.rand(p.shape, generator=torch.Generator().manual_seed(7)) > 0.5
+        for name, p in model.named_parameters()
+        if p.ndim > 1
+    }
+
+
+def test_masked_weights_stay_zero_and_a_killed_run_goes_on_bit_for_bit(splits, tmp_path):
+    masks = half_of(fresh())
+    whole, killed, resumed = fresh(), fresh(), fresh()
+    train(whole, splits, SETTINGS, masks=masks)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, splits, SETTINGS, masks=masks, checkpoint=path, progress=stop_at(20, ctrl_c))
+    report = train(resumed, splits, SETTINGS, masks=masks, checkpoint=path)
+    assert report.resumed_at_step == 20
+    assert_identical(resumed, whole)
+    for name, mask in masks.items():
+        assert torch.equal(whole.get_parameter(name) != 0, mask)
+
+
+def test_a_checkpoint_of_other_masks_is_refused(splits, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    settings = replace(SETTINGS, epochs=0.1)
+    train(fresh(), splits, settings, masks=half_of(fresh()), checkpoint=path)
+    with pytest.raises(RunFolderError, match="other settings"):
+        train(fresh(), splits, settings, checkpoint=path)
+
+
+def test_the_penalty_on_scales_shrinks_them(splits):
+    plain, pressed = fresh(), fresh()
+    train(plain, splits, replace(SETTINGS, epochs=1))
+    train(pressed, splits, replace(SETTINGS, epochs=1, scale_l1=0.05))
+    means = [
+        float(torch.cat([s.detach().abs() for s in batchnorm_scales(model)]).mean())
+        for model in (plain, pressed)
+    ]
+    assert means[1] < means[0] - 0.1
 
 
 def test_epochs_are_counted_in_steps(splits):

@@ -6,7 +6,7 @@ from torch import nn
 
 from edgespiral.core.artifact import trace
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.unstack import directions, recurrent_layers, unstacked
+from edgespiral.prune.unstack import check_layers, directions, recurrent_layers, unstacked
 
 
 class States(nn.Module):
@@ -76,6 +76,8 @@ def test_projections_are_refused():
 def test_other_recurrent_layers_are_refused(layer):
     with pytest.raises(ModelError, match=f"nn.{type(layer).__name__} cannot be cut"):
         unstacked(trace(nn.Sequential(layer)))
+    with pytest.raises(ModelError, match=f"0: nn.{type(layer).__name__} cannot be cut"):
+        check_layers(nn.Sequential(layer))
 
 
 def test_an_initial_state_is_refused():

@@ -31,6 +31,7 @@ from edgespiral.core.records import (
     TurnFinished,
     TurnPlanned,
     Verdict,
+    WeightSparsity,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -203,6 +204,31 @@ def mixed(met: list[Event]) -> list[Event]:
         precision="int8", reason="loses <least>", trials=(trial,), mixes=tuple(mixes)
     )
     return [*met[:2], chosen, *met[2:]]
+
+
+def sparsity(asked: float | str, kernels: str) -> WeightSparsity:
+    rows = [("/stem/Conv", "Conv", 144, 0, False), ("/fc/Gemm", "Gemm", 856, 428, True)]
+    names = ("layer", "operator", "weights", "zeros", "two_four")
+    return WeightSparsity.model_validate(
+        {
+            "asked": asked,
+            "layers": [dict(zip(names, row, strict=True)) for row in rows],
+            "left_dense": {"stem <odd>": "1 input channel, not a multiple of 4"},
+            "kernels": kernels,
+            "compressed_bytes": 2_400,
+            "dense_compressed_bytes": 4_000,
+        }
+    )
+
+
+@pytest.fixture
+def sparse(met: list[Event]) -> list[Event]:
+    """The same run with 2:4 weights, on a target without kernels for them."""
+    found = {"sparsity": sparsity("2:4", "none")}
+    return [
+        event.model_copy(update=found) if isinstance(event, TurnFinished) else event
+        for event in met
+    ]
 
 
 def check(kind: str, value: float, half: float, limit: float | None) -> Check:

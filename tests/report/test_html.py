@@ -133,3 +133,17 @@ def test_precisions_are_compared_where_they_were_measured(mixed: list[Event]) ->
     page = render_html(mixed)
     assert "Students are in int8: loses &lt;least&gt;." in page
     assert "Cut to the budget in fp32: 0.440 ms, loses 0.31 nats by cutting" in page
+
+
+def test_the_zeros_are_listed_layer_by_layer(sparse: list[Event], met: list[Event]) -> None:
+    page = render_html(sparse)
+    outline = Outline(page)
+    assert outline.open == []
+    text = " ".join(outline.text.split())
+    assert "Asked for 2:4: 42.8 % of the weights in model.onnx are zero" in text
+    assert "No speed-up expected here, 40 % smaller compressed file" in text
+    assert "Left dense: stem <odd> (1 input channel, not a multiple of 4)." in text
+    assert re.search("/fc/Gemm *Gemm *856 *50.0 *yes", text)
+    assert "Every turn: turn 1 42.8 % zero, turn 2 42.8 % zero." in text
+    assert "stem <odd>" not in page
+    assert "Sparsity" not in Outline(render_html(met)).text

@@ -34,3 +34,10 @@ def test_every_outcome_has_its_own_exit_code() -> None:
 def test_an_unfinished_run_has_no_result(unfinished: list[Event]) -> None:
     with pytest.raises(RunFolderError, match="the run is not finished; go on with --resume"):
         build_result(unfinished)
+
+
+def test_the_result_has_the_zeros_of_its_turn(sparse: list[Event], met: list[Event]) -> None:
+    found = build_result(sparse).sparsity
+    assert found is not None
+    assert found.zero_share == pytest.approx(0.428)
+    assert build_result(met).sparsity is None

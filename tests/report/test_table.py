@@ -57,3 +57,10 @@ def test_precisions_are_compared_where_they_were_measured(mixed: list[Event]) ->
     assert "cut in fp32  0.440 ms, loses 0.31 nats by cutting, 0 by rounding" in lines
     assert "precision int8: loses <least>" in lines
     assert max(map(len, lines)) <= 80
+
+
+def test_the_zeros_of_the_result_are_shown_with_what_they_buy(sparse: list[Event]) -> None:
+    text = " ".join(shown(sparse))
+    assert "sparsity 42.8 % of the weights in model.onnx are zero" in text
+    assert "left dense: stem <odd> (1 input channel, not a multiple of 4)" in text
+    assert "no speed-up expected here, 40 % smaller compressed file" in text

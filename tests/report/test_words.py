@@ -1,6 +1,6 @@
 import pytest
 
-from edgespiral.core.records import PrecisionMix
+from edgespiral.core.records import Event, PrecisionMix, TurnFinished, WeightSparsity
 from edgespiral.report import words
 
 
@@ -39,3 +39,34 @@ def test_a_cut_out_of_reach_claims_no_loss() -> None:
     )
     assert far.lost_nats is None
     assert words.mix(far) == "0.500 ms at best: out of reach in one step"
+
+
+def found_in(events: list[Event], **changes: object) -> WeightSparsity:
+    turn = next(event for event in events if isinstance(event, TurnFinished))
+    assert turn.sparsity is not None
+    return turn.sparsity.model_copy(update=changes)
+
+
+def test_zeros_are_counted_over_all_layers(sparse: list[Event]) -> None:
+    found = found_in(sparse)
+    assert words.zeros(found) == (
+        "42.8 % of the weights in model.onnx are zero (428 of 1 k, in 1 of 2 layers, 1 of them 2:4)"
+    )
+    share = found_in(sparse, asked=0.4)
+    assert words.zeros(share).endswith("(428 of 1 k, in 1 of 2 layers)")
+    assert (words.asked_sparsity(found), words.asked_sparsity(share)) == ("2:4", "40 %")
+
+
+def test_zeros_promise_no_more_than_the_target_can_do(sparse: list[Event]) -> None:
+    sizes = "40 % smaller compressed file (gzip: 2.4 kB, dense 4 kB)"
+    assert words.sparse_gain(found_in(sparse)) == (
+        f"no speed-up expected here, {sizes}: the target's runtime has no kernels that skip "
+        "such zeros"
+    )
+    off = words.sparse_gain(found_in(sparse, kernels="off"))
+    assert off.startswith(f"no speed-up as the target is set, {sizes}; switch on runtime.sparsity")
+    on = words.sparse_gain(found_in(sparse, kernels="on"))
+    assert "may run 2:4 layers on sparse tensor cores (Ampere and later)" in on
+    assert on.endswith(sizes)
+    larger = found_in(sparse, compressed_bytes=4_400)
+    assert "10 % larger compressed file" in words.sparse_gain(larger)

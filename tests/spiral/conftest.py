@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -10,11 +11,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgespiral import api
+from edgespiral.core.artifact import trace
+from edgespiral.core.journal import Journal
 from edgespiral.core.profile import load_profile
+from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.measure.session import Session
+from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.precision import Precisions
+from edgespiral.spiral.progress import Silent
+from edgespiral.spiral.turn import Bench
 from edgespiral.zoo import build
 
 OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}
@@ -70,6 +79,54 @@ def weights(teacher, tmp_path_factory):
     path = tmp_path_factory.mktemp("teacher") / "weights.safetensors"
     save_model(teacher, str(path))
     return path
+
+
+@pytest.fixture
+def a_bench(teacher, digits, tmp_path):
+    """Makes what the steps of a run of the teacher share, in an empty folder."""
+
+    def make(plan, listener=None) -> Bench:
+        profile = load_profile(plan.target)
+        return Bench(
+            plan=plan,
+            out=tmp_path,
+            splits=digits,
+            session=Session(profile),
+            journal=Journal(tmp_path / "journal.jsonl"),
+            listener=listener or Silent(),
+            teacher=Cuttable.of(trace(teacher.eval()), digits.input_shape),
+            teacher_onnx=tmp_path / "teacher.onnx",
+            precisions=Precisions.of(plan, profile, load_recipe(plan.recipe)),
+            sparse_kernels="none",
+        )
+
+    return make
+
+
+class StopsAt:
+    """A listener that presses Ctrl-C at the first report of steps under `label`."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def say(self, text: str) -> None:
+        """See `Listener.say`."""
+
+    @contextmanager
+    def steps(self, label: str):
+        """See `Listener.steps`."""
+
+        def advance(_done: int, _total: int, _detail: str) -> None:
+            if label.startswith(self.label):
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+@pytest.fixture
+def stops_at():
+    """Makes a listener that presses Ctrl-C once steps of that label are under way."""
+    return StopsAt
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from edgespiral.core.profile import load_profile
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.session import Session
+from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import Importance
 from edgespiral.spiral.planner import OutOfReach, Planner
@@ -100,3 +101,14 @@ def test_uniform_allocation_measures_too(planner, source, importance):
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="uniform")
     assert isinstance(planned, list)
     assert all(width > 0 for width in planned[0].widths.values())
+
+
+def test_with_sparse_kernels_the_uncut_model_is_measured_too(planner, source, importance, tmp_path):
+    sparse = dataclasses.replace(
+        planner, two_four=True, journal=Journal(tmp_path / "journal.jsonl"), work=tmp_path
+    )
+    found = sparse.plan(
+        1, source, importance, target_ms=10 * planner.teacher_ms, allocation="latency"
+    )
+    (measured,) = candidates(sparse)
+    assert [planned.widths for planned in found] == [measured.widths] == [widths_of(source.groups)]

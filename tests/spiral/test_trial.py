@@ -5,19 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgespiral.core.artifact import trace
-from edgespiral.core.journal import Journal
 from edgespiral.core.plan import load_plan
-from edgespiral.core.profile import load_profile
-from edgespiral.core.recipe import load_recipe
-from edgespiral.measure.session import Session
-from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.planner import Planned
-from edgespiral.spiral.precision import Precisions
-from edgespiral.spiral.progress import Silent
 from edgespiral.spiral.trial import finalists_worth_trying, try_finalists
-from edgespiral.spiral.turn import Bench, Parent
+from edgespiral.spiral.turn import Parent
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +19,10 @@ def plan():
     )
 
 
-@pytest.fixture
-def bench(plan, teacher, digits, tmp_path):
-    source = Cuttable.of(trace(teacher.eval()), digits.input_shape)
-    profile = load_profile("host-cpu")
-    return Bench(
-        plan=plan,
-        out=tmp_path,
-        splits=digits,
-        session=Session(profile),
-        journal=Journal(tmp_path / "journal.jsonl"),
-        listener=Silent(),
-        teacher=source,
-        teacher_onnx=tmp_path / "teacher.onnx",
-        precisions=Precisions.of(plan, profile, load_recipe(plan.recipe)),
-    )
-
-
-def test_the_cut_that_keeps_more_learns_faster(bench, plan, digits):
+def test_the_cut_that_keeps_more_learns_faster(a_bench, plan, digits):
+    bench = a_bench(plan)
     source = bench.teacher
-    parent = Parent(0, source, importance_of(plan, source, digits.train, 1))
+    parent = Parent(0, source, importance_of(plan, source, digits.train, 1), source.model)
     widest = {group.name: group.channels for group in source.groups}
     tight = {name: 16 if name.startswith("layer3") else width for name, width in widest.items()}
     finalists = [Planned(tight, 0.1, 1.0), Planned(widest, 0.1, 0.0)]

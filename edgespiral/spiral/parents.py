@@ -1,0 +1,119 @@
+"""The model that a turn starts from: trained for sparse scales if the criterion asks, and scored.
+
+Network slimming (Liu et al. 2017, section 3) reads a channel's worth from its batch norm's scaling
+factor after training with an L1 penalty on these. NNI's SlimPruner adds factors and an optimiser of
+its own to a training loop that it has to own, which could not be resumed at a batch; so the penalty
+is a setting of the trainer here, and the criterion `l1-reg` reads the scales.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+
+from edgespiral.core.files import make_folder, replacing
+from edgespiral.core.seeds import derived_seed
+from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm, train
+from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.turn import (
+    RECALIBRATION_BATCHES,
+    WARM_RATE_SHARE,
+    Parent,
+    distillation,
+    teachers_of,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgespiral.core.plan import Plan
+    from edgespiral.distill.settings import TrainSettings
+    from edgespiral.distill.trainer import Progress
+    from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.spiral.turn import Bench
+
+SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"
+# Of the run's epochs over one more than its turns, for the training of one parent.
+SLIMMING_SHARE = 0.2
+
+
+def parent_of(bench: Bench, turn: int, model: Cuttable, *, next_turn: int) -> Parent:
+    """The parent of `next_turn`: `model`, which `turn` made, ready to be cut.
+
+    Raises:
+        TrainingError: training for sparse scales diverged; the last good state is kept.
+        DataError, ModelError: as `importance_of`.
+    """
+    source = _slimmed(bench, turn, model) if bench.plan.criterion == "l1-reg" else model
+    scores = importance_of(bench.plan, source, bench.splits.train, next_turn)
+    return Parent(turn, source, scores, model.model)
+
+
+def slimming_epochs(plan: Plan) -> float:
+    """Epochs of training for sparse scales before a turn, which come out of the turn's own."""
+    if plan.criterion != "l1-reg":
+        return 0.0
+    least_turns = 1 if plan.turns == "auto" else int(plan.turns)
+    return SLIMMING_SHARE * plan.epochs / (least_turns + 1)
+
+
+def _slimmed(bench: Bench, turn: int, model: Cuttable) -> Cuttable:
+    """`model` after training with the penalty, done once a parent and then read from its folder."""
+    folder = make_folder(bench.folder(turn))
+    done = folder / SLIMMED
+    slim = copy.deepcopy(model.model)
+    if not done.exists():
+        _slim(bench, turn, slim, model)
+        # Scales moved faster than the running statistics could follow.
+        recalibrate_batchnorm(
+            slim, bench.splits.train, batches=RECALIBRATION_BATCHES, seed=bench.plan.seed
+        )
+        with replacing(done) as temporary:
+            state = {k: v.detach().clone().contiguous() for k, v in slim.state_dict().items()}
+            temporary.write_bytes(safetensors.torch.save(state))
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    slim.load_state_dict(safetensors.torch.load_file(done))
+    return replace(model, model=slim)
+
+
+def _slim(bench: Bench, turn: int, slim: nn.Module, model: Cuttable) -> None:
+    settings = _settings(bench, turn, slim)
+    with bench.listener.steps(f"training for sparse scales, {settings.epochs:g} epochs") as advance:
+
+        def heard(progress: Progress) -> None:
+            advance(progress.step, progress.steps, f"loss {progress.loss:.3f}")
+
+        train(
+            slim,
+            bench.splits,
+            settings,
+            teachers=teachers_of(bench, turn, model.model),
+            checkpoint=bench.folder(turn) / CHECKPOINT,
+            progress=heard,
+        )
+
+
+def _settings(bench: Bench, turn: int, slim: nn.Module) -> TrainSettings:
+    settings = distillation(
+        bench.plan,
+        epochs=slimming_epochs(bench.plan),
+        seed=derived_seed(bench.plan.seed, turn, 2),
+        rate_share=WARM_RATE_SHARE,
+    )
+    return replace(settings, scale_l1=_penalty(settings, slim, len(bench.splits.train)))
+
+
+def _penalty(settings: TrainSettings, model: nn.Module, samples: int) -> float:
+    """The weight at which a scale of average size that the loss does not hold ends at 0.
+
+    Liu et al. set 1e-4 or 1e-5 by hand for 160 epochs; what it does depends on rate and steps.
+    """
+    steps = max(1, round(settings.epochs * (samples // settings.batch_size)))
+    travel = sum(settings.rate_at(step, steps) for step in range(steps))
+    scales = batchnorm_scales(model)
+    total = sum(float(scale.detach().abs().sum()) for scale in scales)
+    mean = total / max(1, sum(scale.numel() for scale in scales))
+    return mean * (1 - settings.momentum) / travel

@@ -1,0 +1,127 @@
+"""Weight pruning in the spiral: the zeros of each turn's student, and what they came to."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from edgespiral.core.artifact import load_model
+from edgespiral.core.errors import ExportError, first_few
+from edgespiral.core.profile import TensorRtProfile
+from edgespiral.core.records import WeightSparsity
+from edgespiral.distill.masks import apply_masks
+from edgespiral.distill.trainer import recalibrate_batchnorm
+from edgespiral.export.onnx import export_onnx
+from edgespiral.export.precision import convert_untrained
+from edgespiral.export.zeros import compressed_bytes, read_zeros
+from edgespiral.prune.sparsity import GROUP, check_thinnable, left_dense, masks_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.core.plan import Plan
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.records import Precision
+    from edgespiral.spiral.progress import Listener
+    from edgespiral.spiral.turn import Bench
+
+Kernels = Literal["none", "off", "on"]
+
+
+def sparse_kernels(plan: Plan, profile: TargetProfile) -> Kernels:
+    """What the target can do with the zeros that the plan asks for.
+
+    TensorRT alone has kernels for them, for 2:4 in fp16 and int8, where the builder is told to use
+    them (NVIDIA TensorRT Developer Guide, "Sparsity").
+    """
+    runtime = profile.runtime
+    if plan.sparsity != "2:4" or not isinstance(runtime, TensorRtProfile):
+        return "none"
+    low = (plan.precision or runtime.precision) != "fp32"
+    return "on" if runtime.sparsity and low else "off"
+
+
+def planned_multiple(plan: Plan, channel_multiple: int) -> int:
+    """The step of widths: with 2:4, one that also leaves whole groups of four input channels."""
+    return math.lcm(channel_multiple, GROUP) if plan.sparsity == "2:4" else channel_multiple
+
+
+def announce(plan: Plan, teacher: nn.Module, kernels: Kernels, listener: Listener) -> None:
+    """Say before any training what the plan's sparsity will not do.
+
+    Raises:
+        ModelError: no layer of the teacher can have it.
+    """
+    if plan.sparsity == "none":
+        return
+    check_thinnable(teacher, plan.sparsity)
+    dense = [f"{name} ({why})" for name, why in left_dense(teacher, plan.sparsity).items()]
+    if dense:
+        listener.say(f"  stays dense: {first_few(dense)}")
+    if kernels == "none":
+        listener.say(f"  {plan.target} has no kernels for such zeros: no speed-up expected of them")
+    elif kernels == "off":
+        listener.say(
+            f"  {plan.target} will run the zeros as any other weights: set sparsity = true, and a "
+            "precision of fp16 or int8, in its [runtime]"
+        )
+
+
+def thinned(
+    plan: Plan, model: nn.Module, train: BatchSource, *, batches: int, seed: int
+) -> dict[str, Tensor]:
+    """Set the weights that the plan prunes to zero, in place, and return the masks to keep.
+
+    A function of the model, the plan and the seed alone, so a resumed turn has the same masks.
+
+    Raises:
+        ModelError: no layer can have the sparsity asked for.
+    """
+    masks = masks_for(model, plan.sparsity)
+    if masks:
+        apply_masks(model, masks)
+        recalibrate_batchnorm(model, train, batches=batches, seed=seed)
+    return masks
+
+
+def sparsity_of(
+    bench: Bench, onnx: Path, student: nn.Module, masks: Mapping[str, Tensor], precision: Precision
+) -> WeightSparsity | None:
+    """What weight pruning left in the student's file `onnx`; None where the plan asks for none.
+
+    Raises:
+        ExportError: the file has fewer zeros than the student.
+    """
+    asked = bench.plan.sparsity
+    if asked == "none":
+        return None
+    layers = read_zeros(onnx)
+    meant = sum(int((~mask).sum()) for mask in masks.values())
+    found = sum(layer.zeros for layer in layers)
+    if found < meant:
+        raise ExportError(f"has {found} zeros, the student {meant}", where=str(onnx))
+    return WeightSparsity(
+        asked=asked,
+        layers=layers,
+        left_dense=left_dense(student, asked),
+        kernels=bench.sparse_kernels,
+        compressed_bytes=compressed_bytes(onnx),
+        dense_compressed_bytes=_dense_bytes(bench, onnx.parent, precision),
+    )
+
+
+def _dense_bytes(bench: Bench, folder: Path, precision: Precision) -> int:
+    """Compressed size of the same cut before its weights were pruned, in the same precision."""
+    path = folder / "dense.onnx"
+    splits, precisions = bench.splits, bench.precisions
+    model = load_model(folder / "cut")
+    export_onnx(model, path, input_shape=splits.input_shape, dtype=splits.input_dtype)
+    converted = convert_untrained(path, precisions.written(precision), precisions.form)
+    size = compressed_bytes(converted)
+    for made in {path, converted}:
+        made.unlink()
+    return size

@@ -1,0 +1,77 @@
+"""Training for sparse scales, on a real network and its data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgespiral.core.plan import load_plan
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.trainer import batchnorm_scales
+from edgespiral.spiral.parents import parent_of, slimming_epochs
+from edgespiral.spiral.turn import teachers_of
+
+ASKED = {"model": "resnet20", "data": "digits", "speedup": 2.0, "batch_size": 64, "epochs": 8.0}
+
+
+def spread(scales: list[torch.Tensor]) -> float:
+    """How unequal the scales of a layer are, on average over layers."""
+    return float(
+        torch.stack([(s / s.mean()).std() for s in (s.detach().abs() for s in scales)]).mean()
+    )
+
+
+@pytest.fixture
+def slimming(a_bench):
+    def make(listener=None, **more):
+        plan = load_plan(None, {**ASKED, "criterion": "l1-reg", **more})
+        return a_bench(plan, listener)
+
+    return make
+
+
+def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, digits, tmp_path):
+    bench = slimming()
+    before = {key: value.clone() for key, value in bench.teacher.model.state_dict().items()}
+    parent = parent_of(bench, 0, bench.teacher, next_turn=1)
+    assert parent.model is bench.teacher.model
+    assert all(torch.equal(v, before[k]) for k, v in parent.model.state_dict().items())
+    scales = batchnorm_scales(parent.source.model)
+    assert spread(scales) > 1.2 * spread(batchnorm_scales(parent.model))
+    assert accuracy(parent.source.model, digits.validation) > 90
+    assert all(bool((scores > 0).all()) for scores in parent.importance.channels.values())
+
+    # Stopped and gone on with, it comes to the same weights.
+    (tmp_path / "teacher" / "slimmed.safetensors").unlink()
+    stopped = slimming(stops_at("training for sparse scales"))
+    with pytest.raises(KeyboardInterrupt):
+        parent_of(stopped, 0, stopped.teacher, next_turn=1)
+    assert (tmp_path / "teacher" / "slimming.pt").exists()
+    again = parent_of(bench, 0, bench.teacher, next_turn=1).source.model.state_dict()
+    first = parent.source.model.state_dict()
+    assert all(torch.equal(value, first[name]) for name, value in again.items())
+    assert not (tmp_path / "teacher" / "slimming.pt").exists()
+
+
+def test_other_criteria_train_nothing(a_bench, tmp_path):
+    bench = a_bench(load_plan(None, ASKED))
+    parent = parent_of(bench, 0, bench.teacher, next_turn=1)
+    assert parent.source is bench.teacher
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_epochs_leave_most_of_every_turn():
+    plans = [load_plan(None, {**ASKED, "turns": turns}) for turns in ("auto", 1, 7)]
+    assert [slimming_epochs(plan) for plan in plans] == [0.0, 0.0, 0.0]
+    slim = [plan.model_copy(update={"criterion": "l1-reg"}) for plan in plans]
+    assert [slimming_epochs(plan) for plan in slim] == pytest.approx([0.8, 0.8, 0.2])
+
+
+@pytest.mark.parametrize("who", ["original", "previous", "both"])
+def test_the_teacher_is_never_the_one_with_sparse_scales(slimming, who):
+    bench = slimming(teacher=who)
+    original = bench.teacher.model
+    assert teachers_of(bench, 0, original) == [original]
+    student = torch.nn.Identity()
+    expected = {"original": [original], "previous": [student], "both": [original, student]}
+    assert teachers_of(bench, 1, student) == expected[who]
