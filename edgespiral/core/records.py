@@ -166,6 +166,20 @@ class Quantisation(Record):
     parity: Parity | None = None
 
 
+class OnDevice(Record):
+    """A model on one further device of a run of several, measured in pairs with the teacher there.
+
+    `budget_ms` is that device's; `verdict` says whether it is met, and `predicted_ms` what was
+    expected.
+    """
+
+    budget_ms: PositiveMs
+    measurement: Measurement
+    speedup: Ratio
+    predicted_ms: float | None = None
+    verdict: Verdict | None = None
+
+
 class ModelFacts(Record):
     """What is known of one model of a run. Accuracies are top-1, in percent.
 
@@ -196,12 +210,17 @@ class RunStarted(Record):
 
 
 class Baseline(Record):
-    """The teacher, measured: where the run starts from."""
+    """The teacher, measured: where the run starts from.
+
+    A run of several targets has figures of the first where others have their only one, and those
+    of the rest in `elsewhere`, in the plan's order; so do all records below.
+    """
 
     kind: Literal["baseline"] = "baseline"
     teacher: ModelFacts
     widths: dict[str, int]
     budget_ms: PositiveMs
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 class PrecisionTrial(Record):
@@ -258,6 +277,7 @@ class Candidate(Record):
     predicted_ms: float | None
     speedup: Ratio
     measurement: Measurement
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 class Finalist(Record):
@@ -268,8 +288,28 @@ class Finalist(Record):
     trial_loss: float
 
 
+class GroupCut(Record):
+    """What a turn takes from one group of coupled channels, or that it drops a whole branch.
+
+    `lost_share` is this cut's part of the importance that the turn loses. `saved_ms` is what the
+    fitted latency model says the turn's widths would take longer with this cut alone taken back,
+    by target.
+    """
+
+    name: str
+    before: int = Field(ge=1)
+    after: int = Field(ge=0)
+    lost_share: float = Field(ge=0, le=1)
+    saved_ms: dict[str, float]
+
+
 class TurnPlanned(Record):
-    """The widths a turn will cut to, what was tried against them, and the epochs still to come."""
+    """The widths a turn will cut to, what was tried against them, and the epochs still to come.
+
+    `target_ms` is in the first target's time; for each other device it is the same share of its
+    own budget. `reused_layers` and `reused_models` count the rows of the latency cache that the
+    latency model learned from.
+    """
 
     kind: Literal["turn-planned"] = "turn-planned"
     turn: int
@@ -278,6 +318,9 @@ class TurnPlanned(Record):
     importance_lost: float
     epochs: float
     finalists: tuple[Finalist, ...] = ()
+    cuts: tuple[GroupCut, ...] = ()
+    reused_layers: int = 0
+    reused_models: int = 0
 
 
 class TurnFinished(Record):
@@ -298,6 +341,7 @@ class TurnFinished(Record):
     files: dict[str, str]
     seed: int
     finished_at: datetime
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 class RunFinished(Record):
@@ -312,6 +356,7 @@ class RunFinished(Record):
     final: Measurement
     speedup: Ratio
     finished_at: datetime
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 Event = Annotated[
@@ -319,29 +364,3 @@ Event = Annotated[
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-
-
-class Result(Record):
-    """`result.json`: the machine-readable outcome of a run."""
-
-    schema_version: Literal[1] = 1
-    outcome: Outcome
-    message: str
-    exit_code: int
-    target: str
-    precision: Precision = "fp32"
-    precision_trials: tuple[PrecisionTrial, ...] = ()
-    precision_mixes: tuple[PrecisionMix, ...] = ()
-    budget_ms: PositiveMs
-    best_turn: int
-    speedup: Ratio
-    teacher: ModelFacts
-    student: ModelFacts
-    widths_before: dict[str, int]
-    widths_after: dict[str, int]
-    turns: int
-    seconds: dict[str, float]
-    files: dict[str, str]
-    plan: dict[str, object]
-    versions: dict[str, str]
-    command: str

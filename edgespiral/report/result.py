@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExitCode, RunFolderError
-from edgespiral.core.records import Outcome, Result
+from edgespiral.core.records import Outcome
+from edgespiral.core.result import Result
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:

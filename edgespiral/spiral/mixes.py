@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records import Candidate, PrecisionMix
 from edgespiral.report import words
 from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.latencies import Device
 from edgespiral.spiral.planner import OutOfReach, Planner
 from edgespiral.spiral.turn import Parent
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.records import Baseline, Precision, PrecisionTrial
-    from edgespiral.spiral.budget import Budget
+    from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.turn import Bench
 
 
@@ -26,12 +27,11 @@ class Planners:
 
     bench: Bench
     baseline: Baseline
-    channel_multiple: int
     _made: dict[Precision, Planner] = field(init=False, default_factory=dict)
     _teacher: Parent | None = field(init=False, default=None)
 
     def planner(self, precision: Precision, start_ms: float) -> Planner:
-        """That of `precision`, in which the uncut model takes `start_ms`."""
+        """That of `precision`, in which the uncut model takes `start_ms` on the first device."""
         if precision not in self._made:
             self._made[precision] = self._new(precision, start_ms)
         return self._made[precision]
@@ -44,7 +44,7 @@ class Planners:
             self._teacher = Parent(0, bench.teacher, scores)
         return self._teacher
 
-    def mix(self, budget: Budget, trial: PrecisionTrial | None) -> PrecisionMix:
+    def mix(self, budget: Budgets, trial: PrecisionTrial | None) -> PrecisionMix:
         """The cut to `budget` in one step in the precision of `trial`, or unconverted.
 
         Raises:
@@ -89,17 +89,30 @@ class Planners:
         bench = self.bench
         planner = Planner(
             original=bench.teacher,
-            session=bench.session,
+            fleet=bench.fleet,
+            devices=self._devices(start_ms),
             journal=bench.journal,
             teacher_onnx=bench.teacher_onnx,
-            teacher_ms=self.baseline.teacher.latency.stats.p50_ms,
-            multiple=self.channel_multiple,
             work=self._work / precision,
             seed=bench.plan.seed,
             precision=precision,
             written=bench.precisions.written(precision),
             form=bench.precisions.form,
-            start_ms=start_ms,
+            caches=bench.caches(self.baseline),
         )
         planner.recall([event for event in bench.journal.read() if isinstance(event, Candidate)])
         return planner
+
+    def _devices(self, start_ms: float) -> list[Device]:
+        first_ms = self.baseline.teacher.latency.stats.p50_ms
+        found = [(first_ms, self.baseline.budget_ms, start_ms)]
+        # Runs of several devices have one precision, that of the teacher.
+        for one in self.baseline.elsewhere:
+            teacher_ms = one.measurement.stats.p50_ms
+            found.append((teacher_ms, one.budget_ms, teacher_ms))
+        return [
+            Device(profile.name, teacher_ms, budget_ms, profile.device.channel_multiple, uncut_ms)
+            for profile, (teacher_ms, budget_ms, uncut_ms) in zip(
+                self.bench.fleet.profiles, found, strict=True
+            )
+        ]

@@ -16,12 +16,13 @@ from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.invocation import command_line, resume_command
 from edgespiral.core.journal import Journal
 from edgespiral.core.plan import plan_sha256
-from edgespiral.core.profile import load_profile
+from edgespiral.core.profile import load_profiles
 from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import RunStarted, now_utc
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
-from edgespiral.measure.session import Session
+from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.cutting import Cuttable, engines
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.plan import Plan
-    from edgespiral.core.records import Result
+    from edgespiral.core.result import Result
     from edgespiral.spiral.progress import Listener
 
 
@@ -101,26 +102,27 @@ def run_spiral(
     """Run the spiral on a model and data already in memory; see `run_compress`."""
     check(splits, plan.batch_size)
     check_logits(model, splits)
-    profile = load_profile(plan.target)
-    precisions = Precisions.of(plan, profile, load_recipe(plan.recipe))
+    profiles = load_profiles(plan.targets)
+    precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with _locked(out):
         teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
         engines(teacher.model, plan.pruner)
         journal = _open_journal(plan, teacher, out, resume=resume)
-        with Session(measuring(profile)) as session:
+        with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             bench = Bench(
                 plan=plan,
                 out=out,
                 splits=splits,
-                session=session,
+                fleet=fleet,
                 journal=journal,
                 listener=listener,
                 teacher=teacher,
                 teacher_onnx=out / "teacher" / "model.onnx",
                 precisions=precisions,
+                cache_folder=cache_folder(plan.latency_cache),
             )
-            Spiral(bench, profile.device.channel_multiple).run()
+            Spiral(bench).run()
         return write_results(journal, out)
 
 

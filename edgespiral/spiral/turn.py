@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
-from edgespiral.core.records import ModelFacts, TurnFinished, Verdict, now_utc
+from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict, now_utc
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
+from edgespiral.measure.latency_cache import LatencyCache
+from edgespiral.spiral.budget import joined
 from edgespiral.spiral.cutting import cut_to
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.journal import Journal
     from edgespiral.core.plan import Plan
-    from edgespiral.core.records import Measurement, Precision, Ratio, TurnPlanned
+    from edgespiral.core.records import Baseline, Measurement, Precision, Ratio, TurnPlanned
     from edgespiral.distill.trainer import Progress
+    from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
-    from edgespiral.spiral.budget import Budget
+    from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
     from edgespiral.spiral.precision import Precisions
@@ -68,12 +71,28 @@ class Bench:
     plan: Plan
     out: Path
     splits: DataSplits
-    session: Session
+    fleet: Fleet
     journal: Journal
     listener: Listener
     teacher: Cuttable
     teacher_onnx: Path
     precisions: Precisions
+    cache_folder: Path | None = None
+
+    @property
+    def session(self) -> Session:
+        """That of the only target, or of the first of several."""
+        return self.fleet.sessions[0]
+
+    def caches(self, baseline: Baseline) -> list[LatencyCache]:
+        """Of each device's latencies, as the teacher was measured there; none without a folder."""
+        if self.cache_folder is None:
+            return []
+        measured = (baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere))
+        return [
+            LatencyCache.of(self.cache_folder, profile, latency.fingerprint)
+            for profile, latency in zip(self.fleet.profiles, measured, strict=True)
+        ]
 
     def folder(self, turn: int) -> Path:
         """The folder of a turn; turn 0 is the teacher's."""
@@ -93,7 +112,7 @@ def run_turn(
     bench: Bench,
     planned: TurnPlanned,
     parent: Parent,
-    budget: Budget,
+    budgets: Budgets,
     watch: Stopwatch,
     *,
     precision: Precision,
@@ -120,7 +139,8 @@ def run_turn(
         files = save_model(student, folder)
         onnx = export_checked(bench, student, folder, precision)
     with watch.timing("measure"):
-        measurement, speedup, verdict = decide(bench, onnx, budget)
+        found, verdicts = decide(bench, onnx, budgets)
+    (measurement, speedup), *others = found
     facts = model_facts(
         bench,
         student,
@@ -138,25 +158,42 @@ def run_turn(
         student=facts,
         speedup=speedup,
         accuracy_after_cut=after_cut,
-        verdict=verdict,
+        verdict=joined(verdicts),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
         files={**files, onnx.name: sha256_file(onnx), **_converted(folder)},
         seed=bench.plan.seed,
         finished_at=now_utc(),
+        elsewhere=tuple(
+            OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=ratio, verdict=verdict)
+            for own, (one, ratio), verdict in zip(
+                budgets.each[1:], others, verdicts[1:], strict=True
+            )
+        ),
     )
     bench.journal.append(finished)
     return finished
 
 
-def decide(bench: Bench, onnx: Path, budget: Budget) -> tuple[Measurement, Ratio, Verdict]:
-    """Measure against the teacher; an undecided verdict takes more samples, not another turn."""
+def decide(
+    bench: Bench, onnx: Path, budgets: Budgets
+) -> tuple[list[tuple[Measurement, Ratio]], list[Verdict]]:
+    """Measure against the teacher; an undecided verdict takes more samples, not another turn.
+
+    Returns the measurements and verdicts of each device. A device that misses its budget decides.
+    """
     for rounds in DECIDING_ROUNDS:
-        [(measurement, speedup)] = bench.session.compare(bench.teacher_onnx, [onnx], rounds=rounds)
-        verdict = budget.verdict(measurement, speedup)
-        if verdict is not Verdict.UNDECIDED:
+        found = _compared(bench, onnx, rounds)
+        verdicts = budgets.verdicts(found)
+        if joined(verdicts) is not Verdict.UNDECIDED:
             break
-    return measurement, speedup, verdict
+    return found, verdicts
+
+
+def _compared(bench: Bench, onnx: Path, rounds: int) -> list[tuple[Measurement, Ratio]]:
+    return bench.fleet.each(
+        lambda _, session: session.compare(bench.teacher_onnx, [onnx], rounds=rounds)[0]
+    )
 
 
 def model_facts(

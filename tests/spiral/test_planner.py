@@ -10,9 +10,10 @@ from edgespiral.core.journal import Journal
 from edgespiral.core.profile import load_profile
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
-from edgespiral.measure.session import Session
+from edgespiral.measure.fleet import Fleet
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import Importance
+from edgespiral.spiral.latencies import Device
 from edgespiral.spiral.planner import OutOfReach, Planner
 from edgespiral.zoo import build
 
@@ -38,15 +39,15 @@ def planner(source, tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("planner")
     teacher = tmp_path / "teacher.onnx"
     export_onnx(source.model, teacher, input_shape=(1, 16, 16))
-    with Session(load_profile("host-cpu")) as session:
-        (latency,) = session.measure([teacher])
+    with Fleet.of([load_profile("host-cpu")]) as fleet:
+        (latency,) = fleet.sessions[0].measure([teacher])
+        teacher_ms = latency.stats.p50_ms
         yield Planner(
             original=source,
-            session=session,
+            fleet=fleet,
+            devices=[Device("host-cpu", teacher_ms, teacher_ms, 16, teacher_ms)],
             journal=Journal(tmp_path / "journal.jsonl"),
             teacher_onnx=teacher,
-            teacher_ms=latency.stats.p50_ms,
-            multiple=16,
             work=tmp_path / "work",
             seed=0,
         )
@@ -57,19 +58,19 @@ def candidates(planner):
 
 
 def test_it_lands_under_the_target_with_widths_it_measured(planner, source, importance):
-    target_ms = planner.teacher_ms / 1.7
+    target_ms = planner.start_ms / 1.7
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     assert isinstance(planned, list)
     measured = {tuple(c.widths.items()): c.speedup.value for c in candidates(planner)}
     for choice in planned:
         assert 0.6 * target_ms < choice.latency_ms <= 0.98 * target_ms
         known = measured[tuple(choice.widths.items())]
-        assert choice.latency_ms == pytest.approx(planner.teacher_ms / known)
+        assert choice.latency_ms == pytest.approx(planner.start_ms / known)
         assert all(width % 16 == 0 for width in choice.widths.values())
 
 
 def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source, importance):
-    target_ms = planner.teacher_ms / 1.7
+    target_ms = planner.start_ms / 1.7
     planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     known = candidates(planner)
     resumed = dataclasses.replace(planner, journal=Journal(planner.work.parent / "resumed.jsonl"))
@@ -84,19 +85,19 @@ def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source,
 def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, source, importance):
     reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
-    assert 0 < reach.fastest_ms < planner.teacher_ms
+    assert 0 < reach.fastest_ms < planner.start_ms
 
 
 def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, source, importance):
     reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
-    assert 0 < planner.fastest_ms() < planner.teacher_ms
+    assert 0 < planner.fastest_ms() < planner.start_ms
     narrowest = candidates(planner)[-1].widths
     assert {narrowest[g] for b in source.branches for g in b.groups} == {0}
 
 
 def test_uniform_allocation_measures_too(planner, source, importance):
-    target_ms = planner.teacher_ms / 1.3
+    target_ms = planner.start_ms / 1.3
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="uniform")
     assert isinstance(planned, list)
     assert all(width > 0 for width in planned[0].widths.values())

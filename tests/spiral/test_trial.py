@@ -10,6 +10,7 @@ from edgespiral.core.journal import Journal
 from edgespiral.core.plan import load_plan
 from edgespiral.core.profile import load_profile
 from edgespiral.core.recipe import load_recipe
+from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.session import Session
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import importance_of
@@ -35,7 +36,7 @@ def bench(plan, teacher, digits, tmp_path):
         plan=plan,
         out=tmp_path,
         splits=digits,
-        session=Session(profile),
+        fleet=Fleet([Session(profile)]),
         journal=Journal(tmp_path / "journal.jsonl"),
         listener=Silent(),
         teacher=source,
