@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from edgespiral.cli.staircase import profile_target
+
 targets_app = typer.Typer(
-    help="List, show and check the devices to measure on.", no_args_is_help=True
+    help="List, show, check and profile the devices to measure on.", no_args_is_help=True
 )
+targets_app.command("profile")(profile_target)
 Name = Annotated[str, typer.Argument(help="A target's name or file.")]
 
 
