@@ -77,7 +77,7 @@ class Plan(Record):
         own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
         return own or {k: v for k, v in given.items() if isinstance(v, float)}
 
-    @field_validator("target", mode="plain")
+    @field_validator("target", mode="before")
     @classmethod
     def _target_names(cls, value: object) -> str | tuple[str, ...]:
         if isinstance(value, list | tuple):
@@ -88,7 +88,7 @@ class Plan(Record):
             return names if len(names) > 1 else names[0]
         return _name(value)
 
-    @field_validator(*BUDGETS, mode="plain")
+    @field_validator(*BUDGETS, mode="before")
     @classmethod
     def _budgets(cls, value: object, info: ValidationInfo) -> float | dict[str, float] | None:
         least = BUDGETS[str(info.field_name)]

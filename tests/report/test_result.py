@@ -35,3 +35,14 @@ def test_every_outcome_has_its_own_exit_code() -> None:
 def test_an_unfinished_run_has_no_result(unfinished: list[Event]) -> None:
     with pytest.raises(RunFolderError, match="the run is not finished; go on with --resume"):
         build_result(unfinished)
+
+
+def test_devices_and_cuts_are_in_the_result(several: list[Event], met: list[Event]) -> None:
+    result = build_result(several)
+    assert [(one.target, one.verdict.value) for one in result.devices] == [
+        ("host-cpu", "met"),
+        ("board", "met"),
+    ]
+    assert [one.turn for one in result.cuts] == [1, 2]
+    assert result.cuts[1].cuts[0].saved_ms == {"host-cpu": 0.0312, "board": 1.25}
+    assert build_result(met).devices == build_result(met).cuts == ()
