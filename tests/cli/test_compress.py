@@ -48,3 +48,16 @@ def test_both_budgets_at_once_are_refused(edgespiral: Command) -> None:
 def test_the_run_folder_is_named_after_what_is_asked_for() -> None:
     plan = load_plan(None, {"model": "a/net.py:make", "data": "folder:pics", "speedup": 2})
     assert default_folder(plan) == Path("runs/a-net.py-make-folder-pics-host-cpu")
+
+
+def test_several_targets_and_their_budgets_are_read(edgespiral: Command) -> None:
+    plan = load_plan(None, {"model": "m", "data": "d", "target": ["a", "b"], "speedup": 2})
+    assert default_folder(plan) == Path("runs/m-d-a-b")
+    done = edgespiral(
+        *("compress", "m", "--data", "d", "--target", "a", "--target", "b"),
+        *("--latency-ms", "a=8", "--speedup", "c=2"),
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith(
+        "error: --latency-ms, --speedup: exactly one of latency_ms and speedup is needed for b"
+    )

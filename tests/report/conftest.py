@@ -215,9 +215,8 @@ def on_board(speedup: float, verdict: Verdict | None = None) -> OnDevice:
 @pytest.fixture
 def several(met: list[Event]) -> list[Event]:
     """The same run on two devices, with what its cuts bought."""
-    begun = started(
-        target=["host-cpu", "board"], speedup={"host-cpu": 2.2}, latency_ms={"board": 20}
-    )
+    two = ["host-cpu", "board"]
+    begun = started(target=two, speedup={"host-cpu": 2.2}, latency_ms={"board": 20})
     saved = {"host-cpu": 0.0312, "board": 1.25}
     cuts = (
         GroupCut(name="layer2.0.conv1", before=32, after=16, lost_share=0.25, saved_ms=saved),

@@ -147,6 +147,6 @@ def test_each_device_of_several_is_shown(several: list[Event]) -> None:
 def test_what_each_cut_bought_is_told(several: list[Event], met: list[Event]) -> None:
     text = " ".join(Outline(render_html(several)).text.split())
     assert "What each cut bought, turn 2" in text
-    assert "layer2.0.conv1 32 → 16 25.0 % 0.031 1.25" in text
+    assert "layer2.0.conv1 32 → 16 25.0 % 0.0312 1.25" in text
     assert "layer1.<1> 16 → gone 75.0 %" in text
     assert "What each cut bought" not in render_html(met)

@@ -57,3 +57,10 @@ def test_precisions_are_compared_where_they_were_measured(mixed: list[Event]) ->
     assert "cut in fp32  0.440 ms, loses 0.31 nats by cutting, 0 by rounding" in lines
     assert "precision int8: loses <least>" in lines
     assert max(map(len, lines)) <= 80
+
+
+def test_each_device_of_several_has_a_line(several: list[Event]) -> None:
+    assert shown(several)[-2:] == [
+        "on host-cpu  1.02 -> 0.453 ms, 2.25x, budget 0.464 ms met",
+        "on board  30.0 -> 18.8 ms, 1.60x, budget 20.0 ms met",
+    ]

@@ -11,10 +11,11 @@ from edgespiral.core.profile import load_profile
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import Importance
 from edgespiral.spiral.latencies import Device
-from edgespiral.spiral.planner import OutOfReach, Planner
+from edgespiral.spiral.planner import CONFIRMING_ROUNDS, OutOfReach, Planner
 from edgespiral.zoo import build
 
 
@@ -50,6 +51,7 @@ def planner(source, tmp_path_factory):
             teacher_onnx=teacher,
             work=tmp_path / "work",
             seed=0,
+            caches=[LatencyCache.of(tmp_path / "cache", fleet.profiles[0], latency.fingerprint)],
         )
 
 
@@ -73,7 +75,9 @@ def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source,
     target_ms = planner.start_ms / 1.7
     planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     known = candidates(planner)
-    resumed = dataclasses.replace(planner, journal=Journal(planner.work.parent / "resumed.jsonl"))
+    resumed = dataclasses.replace(
+        planner, journal=Journal(planner.work.parent / "resumed.jsonl"), caches=()
+    )
     resumed.recall(known)
     resumed.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     once = [c for c in candidates(resumed) if c.widths in [k.widths for k in known]]
@@ -101,3 +105,37 @@ def test_uniform_allocation_measures_too(planner, source, importance):
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="uniform")
     assert isinstance(planned, list)
     assert all(width > 0 for width in planned[0].widths.values())
+
+
+def test_a_later_run_starts_from_the_cache_and_confirms_what_it_builds_on(
+    planner, source, importance
+):
+    target_ms = planner.start_ms / 1.7
+    planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    journal = Journal(planner.work.parent / "later.jsonl")
+    later = dataclasses.replace(planner, journal=journal)
+    (planned,) = later.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    assert later.reused_models > 5
+    assert later.reused_layers > 10
+    measured = candidates(later)
+    assert len(measured) < len(candidates(planner))
+    confirmed = [c for c in measured if len(c.measurement.rounds_ms) == CONFIRMING_ROUNDS]
+    assert planned.widths in [c.widths for c in confirmed]
+
+
+def test_what_the_cache_says_of_reach_is_measured_too(planner):
+    planner.fastest_ms()
+    later = dataclasses.replace(planner, journal=Journal(planner.work.parent / "reach.jsonl"))
+    assert later.fastest_ms() > 0
+    assert len(candidates(later)) == 1
+
+
+def test_what_cuts_buy_is_known_once_a_turn_is_planned(planner, source, importance):
+    fresh = dataclasses.replace(planner, journal=Journal(planner.work.parent / "n.jsonl"))
+    base = {group.name: group.channels for group in source.groups}
+    assert fresh.bought(source, importance, base) == ()
+    target_ms = planner.start_ms / 1.7
+    (planned,) = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    cuts = planner.bought(source, importance, planned.widths)
+    assert {cut.name for cut in cuts} <= {*base, *(branch.name for branch in source.branches)}
+    assert sum(cut.saved_ms["host-cpu"] for cut in cuts) > 0
