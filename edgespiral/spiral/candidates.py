@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # A survey teaches the model and may be rough.
 SURVEY_ROUNDS = 8
+# The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
+STALE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,11 @@ class Candidates:
         known = [cache.read().cuts.get(self._architecture, ()) for cache in self.caches]
         by_widths = [{key_of(cut.widths): cut.speedup for cut in cuts} for cuts in known]
         for key in by_widths[0] if by_widths else ():
+            # Groups have the names that they are found by, which another version may do otherwise.
+            same_groups = dict(key).keys() == self.latencies.base_widths.keys()
             # The uncut model has this run's own measurement.
-            if key not in self.latencies.measured and all(key in cuts for cuts in by_widths):
+            fresh = key not in self.latencies.measured
+            if same_groups and fresh and all(key in cuts for cuts in by_widths):
                 self.latencies.add(dict(key), [cuts[key] for cuts in by_widths])
                 self.unverified.add(key)
 
@@ -162,8 +167,15 @@ class Candidates:
             cache.add(layers=rows)
 
     def _learn(self, widths: Mapping[str, int], speedups: Sequence[float]) -> None:
+        key = key_of(widths)
+        before_ms = self.latencies.measured.get(key)
         self.latencies.add(widths, speedups)
-        self.unverified.discard(key_of(widths))
+        if key not in self.unverified or before_ms is None:
+            return
+        self.unverified.discard(key)
+        if abs(self.latencies.measured[key] / before_ms - 1) > STALE_SHARE:
+            self.latencies.forget(self.unverified)
+            self.unverified.clear()
 
     def _candidate(self, turn: int, widths: Widths, found: Sequence[Found]) -> Candidate:
         predicted = (

@@ -89,6 +89,13 @@ class Latencies:
         ]
         self._add(key_of(widths), times)
 
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop what was taken for measured."""
+        for key in keys:
+            del self.measured[key]
+            for own in self._own_ms:
+                del own[key]
+
     def add_layers(self, profiles: Iterable[Sequence[LayerLatency]]) -> int:
         """Take over layers' times, one sequence of them a device; return how many are of use."""
         added = 0

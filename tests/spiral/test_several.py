@@ -105,7 +105,15 @@ def test_this_machine_and_one_over_ssh_meet_a_budget_together(wide, digits, boar
         for key in ("kind", "host", "config", "workdir", "python")
     )
     targets = [write(tmp_path, "here", 1, 16), write(tmp_path, "there", 1, 16, ssh)]
-    done = api.compress(wide, digits, out=tmp_path / "run", target=targets, speedup=1.5, **OPTIONS)
+    done = api.compress(
+        wide,
+        digits,
+        out=tmp_path / "run",
+        target=targets,
+        speedup=1.5,
+        allocation="uniform",
+        **OPTIONS,
+    )
     assert done.result.outcome is Outcome.MET
     assert [one.target for one in done.result.devices] == ["here", "there"]
     assert list(board.folder.iterdir()) == []
