@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgespiral.core.records import Measurement
+    from edgespiral.core.profile import TargetProfile
     from edgespiral.measure.staircase import Staircase
 
 BAR_COLUMNS = 40
@@ -29,10 +29,10 @@ def profile_target(
     profile, progress = load_profile(name), Console(stderr=True)
     with Session(profile) as session:
         found = measure_staircase(session, progress.print)
-    _keep_table(found, name)
+    _keep_table(found, profile)
     console = Console()
     console.print(_table(found, profile.name))
-    console.print(_told(found), highlight=False)
+    console.print(_told(found), highlight=False, soft_wrap=True)
     before, path = profile.device.channel_multiple, keep_channel_multiple(name, found.multiple)
     said = f"channel_multiple = {found.multiple} (was {before}) is in {path}"
     console.print(said, highlight=False, soft_wrap=True)
@@ -45,16 +45,14 @@ def _told(found: Staircase) -> str:
     return f"steps of {found.multiple} channels: widths in between save little ({agreed})"
 
 
-def _keep_table(found: Staircase, name: str) -> None:
-    from edgespiral.core.profile import load_profile
+def _keep_table(found: Staircase, profile: TargetProfile) -> None:
     from edgespiral.measure.latency_cache import LatencyCache, Step, cache_folder
 
-    any_of_them: Measurement = next(iter(found.measured.values()))
+    first, *_ = found.measured.values()
     steps = [
         Step(channels=width, latency_ms=one.stats.p50_ms) for width, one in found.measured.items()
     ]
-    cache = LatencyCache.of(cache_folder(), load_profile(name), any_of_them.fingerprint)
-    cache.add(staircase=steps)
+    LatencyCache.of(cache_folder(), profile, first.fingerprint).add(staircase=steps)
 
 
 def _table(found: Staircase, target: str) -> Table:
