@@ -29,7 +29,7 @@ from edgespiral.measure.session import Session
 from edgespiral.zoo import build
 
 if TYPE_CHECKING:
-    from edgespiral.core.records import Precision
+    from edgespiral.core.record import Precision
 
 TARGET = "tensorrt-rtx"
 PRECISIONS = ("fp32", "fp16", "int8")

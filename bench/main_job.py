@@ -33,7 +33,7 @@ def one(weights: Path, seed: int, out: Path) -> dict[str, Any]:
     command = [
         *(sys.executable, "-m", "edgespiral", "compress", "resnet20", "--data", "fashion-mnist"),
         *("--weights", str(weights), "--speedup", str(SPEEDUP), "--epochs", str(EPOCHS)),
-        *("--seed", str(seed), "--out", str(out)),
+        *("--seed", str(seed), "--out", str(out), "--latency-cache", str(out / "latency")),
     ]
     start = time.perf_counter()
     subprocess.run(command, check=True)

@@ -49,6 +49,7 @@ def run(job: Job, weights: Path) -> dict[str, Any]:
             *("--weights", str(weights), "--speedup", str(job.point), "--max-drop", "20"),
             *("--turns", str(job.turns), "--teacher", job.teacher, "--seed", str(job.seed)),
             *("--epochs", str(job.epochs), "--out", str(out)),
+            *("--latency-cache", str(out / "latency")),
         ]
         start = time.perf_counter()
         subprocess.run(command, check=True)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.records import Measurement, Parity, Precision, Result
+    from edgespiral.core.exported import Parity
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import Measurement
+    from edgespiral.core.result import Result
     from edgespiral.spiral.progress import Listener
 
 

@@ -10,7 +10,7 @@ import typer
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgespiral.core.records import EngineFacts
+    from edgespiral.core.exported import EngineFacts
 
 
 def build(

@@ -12,7 +12,7 @@ from edgespiral.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgespiral.core.records import Quantisation
+    from edgespiral.core.exported import Quantisation
 
 CACHE = Path("~/.cache/edgespiral/ranges")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edgespiral.cli import options  # noqa: TC001 (typer reads the annotations)
+from edgespiral.cli import options
 
 if TYPE_CHECKING:
     from edgespiral.core.plan import Plan
@@ -19,7 +19,7 @@ def compress(
     *,
     data: options.Data = None,
     weights: options.Weights = None,
-    target: options.Target = None,
+    target: options.Targets = None,
     precision: options.Precision = None,
     recipe: options.Recipe = None,
     out: options.Out = None,
@@ -40,18 +40,22 @@ def compress(
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     seed: options.Seed = None,
+    latency_cache: options.LatencyCache = None,
 ) -> None:
-    """Prune and distil a trained model until it meets a latency budget on its target."""
+    """Prune and distil a trained model until it meets a latency budget on its targets."""
     flags: dict[str, object] = dict(locals())
     del flags["config"], flags["resume"]
     flags["turns"] = int(turns) if turns and turns.isdecimal() else turns
     flags["sparsity"] = _number_if_one(sparsity)
+    flags["latency_ms"] = options.budget("--latency-ms", latency_ms)
+    flags["speedup"] = options.budget("--speedup", speedup)
+    flags["target"] = target or None
     raise typer.Exit(_run(config, flags, resume=resume))
 
 
 def default_folder(plan: Plan) -> Path:
-    """`runs/MODEL-DATA-TARGET`, with what does not belong in a file name replaced by a dash."""
-    name = "-".join((plan.model, plan.data, plan.target))
+    """`runs/MODEL-DATA-TARGETS`, with what does not belong in a file name replaced by a dash."""
+    name = "-".join((plan.model, plan.data, *plan.targets))
     return Path("runs") / re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.records import Parity
+    from edgespiral.core.exported import Parity
 
 
 def export(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli.options import budget
 from edgespiral.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgespiral.core.records import Measurement, Verdict
+    from edgespiral.measure.session import Session
+
+    Found = tuple[list[Measurement], list[Verdict] | None]
 
 STYLES = {"met": "green", "missed": "red"}
 
@@ -25,9 +29,20 @@ def measure(
         list[Path], typer.Argument(metavar="MODEL...", help="ONNX files or run folders.")
     ],
     *,
-    target: Annotated[str, typer.Option(help="The device: a target's name or file.")] = "host-cpu",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The device: a target's name or file. Give it again for further devices.",
+            show_default="host-cpu",
+        ),
+    ] = None,
     latency_ms: Annotated[
-        float | None, typer.Option(help="A budget for the median: the exit code says if it is met.")
+        list[str] | None,
+        typer.Option(
+            metavar="[TARGET=]MS",
+            help="A budget for the median, TARGET=MS for that of one of several targets: "
+            "the exit code says if it is met.",
+        ),
     ] = None,
     shape: Annotated[
         list[str] | None,
@@ -38,25 +53,46 @@ def measure(
     ] = False,
 ) -> None:
     """Measure ONNX models on a target; several take turns, so their ratios can be trusted."""
-    from edgespiral.core.profile import load_profile
-    from edgespiral.measure.decide import decide
+    from edgespiral.core.profile import load_profiles
+    from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.model_files import find_model
-    from edgespiral.measure.session import Session
 
     files = [find_model(model) for model in models]
     shapes = dict(map(parse_shape, shape or ()))
-    with Session(load_profile(target), shapes=shapes) as session:
-        if latency_ms is None:
-            measured, verdicts = session.measure(files), None
-        else:
-            found = decide(session, files, latency_ms)
-            measured, verdicts = [one for one, _ in found], [verdict for _, verdict in found]
+    targets = target or ["host-cpu"]
+    budgets_ms = _budgets_ms(targets, budget("--latency-ms", latency_ms))
+    with Fleet.of(load_profiles(targets), shapes) as fleet:
+        found = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
     if json:
-        typer.echo(_as_json(models, measured, verdicts))
+        rows = [row for measured, verdicts in found for row in _rows(models, measured, verdicts)]
+        typer.echo(jsonlib.dumps(rows))
     else:
-        _show(models, measured, verdicts)
-    if verdicts and any(verdict.value == "missed" for verdict in verdicts):
+        for measured, verdicts in found:
+            _show(models, measured, verdicts)
+    if any(verdict.value == "missed" for _, verdicts in found for verdict in verdicts or ()):
         raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def _budgets_ms(
+    targets: Sequence[str], given: float | dict[str, float] | None
+) -> list[float | None]:
+    """The budget of each target; None where it has none."""
+    if not isinstance(given, dict):
+        return [given for _ in targets]
+    for name in given:
+        if name not in targets:
+            hint = f"the targets are: {', '.join(targets)}"
+            raise UsageError(f"{name} is not measured on", where="--latency-ms", hint=hint)
+    return [given.get(target) for target in targets]
+
+
+def _measured(session: Session, files: Sequence[Path], latency_ms: float | None) -> Found:
+    from edgespiral.measure.decide import decide
+
+    if latency_ms is None:
+        return session.measure(files), None
+    found = decide(session, files, latency_ms)
+    return [one for one, _ in found], [verdict for _, verdict in found]
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -74,18 +110,18 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, tuple(int(number) for number in numbers)
 
 
-def _as_json(
+def _rows(
     models: Sequence[Path],
     measured: Sequence[Measurement],
     verdicts: Sequence[Verdict] | None,
-) -> str:
-    rows = [
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [
         {"model": str(model), **one.model_dump(mode="json")}
         for model, one in zip(models, measured, strict=True)
     ]
     for row, verdict in zip(rows, verdicts or (), strict=False):
         row["verdict"] = verdict.value
-    return jsonlib.dumps(rows)
+    return rows
 
 
 def _show(

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from edgespiral.core.errors import UsageError
+
 BUDGET = "Budget (one of latency and speed-up)"
 CUTTING = "Cutting"
 DISTILLATION = "Distillation"
@@ -28,8 +30,12 @@ Data = Annotated[
 Weights = Annotated[
     Path | None, typer.Option(help="The trained weights of MODEL: .safetensors or .pt.")
 ]
-Target = Annotated[
-    str | None, typer.Option(help="The device: a target's name or file.", show_default="host-cpu")
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The device: a target's name or file. Give it again for further devices.",
+        show_default="host-cpu",
+    ),
 ]
 Precision = Annotated[
     str | None,
@@ -51,12 +57,27 @@ Resume = Annotated[
 Config = Annotated[Path | None, typer.Option(help="A plan file; flags override what it says.")]
 
 LatencyMs = Annotated[
-    float | None,
-    typer.Option(help="Median latency to reach, in milliseconds.", rich_help_panel=BUDGET),
+    list[str] | None,
+    typer.Option(
+        metavar="[TARGET=]MS",
+        help="Median latency to reach, in milliseconds; TARGET=MS for one of several targets.",
+        rich_help_panel=BUDGET,
+    ),
 ]
 Speedup = Annotated[
-    float | None,
-    typer.Option(help="Or: how many times as fast as the teacher.", rich_help_panel=BUDGET),
+    list[str] | None,
+    typer.Option(
+        metavar="[TARGET=]TIMES",
+        help="Or: how many times as fast as the teacher; TARGET=TIMES for one of several.",
+        rich_help_panel=BUDGET,
+    ),
+]
+LatencyCache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of latencies that earlier runs measured.",
+        show_default="~/.cache/edgespiral/latency",
+    ),
 ]
 MaxDrop = Annotated[
     float | None,
@@ -152,3 +173,30 @@ Seed = Annotated[
     int | None,
     typer.Option(help="Of everything random.", show_default="0", rich_help_panel=DISTILLATION),
 ]
+
+
+def budget(flag: str, given: list[str] | None) -> float | dict[str, float] | None:
+    """The budget that `flag` gives: a number for all targets, or one for each by its name.
+
+    Raises:
+        UsageError: not a number, a target twice, or a number for all beside others.
+    """
+    parts = [one.rpartition("=") for one in given or ()]
+    pairs = [(name, _number(flag, value)) for name, _, value in parts]
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
+        raise UsageError(f"given twice{f' for {twice}' if twice else ''}", where=flag)
+    if "" not in named:
+        return named or None
+    if len(named) > 1:
+        hint = "write TARGET=VALUE for every target, or one value for all"
+        raise UsageError("a value for all targets beside those for some", where=flag, hint=hint)
+    return named[""]
+
+
+def _number(flag: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"not a number: {text!r}", where=flag) from None

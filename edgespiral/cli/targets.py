@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from edgespiral.cli.staircase import profile_target
 from edgespiral.cli.targets_new import new_target
 
 targets_app = typer.Typer(
-    help="List, show, check and add the devices to measure on.", no_args_is_help=True
+    help="List, show, check, add and profile the devices to measure on.", no_args_is_help=True
 )
 targets_app.command("new")(new_target)
+targets_app.command("profile")(profile_target)
 Name = Annotated[str, typer.Argument(help="A target's name or file.")]
 
 

@@ -30,7 +30,7 @@ def validate(
 
 def find_problems(plan: Plan, place: Path) -> Iterator[str]:
     """What stands in the way of running `plan`, each as `file:key: problem`."""
-    from edgespiral.core.profile import load_profile
+    from edgespiral.core.profile import load_profiles
     from edgespiral.core.recipe import load_recipe
     from edgespiral.measure.engines import require_timing
 
@@ -38,7 +38,7 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "model": lambda: _check_model(plan),
         "weights": lambda: _check_weights(plan),
         "data": lambda: _check_data(plan.data),
-        "target": lambda: require_timing(load_profile(plan.target)),
+        "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
         "recipe": lambda: load_recipe(plan.recipe),
     }
     for key, check in checks.items():
@@ -50,10 +50,10 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
 
 def described(plan: Plan) -> str:
     """In one sentence, what running `plan` would do."""
-    budget = f"{plan.latency_ms:g} ms" if plan.latency_ms else f"{plan.speedup:g}x as fast"
+    goals = " and ".join(f"{_budget(plan, target)} on {target}" for target in plan.targets)
     turns = "as many turns as needed" if plan.turns == "auto" else f"{plan.turns} turns"
     return (
-        f"{plan.model} on {plan.data} would be compressed to {budget} on {plan.target}, "
+        f"{plan.model} on {plan.data} would be compressed to {goals}, "
         f"in {turns}, with {plan.epochs:g} epochs of distillation in all, losing at most "
         f"{plan.max_drop:g} accuracy points{_zeros(plan)}"
     )
@@ -64,6 +64,11 @@ def _zeros(plan: Plan) -> str:
         return ""
     share = plan.sparsity
     return f", with {share if share == '2:4' else f'{100 * float(share):g} %'} sparse weights"
+
+
+def _budget(plan: Plan, target: str) -> str:
+    [(kind, value)] = plan.budget_of(target).items()
+    return f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
 
 
 def _check_model(plan: Plan) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 (pydantic reads the annotations)
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgespiral.core.records import Interval, Measurement, PositiveMs, Record
+from edgespiral.core.record import PositiveMs, Record
+from edgespiral.core.records import Interval, Measurement
 
 SCHEMA = 1
 

@@ -45,18 +45,29 @@ class NamedFiles:
             UsageError: no such file, with the nearest names; or all problems of the file.
         """
         spec = str(name_or_path)
-        if spec.endswith(".toml") or "/" in spec or os.sep in spec:
-            return load_toml_model(Path(spec), model, context)
+        path = self.path_of(spec)
+        record = load_toml_model(path, model, context)
+        name = getattr(record, "name", spec)
+        if name != spec and not _is_path(spec):
+            raise UsageError(f"must be {spec!r} like the file, is {name!r}", where=f"{path}:name")
+        return record
+
+    def path_of(self, spec: str) -> Path:
+        """The file of a name, or of a path.
+
+        Raises:
+            UsageError: nothing has that name, with the nearest that exist.
+        """
+        if _is_path(spec):
+            return Path(spec)
         known = self.by_name()
         if spec not in known:
             raise unknown_name(self.kind, spec, known)
-        record = load_toml_model(known[spec], model, context)
-        name = getattr(record, "name", spec)
-        if name != spec:
-            raise UsageError(
-                f"must be {spec!r} like the file, is {name!r}", where=f"{known[spec]}:name"
-            )
-        return record
+        return known[spec]
+
+    def is_bundled(self, path: Path) -> bool:
+        """Whether the file came with EdgeSpiral."""
+        return path.parent == self._bundled
 
     def by_name(self) -> dict[str, Path]:
         """The file of every name, sorted; the first folder that has one wins."""
@@ -67,5 +78,12 @@ class NamedFiles:
 
     def _folders(self) -> list[Path]:
         listed = os.environ.get(self.variable, "").split(os.pathsep)
-        bundled = Path(str(files("edgespiral") / f"_{self.folder}"))
-        return [Path(self.folder), *(Path(folder) for folder in listed if folder), bundled]
+        return [Path(self.folder), *(Path(folder) for folder in listed if folder), self._bundled]
+
+    @property
+    def _bundled(self) -> Path:
+        return Path(str(files("edgespiral") / f"_{self.folder}"))
+
+
+def _is_path(spec: str) -> bool:
+    return spec.endswith(".toml") or "/" in spec or os.sep in spec

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
-from edgespiral.core.records import Record, Sparsity
+from edgespiral.core.record import Record, Sparsity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,15 +28,16 @@ Positive = Annotated[float, Field(gt=0)]
 File = Annotated[Path, Field(strict=False)]
 Criterion = Literal["l1", "l1-reg", "l2", "fpgm", "random", "taylor", "fisher"]
 
-BUDGETS = ("latency_ms", "speedup")
+# What each kind of budget must be above.
+BUDGETS = {"latency_ms": 0.0, "speedup": 1.0}
 BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
 
 
 class Plan(Record):
     """What to compress, how far, and by what means; `docs/plan.md` explains each field.
 
-    The budget is either a median latency or a speed-up over the teacher. Paths are relative to
-    the current folder.
+    The budget is either a median latency or a speed-up over the teacher; where there are several
+    targets, one for all, or one for each by its name. Paths are relative to the current folder.
     """
 
     model_config = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
@@ -37,11 +46,11 @@ class Plan(Record):
     model: Name
     weights: File | None = None
     data: Name
-    target: Name = "host-cpu"
+    target: str | tuple[str, ...] = "host-cpu"
     precision: Literal["fp32", "fp16", "int8", "auto"] | None = None
     recipe: Name = "default"
-    latency_ms: Positive | None = None
-    speedup: Annotated[float, Field(gt=1)] | None = None
+    latency_ms: float | dict[str, float] | None = None
+    speedup: float | dict[str, float] | None = None
     max_drop: Positive = 2.0
     turns: int | Literal["auto"] = "auto"
     epochs: Positive = 4.0
@@ -55,7 +64,38 @@ class Plan(Record):
     batch_size: Annotated[int, Field(ge=2)] = 128
     learning_rate: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    latency_cache: File | None = None
     out: File | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets, the leading one first."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    def budget_of(self, target: str) -> dict[str, float]:
+        """The budgets that hold for `target`, by their kind: one in a valid plan."""
+        given = {kind: getattr(self, kind) for kind in BUDGETS}
+        own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
+        return own or {k: v for k, v in given.items() if isinstance(v, float)}
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _target_names(cls, value: object) -> str | tuple[str, ...]:
+        if isinstance(value, list | tuple):
+            names = tuple(map(_name, value))
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if not names or twice is not None:
+                raise ValueError(f"{twice} is named twice" if names else "names no target")
+            return names if len(names) > 1 else names[0]
+        return _name(value)
+
+    @field_validator(*BUDGETS, mode="before")
+    @classmethod
+    def _budgets(cls, value: object, info: ValidationInfo) -> float | dict[str, float] | None:
+        least = BUDGETS[str(info.field_name)]
+        if isinstance(value, dict):
+            return {str(name): _number_above(least, one) for name, one in value.items()}
+        return None if value is None else _number_above(least, value)
 
     @field_validator("turns", mode="plain")
     @classmethod
@@ -75,8 +115,15 @@ class Plan(Record):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
-        if (self.latency_ms is None) == (self.speedup is None):
-            raise ValueError(BUDGET_RULE)
+        for target in self.targets:
+            if len(self.budget_of(target)) != 1:
+                several = len(self.targets) > 1
+                raise ValueError(f"{BUDGET_RULE}{f' for {target}' if several else ''}")
+        for given in (self.latency_ms, self.speedup):
+            strangers = sorted(set(given) - set(self.targets)) if isinstance(given, dict) else ()
+            for name in strangers:
+                known = ", ".join(self.targets)
+                raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
         return self
 
 
@@ -107,7 +154,8 @@ def plan_sha256(plan: Plan) -> str:
 
     `out` and `weights` are left out: a journal holds the hash of the weights themselves.
     """
-    return hashlib.sha256(plan.model_dump_json(exclude={"out", "weights"}).encode()).hexdigest()
+    places = {"out", "weights", "latency_cache"}
+    return hashlib.sha256(plan.model_dump_json(exclude=places).encode()).hexdigest()
 
 
 def flag(field: str) -> str:
@@ -129,5 +177,24 @@ def _place(key: str, config: Path | None, flags: Mapping[str, object]) -> str:
 
 
 def _budget_problem(values: Mapping[str, object], place: str) -> list[str]:
-    given = [budget for budget in BUDGETS if budget in values]
-    return [] if len(given) == 1 else [f"{place}: {BUDGET_RULE}"]
+    given = [values[budget] for budget in BUDGETS if budget in values]
+    named = any(isinstance(budget, dict) for budget in given)
+    return [] if len(given) == 1 or named else [f"{place}: {BUDGET_RULE}"]
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a valid string, is {value!r}")
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _number_above(least: float, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a valid number, is {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"must be a finite number, is {value!r}")
+    if value <= least:
+        raise ValueError(f"must be > {least:g}, is {value!r}")
+    return float(value)

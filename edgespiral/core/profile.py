@@ -16,10 +16,12 @@ from pydantic import (
     field_validator,
 )
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.records import Precision, Record
+from edgespiral.core.record import Precision, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PROFILES = NamedFiles("target", "targets", "EDGESPIRAL_TARGETS")
@@ -212,6 +214,24 @@ def load_profile(name_or_path: str | Path, *, as_written: bool = False) -> Targe
         UsageError: no such profile, with the nearest names; or all problems of its file.
     """
     return PROFILES.load(name_or_path, TargetProfile, AS_WRITTEN if as_written else None)
+
+
+def load_profiles(names_or_paths: Sequence[str | Path]) -> list[TargetProfile]:
+    """The profiles of several targets, which records tell apart by name.
+
+    Raises:
+        UsageError: as `load_profile`, or two of them have the same name.
+    """
+    profiles = [load_profile(target) for target in names_or_paths]
+    names = [profile.name for profile in profiles]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"two targets have the name {twice!r}",
+            where="--target",
+            hint="give each profile a name of its own",
+        )
+    return profiles
 
 
 def list_profiles() -> dict[str, Path]:

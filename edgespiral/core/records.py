@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-PositiveMs = Annotated[float, Field(gt=0)]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Precision = Literal["fp32", "fp16", "int8"]
-Sparsity = float | Literal["none", "2:4"]
-
-
-def now_utc() -> datetime:
-    """The present time, in UTC, to the second."""
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-class Record(BaseModel):
-    """A frozen record: unknown keys, NaN and infinity are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from edgespiral.core.exported import EngineFacts, WeightSparsity
+from edgespiral.core.record import Percent, PositiveMs, Precision, Record
 
 
 class Verdict(StrEnum):
@@ -120,110 +107,18 @@ class LayerLatency(Record):
     latency_ms: float = Field(ge=0)
 
 
-class Parity(Record):
-    """How an exported model's outputs compare with PyTorch's.
+class OnDevice(Record):
+    """A model on one further device of a run of several, measured in pairs with the teacher there.
 
-    `top1_agreement` is a share from 0 to 1; `sqnr_db` is None where nothing differs at all.
+    `budget_ms` is that device's; `verdict` says whether it is met, and `predicted_ms` what was
+    expected.
     """
 
-    samples: int = Field(ge=1)
-    max_abs_difference: float = Field(ge=0)
-    top1_agreement: float = Field(ge=0, le=1)
-    sqnr_db: float | None
-
-
-class LayerError(Record):
-    """How far one layer of a converted model is from the float one, before its activation.
-
-    `sqnr_db` is of the whole model up to there, `own_sqnr_db` of this layer's rounding alone; None
-    where nothing differs. A layer that is not finite overflowed.
-    """
-
-    layer: str
-    operator: str
-    sqnr_db: float | None
-    own_sqnr_db: float | None = None
-    finite: bool = True
-
-
-class Quantisation(Record):
-    """How an int8 model was made: enough to make it again, and what it did to each layer.
-
-    `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
-    file. `kept_float` says why, by layer. `layers` are in the order they run.
-    """
-
-    schema_version: Literal[1] = 1
-    precision: Literal["int8"] = "int8"
-    form: Literal["tensorrt", "onnxruntime"]
-    recipe: str
-    recipe_sha256: str
-    method: str
-    samples: int = Field(ge=1)
-    samples_sha256: str
-    source_sha256: str
-    sha256: str
-    kept_float: dict[str, str]
-    layers: tuple[LayerError, ...]
-    parity: Parity | None = None
-
-
-class EngineFacts(Record):
-    """What a built engine is: of what, by what and for what. It runs there and nowhere else.
-
-    `built_on` is the machine that built it. `gpu` is the one that it was built on and for, None
-    where none was needed. `unfused` names quantising steps that stayed on their own and layers
-    that stayed in float though their inputs are quantised; None where the builder does not tell.
-    """
-
-    schema_version: Literal[1] = 1
-    target: str
-    sha256: str
-    model_sha256: str
-    precision: Precision
-    runtime: str
-    runtime_version: str
-    provider: str
-    built_on: str
-    gpu: str | None
-    compute_capability: str | None
-    unfused: tuple[str, ...] | None
-    warnings: tuple[str, ...]
-    built_at: datetime
-
-
-class LayerZeros(Record):
-    """One layer with weights, as an ONNX file has it.
-
-    `two_four` says that at least two of every four weights along its inputs are zero.
-    """
-
-    layer: str
-    operator: str
-    weights: int = Field(ge=1)
-    zeros: int = Field(ge=0)
-    two_four: bool
-
-
-class WeightSparsity(Record):
-    """The zeros of a student's ONNX file, read back from it, and what they buy.
-
-    `left_dense` says why, by layer. `kernels` is what the target can do with them: nothing
-    (`none`), something that its profile leaves off (`off`), or something that is on. Compressed
-    sizes are gzip's, of the file and of the same model before its weights were pruned.
-    """
-
-    asked: float | Literal["2:4"]
-    layers: tuple[LayerZeros, ...]
-    left_dense: dict[str, str]
-    kernels: Literal["none", "off", "on"]
-    compressed_bytes: int = Field(ge=1)
-    dense_compressed_bytes: int = Field(ge=1)
-
-    @property
-    def zero_share(self) -> float:
-        """Zeros among the weights of all layers, from 0 to 1."""
-        return sum(row.zeros for row in self.layers) / sum(row.weights for row in self.layers)
+    budget_ms: PositiveMs
+    measurement: Measurement
+    speedup: Ratio
+    predicted_ms: float | None = None
+    verdict: Verdict | None = None
 
 
 class ModelFacts(Record):
@@ -256,12 +151,17 @@ class RunStarted(Record):
 
 
 class Baseline(Record):
-    """The teacher, measured: where the run starts from."""
+    """The teacher, measured: where the run starts from.
+
+    A run of several targets has figures of the first where others have their only one, and those
+    of the rest in `elsewhere`, in the plan's order; so do all records below.
+    """
 
     kind: Literal["baseline"] = "baseline"
     teacher: ModelFacts
     widths: dict[str, int]
     budget_ms: PositiveMs
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 class PrecisionTrial(Record):
@@ -318,6 +218,7 @@ class Candidate(Record):
     predicted_ms: float | None
     speedup: Ratio
     measurement: Measurement
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 class Finalist(Record):
@@ -328,8 +229,28 @@ class Finalist(Record):
     trial_loss: float
 
 
+class GroupCut(Record):
+    """What a turn takes from one group of coupled channels, or that it drops a whole branch.
+
+    `lost_share` is this cut's part of the importance that the turn loses. `saved_ms` is what the
+    fitted latency model says the turn's widths would take longer with this cut alone taken back,
+    by target.
+    """
+
+    name: str
+    before: int = Field(ge=1)
+    after: int = Field(ge=0)
+    lost_share: float = Field(ge=0, le=1)
+    saved_ms: dict[str, float]
+
+
 class TurnPlanned(Record):
-    """The widths a turn will cut to, what was tried against them, and the epochs still to come."""
+    """The widths a turn will cut to, what was tried against them, and the epochs still to come.
+
+    `target_ms` is in the first target's time; for each other device it is the same share of its
+    own budget. `reused_layers` and `reused_models` count the rows of the latency cache that the
+    latency model learned from.
+    """
 
     kind: Literal["turn-planned"] = "turn-planned"
     turn: int
@@ -338,6 +259,9 @@ class TurnPlanned(Record):
     importance_lost: float
     epochs: float
     finalists: tuple[Finalist, ...] = ()
+    cuts: tuple[GroupCut, ...] = ()
+    reused_layers: int = 0
+    reused_models: int = 0
 
 
 class TurnFinished(Record):
@@ -359,6 +283,7 @@ class TurnFinished(Record):
     seed: int
     finished_at: datetime
     sparsity: WeightSparsity | None = None
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 class RunFinished(Record):
@@ -374,6 +299,7 @@ class RunFinished(Record):
     speedup: Ratio
     engine: EngineFacts | None = None
     finished_at: datetime
+    elsewhere: tuple[OnDevice, ...] = ()
 
 
 Event = Annotated[
@@ -381,30 +307,3 @@ Event = Annotated[
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-
-
-class Result(Record):
-    """`result.json`: the machine-readable outcome of a run."""
-
-    schema_version: Literal[1] = 1
-    outcome: Outcome
-    message: str
-    exit_code: int
-    target: str
-    precision: Precision = "fp32"
-    precision_trials: tuple[PrecisionTrial, ...] = ()
-    precision_mixes: tuple[PrecisionMix, ...] = ()
-    budget_ms: PositiveMs
-    best_turn: int
-    speedup: Ratio
-    teacher: ModelFacts
-    student: ModelFacts
-    widths_before: dict[str, int]
-    widths_after: dict[str, int]
-    turns: int
-    seconds: dict[str, float]
-    sparsity: WeightSparsity | None = None
-    files: dict[str, str]
-    plan: dict[str, object]
-    versions: dict[str, str]
-    command: str

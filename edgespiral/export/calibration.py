@@ -12,9 +12,9 @@ import onnx
 import onnxruntime
 
 from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.exported import Quantisation
 from edgespiral.core.files import sha256_file
 from edgespiral.core.recipe import recipe_sha256
-from edgespiral.core.records import Quantisation
 from edgespiral.data.stratified import stratified
 from edgespiral.export.graph import (
     MULTIPLIES,

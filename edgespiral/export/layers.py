@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edgespiral.core.records import LayerError
+from edgespiral.core.exported import LayerError
 from edgespiral.export.graph import load_graph, open_session, refusing, weighted_layers
 
 if TYPE_CHECKING:

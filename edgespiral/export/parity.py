@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError
+from edgespiral.core.exported import Parity
 from edgespiral.core.modes import evaluating
-from edgespiral.core.records import Parity
 from edgespiral.export.layers import first_diverging, layer_errors
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.core.records import Precision
+    from edgespiral.core.record import Precision
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.exported import Parity, Quantisation
     from edgespiral.core.recipe import Recipe
-    from edgespiral.core.records import Parity, Precision, Quantisation
+    from edgespiral.core.record import Precision
     from edgespiral.export.int8 import Form
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from edgespiral.core.errors import ExportError
 from edgespiral.core.files import make_folder, sha256_file, write_text
 from edgespiral.core.recipe import recipe_sha256
-from edgespiral.core.records import Record
+from edgespiral.core.record import Record
 from edgespiral.export.graph import load_graph, refusing
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.records import LayerZeros
+from edgespiral.core.exported import LayerZeros
 from edgespiral.export.graph import MULTIPLIES, RECURRENT
 
 if TYPE_CHECKING:

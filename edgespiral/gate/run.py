@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.bench import BenchResult, CaseResult, GateVerdict, Reference, gravest
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.invocation import command_line
-from edgespiral.core.records import now_utc
+from edgespiral.core.record import now_utc
 from edgespiral.core.versions import versions
 from edgespiral.gate.baseline import check_comparable
 from edgespiral.gate.checks import Limits, judge, taken_of

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from edgespiral.core.errors import ModelError, TargetError
+from edgespiral.core.exported import EngineFacts
 from edgespiral.core.files import replacing, sha256_file
 from edgespiral.core.profile import TensorRtProfile, TensorRtRtxProfile
-from edgespiral.core.records import EngineFacts, now_utc
+from edgespiral.core.record import now_utc
 from edgespiral.measure.model_files import is_engine
 
 if TYPE_CHECKING:

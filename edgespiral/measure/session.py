@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.files import sha256_file
-from edgespiral.core.records import Measurement, now_utc
+from edgespiral.core.record import now_utc
+from edgespiral.core.records import Measurement
 from edgespiral.core.stats import paired_ratio, summarise
 from edgespiral.measure.runtime import RUNTIMES, Job
 from edgespiral.measure.tiny import write_tiny_model
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.records import LayerLatency, Precision, Ratio
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import LayerLatency, Ratio
     from edgespiral.measure.runtime import Answer, Runtime
     from edgespiral.measure.transport import Transport
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
-    from edgespiral.core.records import Baseline, Event, Measurement, ModelFacts
+    from edgespiral.core.records import Baseline, Event, GroupCut, Measurement, ModelFacts
 
 UNITS = {"c": "\N{DEGREE SIGN}C", "mhz": "MHz"}
 OUTCOMES = {
@@ -70,6 +70,8 @@ def _measured(run: Run) -> dict[str, object]:
         "accuracy_chart": charts.accuracy_chart(run, baseline),
         "samples_chart": charts.samples_chart(baseline, student),
         "widths_chart": charts.widths_chart(baseline.widths, widths_after),
+        "devices": run.devices(),
+        "bought": _bought(run),
         "prediction_error": run.prediction_error(),
         "fingerprints": _fingerprints(baseline.teacher.latency, student),
         "phases": _phases(run),
@@ -125,6 +127,16 @@ def _accuracy_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str
     return f"{split} accuracy", f"{pair[1]:.2f} %", small
 
 
+def _bought(run: Run) -> list[tuple[int, list[GroupCut]]]:
+    """Of each turn that led to the result, its cuts, those that save most first."""
+    planned = [run.planned[turn.turn] for turn in run.lineage if turn.turn in run.planned]
+    return [
+        (one.turn, sorted(one.cuts, key=lambda cut: -max(cut.saved_ms.values())))
+        for one in planned
+        if one.cuts
+    ]
+
+
 def _fingerprints(teacher: Measurement, student: Measurement | None) -> list[tuple[str, str, str]]:
     rows = []
     for field in Fingerprint.model_fields:
@@ -153,8 +165,16 @@ def _reproduce(run: Run) -> dict[str, object]:
     plan = {
         ("schema" if key == "schema_version" else key): v for key, v in run.started.plan.items()
     }
-    lines = [f"{key} = {json.dumps(value)}" for key, value in plan.items() if value is not None]
+    lines = [f"{key} = {_toml(value)}" for key, value in plan.items() if value is not None]
     hashes = {"plan": run.started.plan_sha256, "teacher weights": run.started.teacher_sha256}
     if run.best is not None:
         hashes |= run.best.files
     return {"plan_toml": "\n".join(lines), "hashes": hashes}
+
+
+def _toml(value: object) -> str:
+    """A plan's value: JSON, but for tables."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    pairs = (f"{json.dumps(key)} = {json.dumps(one)}" for key, one in value.items())
+    return f"{{ {', '.join(pairs)} }}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExitCode, RunFolderError
-from edgespiral.core.records import Outcome, Result
+from edgespiral.core.records import Outcome
+from edgespiral.core.result import DeviceResult, Result, TurnCuts
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -51,6 +52,22 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         student=_student(best.student if best else baseline.teacher, finished),
         widths_before=baseline.widths,
         widths_after=best.widths if best else baseline.widths,
+        cuts=tuple(
+            TurnCuts(turn=turn.turn, cuts=run.planned[turn.turn].cuts)
+            for turn in run.lineage
+            if turn.turn in run.planned and run.planned[turn.turn].cuts
+        ),
+        devices=tuple(
+            DeviceResult(
+                target=one.target,
+                budget_ms=one.budget_ms,
+                verdict=one.verdict,
+                speedup=one.speedup,
+                teacher=one.teacher,
+                student=one.student,
+            )
+            for one in run.devices()
+        ),
         turns=len(run.turns),
         seconds=run.seconds(),
         sparsity=best.sparsity if best else None,

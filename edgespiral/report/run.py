@@ -13,16 +13,19 @@ from edgespiral.core.records import (
     Candidate,
     Interval,
     PrecisionChosen,
+    Ratio,
     RunFinished,
     RunStarted,
     TurnFinished,
     TurnPlanned,
 )
+from edgespiral.core.stats import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.records import Event, Measurement, ModelFacts, Precision, Ratio
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import Event, Measurement, ModelFacts, Verdict
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,27 @@ class Timing:
 
     latency_ms: float
     ci95_ms: Interval
+
+
+@dataclass(frozen=True)
+class OnTarget:
+    """What a run of several targets reached on one of them."""
+
+    budget_ms: float
+    speedup: Ratio
+    teacher: Measurement
+    student: Measurement
+    timing: Timing
+
+    @property
+    def target(self) -> str:
+        """Its name."""
+        return self.teacher.target
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the result meets the budget there."""
+        return verdict(self.timing.ci95_ms, self.budget_ms)
 
 
 @dataclass(frozen=True)
@@ -86,6 +110,17 @@ class Run:
         return self.chosen.precision if self.chosen else "fp32"
 
     @property
+    def lineage(self) -> tuple[TurnFinished, ...]:
+        """The turns that led to the best one, in order, and itself."""
+        by_number = {turn.turn: turn for turn in self.turns}
+        found: list[TurnFinished] = []
+        turn = self.best
+        while turn is not None:
+            found.append(turn)
+            turn = by_number.get(turn.parent)
+        return tuple(reversed(found))
+
+    @property
     def max_drop(self) -> float:
         """Accuracy points that the plan allows to lose."""
         return float(str(self.started.plan["max_drop"]))
@@ -104,13 +139,56 @@ class Run:
         Where the budget is a speed-up it is the teacher's median over the paired ratio, which a
         drift of the machine between two measurements does not touch; else the median itself.
         """
-        stats = facts.latency.stats
-        if self.started.plan.get("speedup") is None or self.baseline is None:
+        if self.baseline is None:
+            stats = facts.latency.stats
             return Timing(stats.p50_ms, stats.p50_ci95_ms)
-        teacher_ms = self.baseline.teacher.latency.stats.p50_ms
-        ci95 = speedup.ci95
+        return self._timing(0, self.baseline.teacher.latency, facts.latency, speedup)
+
+    @property
+    def target(self) -> str:
+        """The run's targets, as a person would list them."""
+        return ", ".join(self._targets)
+
+    def devices(self) -> list[OnTarget]:
+        """The result on each target of a run of several; none for a run of one."""
+        if self.baseline is None or not self.baseline.elsewhere:
+            return []
+        first = (self.baseline.budget_ms, self.baseline.teacher.latency)
+        others = ((one.budget_ms, one.measurement) for one in self.baseline.elsewhere)
+        return [self._on(index, *one) for index, one in enumerate([first, *others])]
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        named = self.started.plan["target"]
+        return tuple(map(str, named)) if isinstance(named, list) else (str(named),)
+
+    def _on(self, index: int, budget_ms: float, teacher: Measurement) -> OnTarget:
+        student, speedup = teacher, Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))
+        if self.best is not None and index == 0:
+            student, speedup = self.best.student.latency, self.best.speedup
+        elif self.best is not None:
+            other = self.best.elsewhere[index - 1]
+            student, speedup = other.measurement, other.speedup
+        timing = self._timing(index, teacher, student, speedup)
+        return OnTarget(budget_ms, speedup, teacher, student, timing)
+
+    def _timing(
+        self, index: int, teacher: Measurement, student: Measurement, speedup: Ratio
+    ) -> Timing:
+        if not self._is_relative(self._targets[index]):
+            return Timing(student.stats.p50_ms, student.stats.p50_ci95_ms)
+        teacher_ms, ci95 = teacher.stats.p50_ms, speedup.ci95
         interval = Interval(low=teacher_ms / ci95.high, high=teacher_ms / ci95.low)
         return Timing(teacher_ms / speedup.value, interval)
+
+    def _is_relative(self, target: str) -> bool:
+        """Whether the budget of `target` is a speed-up."""
+        given = {kind: self.started.plan.get(kind) for kind in ("latency_ms", "speedup")}
+        named = [
+            kind for kind, value in given.items() if isinstance(value, dict) and target in value
+        ]
+        for_all = [kind for kind, value in given.items() if isinstance(value, int | float)]
+        return (named or for_all) == ["speedup"]
 
     def prediction_error(self) -> float | None:
         """Median distance of predicted from measured candidates, as a share; None without any."""

@@ -92,6 +92,20 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         Text(f"{finished.outcome}: {finished.message}", style=style),
         Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
         Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),
+        *_devices(run),
+    ]
+
+
+def _devices(run: Run) -> list[Text]:
+    """What a run of several targets reached on each."""
+    return [
+        Text(
+            f"on {one.target}  {words.ms(one.teacher.stats.p50_ms)} -> "
+            f"{words.ms(one.timing.latency_ms)} ms, {one.speedup.value:.2f}x, "
+            f"budget {words.ms(one.budget_ms)} ms {one.verdict}",
+            style=STYLES[one.verdict],
+        )
+        for one in run.devices()
     ]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.core.records import PrecisionMix, Ratio, WeightSparsity
+    from edgespiral.core.exported import WeightSparsity
+    from edgespiral.core.records import PrecisionMix, Ratio
 
 
 def ms(value: float) -> str:

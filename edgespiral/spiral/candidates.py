@@ -1,22 +1,42 @@
-"""Untrained candidates as files, in the precision that students will have."""
+"""Untrained candidates: written in the precision that students will have, and measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from edgespiral.core.codegen import source_of
+from edgespiral.core.records import Candidate, OnDevice
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
+from edgespiral.measure.latency_cache import KnownCut
 from edgespiral.prune.sparsity import two_four_masks
+from edgespiral.spiral.latencies import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from edgespiral.core.records import Precision
+    from edgespiral.core.journal import Journal
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import LayerLatency, Measurement, Ratio
     from edgespiral.export.int8 import Form
+    from edgespiral.measure.fleet import Fleet
+    from edgespiral.measure.latency_cache import LatencyCache
+    from edgespiral.measure.session import Session
     from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.spiral.latencies import Key, Latencies
+
+    Widths = dict[str, int]
+    Found = tuple[Measurement, Ratio]
+
+# A survey teaches the model and may be rough.
+SURVEY_ROUNDS = 8
+# The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
+STALE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,3 +78,143 @@ class CandidateFiles:
             apply_masks(model, two_four_masks(model))
         export_onnx(model, path, input_shape=shape, dtype=example.dtype)
         return path
+
+
+@dataclass
+class Candidates:
+    """Measures candidates on every device of a run and keeps what it learns in `latencies`.
+
+    Attributes:
+        precision: of the run's students.
+        caches: of latencies, one a device; empty for a run that is to learn all by itself.
+        unverified: cuts of which only the cache tells.
+        reused_layers: how many of the cache's layers the latency models learned from.
+    """
+
+    files: CandidateFiles
+    fleet: Fleet
+    journal: Journal
+    teacher_onnx: Path
+    latencies: Latencies
+    precision: Precision
+    caches: Sequence[LatencyCache] = ()
+    surveyed: bool = field(init=False, default=False)
+    unverified: set[Key] = field(init=False, default_factory=set)
+    reused_layers: int = field(init=False, default=0)
+    _architecture: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take over the cache's cuts of this architecture."""
+        zeros = "-2:4" if self.files.two_four else ""
+        self._architecture = f"{_architecture(self.files.original)}-{self.precision}{zeros}"
+        known = [cache.read().cuts.get(self._architecture, ()) for cache in self.caches]
+        by_widths = [{key_of(cut.widths): cut.speedup for cut in cuts} for cuts in known]
+        for key in by_widths[0] if by_widths else ():
+            # Groups have the names that they are found by, which another version may do otherwise.
+            same_groups = dict(key).keys() == self.latencies.base_widths.keys()
+            # The uncut model has this run's own measurement.
+            fresh = key not in self.latencies.measured
+            if same_groups and fresh and all(key in cuts for cuts in by_widths):
+                self.latencies.add(dict(key), [cuts[key] for cuts in by_widths])
+                self.unverified.add(key)
+
+    def recall(self, candidates: Sequence[Candidate]) -> None:
+        """Take over measurements that an interrupted run wrote to its journal."""
+        for candidate in candidates:
+            if candidate.precision == self.precision:
+                others = [one.speedup.value for one in candidate.elsewhere]
+                self._learn(candidate.widths, [candidate.speedup.value, *others])
+
+    def survey(self, turn: int, probes: Sequence[Widths]) -> None:
+        """Profile `probes` layer by layer, unless the cache knows all their shape classes.
+
+        Raises:
+            MeasurementError, TargetError: a device did not answer.
+        """
+        if self.surveyed:
+            return
+        base = self.latencies.base_widths
+        known = [cache.read().layers for cache in self.caches]
+        if known and self.latencies.covered(known, [base, *probes]):
+            self.reused_layers = self.latencies.add_layers(known)
+            self.latencies.fit()
+        else:
+            self._profile(probes)
+            fresh = [w for w in probes if key_of(w) not in self.latencies.measured]
+            self.measure(turn, fresh, rounds=SURVEY_ROUNDS)
+        self.surveyed = True
+
+    def measure(self, turn: int, proposals: Sequence[Widths], *, rounds: int) -> None:
+        """Measure cuts in alternation with the teacher, write them down and fit the models.
+
+        Raises:
+            MeasurementError, TargetError: a device did not answer.
+        """
+        if proposals:
+            models = [self.files.write(widths, index) for index, widths in enumerate(proposals)]
+            answers = self.fleet.each(
+                lambda _, session: session.compare(self.teacher_onnx, models, rounds=rounds)
+            )
+            for widths, *found in zip(proposals, *answers, strict=True):
+                self.journal.append(self._candidate(turn, widths, found))
+                self._learn(widths, [speedup.value for _, speedup in found])
+            for cache, answer in zip(self.caches, answers, strict=False):
+                pairs = zip(proposals, answer, strict=True)
+                cuts = [KnownCut(widths=w, speedup=ratio.value) for w, (_, ratio) in pairs]
+                cache.add(cuts={self._architecture: cuts})
+        self.latencies.fit()
+
+    def _profile(self, probes: Sequence[Widths]) -> None:
+        models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
+        profiles = self.fleet.each(
+            lambda _, session: _profiled(session, [self.teacher_onnx, *models])
+        )
+        self.latencies.add_layers(profiles)
+        for cache, rows in zip(self.caches, profiles, strict=False):
+            cache.add(layers=rows)
+
+    def _learn(self, widths: Mapping[str, int], speedups: Sequence[float]) -> None:
+        key = key_of(widths)
+        before_ms = self.latencies.measured.get(key)
+        self.latencies.add(widths, speedups)
+        if key not in self.unverified or before_ms is None:
+            return
+        self.unverified.discard(key)
+        if abs(self.latencies.measured[key] / before_ms - 1) > STALE_SHARE:
+            self.latencies.forget(self.unverified)
+            self.unverified.clear()
+
+    def _candidate(self, turn: int, widths: Widths, found: Sequence[Found]) -> Candidate:
+        predicted = (
+            self.latencies.predictions_ms(widths) if self.surveyed else [None for _ in found]
+        )
+        (measurement, speedup), *rest = found
+        return Candidate(
+            turn=turn,
+            precision=self.precision,
+            widths=widths,
+            predicted_ms=predicted[0],
+            speedup=speedup,
+            measurement=measurement,
+            elsewhere=tuple(
+                OnDevice(
+                    budget_ms=device.budget_ms,
+                    measurement=other,
+                    speedup=ratio,
+                    predicted_ms=guess,
+                )
+                for device, guess, (other, ratio) in zip(
+                    self.latencies.devices[1:], predicted[1:], rest, strict=True
+                )
+            ),
+        )
+
+
+def _profiled(session: Session, models: Sequence[Path]) -> list[LayerLatency]:
+    return list(chain.from_iterable(session.profile_layers(models, rounds=SURVEY_ROUNDS)))
+
+
+def _architecture(original: Cuttable) -> str:
+    """What decides the latency of a model's cuts: its code and its input, not its weights."""
+    code = f"{source_of(original.model)}\n{tuple(original.example.shape[1:])}"
+    return hashlib.sha256(code.encode()).hexdigest()[:16]

@@ -21,7 +21,7 @@ from torch import nn
 from edgespiral.prune.unstack import RECURRENT, directions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
 Operator = Literal["conv", "gemm", "lstm", "gru"]
 ShapeClass = tuple[Operator, bool, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+# One layer's class and its input and output channels.
+Part = tuple[tuple[ShapeClass, bool], float, float]
 FEATURES = 4
+# With this many sizes of a shape class its coefficients are told apart well enough.
+LEAST_SIZES = 3
 # Of the rows' residuals, not of their squares.
 PROFILE_WEIGHT = 0.1
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *RECURRENT)
@@ -134,6 +138,24 @@ class LatencyModel:
         solution, _ = nnls(matrix / norms, np.asarray(times) * scale, maxiter=50 * matrix.shape[1])
         self._coefficients = solution / norms
 
+    def knows(self, row: LayerLatency) -> bool:
+        """Whether the model has layers of a profiled layer's shape class."""
+        return self._parts_of(row) is not None
+
+    def covers(self, profiled: Sequence[LayerLatency], cuts: Sequence[Mapping[str, int]]) -> bool:
+        """Whether `profiled` tells of every shape class what profiling the model at `cuts` would.
+
+        That is as many sizes, or `LEAST_SIZES`, and one at least as large as the largest.
+        """
+        rows = (parts for row in profiled if (parts := self._parts_of(row)) is not None)
+        known = self._sizes(part for parts in rows for part in parts)
+        wanted = self._sizes(part for widths in cuts for part in self._parts_at(widths))
+        return all(
+            len(known.get(key, ())) >= min(LEAST_SIZES, len(sizes))
+            and max(map(math.prod, known[key])) >= max(map(math.prod, sizes))
+            for key, sizes in wanted.items()
+        )
+
     def predict_ms(self, widths: Mapping[str, int]) -> float:
         """Predicted latency at `widths`."""
         if self._coefficients is None:
@@ -141,46 +163,53 @@ class LatencyModel:
         return float(self._features(widths) @ self._coefficients)
 
     def _features(self, widths: Mapping[str, int]) -> Vector:
-        row = np.zeros(FEATURES * len(self._classes) + 1)
+        row = self._row(self._parts_at(widths))
         row[-1] = 1.0
+        return row
+
+    def _profiled_features(self, row: LayerLatency) -> Vector | None:
+        parts = self._parts_of(row)
+        return None if parts is None else self._row(parts)
+
+    def _row(self, parts: Iterable[Part]) -> Vector:
+        row = np.zeros(FEATURES * len(self._classes) + 1)
+        for key, cin, cout in parts:
+            self._add(row, key, cin, cout)
+        return row
+
+    def _parts_at(self, widths: Mapping[str, int]) -> Iterator[Part]:
         removed = {name: self.base_widths[name] - width for name, width in widths.items()}
         for layer in self.layers:
             cin = layer.cin - sum(removed[g] * k for g, k in layer.cin_per_channel.items())
             cout = layer.cout - sum(removed[g] * k for g, k in layer.cout_per_channel.items())
             # A side at 0 means that the branch around the layer is gone.
             if cin > 0 and cout > 0:
-                self._add(row, self._class_of(layer.shape_class, layer.cin), cin, cout)
-        return row
+                yield self._class_of(layer.shape_class, layer.cin), cin, cout
 
-    def _profiled_features(self, row: LayerLatency) -> Vector | None:
+    def _parts_of(self, row: LayerLatency) -> list[Part] | None:
+        """The parts of a profiled layer; None where this model has none of a class."""
         if row.operator in ("lstm", "gru"):
-            return self._recurrent_features(row)
-        depthwise = row.operator == "conv" and row.weight_shape[1] != row.input_shape[1]
-        cin, cout = row.input_shape[1], row.output_shape[1]
-        shape_class: ShapeClass = (
-            row.operator,
-            depthwise,
-            row.weight_shape[2:],
-            row.input_shape[2:],
-            row.output_shape[2:],
-        )
-        key = self._class_of(shape_class, cin)
-        if key not in self._classes:
-            return None
-        features = np.zeros(FEATURES * len(self._classes) + 1)
-        self._add(features, key, cin, cout)
-        return features
+            steps, runs, _, hidden = row.output_shape
+            products = recurrent_classes(row.operator, runs, steps)
+            sides = zip(products, (row.input_shape[2], hidden), strict=True)
+            parts: list[Part] = [
+                (self._class_of(kind, cin), cin, runs * hidden) for kind, cin in sides
+            ]
+        else:
+            cin, cout = row.input_shape[1], row.output_shape[1]
+            depthwise = row.operator == "conv" and row.weight_shape[1] != cin
+            spatial = (row.weight_shape[2:], row.input_shape[2:], row.output_shape[2:])
+            parts = [(self._class_of((row.operator, depthwise, *spatial), cin), cin, cout)]
+        return parts if all(key in self._classes for key, _, _ in parts) else None
 
-    def _recurrent_features(self, row: LayerLatency) -> Vector | None:
-        steps, runs, _, hidden = row.output_shape
-        features = np.zeros(FEATURES * len(self._classes) + 1)
-        products = recurrent_classes(row.operator, runs, steps)
-        for shape_class, cin in zip(products, (row.input_shape[2], hidden), strict=True):
-            key = self._class_of(shape_class, cin)
-            if key not in self._classes:
-                return None
-            self._add(features, key, cin, runs * hidden)
-        return features
+    def _sizes(
+        self, parts: Iterable[Part]
+    ) -> dict[tuple[ShapeClass, bool], set[tuple[float, float]]]:
+        """Of each shape class, the blocks of input and output channels that occur."""
+        found: dict[tuple[ShapeClass, bool], set[tuple[float, float]]] = {}
+        for key, cin, cout in parts:
+            found.setdefault(key, set()).add((self._round_up(cin), self._round_up(cout)))
+        return found
 
     def _class_of(self, shape_class: ShapeClass, cin: int) -> tuple[ShapeClass, bool]:
         # Less than one block of inputs, such as an image, takes another and much faster kernel.

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder
+from edgespiral.core.record import now_utc
 from edgespiral.core.records import (
     Baseline,
     Finalist,
     Interval,
+    OnDevice,
     Outcome,
     PrecisionChosen,
     Ratio,
     RunFinished,
     TurnPlanned,
     Verdict,
-    now_utc,
 )
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import float_twin
 from edgespiral.prune.groups import widths_of
-from edgespiral.spiral.budget import Budget
+from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.mixes import Planners
 from edgespiral.spiral.parents import parent_of, slimming_epochs
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from edgespiral.core.records import Event, Measurement
+    from edgespiral.core.records import Event, Measurement, TurnFinished
     from edgespiral.spiral.planner import Planner
     from edgespiral.spiral.turn import Parent
 
@@ -61,7 +62,6 @@ class Spiral:
     """One run. All its decisions come from the journal, so it can be interrupted anywhere."""
 
     bench: Bench
-    channel_multiple: int
 
     def run(self) -> RunFinished:
         """Turn until the budget is met, the floor is crossed or nothing is left to cut.
@@ -73,22 +73,22 @@ class Spiral:
         if ended:
             return ended[-1]
         baseline = self._baseline()
-        budget = Budget.from_plan(self.bench.plan, baseline.teacher.latency.stats.p50_ms)
+        budget = self._budgets(_timed(baseline))
         # Zeros among the weights were asked for beside the budget: then a turn makes them.
         if self.bench.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return self._finish(baseline, End(Outcome.ALREADY_MET, 0, message))
-        planners = Planners(self.bench, baseline, self.channel_multiple)
+        planners = Planners(self.bench, baseline)
         try:
             chosen = self._precision(baseline, budget, planners)
             start_ms = _start_ms(baseline, chosen)
             planner = planners.planner(chosen.precision, start_ms)
-            rules = self._rules(budget, start_ms)
+            rules = self._rules(budget, planner.start_ms)
             return self._finish(baseline, self._turns(rules, baseline, budget, planner))
         finally:
             planners.close()
 
-    def _turns(self, rules: Rules, baseline: Baseline, budget: Budget, planner: Planner) -> End:
+    def _turns(self, rules: Rules, baseline: Baseline, budget: Budgets, planner: Planner) -> End:
         # Asked before any training is paid for; the last turn alone could not tell.
         fastest_ms = planner.fastest_ms()
         if fastest_ms > budget.latency_ms:
@@ -98,18 +98,14 @@ class Spiral:
             if isinstance(step, End):
                 return step
             watch = Stopwatch()
-            self.bench.listener.say(f"turn {step.turn}: to {step.target_ms:.3g} ms")
+            self.bench.listener.say(f"turn {step.turn}: to {_each_ms(planner, step.target_ms)}")
             with watch.timing("plan"):
                 parent = self._parent(step)
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
             done = run_turn(self.bench, planned, parent, budget, watch, precision=planner.precision)
-            self.bench.listener.say(
-                f"  {done.student.validation_accuracy:.2f} % on validation, "
-                f"{baseline.teacher.latency.stats.p50_ms / done.speedup.value:.3g} ms, "
-                f"{done.speedup.value:.2f}x: budget {done.verdict}"
-            )
+            self._tell(baseline, done)
 
     def _planned(
         self, rules: Rules, step: Next, parent: Parent, planner: Planner, watch: Stopwatch
@@ -130,7 +126,20 @@ class Spiral:
             )
         if isinstance(chosen, OutOfReach):
             return chosen
+        if planner.reused_layers or planner.reused_models:
+            self.bench.listener.say(
+                f"  latency cache: {planner.reused_layers} layers and {planner.reused_models} cuts "
+                f"{'instead of a survey' if planner.reused_layers else 'known'}"
+            )
         planned = self._decided(step, parent, chosen, epochs, watch)
+        with watch.timing("plan"):
+            planned = planned.model_copy(
+                update={
+                    "cuts": planner.bought(parent.source, parent.importance, planned.widths),
+                    "reused_layers": planner.reused_layers,
+                    "reused_models": planner.reused_models,
+                }
+            )
         self.bench.journal.append(planned)
         return planned
 
@@ -149,7 +158,7 @@ class Spiral:
                 tried = try_finalists(self.bench, parent, chosen, turn=step.turn, epochs=epochs)
         best = next((c for c in chosen if tried and c.widths == tried[0].widths), chosen[0])
         self.bench.listener.say(
-            f"  planned {best.latency_ms:.3f} ms, measured on {self.bench.plan.target} "
+            f"  planned {best.latency_ms:.3f} ms, measured on {', '.join(self.bench.plan.targets)} "
             f"before training{f'; best of {len(tried)} tried' if tried else ''}"
         )
         return TurnPlanned(
@@ -171,7 +180,9 @@ class Spiral:
         folder = make_folder(bench.folder(0))
         save_model(bench.teacher.model, folder)
         onnx = export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
-        [latency] = bench.session.measure([onnx], rounds=BASELINE_ROUNDS)
+        latency, *others = bench.fleet.each(
+            lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
+        )
         validation_accuracy = accuracy(bench.teacher.model, bench.splits.validation)
         facts = model_facts(
             bench,
@@ -181,21 +192,44 @@ class Spiral:
             precision=bench.precisions.base,
             float_accuracy=validation_accuracy,
         )
-        budget = Budget.from_plan(bench.plan, latency.stats.p50_ms)
+        budget = self._budgets([latency, *others])
         baseline = Baseline(
-            teacher=facts, widths=widths_of(bench.teacher.groups), budget_ms=budget.latency_ms
+            teacher=facts,
+            widths=widths_of(bench.teacher.groups),
+            budget_ms=budget.latency_ms,
+            elsewhere=tuple(
+                OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=_no_speedup())
+                for own, one in zip(budget.each[1:], others, strict=True)
+            ),
         )
         bench.journal.append(baseline)
         bench.listener.say(
             f"teacher: {facts.validation_accuracy:.2f} % on validation, "
-            f"{latency.stats.p50_ms:.3g} ms; budget {budget}"
+            f"{', '.join(f'{one.stats.p50_ms:.3g} ms' for one in (latency, *others))}; "
+            f"budget {budget}"
         )
         return baseline
 
-    def _already_met(self, baseline: Baseline, budget: Budget) -> bool:
-        return budget.verdict(baseline.teacher.latency, _no_speedup()) is Verdict.MET
+    def _budgets(self, teacher: Sequence[Measurement]) -> Budgets:
+        return Budgets.from_plan(self.bench.plan, [one.stats.p50_ms for one in teacher])
 
-    def _precision(self, baseline: Baseline, budget: Budget, planners: Planners) -> PrecisionChosen:
+    def _already_met(self, baseline: Baseline, budget: Budgets) -> bool:
+        verdicts = budget.verdicts([(one, _no_speedup()) for one in _timed(baseline)])
+        return joined(verdicts) is Verdict.MET
+
+    def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
+        speedups = (done.speedup, *(one.speedup for one in done.elsewhere))
+        reached = ", ".join(
+            f"{teacher.stats.p50_ms / speedup.value:.3g} ms, {speedup.value:.2f}x"
+            f"{f' on {teacher.target}' if done.elsewhere else ''}"
+            for teacher, speedup in zip(_timed(baseline), speedups, strict=True)
+        )
+        accuracy_told = f"{done.student.validation_accuracy:.2f} % on validation"
+        self.bench.listener.say(f"  {accuracy_told}, {reached}: budget {done.verdict}")
+
+    def _precision(
+        self, baseline: Baseline, budget: Budgets, planners: Planners
+    ) -> PrecisionChosen:
         """What students ship in; asked of the device once, then of the journal."""
         known = [event for event in self._events() if isinstance(event, PrecisionChosen)]
         if known:
@@ -206,7 +240,7 @@ class Spiral:
         self.bench.journal.append(chosen)
         return chosen
 
-    def _rules(self, budget: Budget, start_ms: float) -> Rules:
+    def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.bench.plan
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop)
@@ -227,7 +261,7 @@ class Spiral:
         publish(bench, end.best_turn)
         engine = fetch_engine(bench)
         best = load_model(bench.folder(end.best_turn))
-        measurement, speedup = self._best_latency(baseline, end.best_turn)
+        measurement, speedup, elsewhere = self._best_latency(baseline, end.best_turn)
         finished = RunFinished(
             outcome=end.outcome,
             message=end.message,
@@ -238,6 +272,7 @@ class Spiral:
             speedup=speedup,
             engine=engine,
             finished_at=now_utc(),
+            elsewhere=elsewhere,
         )
         bench.journal.append(finished)
         return finished
@@ -248,11 +283,13 @@ class Spiral:
         converted = (self.bench.out / float_twin(path).name).is_file()
         return file_accuracy(path, test) if converted else accuracy(model, test)
 
-    def _best_latency(self, baseline: Baseline, turn: int) -> tuple[Measurement, Ratio]:
+    def _best_latency(
+        self, baseline: Baseline, turn: int
+    ) -> tuple[Measurement, Ratio, tuple[OnDevice, ...]]:
         for done in finished_turns(self._events()):
             if done.turn == turn:
-                return done.student.latency, done.speedup
-        return baseline.teacher.latency, _no_speedup()
+                return done.student.latency, done.speedup, done.elsewhere
+        return baseline.teacher.latency, _no_speedup(), baseline.elsewhere
 
     def _events(self) -> Sequence[Event]:
         return self.bench.journal.read()
@@ -265,10 +302,27 @@ def _start_ms(baseline: Baseline, chosen: PrecisionChosen) -> float:
     return teacher_ms / speedups.get(chosen.precision, 1.0)
 
 
+def _timed(baseline: Baseline) -> list[Measurement]:
+    """The teacher on every device."""
+    return [baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere)]
+
+
+def _each_ms(planner: Planner, latency_ms: float) -> str:
+    """A latency as a person would say it, on every device where there are several."""
+    own = planner.own_ms(latency_ms)
+    if len(own) == 1:
+        return f"{latency_ms:.3g} ms"
+    return ", ".join(f"{ms:.3g} ms on {target}" for target, ms in own.items())
+
+
 def _no_speedup() -> Ratio:
     return Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))
 
 
-def _unreachable(budget: Budget, fastest_ms: float, best_turn: int) -> End:
-    message = f"{budget} is out of reach: the fastest cut of this model takes {fastest_ms:.3g} ms"
+def _unreachable(budget: Budgets, fastest_ms: float, best_turn: int) -> End:
+    taken = f"{fastest_ms:.3g} ms"
+    if len(budget.each) > 1:
+        times = fastest_ms / budget.latency_ms
+        taken = f"{times:.3g} times the budget where it is furthest off"
+    message = f"{budget} is out of reach: the fastest cut of this model takes {taken}"
     return End(Outcome.UNREACHABLE, best_turn, message)

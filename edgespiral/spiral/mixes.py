@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Candidate, PrecisionMix
 from edgespiral.report import words
+from edgespiral.spiral.latencies import Device
 from edgespiral.spiral.parents import parent_of
 from edgespiral.spiral.planner import OutOfReach, Planner
+from edgespiral.spiral.sparsity import planned_multiple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgespiral.core.records import Baseline, Precision, PrecisionTrial
-    from edgespiral.spiral.budget import Budget
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import Baseline, PrecisionTrial
+    from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.turn import Bench, Parent
 
 
@@ -25,12 +29,11 @@ class Planners:
 
     bench: Bench
     baseline: Baseline
-    channel_multiple: int
     _made: dict[Precision, Planner] = field(init=False, default_factory=dict)
     _teacher: Parent | None = field(init=False, default=None)
 
     def planner(self, precision: Precision, start_ms: float) -> Planner:
-        """That of `precision`, in which the uncut model takes `start_ms`."""
+        """That of `precision`, in which the uncut model takes `start_ms` on the first device."""
         if precision not in self._made:
             self._made[precision] = self._new(precision, start_ms)
         return self._made[precision]
@@ -41,7 +44,7 @@ class Planners:
             self._teacher = parent_of(self.bench, 0, self.bench.teacher, next_turn=1)
         return self._teacher
 
-    def mix(self, budget: Budget, trial: PrecisionTrial | None) -> PrecisionMix:
+    def mix(self, budget: Budgets, trial: PrecisionTrial | None) -> PrecisionMix:
         """The cut to `budget` in one step in the precision of `trial`, or unconverted.
 
         Raises:
@@ -86,18 +89,34 @@ class Planners:
         bench = self.bench
         planner = Planner(
             original=bench.teacher,
-            session=bench.session,
+            fleet=bench.fleet,
+            devices=self._devices(start_ms),
             journal=bench.journal,
             teacher_onnx=bench.teacher_onnx,
-            teacher_ms=self.baseline.teacher.latency.stats.p50_ms,
-            multiple=self.channel_multiple,
             work=self._work / precision,
             seed=bench.plan.seed,
             precision=precision,
             written=bench.precisions.written(precision),
             form=bench.precisions.form,
-            start_ms=start_ms,
+            caches=bench.caches(self.baseline),
             two_four=bench.sparse_kernels == "on",
         )
         planner.recall([event for event in bench.journal.read() if isinstance(event, Candidate)])
         return planner
+
+    def _multiple(self, profile: TargetProfile) -> int:
+        return planned_multiple(self.bench.plan, profile.device.channel_multiple)
+
+    def _devices(self, start_ms: float) -> list[Device]:
+        first_ms = self.baseline.teacher.latency.stats.p50_ms
+        found = [(first_ms, self.baseline.budget_ms, start_ms)]
+        # Runs of several devices have one precision, that of the teacher.
+        for one in self.baseline.elsewhere:
+            teacher_ms = one.measurement.stats.p50_ms
+            found.append((teacher_ms, one.budget_ms, teacher_ms))
+        return [
+            Device(profile.name, teacher_ms, budget_ms, self._multiple(profile), uncut_ms)
+            for profile, (teacher_ms, budget_ms, uncut_ms) in zip(
+                self.bench.fleet.profiles, found, strict=True
+            )
+        ]

@@ -2,16 +2,17 @@
 
 A survey profiles a few untrained candidates layer by layer and fits the latency model. Then widths
 are allocated, built, measured against the teacher, and the model corrected, until measured widths
-land just inside the target.
+land just inside the target. Where the run has several devices, "latency" is in the first's time and
+that of the device furthest from its budget (`spiral/latencies.py`).
 """
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records import Candidate
 from edgespiral.spiral.allocate import (
     ALLOCATIONS,
     FAMILIES,
@@ -20,19 +21,25 @@ from edgespiral.spiral.allocate import (
     choices,
     every_choice,
 )
-from edgespiral.spiral.candidates import CandidateFiles
-from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
+from edgespiral.spiral.bought import cuts_of
+from edgespiral.spiral.candidates import CandidateFiles, Candidates
+from edgespiral.spiral.latencies import Latencies, key_of
+from edgespiral.spiral.latency_model import layer_shapes
+from edgespiral.spiral.probes import probes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edgespiral.core.journal import Journal
-    from edgespiral.core.records import LayerLatency, Precision
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import Candidate, GroupCut
     from edgespiral.export.int8 import Form
-    from edgespiral.measure.session import Session
+    from edgespiral.measure.fleet import Fleet
+    from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
+    from edgespiral.spiral.latencies import Device, Key
 
     Widths = dict[str, int]
 
@@ -41,15 +48,11 @@ if TYPE_CHECKING:
 LANDING_LOW = 0.935
 LANDING_HIGH = 0.98
 AIMS = (0.97, 0.955, 0.94)
-# A survey teaches the model and may be rough; what a turn is built on is measured at length.
-SURVEY_ROUNDS = 8
+# What a turn is built on is measured at length.
 PROPOSAL_ROUNDS = 16
 CONFIRMING_ROUNDS = 60
 MAX_ROUNDS = 6
 ANCHORS = 5
-UNIFORM_PROBES = (0.75, 0.5, 0.25)
-MIXED_PROBES = 5
-BRANCH_PROBE_SHARE = 0.25
 # Prices are estimates: other cuts that lose up to this much more are worth a trial.
 VARIATIONS = 24
 PRICE_SPREAD = 0.7
@@ -79,49 +82,84 @@ class OutOfReach:
 
 @dataclass
 class Planner:
-    """Plans the turns of one run; what it learns of the target serves all of them."""
+    """Plans the turns of one run; what it learns of the devices serves all of them.
+
+    Attributes:
+        fleet: sessions on the run's devices.
+        devices: what is known of each, in the fleet's order.
+        precision: of the run's students.
+        written: that files are written in: TensorRT makes fp16 of fp32 files itself.
+        form: of int8 files.
+        caches: of earlier runs' measurements, one a device, or none.
+        two_four: candidates run in kernels that only weights with such zeros get.
+    """
 
     original: Cuttable
-    session: Session
+    fleet: Fleet
+    devices: Sequence[Device]
     journal: Journal
     teacher_onnx: Path
-    teacher_ms: float
-    multiple: int
     work: Path
     seed: int
     precision: Precision = "fp32"
-    # That files are written in: TensorRT makes fp16 of fp32 files itself.
     written: Precision = "fp32"
     form: Form = "onnxruntime"
-    # Of the uncut model in `precision`; teacher_ms is what speed-ups are against.
-    start_ms: float | None = None
-    # Candidates run in kernels that only weights with such zeros get.
+    caches: Sequence[LatencyCache] = ()
     two_four: bool = False
-    _files: CandidateFiles = field(init=False)
-    _model: LatencyModel = field(init=False)
-    _measured: dict[tuple[tuple[str, int], ...], float] = field(init=False, default_factory=dict)
-    _profiled: list[LayerLatency] = field(init=False, default_factory=list)
-    _confirmed: set[tuple[tuple[str, int], ...]] = field(init=False, default_factory=set)
-    _surveyed: bool = field(init=False, default=False)
+    _candidates: Candidates = field(init=False)
+    _latencies: Latencies = field(init=False)
+    _base: Widths = field(init=False)
+    _confirmed: set[Key] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        """Set up the latency model; nothing is measured yet."""
-        layers = layer_shapes(self.original.model, self.original.groups, self.original.example)
-        base = {group.name: group.channels for group in self.original.groups}
-        self._model = LatencyModel(layers, base, self.multiple)
-        self._files = CandidateFiles(
-            self.original, self.work, self.written, self.form, self.two_four
+        """Set up the latency models; nothing is measured yet."""
+        original = self.original
+        layers = layer_shapes(original.model, original.groups, original.example)
+        self._base = {group.name: group.channels for group in original.groups}
+        self._latencies = Latencies(self.devices, layers, self._base)
+        if self.two_four:  # the uncut model is faster than the dense teacher, too
+            self._latencies.forget([key_of(self._base)])
+        self._candidates = Candidates(
+            files=CandidateFiles(original, self.work, self.written, self.form, self.two_four),
+            fleet=self.fleet,
+            journal=self.journal,
+            teacher_onnx=self.teacher_onnx,
+            latencies=self._latencies,
+            precision=self.precision,
+            caches=self.caches,
         )
-        if not self.two_four:  # else the uncut model is faster than the dense teacher, too
-            self._measured[_key(base)] = self.start_ms or self.teacher_ms
+        self.reused_models = len(self._candidates.unverified)
+
+    @property
+    def reused_layers(self) -> int:
+        """How many of the cache's layers the latency models learned from."""
+        return self._candidates.reused_layers
+
+    @property
+    def start_ms(self) -> float:
+        """Latency of the uncut model in the students' precision, its weights dense."""
+        return self._latencies.worst_ms([device.start_ms for device in self.devices])
 
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
-        for candidate in candidates:
-            if candidate.precision != self.precision:
-                continue
-            latency_ms = self.teacher_ms / candidate.speedup.value
-            self._measured[_key(candidate.widths)] = latency_ms
+        self._candidates.recall(candidates)
+
+    def own_ms(self, latency_ms: float) -> dict[str, float]:
+        """A latency in the first device's time, as each device's own, by target."""
+        return {
+            device.target: self._latencies.own_target_ms(index, latency_ms)
+            for index, device in enumerate(self.devices)
+        }
+
+    def bought(
+        self, parent: Cuttable, importance: Importance, widths: Widths
+    ) -> tuple[GroupCut, ...]:
+        """What each cut from `parent` to `widths` loses and saves; empty before any survey."""
+        if not self._candidates.surveyed:
+            return ()
+        choice = self._choices(parent, importance)
+        latency = self._latencies.near(self._latencies.measured[key_of(widths)])
+        return cuts_of(choice, latency, [device.target for device in self.devices], widths)
 
     def fastest_ms(self) -> float:
         """Latency of the narrowest that any number of turns could cut the model to.
@@ -130,7 +168,8 @@ class Planner:
             UsageError: nothing can be cut in steps of the device's channel multiple.
             MeasurementError, TargetError: the device did not answer.
         """
-        every = every_choice(self.original.groups, self.original.branches, self.multiple)
+        groups, branches = self.original.groups, self.original.branches
+        every = every_choice(groups, branches, self._latencies.step)
         return self._measured_ms(1, every.narrowest())
 
     def plan(
@@ -158,7 +197,7 @@ class Planner:
         uncut = self._uncut(turn, choice, target_ms)
         if uncut is not None:
             return [uncut]
-        self._survey(turn, choice)
+        self._candidates.survey(turn, probes(choice, self.seed))
         best = self._search(turn, choice, allocation, target_ms)
         if best is None:
             return self._fastest(turn, choice)
@@ -168,16 +207,18 @@ class Planner:
 
     def _uncut(self, turn: int, choice: Choices, target_ms: float) -> Planned | None:
         """The model as it is, where a lower precision alone is fast enough."""
-        base = {group.name: group.channels for group in self.original.groups}
-        latency_ms = self._measured_ms(turn, base)
-        if latency_ms > LANDING_HIGH * target_ms or not choice.allows(base):
+        latency_ms = self._measured_ms(turn, self._base)
+        if latency_ms > LANDING_HIGH * target_ms or not choice.allows(self._base):
             return None
-        return Planned(base, latency_ms, 0.0)
+        return Planned(dict(self._base), latency_ms, 0.0)
 
     def _search(
         self, turn: int, choice: Choices, allocation: str, target_ms: float
     ) -> Planned | None:
         """The best cut that lands, or failing that the best below the target."""
+        known = self._known_best(turn, choice, allocation, target_ms)
+        if known is not None:
+            return known
         for _ in range(MAX_ROUNDS):
             proposals = self._proposals(choice, allocation, target_ms)
             if not proposals:
@@ -187,6 +228,19 @@ class Planner:
             if best is not None:
                 return best
         return self._confirmed_best(turn, choice, target_ms, least_ms=0.0)
+
+    def _known_best(
+        self, turn: int, choice: Choices, allocation: str, target_ms: float
+    ) -> Planned | None:
+        """A landing that the cache tells of and this run confirms, if no proposal loses less."""
+        found = self._solved(choice, allocation, target_ms) if self._candidates.unverified else []
+        lost = min((choice.total_lost(widths) for widths in found), default=-math.inf)
+        least_ms = LANDING_LOW * target_ms
+        best = self._best(choice, target_ms)
+        if best is None or best.latency_ms < least_ms or best.importance_lost > lost:
+            return None
+        confirmed = self._confirmed_best(turn, choice, target_ms, least_ms=least_ms)
+        return confirmed if confirmed and confirmed.importance_lost <= lost else None
 
     def _others(
         self, turn: int, choice: Choices, target_ms: float, best: Planned, count: int
@@ -203,9 +257,9 @@ class Planner:
             if not rest:
                 break
             chosen.append(max(rest, key=lambda planned: _gap(choice, planned, chosen)))
-        others = [p.widths for p in chosen[1:] if _key(p.widths) not in self._confirmed]
+        others = [p.widths for p in chosen[1:] if key_of(p.widths) not in self._confirmed]
         self._measure(turn, others, rounds=CONFIRMING_ROUNDS)
-        self._confirmed.update(map(_key, others))
+        self._confirmed.update(map(key_of, others))
         landed = self._landed(choice, target_ms, least_ms=LANDING_LOW * target_ms)
         kept = [other.widths for other in chosen[1:]]
         return [planned for planned in landed if planned.widths in kept]
@@ -221,15 +275,15 @@ class Planner:
         """What would be chosen if the prices were otherwise, least lost first."""
         # Spreads a search, secures nothing.
         mixer = random.Random(f"{self.seed} {attempt}")
-        latency = _Corrected(self._model, self._correction(target_ms))
-        fresh: dict[tuple[tuple[str, int], ...], Widths] = {}
+        latency = self._latencies.near(target_ms)
+        fresh: dict[Key, Widths] = {}
         for _ in range(VARIATIONS):
             aim = mixer.uniform(AIMS[-1], AIMS[0])
             widths = allocate(choice.repriced(mixer, PRICE_SPREAD), latency, target_ms * aim)
-            if widths is None or _key(widths) in self._measured:
+            if widths is None or key_of(widths) in self._latencies.measured:
                 continue
             if choice.total_lost(widths) <= WORTH_TRYING * best.importance_lost:
-                fresh[_key(widths)] = widths
+                fresh[key_of(widths)] = widths
         return sorted(fresh.values(), key=choice.total_lost)[:MOST_VARIED]
 
     def _confirmed_best(
@@ -241,10 +295,10 @@ class Planner:
         """
         best = self._best(choice, target_ms)
         while best is not None and best.latency_ms >= least_ms:
-            if _key(best.widths) in self._confirmed:
+            if key_of(best.widths) in self._confirmed:
                 return best
             self._measure(turn, [best.widths], rounds=CONFIRMING_ROUNDS)
-            self._confirmed.add(_key(best.widths))
+            self._confirmed.add(key_of(best.widths))
             best = self._best(choice, target_ms)
         return None
 
@@ -253,31 +307,24 @@ class Planner:
         return choices(
             parent.groups,
             importance.channels,
-            multiple=self.multiple,
+            multiple=self._latencies.step,
             least_share=LEAST_SHARE,
             branches=parent.branches,
             branch_importance=importance.branches,
             gone=[g.name for g in self.original.groups if g.name not in present],
         )
 
-    def _survey(self, turn: int, choice: Choices) -> None:
-        if self._surveyed:
-            return
-        probes = _probes(choice, self.seed)
-        models = [self._files.write_float(widths, index) for index, widths in enumerate(probes)]
-        rows = self.session.profile_layers([self.teacher_onnx, *models], rounds=SURVEY_ROUNDS)
-        self._profiled = [_scaled(row, self._precision_share) for model in rows for row in model]
-        fresh = [widths for widths in probes if _key(widths) not in self._measured]
-        self._measure(turn, fresh, rounds=SURVEY_ROUNDS)
-        self._surveyed = True
-
     def _proposals(self, choice: Choices, allocation: str, target_ms: float) -> list[Widths]:
-        solve = ALLOCATIONS[allocation]
-        latency = _Corrected(self._model, self._correction(target_ms))
-        found = [solve(choice, latency, target_ms * aim) for aim in AIMS]
+        found = self._solved(choice, allocation, target_ms)
         nearby = self._nearby(choice, target_ms) if allocation == "latency" else []
-        fresh = {_key(w): w for w in (*found, *nearby) if w and _key(w) not in self._measured}
+        known = self._latencies.measured
+        fresh = {key_of(w): w for w in (*found, *nearby) if key_of(w) not in known}
         return list(fresh.values())[: len(AIMS)]
+
+    def _solved(self, choice: Choices, allocation: str, target_ms: float) -> list[Widths]:
+        solve, latency = ALLOCATIONS[allocation], self._latencies.near(target_ms)
+        found = (solve(choice, latency, target_ms * aim) for aim in AIMS)
+        return [widths for widths in found if widths]
 
     def _nearby(self, choice: Choices, target_ms: float) -> list[Widths]:
         """Neighbours of what was measured nearest to the target, expected to land, best first.
@@ -285,24 +332,16 @@ class Planner:
         A neighbour's latency is its measured anchor's plus the model's difference, which is far
         more exact than the model's total.
         """
-        by_distance = sorted(self._measured.items(), key=lambda item: abs(item[1] - target_ms))
-        landing: dict[tuple[tuple[str, int], ...], Widths] = {}
-        for key, measured_ms in by_distance[:ANCHORS]:
+        landing: dict[Key, Widths] = {}
+        for key, _ in self._latencies.nearest(target_ms, ANCHORS):
             anchor = dict(key)
             if not choice.allows(anchor):
                 continue
-            base_ms = self._model.predict_ms(anchor)
             for widths in choice.neighbours(anchor):
-                expected_ms = measured_ms + self._model.predict_ms(widths) - base_ms
+                expected_ms = self._latencies.expected_ms(widths, anchor)
                 if LANDING_LOW <= expected_ms / target_ms <= LANDING_HIGH:
-                    landing[_key(widths)] = widths
+                    landing[key_of(widths)] = widths
         return sorted(landing.values(), key=choice.total_lost)
-
-    def _correction(self, target_ms: float) -> float:
-        """How far the fitted model is off near the target, from the nearest measurements."""
-        by_distance = sorted(self._measured.items(), key=lambda item: abs(item[1] - target_ms))
-        ratios = sorted(ms / self._model.predict_ms(dict(key)) for key, ms in by_distance[:3])
-        return ratios[len(ratios) // 2]
 
     def _best(self, choice: Choices, target_ms: float) -> Planned | None:
         reachable = self._landed(choice, target_ms, least_ms=0.0)
@@ -312,7 +351,7 @@ class Planner:
         """What was measured between `least_ms` and the top of the landing window."""
         return [
             Planned(dict(key), ms, choice.total_lost(dict(key)))
-            for key, ms in self._measured.items()
+            for key, ms in self._latencies.measured.items()
             if least_ms <= ms <= LANDING_HIGH * target_ms and choice.allows(dict(key))
         ]
 
@@ -320,75 +359,16 @@ class Planner:
         return OutOfReach(self._measured_ms(turn, choice.narrowest()))
 
     def _measured_ms(self, turn: int, widths: Widths) -> float:
-        if _key(widths) not in self._measured:
+        key = key_of(widths)
+        if key not in self._latencies.measured or key in self._candidates.unverified:
             self._measure(turn, [widths])
-        return self._measured[_key(widths)]
+        return self._latencies.measured[key]
 
     def _measure(
         self, turn: int, proposals: Sequence[Widths], *, rounds: int = PROPOSAL_ROUNDS
     ) -> None:
-        if proposals:
-            models = [self._files.write(widths, index) for index, widths in enumerate(proposals)]
-            compared = self.session.compare(self.teacher_onnx, models, rounds=rounds)
-            for widths, (measurement, speedup) in zip(proposals, compared, strict=True):
-                predicted = self._model.predict_ms(widths) if self._surveyed else None
-                self.journal.append(
-                    Candidate(
-                        turn=turn,
-                        precision=self.precision,
-                        widths=widths,
-                        predicted_ms=predicted,
-                        speedup=speedup,
-                        measurement=measurement,
-                    )
-                )
-                self._measured[_key(widths)] = self.teacher_ms / speedup.value
-        totals = [WidthTotal(dict(key), ms) for key, ms in self._measured.items()]
-        self._model.fit(self._profiled, totals)
-
-    @property
-    def _precision_share(self) -> float:
-        """What `precision` takes of fp32's time, for the uncut model.
-
-        Profiles of int8 models do not tell the layers' shapes, so layers are profiled in fp32 and
-        scaled; whole models, which weigh far more in the fit, are measured in `precision`.
-        """
-        return (self.start_ms or self.teacher_ms) / self.teacher_ms
-
-
-def _scaled(row: LayerLatency, share: float) -> LayerLatency:
-    return row.model_copy(update={"latency_ms": share * row.latency_ms})
-
-
-@dataclass(frozen=True)
-class _Corrected:
-    model: LatencyModel
-    factor: float
-
-    def predict_ms(self, widths: Mapping[str, int]) -> float:
-        return self.factor * self.model.predict_ms(widths)
+        self._candidates.measure(turn, proposals, rounds=rounds)
 
 
 def _gap(choice: Choices, planned: Planned, chosen: Sequence[Planned]) -> float:
     return min(choice.distance(planned.widths, other.widths) for other in chosen)
-
-
-def _key(widths: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(widths.items()))
-
-
-def _mixed(choice: Choices, mixer: random.Random) -> Widths:
-    widths = {name: mixer.choice(options) for name, options in choice.options.items()}
-    for groups in choice.branches.values():
-        if mixer.random() < BRANCH_PROBE_SHARE:
-            widths.update(dict.fromkeys(groups, 0))
-    return widths
-
-
-def _probes(choice: Choices, seed: int) -> list[Widths]:
-    """Uniform shares and random mixes, so that every pairing of widths has been seen nearby."""
-    # Steers a measurement, secures nothing.
-    mixer = random.Random(seed)
-    uniform = [choice.at_share(share) for share in UNIFORM_PROBES]
-    mixed = [_mixed(choice, mixer) for _ in range(MIXED_PROBES)]
-    return list({_key(widths): widths for widths in (*uniform, *mixed)}.values())

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from edgespiral.core.plan import Plan
     from edgespiral.core.profile import TargetProfile
     from edgespiral.core.recipe import Recipe
-    from edgespiral.core.records import Baseline, Precision, PrecisionMix
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import Baseline, PrecisionMix
     from edgespiral.export.int8 import Form
     from edgespiral.spiral.turn import Bench
 
@@ -66,6 +67,23 @@ class Precisions:
             )
         form: Form = "onnxruntime" if _on_cpu(profile) else "tensorrt"
         return cls(wanted, possible[0], possible, recipe, form)
+
+    @classmethod
+    def shared(cls, plan: Plan, profiles: Sequence[TargetProfile], recipe: Recipe) -> Precisions:
+        """As `of`; several targets share the float file that each runs in its own way.
+
+        Raises:
+            UsageError: as `of`, or several targets and a precision that a file is converted to.
+        """
+        each = [cls.of(plan, profile, recipe) for profile in profiles]
+        for profile, one in zip(profiles, each, strict=True):
+            if len(each) > 1 and one.wanted != one.base:
+                raise UsageError(
+                    f"{one.wanted} is for runs of one target",
+                    where="--precision" if plan.precision else f"{profile.name}:runtime.precision",
+                    hint="leave it out, or start a run for each target",
+                )
+        return each[0]
 
     def written(self, precision: Precision) -> Precision:
         """That the file has for the device to run in `precision`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,15 @@ from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.invocation import command_line, resume_command
 from edgespiral.core.journal import Journal
 from edgespiral.core.plan import plan_sha256
-from edgespiral.core.profile import load_profile
+from edgespiral.core.profile import load_profiles
 from edgespiral.core.recipe import load_recipe
-from edgespiral.core.records import RunStarted, now_utc
+from edgespiral.core.record import now_utc
+from edgespiral.core.records import RunStarted
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
 from edgespiral.measure.engines import require_timing
-from edgespiral.measure.session import Session
+from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.prune.criteria import check_criterion
 from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.plan import Plan
-    from edgespiral.core.records import Result
+    from edgespiral.core.result import Result
     from edgespiral.spiral.progress import Listener
 
 
@@ -110,33 +113,35 @@ def run_spiral(
     listener: Listener,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
-    profile = require_timing(load_profile(plan.target))
+    profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     check(splits, plan.batch_size)
     check_layers(model)
     check_logits(model, splits)
-    precisions = Precisions.of(plan, profile, load_recipe(plan.recipe))
+    precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with _locked(out):
         teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
-        multiple = planned_multiple(plan, profile.device.channel_multiple)
+        steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
+        multiple = math.lcm(*steps)
         _check_cuts(plan, teacher, multiple, listener)
-        kernels = sparse_kernels(plan, profile)
+        kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
         announce(plan, teacher.model, kernels, listener)
         journal = _open_journal(plan, teacher, out, resume=resume)
-        with Session(measuring(profile)) as session:
+        with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             bench = Bench(
                 plan=plan,
                 out=out,
                 splits=splits,
-                session=session,
+                fleet=fleet,
                 journal=journal,
                 listener=listener,
                 teacher=teacher,
                 teacher_onnx=out / "teacher" / "model.onnx",
                 precisions=precisions,
-                sparse_kernels=kernels,
+                sparse_kernels=kernels[profiles[0].name],
+                cache_folder=cache_folder(plan.latency_cache),
             )
-            Spiral(bench, multiple).run()
+            Spiral(bench).run()
         return write_results(journal, out)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.artifact import load_model
 from edgespiral.core.errors import ExportError, first_few
+from edgespiral.core.exported import WeightSparsity
 from edgespiral.core.profile import TensorRtProfile
-from edgespiral.core.records import WeightSparsity
 from edgespiral.distill.masks import apply_masks
 from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.plan import Plan
     from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.records import Precision
+    from edgespiral.core.record import Precision
     from edgespiral.spiral.progress import Listener
     from edgespiral.spiral.turn import Bench
 
@@ -50,8 +50,10 @@ def planned_multiple(plan: Plan, channel_multiple: int) -> int:
     return math.lcm(channel_multiple, GROUP) if plan.sparsity == "2:4" else channel_multiple
 
 
-def announce(plan: Plan, teacher: nn.Module, kernels: Kernels, listener: Listener) -> None:
-    """Say before any training what the plan's sparsity will not do.
+def announce(
+    plan: Plan, teacher: nn.Module, kernels: Mapping[str, Kernels], listener: Listener
+) -> None:
+    """Say before any training what the plan's sparsity will not do on the targets of `kernels`.
 
     Raises:
         ModelError: no layer of the teacher can have it.
@@ -62,13 +64,14 @@ def announce(plan: Plan, teacher: nn.Module, kernels: Kernels, listener: Listene
     dense = [f"{name} ({why})" for name, why in left_dense(teacher, plan.sparsity).items()]
     if dense:
         listener.say(f"  stays dense: {first_few(dense)}")
-    if kernels == "none":
-        listener.say(f"  {plan.target} has no kernels for such zeros: no speed-up expected of them")
-    elif kernels == "off":
-        listener.say(
-            f"  {plan.target} will run the zeros as any other weights: set sparsity = true, and a "
-            "precision of fp16 or int8, in its [runtime]"
-        )
+    for target, usable in kernels.items():
+        if usable == "none":
+            listener.say(f"  {target} has no kernels for such zeros: no speed-up expected of them")
+        elif usable == "off":
+            listener.say(
+                f"  {target} will run the zeros as any other weights: set sparsity = true, and a "
+                "precision of fp16 or int8, in its [runtime]"
+            )
 
 
 def thinned(

@@ -59,17 +59,29 @@ def planned_turn(events: Sequence[Event], turn: int) -> TurnPlanned | None:
     return plans[-1] if plans else None
 
 
+def reached_ms(baseline: Baseline, done: TurnFinished) -> float:
+    """The latency of a turn's student, in pairs with the teacher.
+
+    With several devices it is in the first's time, and of the one furthest from its budget.
+    """
+    first_ms = baseline.teacher.latency.stats.p50_ms / done.speedup.value
+    others = (
+        teacher.measurement.stats.p50_ms / student.speedup.value / teacher.budget_ms
+        for teacher, student in zip(baseline.elsewhere, done.elsewhere, strict=True)
+    )
+    return max([first_ms, *(share * baseline.budget_ms for share in others)])
+
+
 def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next | End:
     """What to do after the turns in `events`."""
     floor = baseline.teacher.validation_accuracy - rules.max_drop
     turns = finished_turns(events)
-    teacher_ms = baseline.teacher.latency.stats.p50_ms
     parent, parent_ms = 0, rules.schedule.start_ms
     retreated = False
     for done in turns:
         within = done.student.validation_accuracy >= floor
         if within:
-            parent, parent_ms = done.turn, teacher_ms / done.speedup.value
+            parent, parent_ms = done.turn, reached_ms(baseline, done)
         if within and done.verdict is Verdict.MET:
             return End(Outcome.MET, done.turn, "the budget is met")
         if not within or retreated:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
-from edgespiral.core.records import ModelFacts, TurnFinished, Verdict, now_utc
+from edgespiral.core.record import now_utc
+from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.settings import DISTILLATION_RATE
@@ -19,6 +20,8 @@ from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, tra
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
 from edgespiral.measure.engines import build_engine, builds_and_times, engine_path
+from edgespiral.measure.latency_cache import LatencyCache
+from edgespiral.spiral.budget import joined
 from edgespiral.spiral.cutting import cut_to
 from edgespiral.spiral.sparsity import sparsity_of, thinned
 
@@ -30,12 +33,15 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.exported import EngineFacts
     from edgespiral.core.journal import Journal
     from edgespiral.core.plan import Plan
-    from edgespiral.core.records import EngineFacts, Measurement, Precision, Ratio, TurnPlanned
+    from edgespiral.core.record import Precision
+    from edgespiral.core.records import Baseline, Measurement, Ratio, TurnPlanned
     from edgespiral.distill.trainer import Progress
+    from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
-    from edgespiral.spiral.budget import Budget
+    from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
     from edgespiral.spiral.precision import Precisions
@@ -74,13 +80,29 @@ class Bench:
     plan: Plan
     out: Path
     splits: DataSplits
-    session: Session
+    fleet: Fleet
     journal: Journal
     listener: Listener
     teacher: Cuttable
     teacher_onnx: Path
     precisions: Precisions
     sparse_kernels: Kernels
+    cache_folder: Path | None = None
+
+    @property
+    def session(self) -> Session:
+        """That of the only target, or of the first of several."""
+        return self.fleet.sessions[0]
+
+    def caches(self, baseline: Baseline) -> list[LatencyCache]:
+        """Of each device's latencies, as the teacher was measured there; none without a folder."""
+        if self.cache_folder is None:
+            return []
+        measured = (baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere))
+        return [
+            LatencyCache.of(self.cache_folder, profile, latency.fingerprint)
+            for profile, latency in zip(self.fleet.profiles, measured, strict=True)
+        ]
 
     def folder(self, turn: int) -> Path:
         """The folder of a turn; turn 0 is the teacher's."""
@@ -105,7 +127,7 @@ def run_turn(
     bench: Bench,
     planned: TurnPlanned,
     parent: Parent,
-    budget: Budget,
+    budgets: Budgets,
     watch: Stopwatch,
     *,
     precision: Precision,
@@ -140,7 +162,8 @@ def run_turn(
         onnx = export_checked(bench, student, folder, precision)
         sparsity = sparsity_of(bench, onnx, student, masks, precision)
     with watch.timing("measure"):
-        measurement, speedup, verdict = decide(bench, onnx, budget)
+        found, verdicts = decide(bench, onnx, budgets)
+    (measurement, speedup), *others = found
     facts = model_facts(
         bench,
         student,
@@ -158,26 +181,48 @@ def run_turn(
         student=facts,
         speedup=speedup,
         accuracy_after_cut=after_cut,
-        verdict=verdict,
+        verdict=joined(verdicts),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
         files={**files, onnx.name: sha256_file(onnx), **_converted(folder)},
         seed=bench.plan.seed,
         finished_at=now_utc(),
         sparsity=sparsity,
+        elsewhere=_elsewhere(budgets, others, verdicts[1:]),
     )
     bench.journal.append(finished)
     return finished
 
 
-def decide(bench: Bench, onnx: Path, budget: Budget) -> tuple[Measurement, Ratio, Verdict]:
-    """Measure against the teacher; an undecided verdict takes more samples, not another turn."""
+def _elsewhere(
+    budgets: Budgets, found: Sequence[tuple[Measurement, Ratio]], verdicts: Sequence[Verdict]
+) -> tuple[OnDevice, ...]:
+    """What was found on all devices but the first."""
+    return tuple(
+        OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=ratio, verdict=verdict)
+        for own, (one, ratio), verdict in zip(budgets.each[1:], found, verdicts, strict=True)
+    )
+
+
+def decide(
+    bench: Bench, onnx: Path, budgets: Budgets
+) -> tuple[list[tuple[Measurement, Ratio]], list[Verdict]]:
+    """Measure against the teacher; an undecided verdict takes more samples, not another turn.
+
+    Returns the measurements and verdicts of each device. A device that misses its budget decides.
+    """
     for rounds in DECIDING_ROUNDS:
-        [(measurement, speedup)] = bench.session.compare(bench.teacher_onnx, [onnx], rounds=rounds)
-        verdict = budget.verdict(measurement, speedup)
-        if verdict is not Verdict.UNDECIDED:
+        found = _compared(bench, onnx, rounds)
+        verdicts = budgets.verdicts(found)
+        if joined(verdicts) is not Verdict.UNDECIDED:
             break
-    return measurement, speedup, verdict
+    return found, verdicts
+
+
+def _compared(bench: Bench, onnx: Path, rounds: int) -> list[tuple[Measurement, Ratio]]:
+    return bench.fleet.each(
+        lambda _, session: session.compare(bench.teacher_onnx, [onnx], rounds=rounds)[0]
+    )
 
 
 def model_facts(

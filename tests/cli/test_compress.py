@@ -112,3 +112,16 @@ def test_what_cannot_work_is_told_in_one_line_before_any_training(
     assert line.startswith("error: ")
     assert told in line
     assert not (tmp_path / "run" / "journal.jsonl").exists()
+
+
+def test_several_targets_and_their_budgets_are_read(edgespiral: Command) -> None:
+    plan = load_plan(None, {"model": "m", "data": "d", "target": ["a", "b"], "speedup": 2})
+    assert default_folder(plan) == Path("runs/m-d-a-b")
+    done = edgespiral(
+        *("compress", "m", "--data", "d", "--target", "a", "--target", "b"),
+        *("--latency-ms", "a=8", "--speedup", "c=2"),
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith(
+        "error: --latency-ms, --speedup: exactly one of latency_ms and speedup is needed for b"
+    )

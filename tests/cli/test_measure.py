@@ -118,3 +118,22 @@ def test_shapes_are_read_with_and_without_a_name() -> None:
     for bad in ("", "x:", "1x0", "1x-1", "1x?", "axb"):
         with pytest.raises(UsageError, match="--shape: not a shape"):
             parse_shape(bad)
+
+
+def test_several_targets_are_measured_each_with_its_own_budget(
+    model: Callable[..., Path], target: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(TARGET.replace('"brief"', '"other"'))
+    asked = ("--target", target, "--target", other, "--latency-ms", f"{target}=1000")
+    result = run(model(), *asked, "--json")
+    assert result.exit_code == ExitCode.OK
+    first, second = json.loads(result.output)
+    assert (first["target"], first["verdict"], second["target"]) == ("brief", "met", "other")
+    assert "verdict" not in second
+    missed = run(model(), *asked, "--latency-ms", f"{other}=1e-7")
+    assert missed.exit_code == ExitCode.UNREACHABLE
+    assert "latency on brief, ms" in missed.output
+    assert "latency on other, ms" in missed.output
+    error = refused(model(), "--target", target, "--latency-ms", "else=1")
+    assert str(error).startswith("--latency-ms: else is not measured on; the targets are: ")

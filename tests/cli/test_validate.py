@@ -43,6 +43,21 @@ def test_files_that_a_plan_names_may_exist(edgespiral: Command, tmp_path: Path) 
     assert "compressed to 1.5 ms on host-cpu, in 3 turns" in done.stdout
 
 
+def test_each_target_is_told_with_its_budget(edgespiral: Command, tmp_path: Path) -> None:
+    budgets = "[latency_ms]\nhost-cpu = 1.5\n[speedup]\nmissing = 2\n"
+    targets = 'target = ["host-cpu", "missing"]\n'
+    write(tmp_path, GOOD.replace("speedup = 2\n", targets + budgets))
+    missing = edgespiral("validate", "plan.toml")
+    assert missing.returncode == ExitCode.USAGE
+    assert "plan.toml:target: unknown target 'missing'" in missing.stderr
+    (tmp_path / "targets").mkdir()
+    profile = Path(__file__).parents[2] / "targets" / "host-cpu.toml"
+    own = profile.read_text(encoding="utf-8").replace('"host-cpu"', '"missing"')
+    (tmp_path / "targets" / "missing.toml").write_text(own, encoding="utf-8")
+    told = edgespiral("validate", "plan.toml").stdout
+    assert "compressed to 1.5 ms on host-cpu and 2x as fast on missing, in" in told
+
+
 def test_every_problem_is_in_one_line(edgespiral: Command, tmp_path: Path) -> None:
     write(
         tmp_path,

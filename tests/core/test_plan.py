@@ -164,3 +164,51 @@ def test_any_other_sparsity_is_refused(sparsity: object) -> None:
     assert problems_of(None, {**GOOD, "sparsity": sparsity}) == [
         f'--sparsity: must be a share of weights between 0 and 1, "2:4" or "none", is {sparsity!r}'
     ]
+
+
+TWO: dict[str, object] = {"model": "m", "data": "d", "target": ["a", "b"]}
+
+
+def test_several_targets_have_one_budget_or_each_its_own(tmp_path: Path) -> None:
+    both = load_plan(None, {**TWO, "speedup": 2})
+    assert both.targets == ("a", "b")
+    assert [both.budget_of(target) for target in both.targets] == [{"speedup": 2.0}] * 2
+    text = 'model = "m"\ndata = "d"\ntarget = ["a", "b"]\nspeedup = 2\n[latency_ms]\nb = 8\n'
+    mixed = load_plan(write(tmp_path, text), {})
+    assert [mixed.budget_of(target) for target in mixed.targets] == [
+        {"speedup": 2.0},
+        {"latency_ms": 8.0},
+    ]
+    assert Plan.model_validate_json(mixed.model_dump_json()) == mixed
+
+
+def test_a_list_of_one_target_is_that_target() -> None:
+    assert load_plan(None, {**GOOD, "target": ["host-cpu"]}) == load_plan(None, GOOD)
+    assert load_plan(None, GOOD).targets == ("host-cpu",)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"speedup": {"a": 2}}, "exactly one of latency_ms and speedup is needed for b"),
+        (
+            {"speedup": {"a": 2}, "latency_ms": {"a": 1, "b": 1}},
+            "exactly one of latency_ms and speedup is needed for a",
+        ),
+        ({"speedup": {"a": 2, "b": 2, "c": 3}}, "a budget is given for c, the plan's targets"),
+        ({"speedup": {"a": 2, "b": 0.5}}, "--speedup: must be > 1, is 0.5"),
+        ({"target": ["a", "a"], "speedup": 2}, "--target: a is named twice"),
+        ({"target": [], "speedup": 2}, "--target: names no target"),
+        ({"target": [3], "speedup": 2}, "--target: must be a valid string, is 3"),
+    ],
+)
+def test_targets_and_budgets_that_do_not_fit_are_refused(
+    values: dict[str, object], problem: str
+) -> None:
+    [found] = problems_of(None, {**TWO, **values})
+    assert problem in found
+
+
+def test_where_the_latency_cache_lies_is_not_what_is_asked_for() -> None:
+    moved = load_plan(None, {**GOOD, "latency_cache": "elsewhere"})
+    assert plan_sha256(moved) == plan_sha256(load_plan(None, GOOD))

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.core.records import EVENT, Interval, LatencyStats, Ratio, TurnPlanned, now_utc
+from edgespiral.core.records import EVENT, Interval, LatencyStats, Ratio, TurnPlanned
 
 PLANNED: dict[str, Any] = {
     "turn": 1,
@@ -42,10 +42,3 @@ def test_a_missing_measurement_is_never_zero() -> None:
         LatencyStats(count=9, p50_ms=0.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
     with pytest.raises(ValidationError, match="value"):
         Ratio(value=0, ci95=around)
-
-
-def test_times_are_utc_to_the_second() -> None:
-    now = now_utc()
-    assert now.utcoffset() is not None
-    assert now.isoformat().endswith("+00:00")
-    assert now.microsecond == 0

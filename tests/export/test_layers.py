@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgespiral.core.records import LayerError
+from edgespiral.core.exported import LayerError
 from edgespiral.data.stratified import stratified
 from edgespiral.export.int8 import write_int8
 from edgespiral.export.layers import Noise, first_diverging, layer_errors, worst_first

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from edgespiral.core.errors import ModelError, RunFolderError, TargetError
+from edgespiral.core.exported import EngineFacts
 from edgespiral.core.files import sha256_file
 from edgespiral.core.profile import TargetProfile
-from edgespiral.core.records import EngineFacts
 from edgespiral.measure.engines import (
     bound_to,
     build_engine,

@@ -6,7 +6,7 @@ import pytest
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.profile import TargetProfile
-from edgespiral.core.records import Precision
+from edgespiral.core.record import Precision
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.model_files import find_model, model_files, precision_of
 from edgespiral.measure.session import Session

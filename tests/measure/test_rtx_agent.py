@@ -16,8 +16,9 @@ from onnx import helper
 from torchvision.models.vision_transformer import VisionTransformer
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
+from edgespiral.core.exported import EngineFacts
 from edgespiral.core.profile import TargetProfile
-from edgespiral.core.records import EngineFacts, Precision
+from edgespiral.core.record import Precision
 from edgespiral.export.int8 import write_int8
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained

@@ -12,15 +12,18 @@ from edgespiral.core.bench import (
     Reference,
     gravest,
 )
+from edgespiral.core.exported import WeightSparsity
 from edgespiral.core.records import (
     Baseline,
     Candidate,
     Event,
     Fingerprint,
+    GroupCut,
     Interval,
     LatencyStats,
     Measurement,
     ModelFacts,
+    OnDevice,
     Outcome,
     PrecisionChosen,
     PrecisionMix,
@@ -31,7 +34,6 @@ from edgespiral.core.records import (
     TurnFinished,
     TurnPlanned,
     Verdict,
-    WeightSparsity,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -229,6 +231,29 @@ def sparse(met: list[Event]) -> list[Event]:
         event.model_copy(update=found) if isinstance(event, TurnFinished) else event
         for event in met
     ]
+
+
+def on_board(speedup: float, verdict: Verdict | None = None) -> OnDevice:
+    measured = measurement(30 / speedup, "b" * 8).model_copy(update={"target": "board"})
+    return OnDevice(budget_ms=20.0, measurement=measured, speedup=ratio(speedup), verdict=verdict)
+
+
+@pytest.fixture
+def several(met: list[Event]) -> list[Event]:
+    """The same run on two devices, with what its cuts bought."""
+    two = ["host-cpu", "board"]
+    begun = started(target=two, speedup={"host-cpu": 2.2}, latency_ms={"board": 20})
+    saved = {"host-cpu": 0.0312, "board": 1.25}
+    cuts = (
+        GroupCut(name="layer2.0.conv1", before=32, after=16, lost_share=0.25, saved_ms=saved),
+        GroupCut(name="layer1.<1>", before=16, after=0, lost_share=0.75, saved_ms=saved),
+    )
+    more: dict[str, dict[str, object]] = {
+        "baseline": {"elsewhere": (on_board(1.0),)},
+        "turn-planned": {"cuts": cuts},
+        "turn-finished": {"elsewhere": (on_board(1.6, Verdict.MET),)},
+    }
+    return [begun, *(event.model_copy(update=more.get(event.kind)) for event in met[1:])]
 
 
 def check(kind: str, value: float, half: float, limit: float | None) -> Check:

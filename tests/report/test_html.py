@@ -41,7 +41,7 @@ def drawings(page: str) -> dict[str, ET.Element]:
     return {image[0].get("id", "").removesuffix("-title"): image for image in images}
 
 
-@pytest.mark.parametrize("events", ["met", "unfinished", "already_met"])
+@pytest.mark.parametrize("events", ["met", "unfinished", "already_met", "several"])
 def test_the_page_nests_fetches_nothing_and_needs_no_network(
     events: str, request: pytest.FixtureRequest
 ) -> None:
@@ -147,3 +147,20 @@ def test_the_zeros_are_listed_layer_by_layer(sparse: list[Event], met: list[Even
     assert "Every turn: turn 1 42.8 % zero, turn 2 42.8 % zero." in text
     assert "stem <odd>" not in page
     assert "Sparsity" not in Outline(render_html(met)).text
+
+
+def test_each_device_of_several_is_shown(several: list[Event]) -> None:
+    text = " ".join(Outline(render_html(several)).text.split())
+    assert "resnet20 on host-cpu, board" in text
+    assert "board Example CPU, onnxruntime, threads: 1 30.0 18.8 1.60" in text
+    assert "host-cpu Example CPU, onnxruntime, threads: 1 1.02 0.453 2.25" in text
+    assert 'target = ["host-cpu", "board"]' in text
+    assert 'latency_ms = { "board" = 20 }' in text
+
+
+def test_what_each_cut_bought_is_told(several: list[Event], met: list[Event]) -> None:
+    text = " ".join(Outline(render_html(several)).text.split())
+    assert "What each cut bought, turn 2" in text
+    assert "layer2.0.conv1 32 → 16 25.0 % 0.0312 1.25" in text
+    assert "layer1.<1> 16 → gone 75.0 %" in text
+    assert "What each cut bought" not in render_html(met)

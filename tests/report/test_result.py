@@ -1,7 +1,8 @@
 import pytest
 
 from edgespiral.core.errors import ExitCode, RunFolderError
-from edgespiral.core.records import Event, Outcome, Result
+from edgespiral.core.records import Event, Outcome
+from edgespiral.core.result import Result
 from edgespiral.report.result import EXIT_CODES, build_result
 
 
@@ -41,3 +42,14 @@ def test_the_result_has_the_zeros_of_its_turn(sparse: list[Event], met: list[Eve
     assert found is not None
     assert found.zero_share == pytest.approx(0.428)
     assert build_result(met).sparsity is None
+
+
+def test_devices_and_cuts_are_in_the_result(several: list[Event], met: list[Event]) -> None:
+    result = build_result(several)
+    assert [(one.target, one.verdict.value) for one in result.devices] == [
+        ("host-cpu", "met"),
+        ("board", "met"),
+    ]
+    assert [one.turn for one in result.cuts] == [1, 2]
+    assert result.cuts[1].cuts[0].saved_ms == {"host-cpu": 0.0312, "board": 1.25}
+    assert build_result(met).devices == build_result(met).cuts == ()

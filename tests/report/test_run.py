@@ -49,3 +49,10 @@ def test_a_journal_must_begin_with_a_run(met: list[Event]) -> None:
     for events in ([], met[1:]):
         with pytest.raises(RunFolderError, match="the journal holds no run"):
             Run.of(events)
+
+
+def test_the_kind_of_each_device_s_budget_decides_its_latency(several: list[Event]) -> None:
+    first, board = Run.of(several).devices()
+    assert first.timing.latency_ms == pytest.approx(1.02 / 2.25)
+    assert board.timing.latency_ms == board.student.stats.p50_ms
+    assert [turn.turn for turn in Run.of(several).lineage] == [1, 2]

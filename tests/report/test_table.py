@@ -64,3 +64,10 @@ def test_the_zeros_of_the_result_are_shown_with_what_they_buy(sparse: list[Event
     assert "sparsity 42.8 % of the weights in model.onnx are zero" in text
     assert "left dense: stem <odd> (1 input channel, not a multiple of 4)" in text
     assert "no speed-up expected here, 40 % smaller compressed file" in text
+
+
+def test_each_device_of_several_has_a_line(several: list[Event]) -> None:
+    assert shown(several)[-2:] == [
+        "on host-cpu  1.02 -> 0.453 ms, 2.25x, budget 0.464 ms met",
+        "on board  30.0 -> 18.8 ms, 1.60x, budget 20.0 ms met",
+    ]

@@ -1,6 +1,7 @@
 import pytest
 
-from edgespiral.core.records import Event, PrecisionMix, TurnFinished, WeightSparsity
+from edgespiral.core.exported import WeightSparsity
+from edgespiral.core.records import Event, PrecisionMix, TurnFinished
 from edgespiral.report import words
 
 

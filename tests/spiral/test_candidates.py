@@ -3,9 +3,17 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.artifact import trace
+from edgespiral.core.journal import Journal
+from edgespiral.core.profile import load_profile
+from edgespiral.core.records import Candidate
+from edgespiral.export.onnx import export_onnx
+from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.latency_cache import KnownCut, LatencyCache
 from edgespiral.measure.model_files import precision_of
-from edgespiral.spiral.candidates import CandidateFiles
+from edgespiral.spiral.candidates import CandidateFiles, Candidates
 from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.latencies import Device, Latencies, key_of
+from edgespiral.spiral.latency_model import layer_shapes
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -18,3 +26,62 @@ def test_a_cut_is_written_in_its_precision(wide, digits, tmp_path, precision):
     assert precision_of(path) == precision
     assert precision_of(files.write_float(narrow, 2)) == "fp32"
     assert path.stat().st_size > full
+
+
+@pytest.fixture
+def candidates(wide, digits, quick_options, tmp_path):
+    """Makes the candidates of a run that shares one cache with all others made here."""
+    source = Cuttable.of(trace(wide), digits.input_shape)
+    teacher = tmp_path / "teacher.onnx"
+    export_onnx(source.model, teacher, input_shape=digits.input_shape)
+    base = {group.name: group.channels for group in source.groups}
+    layers = layer_shapes(source.model, source.groups, source.example)
+    with Fleet.of([load_profile(quick_options["target"])]) as fleet:
+        (latency,) = fleet.sessions[0].measure([teacher])
+        teacher_ms = latency.stats.p50_ms
+        cache = LatencyCache.of(tmp_path / "cache", fleet.profiles[0], latency.fingerprint)
+
+        def make(name: str) -> Candidates:
+            return Candidates(
+                files=CandidateFiles(source, tmp_path / "work"),
+                fleet=fleet,
+                journal=Journal(tmp_path / f"{name}.jsonl"),
+                teacher_onnx=teacher,
+                latencies=Latencies(
+                    [Device("quick", teacher_ms, teacher_ms, 16, teacher_ms)], layers, base
+                ),
+                precision="fp32",
+                caches=[cache],
+            )
+
+        yield make
+
+
+def test_what_one_run_measured_another_starts_from_until_it_proves_wrong(candidates):
+    first = candidates("first")
+    narrow, other = ({**first.latencies.base_widths, name: 16} for name in ("0", "3"))
+    first.measure(1, [narrow, other], rounds=8)
+    assert not first.unverified
+    second = candidates("second")
+    assert second.unverified == {key_of(narrow), key_of(other)}
+    assert second.latencies.measured.keys() == first.latencies.measured.keys()
+    (cache,) = second.caches
+    (architecture,) = cache.read().cuts
+    cache.add(cuts={architecture: [KnownCut(widths=narrow, speedup=100.0)]})
+    third = candidates("third")
+    third.measure(1, [narrow], rounds=8)
+    assert third.latencies.measured.keys() == {key_of(third.latencies.base_widths), key_of(narrow)}
+    assert third.unverified == set()
+
+
+def test_a_survey_is_left_out_where_its_layers_are_known(candidates):
+    first = candidates("first")
+    base = first.latencies.base_widths
+    probes = [{**dict.fromkeys(base, width)} for width in (16, 32)]
+    first.survey(1, probes)
+    assert first.reused_layers == 0
+    second = candidates("second")
+    second.survey(1, probes)
+    assert second.reused_layers > 0
+    assert [e for e in second.journal.read() if isinstance(e, Candidate)] == []
+    assert second.latencies.predict_ms(base) > second.latencies.predict_ms(probes[0])

@@ -10,11 +10,13 @@ from edgespiral.core.journal import Journal
 from edgespiral.core.profile import load_profile
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
-from edgespiral.measure.session import Session
+from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import Importance
-from edgespiral.spiral.planner import OutOfReach, Planner
+from edgespiral.spiral.latencies import Device
+from edgespiral.spiral.planner import CONFIRMING_ROUNDS, OutOfReach, Planner
 from edgespiral.zoo import build
 
 
@@ -39,17 +41,18 @@ def planner(source, tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("planner")
     teacher = tmp_path / "teacher.onnx"
     export_onnx(source.model, teacher, input_shape=(1, 16, 16))
-    with Session(load_profile("host-cpu")) as session:
-        (latency,) = session.measure([teacher])
+    with Fleet.of([load_profile("host-cpu")]) as fleet:
+        (latency,) = fleet.sessions[0].measure([teacher])
+        teacher_ms = latency.stats.p50_ms
         yield Planner(
             original=source,
-            session=session,
+            fleet=fleet,
+            devices=[Device("host-cpu", teacher_ms, teacher_ms, 16, teacher_ms)],
             journal=Journal(tmp_path / "journal.jsonl"),
             teacher_onnx=teacher,
-            teacher_ms=latency.stats.p50_ms,
-            multiple=16,
             work=tmp_path / "work",
             seed=0,
+            caches=[LatencyCache.of(tmp_path / "cache", fleet.profiles[0], latency.fingerprint)],
         )
 
 
@@ -58,22 +61,24 @@ def candidates(planner):
 
 
 def test_it_lands_under_the_target_with_widths_it_measured(planner, source, importance):
-    target_ms = planner.teacher_ms / 1.7
+    target_ms = planner.start_ms / 1.7
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     assert isinstance(planned, list)
     measured = {tuple(c.widths.items()): c.speedup.value for c in candidates(planner)}
     for choice in planned:
         assert 0.6 * target_ms < choice.latency_ms <= 0.98 * target_ms
         known = measured[tuple(choice.widths.items())]
-        assert choice.latency_ms == pytest.approx(planner.teacher_ms / known)
+        assert choice.latency_ms == pytest.approx(planner.start_ms / known)
         assert all(width % 16 == 0 for width in choice.widths.values())
 
 
 def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source, importance):
-    target_ms = planner.teacher_ms / 1.7
+    target_ms = planner.start_ms / 1.7
     planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     known = candidates(planner)
-    resumed = dataclasses.replace(planner, journal=Journal(planner.work.parent / "resumed.jsonl"))
+    resumed = dataclasses.replace(
+        planner, journal=Journal(planner.work.parent / "resumed.jsonl"), caches=()
+    )
     resumed.recall(known)
     resumed.plan(1, source, importance, target_ms=target_ms, allocation="latency")
     once = [c for c in candidates(resumed) if c.widths in [k.widths for k in known]]
@@ -85,19 +90,19 @@ def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source,
 def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, source, importance):
     reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
-    assert 0 < reach.fastest_ms < planner.teacher_ms
+    assert 0 < reach.fastest_ms < planner.start_ms
 
 
 def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, source, importance):
     reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
-    assert 0 < planner.fastest_ms() < planner.teacher_ms
+    assert 0 < planner.fastest_ms() < planner.start_ms
     narrowest = candidates(planner)[-1].widths
     assert {narrowest[g] for b in source.branches for g in b.groups} == {0}
 
 
 def test_uniform_allocation_measures_too(planner, source, importance):
-    target_ms = planner.teacher_ms / 1.3
+    target_ms = planner.start_ms / 1.3
     planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="uniform")
     assert isinstance(planned, list)
     assert all(width > 0 for width in planned[0].widths.values())
@@ -105,10 +110,48 @@ def test_uniform_allocation_measures_too(planner, source, importance):
 
 def test_with_sparse_kernels_the_uncut_model_is_measured_too(planner, source, importance, tmp_path):
     sparse = dataclasses.replace(
-        planner, two_four=True, journal=Journal(tmp_path / "journal.jsonl"), work=tmp_path
+        planner,
+        two_four=True,
+        caches=(),
+        journal=Journal(tmp_path / "journal.jsonl"),
+        work=tmp_path,
     )
     found = sparse.plan(
-        1, source, importance, target_ms=10 * planner.teacher_ms, allocation="latency"
+        1, source, importance, target_ms=10 * planner.start_ms, allocation="latency"
     )
     (measured,) = candidates(sparse)
     assert [planned.widths for planned in found] == [measured.widths] == [widths_of(source.groups)]
+
+
+def test_a_later_run_starts_from_the_cache_and_confirms_what_it_builds_on(
+    planner, source, importance
+):
+    target_ms = planner.start_ms / 1.7
+    planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    journal = Journal(planner.work.parent / "later.jsonl")
+    later = dataclasses.replace(planner, journal=journal)
+    (planned,) = later.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    assert later.reused_models > 5
+    assert later.reused_layers > 10
+    measured = candidates(later)
+    assert len(measured) < len(candidates(planner))
+    confirmed = [c for c in measured if len(c.measurement.rounds_ms) == CONFIRMING_ROUNDS]
+    assert planned.widths in [c.widths for c in confirmed]
+
+
+def test_what_the_cache_says_of_reach_is_measured_too(planner):
+    planner.fastest_ms()
+    later = dataclasses.replace(planner, journal=Journal(planner.work.parent / "reach.jsonl"))
+    assert later.fastest_ms() > 0
+    assert len(candidates(later)) == 1
+
+
+def test_what_cuts_buy_is_known_once_a_turn_is_planned(planner, source, importance):
+    fresh = dataclasses.replace(planner, journal=Journal(planner.work.parent / "n.jsonl"))
+    base = {group.name: group.channels for group in source.groups}
+    assert fresh.bought(source, importance, base) == ()
+    target_ms = planner.start_ms / 1.7
+    (planned,) = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    cuts = planner.bought(source, importance, planned.widths)
+    assert {cut.name for cut in cuts} <= {*base, *(branch.name for branch in source.branches)}
+    assert sum(cut.saved_ms["host-cpu"] for cut in cuts) > 0

@@ -8,6 +8,7 @@ from edgespiral.core.records import (
     Baseline,
     Interval,
     ModelFacts,
+    OnDevice,
     Outcome,
     Ratio,
     TurnFinished,
@@ -15,7 +16,7 @@ from edgespiral.core.records import (
     Verdict,
 )
 from edgespiral.spiral.schedule import Schedule
-from edgespiral.spiral.state import EXTRA_TURNS, End, Next, Rules, next_step
+from edgespiral.spiral.state import EXTRA_TURNS, End, Next, Rules, next_step, reached_ms
 
 TEACHER_MS, BUDGET_MS = 8.0, 2.0
 
@@ -106,3 +107,21 @@ def test_it_does_not_try_for_ever(story):
     step = story(*missed, turns=1)
     assert isinstance(step, End)
     assert (step.outcome, step.best_turn) == (Outcome.UNREACHABLE, 1 + EXTRA_TURNS)
+
+
+def test_a_student_is_as_slow_as_on_the_device_furthest_from_its_budget(a_measurement):
+    def on(latency_ms, speedup):
+        ratio = Ratio(value=speedup, ci95=Interval(low=speedup, high=speedup))
+        return OnDevice(budget_ms=10.0, measurement=a_measurement(latency_ms), speedup=ratio)
+
+    teacher = ModelFacts(
+        validation_accuracy=90.0, latency=a_measurement(8.0), parameter_count=1, size_bytes=1
+    )
+    baseline = Baseline(teacher=teacher, widths={}, budget_ms=2.0, elsewhere=(on(24.0, 1.0),))
+    done = TurnFinished(
+        turn=1, parent=0, widths={}, criterion="fisher", pruner="nni", student=teacher,
+        accuracy_after_cut=50.0, verdict=Verdict.MISSED, speedup=on(1.0, 4.0).speedup,
+        epochs=1.0, seconds={}, files={}, seed=0, finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+        elsewhere=(on(12.0, 2.0),),
+    )  # fmt: skip
+    assert reached_ms(baseline, done) == pytest.approx(2.0 * 12.0 / 10.0)

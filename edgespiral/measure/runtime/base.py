@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field
 
-from edgespiral.core.records import Fingerprint, LayerLatency, PositiveMs, Record
+from edgespiral.core.record import PositiveMs, Record
+from edgespiral.core.records import Fingerprint, LayerLatency
 from edgespiral.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.records import Precision
+    from edgespiral.core.record import Precision
     from edgespiral.measure.completed import Completed
 
 

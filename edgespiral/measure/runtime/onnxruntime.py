@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.records import Precision
+    from edgespiral.core.record import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtime.base import Answer, Job
 

@@ -1,0 +1,73 @@
+"""`edgespiral targets profile`: in which steps of channels a device works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.staircase import Staircase
+
+BAR_COLUMNS = 40
+
+
+def profile_target(
+    name: Annotated[str, typer.Argument(help="A target's name or file.")],
+) -> None:
+    """Measure a target's latency by width, and keep the step of its stairs for planning."""
+    from rich.console import Console
+
+    from edgespiral.core.profile import load_profile
+    from edgespiral.core.profile_file import keep_channel_multiple
+    from edgespiral.measure.session import Session
+    from edgespiral.measure.staircase import measure_staircase
+
+    profile, progress = load_profile(name), Console(stderr=True)
+    with Session(profile) as session:
+        found = measure_staircase(session, progress.print)
+    _keep_table(found, profile)
+    console = Console()
+    console.print(_table(found, profile.name))
+    console.print(_told(found), highlight=False, soft_wrap=True)
+    before, path = profile.device.channel_multiple, keep_channel_multiple(name, found.multiple)
+    said = f"channel_multiple = {found.multiple} (was {before}) is in {path}"
+    console.print(said, highlight=False, soft_wrap=True)
+
+
+def _told(found: Staircase) -> str:
+    agreed = f"{found.agreement:.0%} of resampled rounds agree"
+    if found.multiple == 1:
+        return f"no steps: every channel counts ({agreed})"
+    return f"steps of {found.multiple} channels: widths in between save little ({agreed})"
+
+
+def _keep_table(found: Staircase, profile: TargetProfile) -> None:
+    from edgespiral.measure.latency_cache import LatencyCache, Step, cache_folder
+
+    first, *_ = found.measured.values()
+    steps = [
+        Step(channels=width, latency_ms=one.stats.p50_ms) for width, one in found.measured.items()
+    ]
+    LatencyCache.of(cache_folder(), profile, first.fingerprint).add(staircase=steps)
+
+
+def _table(found: Staircase, target: str) -> Table:
+    from rich.bar import Bar
+    from rich.table import Table
+
+    from edgespiral.report.words import ms
+
+    title = f"3x3 convolutions on {found.size}x{found.size} positions, {target}"
+    table = Table(title=title, box=None, pad_edge=False)
+    for column in ("channels", "p50 ms", ""):
+        table.add_column(column, justify="left" if column == "" else "right")
+    longest = max(one.stats.p50_ms for one in found.measured.values())
+    for width, one in found.measured.items():
+        bar = Bar(longest, 0, one.stats.p50_ms, width=BAR_COLUMNS)
+        style = "bold" if found.multiple > 1 and width % found.multiple == 0 else ""
+        table.add_row(str(width), ms(one.stats.p50_ms), bar, style=style)
+    return table

@@ -1,0 +1,116 @@
+"""Records of exported files: how near to the model they are, and what they are made of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from edgespiral.core.record import Precision, Record
+
+
+class Parity(Record):
+    """How an exported model's outputs compare with PyTorch's.
+
+    `top1_agreement` is a share from 0 to 1; `sqnr_db` is None where nothing differs at all.
+    """
+
+    samples: int = Field(ge=1)
+    max_abs_difference: float = Field(ge=0)
+    top1_agreement: float = Field(ge=0, le=1)
+    sqnr_db: float | None
+
+
+class LayerError(Record):
+    """How far one layer of a converted model is from the float one, before its activation.
+
+    `sqnr_db` is of the whole model up to there, `own_sqnr_db` of this layer's rounding alone; None
+    where nothing differs. A layer that is not finite overflowed.
+    """
+
+    layer: str
+    operator: str
+    sqnr_db: float | None
+    own_sqnr_db: float | None = None
+    finite: bool = True
+
+
+class Quantisation(Record):
+    """How an int8 model was made: enough to make it again, and what it did to each layer.
+
+    `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
+    file. `kept_float` says why, by layer. `layers` are in the order they run.
+    """
+
+    schema_version: Literal[1] = 1
+    precision: Literal["int8"] = "int8"
+    form: Literal["tensorrt", "onnxruntime"]
+    recipe: str
+    recipe_sha256: str
+    method: str
+    samples: int = Field(ge=1)
+    samples_sha256: str
+    source_sha256: str
+    sha256: str
+    kept_float: dict[str, str]
+    layers: tuple[LayerError, ...]
+    parity: Parity | None = None
+
+
+class EngineFacts(Record):
+    """What a built engine is: of what, by what and for what. It runs there and nowhere else.
+
+    `built_on` is the machine that built it. `gpu` is the one that it was built on and for, None
+    where none was needed. `unfused` names quantising steps that stayed on their own and layers
+    that stayed in float though their inputs are quantised; None where the builder does not tell.
+    """
+
+    schema_version: Literal[1] = 1
+    target: str
+    sha256: str
+    model_sha256: str
+    precision: Precision
+    runtime: str
+    runtime_version: str
+    provider: str
+    built_on: str
+    gpu: str | None
+    compute_capability: str | None
+    unfused: tuple[str, ...] | None
+    warnings: tuple[str, ...]
+    built_at: datetime
+
+
+class LayerZeros(Record):
+    """One layer with weights, as an ONNX file has it.
+
+    `two_four` says that at least two of every four weights along its inputs are zero.
+    """
+
+    layer: str
+    operator: str
+    weights: int = Field(ge=1)
+    zeros: int = Field(ge=0)
+    two_four: bool
+
+
+class WeightSparsity(Record):
+    """The zeros of a student's ONNX file, read back from it, and what they buy.
+
+    `left_dense` says why, by layer. `kernels` is what the target can do with them: nothing
+    (`none`), something that its profile leaves off (`off`), or something that is on. Compressed
+    sizes are gzip's, of the file and of the same model before its weights were pruned.
+    """
+
+    asked: float | Literal["2:4"]
+    layers: tuple[LayerZeros, ...]
+    left_dense: dict[str, str]
+    kernels: Literal["none", "off", "on"]
+    compressed_bytes: int = Field(ge=1)
+    dense_compressed_bytes: int = Field(ge=1)
+
+    @property
+    def zero_share(self) -> float:
+        """Zeros among the weights of all layers, from 0 to 1."""
+        return sum(row.zeros for row in self.layers) / sum(row.weights for row in self.layers)

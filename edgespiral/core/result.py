@@ -1,0 +1,69 @@
+"""`result.json`: the machine-readable outcome of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edgespiral.core.exported import WeightSparsity
+from edgespiral.core.record import PositiveMs, Precision, Record
+from edgespiral.core.records import (
+    GroupCut,
+    Measurement,
+    ModelFacts,
+    Outcome,
+    PrecisionMix,
+    PrecisionTrial,
+    Ratio,
+    Verdict,
+)
+
+
+class DeviceResult(Record):
+    """What a run of several targets reached on one of them."""
+
+    target: str
+    budget_ms: PositiveMs
+    verdict: Verdict
+    speedup: Ratio
+    teacher: Measurement
+    student: Measurement
+
+
+class TurnCuts(Record):
+    """What each cut of a turn lost and bought."""
+
+    turn: int
+    cuts: tuple[GroupCut, ...]
+
+
+class Result(Record):
+    """The outcome of a run.
+
+    `devices` has every target of a run of several, the first too, whose figures the other fields
+    hold. `cuts` are those of the turns that led to the best one.
+    """
+
+    schema_version: Literal[1] = 1
+    outcome: Outcome
+    message: str
+    exit_code: int
+    target: str
+    precision: Precision = "fp32"
+    precision_trials: tuple[PrecisionTrial, ...] = ()
+    precision_mixes: tuple[PrecisionMix, ...] = ()
+    budget_ms: PositiveMs
+    best_turn: int
+    speedup: Ratio
+    teacher: ModelFacts
+    student: ModelFacts
+    widths_before: dict[str, int]
+    widths_after: dict[str, int]
+    cuts: tuple[TurnCuts, ...] = ()
+    devices: tuple[DeviceResult, ...] = ()
+    turns: int
+    seconds: dict[str, float]
+    sparsity: WeightSparsity | None = None
+    files: dict[str, str]
+    plan: dict[str, object]
+    versions: dict[str, str]
+    command: str

@@ -1,0 +1,156 @@
+"""What was measured on a device, kept for later runs on the same device and runtime.
+
+One JSON file a device: layers by their shapes, and cuts of an architecture by their widths, as
+speed-ups over the uncut model. What is read here is a place to start from; a run builds on nothing
+that it has not measured itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import Field, ValidationError
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.record import PositiveMs, Record
+from edgespiral.core.records import LayerLatency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.records import Fingerprint
+
+LOG = logging.getLogger("edgespiral.measure")
+# Of the fingerprint: what decides a latency and stays as it is between runs.
+IDENTITY = (
+    *("device", "architecture", "cores", "governor", "power_mode"),
+    *("runtime", "runtime_version", "provider", "threads", "precision"),
+)
+# Of one architecture, the newest.
+MOST_CUTS = 400
+LOCK_S = 10
+
+
+class KnownCut(Record):
+    """A cut of an architecture, and how many times as fast as the uncut model it was."""
+
+    widths: dict[str, int]
+    speedup: float = Field(gt=0)
+
+
+class Step(Record):
+    """A width of the staircase that `edgespiral targets profile` measured."""
+
+    channels: int = Field(ge=1)
+    latency_ms: PositiveMs
+
+
+class Table(Record):
+    """What is known of one device, as its file holds it."""
+
+    schema_version: Literal[1] = 1
+    identity: dict[str, object]
+    layers: tuple[LayerLatency, ...] = ()
+    cuts: dict[str, tuple[KnownCut, ...]] = Field(default_factory=dict)
+    staircase: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class LatencyCache:
+    """The table of one device in `path`; a file that is missing or damaged is an empty one.
+
+    Attributes:
+        identity: what tells the device, its runtime and their settings from all others.
+    """
+
+    path: Path
+    identity: Mapping[str, object]
+
+    @classmethod
+    def of(cls, folder: Path, profile: TargetProfile, fingerprint: Fingerprint) -> LatencyCache:
+        """That of the device with `fingerprint`, measured as `profile` says."""
+        identity: dict[str, object] = {name: getattr(fingerprint, name) for name in IDENTITY}
+        # Settings that the fingerprint does not show, such as TensorRT's.
+        identity["runtime_settings"] = profile.runtime.model_dump(mode="json")
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return cls(folder / f"{digest[:16]}.json", identity)
+
+    def read(self) -> Table:
+        """All that is known; empty where the file is missing, damaged or of another version."""
+        with suppress(OSError, ValidationError):
+            table = Table.model_validate_json(self.path.read_bytes())
+            if table.identity == dict(self.identity):
+                return table
+        return Table(identity=dict(self.identity))
+
+    def add(
+        self,
+        *,
+        layers: Iterable[LayerLatency] = (),
+        cuts: Mapping[str, Sequence[KnownCut]] | None = None,
+        staircase: Sequence[Step] | None = None,
+    ) -> None:
+        """Keep new measurements in place of old ones of the same shapes or widths.
+
+        A cache that cannot be written is a warning: the run has what it needs.
+
+        Args:
+            cuts: by architecture.
+            staircase: takes the place of an older one.
+        """
+        try:
+            make_folder(self.path.parent)
+            with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_S):
+                known = self.read()
+                table = known.model_copy(
+                    update={
+                        "layers": _newest(known.layers, layers),
+                        "cuts": known.cuts | _newest_cuts(known.cuts, cuts or {}),
+                        "staircase": known.staircase if staircase is None else tuple(staircase),
+                    }
+                )
+                write_text(self.path, table.model_dump_json() + "\n")
+        except (RunFolderError, Timeout, OSError) as error:
+            LOG.warning("the latency cache is not written: %s", error)
+
+
+def cache_folder(given: Path | None = None) -> Path:
+    """`given`, or the place for caches that the system names."""
+    if given is not None:
+        return given
+    named = os.environ.get("XDG_CACHE_HOME")
+    return (Path(named) if named else Path.home() / ".cache") / "edgespiral" / "latency"
+
+
+def _newest(
+    known: Iterable[LayerLatency], added: Iterable[LayerLatency]
+) -> tuple[LayerLatency, ...]:
+    by_shape = {
+        (row.operator, row.input_shape, row.weight_shape, row.output_shape): row
+        for row in (*known, *added)
+    }
+    return tuple(by_shape.values())
+
+
+def _newest_cuts(
+    known: Mapping[str, Sequence[KnownCut]], added: Mapping[str, Sequence[KnownCut]]
+) -> dict[str, tuple[KnownCut, ...]]:
+    merged = {}
+    for architecture, cuts in added.items():
+        by_widths: dict[tuple[tuple[str, int], ...], KnownCut] = {}
+        for cut in (*known.get(architecture, ()), *cuts):
+            key = tuple(sorted(cut.widths.items()))
+            by_widths.pop(key, None)
+            by_widths[key] = cut
+        merged[architecture] = tuple(by_widths.values())[-MOST_CUTS:]
+    return merged

@@ -1,0 +1,193 @@
+"""What is known of the latency of cuts, on one device or on several at once.
+
+Several devices are one to the planner: a cut's latency is in the first device's time, and is that
+of the device that is furthest from its budget, `max(latency / budget)` times the first's budget. So
+a cut within the target is within the same share of every device's own budget.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgespiral.spiral.latency_model import LatencyModel, WidthTotal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from edgespiral.core.records import LayerLatency
+    from edgespiral.spiral.latency_model import LayerShape
+
+    Key = tuple[tuple[str, int], ...]
+
+NEAREST = 3
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device of a run.
+
+    Attributes:
+        teacher_ms: the uncut model as it is measured against, which speed-ups are over.
+        multiple: its channel multiple.
+        start_ms: the uncut model in the precision of the run's students.
+    """
+
+    target: str
+    teacher_ms: float
+    budget_ms: float
+    multiple: int
+    start_ms: float
+
+    @property
+    def precision_share(self) -> float:
+        """What the students' precision takes of the teacher's time, for the uncut model.
+
+        Profiles of int8 models do not tell the layers' shapes, so layers are profiled in fp32 and
+        scaled; whole models, which weigh far more in the fit, are measured in the precision.
+        """
+        return self.start_ms / self.teacher_ms
+
+
+def key_of(widths: Mapping[str, int]) -> Key:
+    """Widths as a key of what was measured."""
+    return tuple(sorted(widths.items()))
+
+
+@dataclass
+class Latencies:
+    """Measured and predicted latencies on `devices` of cuts of the model with `layers`."""
+
+    devices: Sequence[Device]
+    layers: Sequence[LayerShape]
+    base_widths: Mapping[str, int]
+    measured: dict[Key, float] = field(init=False, default_factory=dict)
+    _models: list[LatencyModel] = field(init=False)
+    _own_ms: list[dict[Key, float]] = field(init=False)
+    _profiled: list[list[LayerLatency]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with what is known of the uncut model."""
+        self._models = [
+            LatencyModel(self.layers, self.base_widths, device.multiple) for device in self.devices
+        ]
+        self._own_ms = [{} for _ in self.devices]
+        self._profiled = [[] for _ in self.devices]
+        self._add(key_of(self.base_widths), [device.start_ms for device in self.devices])
+
+    @property
+    def step(self) -> int:
+        """The least step of widths that is whole in every device's channel multiple."""
+        return math.lcm(*(device.multiple for device in self.devices))
+
+    def add(self, widths: Mapping[str, int], speedups: Sequence[float]) -> None:
+        """Take over measurements in pairs with the teacher, one a device."""
+        times = [
+            device.teacher_ms / speedup
+            for device, speedup in zip(self.devices, speedups, strict=True)
+        ]
+        self._add(key_of(widths), times)
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop what was taken for measured."""
+        for key in keys:
+            del self.measured[key]
+            for own in self._own_ms:
+                del own[key]
+
+    def add_layers(self, profiles: Iterable[Sequence[LayerLatency]]) -> int:
+        """Take over layers' times, one sequence of them a device; return how many are of use."""
+        added = 0
+        for index, rows in enumerate(profiles):
+            model, share = self._models[index], self.devices[index].precision_share
+            useful = [
+                row.model_copy(update={"latency_ms": share * row.latency_ms})
+                for row in rows
+                if model.knows(row)
+            ]
+            self._profiled[index] += useful
+            added += len(useful)
+        return added
+
+    def fit(self) -> None:
+        """Fit the models to all that is known by now."""
+        for model, rows, own in zip(self._models, self._profiled, self._own_ms, strict=True):
+            model.fit(rows, [WidthTotal(dict(key), ms) for key, ms in own.items()])
+
+    def covered(
+        self, profiles: Sequence[Sequence[LayerLatency]], cuts: Sequence[Mapping[str, int]]
+    ) -> bool:
+        """Whether `profiles`, one a device, tell what profiling at `cuts` would."""
+        return all(
+            model.covers(rows, cuts) for model, rows in zip(self._models, profiles, strict=True)
+        )
+
+    def predictions_ms(self, widths: Mapping[str, int]) -> list[float]:
+        """Of each device, in its own time."""
+        return [model.predict_ms(widths) for model in self._models]
+
+    def predict_ms(self, widths: Mapping[str, int]) -> float:
+        """Predicted latency at `widths`."""
+        return self.worst_ms(self.predictions_ms(widths))
+
+    def near(self, target_ms: float) -> Corrected:
+        """The models, each corrected to what was measured on its device near the target."""
+        return Corrected(self, [self._factor(i, target_ms) for i in range(len(self.devices))])
+
+    def expected_ms(self, widths: Mapping[str, int], anchor: Mapping[str, int]) -> float:
+        """Latency at `widths` from that measured at `anchor` and the models' difference.
+
+        That is far more exact than the models' totals where the two are neighbours.
+        """
+        known = (own[key_of(anchor)] for own in self._own_ms)
+        changes = zip(self.predictions_ms(widths), self.predictions_ms(anchor), strict=True)
+        return self.worst_ms(
+            [ms + new - old for ms, (new, old) in zip(known, changes, strict=True)]
+        )
+
+    def nearest(self, target_ms: float, count: int) -> list[tuple[Key, float]]:
+        """What was measured nearest to the target, nearest first."""
+        return sorted(self.measured.items(), key=lambda item: abs(item[1] - target_ms))[:count]
+
+    def own_target_ms(self, index: int, target_ms: float) -> float:
+        """A latency in the first device's time as the device at `index` has it."""
+        return target_ms * self.devices[index].budget_ms / self.devices[0].budget_ms
+
+    def _add(self, key: Key, times: Sequence[float]) -> None:
+        for own, latency_ms in zip(self._own_ms, times, strict=True):
+            own[key] = latency_ms
+        self.measured[key] = self.worst_ms(times)
+
+    def worst_ms(self, times: Sequence[float]) -> float:
+        """Latencies on the devices as one, in the first's time."""
+        first_ms, *others = times
+        lead, *rest = self.devices
+        scaled = (
+            latency_ms * lead.budget_ms / device.budget_ms
+            for latency_ms, device in zip(others, rest, strict=True)
+        )
+        return max(first_ms, *scaled) if others else first_ms
+
+    def _factor(self, index: int, target_ms: float) -> float:
+        goal_ms, model = self.own_target_ms(index, target_ms), self._models[index]
+        near = sorted(self._own_ms[index].items(), key=lambda item: abs(item[1] - goal_ms))
+        ratios = sorted(ms / model.predict_ms(dict(key)) for key, ms in near[:NEAREST])
+        return ratios[len(ratios) // 2]
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Latencies whose models are each scaled by a factor."""
+
+    latencies: Latencies
+    factors: Sequence[float]
+
+    def each_ms(self, widths: Mapping[str, int]) -> list[float]:
+        """Predicted latency on each device, in its own time."""
+        predicted = self.latencies.predictions_ms(widths)
+        return [factor * ms for factor, ms in zip(self.factors, predicted, strict=True)]
+
+    def predict_ms(self, widths: Mapping[str, int]) -> float:
+        """Predicted latency at `widths`."""
+        return self.latencies.worst_ms(self.each_ms(widths))

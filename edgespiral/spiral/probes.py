@@ -1,0 +1,37 @@
+"""The cuts that a survey looks at, to learn what layers of some widths cost."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from edgespiral.spiral.latencies import key_of
+
+if TYPE_CHECKING:
+    from edgespiral.spiral.allocate import Choices
+
+    Widths = dict[str, int]
+
+UNIFORM_PROBES = (0.75, 0.5, 0.25)
+MIXED_PROBES = 5
+BRANCH_PROBE_SHARE = 0.25
+
+
+def probes(choice: Choices, seed: int) -> list[Widths]:
+    """Uniform shares and random mixes, so that every pairing of widths has been seen nearby.
+
+    They are the same for the same choices and seed.
+    """
+    # Steers a measurement, secures nothing.
+    mixer = random.Random(seed)
+    uniform = [choice.at_share(share) for share in UNIFORM_PROBES]
+    mixed = [_mixed(choice, mixer) for _ in range(MIXED_PROBES)]
+    return list({key_of(widths): widths for widths in (*uniform, *mixed)}.values())
+
+
+def _mixed(choice: Choices, mixer: random.Random) -> Widths:
+    widths = {name: mixer.choice(options) for name, options in choice.options.items()}
+    for groups in choice.branches.values():
+        if mixer.random() < BRANCH_PROBE_SHARE:
+            widths.update(dict.fromkeys(groups, 0))
+    return widths
