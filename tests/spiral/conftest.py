@@ -19,6 +19,7 @@ from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measure
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.session import Session
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.precision import Precisions
@@ -91,7 +92,7 @@ def a_bench(teacher, digits, tmp_path):
             plan=plan,
             out=tmp_path,
             splits=digits,
-            session=Session(profile),
+            fleet=Fleet([Session(profile)]),
             journal=Journal(tmp_path / "journal.jsonl"),
             listener=listener or Silent(),
             teacher=Cuttable.of(trace(teacher.eval()), digits.input_shape),
