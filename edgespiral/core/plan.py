@@ -40,6 +40,7 @@ class Plan(Record):
     target: Name = "host-cpu"
     precision: Literal["fp32", "fp16", "int8", "auto"] | None = None
     recipe: Name = "default"
+    qat: Literal["auto", "never", "always"] = "auto"
     latency_ms: Positive | None = None
     speedup: Annotated[float, Field(gt=1)] | None = None
     max_drop: Positive = 2.0

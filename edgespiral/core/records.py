@@ -144,11 +144,38 @@ class LayerError(Record):
     finite: bool = True
 
 
+class RestoredLayer(Record):
+    """A layer put back to float, in the order it was, because an int8 model lost too much.
+
+    `damage_nats` is how far its rounding moved the outputs (mean Kullback-Leibler divergence with
+    it less that without); `cost_ms` what float costs there, measured on the target in alternation;
+    `accuracy_gain` the points won on the validation split when it was put back.
+    """
+
+    layer: str
+    damage_nats: float
+    cost_ms: float
+    accuracy_gain: float
+
+
+class QuantisedTraining(Record):
+    """Distillation with the rounding inside it, of an int8 student that had lost too much.
+
+    Accuracies are the int8 files' on the validation split; `kept` says which one ships.
+    """
+
+    epochs: float
+    accuracy_before: Percent
+    accuracy_after: Percent
+    kept: bool
+
+
 class Quantisation(Record):
     """How an int8 model was made: enough to make it again, and what it did to each layer.
 
     `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
-    file. `kept_float` says why, by layer. `layers` are in the order they run.
+    file. `kept_float` says why, by layer; `restored` are those of them that were put back to hold
+    an accuracy floor. `layers` are in the order they run.
     """
 
     schema_version: Literal[1] = 1
@@ -163,6 +190,7 @@ class Quantisation(Record):
     sha256: str
     kept_float: dict[str, str]
     layers: tuple[LayerError, ...]
+    restored: tuple[RestoredLayer, ...] = ()
     parity: Parity | None = None
 
 
@@ -291,6 +319,8 @@ class TurnFinished(Record):
     pruner: str
     student: ModelFacts
     speedup: Ratio
+    quantised_training: QuantisedTraining | None = None
+    restored: tuple[RestoredLayer, ...] = ()
     accuracy_after_cut: Percent
     verdict: Verdict
     epochs: float
@@ -332,6 +362,8 @@ class Result(Record):
     precision: Precision = "fp32"
     precision_trials: tuple[PrecisionTrial, ...] = ()
     precision_mixes: tuple[PrecisionMix, ...] = ()
+    quantised_training: QuantisedTraining | None = None
+    restored: tuple[RestoredLayer, ...] = ()
     budget_ms: PositiveMs
     best_turn: int
     speedup: Ratio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from edgespiral.export.layers import layer_errors
 from edgespiral.export.ranges import calibrated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from torch import Tensor
 
@@ -37,10 +38,105 @@ if TYPE_CHECKING:
     from edgespiral.core.recipe import Recipe
     from edgespiral.data.stratified import Sampled
     from edgespiral.export.int8 import Form
+    from edgespiral.export.ranges import Ranges
 
 ERROR_SAMPLES = 64
 # Two standard deviations above what guessing gets right.
 SIGMAS = 2.0
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A float file with its ranges, of which int8 files can be written.
+
+    Attributes:
+        source: the float32 ONNX file.
+        samples: that the ranges are from.
+        ranges: of `source`, or of one with the same tensors.
+        excluded: layers that the recipe keeps in float.
+    """
+
+    source: Path
+    recipe: Recipe
+    form: Form
+    samples: Sampled
+    ranges: Ranges
+    excluded: tuple[str, ...] = ()
+
+    def write(self, path: Path, keep_float: Collection[str] = ()) -> dict[str, str]:
+        """Write the int8 file `path`; return why which layers stay float.
+
+        Args:
+            keep_float: further layers that do.
+
+        Raises:
+            ExportError, RunFolderError: as `write_int8`.
+        """
+        names = {*keep_float, *self.excluded}
+        kept = write_int8(self.source, path, self.ranges, form=self.form, keep_float=names)
+        return kept | dict.fromkeys(self.excluded, f"excluded by recipe {self.recipe.name}")
+
+    def record(self, path: Path, kept: Mapping[str, str]) -> Quantisation:
+        """What `write` has done to each layer.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run the file.
+        """
+        reasons = dict(kept)
+        if self.form == "onnxruntime":
+            names = {node.name for node in weighted_layers(load_graph(self.source))}
+            left = names.intersection(float_layers(path)) - set(kept)
+            reasons |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
+        inputs = spread(self.samples.inputs, ERROR_SAMPLES)
+        return Quantisation(
+            precision="int8",
+            form=self.form,
+            recipe=self.recipe.name,
+            recipe_sha256=recipe_sha256(self.recipe),
+            method=self.recipe.method,
+            samples=len(self.samples.inputs),
+            samples_sha256=self.samples.sha256,
+            source_sha256=sha256_file(self.source),
+            sha256=sha256_file(path),
+            kept_float=reasons,
+            layers=tuple(layer_errors(self.source, path, inputs)),
+        )
+
+
+def prepare(
+    source: Path,
+    data: DataSplits,
+    recipe: Recipe,
+    *,
+    form: Form,
+    cache: Path | None = None,
+    known_data: bool = False,
+) -> Calibrated:
+    """Find the ranges of the float file `source` as a recipe says.
+
+    Args:
+        source: a trained float32 ONNX model, its input of batch 1 and fixed size.
+        data: calibration samples are from the recipe's split of it.
+        form: for which runtime, see `export.int8`.
+        cache: folder of ranges by model and recipe.
+        known_data: do not ask whether the float model does better than chance on them, nor that
+            layers to exclude are there: a student may have lost them with their branch.
+
+    Raises:
+        DataError: data of another shape, other classes or another scaling than the model's, or
+            fewer samples than the recipe asks for.
+        ExportError, UsageError: as `write_int8` and `excluded_layers`.
+    """
+    check_shapes(source, data)
+    where = recipe.name
+    excluded = excluded_layers(source, recipe.exclude, where=where, all_there=not known_data)
+    split = data.train if recipe.split == "train" else data.validation
+    where = f"{data.name}: {recipe.split}"
+    samples = stratified(split, recipe.samples, seed=recipe.seed, where=where)
+    if not known_data:
+        check_better_than_chance(source, samples, where)
+    ranges = calibrated(source, samples, recipe, cache)
+    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded))
 
 
 def calibrate(
@@ -51,51 +147,14 @@ def calibrate(
     *,
     form: Form,
     cache: Path | None = None,
-    keep_float: Collection[str] = (),
-    known_data: bool = False,
 ) -> Quantisation:
-    """Make the int8 file `path` of the float file `source`.
-
-    Args:
-        source: a trained float32 ONNX model, its input of batch 1 and fixed size.
-        data: calibration samples are from the recipe's split of it.
-        form: for which runtime, see `export.int8`.
-        cache: folder of ranges by model and recipe.
-        keep_float: further layers that stay in float.
-        known_data: do not ask whether the float model does better than chance on them.
+    """Make the int8 file `path` of the float file `source`; see `prepare`.
 
     Raises:
-        DataError: data of another shape, other classes or another scaling than the model's, or
-            fewer samples than the recipe asks for.
-        ExportError, UsageError: as `write_int8` and `excluded_layers`.
+        As `prepare`, `Calibrated.write` and `Calibrated.record`.
     """
-    check_shapes(source, data)
-    excluded = excluded_layers(source, recipe.exclude, where=recipe.name)
-    split = data.train if recipe.split == "train" else data.validation
-    where = f"{data.name}: {recipe.split}"
-    samples = stratified(split, recipe.samples, seed=recipe.seed, where=where)
-    if not known_data:
-        check_better_than_chance(source, samples, where)
-    ranges = calibrated(source, samples, recipe, cache)
-    kept = write_int8(source, path, ranges, form=form, keep_float={*keep_float, *excluded})
-    kept |= dict.fromkeys(excluded, f"excluded by recipe {recipe.name}")
-    if form == "onnxruntime":
-        names = {node.name for node in weighted_layers(load_graph(source))}
-        left = names.intersection(float_layers(path)) - set(kept)
-        kept |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
-    return Quantisation(
-        precision="int8",
-        form=form,
-        recipe=recipe.name,
-        recipe_sha256=recipe_sha256(recipe),
-        method=recipe.method,
-        samples=len(samples.inputs),
-        samples_sha256=samples.sha256,
-        source_sha256=sha256_file(source),
-        sha256=sha256_file(path),
-        kept_float=kept,
-        layers=tuple(layer_errors(source, path, spread(samples.inputs, ERROR_SAMPLES))),
-    )
+    made = prepare(source, data, recipe, form=form, cache=cache)
+    return made.record(path, made.write(path))
 
 
 def spread(samples: Sequence[Tensor], count: int) -> Sequence[Tensor]:

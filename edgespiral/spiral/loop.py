@@ -42,6 +42,7 @@ from edgespiral.spiral.turn import (
     nothing_cut,
     publish,
     run_turn,
+    shipped_folder,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +103,15 @@ class Spiral:
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
-            done = run_turn(self.bench, planned, parent, budget, watch, precision=planner.precision)
+            done = run_turn(
+                self.bench,
+                planned,
+                parent,
+                budget,
+                watch,
+                precision=planner.precision,
+                floor=rules.floor(baseline),
+            )
             self.bench.listener.say(
                 f"  {done.student.validation_accuracy:.2f} % on validation, "
                 f"{baseline.teacher.latency.stats.p50_ms / done.speedup.value:.3g} ms, "
@@ -168,16 +177,15 @@ class Spiral:
         bench = self.bench
         folder = make_folder(bench.folder(0))
         save_model(bench.teacher.model, folder)
-        onnx = export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
+        export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
+        onnx = folder / "model.onnx"
         [latency] = bench.session.measure([onnx], rounds=BASELINE_ROUNDS)
-        validation_accuracy = accuracy(bench.teacher.model, bench.splits.validation)
         facts = model_facts(
-            bench,
             bench.teacher.model,
             onnx,
             latency=latency,
             precision=bench.precisions.base,
-            float_accuracy=validation_accuracy,
+            accuracy=accuracy(bench.teacher.model, bench.splits.validation),
         )
         budget = Budget.from_plan(bench.plan, latency.stats.p50_ms)
         baseline = Baseline(
@@ -224,7 +232,7 @@ class Spiral:
     def _finish(self, baseline: Baseline, end: End) -> RunFinished:
         bench = self.bench
         publish(bench, end.best_turn)
-        best = load_model(bench.folder(end.best_turn))
+        best = load_model(shipped_folder(bench, end.best_turn))
         measurement, speedup = self._best_latency(baseline, end.best_turn)
         finished = RunFinished(
             outcome=end.outcome,

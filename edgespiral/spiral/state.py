@@ -47,6 +47,10 @@ class Rules:
     schedule: Schedule
     max_drop: float
 
+    def floor(self, baseline: Baseline) -> float:
+        """Validation accuracy that a student must hold, in percent."""
+        return baseline.teacher.validation_accuracy - self.max_drop
+
 
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
     """The finished turns, in order."""
@@ -61,7 +65,7 @@ def planned_turn(events: Sequence[Event], turn: int) -> TurnPlanned | None:
 
 def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next | End:
     """What to do after the turns in `events`."""
-    floor = baseline.teacher.validation_accuracy - rules.max_drop
+    floor = rules.floor(baseline)
     turns = finished_turns(events)
     teacher_ms = baseline.teacher.latency.stats.p50_ms
     parent, parent_ms = 0, rules.schedule.start_ms

@@ -14,7 +14,7 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.settings import DISTILLATION_RATE
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.spiral.cutting import cut_to
-from edgespiral.spiral.turn import teachers_of
+from edgespiral.spiral.distilling import teachers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

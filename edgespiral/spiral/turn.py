@@ -14,13 +14,15 @@ from edgespiral.core.files import make_folder, replacing, sha256_file, write_tex
 from edgespiral.core.records import ModelFacts, TurnFinished, Verdict, now_utc
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
-from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
 from edgespiral.spiral.cutting import cut_to
+from edgespiral.spiral.distilling import distil, teachers_of
+from edgespiral.spiral.rounding import FOLDER, Rounding, Shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import nn
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from edgespiral.core.journal import Journal
     from edgespiral.core.plan import Plan
     from edgespiral.core.records import Measurement, Precision, Ratio, TurnPlanned
-    from edgespiral.distill.trainer import Progress
+    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.precision import Exported
     from edgespiral.measure.session import Session
     from edgespiral.spiral.budget import Budget
     from edgespiral.spiral.cutting import Cuttable
@@ -97,8 +100,12 @@ def run_turn(
     watch: Stopwatch,
     *,
     precision: Precision,
+    floor: float,
 ) -> TurnFinished:
     """Do everything that `planned` names; steps whose result is on disk are not done again.
+
+    Args:
+        floor: validation accuracy that the run is to hold, in percent.
 
     Raises:
         ModelError: the cut is impossible or wrong.
@@ -115,19 +122,24 @@ def run_turn(
     bench.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
     with watch.timing("distil"):
         _distil(bench, planned, parent.source, student, folder)
-        validation_accuracy = accuracy(student, bench.splits.validation)
     with watch.timing("export"):
-        files = save_model(student, folder)
-        onnx = export_checked(bench, student, folder, precision)
+        save_model(student, folder)
+        shipped, made = _exported(bench, student, folder, precision)
+    if made is not None:
+        with watch.timing("round"):
+            teachers = teachers_of(bench, parent.source)
+            last = planned.target_ms <= budget.latency_ms
+            shipped = Rounding(bench, teachers, turn, floor, last).win_back(shipped, made)
+    onnx = shipped.folder / "model.onnx"
     with watch.timing("measure"):
         measurement, speedup, verdict = decide(bench, onnx, budget)
     facts = model_facts(
-        bench,
-        student,
+        shipped.model,
         onnx,
         latency=measurement,
         precision=precision,
-        float_accuracy=validation_accuracy,
+        accuracy=shipped.accuracy,
+        float_accuracy=None if _kept_fp32(bench, precision) else shipped.float_accuracy,
     )
     finished = TurnFinished(
         turn=turn,
@@ -137,11 +149,13 @@ def run_turn(
         pruner=engine,
         student=facts,
         speedup=speedup,
+        quantised_training=shipped.training,
+        restored=shipped.restored,
         accuracy_after_cut=after_cut,
         verdict=verdict,
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
-        files={**files, onnx.name: sha256_file(onnx), **_converted(folder)},
+        files={path.name: sha256_file(path) for path in _shipped(shipped.folder)},
         seed=bench.plan.seed,
         finished_at=now_utc(),
     )
@@ -160,37 +174,45 @@ def decide(bench: Bench, onnx: Path, budget: Budget) -> tuple[Measurement, Ratio
 
 
 def model_facts(
-    bench: Bench,
     model: nn.Module,
     onnx: Path,
     *,
     latency: Measurement,
     precision: Precision,
-    float_accuracy: float,
+    accuracy: float,
+    float_accuracy: float | None = None,
 ) -> ModelFacts:
-    """What is known of a model whose file `onnx` was measured; its accuracy is the file's."""
-    kept = bench.precisions.written(precision) == "fp32"
-    validation = bench.splits.validation
+    """What is known of a model whose file `onnx` was measured, with the accuracy of that file."""
     return ModelFacts(
-        validation_accuracy=float_accuracy if kept else file_accuracy(onnx, validation),
+        validation_accuracy=accuracy,
         precision=precision,
-        float_accuracy=None if kept else float_accuracy,
+        float_accuracy=float_accuracy,
         latency=latency,
         parameter_count=sum(p.numel() for p in model.parameters()),
         size_bytes=onnx.stat().st_size,
     )
 
 
-def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Path:
+def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Exported:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / "model.onnx"
-    export_as(model, path, bench.splits, bench.precisions.asked(precision, student=True))
-    return path
+    return export_as(model, path, bench.splits, bench.precisions.asked(precision, student=True))
 
 
-def _converted(folder: Path) -> dict[str, str]:
-    found = [folder / name for name in SHIPPED_IF_CONVERTED]
-    return {path.name: sha256_file(path) for path in found if path.is_file()}
+def _exported(
+    bench: Bench, student: GraphModule, folder: Path, precision: Precision
+) -> tuple[Shipped, Calibrated | None]:
+    """The student's files, and what an int8 one was made from."""
+    exported = export_checked(bench, student, folder, precision)
+    validation = bench.splits.validation
+    float_accuracy = found = accuracy(student, validation)
+    if not _kept_fp32(bench, precision):
+        found = file_accuracy(folder / "model.onnx", validation)
+    return Shipped(folder, student, float_accuracy, found), exported.calibrated
+
+
+def _kept_fp32(bench: Bench, precision: Precision) -> bool:
+    return bench.precisions.written(precision) == "fp32"
 
 
 def nothing_cut(source: Cuttable, widths: Mapping[str, int]) -> bool:
@@ -230,36 +252,30 @@ def _distil(
         alpha=plan.alpha,
         seed=derived_seed(plan.seed, planned.turn),
     )
-    with bench.listener.steps(f"distilling, {planned.epochs:g} epochs") as advance:
-
-        def heard(progress: Progress) -> None:
-            detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
-            advance(progress.step, progress.steps, detail)
-
-        train(
-            student,
-            bench.splits,
-            settings,
-            teachers=teachers_of(bench, parent),
-            checkpoint=folder / "checkpoint.pt",
-            progress=heard,
-        )
-
-
-def teachers_of(bench: Bench, parent: Cuttable) -> Sequence[nn.Module]:
-    """Whose outputs a turn from `parent` learns, as the plan's `teacher` says."""
-    original = bench.teacher.model
-    if bench.plan.teacher == "original" or parent.model is original:
-        return [original]
-    return [parent.model] if bench.plan.teacher == "previous" else [original, parent.model]
+    teachers = teachers_of(bench, parent)
+    distil(bench, student, settings, teachers=teachers, checkpoint=folder / "checkpoint.pt")
 
 
 def publish(bench: Bench, turn: int) -> dict[str, str]:
     """Copy the files of `turn` to the run folder's top, each atomically; return their hashes."""
     hashes = {}
-    folder = bench.folder(turn)
-    for name in (*SHIPPED, *(n for n in SHIPPED_IF_CONVERTED if (folder / n).is_file())):
-        with replacing(bench.out / name) as temporary:
-            shutil.copyfile(folder / name, temporary)
-        hashes[name] = sha256_file(bench.out / name)
+    for source in _shipped(shipped_folder(bench, turn)):
+        with replacing(bench.out / source.name) as temporary:
+            shutil.copyfile(source, temporary)
+        hashes[source.name] = sha256_file(bench.out / source.name)
     return hashes
+
+
+def shipped_folder(bench: Bench, turn: int) -> Path:
+    """Where the files of a finished turn lie that ship; those of turn 0 are the teacher's."""
+    folder = bench.folder(turn)
+    for event in bench.journal.read():
+        if isinstance(event, TurnFinished) and event.turn == turn:
+            training = event.quantised_training
+            return folder / FOLDER if training is not None and training.kept else folder
+    return folder
+
+
+def _shipped(folder: Path) -> list[Path]:
+    converted = [name for name in SHIPPED_IF_CONVERTED if (folder / name).is_file()]
+    return [folder / name for name in (*SHIPPED, *converted)]

@@ -1,0 +1,116 @@
+"""Layers of an int8 model back to float until it is accurate enough, the cheapest help first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from edgespiral.core.records import RestoredLayer
+from edgespiral.export.parity import file_accuracy
+from edgespiral.export.sensitivity import damages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.export.calibration import Calibrated
+    from edgespiral.measure.session import Session
+    from edgespiral.spiral.progress import Listener
+
+# Of the most damaging layers so many are timed in float, and so many put back before looking again.
+TIMED = 8
+A_PASS = 4
+ROUNDS = 40
+# What no measurement here can tell from nothing; a layer may even be faster in float.
+LEAST_COST_MS = 1e-4
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """What layers are put back for, and with what.
+
+    Attributes:
+        made: the int8 model in the making.
+        validation: what accuracy is of.
+        floor: validation accuracy to reach, in percent.
+        session: on the target, where the cost of float is measured.
+    """
+
+    made: Calibrated
+    validation: BatchSource
+    floor: float
+    session: Session
+    listener: Listener
+
+    def run(self, accuracy: float) -> tuple[RestoredLayer, ...]:
+        """The layers that go back to float; they end where the floor holds, or no layer is left.
+
+        Greedy: of the layers whose rounding moves the outputs most, those with most of that per
+        millisecond that float costs there come first, one at a time.
+
+        Args:
+            accuracy: of the int8 file on validation, with no layer restored.
+
+        Raises:
+            ExportError: a file cannot be written or run.
+            MeasurementError, TargetError: the device did not answer.
+        """
+        restored: list[RestoredLayer] = []
+        while accuracy < self.floor:
+            found = damages(self.made, [layer.layer for layer in restored])
+            if not found:
+                break
+            with TemporaryDirectory(prefix="edgespiral-") as folder:
+                priced = self._priced(found[:TIMED], restored, Path(folder))
+                for layer in priced[:A_PASS]:
+                    accuracy = self._put_back(layer, restored, accuracy, Path(folder))
+                    if accuracy >= self.floor:
+                        break
+        return tuple(restored)
+
+    def _put_back(
+        self, layer: RestoredLayer, restored: list[RestoredLayer], before: float, folder: Path
+    ) -> float:
+        """The accuracy with `layer` in float too, which is added to `restored`."""
+        path = folder / "restored.onnx"
+        self.made.write(path, [layer.layer, *(other.layer for other in restored)])
+        accuracy = file_accuracy(path, self.validation)
+        restored.append(layer.model_copy(update={"accuracy_gain": accuracy - before}))
+        self.listener.say(f"  {words_of(restored[-1])}")
+        return accuracy
+
+    def _priced(
+        self,
+        layers: Sequence[tuple[str, float]],
+        restored: Sequence[RestoredLayer],
+        folder: Path,
+    ) -> list[RestoredLayer]:
+        """Each layer with the milliseconds that float costs there, most help per ms first."""
+        kept = [layer.layer for layer in restored]
+        whole = folder / "whole.onnx"
+        self.made.write(whole, kept)
+        files = [folder / f"{number}.onnx" for number in range(len(layers))]
+        for (layer, _), file in zip(layers, files, strict=True):
+            self.made.write(file, [*kept, layer])
+        measured = self.session.compare(whole, files, rounds=ROUNDS)
+        priced = [
+            RestoredLayer(
+                layer=layer,
+                damage_nats=damage,
+                # In pairs, which a drift of the machine does not touch.
+                cost_ms=found.stats.p50_ms * (1 - ratio.value),
+                accuracy_gain=0.0,
+            )
+            for (layer, damage), (found, ratio) in zip(layers, measured, strict=True)
+        ]
+        return sorted(priced, key=lambda p: -p.damage_nats / max(p.cost_ms, LEAST_COST_MS))
+
+
+def words_of(layer: RestoredLayer) -> str:
+    """A restored layer as a person reads it."""
+    return (
+        f"{layer.layer} in float: {layer.accuracy_gain:+.2f} points, {layer.cost_ms:+.4f} ms, "
+        f"{layer.damage_nats:.2g} nats of damage undone"
+    )
