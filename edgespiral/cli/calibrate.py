@@ -12,7 +12,7 @@ from edgespiral.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgespiral.core.records import Quantisation
+    from edgespiral.core.records import Quantisation, RestoredLayer
 
 CACHE = Path("~/.cache/edgespiral/ranges")
 
@@ -34,6 +34,17 @@ def calibrate(
     cache: Annotated[
         Path, typer.Option(help="Folder of ranges found before, by model and recipe.")
     ] = CACHE,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Points of validation accuracy that int8 may lose; layers go back to float until "
+            "it does not lose more.",
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="With --max-drop: the device on which float's cost is measured.")
+    ] = "host-cpu",
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
@@ -48,19 +59,39 @@ def calibrate(
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
+    from edgespiral.core.profile import load_profile
     from edgespiral.data import load
-    from edgespiral.export.calibration import calibrate as apply
+    from edgespiral.export.calibration import prepare
     from edgespiral.measure.model_files import find_model
+    from edgespiral.spiral.progress import OnConsole
+    from edgespiral.spiral.restoring import hold
 
+    profile = load_profile(target)
     file = find_model(model)
-    path = out or file.with_suffix(".int8.onnx")
-    found = apply(file, path, load(source), chosen, form=runtime, cache=cache.expanduser())
-    write_text(path.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
+    path, splits = out or file.with_suffix(".int8.onnx"), load(source)
+    made = prepare(file, splits, chosen, form=runtime, cache=cache.expanduser())
     console = Console()
+    restored: tuple[RestoredLayer, ...] = ()
+    if max_drop is not None:
+        listener = OnConsole(Console(stderr=True))
+        held = hold(made, path, splits.validation, max_drop, profile=profile, listener=listener)
+        restored = held.restored
+        console.print(f"validation: float {held.float_accuracy:.2f} %, int8 {held.accuracy:.2f} %")
+    kept = made.write(path, [layer.layer for layer in restored])
+    found = made.record(path, kept, restored)
+    write_text(path.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
     console.print(_table(found, worst))
-    for layer, reason in sorted(found.kept_float.items()):
-        console.print(f"in float: {layer} ({reason})", highlight=False, soft_wrap=True)
+    for line in _in_float(found):
+        console.print(f"in float: {line}", highlight=False, soft_wrap=True)
     console.print(f"{path} and {path.with_suffix('.json')}", highlight=False, soft_wrap=True)
+
+
+def _in_float(found: Quantisation) -> list[str]:
+    from edgespiral.report import words
+
+    restored = {layer.layer: words.restored(layer) for layer in found.restored}
+    others = sorted(set(found.kept_float) - set(restored))
+    return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
 
 
 def _table(found: Quantisation, worst: int) -> Table:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.recipe import Recipe
+    from edgespiral.core.records import RestoredLayer
     from edgespiral.data.stratified import Sampled
     from edgespiral.export.int8 import Form
     from edgespiral.export.ranges import Ranges
@@ -76,13 +77,19 @@ class Calibrated:
         kept = write_int8(self.source, path, self.ranges, form=self.form, keep_float=names)
         return kept | dict.fromkeys(self.excluded, f"excluded by recipe {self.recipe.name}")
 
-    def record(self, path: Path, kept: Mapping[str, str]) -> Quantisation:
+    def record(
+        self, path: Path, kept: Mapping[str, str], restored: Sequence[RestoredLayer] = ()
+    ) -> Quantisation:
         """What `write` has done to each layer.
+
+        Args:
+            kept: what `write` returned.
+            restored: those of them that went back to hold an accuracy floor.
 
         Raises:
             ExportError: ONNX Runtime cannot run the file.
         """
-        reasons = dict(kept)
+        reasons = {**kept, **{layer.layer: "put back to hold accuracy" for layer in restored}}
         if self.form == "onnxruntime":
             names = {node.name for node in weighted_layers(load_graph(self.source))}
             left = names.intersection(float_layers(path)) - set(kept)
@@ -100,6 +107,7 @@ class Calibrated:
             sha256=sha256_file(path),
             kept_float=reasons,
             layers=tuple(layer_errors(self.source, path, inputs)),
+            restored=tuple(restored),
         )
 
 

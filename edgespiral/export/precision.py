@@ -113,8 +113,7 @@ def write_checked(
     kept = made.write(path, [layer.layer for layer in restored])
     limits = LIMITS["int8"]
     parity = check_parity(model, path, samples, limits=limits, source=made.source)
-    found = made.record(path, kept)
-    record = found.model_copy(update={"parity": parity, "restored": tuple(restored)})
+    record = made.record(path, kept, restored).model_copy(update={"parity": parity})
     write_text(path.with_suffix(".json"), record.model_dump_json(indent=2) + "\n")
     return record
 

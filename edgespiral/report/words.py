@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.core.records import PrecisionMix, Ratio
+    from edgespiral.core.records import PrecisionMix, QuantisedTraining, Ratio, RestoredLayer
 
 
 def ms(value: float) -> str:
@@ -48,4 +48,21 @@ def mix(found: PrecisionMix) -> str:
     return (
         f"{ms(found.latency_ms)} ms, loses {found.cut_nats:.3g} nats by cutting, "
         f"{found.rounding_nats:.3g} by rounding"
+    )
+
+
+def restored(layer: RestoredLayer) -> str:
+    """A layer that was put back to float, with what that won and cost."""
+    return (
+        f"{layer.layer}: {layer.accuracy_gain:+.2f} points for {layer.cost_ms:+.4f} ms, "
+        f"its rounding did {layer.damage_nats:.2g} nats of damage"
+    )
+
+
+def quantised_training(done: QuantisedTraining) -> str:
+    """What training with the rounding inside did, on the validation split."""
+    out = "" if done.kept else ", not kept"
+    return (
+        f"{done.epochs:.3g} epochs, {done.accuracy_before:.2f} -> {done.accuracy_after:.2f} % "
+        f"({points(done.accuracy_before, done.accuracy_after)}){out}"
     )

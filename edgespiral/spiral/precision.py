@@ -64,8 +64,7 @@ class Precisions:
                 where="--precision" if plan.precision else f"{profile.name}:runtime.precision",
                 hint=f"its runtime gains by: {', '.join(possible)}",
             )
-        form: Form = "onnxruntime" if _on_cpu(profile) else "tensorrt"
-        return cls(wanted, possible[0], possible, recipe, form)
+        return cls(wanted, possible[0], possible, recipe, form_of(profile))
 
     def written(self, precision: Precision) -> Precision:
         """That the file has for the device to run in `precision`."""
@@ -98,6 +97,11 @@ def supported(profile: TargetProfile) -> tuple[Precision, ...]:
     if isinstance(profile.runtime, OnnxRuntimeProfile):
         return ("fp32", "fp16", "int8")
     return ("fp32" if profile.runtime.precision == "fp32" else "fp16", "int8")
+
+
+def form_of(profile: TargetProfile) -> Form:
+    """The form of int8 files that a target is quick with."""
+    return "onnxruntime" if _on_cpu(profile) else "tensorrt"
 
 
 def measuring(profile: TargetProfile) -> TargetProfile:

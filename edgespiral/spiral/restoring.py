@@ -7,16 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.records import RestoredLayer
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.sensitivity import damages
+from edgespiral.measure.session import Session
+from edgespiral.report import words
+from edgespiral.spiral.precision import form_of, measuring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.profile import TargetProfile
     from edgespiral.export.calibration import Calibrated
-    from edgespiral.measure.session import Session
     from edgespiral.spiral.progress import Listener
 
 # Of the most damaging layers so many are timed in float, and so many put back before looking again.
@@ -78,7 +82,7 @@ class Restoring:
         self.made.write(path, [layer.layer, *(other.layer for other in restored)])
         accuracy = file_accuracy(path, self.validation)
         restored.append(layer.model_copy(update={"accuracy_gain": accuracy - before}))
-        self.listener.say(f"  {words_of(restored[-1])}")
+        self.listener.say(f"  in float: {words.restored(restored[-1])}")
         return accuracy
 
     def _priced(
@@ -108,9 +112,56 @@ class Restoring:
         return sorted(priced, key=lambda p: -p.damage_nats / max(p.cost_ms, LEAST_COST_MS))
 
 
-def words_of(layer: RestoredLayer) -> str:
-    """A restored layer as a person reads it."""
-    return (
-        f"{layer.layer} in float: {layer.accuracy_gain:+.2f} points, {layer.cost_ms:+.4f} ms, "
-        f"{layer.damage_nats:.2g} nats of damage undone"
-    )
+@dataclass(frozen=True)
+class Held:
+    """Validation accuracies, in percent, and what it took to keep the second near the first."""
+
+    float_accuracy: float
+    accuracy: float
+    restored: tuple[RestoredLayer, ...]
+
+
+def hold(
+    made: Calibrated,
+    path: Path,
+    validation: BatchSource,
+    max_drop: float,
+    *,
+    profile: TargetProfile,
+    listener: Listener,
+) -> Held:
+    """Write the int8 file `path` with as many layers in float as it takes to lose `max_drop`.
+
+    Args:
+        max_drop: points of validation accuracy that may be lost against the float file.
+        profile: the target, on which the cost of float is measured if any is needed.
+
+    Raises:
+        UsageError: the target runs another form of int8 files.
+        ExportError: even a single layer in int8 loses more, or a file cannot be written or run.
+        MeasurementError, TargetError: the device did not answer.
+    """
+    if form_of(profile) != made.form:
+        raise UsageError(
+            f"{profile.name} runs the {form_of(profile)} form, this is {made.form}",
+            where="--target",
+            hint="name a target of that runtime, or another --runtime",
+        )
+    made.write(path)
+    before, accuracy = (file_accuracy(file, validation) for file in (made.source, path))
+    floor = before - max_drop
+    restored: tuple[RestoredLayer, ...] = ()
+    if accuracy < floor:
+        listener.say(f"int8 has {accuracy:.2f} % of {before:.2f} %, {floor:.2f} % are wanted")
+        with Session(measuring(profile)) as session:
+            restored = Restoring(made, validation, floor, session, listener).run(accuracy)
+        accuracy += sum(layer.accuracy_gain for layer in restored)
+        made.write(path, [layer.layer for layer in restored])
+    if accuracy < floor:
+        path.unlink(missing_ok=True)
+        raise ExportError(
+            f"int8 has {accuracy:.2f} % with all layers but one in float, {floor:.2f} % are wanted",
+            where=str(path),
+            hint="allow a larger --max-drop, or keep the float model",
+        )
+    return Held(before, accuracy, restored)
