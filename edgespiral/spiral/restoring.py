@@ -68,7 +68,8 @@ class Restoring:
                 break
             with TemporaryDirectory(prefix="edgespiral-") as folder:
                 priced = self._priced(found[:TIMED], restored, Path(folder))
-                for layer in priced[:A_PASS]:
+                # One at least stays in int8, or the file would be the float one.
+                for layer in priced[: min(A_PASS, len(found) - 1)]:
                     accuracy = self._put_back(layer, restored, accuracy, Path(folder))
                     if accuracy >= self.floor:
                         break
