@@ -19,9 +19,9 @@ def interval(ratio: Ratio) -> str:
     return f"{ratio.ci95.low:.2f}\N{EN DASH}{ratio.ci95.high:.2f}"
 
 
-def points(before: float, after: float) -> str:
+def points(before: float, after: float, decimals: int = 2) -> str:
     """The change between two accuracies in points, with its sign."""
-    return f"{after - before:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{after - before:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def count(value: float) -> str:
@@ -54,8 +54,8 @@ def mix(found: PrecisionMix) -> str:
 def restored(layer: RestoredLayer) -> str:
     """A layer that was put back to float, with what that won and cost."""
     return (
-        f"{layer.layer}: {layer.accuracy_gain:+.2f} points for {layer.cost_ms:+.4f} ms, "
-        f"its rounding did {layer.damage_nats:.2g} nats of damage"
+        f"{layer.layer}: {points(0.0, layer.accuracy_gain)} points for "
+        f"{points(0.0, layer.cost_ms, 4)} ms, {layer.damage_nats:.2g} nats"
     )
 
 

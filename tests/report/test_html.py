@@ -133,3 +133,9 @@ def test_precisions_are_compared_where_they_were_measured(mixed: list[Event]) ->
     page = render_html(mixed)
     assert "Students are in int8: loses &lt;least&gt;." in page
     assert "Cut to the budget in fp32: 0.440 ms, loses 0.31 nats by cutting" in page
+
+
+def test_what_won_back_accuracy_is_on_the_page(won_back: list[Event]) -> None:
+    page = render_html(won_back)
+    assert "1 epochs, 91.50 -&gt; 92.40 % (+0.90)" in page
+    assert "/&lt;stem&gt;/Conv: +0.20 points for +0.0031 ms" in page

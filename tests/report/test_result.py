@@ -34,3 +34,10 @@ def test_every_outcome_has_its_own_exit_code() -> None:
 def test_an_unfinished_run_has_no_result(unfinished: list[Event]) -> None:
     with pytest.raises(RunFolderError, match="the run is not finished; go on with --resume"):
         build_result(unfinished)
+
+
+def test_the_result_says_what_won_back_accuracy(won_back: list[Event]) -> None:
+    result = build_result(won_back)
+    assert result.quantised_training is not None
+    assert result.quantised_training.accuracy_after == 92.4
+    assert [layer.layer for layer in result.restored] == ["/<stem>/Conv"]

@@ -57,3 +57,10 @@ def test_precisions_are_compared_where_they_were_measured(mixed: list[Event]) ->
     assert "cut in fp32  0.440 ms, loses 0.31 nats by cutting, 0 by rounding" in lines
     assert "precision int8: loses <least>" in lines
     assert max(map(len, lines)) <= 80
+
+
+def test_what_won_back_accuracy_is_shown_with_its_price(won_back: list[Event]) -> None:
+    lines = shown(won_back)
+    assert "trained with its rounding  1 epochs, 91.50 -> 92.40 % (+0.90)" in lines
+    assert "in float  /<stem>/Conv: +0.20 points for +0.0031 ms, 0.012 nats" in lines
+    assert max(map(len, lines)) <= 80

@@ -1,6 +1,6 @@
 import pytest
 
-from edgespiral.core.records import PrecisionMix
+from edgespiral.core.records import PrecisionMix, QuantisedTraining
 from edgespiral.report import words
 
 
@@ -39,3 +39,10 @@ def test_a_cut_out_of_reach_claims_no_loss() -> None:
     )
     assert far.lost_nats is None
     assert words.mix(far) == "0.500 ms at best: out of reach in one step"
+
+
+def test_training_that_did_not_help_says_so() -> None:
+    done = QuantisedTraining(epochs=0.5, accuracy_before=92.0, accuracy_after=91.9, kept=False)
+    assert words.quantised_training(done).endswith(
+        "92.00 -> 91.90 % (\N{MINUS SIGN}0.10), not kept"
+    )

@@ -120,3 +120,15 @@ def mixed(wide, digits, quick_options, tmp_path_factory):
     """One run that chooses its precision itself."""
     out = tmp_path_factory.mktemp("auto") / "run"
     return api.compress(wide, digits, out=out, precision="auto", **quick_options)
+
+
+@pytest.fixture(scope="session")
+def int8_options(quick_options):
+    """Of a run to int8 whose student is trained with its rounding."""
+    return quick_options | {"precision": "int8", "qat": "always"}
+
+
+@pytest.fixture(scope="session")
+def rounded(wide, digits, int8_options, tmp_path_factory):
+    """One run to int8, whatever that is worth on this machine."""
+    return api.compress(wide, digits, out=tmp_path_factory.mktemp("int8") / "run", **int8_options)
