@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 ERROR_SAMPLES = 64
 # Two standard deviations above what guessing gets right.
 SIGMAS = 2.0
+SCALING = "is this the data, with the scaling, that it was trained on?"
 
 
 @dataclass(frozen=True)
@@ -198,21 +199,54 @@ def check_better_than_chance(source: Path, samples: Sampled, where: str) -> None
         DataError: the float model is right on no more samples than always guessing the commonest
             class would be, give or take two standard deviations.
     """
-    session = open_session(source, str(source))
-    name = session.get_inputs()[0].name
-    with refusing(str(source), "ONNX Runtime cannot run it"):
-        told = [int(session.run(None, {name: s.numpy()})[0].argmax()) for s in samples.inputs]
-    count = len(told)
-    right = sum(np.equal(told, samples.labels))
+    count = len(samples.labels)
+    right = right_answers(source, samples)
     chance = max(np.bincount(samples.labels)) / count
-    bound = count * chance + SIGMAS * math.sqrt(count * chance * (1 - chance))
+    bound = count * chance + _margin(count, chance)
     if right <= bound and right < count:
         raise DataError(
             f"the float model is right on {right} of {count} calibration samples, guessing would "
             f"be on up to {bound:.0f}",
             where=where,
-            hint="is this the data, with the scaling, that it was trained on?",
+            hint=SCALING,
         )
+
+
+def check_as_right_as_known(source: Path, samples: Sampled, known: float, where: str) -> None:
+    """Compare the float model's accuracy on the samples with that which it is known to have.
+
+    Args:
+        known: in percent.
+
+    Raises:
+        DataError: it is lower by more than two standard deviations.
+    """
+    count, right = len(samples.labels), right_answers(source, samples)
+    expected = count * known / 100
+    if right < expected - _margin(count, known / 100):
+        raise DataError(
+            f"the float model is right on {right} of {count} calibration samples; with the "
+            f"{known:.2f} % that its run has written down it would be on {expected:.0f}",
+            where=where,
+            hint=SCALING,
+        )
+
+
+def right_answers(source: Path, samples: Sampled) -> int:
+    """On how many of the samples the model's largest output is the label.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+    session = open_session(source, str(source))
+    name = session.get_inputs()[0].name
+    with refusing(str(source), "ONNX Runtime cannot run it"):
+        told = [int(session.run(None, {name: s.numpy()})[0].argmax()) for s in samples.inputs]
+    return int(sum(np.equal(told, samples.labels)))
+
+
+def _margin(count: int, share: float) -> float:
+    return SIGMAS * math.sqrt(count * share * (1 - share))
 
 
 def float_layers(path: Path) -> list[str]:

@@ -52,7 +52,7 @@ def test_a_run_ships_the_better_one(rounded, digits):
     assert check_parity(rounded.model, folder / "model.float.onnx", inputs).samples == 8
 
 
-def test_training_goes_on_from_where_it_stopped(rounded, wide, digits, quick_options, tmp_path):
+def test_training_goes_on_from_where_it_stopped(rounded, wide, digits, int8_options, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(rounded.folder, folder)
     journal = folder / "journal.jsonl"
