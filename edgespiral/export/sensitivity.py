@@ -10,17 +10,24 @@ from edgespiral.export.graph import load_graph, weighted_layers
 from edgespiral.export.parity import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from edgespiral.export.calibration import Calibrated
 
 
-def damages(made: Calibrated, kept: Collection[str]) -> list[tuple[str, float]]:
+def damages(
+    made: Calibrated,
+    kept: Collection[str],
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[tuple[str, float]]:
     """What each layer's rounding adds to the outputs' divergence, most first.
 
     Of an int8 model in which the layers `kept` are in float: its mean Kullback-Leibler divergence
     from the float model on the calibration samples, less that with one layer more in float, in
     nats. A layer on its own would miss that errors add up.
+
+    Args:
+        progress: called before each layer with how many were tried, how many there are, its name.
 
     Raises:
         ExportError: a file cannot be written or run.
@@ -33,7 +40,9 @@ def damages(made: Calibrated, kept: Collection[str]) -> list[tuple[str, float]]:
         layers = [layer for layer in _layers(made) if layer not in stay]
         found = []
         # The last layer in int8 cannot be tried: without it nothing is left to quantise.
-        for layer in layers if len(layers) > 1 else ():
+        for number, layer in enumerate(layers if len(layers) > 1 else ()):
+            if progress is not None:
+                progress(number, len(layers), layer)
             made.write(path, {*kept, layer})
             found.append((layer, whole - reference.divergence_nats(path)))
     return sorted(found, key=lambda pair: -pair[1])

@@ -63,7 +63,9 @@ class Restoring:
         """
         restored: list[RestoredLayer] = []
         while accuracy < self.floor:
-            found = damages(self.made, [layer.layer for layer in restored])
+            kept = [layer.layer for layer in restored]
+            with self.listener.steps("rounding's damage by layer") as advance:
+                found = damages(self.made, kept, advance)
             if not found:
                 break
             with TemporaryDirectory(prefix="edgespiral-") as folder:
