@@ -151,13 +151,19 @@ def main() -> None:
     splits = load(DATA)
     with tempfile.TemporaryDirectory(prefix="edgespiral-") as folder:
         found = rows(files(args.model, args.weights, splits, Path(folder)), splits)
-    if not args.rows_only:
-        found += [together(args, seed) for seed in args.seeds]
+    keep(args, found)
+    for seed in () if args.rows_only else args.seeds:
+        found.append(together(args, seed))
+        keep(args, found)
+    print(json.dumps(found, indent=1))
+
+
+def keep(args: argparse.Namespace, found: list[dict[str, Any]]) -> None:
+    """Put the model's rows into the JSON file, in place of those it had."""
     before = json.loads(args.json.read_text())["models"] if args.json.exists() else {}
     models = {**before, args.model: found}
     text = json.dumps({"versions": versions(), "models": models}, indent=1)
     write_text(args.json, text + "\n")
-    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgespiral import api
+from edgespiral.core.artifact import trace
+from edgespiral.core.journal import Journal
 from edgespiral.core.profile import load_profile
+from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.measure.session import Session
+from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.precision import Precisions
+from edgespiral.spiral.progress import Silent
+from edgespiral.spiral.turn import Bench
 from edgespiral.zoo import build
 
 OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}
@@ -46,6 +54,27 @@ def a_measurement():
                 precision="fp32",
             ),
             measured_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+
+    return make
+
+
+@pytest.fixture
+def bench_for(digits, tmp_path):
+    """Makes the bench of a run in `tmp_path` by a plan, with a teacher for digits."""
+
+    def make(plan, model) -> Bench:
+        profile = load_profile(plan.target)
+        return Bench(
+            plan=plan,
+            out=tmp_path,
+            splits=digits,
+            session=Session(profile),
+            journal=Journal(tmp_path / "journal.jsonl"),
+            listener=Silent(),
+            teacher=Cuttable.of(trace(model), digits.input_shape),
+            teacher_onnx=tmp_path / "teacher.onnx",
+            precisions=Precisions.of(plan, profile, load_recipe(plan.recipe)),
         )
 
     return make

@@ -9,23 +9,15 @@ from dataclasses import replace
 import pytest
 
 from edgespiral import api
-from edgespiral.core.artifact import trace
 from edgespiral.core.files import sha256_file
-from edgespiral.core.journal import Journal, read
+from edgespiral.core.journal import read
 from edgespiral.core.plan import load_plan
-from edgespiral.core.profile import load_profile
-from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import TurnFinished
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.calibration import prepare
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity, file_accuracy
-from edgespiral.measure.session import Session
-from edgespiral.spiral.cutting import Cuttable
-from edgespiral.spiral.precision import Precisions
-from edgespiral.spiral.progress import Silent
 from edgespiral.spiral.rounding import Rounding, Shipped
-from edgespiral.spiral.turn import Bench
 
 END = ("turn-finished", "run-finished")
 
@@ -65,34 +57,22 @@ def test_training_goes_on_from_where_it_stopped(rounded, wide, digits, int8_opti
 
 
 @pytest.fixture
-def spoilt(wide, digits, quick_options, tmp_path):
+def spoilt(wide, digits, quick_options, bench_for, tmp_path):
     """Makes the means to win back, and an int8 student whose input is hardly told apart."""
 
     def make(qat):
         options = quick_options | {"model": "wide", "data": "digits", "qat": qat}
-        plan = load_plan(None, options | {"learning_rate": 0.05})
-        profile = load_profile(plan.target)
-        recipe = load_recipe(plan.recipe)
-        source = Cuttable.of(trace(wide), digits.input_shape)
-        bench = Bench(
-            plan=plan,
-            out=tmp_path,
-            splits=digits,
-            session=Session(profile),
-            journal=Journal(tmp_path / "journal.jsonl"),
-            listener=Silent(),
-            teacher=source,
-            teacher_onnx=tmp_path / "teacher.onnx",
-            precisions=Precisions.of(plan, profile, recipe),
-        )
+        bench = bench_for(load_plan(None, options | {"learning_rate": 0.05}), wide)
         file, path = tmp_path / "model.float.onnx", tmp_path / "model.onnx"
         export_onnx(wide, file, input_shape=digits.input_shape)
-        made = prepare(file, digits, recipe, form="onnxruntime")
+        made = prepare(file, digits, bench.precisions.recipe, form="onnxruntime")
         wider = made.ranges.tensors | {"input": (-500.0, 500.0)}
         made = replace(made, ranges=made.ranges.model_copy(update={"tensors": wider}))
         made.write(path)
         found = accuracy(wide, digits.validation)
-        first = Shipped(tmp_path, source.model, found, file_accuracy(path, digits.validation))
+        first = Shipped(
+            tmp_path, bench.teacher.model, found, file_accuracy(path, digits.validation)
+        )
         return bench, first, made
 
     return make

@@ -5,19 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgespiral.core.artifact import trace
-from edgespiral.core.journal import Journal
 from edgespiral.core.plan import load_plan
-from edgespiral.core.profile import load_profile
-from edgespiral.core.recipe import load_recipe
-from edgespiral.measure.session import Session
-from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.planner import Planned
-from edgespiral.spiral.precision import Precisions
-from edgespiral.spiral.progress import Silent
 from edgespiral.spiral.trial import finalists_worth_trying, try_finalists
-from edgespiral.spiral.turn import Bench, Parent
+from edgespiral.spiral.turn import Parent
 
 
 @pytest.fixture(scope="module")
@@ -28,20 +20,8 @@ def plan():
 
 
 @pytest.fixture
-def bench(plan, teacher, digits, tmp_path):
-    source = Cuttable.of(trace(teacher.eval()), digits.input_shape)
-    profile = load_profile("host-cpu")
-    return Bench(
-        plan=plan,
-        out=tmp_path,
-        splits=digits,
-        session=Session(profile),
-        journal=Journal(tmp_path / "journal.jsonl"),
-        listener=Silent(),
-        teacher=source,
-        teacher_onnx=tmp_path / "teacher.onnx",
-        precisions=Precisions.of(plan, profile, load_recipe(plan.recipe)),
-    )
+def bench(plan, teacher, bench_for):
+    return bench_for(plan, teacher.eval())
 
 
 def test_the_cut_that_keeps_more_learns_faster(bench, plan, digits):
