@@ -219,7 +219,8 @@ class _Recorder(fx.Interpreter):
     def run_node(self, n: Node) -> Any:  # noqa: ANN401
         value = super().run_node(n)
         if isinstance(value, Tensor) and n.op != "output":
-            self._values[n] = value
+            # A layer that works in place would change what was kept.
+            self._values[n] = value.clone()
         return value
 
 

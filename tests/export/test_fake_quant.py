@@ -7,6 +7,7 @@ from edgespiral.core.artifact import trace
 from edgespiral.core.errors import ExportError
 from edgespiral.export.calibration import prepare
 from edgespiral.export.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import Limits, check_parity
 
 CLOSE = Limits(least_sqnr_db=25.0, least_top1=0.95)
@@ -87,6 +88,22 @@ def test_batch_norms_are_folded_into_the_layers_before_them():
     assert kinds.count(nn.BatchNorm1d) == 1
     torch.testing.assert_close(found(images), model(images))
     assert isinstance(model[1], nn.BatchNorm2d)
+
+
+def test_layers_that_work_in_place_are_found(digits, a_recipe, inputs, tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU6(inplace=True)),
+        *(nn.Conv2d(8, 8, 3, groups=8), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(128, 10)),
+    ).eval()
+    model, source = folded(trace(model)), tmp_path / "model.onnx"
+    export_onnx(model, source, input_shape=digits.input_shape)
+    made = prepare(source, digits, a_recipe(), form="onnxruntime", known_data=True)
+    made.write(tmp_path / "q.onnx")
+    add_rounding(model, made, tmp_path / "q.onnx")
+    check_parity(model, tmp_path / "q.onnx", inputs, limits=CLOSE)
+    model.train()(next(iter(digits.train.epoch(batch_size=8)))[0]).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_another_model_than_the_files_is_refused(rounded, trained, float_file, digits, a_recipe):
