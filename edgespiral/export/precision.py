@@ -12,7 +12,7 @@ from edgespiral.export.calibration import prepare
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8 import write_int8
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, check_parity
+from edgespiral.export.parity import LIMITS, Limits, check_parity
 from edgespiral.export.ranges import placeholder_ranges
 
 if TYPE_CHECKING:
@@ -98,20 +98,22 @@ def write_checked(
     path: Path,
     samples: Sequence[Tensor],
     restored: Sequence[RestoredLayer] = (),
+    *,
+    limits: Limits = LIMITS["int8"],
 ) -> Quantisation:
     """Write an int8 file, check it against PyTorch, and put its record beside it (`.json`).
 
     Args:
-        model: what `made.source` was exported from.
+        model: what the file is to agree with.
         samples: to check on, of batch 1.
         restored: layers that stay in float.
+        limits: how far.
 
     Raises:
         ExportError: too far from PyTorch.
         RunFolderError: a file cannot be written.
     """
     kept = made.write(path, [layer.layer for layer in restored])
-    limits = LIMITS["int8"]
     parity = check_parity(model, path, samples, limits=limits, source=made.source)
     record = made.record(path, kept, restored).model_copy(update={"parity": parity})
     write_text(path.with_suffix(".json"), record.model_dump_json(indent=2) + "\n")

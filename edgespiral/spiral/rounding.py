@@ -19,7 +19,7 @@ from edgespiral.distill.trainer import TrainSettings
 from edgespiral.export.calibration import prepare
 from edgespiral.export.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import Limits, check_parity, file_accuracy
+from edgespiral.export.parity import LIMITS, Limits, file_accuracy
 from edgespiral.export.precision import float_twin, validation_samples, write_checked
 from edgespiral.spiral.distilling import distil
 from edgespiral.spiral.precision import PARITY_SAMPLES
@@ -155,10 +155,10 @@ class Rounding:
         )
         remove_rounding(model)
         export_onnx(model, source, input_shape=shape, dtype=dtype)
-        samples = validation_samples(bench.splits, PARITY_SAMPLES)
-        write_checked(model, made, path, samples)
+        made.write(path)
         add_rounding(model, made, path)
-        check_parity(model, path, samples, limits=TRAINED)
+        samples = validation_samples(bench.splits, PARITY_SAMPLES)
+        write_checked(model, made, path, samples, limits=TRAINED)
         remove_rounding(model)
         save_model(model, folder)
         return model, made
@@ -186,6 +186,9 @@ class Rounding:
         layers = restoring.run(best.accuracy)
         path = best.folder / "model.onnx"
         samples = validation_samples(bench.splits, PARITY_SAMPLES)
-        write_checked(best.model, made, path, samples, layers)
+        # Weights that were trained with rounding are not meant to be run without it.
+        trained = best.training is not None and best.training.kept
+        limits = Limits() if trained else LIMITS["int8"]
+        write_checked(best.model, made, path, samples, layers, limits=limits)
         after = best.accuracy + sum(layer.accuracy_gain for layer in layers)
         return replace(best, accuracy=after, restored=layers)
