@@ -10,9 +10,14 @@ import typer
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
-    from edgespiral.core.exported import Quantisation
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.exported import Quantisation, RestoredLayer
+    from edgespiral.core.profile import TargetProfile
+    from edgespiral.export.calibration import Calibrated
 
 CACHE = Path("~/.cache/edgespiral/ranges")
 
@@ -34,33 +39,103 @@ def calibrate(
     cache: Annotated[
         Path, typer.Option(help="Folder of ranges found before, by model and recipe.")
     ] = CACHE,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Points of validation accuracy that int8 may lose; layers go back to float until "
+            "it does not lose more.",
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="With --max-drop: the device on which float's cost is measured.")
+    ] = "host-cpu",
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
     from rich.console import Console
 
-    from edgespiral.core.files import write_text
+    from edgespiral.core.profile import load_profile
     from edgespiral.core.recipe import load_recipe
 
-    chosen = load_recipe(recipe)
+    chosen, profile = load_recipe(recipe), load_profile(target)
     source = data or chosen.data
     if source is None:
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
     from edgespiral.data import load
-    from edgespiral.export.calibration import calibrate as apply
+    from edgespiral.export.calibration import prepare
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
-    path = out or file.with_suffix(".int8.onnx")
-    found = apply(file, path, load(source), chosen, form=runtime, cache=cache.expanduser())
-    write_text(path.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
+    path, splits = out or file.with_suffix(".int8.onnx"), load(source)
+    made = prepare(file, splits, chosen, form=runtime, cache=cache.expanduser())
     console = Console()
+    for line in _doubts(model, made, splits):
+        console.print(line, highlight=False, soft_wrap=True)
+    restored = () if max_drop is None else _held(made, path, splits, max_drop, profile)
+    found = _written(made, path, restored)
     console.print(_table(found, worst))
-    for layer, reason in sorted(found.kept_float.items()):
-        console.print(f"in float: {layer} ({reason})", highlight=False, soft_wrap=True)
+    for line in _in_float(found):
+        console.print(f"in float: {line}", highlight=False, soft_wrap=True)
     console.print(f"{path} and {path.with_suffix('.json')}", highlight=False, soft_wrap=True)
+
+
+def _held(
+    made: Calibrated, path: Path, splits: DataSplits, max_drop: float, profile: TargetProfile
+) -> tuple[RestoredLayer, ...]:
+    """The layers in float that it takes to lose no more than `max_drop` points."""
+    from rich.console import Console
+
+    from edgespiral.spiral.progress import OnConsole
+    from edgespiral.spiral.restoring import hold
+
+    listener = OnConsole(Console(stderr=True))
+    held = hold(made, path, splits.validation, max_drop, profile=profile, listener=listener)
+    typer.echo(f"validation: float {held.float_accuracy:.2f} %, int8 {held.accuracy:.2f} %")
+    return held.restored
+
+
+def _written(made: Calibrated, path: Path, restored: Sequence[RestoredLayer]) -> Quantisation:
+    from edgespiral.core.files import write_text
+
+    kept = made.write(path, [layer.layer for layer in restored])
+    found = made.record(path, kept, restored)
+    write_text(path.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
+    return found
+
+
+def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
+    """What there is to say of the samples; a run folder knows how right its model should be.
+
+    Raises:
+        DataError: it is less right on the samples than its run has found.
+    """
+    from edgespiral.core.journal import read
+    from edgespiral.export.calibration import check_as_right_as_known, right_answers
+    from edgespiral.report.run import Run
+
+    journal = model / "journal.jsonl"
+    best = Run.of(read(journal)).best if journal.is_file() else None
+    where = f"{splits.name}: {made.recipe.split}"
+    if best is not None:
+        known = best.student.float_accuracy or best.student.validation_accuracy
+        check_as_right_as_known(made.source, made.samples, known, where)
+    labels = set(made.samples.labels)
+    missing = [name for at, name in enumerate(splits.class_names) if at not in labels]
+    count = len(made.samples.labels)
+    right = f"{where}: the float model is right on {right_answers(made.source, made.samples)}"
+    lines = [f"{right} of {count} samples"]
+    return [*lines, f"{where}: no sample of {', '.join(missing)}"] if missing else lines
+
+
+def _in_float(found: Quantisation) -> list[str]:
+    from edgespiral.report import words
+
+    restored = {layer.layer: words.restored(layer) for layer in found.restored}
+    others = sorted(set(found.kept_float) - set(restored))
+    return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
 
 
 def _table(found: Quantisation, worst: int) -> Table:

@@ -22,6 +22,7 @@ def compress(
     target: options.Targets = None,
     precision: options.Precision = None,
     recipe: options.Recipe = None,
+    qat: options.Qat = None,
     out: options.Out = None,
     resume: options.Resume = False,
     config: options.Config = None,

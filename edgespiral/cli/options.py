@@ -48,6 +48,14 @@ Recipe = Annotated[
     str | None,
     typer.Option(help="How int8 is calibrated: a recipe's name or file.", show_default="default"),
 ]
+Qat = Annotated[
+    str | None,
+    typer.Option(
+        help="Train an int8 student on with its rounding: auto (where it lost 0.3 points), never "
+        "or always.",
+        show_default="auto",
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-DATA-TARGET")
 ]

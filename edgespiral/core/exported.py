@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgespiral.core.record import Precision, Record
+from edgespiral.core.record import Percent, Precision, Record
 
 
 class Parity(Record):
@@ -36,11 +36,38 @@ class LayerError(Record):
     finite: bool = True
 
 
+class RestoredLayer(Record):
+    """A layer put back to float, in the order it was, because an int8 model lost too much.
+
+    `damage_nats` is how far its rounding moved the outputs (mean Kullback-Leibler divergence with
+    it less that without); `cost_ms` what float costs there, measured on the target in alternation;
+    `accuracy_gain` the points won on the validation split when it was put back.
+    """
+
+    layer: str
+    damage_nats: float
+    cost_ms: float
+    accuracy_gain: float
+
+
+class QuantisedTraining(Record):
+    """Distillation with the rounding inside it, of an int8 student that had lost too much.
+
+    Accuracies are the int8 files' on the validation split; `kept` says which one ships.
+    """
+
+    epochs: float
+    accuracy_before: Percent
+    accuracy_after: Percent
+    kept: bool
+
+
 class Quantisation(Record):
     """How an int8 model was made: enough to make it again, and what it did to each layer.
 
     `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
-    file. `kept_float` says why, by layer. `layers` are in the order they run.
+    file. `kept_float` says why, by layer; `restored` are those of them that were put back to hold
+    an accuracy floor. `layers` are in the order they run.
     """
 
     schema_version: Literal[1] = 1
@@ -55,6 +82,7 @@ class Quantisation(Record):
     sha256: str
     kept_float: dict[str, str]
     layers: tuple[LayerError, ...]
+    restored: tuple[RestoredLayer, ...] = ()
     parity: Parity | None = None
 
 

@@ -49,6 +49,7 @@ class Plan(Record):
     target: str | tuple[str, ...] = "host-cpu"
     precision: Literal["fp32", "fp16", "int8", "auto"] | None = None
     recipe: Name = "default"
+    qat: Literal["auto", "never", "always"] = "auto"
     latency_ms: float | dict[str, float] | None = None
     speedup: float | dict[str, float] | None = None
     max_drop: Positive = 2.0

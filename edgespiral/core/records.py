@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from edgespiral.core.exported import EngineFacts, WeightSparsity
+from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.record import Percent, PositiveMs, Precision, Record
 
 
@@ -275,6 +275,8 @@ class TurnFinished(Record):
     pruner: str
     student: ModelFacts
     speedup: Ratio
+    quantised_training: QuantisedTraining | None = None
+    restored: tuple[RestoredLayer, ...] = ()
     accuracy_after_cut: Percent
     verdict: Verdict
     epochs: float

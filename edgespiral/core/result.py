@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edgespiral.core.exported import WeightSparsity
+from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.record import PositiveMs, Precision, Record
 from edgespiral.core.records import (
     GroupCut,
@@ -51,6 +51,8 @@ class Result(Record):
     precision: Precision = "fp32"
     precision_trials: tuple[PrecisionTrial, ...] = ()
     precision_mixes: tuple[PrecisionMix, ...] = ()
+    quantised_training: QuantisedTraining | None = None
+    restored: tuple[RestoredLayer, ...] = ()
     budget_ms: PositiveMs
     best_turn: int
     speedup: Ratio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -29,18 +30,122 @@ from edgespiral.export.layers import layer_errors
 from edgespiral.export.ranges import calibrated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.exported import RestoredLayer
     from edgespiral.core.recipe import Recipe
     from edgespiral.data.stratified import Sampled
     from edgespiral.export.int8 import Form
+    from edgespiral.export.ranges import Ranges
 
 ERROR_SAMPLES = 64
 # Two standard deviations above what guessing gets right.
 SIGMAS = 2.0
+SCALING = "is this the data, with the scaling, that it was trained on?"
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A float file with its ranges, of which int8 files can be written.
+
+    Attributes:
+        source: the float32 ONNX file.
+        samples: that the ranges are from.
+        ranges: of `source`, or of one with the same tensors.
+        excluded: layers that the recipe keeps in float.
+    """
+
+    source: Path
+    recipe: Recipe
+    form: Form
+    samples: Sampled
+    ranges: Ranges
+    excluded: tuple[str, ...] = ()
+
+    def write(self, path: Path, keep_float: Collection[str] = ()) -> dict[str, str]:
+        """Write the int8 file `path`; return why which layers stay float.
+
+        Args:
+            keep_float: further layers that do.
+
+        Raises:
+            ExportError, RunFolderError: as `write_int8`.
+        """
+        names = {*keep_float, *self.excluded}
+        kept = write_int8(self.source, path, self.ranges, form=self.form, keep_float=names)
+        return kept | dict.fromkeys(self.excluded, f"excluded by recipe {self.recipe.name}")
+
+    def record(
+        self, path: Path, kept: Mapping[str, str], restored: Sequence[RestoredLayer] = ()
+    ) -> Quantisation:
+        """What `write` has done to each layer.
+
+        Args:
+            kept: what `write` returned.
+            restored: those of them that went back to hold an accuracy floor.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run the file.
+        """
+        reasons = {**kept, **{layer.layer: "put back to hold accuracy" for layer in restored}}
+        if self.form == "onnxruntime":
+            names = {node.name for node in weighted_layers(load_graph(self.source))}
+            left = names.intersection(float_layers(path)) - set(kept)
+            reasons |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
+        inputs = spread(self.samples.inputs, ERROR_SAMPLES)
+        return Quantisation(
+            precision="int8",
+            form=self.form,
+            recipe=self.recipe.name,
+            recipe_sha256=recipe_sha256(self.recipe),
+            method=self.recipe.method,
+            samples=len(self.samples.inputs),
+            samples_sha256=self.samples.sha256,
+            source_sha256=sha256_file(self.source),
+            sha256=sha256_file(path),
+            kept_float=reasons,
+            layers=tuple(layer_errors(self.source, path, inputs)),
+            restored=tuple(restored),
+        )
+
+
+def prepare(
+    source: Path,
+    data: DataSplits,
+    recipe: Recipe,
+    *,
+    form: Form,
+    cache: Path | None = None,
+    known_data: bool = False,
+) -> Calibrated:
+    """Find the ranges of the float file `source` as a recipe says.
+
+    Args:
+        source: a trained float32 ONNX model, its input of batch 1 and fixed size.
+        data: calibration samples are from the recipe's split of it.
+        form: for which runtime, see `export.int8`.
+        cache: folder of ranges by model and recipe.
+        known_data: do not ask whether the float model does better than chance on them, nor that
+            layers to exclude are there: a student may have lost them with their branch.
+
+    Raises:
+        DataError: data of another shape, other classes or another scaling than the model's, or
+            fewer samples than the recipe asks for.
+        ExportError, UsageError: as `write_int8` and `excluded_layers`.
+    """
+    check_shapes(source, data)
+    where = recipe.name
+    excluded = excluded_layers(source, recipe.exclude, where=where, all_there=not known_data)
+    split = data.train if recipe.split == "train" else data.validation
+    where = f"{data.name}: {recipe.split}"
+    samples = stratified(split, recipe.samples, seed=recipe.seed, where=where)
+    if not known_data:
+        check_better_than_chance(source, samples, where)
+    ranges = calibrated(source, samples, recipe, cache)
+    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded))
 
 
 def calibrate(
@@ -51,51 +156,14 @@ def calibrate(
     *,
     form: Form,
     cache: Path | None = None,
-    keep_float: Collection[str] = (),
-    known_data: bool = False,
 ) -> Quantisation:
-    """Make the int8 file `path` of the float file `source`.
-
-    Args:
-        source: a trained float32 ONNX model, its input of batch 1 and fixed size.
-        data: calibration samples are from the recipe's split of it.
-        form: for which runtime, see `export.int8`.
-        cache: folder of ranges by model and recipe.
-        keep_float: further layers that stay in float.
-        known_data: do not ask whether the float model does better than chance on them.
+    """Make the int8 file `path` of the float file `source`; see `prepare`.
 
     Raises:
-        DataError: data of another shape, other classes or another scaling than the model's, or
-            fewer samples than the recipe asks for.
-        ExportError, UsageError: as `write_int8` and `excluded_layers`.
+        As `prepare`, `Calibrated.write` and `Calibrated.record`.
     """
-    check_shapes(source, data)
-    excluded = excluded_layers(source, recipe.exclude, where=recipe.name)
-    split = data.train if recipe.split == "train" else data.validation
-    where = f"{data.name}: {recipe.split}"
-    samples = stratified(split, recipe.samples, seed=recipe.seed, where=where)
-    if not known_data:
-        check_better_than_chance(source, samples, where)
-    ranges = calibrated(source, samples, recipe, cache)
-    kept = write_int8(source, path, ranges, form=form, keep_float={*keep_float, *excluded})
-    kept |= dict.fromkeys(excluded, f"excluded by recipe {recipe.name}")
-    if form == "onnxruntime":
-        names = {node.name for node in weighted_layers(load_graph(source))}
-        left = names.intersection(float_layers(path)) - set(kept)
-        kept |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
-    return Quantisation(
-        precision="int8",
-        form=form,
-        recipe=recipe.name,
-        recipe_sha256=recipe_sha256(recipe),
-        method=recipe.method,
-        samples=len(samples.inputs),
-        samples_sha256=samples.sha256,
-        source_sha256=sha256_file(source),
-        sha256=sha256_file(path),
-        kept_float=kept,
-        layers=tuple(layer_errors(source, path, spread(samples.inputs, ERROR_SAMPLES))),
-    )
+    made = prepare(source, data, recipe, form=form, cache=cache)
+    return made.record(path, made.write(path))
 
 
 def spread(samples: Sequence[Tensor], count: int) -> Sequence[Tensor]:
@@ -131,21 +199,54 @@ def check_better_than_chance(source: Path, samples: Sampled, where: str) -> None
         DataError: the float model is right on no more samples than always guessing the commonest
             class would be, give or take two standard deviations.
     """
-    session = open_session(source, str(source))
-    name = session.get_inputs()[0].name
-    with refusing(str(source), "ONNX Runtime cannot run it"):
-        told = [int(session.run(None, {name: s.numpy()})[0].argmax()) for s in samples.inputs]
-    count = len(told)
-    right = sum(np.equal(told, samples.labels))
+    count = len(samples.labels)
+    right = right_answers(source, samples)
     chance = max(np.bincount(samples.labels)) / count
-    bound = count * chance + SIGMAS * math.sqrt(count * chance * (1 - chance))
+    bound = count * chance + _margin(count, chance)
     if right <= bound and right < count:
         raise DataError(
             f"the float model is right on {right} of {count} calibration samples, guessing would "
             f"be on up to {bound:.0f}",
             where=where,
-            hint="is this the data, with the scaling, that it was trained on?",
+            hint=SCALING,
         )
+
+
+def check_as_right_as_known(source: Path, samples: Sampled, known: float, where: str) -> None:
+    """Compare the float model's accuracy on the samples with that which it is known to have.
+
+    Args:
+        known: in percent.
+
+    Raises:
+        DataError: it is lower by more than two standard deviations.
+    """
+    count, right = len(samples.labels), right_answers(source, samples)
+    expected = count * known / 100
+    if right < expected - _margin(count, known / 100):
+        raise DataError(
+            f"the float model is right on {right} of {count} calibration samples; with the "
+            f"{known:.2f} % that its run has written down it would be on {expected:.0f}",
+            where=where,
+            hint=SCALING,
+        )
+
+
+def right_answers(source: Path, samples: Sampled) -> int:
+    """On how many of the samples the model's largest output is the label.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+    session = open_session(source, str(source))
+    name = session.get_inputs()[0].name
+    with refusing(str(source), "ONNX Runtime cannot run it"):
+        told = [int(session.run(None, {name: s.numpy()})[0].argmax()) for s in samples.inputs]
+    return int(sum(np.equal(told, samples.labels)))
+
+
+def _margin(count: int, share: float) -> float:
+    return SIGMAS * math.sqrt(count * share * (1 - share))
 
 
 def float_layers(path: Path) -> list[str]:

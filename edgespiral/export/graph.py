@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnxruntime
@@ -11,10 +11,12 @@ import onnxruntime
 from edgespiral.core.errors import ExportError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
+    from torch import Tensor
 
 MULTIPLIES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -74,6 +76,34 @@ def open_session(model: Path | bytes, where: str) -> onnxruntime.InferenceSessio
     source = model if isinstance(model, bytes) else str(model)
     with refusing(where, "ONNX Runtime cannot load it"):
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def tapped(model: ModelProto, names: Sequence[str], where: str) -> onnxruntime.InferenceSession:
+    """As `open_session`, of a model that gives the tensors `names` too.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load it.
+    """
+    present = {output.name for output in model.graph.output}
+    for name in dict.fromkeys(names):
+        if name not in present:
+            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+    return open_session(model.SerializeToString(), where)
+
+
+def run_tapped(
+    session: onnxruntime.InferenceSession, sample: Tensor, where: str
+) -> dict[str, NDArray[Any]]:
+    """All outputs of a model with one input, by name.
+
+    Raises:
+        ExportError: it cannot be run on the sample.
+    """
+    names = [output.name for output in session.get_outputs()]
+    given = session.get_inputs()[0]
+    with refusing(where, "ONNX Runtime cannot run it"):
+        values = session.run(None, {given.name: sample.numpy()})
+    return dict(zip(names, values, strict=True))
 
 
 @contextmanager

@@ -84,15 +84,20 @@ def write_int8(
     return kept
 
 
-def excluded_layers(source: Path, patterns: Sequence[str], *, where: str) -> list[str]:
+def excluded_layers(
+    source: Path, patterns: Sequence[str], *, where: str, all_there: bool = True
+) -> list[str]:
     """The weighted layers whose names match a recipe's `exclude`.
+
+    Args:
+        all_there: each pattern must match something.
 
     Raises:
         UsageError: a pattern matches nothing; the nearest names are given.
     """
     names = [node.name for node in weighted_layers(load_graph(source))]
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        if all_there and not fnmatch.filter(names, pattern):
             problem = unknown_name("layer", pattern, names)
             raise UsageError(problem.what, where=f"{where}:exclude", hint=problem.hint)
     return [name for name in names if any(fnmatch.fnmatchcase(name, p) for p in patterns)]

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from edgespiral.core.exported import LayerError
-from edgespiral.export.graph import load_graph, open_session, refusing, weighted_layers
+from edgespiral.export.graph import load_graph, run_tapped, tapped, weighted_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,11 +67,11 @@ def layer_errors(source: Path, converted: Path, inputs: Iterable[Tensor]) -> lis
     copies = [OWN + node.output[0] for node in shared if node.name in own]
     found = [theirs[node.name].output[0] for node in shared]
     whole, alone = [Noise() for _ in shared], {name: Noise() for name in copies}
-    float_session = _tapped(before, [*expected, *copies], str(source))
-    session = _tapped(after, found, str(converted))
+    float_session = tapped(before, [*expected, *copies], str(source))
+    session = tapped(after, found, str(converted))
     for sample in inputs:
-        right = _run(float_session, sample, str(source))
-        values = _run(session, sample, str(converted))
+        right = run_tapped(float_session, sample, str(source))
+        values = run_tapped(session, sample, str(converted))
         for noise, name, other in zip(whole, expected, found, strict=True):
             noise.add(right[name], values[other])
         for name in copies:
@@ -152,20 +151,3 @@ def _chain(steps: Sequence[NodeProto], source: str, target: str) -> list[NodePro
         copy.output[0] = target if index == len(steps) - 1 else f"{target}:{index}"
         copies.append(copy)
     return copies
-
-
-def _tapped(model: ModelProto, names: Sequence[str], where: str) -> Any:  # noqa: ANN401
-    """A session that gives the tensors `names` too."""
-    present = {output.name for output in model.graph.output}
-    for name in dict.fromkeys(names):
-        if name not in present:
-            model.graph.output.append(helper.make_empty_tensor_value_info(name))
-    return open_session(model.SerializeToString(), where)
-
-
-def _run(session: Any, sample: Tensor, where: str) -> dict[str, NDArray[Any]]:  # noqa: ANN401
-    names = [output.name for output in session.get_outputs()]
-    given = session.get_inputs()[0]
-    with refusing(where, "ONNX Runtime cannot run it"):
-        values = session.run(None, {given.name: sample.numpy()})
-    return dict(zip(names, values, strict=True))

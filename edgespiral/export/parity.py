@@ -103,6 +103,32 @@ def file_accuracy(path: Path, source: BatchSource) -> float:
     return 100.0 * right / len(source)
 
 
+class Reference:
+    """A float file's outputs on some inputs, to hold other files against.
+
+    Args:
+        path: an ONNX file of batch 1.
+        inputs: of its shape.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[Tensor]) -> None:
+        self._inputs = inputs
+        self._expected = _log_probabilities(path, inputs)
+
+    def divergence_nats(self, path: Path) -> float:
+        """Mean Kullback-Leibler divergence of another file's softmax from the reference's.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run it.
+        """
+        found = _log_probabilities(path, self._inputs)
+        total = F.kl_div(found, self._expected, log_target=True, reduction="batchmean")
+        return max(0.0, float(total))
+
+
 def divergence_nats(reference: Path, path: Path, source: BatchSource, samples: int) -> float:
     """Mean Kullback-Leibler divergence of a file's softmax from a reference's, over some samples.
 
@@ -113,17 +139,15 @@ def divergence_nats(reference: Path, path: Path, source: BatchSource, samples: i
     Raises:
         ExportError: ONNX Runtime cannot run one of them.
     """
-    own, other = _session(reference), _session(path)
     step = max(1, math.ceil(len(source) / samples))
-    total, count = 0.0, 0
-    for inputs, _ in islice(source.epoch(batch_size=1), 0, None, step):
-        right, found = (
-            torch.from_numpy(_run(session, inputs, file)).log_softmax(1)
-            for session, file in ((own, reference), (other, path))
-        )
-        total += float(F.kl_div(found, right, log_target=True, reduction="sum"))
-        count += 1
-    return max(0.0, total / count)
+    inputs = [batch for batch, _ in islice(source.epoch(batch_size=1), 0, None, step)]
+    return Reference(reference, inputs).divergence_nats(path)
+
+
+def _log_probabilities(path: Path, inputs: Sequence[Tensor]) -> Tensor:
+    session = _session(path)
+    logits = [torch.from_numpy(_run(session, batch, path)) for batch in inputs]
+    return torch.cat(logits).double().log_softmax(1)
 
 
 def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: Limits) -> str:

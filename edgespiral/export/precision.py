@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.recipe import load_recipe
-from edgespiral.export.calibration import calibrate
+from edgespiral.export.calibration import prepare
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8 import write_int8
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, check_parity
+from edgespiral.export.parity import LIMITS, Limits, check_parity
 from edgespiral.export.ranges import placeholder_ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import Parity, Quantisation
+    from edgespiral.core.exported import Parity, Quantisation, RestoredLayer
     from edgespiral.core.recipe import Recipe
     from edgespiral.core.record import Precision
+    from edgespiral.export.calibration import Calibrated
     from edgespiral.export.int8 import Form
 
 
@@ -53,6 +55,7 @@ class Exported:
     """A checked export, and how it was quantised if it is int8."""
 
     parity: Parity
+    calibrated: Calibrated | None = None
     quantisation: Quantisation | None = None
 
 
@@ -68,29 +71,54 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
 
     Raises:
         ExportError: no ONNX form, an overflow, or too far from PyTorch; `path` is not left then.
-        DataError, UsageError: as `calibrate`.
+        DataError, UsageError: as `calibration.prepare`.
         RunFolderError: a file cannot be written.
     """
     make_folder(path.parent)
     source = path if asked.precision == "fp32" else float_twin(path)
     export_onnx(model, source, input_shape=data.input_shape, dtype=data.input_dtype)
     try:
-        parity = check_parity(model, source, _samples(data, asked.samples))
+        parity = check_parity(model, source, validation_samples(data, asked.samples))
         if asked.precision == "fp32":
             return Exported(parity)
-        found = _convert(source, path, data, asked)
+        if asked.precision == "int8":
+            return _int8(model, path, data, asked)
+        samples = validation_samples(data, asked.samples)
+        write_fp16(source, path, samples)
         limits = LIMITS[asked.precision]
-        samples = _samples(data, asked.samples)
-        parity = check_parity(model, path, samples, limits=limits, source=source)
+        return Exported(check_parity(model, path, samples, limits=limits, source=source))
     except Exception:
         # A file that failed its check must not be taken for one that passed.
         path.unlink(missing_ok=True)
         raise
-    if found is None:
-        return Exported(parity)
-    record = found.model_copy(update={"parity": parity})
+
+
+def write_checked(
+    model: nn.Module,
+    made: Calibrated,
+    path: Path,
+    samples: Sequence[Tensor],
+    restored: Sequence[RestoredLayer] = (),
+    *,
+    limits: Limits = LIMITS["int8"],
+) -> Quantisation:
+    """Write an int8 file, check it against PyTorch, and put its record beside it (`.json`).
+
+    Args:
+        model: what the file is to agree with.
+        samples: to check on, of batch 1.
+        restored: layers that stay in float.
+        limits: how far.
+
+    Raises:
+        ExportError: too far from PyTorch.
+        RunFolderError: a file cannot be written.
+    """
+    kept = made.write(path, [layer.layer for layer in restored])
+    parity = check_parity(model, path, samples, limits=limits, source=made.source)
+    record = made.record(path, kept, restored).model_copy(update={"parity": parity})
     write_text(path.with_suffix(".json"), record.model_dump_json(indent=2) + "\n")
-    return Exported(parity, record)
+    return record
 
 
 def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
@@ -110,21 +138,21 @@ def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
     return source if precision == "fp32" else path
 
 
-def _convert(source: Path, path: Path, data: DataSplits, asked: Asked) -> Quantisation | None:
-    if asked.precision == "fp16":
-        write_fp16(source, path, _samples(data, asked.samples))
-        return None
-    return calibrate(
-        source,
-        path,
+def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+    made = prepare(
+        float_twin(path),
         data,
         asked.recipe,
         form=asked.form,
         cache=asked.cache,
         known_data=asked.known_data,
     )
+    record = write_checked(model, made, path, validation_samples(data, asked.samples))
+    assert record.parity is not None
+    return Exported(record.parity, made, record)
 
 
-def _samples(data: DataSplits, count: int) -> list[Tensor]:
+def validation_samples(data: DataSplits, count: int) -> list[Tensor]:
+    """The first `count` validation inputs, or all if there are fewer, in batches of 1."""
     batches = data.validation.epoch(batch_size=1)
     return [inputs for inputs, _ in islice(batches, count)]

@@ -45,6 +45,8 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         precision=best.student.precision if best else "fp32",
         precision_trials=run.chosen.trials if run.chosen else (),
         precision_mixes=run.chosen.mixes if run.chosen else (),
+        quantised_training=best.quantised_training if best else None,
+        restored=best.restored if best else (),
         budget_ms=baseline.budget_ms,
         best_turn=finished.best_turn,
         speedup=finished.speedup,

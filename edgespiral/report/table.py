@@ -89,6 +89,7 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
     return [
         *_precisions(run, baseline),
         *_sparsity(run),
+        *_won_back(run),
         Text(f"{finished.outcome}: {finished.message}", style=style),
         Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
         Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),
@@ -116,6 +117,16 @@ def _sparsity(run: Run) -> list[Text]:
         return []
     dense = [f"left dense: {first_few(words.dense(found))}"] if found.left_dense else []
     lines = [f"sparsity {words.zeros(found)}", *dense, words.sparse_gain(found)]
+    return [Text(line) for line in lines]
+
+
+def _won_back(run: Run) -> list[Text]:
+    """What was done about the rounding of the student that ships."""
+    if run.best is None:
+        return []
+    training = run.best.quantised_training
+    lines = [f"trained with its rounding  {words.quantised_training(training)}"] if training else []
+    lines += [f"in float  {words.restored(layer)}" for layer in run.best.restored]
     return [Text(line) for line in lines]
 
 

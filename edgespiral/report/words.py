@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.core.exported import WeightSparsity
+    from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
     from edgespiral.core.records import PrecisionMix, Ratio
 
 
@@ -20,9 +20,9 @@ def interval(ratio: Ratio) -> str:
     return f"{ratio.ci95.low:.2f}\N{EN DASH}{ratio.ci95.high:.2f}"
 
 
-def points(before: float, after: float) -> str:
+def points(before: float, after: float, decimals: int = 2) -> str:
     """The change between two accuracies in points, with its sign."""
-    return f"{after - before:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{after - before:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def count(value: float) -> str:
@@ -101,3 +101,20 @@ def _compressed(found: WeightSparsity) -> tuple[str, str]:
     change = 100 * (1 - small / dense_size)
     size = f"{change:.0f} % smaller" if change >= 0 else f"{-change:.0f} % larger"
     return f"{size} compressed file", f"gzip: {count(small)}B, dense {count(dense_size)}B"
+
+
+def restored(layer: RestoredLayer) -> str:
+    """A layer that was put back to float, with what that won and cost."""
+    return (
+        f"{layer.layer}: {points(0.0, layer.accuracy_gain)} points for "
+        f"{points(0.0, layer.cost_ms, 4)} ms, {layer.damage_nats:.2g} nats"
+    )
+
+
+def quantised_training(done: QuantisedTraining) -> str:
+    """What training with the rounding inside did, on the validation split."""
+    out = "" if done.kept else ", not kept"
+    return (
+        f"{done.epochs:.3g} epochs, {done.accuracy_before:.2f} -> {done.accuracy_after:.2f} % "
+        f"({points(done.accuracy_before, done.accuracy_after)}){out}"
+    )

@@ -43,6 +43,7 @@ from edgespiral.spiral.turn import (
     nothing_cut,
     publish,
     run_turn,
+    shipped_folder,
 )
 
 if TYPE_CHECKING:
@@ -104,7 +105,15 @@ class Spiral:
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
-            done = run_turn(self.bench, planned, parent, budget, watch, precision=planner.precision)
+            done = run_turn(
+                self.bench,
+                planned,
+                parent,
+                budget,
+                watch,
+                precision=planner.precision,
+                floor=rules.floor(baseline),
+            )
             self._tell(baseline, done)
 
     def _planned(
@@ -179,18 +188,17 @@ class Spiral:
         bench = self.bench
         folder = make_folder(bench.folder(0))
         save_model(bench.teacher.model, folder)
-        onnx = export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
+        export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
+        onnx = folder / "model.onnx"
         latency, *others = bench.fleet.each(
             lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
         )
-        validation_accuracy = accuracy(bench.teacher.model, bench.splits.validation)
         facts = model_facts(
-            bench,
             bench.teacher.model,
             onnx,
             latency=latency,
             precision=bench.precisions.base,
-            float_accuracy=validation_accuracy,
+            accuracy=accuracy(bench.teacher.model, bench.splits.validation),
         )
         budget = self._budgets([latency, *others])
         baseline = Baseline(
@@ -260,7 +268,7 @@ class Spiral:
         bench = self.bench
         publish(bench, end.best_turn)
         engine = fetch_engine(bench)
-        best = load_model(bench.folder(end.best_turn))
+        best = load_model(shipped_folder(bench, end.best_turn))
         measurement, speedup, elsewhere = self._best_latency(baseline, end.best_turn)
         finished = RunFinished(
             outcome=end.outcome,

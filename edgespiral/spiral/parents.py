@@ -17,14 +17,9 @@ import safetensors.torch
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm, train
+from edgespiral.spiral.distilling import WARM_RATE_SHARE, distillation, teachers_of
 from edgespiral.spiral.importance import importance_of
-from edgespiral.spiral.turn import (
-    RECALIBRATION_BATCHES,
-    WARM_RATE_SHARE,
-    Parent,
-    distillation,
-    teachers_of,
-)
+from edgespiral.spiral.turn import RECALIBRATION_BATCHES, Parent
 
 if TYPE_CHECKING:
     from torch import nn

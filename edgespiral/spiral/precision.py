@@ -65,8 +65,7 @@ class Precisions:
                 where="--precision" if plan.precision else f"{profile.name}:runtime.precision",
                 hint=f"its runtime gains by: {', '.join(possible)}",
             )
-        form: Form = "onnxruntime" if _on_cpu(profile) else "tensorrt"
-        return cls(wanted, possible[0], possible, recipe, form)
+        return cls(wanted, possible[0], possible, recipe, form_of(profile))
 
     @classmethod
     def shared(cls, plan: Plan, profiles: Sequence[TargetProfile], recipe: Recipe) -> Precisions:
@@ -117,6 +116,11 @@ def supported(profile: TargetProfile) -> tuple[Precision, ...]:
     if isinstance(runtime, TensorRtProfile) and not runtime.strongly_typed:
         return ("fp32" if runtime.precision == "fp32" else "fp16", "int8")
     return ("fp32", "fp16", "int8")
+
+
+def form_of(profile: TargetProfile) -> Form:
+    """The form of int8 files that a target is quick with."""
+    return "onnxruntime" if _on_cpu(profile) else "tensorrt"
 
 
 def measuring(profile: TargetProfile) -> TargetProfile:

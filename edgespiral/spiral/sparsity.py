@@ -92,9 +92,18 @@ def thinned(
 
 
 def sparsity_of(
-    bench: Bench, onnx: Path, student: nn.Module, masks: Mapping[str, Tensor], precision: Precision
+    bench: Bench,
+    onnx: Path,
+    student: nn.Module,
+    masks: Mapping[str, Tensor],
+    *,
+    folder: Path,
+    precision: Precision,
 ) -> WeightSparsity | None:
     """What weight pruning left in the student's file `onnx`; None where the plan asks for none.
+
+    Args:
+        folder: of the turn, which has the cut model.
 
     Raises:
         ExportError: the file has fewer zeros than the student.
@@ -113,7 +122,7 @@ def sparsity_of(
         left_dense=left_dense(student, asked),
         kernels=bench.sparse_kernels,
         compressed_bytes=compressed_bytes(onnx),
-        dense_compressed_bytes=_dense_bytes(bench, onnx.parent, precision),
+        dense_compressed_bytes=_dense_bytes(bench, folder, precision),
     )
 
 

@@ -47,6 +47,10 @@ class Rules:
     schedule: Schedule
     max_drop: float
 
+    def floor(self, baseline: Baseline) -> float:
+        """Validation accuracy that a student must hold, in percent."""
+        return baseline.teacher.validation_accuracy - self.max_drop
+
 
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
     """The finished turns, in order."""
@@ -74,7 +78,7 @@ def reached_ms(baseline: Baseline, done: TurnFinished) -> float:
 
 def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next | End:
     """What to do after the turns in `events`."""
-    floor = baseline.teacher.validation_accuracy - rules.max_drop
+    floor = rules.floor(baseline)
     turns = finished_turns(events)
     parent, parent_ms = 0, rules.schedule.start_ms
     retreated = False

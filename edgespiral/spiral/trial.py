@@ -13,8 +13,8 @@ from edgespiral.core.records import Finalist
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import recalibrate_batchnorm, train
 from edgespiral.spiral.cutting import cut_to
+from edgespiral.spiral.distilling import WARM_RATE_SHARE, distillation, teachers_of
 from edgespiral.spiral.sparsity import thinned
-from edgespiral.spiral.turn import WARM_RATE_SHARE, distillation, teachers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

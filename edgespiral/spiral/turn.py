@@ -7,7 +7,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
@@ -15,14 +15,15 @@ from edgespiral.core.record import now_utc
 from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
-from edgespiral.distill.settings import DISTILLATION_RATE
-from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
 from edgespiral.measure.engines import build_engine, builds_and_times, engine_path
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.cutting import cut_to
+from edgespiral.spiral.distilling import distil, distillation, teachers_of
+from edgespiral.spiral.rounding import FOLDER, Rounding, Shipped
 from edgespiral.spiral.sparsity import sparsity_of, thinned
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import EngineFacts
+    from edgespiral.core.exported import EngineFacts, WeightSparsity
     from edgespiral.core.journal import Journal
     from edgespiral.core.plan import Plan
     from edgespiral.core.record import Precision
     from edgespiral.core.records import Baseline, Measurement, Ratio, TurnPlanned
-    from edgespiral.distill.trainer import Progress
+    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.precision import Exported
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.spiral.budget import Budgets
@@ -52,8 +54,6 @@ RECALIBRATION_BATCHES = 30
 SHIPPED = ("model.onnx", "model.py", "model.safetensors")
 SHIPPED_IF_CONVERTED = ("model.float.onnx", "model.json")
 UNCUT = "none"
-# A warm network's loss falls at once at a low rate; at the full one it first rises.
-WARM_RATE_SHARE = 0.2
 DECIDING_ROUNDS = (60, 120, 240)
 
 
@@ -131,8 +131,12 @@ def run_turn(
     watch: Stopwatch,
     *,
     precision: Precision,
+    floor: float,
 ) -> TurnFinished:
     """Do everything that `planned` names; steps whose result is on disk are not done again.
+
+    Args:
+        floor: validation accuracy that the run is to hold, in percent.
 
     Raises:
         ModelError: the cut is impossible or wrong.
@@ -140,58 +144,85 @@ def run_turn(
         ExportError: the ONNX file does not compute what the student does.
         MeasurementError, TargetError: the device did not answer.
     """
-    turn = planned.turn
-    folder = make_folder(bench.folder(turn))
-    with watch.timing("cut"):
-        engine = _cut(bench, planned, parent, folder)
-    student = trace(load_model(folder / "cut"))
-    masks = thinned(
-        bench.plan,
-        student,
-        bench.splits.train,
-        batches=RECALIBRATION_BATCHES,
-        seed=bench.plan.seed,
-    )
-    after_cut = accuracy(student, bench.splits.validation)
-    bench.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
-    with watch.timing("distil"):
-        _distil(bench, planned, parent, student, masks)
-        validation_accuracy = accuracy(student, bench.splits.validation)
-    with watch.timing("export"):
-        files = save_model(student, folder)
-        onnx = export_checked(bench, student, folder, precision)
-        sparsity = sparsity_of(bench, onnx, student, masks, precision)
+    made = _made(bench, planned, parent, budgets, watch, precision=precision, floor=floor)
+    shipped, onnx = made.shipped, made.shipped.folder / "model.onnx"
     with watch.timing("measure"):
         found, verdicts = decide(bench, onnx, budgets)
     (measurement, speedup), *others = found
     facts = model_facts(
-        bench,
-        student,
+        shipped.model,
         onnx,
         latency=measurement,
         precision=precision,
-        float_accuracy=validation_accuracy,
+        accuracy=shipped.accuracy,
+        float_accuracy=None if _kept_fp32(bench, precision) else shipped.float_accuracy,
     )
     finished = TurnFinished(
-        turn=turn,
+        turn=planned.turn,
         parent=parent.turn,
         widths=planned.widths,
         criterion=bench.plan.criterion,
-        pruner=engine,
+        pruner=made.engine,
         student=facts,
         speedup=speedup,
-        accuracy_after_cut=after_cut,
+        quantised_training=shipped.training,
+        restored=shipped.restored,
+        accuracy_after_cut=made.accuracy_after_cut,
         verdict=joined(verdicts),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
-        files={**files, onnx.name: sha256_file(onnx), **_converted(folder)},
+        files={path.name: sha256_file(path) for path in _shipped(shipped.folder)},
         seed=bench.plan.seed,
         finished_at=now_utc(),
-        sparsity=sparsity,
+        sparsity=made.sparsity,
         elsewhere=_elsewhere(budgets, others, verdicts[1:]),
     )
     bench.journal.append(finished)
     return finished
+
+
+class _Made(NamedTuple):
+    """A turn's student on disk, not yet measured."""
+
+    engine: str
+    accuracy_after_cut: float
+    shipped: Shipped
+    sparsity: WeightSparsity | None
+
+
+def _made(
+    bench: Bench,
+    planned: TurnPlanned,
+    parent: Parent,
+    budgets: Budgets,
+    watch: Stopwatch,
+    *,
+    precision: Precision,
+    floor: float,
+) -> _Made:
+    """Cut, distil and export."""
+    plan, folder = bench.plan, make_folder(bench.folder(planned.turn))
+    with watch.timing("cut"):
+        engine = _cut(bench, planned, parent, folder)
+    student = trace(load_model(folder / "cut"))
+    train = bench.splits.train
+    masks = thinned(plan, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
+    after_cut = accuracy(student, bench.splits.validation)
+    bench.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
+    with watch.timing("distil"):
+        _distil(bench, planned, parent, student, masks)
+    with watch.timing("export"):
+        save_model(student, folder)
+        shipped, calibrated = _exported(bench, student, folder, precision)
+    if calibrated is not None:
+        with watch.timing("round"):
+            teachers = teachers_of(bench, parent.turn, parent.model)
+            last = planned.target_ms <= budgets.latency_ms
+            means = Rounding(bench, teachers, planned.turn, floor, last, masks)
+            shipped = means.win_back(shipped, calibrated)
+    onnx = shipped.folder / "model.onnx"
+    sparsity = sparsity_of(bench, onnx, shipped.model, masks, folder=folder, precision=precision)
+    return _Made(engine, after_cut, shipped, sparsity)
 
 
 def _elsewhere(
@@ -226,37 +257,45 @@ def _compared(bench: Bench, onnx: Path, rounds: int) -> list[tuple[Measurement, 
 
 
 def model_facts(
-    bench: Bench,
     model: nn.Module,
     onnx: Path,
     *,
     latency: Measurement,
     precision: Precision,
-    float_accuracy: float,
+    accuracy: float,
+    float_accuracy: float | None = None,
 ) -> ModelFacts:
-    """What is known of a model whose file `onnx` was measured; its accuracy is the file's."""
-    kept = bench.precisions.written(precision) == "fp32"
-    validation = bench.splits.validation
+    """What is known of a model whose file `onnx` was measured, with the accuracy of that file."""
     return ModelFacts(
-        validation_accuracy=float_accuracy if kept else file_accuracy(onnx, validation),
+        validation_accuracy=accuracy,
         precision=precision,
-        float_accuracy=None if kept else float_accuracy,
+        float_accuracy=float_accuracy,
         latency=latency,
         parameter_count=sum(p.numel() for p in model.parameters()),
         size_bytes=onnx.stat().st_size,
     )
 
 
-def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Path:
+def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Exported:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / "model.onnx"
-    export_as(model, path, bench.splits, bench.precisions.asked(precision, student=True))
-    return path
+    return export_as(model, path, bench.splits, bench.precisions.asked(precision, student=True))
 
 
-def _converted(folder: Path) -> dict[str, str]:
-    found = [folder / name for name in SHIPPED_IF_CONVERTED]
-    return {path.name: sha256_file(path) for path in found if path.is_file()}
+def _exported(
+    bench: Bench, student: GraphModule, folder: Path, precision: Precision
+) -> tuple[Shipped, Calibrated | None]:
+    """The student's files, and what an int8 one was made from."""
+    exported = export_checked(bench, student, folder, precision)
+    validation = bench.splits.validation
+    float_accuracy = found = accuracy(student, validation)
+    if not _kept_fp32(bench, precision):
+        found = file_accuracy(folder / "model.onnx", validation)
+    return Shipped(folder, student, float_accuracy, found), exported.calibrated
+
+
+def _kept_fp32(bench: Bench, precision: Precision) -> bool:
+    return bench.precisions.written(precision) == "fp32"
 
 
 def nothing_cut(source: Cuttable, widths: Mapping[str, int]) -> bool:
@@ -293,42 +332,14 @@ def _distil(
     if not planned.epochs:
         return
     settings = distillation(plan, epochs=planned.epochs, seed=derived_seed(plan.seed, planned.turn))
-    with bench.listener.steps(f"distilling, {planned.epochs:g} epochs") as advance:
-
-        def heard(progress: Progress) -> None:
-            detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
-            advance(progress.step, progress.steps, detail)
-
-        train(
-            student,
-            bench.splits,
-            settings,
-            teachers=teachers_of(bench, parent.turn, parent.model),
-            masks=masks,
-            checkpoint=bench.folder(planned.turn) / "checkpoint.pt",
-            progress=heard,
-        )
-
-
-def distillation(plan: Plan, *, epochs: float, seed: int, rate_share: float = 1.0) -> TrainSettings:
-    """How a run distils, for `epochs` and at `rate_share` of its learning rate."""
-    rate = DISTILLATION_RATE if plan.learning_rate is None else plan.learning_rate
-    return TrainSettings.for_distillation(
-        epochs=epochs,
-        batch_size=plan.batch_size,
-        learning_rate=rate_share * rate,
-        temperature=plan.temperature,
-        alpha=plan.alpha,
-        seed=seed,
+    distil(
+        bench,
+        student,
+        settings,
+        teachers=teachers_of(bench, parent.turn, parent.model),
+        checkpoint=bench.folder(planned.turn) / "checkpoint.pt",
+        masks=masks,
     )
-
-
-def teachers_of(bench: Bench, turn: int, model: nn.Module) -> Sequence[nn.Module]:
-    """Whose outputs are learnt from `model`, which `turn` made, as the plan's `teacher` says."""
-    original = bench.teacher.model
-    if bench.plan.teacher == "original" or turn == 0:
-        return [original]
-    return [model] if bench.plan.teacher == "previous" else [original, model]
 
 
 def fetch_engine(bench: Bench) -> EngineFacts | None:
@@ -345,9 +356,23 @@ def fetch_engine(bench: Bench) -> EngineFacts | None:
 def publish(bench: Bench, turn: int) -> dict[str, str]:
     """Copy the files of `turn` to the run folder's top, each atomically; return their hashes."""
     hashes = {}
-    folder = bench.folder(turn)
-    for name in (*SHIPPED, *(n for n in SHIPPED_IF_CONVERTED if (folder / n).is_file())):
-        with replacing(bench.out / name) as temporary:
-            shutil.copyfile(folder / name, temporary)
-        hashes[name] = sha256_file(bench.out / name)
+    for source in _shipped(shipped_folder(bench, turn)):
+        with replacing(bench.out / source.name) as temporary:
+            shutil.copyfile(source, temporary)
+        hashes[source.name] = sha256_file(bench.out / source.name)
     return hashes
+
+
+def shipped_folder(bench: Bench, turn: int) -> Path:
+    """Where the files of a finished turn lie that ship; those of turn 0 are the teacher's."""
+    folder = bench.folder(turn)
+    for event in bench.journal.read():
+        if isinstance(event, TurnFinished) and event.turn == turn:
+            training = event.quantised_training
+            return folder / FOLDER if training is not None and training.kept else folder
+    return folder
+
+
+def _shipped(folder: Path) -> list[Path]:
+    converted = [name for name in SHIPPED_IF_CONVERTED if (folder / name).is_file()]
+    return [folder / name for name in (*SHIPPED, *converted)]

@@ -14,6 +14,19 @@ from edgespiral.export.onnx import export_onnx
 
 RECIPE = 'schema = 1\nname = "mine"\nsamples = 30\nexclude = ["/3/Gemm"]\n'
 
+SPLIT = """
+from dataclasses import replace
+import torch
+from edgespiral.data import load
+from edgespiral.data.tensors import Normalisation, TensorSource
+
+def no_nines():
+    splits = load("digits")
+    inputs, labels = next(iter(splits.train.epoch(batch_size=500)))
+    unscaled = Normalisation(torch.zeros(1), torch.ones(1))
+    return replace(splits, train=TensorSource(inputs[labels < 9], labels[labels < 9], unscaled))
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -61,3 +74,31 @@ def test_data_come_from_the_recipe_or_must_be_named(folder, tmp_path):
     refused = run(*words, "--recipe", folder / "mine.toml").exception
     assert isinstance(refused, UsageError)
     assert str(refused).startswith("--data: no data to calibrate on; name it, or write it in")
+
+
+def test_accuracy_is_told_where_a_floor_is_asked_for(folder, tmp_path):
+    words = (folder / "model.onnx", "--data", "digits", "--recipe", folder / "mine.toml")
+    places = ("--out", tmp_path / "q.onnx", "--cache", tmp_path / "cache")
+    result = run(*words, *places, "--max-drop", "50")
+    assert result.exit_code == 0, result.output
+    assert "validation: float " in result.output
+    assert json.loads((tmp_path / "q.json").read_text())["restored"] == []
+    refused = run(*words, *places, "--max-drop", "50", "--runtime", "tensorrt").exception
+    assert isinstance(refused, UsageError)
+    assert str(refused).startswith("--target: host-cpu runs the onnxruntime form")
+
+
+def test_what_samples_are_like_is_said(folder, tmp_path):
+    source = tmp_path / "mine.py"
+    source.write_text(SPLIT)
+    words = (
+        folder / "model.onnx",
+        "--recipe",
+        folder / "mine.toml",
+        "--data",
+        f"{source}:no_nines",
+    )
+    result = run(*words, "--out", tmp_path / "q.onnx", "--cache", tmp_path / "cache")
+    assert result.exit_code == 0, result.output
+    assert "of 30 samples" in result.output
+    assert "digits: train: no sample of 9" in result.output

@@ -4,10 +4,18 @@ import onnx
 import pytest
 import torch
 
-from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.errors import DataError, ExportError, UsageError
 from edgespiral.core.files import sha256_file
+from edgespiral.data.stratified import stratified
 from edgespiral.data.tensors import Normalisation, TensorSource
-from edgespiral.export.calibration import calibrate, float_layers, spread
+from edgespiral.export.calibration import (
+    calibrate,
+    check_as_right_as_known,
+    float_layers,
+    prepare,
+    right_answers,
+    spread,
+)
 from edgespiral.export.onnx import export_onnx
 
 
@@ -65,6 +73,15 @@ def test_another_range_or_meaning_is_seen(spoilt, float_file, digits, a_recipe, 
     assert not (tmp_path / "q.onnx").exists()
 
 
+def test_less_right_than_known_is_refused(float_file, digits):
+    samples = stratified(digits.train, 40, seed=0, where="x")
+    right = 100.0 * right_answers(float_file, samples) / 40
+    check_as_right_as_known(float_file, samples, right, "digits: train")
+    dark = replace(samples, inputs=tuple(0.02 * sample for sample in samples.inputs))
+    with pytest.raises(DataError, match=r"digits: train: .* right on \d+ of 40 .* written down"):
+        check_as_right_as_known(float_file, dark, right, "digits: train")
+
+
 def test_more_samples_than_there_are_is_refused(float_file, digits, a_recipe, tmp_path):
     recipe = a_recipe(samples=100_000)
     with pytest.raises(DataError, match="digits: train: 100000 samples are asked for, there are"):
@@ -90,3 +107,11 @@ def test_samples_are_spread_over_all():
     assert list(spread(range(100), 10)) == list(range(0, 100, 10))
     assert list(spread(range(3), 10)) == [0, 1, 2]
     assert len(spread(range(101), 10)) <= 10
+
+
+def test_layers_that_a_student_has_lost_are_not_missed(float_file, digits, a_recipe):
+    recipe = a_recipe(exclude=["/gone/Conv", "/left/*"])
+    with pytest.raises(UsageError, match="/gone/Conv"):
+        prepare(float_file, digits, recipe, form="onnxruntime")
+    made = prepare(float_file, digits, recipe, form="onnxruntime", known_data=True)
+    assert made.excluded == ("/left/Conv",)

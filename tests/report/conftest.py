@@ -12,7 +12,7 @@ from edgespiral.core.bench import (
     Reference,
     gravest,
 )
-from edgespiral.core.exported import WeightSparsity
+from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.records import (
     Baseline,
     Candidate,
@@ -185,6 +185,18 @@ def already_met() -> list[Event]:
     """A run whose teacher met the budget: no turn."""
     plan = started(latency_ms=2.0, speedup=None)
     return [plan, baseline(), finished(Outcome.ALREADY_MET, 0, 1.0)]
+
+
+@pytest.fixture
+def won_back(mixed: list[Event]) -> list[Event]:
+    """A run whose student was trained with its rounding and has a layer in float."""
+    training = QuantisedTraining(epochs=1.0, accuracy_before=91.5, accuracy_after=92.4, kept=True)
+    layer = RestoredLayer(
+        layer="/<stem>/Conv", damage_nats=0.012, cost_ms=0.0031, accuracy_gain=0.2
+    )
+    *before, turn, end = mixed
+    extra = {"quantised_training": training, "restored": (layer,)}
+    return [*before, turn.model_copy(update=extra), end]
 
 
 @pytest.fixture

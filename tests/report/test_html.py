@@ -164,3 +164,9 @@ def test_what_each_cut_bought_is_told(several: list[Event], met: list[Event]) ->
     assert "layer2.0.conv1 32 → 16 25.0 % 0.0312 1.25" in text
     assert "layer1.<1> 16 → gone 75.0 %" in text
     assert "What each cut bought" not in render_html(met)
+
+
+def test_what_won_back_accuracy_is_on_the_page(won_back: list[Event]) -> None:
+    page = render_html(won_back)
+    assert "1 epochs, 91.50 -&gt; 92.40 % (+0.90)" in page
+    assert "/&lt;stem&gt;/Conv: +0.20 points for +0.0031 ms" in page

@@ -53,3 +53,10 @@ def test_devices_and_cuts_are_in_the_result(several: list[Event], met: list[Even
     assert [one.turn for one in result.cuts] == [1, 2]
     assert result.cuts[1].cuts[0].saved_ms == {"host-cpu": 0.0312, "board": 1.25}
     assert build_result(met).devices == build_result(met).cuts == ()
+
+
+def test_the_result_says_what_won_back_accuracy(won_back: list[Event]) -> None:
+    result = build_result(won_back)
+    assert result.quantised_training is not None
+    assert result.quantised_training.accuracy_after == 92.4
+    assert [layer.layer for layer in result.restored] == ["/<stem>/Conv"]

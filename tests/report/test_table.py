@@ -71,3 +71,10 @@ def test_each_device_of_several_has_a_line(several: list[Event]) -> None:
         "on host-cpu  1.02 -> 0.453 ms, 2.25x, budget 0.464 ms met",
         "on board  30.0 -> 18.8 ms, 1.60x, budget 20.0 ms met",
     ]
+
+
+def test_what_won_back_accuracy_is_shown_with_its_price(won_back: list[Event]) -> None:
+    lines = shown(won_back)
+    assert "trained with its rounding  1 epochs, 91.50 -> 92.40 % (+0.90)" in lines
+    assert "in float  /<stem>/Conv: +0.20 points for +0.0031 ms, 0.012 nats" in lines
+    assert max(map(len, lines)) <= 80

@@ -1,6 +1,6 @@
 import pytest
 
-from edgespiral.core.exported import WeightSparsity
+from edgespiral.core.exported import QuantisedTraining, WeightSparsity
 from edgespiral.core.records import Event, PrecisionMix, TurnFinished
 from edgespiral.report import words
 
@@ -71,3 +71,10 @@ def test_zeros_promise_no_more_than_the_target_can_do(sparse: list[Event]) -> No
     assert on.endswith(sizes)
     larger = found_in(sparse, compressed_bytes=4_400)
     assert "10 % larger compressed file" in words.sparse_gain(larger)
+
+
+def test_training_that_did_not_help_says_so() -> None:
+    done = QuantisedTraining(epochs=0.5, accuracy_before=92.0, accuracy_after=91.9, kept=False)
+    assert words.quantised_training(done).endswith(
+        "92.00 -> 91.90 % (\N{MINUS SIGN}0.10), not kept"
+    )

@@ -86,7 +86,7 @@ def weights(teacher, tmp_path_factory):
 def a_bench(teacher, digits, tmp_path):
     """Makes what the steps of a run of the teacher share, in an empty folder."""
 
-    def make(plan, listener=None) -> Bench:
+    def make(plan, listener=None, model=None) -> Bench:
         profile = load_profile(plan.target)
         return Bench(
             plan=plan,
@@ -95,7 +95,7 @@ def a_bench(teacher, digits, tmp_path):
             fleet=Fleet([Session(profile)]),
             journal=Journal(tmp_path / "journal.jsonl"),
             listener=listener or Silent(),
-            teacher=Cuttable.of(trace(teacher.eval()), digits.input_shape),
+            teacher=Cuttable.of(trace(model or teacher.eval()), digits.input_shape),
             teacher_onnx=tmp_path / "teacher.onnx",
             precisions=Precisions.of(plan, profile, load_recipe(plan.recipe)),
             sparse_kernels="none",
@@ -178,3 +178,15 @@ def mixed(wide, digits, quick_options, tmp_path_factory):
     """One run that chooses its precision itself."""
     out = tmp_path_factory.mktemp("auto") / "run"
     return api.compress(wide, digits, out=out, precision="auto", **quick_options)
+
+
+@pytest.fixture(scope="session")
+def int8_options(quick_options):
+    """Of a run to int8 whose student is trained with its rounding."""
+    return quick_options | {"precision": "int8", "qat": "always"}
+
+
+@pytest.fixture(scope="session")
+def rounded(wide, digits, int8_options, tmp_path_factory):
+    """One run to int8, whatever that is worth on this machine."""
+    return api.compress(wide, digits, out=tmp_path_factory.mktemp("int8") / "run", **int8_options)

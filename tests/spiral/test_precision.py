@@ -60,13 +60,6 @@ def test_a_finished_choice_is_not_made_again(mixed, wide, digits, quick_options)
     assert len(events_of(done.folder, PrecisionChosen)) == 1
 
 
-@pytest.fixture(scope="module")
-def rounded(wide, digits, quick_options, tmp_path_factory):
-    """One run to int8, whatever that is worth on this machine."""
-    out = tmp_path_factory.mktemp("int8") / "run"
-    return api.compress(wide, digits, out=out, precision="int8", **quick_options)
-
-
 def test_int8_ships_what_was_measured(rounded, digits):
     folder = rounded.folder
     assert "QuantizeLinear" in {

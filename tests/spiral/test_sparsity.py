@@ -135,7 +135,10 @@ def test_a_file_that_lost_zeros_is_not_passed_off_as_sparse(sparse, a_bench):
     bench = a_bench(plan_with(sparsity="2:4"))
     masks = {"3.weight": torch.zeros(10**6, dtype=torch.bool)}
     with pytest.raises(ExportError, match="zeros, the student 1000000"):
-        sparsity_of(bench, sparse.folder / "model.onnx", sparse.model, masks, "fp32")
+        sparsity_of(
+            bench, sparse.folder / "model.onnx", sparse.model, masks,
+            folder=sparse.folder, precision="fp32",
+        )  # fmt: skip
 
 
 def test_what_stays_dense_is_said_before_anything_is_done(sparse, heard, options):

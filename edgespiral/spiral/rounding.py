@@ -1,0 +1,198 @@
+"""What a turn does where rounding to int8 costs its student too much.
+
+First it trains on with the rounding inside, which costs no latency; layers go back to float only
+where the accuracy floor is still not held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from edgespiral.core.artifact import save_model
+from edgespiral.core.errors import ExportError
+from edgespiral.core.exported import QuantisedTraining
+from edgespiral.core.files import make_folder
+from edgespiral.core.seeds import derived_seed
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.export.calibration import prepare
+from edgespiral.export.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.onnx import export_onnx
+from edgespiral.export.parity import LIMITS, Limits, file_accuracy
+from edgespiral.export.precision import float_twin, validation_samples, write_checked
+from edgespiral.spiral.distilling import distil, distillation
+from edgespiral.spiral.precision import PARITY_SAMPLES
+from edgespiral.spiral.restoring import Restoring
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from torch.fx import GraphModule
+
+    from edgespiral.core.exported import RestoredLayer
+    from edgespiral.distill.settings import TrainSettings
+    from edgespiral.export.calibration import Calibrated
+    from edgespiral.spiral.turn import Bench
+
+# Points below the float student from which `auto` trains with the rounding.
+TOLERANCE = 0.3
+# Of the run's epochs, on top of them.
+EPOCHS_SHARE = 0.25
+# The rate of distillation is for a network whose batch norms are still there.
+RATE_SHARE = 0.1
+FOLDER = "int8"
+ROUNDED_WEIGHT = "parametrizations.weight.original"
+# The file against the model that was trained with the file's own rounding: only the order of sums
+# and the rounding of ties differ.
+TRAINED = Limits(least_sqnr_db=20.0, least_top1=0.95)
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What a turn ships: files in `folder`, the model they were made from, and their accuracies.
+
+    Attributes:
+        float_accuracy: of `model`, on validation, in percent.
+        accuracy: of `folder / "model.onnx"`.
+    """
+
+    folder: Path
+    model: GraphModule
+    float_accuracy: float
+    accuracy: float
+    training: QuantisedTraining | None = None
+    restored: tuple[RestoredLayer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The means to win back what rounding has cost.
+
+    Attributes:
+        teachers: of the turn.
+        turn: its number.
+        floor: validation accuracy that the run is to hold, in percent.
+        last: whether the turn aims at the budget.
+        masks: of weights that stay zero, by parameter name.
+    """
+
+    bench: Bench
+    teachers: Sequence[nn.Module]
+    turn: int
+    floor: float
+    last: bool
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def win_back(self, first: Shipped, made: Calibrated) -> Shipped:
+        """The best int8 form of a student that was quantised after training.
+
+        Raises:
+            TrainingError: training diverged; the last good state is kept.
+            ExportError: a file cannot be written or is wrong.
+            MeasurementError, TargetError: the device did not answer.
+        """
+        best = first
+        if self._to_train(first):
+            best, made = self._trained(first, made)
+        if best.accuracy < self.floor <= best.float_accuracy:
+            best = self._restored(best, made)
+        return best
+
+    def _to_train(self, first: Shipped) -> bool:
+        wanted = self.bench.plan.qat
+        if wanted != "auto":
+            return wanted == "always" and self.last
+        short = first.float_accuracy - first.accuracy > TOLERANCE
+        return (short and self.last) or first.accuracy < self.floor <= first.float_accuracy
+
+    def _trained(self, first: Shipped, made: Calibrated) -> tuple[Shipped, Calibrated]:
+        say = self.bench.listener.say
+        say(
+            f"  int8 takes {first.accuracy:.2f} % of {first.float_accuracy:.2f} %: "
+            "training on with its rounding"
+        )
+        folder = make_folder(first.folder / FOLDER)
+        epochs = EPOCHS_SHARE * self.bench.plan.epochs
+        try:
+            model, retrained = self._train(first.model, folder, epochs)
+        except ExportError as error:
+            if self.bench.plan.qat == "always":
+                raise
+            say(f"  it cannot be trained with its rounding: {error}")
+            return first, made
+        after = file_accuracy(folder / "model.onnx", self.bench.splits.validation)
+        kept = after > first.accuracy
+        say(f"  {after:.2f} % after it" + ("" if kept else ": left as it was"))
+        training = QuantisedTraining(
+            epochs=epochs, accuracy_before=first.accuracy, accuracy_after=after, kept=kept
+        )
+        if not kept:
+            return replace(first, training=training), made
+        float_accuracy = accuracy(model, self.bench.splits.validation)
+        return Shipped(folder, model, float_accuracy, after, training), retrained
+
+    def _train(
+        self, student: GraphModule, folder: Path, epochs: float
+    ) -> tuple[GraphModule, Calibrated]:
+        """Train a copy of `student` with the rounding of its int8 file, and write that file anew.
+
+        The ranges are those of calibration before, so that what ran in training is what ships.
+        """
+        bench, path = self.bench, folder / "model.onnx"
+        model, source = folded(student), float_twin(path)
+        shape, dtype = bench.splits.input_shape, bench.splits.input_dtype
+        export_onnx(model, source, input_shape=shape, dtype=dtype)
+        asked = bench.precisions
+        made = prepare(source, bench.splits, asked.recipe, form=asked.form, known_data=True)
+        made.write(path)
+        add_rounding(model, made, path)
+        distil(
+            bench,
+            model,
+            self._settings(epochs),
+            teachers=self.teachers,
+            checkpoint=folder / "checkpoint.pt",
+            masks=_masks_within(model, self.masks),
+            label="distilling with the rounding of int8",
+        )
+        remove_rounding(model)
+        export_onnx(model, source, input_shape=shape, dtype=dtype)
+        made.write(path)
+        add_rounding(model, made, path)
+        samples = validation_samples(bench.splits, PARITY_SAMPLES)
+        write_checked(model, made, path, samples, limits=TRAINED)
+        remove_rounding(model)
+        save_model(model, folder)
+        return model, made
+
+    def _settings(self, epochs: float) -> TrainSettings:
+        plan = self.bench.plan
+        seed = derived_seed(plan.seed, self.turn, 2)
+        settings = distillation(plan, epochs=epochs, seed=seed, rate_share=RATE_SHARE)
+        # Half precision rounds as coarsely as int8 does.
+        return replace(settings, precision="fp32")
+
+    def _restored(self, best: Shipped, made: Calibrated) -> Shipped:
+        bench = self.bench
+        bench.listener.say(f"  int8 is below the accuracy floor of {self.floor:.2f} %")
+        restoring = Restoring(
+            made, bench.splits.validation, self.floor, bench.session, bench.listener
+        )
+        layers = restoring.run(best.accuracy)
+        path = best.folder / "model.onnx"
+        samples = validation_samples(bench.splits, PARITY_SAMPLES)
+        # Weights that were trained with rounding are not meant to be run without it.
+        trained = best.training is not None and best.training.kept
+        limits = Limits() if trained else LIMITS["int8"]
+        write_checked(best.model, made, path, samples, layers, limits=limits)
+        after = best.accuracy + sum(layer.accuracy_gain for layer in layers)
+        return replace(best, accuracy=after, restored=layers)
+
+
+def _masks_within(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Masks by the names that weights have while a parametrisation rounds them."""
+    names = dict(model.named_parameters(remove_duplicate=False))
+    found = {name: name.removesuffix("weight") + ROUNDED_WEIGHT for name in masks}
+    return {found[name] if found[name] in names else name: mask for name, mask in masks.items()}

@@ -1,0 +1,121 @@
+"""Winning back what int8 has cost, on a real network, data, files and training."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from edgespiral import api
+from edgespiral.core.files import sha256_file
+from edgespiral.core.journal import read
+from edgespiral.core.plan import load_plan
+from edgespiral.core.records import TurnFinished
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.masks import apply_masks
+from edgespiral.export.calibration import prepare
+from edgespiral.export.onnx import export_onnx
+from edgespiral.export.parity import check_parity, file_accuracy
+from edgespiral.export.zeros import read_zeros
+from edgespiral.prune.sparsity import masks_for
+from edgespiral.spiral.rounding import Rounding, Shipped
+
+END = ("turn-finished", "run-finished")
+
+
+def last_turn(folder):
+    return [event for event in read(folder / "journal.jsonl") if isinstance(event, TurnFinished)][
+        -1
+    ]
+
+
+def test_a_run_ships_the_better_one(rounded, digits):
+    turn, folder = last_turn(rounded.folder), rounded.folder
+    done = turn.quantised_training
+    assert rounded.result.quantised_training == done
+    assert done.epochs == 0.25 * 0.5
+    assert done.kept == (done.accuracy_after > done.accuracy_before)
+    best = max(done.accuracy_before, done.accuracy_after)
+    assert turn.student.validation_accuracy == file_accuracy(
+        folder / "model.onnx", digits.validation
+    )
+    assert turn.student.validation_accuracy == best
+    assert {name: sha256_file(folder / name) for name in turn.files} == turn.files
+    inputs = [batch for batch, _ in digits.validation.epoch(batch_size=1)][:8]
+    assert check_parity(rounded.model, folder / "model.float.onnx", inputs).samples == 8
+
+
+def test_training_goes_on_from_where_it_stopped(rounded, wide, digits, int8_options, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(rounded.folder, folder)
+    journal = folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if json.loads(line)["kind"] not in END))
+    again = api.compress(wide, digits, out=folder, resume=True, **int8_options)
+    before, after = last_turn(rounded.folder), last_turn(again.folder)
+    assert after.quantised_training == before.quantised_training
+    assert after.files["model.safetensors"] == before.files["model.safetensors"]
+
+
+@pytest.fixture
+def spoilt(wide, digits, quick_options, a_bench, tmp_path):
+    """Makes the means to win back, and an int8 student whose input is hardly told apart."""
+
+    def make(qat):
+        options = quick_options | {"model": "wide", "data": "digits", "qat": qat}
+        bench = a_bench(load_plan(None, options | {"learning_rate": 0.05}), model=wide)
+        file, path = tmp_path / "model.float.onnx", tmp_path / "model.onnx"
+        export_onnx(wide, file, input_shape=digits.input_shape)
+        made = prepare(file, digits, bench.precisions.recipe, form="onnxruntime")
+        wider = made.ranges.tensors | {"input": (-500.0, 500.0)}
+        made = replace(made, ranges=made.ranges.model_copy(update={"tensors": wider}))
+        made.write(path)
+        found = accuracy(wide, digits.validation)
+        first = Shipped(
+            tmp_path, bench.teacher.model, found, file_accuracy(path, digits.validation)
+        )
+        return bench, first, made
+
+    return make
+
+
+def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
+    bench, first, made = spoilt("never")
+    low = Rounding(bench, [wide], 1, first.accuracy - 1, last=True)
+    assert low.win_back(first, made) == first
+    floor = first.float_accuracy - 5.0
+    with bench.session:
+        found = Rounding(bench, [wide], 1, floor, last=True).win_back(first, made)
+    assert found.training is None
+    assert "/0/Conv" in {layer.layer for layer in found.restored}
+    path = found.folder / "model.onnx"
+    assert file_accuracy(path, digits.validation) == pytest.approx(found.accuracy)
+    assert found.accuracy >= floor
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["kept_float"]["/0/Conv"] == "put back to hold accuracy"
+
+
+def test_auto_trains_where_rounding_took_too_much(spoilt, wide, digits):
+    bench, first, made = spoilt("auto")
+    early = Rounding(bench, [wide], 1, 0.0, last=False)
+    assert early.win_back(first, made) == first
+    found = Rounding(bench, [wide], 1, 0.0, last=True).win_back(first, made)
+    assert found.training.kept
+    assert found.restored == ()
+    assert found.accuracy > first.accuracy + 10
+    assert found.accuracy == file_accuracy(found.folder / "model.onnx", digits.validation)
+
+
+def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
+    bench, first, made = spoilt("always")
+    model = copy.deepcopy(first.model)
+    masks = masks_for(model, 0.5)
+    apply_masks(model, masks)
+    means = Rounding(bench, [wide], 1, 0.0, last=True, masks=masks)
+    found = means.win_back(replace(first, model=model), made)
+    assert found.training.kept
+    zeros = sum(layer.zeros for layer in read_zeros(found.folder / "model.onnx"))
+    assert zeros >= sum(int((~mask).sum()) for mask in masks.values())
