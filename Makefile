@@ -25,7 +25,8 @@ $(DEMO)/teacher/weights.safetensors: | $(STAMP)
 	$(BIN)/edgespiral train resnet20 --data digits --out $(DEMO)/teacher --resume
 
 test: $(STAMP)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --import-mode=importlib --timeout=300
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --import-mode=importlib \
+		--timeout=300 --numprocesses=2 --dist=loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -25,9 +25,9 @@ def bench_of(teacher, splits=None, who="original"):
 def test_the_plan_says_who_teaches(who, expected):
     first, last = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     bench = bench_of(first, who=who)
-    found = teachers_of(bench, SimpleNamespace(model=last))
+    found = teachers_of(bench, 1, last)
     assert [[first, last].index(model) for model in found] == expected
-    assert teachers_of(bench, SimpleNamespace(model=first)) == [first]
+    assert teachers_of(bench, 0, first) == [first]
 
 
 def test_a_finished_checkpoint_is_not_trained_again(teacher, digits, tmp_path):

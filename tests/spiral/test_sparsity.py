@@ -141,10 +141,10 @@ def test_a_file_that_lost_zeros_is_not_passed_off_as_sparse(sparse, a_bench):
         )  # fmt: skip
 
 
-def test_what_stays_dense_is_said_before_anything_is_done(sparse, heard, options):
+def test_what_stays_dense_is_said_before_anything_is_done(sparse, heard):
     assert heard.said[:2] == [
         "  stays dense: 0 (1 input channel, not a multiple of 4)",
-        f"  {options['target']} has no kernels for such zeros: no speed-up expected of them",
+        "  quick has no kernels for such zeros: no speed-up expected of them",
     ]
     assert heard.said[2].startswith("teacher: ")
 
