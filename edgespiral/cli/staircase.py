@@ -25,8 +25,10 @@ def profile_target(
     from edgespiral.core.profile_file import keep_channel_multiple
     from edgespiral.measure.session import Session
     from edgespiral.measure.staircase import measure_staircase
+    from edgespiral.spiral.precision import measuring
 
-    profile, progress = load_profile(name), Console(stderr=True)
+    # Its nets are float ones, as candidates are before they are rounded.
+    profile, progress = measuring(load_profile(name)), Console(stderr=True)
     with Session(profile) as session:
         found = measure_staircase(session, progress.print)
     _keep_table(found, profile)

@@ -40,6 +40,7 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "data": lambda: _check_data(plan.data),
         "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
         "recipe": lambda: load_recipe(plan.recipe),
+        "precision": lambda: _check_precision(plan),
     }
     for key, check in checks.items():
         try:
@@ -69,6 +70,23 @@ def _zeros(plan: Plan) -> str:
 def _budget(plan: Plan, target: str) -> str:
     [(kind, value)] = plan.budget_of(target).items()
     return f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
+
+
+def _check_precision(plan: Plan) -> None:
+    from edgespiral.core.plan import flag
+    from edgespiral.core.profile import load_profiles
+    from edgespiral.core.recipe import Recipe
+    from edgespiral.spiral.precision import Precisions
+
+    try:
+        profiles = load_profiles(plan.targets)
+    except EdgeSpiralError:
+        return  # told under its own key
+    try:
+        Precisions.shared(plan, profiles, Recipe.model_validate({"schema": 1, "name": "any"}))
+    except UsageError as error:
+        place = error.where if error.where != flag("precision") else None
+        raise UsageError(error.what, where=place, hint=error.hint) from error
 
 
 def _check_model(plan: Plan) -> None:

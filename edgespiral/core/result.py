@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
+from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.record import PositiveMs, Precision, Record
 from edgespiral.core.records import (
     GroupCut,
@@ -65,6 +65,7 @@ class Result(Record):
     turns: int
     seconds: dict[str, float]
     sparsity: WeightSparsity | None = None
+    engine: EngineFacts | None = None
     files: dict[str, str]
     plan: dict[str, object]
     versions: dict[str, str]

@@ -21,6 +21,8 @@ MOST_THREADS = 4
 MARGIN_C = 1
 JETSON_MAX_C = 85
 OLDEST_PYTHON = (3, 10)
+# As in trtexec_agent.py, which runs on devices alone.
+ALWAYS_TYPED = 11
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,27 @@ def _tensorrt(found: Survey) -> list[Setting]:
     ]
     mode = found.get("power_mode")
     why = f"figures belong to the power mode (now {mode})" if mode else ""
+    version = _version(found.get("tensorrt"))
+    typed = Setting("strongly_typed", True, "from TensorRT 11 on there are no other networks")
     return [
         Setting("kind", "tensorrt", "; ".join(filter(None, parts))),
         Setting("precision", "fp16", why),
+        *([typed] if version and version[0] >= ALWAYS_TYPED else []),
     ]
 
 
 def _spelled(told: str) -> str:
+    version = _version(told)
+    return ".".join(map(str, version)) if version else "of an unknown version"
+
+
+def _version(told: str) -> tuple[int, int, int] | None:
     """TensorRT's version: two digits a part from 10 on, one for the major part before."""
     if not told.isdigit():
-        return "of an unknown version"
+        return None
     number = int(told)
     unit = 1000 if number < 10_000 else 10_000
-    return f"{number // unit}.{number % unit // 100}.{number % 100}"
+    return number // unit, number % unit // 100, number % 100
 
 
 def _onnxruntime(found: Survey) -> list[Setting]:

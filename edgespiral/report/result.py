@@ -73,6 +73,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         turns=len(run.turns),
         seconds=run.seconds(),
         sparsity=best.sparsity if best else None,
+        engine=finished.engine,
         files=best.files if best else teacher_files,
         plan=run.started.plan,
         versions=run.started.versions,

@@ -133,16 +133,25 @@ class Candidates:
         """
         if self.surveyed:
             return
-        base = self.latencies.base_widths
-        known = [cache.read().layers for cache in self.caches]
-        if known and self.latencies.covered(known, [base, *probes]):
+        known = [cache.read().layers for cache in self._layer_caches]
+        cuts = [self.latencies.base_widths, *probes]
+        is_covered = bool(known) and self.latencies.covered(known, cuts)
+        if is_covered:
             self.reused_layers = self.latencies.add_layers(known)
-            self.latencies.fit()
         else:
             self._profile(probes)
+        # Layers are profiled in fp32, so of another precision only whole models tell.
+        if is_covered and self.files.precision == "fp32":
+            self.latencies.fit()
+        else:
             fresh = [w for w in probes if key_of(w) not in self.latencies.measured]
             self.measure(turn, fresh, rounds=SURVEY_ROUNDS)
         self.surveyed = True
+
+    @property
+    def _layer_caches(self) -> Sequence[LatencyCache]:
+        """Layers with sparse weights may run in kernels of their own; the caches' are dense."""
+        return () if self.files.two_four else self.caches
 
     def measure(self, turn: int, proposals: Sequence[Widths], *, rounds: int) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
@@ -170,7 +179,7 @@ class Candidates:
             lambda _, session: _profiled(session, [self.teacher_onnx, *models])
         )
         self.latencies.add_layers(profiles)
-        for cache, rows in zip(self.caches, profiles, strict=False):
+        for cache, rows in zip(self._layer_caches, profiles, strict=False):
             cache.add(layers=rows)
 
     def _learn(self, widths: Mapping[str, int], speedups: Sequence[float]) -> None:

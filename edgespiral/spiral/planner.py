@@ -143,6 +143,8 @@ class Planner:
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
         self._candidates.recall(candidates)
+        # The cache has what this run had measured before, too.
+        self.reused_models = len(self._candidates.unverified)
 
     def own_ms(self, latency_ms: float) -> dict[str, float]:
         """A latency in the first device's time, as each device's own, by target."""

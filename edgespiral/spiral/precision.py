@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import ExportError, UsageError
-from edgespiral.core.profile import OnnxRuntimeProfile, TensorRtProfile
+from edgespiral.core.profile import AndroidProfile, OnnxRuntimeProfile, TensorRtProfile
 from edgespiral.core.records import PrecisionChosen, PrecisionTrial
 from edgespiral.export.parity import divergence_nats, file_accuracy
 from edgespiral.export.precision import Asked, export_as
@@ -77,10 +77,13 @@ class Precisions:
         each = [cls.of(plan, profile, recipe) for profile in profiles]
         for profile, one in zip(profiles, each, strict=True):
             if len(each) > 1 and one.wanted != one.base:
+                own = (
+                    f'set precision = "{one.base}" there' if not plan.precision else "leave it out"
+                )
                 raise UsageError(
                     f"{one.wanted} is for runs of one target",
                     where="--precision" if plan.precision else f"{profile.name}:runtime.precision",
-                    hint="leave it out, or start a run for each target",
+                    hint=f"{own}, or start a run for each target",
                 )
         return each[0]
 
@@ -132,7 +135,8 @@ def measuring(profile: TargetProfile) -> TargetProfile:
 
 
 def _on_cpu(profile: TargetProfile) -> bool:
-    return isinstance(profile.runtime, OnnxRuntimeProfile) and profile.runtime.provider == CPU
+    runtime = profile.runtime
+    return isinstance(runtime, OnnxRuntimeProfile | AndroidProfile) and runtime.provider == CPU
 
 
 def choose(bench: Bench, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:

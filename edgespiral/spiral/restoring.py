@@ -11,6 +11,7 @@ from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.exported import RestoredLayer
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.sensitivity import damages
+from edgespiral.measure.engines import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report import words
 from edgespiral.spiral.precision import form_of, measuring
@@ -146,6 +147,7 @@ def hold(
         ExportError: even a single layer in int8 loses more, or a file cannot be written or run.
         MeasurementError, TargetError: the device did not answer.
     """
+    require_timing(profile)
     if form_of(profile) != made.form:
         raise UsageError(
             f"{profile.name} runs the {form_of(profile)} form, this is {made.form}",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgespiral.core.artifact import save_model
-from edgespiral.core.errors import ExportError
+from edgespiral.core.errors import ExportError, TrainingError
 from edgespiral.core.exported import QuantisedTraining
 from edgespiral.core.files import make_folder
 from edgespiral.core.seeds import derived_seed
@@ -117,7 +117,7 @@ class Rounding:
         epochs = EPOCHS_SHARE * self.bench.plan.epochs
         try:
             model, retrained = self._train(first.model, folder, epochs)
-        except ExportError as error:
+        except (ExportError, TrainingError) as error:
             if self.bench.plan.qat == "always":
                 raise
             say(f"  it cannot be trained with its rounding: {error}")
@@ -169,7 +169,7 @@ class Rounding:
 
     def _settings(self, epochs: float) -> TrainSettings:
         plan = self.bench.plan
-        seed = derived_seed(plan.seed, self.turn, 2)
+        seed = derived_seed(plan.seed, self.turn, 3)
         settings = distillation(plan, epochs=epochs, seed=seed, rate_share=RATE_SHARE)
         # Half precision rounds as coarsely as int8 does.
         return replace(settings, precision="fp32")

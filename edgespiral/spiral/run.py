@@ -41,7 +41,7 @@ from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.precision import Precisions, measuring
 from edgespiral.spiral.progress import OnConsole
-from edgespiral.spiral.sparsity import announce, planned_multiple, sparse_kernels
+from edgespiral.spiral.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
 from edgespiral.spiral.turn import Bench
 from edgespiral.zoo import names
 from edgespiral.zoo.load import check_logits, load_model
@@ -138,7 +138,7 @@ def run_spiral(
                 teacher=teacher,
                 teacher_onnx=out / "teacher" / "model.onnx",
                 precisions=precisions,
-                sparse_kernels=kernels[profiles[0].name],
+                sparse_kernels=max(kernels.values(), key=KERNELS.index),
                 cache_folder=cache_folder(plan.latency_cache),
             )
             Spiral(bench).run()

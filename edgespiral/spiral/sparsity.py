@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from edgespiral.core.artifact import load_model
 from edgespiral.core.errors import ExportError, first_few
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from edgespiral.spiral.turn import Bench
 
 Kernels = Literal["none", "off", "on"]
+# From the least that a target can do with zeros to the most.
+KERNELS = get_args(Kernels)
 
 
 def sparse_kernels(plan: Plan, profile: TargetProfile) -> Kernels:

@@ -123,3 +123,10 @@ def test_a_target_that_times_nothing_cannot_be_compressed_for(
 def test_sparse_weights_are_told_back(sparsity: float | str, said: str) -> None:
     plan = load_plan(None, {"model": "m", "data": "d", "speedup": 2, "sparsity": sparsity})
     assert described(plan).endswith(f"at most 2 accuracy points, with {said} sparse weights")
+
+
+def test_a_precision_that_cannot_be_had_is_told(edgespiral: Command, tmp_path: Path) -> None:
+    write(tmp_path, GOOD + 'precision = "fp16"\n')
+    done = edgespiral("validate", "plan.toml")
+    assert done.returncode == ExitCode.USAGE
+    assert "plan.toml:precision: fp16 is not to be had on host-cpu" in done.stderr

@@ -68,6 +68,8 @@ def test_a_jetson_gets_its_own_tool() -> None:
     assert "# figures belong to the power mode (now MAXN)" in text
     assert "# ssh board (me@board, port 22)\n" in text
     assert "8.6.1" in written(ORIN.replace("100300", "8601"))[1]
+    typed, _ = written(ORIN.replace("100300", "110100"))
+    assert typed["runtime"]["strongly_typed"] is True
     assert "of an unknown version" in written(ORIN.replace("tensorrt=100300", ""))[1]
 
 

@@ -41,16 +41,16 @@ def candidates(wide, digits, quick_options, tmp_path):
         teacher_ms = latency.stats.p50_ms
         cache = LatencyCache.of(tmp_path / "cache", fleet.profiles[0], latency.fingerprint)
 
-        def make(name: str) -> Candidates:
+        def make(name: str, precision="fp32", **of_files) -> Candidates:
             return Candidates(
-                files=CandidateFiles(source, tmp_path / "work"),
+                files=CandidateFiles(source, tmp_path / "work", precision, **of_files),
                 fleet=fleet,
                 journal=Journal(tmp_path / f"{name}.jsonl"),
                 teacher_onnx=teacher,
                 latencies=Latencies(
                     [Device("quick", teacher_ms, teacher_ms, 16, teacher_ms)], layers, base
                 ),
-                precision="fp32",
+                precision=precision,
                 caches=[cache],
             )
 
@@ -85,3 +85,26 @@ def test_a_survey_is_left_out_where_its_layers_are_known(candidates):
     assert second.reused_layers > 0
     assert [e for e in second.journal.read() if isinstance(e, Candidate)] == []
     assert second.latencies.predict_ms(base) > second.latencies.predict_ms(probes[0])
+
+
+def test_of_int8_only_whole_models_tell_though_layers_are_known(candidates):
+    first = candidates("first")
+    probes = [dict.fromkeys(first.latencies.base_widths, width) for width in (16, 32)]
+    first.survey(1, probes)
+    int8 = candidates("int8", "int8")
+    int8.survey(1, probes)
+    assert int8.reused_layers > 0
+    measured = [e.widths for e in int8.journal.read() if isinstance(e, Candidate)]
+    assert measured == probes
+
+
+def test_layers_with_sparse_weights_are_kept_apart(candidates):
+    sparse = candidates("sparse", two_four=True)
+    probes = [dict.fromkeys(sparse.latencies.base_widths, width) for width in (16, 32)]
+    sparse.survey(1, probes)
+    dense = candidates("dense")
+    dense.survey(1, probes)
+    assert dense.reused_layers == 0
+    again = candidates("again", two_four=True)
+    again.survey(1, probes)
+    assert again.reused_layers == 0

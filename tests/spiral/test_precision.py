@@ -15,7 +15,7 @@ from edgespiral.core.profile import TargetProfile, load_profile
 from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import Candidate, PrecisionChosen, TurnFinished
 from edgespiral.export.parity import file_accuracy
-from edgespiral.spiral.precision import Precisions, measuring, supported
+from edgespiral.spiral.precision import Precisions, form_of, measuring, supported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +136,16 @@ def test_tensorrt_makes_fp16_of_fp32_files():
 def test_the_teacher_is_measured_in_float_where_int8_is_the_targets_own():
     assert measuring(board(precision="int8")).runtime.precision == "fp16"
     assert measuring(board(precision="fp32")).runtime.precision == "fp32"
+
+
+def test_a_phone_runs_int8_as_any_cpu_does(monkeypatch):
+    monkeypatch.setenv("ORT_PERF_TEST", "perf_test")
+    phone = load_profile("android-arm64")
+    assert (supported(phone), form_of(phone)) == (("fp32", "int8"), "onnxruntime")
+
+
+def test_the_hint_for_several_targets_can_be_followed():
+    boards = [board(strongly_typed=True), board(strongly_typed=True)]
+    plan = load_plan(None, {"model": "m", "data": "d", "speedup": 2})
+    with pytest.raises(UsageError, match=r'is for runs of one target; set precision = "fp32"'):
+        Precisions.shared(plan, boards, load_recipe("default"))

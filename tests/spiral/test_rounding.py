@@ -119,3 +119,10 @@ def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
     assert found.training.kept
     zeros = sum(layer.zeros for layer in read_zeros(found.folder / "model.onnx"))
     assert zeros >= sum(int((~mask).sum()) for mask in masks.values())
+
+
+def test_a_training_that_diverges_leaves_the_student_as_it_was(spoilt, wide):
+    bench, first, made = spoilt("auto")
+    wild = replace(bench, plan=bench.plan.model_copy(update={"learning_rate": 1e30}))
+    found = Rounding(wild, [wide], 1, 0.0, last=True).win_back(first, made)
+    assert found == first

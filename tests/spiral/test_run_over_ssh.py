@@ -110,4 +110,5 @@ def test_a_budget_is_met_by_way_of_trtexec(board, small, digits, tmp_path):
     assert facts is not None
     assert facts.model_sha256 == sha256_file(tmp_path / "run" / "model.onnx")
     assert facts.runtime_version == "8.6.1"
+    assert done.result.engine == facts
     assert list(board.folder.iterdir()) == []

@@ -76,8 +76,14 @@ class TensorRt:
         return [python, "trtexec_agent.py", REQUEST]
 
     def precision(self, model: Path) -> Precision:
-        """That of the profile; of quantised and strongly typed models that of the file."""
-        if self._settings.strongly_typed and not is_engine(model):
+        """That of the profile; of quantised and strongly typed models that of the file.
+
+        An engine's is in its record, where it has one.
+        """
+        if is_engine(model):
+            record = written_record(model, "tensorrt")
+            return record.precision if record else self._settings.precision
+        if self._settings.strongly_typed:
             return precision_of(model)
         return "int8" if _is_quantised(model) else self._settings.precision
 

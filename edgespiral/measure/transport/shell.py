@@ -42,6 +42,7 @@ class ShellTransport:
         self._settings = settings
         self._link = link
         self._pushed: dict[str, str] = {}
+        self._is_closing = False
 
     @property
     def python(self) -> str:
@@ -55,6 +56,7 @@ class ShellTransport:
 
     def __enter__(self) -> Self:
         """Connect and make a work folder."""
+        self._is_closing = False
         self._connect()
         return self
 
@@ -65,6 +67,7 @@ class ShellTransport:
         trace: TracebackType | None,
     ) -> None:
         """Remove the work folder and disconnect."""
+        self._is_closing = True
         try:
             if not self._link.alive:
                 self._connect()
@@ -91,6 +94,8 @@ class ShellTransport:
                     self._connect()
                 return step()
             except DeviceLostError as error:
+                if self._is_closing:  # by another thread: nobody waits for the answer
+                    raise
                 self._link.drop()
                 if waited_s + pause_s > self._settings.retry_s:
                     raise self._given_up(error) from error
