@@ -11,10 +11,10 @@ from edgespiral import api
 from edgespiral.core.errors import TrainingError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.journal import read
-from edgespiral.core.profile import TargetProfile
+from edgespiral.core.profile import TargetProfile, load_profile
 from edgespiral.core.records import TurnFinished
 from edgespiral.measure.engines import written_record
-from edgespiral.measure.session import Session
+from edgespiral.measure.fleet import Fleet
 from edgespiral.spiral.turn import Stopwatch, fetch_engine
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
@@ -54,8 +54,9 @@ def test_what_a_device_builds_comes_back_beside_the_model(finished, tmp_path):
         "transport": {"kind": "local"},
     }
     target = TargetProfile.model_validate({"schema": 1, "name": "here", **sections})
-    with Session(target) as session:
-        facts = fetch_engine(SimpleNamespace(session=session, out=tmp_path))
+    # The first of the run's targets builds none.
+    with Fleet.of([load_profile("host-cpu"), target]) as fleet:
+        facts = fetch_engine(SimpleNamespace(fleet=fleet, out=tmp_path))
     assert facts == written_record(tmp_path / "model.engine", "tensorrt")
     assert facts.model_sha256 == sha256_file(tmp_path / "model.onnx")
 
