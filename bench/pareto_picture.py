@@ -11,7 +11,7 @@ from edgespiral.report.svg import Axes, Scale
 
 Json = dict[str, Any]
 
-WIDTH, PANEL = 720.0, 420.0
+WIDTH, PANEL = 760.0, 420.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 520.0, 56.0, 352.0
 COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#ad1a72", "#6940a5")
 STYLE = """
@@ -61,7 +61,7 @@ def _panel(lines: list[Json], teacher_percent: float) -> Markup:
     return Markup().join(
         [
             axes.draw(("measured speed-up", "test accuracy, %")),
-            svg.text(LEFT, 18.0, lines[0]["model"], class_="title"),
+            svg.text(RIGHT, 18.0, lines[0]["model"], class_="title", text_anchor="end"),
             svg.line((LEFT, at), (RIGHT, at), class_="teacher", stroke_dasharray="4 3"),
             svg.text(RIGHT - 4, at - 5, "teacher", class_="tick", text_anchor="end"),
         ]
