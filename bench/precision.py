@@ -116,6 +116,7 @@ def together(args: argparse.Namespace, seed: int) -> dict[str, Any]:
             *(sys.executable, "-m", "edgespiral", "compress", args.model, "--data", DATA),
             *("--weights", str(args.weights), "--speedup", str(args.speedup), "--seed", str(seed)),
             *("--precision", "int8", "--epochs", str(args.epochs), "--out", str(out)),
+            *("--latency-cache", str(out / "latency")),
         ]
         start = time.perf_counter()
         subprocess.run(command, check=False)

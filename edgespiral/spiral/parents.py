@@ -16,8 +16,8 @@ import safetensors.torch
 
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
-from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm, train
-from edgespiral.spiral.distilling import WARM_RATE_SHARE, distillation, teachers_of
+from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
+from edgespiral.spiral.distilling import WARM_RATE_SHARE, distil, distillation, teachers_of
 from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.turn import RECALIBRATION_BATCHES, Parent
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from edgespiral.core.plan import Plan
     from edgespiral.distill.settings import TrainSettings
-    from edgespiral.distill.trainer import Progress
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.turn import Bench
 
@@ -75,20 +74,14 @@ def _slimmed(bench: Bench, turn: int, model: Cuttable) -> Cuttable:
 
 
 def _slim(bench: Bench, turn: int, slim: nn.Module, model: Cuttable) -> None:
-    settings = _settings(bench, turn, slim)
-    with bench.listener.steps(f"training for sparse scales, {settings.epochs:g} epochs") as advance:
-
-        def heard(progress: Progress) -> None:
-            advance(progress.step, progress.steps, f"loss {progress.loss:.3f}")
-
-        train(
-            slim,
-            bench.splits,
-            settings,
-            teachers=teachers_of(bench, turn, model.model),
-            checkpoint=bench.folder(turn) / CHECKPOINT,
-            progress=heard,
-        )
+    distil(
+        bench,
+        slim,
+        _settings(bench, turn, slim),
+        teachers=teachers_of(bench, turn, model.model),
+        checkpoint=bench.folder(turn) / CHECKPOINT,
+        label="training for sparse scales",
+    )
 
 
 def _settings(bench: Bench, turn: int, slim: nn.Module) -> TrainSettings:
