@@ -49,11 +49,15 @@ EMA_DECAY = 0.99**10
 
 @dataclass(frozen=True)
 class Recipe:
-    """Changes to the package's settings; with `hints`, stages are compared too."""
+    """Changes to the package's settings; with `hints`, stages are compared too.
+
+    All see augmented samples, as their teacher did, unless they are `plain`.
+    """
 
     settings: dict[str, Any] = field(default_factory=dict)
     hints: bool = False
     averaged: bool = False
+    plain: bool = False
 
 
 RECIPES = {
@@ -72,6 +76,9 @@ RECIPES = {
     "kd, batches of 64": Recipe({"batch_size": 64}),
     "kd, batches of 64, rate 0.05": Recipe({"batch_size": 64, "learning_rate": 0.05}),
     "kd, decay 1e-4": Recipe({"weight_decay": 1e-4}),
+    "kd, not augmented": Recipe(plain=True),
+    "kd, not augmented, tau 2": Recipe({"temperature": 2.0}, plain=True),
+    "kd, not augmented, batches of 64": Recipe({"batch_size": 64}, plain=True),
 }
 
 
@@ -90,16 +97,17 @@ class Cut:
         }
         self._cut = lambda: cut_to(self._source, widths, scores, "nni").model
 
-    def fresh(self, seed: int) -> nn.Module:
-        """The cut network before any training."""
+    def fresh(self, splits: DataSplits, seed: int) -> nn.Module:
+        """The cut network before any training, its batch norm as on training samples."""
         model = self._cut()
-        recalibrate_batchnorm(model, self.splits.train, batches=RECALIBRATION_BATCHES, seed=seed)
+        recalibrate_batchnorm(model, splits.train, batches=RECALIBRATION_BATCHES, seed=seed)
         return model
 
 
 def distil(cut: Cut, recipe: Recipe, epochs: float, seed: int) -> nn.Module:
     """Train the cut network as `recipe` says."""
-    model = cut.fresh(seed)
+    splits = cut.splits.unaugmented() if recipe.plain else cut.splits
+    model = cut.fresh(splits, seed)
     usual = TrainSettings.for_distillation(
         epochs=epochs, batch_size=128, learning_rate=None, temperature=4.0, alpha=0.9, seed=seed
     )
@@ -109,16 +117,14 @@ def distil(cut: Cut, recipe: Recipe, epochs: float, seed: int) -> nn.Module:
     with hinted:
         train(
             model,
-            cut.splits,
+            splits,
             settings,
             teachers=[cut.teacher],
             progress=(lambda _: average.update_parameters(model)) if recipe.averaged else None,
         )
     if not recipe.averaged:
         return model
-    recalibrate_batchnorm(
-        average.module, cut.splits.train, batches=RECALIBRATION_BATCHES, seed=seed
-    )
+    recalibrate_batchnorm(average.module, splits.train, batches=RECALIBRATION_BATCHES, seed=seed)
     return average.module
 
 
@@ -134,19 +140,20 @@ def cross_entropy(model: nn.Module, splits: DataSplits) -> float:
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Means over seeds, the most accurate first."""
-    lines: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
+    names = ("model", "share", "epochs", "recipe")
+    lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        lines.setdefault((row["model"], row["share"], row["recipe"]), []).append(row)
+        lines.setdefault(tuple(row[name] for name in names), []).append(row)
     found = [
         {
-            "model": model, "share": share, "recipe": recipe, "seeds": len(some),
+            **dict(zip(names, key, strict=True)), "seeds": len(some),
             "mean_validation_percent": statistics.mean(r["validation_percent"] for r in some),
             "mean_validation_nats": statistics.mean(r["validation_nats"] for r in some),
             "mean_seconds": statistics.mean(r["seconds"] for r in some),
         }
-        for (model, share, recipe), some in lines.items()
+        for key, some in lines.items()
     ]  # fmt: skip
-    return sorted(found, key=lambda line: -line["mean_validation_percent"])
+    return sorted(found, key=lambda line: (line["epochs"], -line["mean_validation_percent"]))
 
 
 def main() -> None:

@@ -4,13 +4,13 @@ Usage: python bench/pareto.py MODEL TEACHER.safetensors [--points 2 3 4] [--seed
            [--rows ours ...] [--epochs 2] [--stop-after-s S] [--json FILE]
 
 All rows of a point have the same teacher, data, epochs of the same distillation and batch-norm
-recalibration; they differ in where they cut. Every cut that a baseline can make, at each 40th of
-its ratio and in steps of 1 and of 16 channels, is measured untrained, once for all points and
-seeds; of those that are fast enough the one with most parameters is trained. All are measured again
-side by side. `wall_s` and `cpu_s` of a baseline leave the measuring of its cuts out; `search_s` has
-it. A point that no cut of a row reaches is written down as such. What is in the JSON file is not
-run again. The test split is read once a row, at its end; bench/pareto_summary.py says how far apart
-the rows are, and draws the picture.
+recalibration, on training samples as they are stored; they differ in where they cut. Every cut that
+a baseline can make, at each 40th of its ratio and in steps of 1 and of 16 channels, is measured
+untrained, once for all points and seeds; of those that are fast enough the one with most parameters
+is trained. All are measured again side by side. `wall_s` and `cpu_s` of a baseline leave the
+measuring of its cuts out; `search_s` has it. A point that no cut of a row reaches is written down
+as such. What is in the JSON file is not run again. The test split is read once a row, at its end;
+bench/pareto_summary.py says how far apart the rows are, and draws the picture.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Pair:
 
     def __init__(self, model: str, weights: Path) -> None:
         self.name, self.weights = model, weights
-        self.splits: DataSplits = load(DATA)
+        self.splits: DataSplits = load(DATA).unaugmented()
         plan = load_plan(
             None, {"model": model, "data": DATA, "weights": str(weights), "speedup": 2}
         )

@@ -40,6 +40,7 @@ def compress(
     alpha: options.Alpha = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
+    augment: options.Augment = None,
     seed: options.Seed = None,
     latency_cache: options.LatencyCache = None,
 ) -> None:

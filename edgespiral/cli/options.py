@@ -177,6 +177,15 @@ LearningRate = Annotated[
     float | None,
     typer.Option(help="Highest rate of the schedule.", rich_help_panel=DISTILLATION),
 ]
+Augment = Annotated[
+    bool | None,
+    typer.Option(
+        "--augment/--no-augment",
+        help="Show students random views of the training samples, as their teacher had.",
+        show_default="no-augment",
+        rich_help_panel=DISTILLATION,
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(help="Of everything random.", show_default="0", rich_help_panel=DISTILLATION),

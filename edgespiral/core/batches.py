@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,15 @@ class BatchSource(Protocol):
         ...
 
 
+@runtime_checkable
+class AugmentedSource(BatchSource, Protocol):
+    """A supply whose shuffled passes may show random views of its samples."""
+
+    def unaugmented(self) -> BatchSource:
+        """The same samples, in the same order for the same seed, as they are stored."""
+        ...
+
+
 @dataclass(frozen=True)
 class DataSplits:
     """A data set in three parts: training, validation (steers the run), test (reported once).
@@ -54,3 +63,9 @@ class DataSplits:
         import torch
 
         return torch.float32 if self.token_count is None else torch.int64
+
+    def unaugmented(self) -> DataSplits:
+        """The same, with training samples as they are stored where the source knows them so."""
+        if not isinstance(self.train, AugmentedSource):
+            return self
+        return replace(self, train=self.train.unaugmented())

@@ -64,6 +64,7 @@ class Plan(Record):
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
     batch_size: Annotated[int, Field(ge=2)] = 128
     learning_rate: Positive | None = None
+    augment: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     latency_cache: File | None = None
     out: File | None = None

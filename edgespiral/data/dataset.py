@@ -47,6 +47,10 @@ class DatasetSource:
     def __len__(self) -> int:
         return len(self._plain)  # type: ignore[arg-type]
 
+    def unaugmented(self) -> DatasetSource:
+        """See `core.batches.AugmentedSource`; transforms inside the data set are its own."""
+        return DatasetSource(self._plain, workers=self._workers)
+
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:

@@ -68,6 +68,10 @@ class TensorSource:
     def __len__(self) -> int:
         return len(self._labels)
 
+    def unaugmented(self) -> TensorSource:
+        """See `core.batches.AugmentedSource`."""
+        return TensorSource(self._inputs, self._labels, self._normalise)
+
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:

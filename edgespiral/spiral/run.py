@@ -113,6 +113,7 @@ def run_spiral(
     listener: Listener,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
+    splits = splits if plan.augment else splits.unaugmented()
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     check(splits, plan.batch_size)
     check_layers(model)

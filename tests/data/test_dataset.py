@@ -49,6 +49,15 @@ def test_the_stored_order_keeps_the_short_batch_and_shows_the_plain_set():
     assert labels == [[0, 1, 2], [3, 4, 5], [6]]
 
 
+def test_unaugmented_shuffled_passes_show_the_plain_set():
+    plain = TensorDataset(torch.arange(7.0).reshape(7, 1, 1, 1), torch.arange(7))
+    source = DatasetSource(plain, Noisy()).unaugmented()
+    [(inputs, labels)] = source.epoch(batch_size=7, seed=1)
+    assert torch.equal(inputs.flatten(), labels.float())
+    assert sorted(labels.tolist()) == list(range(7))
+    assert labels.tolist() != list(range(7))
+
+
 def test_a_pass_leaves_the_global_generators_alone():
     def draw():
         return float(torch.rand(())), random.random(), np.random.random()

@@ -84,3 +84,11 @@ def test_no_augmentation_leaves_samples_whole():
     inputs, labels = next(source(augmentation=None).epoch(batch_size=8, seed=3))
     stored, _ = next(source().epoch(batch_size=50))
     assert torch.equal(inputs, stored[labels])
+
+
+def test_unaugmented_samples_come_in_the_same_order_and_as_they_are_stored():
+    stored, _ = next(source().epoch(batch_size=50))
+    _, order = next(source().epoch(batch_size=8, seed=3))
+    inputs, labels = next(source().unaugmented().epoch(batch_size=8, seed=3))
+    assert torch.equal(labels, order)
+    assert torch.equal(inputs, stored[labels])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -27,6 +28,32 @@ def test_a_target_that_times_nothing_is_refused_before_anything_is_done(teacher,
     with pytest.raises(TargetError, match="tensorrt-rtx: latency cannot be measured here"):
         api.compress(teacher, digits, out=tmp_path / "run", target="tensorrt-rtx", speedup=2.0)
     assert not (tmp_path / "run").exists()
+
+
+class Views:
+    """The training part of digits, which counts passes with random views."""
+
+    def __init__(self, stored):
+        self.stored, self.passes = stored, 0
+
+    def __len__(self):
+        return len(self.stored)
+
+    def epoch(self, **how):
+        self.passes += 1
+        return self.stored.epoch(**how)
+
+    def unaugmented(self):
+        return self.stored
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_students_see_random_views_only_if_asked_to(teacher, digits, tmp_path, augment):
+    views = Views(digits.train)
+    data = replace(digits, train=views)
+    slow = {"latency_ms": 1e6, "augment": augment}
+    api.compress(teacher, data, out=tmp_path / "run", **slow)
+    assert bool(views.passes) is augment
 
 
 def test_it_meets_the_budget_and_lands_close_to_it(finished):
