@@ -42,6 +42,15 @@ class AugmentedSource(BatchSource, Protocol):
         ...
 
 
+@runtime_checkable
+class StoredSource(BatchSource, Protocol):
+    """A supply that may know which samples a shuffled pass shows, and that it alters none."""
+
+    def order(self, seed: int) -> Tensor | None:
+        """Indices (N,) into the stored order, or None where passes may show random views."""
+        ...
+
+
 @dataclass(frozen=True)
 class DataSplits:
     """A data set in three parts: training, validation (steers the run), test (reported once).

@@ -31,6 +31,7 @@ class DatasetSource:
         shuffled: seen in shuffled passes; may draw from torch's, numpy's and Python's global
             generators, which are seeded for each batch. `plain` itself if not given.
         workers: processes that load batches; 0 loads in this one.
+        fixed: a sample is the same each time that it is read.
     """
 
     def __init__(
@@ -39,17 +40,28 @@ class DatasetSource:
         shuffled: Dataset[Sample] | None = None,
         *,
         workers: int = 0,
+        fixed: bool = False,
     ) -> None:
         self._plain = plain
         self._shuffled = plain if shuffled is None else shuffled
         self._workers = workers
+        self._fixed = fixed and shuffled is None
 
     def __len__(self) -> int:
         return len(self._plain)  # type: ignore[arg-type]
 
     def unaugmented(self) -> DatasetSource:
         """See `core.batches.AugmentedSource`; transforms inside the data set are its own."""
-        return DatasetSource(self._plain, workers=self._workers)
+        fixed = self._fixed or self._shuffled is not self._plain
+        return DatasetSource(self._plain, workers=self._workers, fixed=fixed)
+
+    def order(self, seed: int) -> Tensor | None:
+        """See `core.batches.StoredSource`."""
+        return self._order(seed) if self._fixed else None
+
+    def _order(self, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(derived_seed(seed))
+        return torch.randperm(len(self), generator=generator)
 
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
@@ -58,9 +70,7 @@ class DatasetSource:
         if seed is None:
             order = torch.arange(len(self))
         else:
-            generator = torch.Generator().manual_seed(derived_seed(seed))
-            order = torch.randperm(len(self), generator=generator)
-            order = order[: len(self) // batch_size * batch_size]
+            order = self._order(seed)[: len(self) // batch_size * batch_size]
         chosen = [order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)]
         dataset = self._plain if seed is None else self._shuffled
         loader = DataLoader(

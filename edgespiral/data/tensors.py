@@ -72,6 +72,13 @@ class TensorSource:
         """See `core.batches.AugmentedSource`."""
         return TensorSource(self._inputs, self._labels, self._normalise)
 
+    def order(self, seed: int) -> Tensor | None:
+        """See `core.batches.StoredSource`."""
+        return self._order(seed) if self._augmentation is None else None
+
+    def _order(self, seed: int) -> Tensor:
+        return torch.randperm(len(self), generator=_generator(derived_seed(seed)))
+
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -89,7 +96,7 @@ class TensorSource:
     def _shuffled(
         self, batch_size: int, seed: int, first_batch: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self), generator=_generator(derived_seed(seed)))
+        order = self._order(seed)
         for index in range(first_batch, len(self) // batch_size):
             chosen = order[index * batch_size : (index + 1) * batch_size]
             inputs = self._inputs[chosen]

@@ -19,6 +19,7 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute, interrupt, losses
 from edgespiral.distill.masks import HeldZeros
+from edgespiral.distill.outputs import stored_order
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.tasks import classification
 
@@ -41,6 +42,7 @@ def train(
     settings: TrainSettings,
     *,
     teachers: Sequence[nn.Module] = (),
+    outputs: Tensor | None = None,
     masks: Mapping[str, Tensor] | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -52,6 +54,8 @@ def train(
         splits: only the training part is used.
         settings: with several teachers their softened outputs are averaged.
         teachers: seen in eval mode on the same view as the student, once a batch.
+        outputs: their logits (T, N, C) for the training samples as stored, looked up instead;
+            only for a training part that knows its `order`.
         masks: by parameter name, False where a weight is zero and stays so.
         checkpoint: a file written every 20 s and after each pass; if it is there already, the
             run goes on from it, batch for batch as if it had never stopped.
@@ -65,7 +69,9 @@ def train(
     """
     device = compute.best_device()
     with compute.placed([student, *teachers], device), _numerics(device):
-        run = _Run(student, splits.train, settings, teachers, masks=masks or {}, path=checkpoint)
+        run = _Run(
+            student, splits.train, settings, teachers, outputs, masks=masks or {}, path=checkpoint
+        )
         _go(run, progress)
     flush_subnormals(student)
     student.eval()
@@ -95,6 +101,7 @@ class _Run:
         source: BatchSource,
         settings: TrainSettings,
         teachers: Sequence[nn.Module],
+        outputs: Tensor | None,
         *,
         masks: Mapping[str, Tensor],
         path: Path | None,
@@ -113,6 +120,7 @@ class _Run:
         self._precision = compute.resolved_precision(settings.precision, self.device)
         self._student = student.train()
         self._teachers = [teacher.eval() for teacher in teachers]
+        self._outputs = outputs
         self._loss_function = losses.get(settings.loss)
         self._optimizer = _sgd(student, settings)
         self._zeros = HeldZeros(student, masks)
@@ -135,8 +143,9 @@ class _Run:
             batches = self._source.epoch(
                 batch_size=self._settings.batch_size, seed=seed, first_batch=first
             )
+            known = self._known(seed, first)
             for inputs, labels in itertools.islice(batches, self.steps - self.step):
-                self._do_step(*compute.to_device(inputs, labels, self.device))
+                self._do_step(*compute.to_device(inputs, labels, self.device), next(known))
                 yield
                 if time.monotonic() - self._saved_at > SAVE_EVERY_S:
                     self.save()
@@ -177,12 +186,21 @@ class _Run:
             resumed_at_step=self._first_step,
         )
 
-    def _do_step(self, inputs: Tensor, labels: Tensor) -> None:
+    def _known(self, seed: int, first: int) -> Iterator[Tensor | None]:
+        """What is known of the teachers' logits (T, B, C), batch by batch of a pass."""
+        if self._outputs is None:
+            return itertools.repeat(None)
+        outputs, size = self._outputs, self._settings.batch_size
+        order = stored_order(self._source, seed)
+        starts = range(first * size, len(order), size)
+        return (outputs[:, order[at : at + size]].to(self.device) for at in starts)
+
+    def _do_step(self, inputs: Tensor, labels: Tensor, known: Tensor | None) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.rate_at(self.step, self.steps)
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
-        soft = self._teacher_logits(inputs)
+        soft = self._teacher_logits(inputs) if known is None else known
         with compute.autocast(self._precision, self.device):
             logits = self._student(inputs)
         loss = self._loss_of(logits, soft, labels)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
+from edgespiral.core.files import make_folder
+from edgespiral.distill.outputs import can_be_kept, kept_outputs
 from edgespiral.distill.settings import DISTILLATION_RATE, TrainSettings
 from edgespiral.distill.trainer import train
 
@@ -21,12 +25,19 @@ if TYPE_CHECKING:
 WARM_RATE_SHARE = 0.2
 
 
+class Teaching(NamedTuple):
+    """The teachers of a turn, and their logits (T, N, C) for the training samples if kept."""
+
+    teachers: Sequence[nn.Module]
+    outputs: Tensor | None = None
+
+
 def distil(
     bench: Bench,
     student: nn.Module,
     settings: TrainSettings,
     *,
-    teachers: Sequence[nn.Module],
+    teaching: Teaching,
     checkpoint: Path,
     masks: Mapping[str, Tensor] | None = None,
     label: str = "distilling",
@@ -50,7 +61,8 @@ def distil(
             student,
             bench.splits,
             settings,
-            teachers=teachers,
+            teachers=teaching.teachers,
+            outputs=teaching.outputs,
             masks=masks or {},
             checkpoint=checkpoint,
             progress=heard,
@@ -70,9 +82,32 @@ def distillation(plan: Plan, *, epochs: float, seed: int, rate_share: float = 1.
     )
 
 
-def teachers_of(bench: Bench, turn: int, model: nn.Module) -> Sequence[nn.Module]:
-    """Whose outputs are learnt from `model`, which `turn` made, as the plan's `teacher` says."""
-    original = bench.teacher.model
-    if bench.plan.teacher == "original" or turn == 0:
-        return [original]
-    return [model] if bench.plan.teacher == "previous" else [original, model]
+def teaching_of(bench: Bench, turn: int, model: nn.Module) -> Teaching:
+    """Who teaches the student of `model`, which `turn` made, as the plan's `teacher` says.
+
+    Outputs are kept where a run sees its samples more than once, all alike.
+
+    Raises:
+        RunFolderError: kept outputs are damaged or cannot be written.
+    """
+    teachers = {turn: model, 0: bench.teacher.model}
+    turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[bench.plan.teacher]
+    models, source = [teachers[number] for number in turns], bench.splits.train
+    if bench.plan.epochs <= 1 or not can_be_kept(source, len(bench.splits.class_names)):
+        return Teaching(models)
+    outputs = [_outputs(bench, *pair) for pair in zip(turns, models, strict=True)]
+    return Teaching(models, torch.stack(outputs))
+
+
+def kept_folder(bench: Bench) -> Path:
+    """Where teachers' outputs lie during a run."""
+    return bench.out / "outputs"
+
+
+def _outputs(bench: Bench, turn: int, model: nn.Module) -> Tensor:
+    path = make_folder(kept_folder(bench)) / f"turn-{turn:02d}.safetensors"
+    source = bench.splits.train
+    if path.exists():
+        return kept_outputs(path, model, source)
+    with bench.listener.steps("asking the teacher about every sample") as advance:
+        return kept_outputs(path, model, source, lambda done, of: advance(done, of, ""))

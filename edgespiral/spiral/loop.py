@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from edgespiral.export.precision import float_twin
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.distilling import kept_folder
 from edgespiral.spiral.mixes import Planners
 from edgespiral.spiral.parents import parent_of, slimming_epochs
 from edgespiral.spiral.planner import OutOfReach, Planned
@@ -283,6 +285,7 @@ class Spiral:
             elsewhere=elsewhere,
         )
         bench.journal.append(finished)
+        shutil.rmtree(kept_folder(bench), ignore_errors=True)
         return finished
 
     def _test_accuracy(self, model: nn.Module) -> float:

@@ -17,7 +17,7 @@ import safetensors.torch
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
-from edgespiral.spiral.distilling import WARM_RATE_SHARE, distil, distillation, teachers_of
+from edgespiral.spiral.distilling import WARM_RATE_SHARE, distil, distillation, teaching_of
 from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.turn import RECALIBRATION_BATCHES, Parent
 
@@ -78,7 +78,7 @@ def _slim(bench: Bench, turn: int, slim: nn.Module, model: Cuttable) -> None:
         bench,
         slim,
         _settings(bench, turn, slim),
-        teachers=teachers_of(bench, turn, model.model),
+        teaching=teaching_of(bench, turn, model.model),
         checkpoint=bench.folder(turn) / CHECKPOINT,
         label="training for sparse scales",
     )

@@ -25,7 +25,7 @@ from edgespiral.spiral.precision import PARITY_SAMPLES
 from edgespiral.spiral.restoring import Restoring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edgespiral.core.exported import RestoredLayer
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.export.calibration import Calibrated
+    from edgespiral.spiral.distilling import Teaching
     from edgespiral.spiral.turn import Bench
 
 # Points below the float student from which `auto` trains with the rounding.
@@ -71,7 +72,7 @@ class Rounding:
     """The means to win back what rounding has cost.
 
     Attributes:
-        teachers: of the turn.
+        teaching: of the turn.
         turn: its number.
         floor: validation accuracy that the run is to hold, in percent.
         last: whether the turn aims at the budget.
@@ -79,7 +80,7 @@ class Rounding:
     """
 
     bench: Bench
-    teachers: Sequence[nn.Module]
+    teaching: Teaching
     turn: int
     floor: float
     last: bool
@@ -152,7 +153,7 @@ class Rounding:
             bench,
             model,
             self._settings(epochs),
-            teachers=self.teachers,
+            teaching=self.teaching,
             checkpoint=folder / "checkpoint.pt",
             masks=_masks_within(model, self.masks),
             label="distilling with the rounding of int8",

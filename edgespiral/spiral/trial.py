@@ -13,7 +13,7 @@ from edgespiral.core.records import Finalist
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import recalibrate_batchnorm, train
 from edgespiral.spiral.cutting import cut_to
-from edgespiral.spiral.distilling import WARM_RATE_SHARE, distillation, teachers_of
+from edgespiral.spiral.distilling import WARM_RATE_SHARE, distillation, teaching_of
 from edgespiral.spiral.sparsity import thinned
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ def _trial_loss(
     def heard(progress: Progress) -> None:
         advance(progress.step, progress.steps, f"loss {progress.loss:.3f}")
 
-    teachers = teachers_of(bench, parent.turn, parent.model)
-    tried = train(model, bench.splits, settings, teachers=teachers, masks=masks, progress=heard)
+    teachers, outputs = teaching_of(bench, parent.turn, parent.model)
+    tried = train(
+        model,
+        bench.splits,
+        settings,
+        teachers=teachers,
+        outputs=outputs,
+        masks=masks,
+        progress=heard,
+    )
     return tried.train_loss

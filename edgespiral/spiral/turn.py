@@ -22,7 +22,7 @@ from edgespiral.measure.engines import build_engine, builds_and_times, engine_pa
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.cutting import cut_to
-from edgespiral.spiral.distilling import distil, distillation, teachers_of
+from edgespiral.spiral.distilling import distil, distillation, teaching_of
 from edgespiral.spiral.rounding import FOLDER, Rounding, Shipped
 from edgespiral.spiral.sparsity import sparsity_of, thinned
 
@@ -216,9 +216,9 @@ def _made(
         shipped, calibrated = _exported(bench, student, folder, precision)
     if calibrated is not None:
         with watch.timing("round"):
-            teachers = teachers_of(bench, parent.turn, parent.model)
+            teaching = teaching_of(bench, parent.turn, parent.model)
             last = planned.target_ms <= budgets.latency_ms
-            means = Rounding(bench, teachers, planned.turn, floor, last, masks)
+            means = Rounding(bench, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
     onnx = shipped.folder / "model.onnx"
     sparsity = sparsity_of(bench, onnx, shipped.model, masks, folder=folder, precision=precision)
@@ -336,7 +336,7 @@ def _distil(
         bench,
         student,
         settings,
-        teachers=teachers_of(bench, parent.turn, parent.model),
+        teaching=teaching_of(bench, parent.turn, parent.model),
         checkpoint=bench.folder(planned.turn) / "checkpoint.pt",
         masks=masks,
     )

@@ -116,11 +116,15 @@ def test_epochs_are_counted_in_steps(splits):
     assert train(fresh(), splits, replace(SETTINGS, epochs=0.001)).steps == 1
 
 
-@pytest.mark.parametrize("teachers", [0, 2])
-def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers):
+@pytest.mark.parametrize(("teachers", "kept"), [(0, False), (2, False), (2, True)])
+def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers, kept):
     given = [fresh(seed=10 + index) for index in range(teachers)]
+    outputs = None
+    if kept:
+        splits = splits.unaugmented()
+        outputs = torch.stack([outputs_of(teacher, splits.train) for teacher in given])
     undisturbed = fresh(dropout=True)
-    train(undisturbed, splits, SETTINGS, teachers=given)
+    train(undisturbed, splits, SETTINGS, teachers=given, outputs=outputs)
     path, resumed = tmp_path / "c.pt", fresh(dropout=True)
     with pytest.raises(KilledError):
         train(
@@ -128,10 +132,11 @@ def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers):
             splits,
             SETTINGS,
             teachers=given,
+            outputs=outputs,
             checkpoint=path,
             progress=stop_at(30, kill),
         )
-    report = train(resumed, splits, SETTINGS, teachers=given, checkpoint=path)
+    report = train(resumed, splits, SETTINGS, teachers=given, outputs=outputs, checkpoint=path)
     assert report.resumed_at_step == 18
     assert_identical(resumed, undisturbed)
 
@@ -216,6 +221,30 @@ def test_teachers_see_each_view_once_in_eval_mode(splits):
             assert not gradients
     for key, value in before.items():
         assert torch.equal(teachers[0].state_dict()[key], value)
+
+
+@torch.inference_mode()
+def outputs_of(teacher, source):
+    return torch.cat([teacher.eval()(inputs) for inputs, _ in source.epoch(batch_size=64)])
+
+
+def test_kept_outputs_teach_what_the_teacher_would(splits):
+    plain, exact = splits.unaugmented(), replace(SETTINGS, precision="fp32", epochs=1.5)
+    teacher = Counting(fresh(seed=5))
+    asked, looked_up = fresh(), fresh()
+    train(asked, plain, exact, teachers=[teacher])
+    outputs = outputs_of(teacher.inner, plain.train)[None]
+    calls = len(teacher.seen)
+    train(looked_up, plain, exact, teachers=[teacher], outputs=outputs)
+    assert len(teacher.seen) == calls
+    for name, value in asked.state_dict().items():
+        assert torch.allclose(looked_up.state_dict()[name], value, atol=1e-3), name
+
+
+def test_kept_outputs_are_of_no_use_for_random_views(splits):
+    outputs = torch.zeros(1, len(splits.train), 10)
+    with pytest.raises(DataError, match="not of random views"):
+        train(fresh(), splits, SETTINGS, teachers=[fresh(1)], outputs=outputs)
 
 
 @pytest.mark.parametrize("loss", ["kd", "standardised", "dist"])

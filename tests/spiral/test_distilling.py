@@ -4,30 +4,59 @@ import pytest
 import torch
 
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.spiral.distilling import distil, teachers_of
+from edgespiral.spiral.distilling import Teaching, distil, kept_folder, teaching_of
 from edgespiral.spiral.progress import Silent
 from edgespiral.zoo import build
 
 
-def bench_of(teacher, splits=None, who="original"):
+def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
     """As much of a run's bench as distillation looks at."""
     return SimpleNamespace(
-        plan=SimpleNamespace(teacher=who),
+        plan=SimpleNamespace(teacher=who, epochs=epochs),
         teacher=SimpleNamespace(model=teacher),
         splits=splits,
         listener=Silent(),
+        out=out,
     )
 
 
 @pytest.mark.parametrize(
     ("who", "expected"), [("original", [0]), ("previous", [1]), ("both", [0, 1])]
 )
-def test_the_plan_says_who_teaches(who, expected):
+def test_the_plan_says_who_teaches(digits, who, expected):
     first, last = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    bench = bench_of(first, who=who)
-    found = teachers_of(bench, 1, last)
-    assert [[first, last].index(model) for model in found] == expected
-    assert teachers_of(bench, 0, first) == [first]
+    bench = bench_of(first, digits, who)
+    found = teaching_of(bench, 1, last)
+    assert [[first, last].index(model) for model in found.teachers] == expected
+    assert found.outputs is None
+    assert teaching_of(bench, 0, first).teachers == [first]
+
+
+def net(seed):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+
+
+@pytest.mark.parametrize("who", ["original", "previous", "both"])
+def test_teachers_of_stored_samples_are_asked_once(digits, tmp_path, who):
+    plain = digits.unaugmented()
+    models = {"original": [net(0)], "previous": [net(1)], "both": [net(0), net(1)]}[who]
+    bench = bench_of(net(0), plain, who, epochs=2.0, out=tmp_path)
+    first = teaching_of(bench, 1, net(1))
+    (inputs, _) = next(iter(plain.train.epoch(batch_size=len(plain.train))))
+    expected = torch.stack([model(inputs) for model in models])
+    # In bf16 where the machine multiplies that.
+    assert torch.allclose(first.outputs, expected, atol=0.05)
+    assert len(list(kept_folder(bench).iterdir())) == len(models)
+    again = teaching_of(bench, 1, torch.nn.Identity())
+    assert torch.equal(again.outputs, first.outputs)
+
+
+def test_random_views_and_single_passes_keep_nothing(digits, tmp_path):
+    for splits, epochs in ((digits, 2.0), (digits.unaugmented(), 1.0)):
+        bench = bench_of(net(0), splits, epochs=epochs, out=tmp_path)
+        assert teaching_of(bench, 0, net(0)).outputs is None
+    assert not kept_folder(bench).exists()
 
 
 def test_a_finished_checkpoint_is_not_trained_again(teacher, digits, tmp_path):
@@ -43,7 +72,7 @@ def test_a_finished_checkpoint_is_not_trained_again(teacher, digits, tmp_path):
             bench_of(teacher, digits),
             student,
             settings,
-            teachers=[teacher],
+            teaching=Teaching([teacher]),
             checkpoint=tmp_path / "checkpoint.pt",
         )
         assert not torch.equal(student.conv1.weight, before)

@@ -8,8 +8,8 @@ import torch
 from edgespiral.core.plan import load_plan
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import batchnorm_scales
+from edgespiral.spiral.distilling import teaching_of
 from edgespiral.spiral.parents import parent_of, slimming_epochs
-from edgespiral.spiral.turn import teachers_of
 
 ASKED = {"model": "resnet20", "data": "digits", "speedup": 2.0, "batch_size": 64, "epochs": 8.0}
 
@@ -71,7 +71,7 @@ def test_its_epochs_leave_most_of_every_turn():
 def test_the_teacher_is_never_the_one_with_sparse_scales(slimming, who):
     bench = slimming(teacher=who)
     original = bench.teacher.model
-    assert teachers_of(bench, 0, original) == [original]
+    assert teaching_of(bench, 0, original).teachers == [original]
     student = torch.nn.Identity()
     expected = {"original": [original], "previous": [student], "both": [original, student]}
-    assert teachers_of(bench, 1, student) == expected[who]
+    assert teaching_of(bench, 1, student).teachers == expected[who]

@@ -21,6 +21,7 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity, file_accuracy
 from edgespiral.export.zeros import read_zeros
 from edgespiral.prune.sparsity import masks_for
+from edgespiral.spiral.distilling import Teaching
 from edgespiral.spiral.rounding import Rounding, Shipped
 
 END = ("turn-finished", "run-finished")
@@ -84,11 +85,11 @@ def spoilt(wide, digits, quick_options, a_bench, tmp_path):
 
 def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
     bench, first, made = spoilt("never")
-    low = Rounding(bench, [wide], 1, first.accuracy - 1, last=True)
+    low = Rounding(bench, Teaching([wide]), 1, first.accuracy - 1, last=True)
     assert low.win_back(first, made) == first
     floor = first.float_accuracy - 5.0
     with bench.session:
-        found = Rounding(bench, [wide], 1, floor, last=True).win_back(first, made)
+        found = Rounding(bench, Teaching([wide]), 1, floor, last=True).win_back(first, made)
     assert found.training is None
     assert "/0/Conv" in {layer.layer for layer in found.restored}
     path = found.folder / "model.onnx"
@@ -100,9 +101,9 @@ def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
 
 def test_auto_trains_where_rounding_took_too_much(spoilt, wide, digits):
     bench, first, made = spoilt("auto")
-    early = Rounding(bench, [wide], 1, 0.0, last=False)
+    early = Rounding(bench, Teaching([wide]), 1, 0.0, last=False)
     assert early.win_back(first, made) == first
-    found = Rounding(bench, [wide], 1, 0.0, last=True).win_back(first, made)
+    found = Rounding(bench, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
     assert found.training.kept
     assert found.restored == ()
     assert found.accuracy > first.accuracy + 10
@@ -114,7 +115,7 @@ def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
     model = copy.deepcopy(first.model)
     masks = masks_for(model, 0.5)
     apply_masks(model, masks)
-    means = Rounding(bench, [wide], 1, 0.0, last=True, masks=masks)
+    means = Rounding(bench, Teaching([wide]), 1, 0.0, last=True, masks=masks)
     found = means.win_back(replace(first, model=model), made)
     assert found.training.kept
     zeros = sum(layer.zeros for layer in read_zeros(found.folder / "model.onnx"))
@@ -124,5 +125,5 @@ def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
 def test_a_training_that_diverges_leaves_the_student_as_it_was(spoilt, wide):
     bench, first, made = spoilt("auto")
     wild = replace(bench, plan=bench.plan.model_copy(update={"learning_rate": 1e30}))
-    found = Rounding(wild, [wide], 1, 0.0, last=True).win_back(first, made)
+    found = Rounding(wild, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
     assert found == first

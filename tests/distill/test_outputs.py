@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from edgespiral.core.errors import DataError, RunFolderError
+from edgespiral.data import load
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.distill.outputs import can_be_kept, kept_outputs, stored_order
+
+
+@pytest.fixture
+def stored():
+    dataset = TensorDataset(torch.arange(300.0).reshape(300, 1, 1, 1), torch.zeros(300).long())
+    return DatasetSource(dataset, fixed=True)
+
+
+class Teacher(torch.nn.Module):
+    """Twice the input, and a count of the samples that it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, inputs):
+        self.seen += len(inputs)
+        assert not self.training
+        return 2 * inputs.flatten(1)
+
+
+def test_outputs_are_in_stored_order_and_asked_for_once(stored, tmp_path):
+    teacher, path, heard = Teacher(), tmp_path / "outputs", []
+    found = kept_outputs(path, teacher, stored, lambda done, of: heard.append((done, of)))
+    assert torch.equal(found, 2 * torch.arange(300.0)[:, None])
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert torch.equal(kept_outputs(path, teacher, stored), found)
+    assert teacher.seen == 300
+
+
+def test_the_order_is_that_of_the_shuffled_pass(stored):
+    shown = torch.cat([inputs.flatten() for inputs, _ in stored.epoch(batch_size=50, seed=4)])
+    assert torch.equal(shown, stored_order(stored, 4).float())
+
+
+def test_only_stored_samples_that_fit_into_memory_are_kept(stored):
+    digits = load("digits")
+    assert can_be_kept(stored, 10)
+    assert not can_be_kept(stored, 10**6)
+    assert not can_be_kept(digits.train, 10)
+    assert can_be_kept(digits.unaugmented().train, 10)
+    with pytest.raises(DataError, match="not of random views"):
+        stored_order(digits.train, 0)
+
+
+def test_a_data_set_may_alter_its_samples_unless_it_has_a_plain_form(stored):
+    mine = stored._plain
+    assert DatasetSource(mine).unaugmented().order(0) is None
+    assert DatasetSource(mine, mine).unaugmented().order(0) is None
+    other = TensorDataset(torch.zeros(300, 1, 1, 1), torch.zeros(300).long())
+    assert DatasetSource(mine, other).order(0) is None
+    assert DatasetSource(mine, other).unaugmented().order(0) is not None
+
+
+def test_damaged_or_foreign_outputs_are_refused(stored, tmp_path):
+    path = tmp_path / "outputs"
+    path.write_bytes(b"damaged")
+    with pytest.raises(RunFolderError, match="damaged"):
+        kept_outputs(path, Teacher(), stored)
+    path.unlink()
+    kept_outputs(path, Teacher(), stored)
+    half = TensorDataset(torch.zeros(150, 1, 1, 1), torch.zeros(150).long())
+    with pytest.raises(RunFolderError, match="outputs of 300 samples, of 150"):
+        kept_outputs(path, Teacher(), DatasetSource(half, fixed=True))
