@@ -1,4 +1,4 @@
-"""Losses that bench/distillation.py compares and the package has not: none has won clearly."""
+"""Losses that bench/distillation.py compares and the package has not: none has won."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgespiral.distill.losses import _DISTANCES, kl_distance
+from edgespiral.distill.losses import DISTANCES, kl_distance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 STAGES = ("layer1.2.relu", "layer2.2.relu", "layer3.2.relu")
 DKD_BETA = 8.0
 ATTENTION_WEIGHT = 100.0
+# Sun et al. 2024 weigh their term 9 against 0.1 of cross-entropy.
+STANDARDISED_WEIGHT = 9.0
+TINY = 1e-7
 _maps: dict[str, list[Tensor]] = {"student": [], "teacher": []}
 
 
-@_DISTANCES.register("dkd")
+@DISTANCES.register("dkd")
 def decoupled_distance(
     student_logits: Tensor, teacher_logits: Tensor, temperature: float
 ) -> Tensor:
@@ -39,7 +42,34 @@ def decoupled_distance(
     return temperature**2 * (target + DKD_BETA * others)
 
 
-@_DISTANCES.register("kd and hints")
+@DISTANCES.register("standardised")
+def standardised_distance(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float
+) -> Tensor:
+    """9 * `kl_distance` of logits standardised per sample to zero mean and unit deviation.
+
+    Source: Sun et al. 2024 (logit standardisation), section 4, with their weight, so that
+    alpha = 0.9 is close to their 0.1 * cross-entropy + 9 * distance.
+    """
+    student, teacher = standardised(student_logits), standardised(teacher_logits)
+    return STANDARDISED_WEIGHT * kl_distance(student, teacher, temperature)
+
+
+@DISTANCES.register("dist")
+def relation_distance(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """tau^2 * (1 - mean correlation per sample) + tau^2 * (1 - mean correlation per class).
+
+    Source: Huang et al. 2022 (DIST), equations 5 to 10, inter-class and intra-class relations
+    with equal weight; correlations are Pearson's, of the softened outputs.
+    """
+    student = F.softmax(student_logits / temperature, dim=-1)
+    teacher = F.softmax(teacher_logits / temperature, dim=-1).mean(dim=0)
+    inter = 1 - _correlation(student, teacher).mean()
+    intra = 1 - _correlation(student.T, teacher.T).mean()
+    return temperature**2 * (inter + intra)
+
+
+@DISTANCES.register("kd and hints")
 def hinted_distance(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """`kl_distance` and the squared distance of each stage's attention map.
 
@@ -80,3 +110,16 @@ def _keeping(maps: list[Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
 
 def _soft(logits: Tensor) -> Tensor:
     return logits.softmax(dim=-1)
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Logits (..., C) with zero mean and unit deviation over the classes of each sample."""
+    centred = logits - logits.mean(dim=-1, keepdim=True)
+    return centred / (logits.std(dim=-1, keepdim=True) + TINY)
+
+
+def _correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson correlation along the last dimension."""
+    first = first - first.mean(dim=-1, keepdim=True)
+    second = second - second.mean(dim=-1, keepdim=True)
+    return F.cosine_similarity(first, second, dim=-1, eps=TINY)

@@ -17,7 +17,7 @@ def source(count=50, augmentation=AUGMENTATION):
 @given(
     batch_size=st.integers(1, 60), first=st.integers(0, 60), seed=st.none() | st.integers(0, 2**32)
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_resumed_pass_goes_on_exactly(batch_size, first, seed):
     whole = list(source().epoch(batch_size=batch_size, seed=seed))
     rest = list(source().epoch(batch_size=batch_size, seed=seed, first_batch=first))
@@ -28,7 +28,7 @@ def test_a_resumed_pass_goes_on_exactly(batch_size, first, seed):
 
 
 @given(batch_size=st.integers(1, 60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_stored_order_keeps_every_sample(batch_size):
     labels = [labels for _, labels in source().epoch(batch_size=batch_size)]
     assert torch.cat(labels).tolist() == list(range(50))
