@@ -79,6 +79,8 @@ RECIPES = {
     "kd, not augmented": Recipe(plain=True),
     "kd, not augmented, tau 2": Recipe({"temperature": 2.0}, plain=True),
     "kd, not augmented, batches of 64": Recipe({"batch_size": 64}, plain=True),
+    "kd, not augmented, rate 0.05": Recipe({"learning_rate": 0.05}, plain=True),
+    "kd, not augmented, rate 0.02": Recipe({"learning_rate": 0.02}, plain=True),
 }
 
 

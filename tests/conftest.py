@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import hypothesis
 import psutil
 import pytest
 
@@ -23,10 +22,6 @@ from edgespiral.core.profile import TargetProfile
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# How long an example takes says nothing on a busy machine.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
 
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 WAIT_S = 60

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from edgespiral.core.profile import TargetProfile
     from edgespiral.export.calibration import Calibrated
 
-CACHE = Path("~/.cache/edgespiral/ranges")
+
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of ranges found before, by model and recipe.",
+        show_default="~/.cache/edgespiral/ranges",
+    ),
+]
 
 
 def calibrate(
@@ -36,9 +43,7 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="The file to write.", show_default="MODEL.int8.onnx")
     ] = None,
-    cache: Annotated[
-        Path, typer.Option(help="Folder of ranges found before, by model and recipe.")
-    ] = CACHE,
+    cache: Cache = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
@@ -55,6 +60,7 @@ def calibrate(
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
     from rich.console import Console
 
+    from edgespiral.core.files import user_cache
     from edgespiral.core.profile import load_profile
     from edgespiral.core.recipe import load_recipe
 
@@ -70,7 +76,7 @@ def calibrate(
 
     file = find_model(model)
     path, splits = out or file.with_suffix(".int8.onnx"), load(source)
-    made = prepare(file, splits, chosen, form=runtime, cache=cache.expanduser())
+    made = prepare(file, splits, chosen, form=runtime, cache=cache or user_cache("ranges"))
     console = Console()
     for line in _doubts(model, made, splits):
         console.print(line, highlight=False, soft_wrap=True)

@@ -75,3 +75,9 @@ def make_folder(path: Path) -> Path:
 def _sync(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
+
+
+def user_cache(name: str) -> Path:
+    """The folder `name` of this program in the place for caches that the system names."""
+    named = os.environ.get("XDG_CACHE_HOME")
+    return (Path(named) if named else Path.home() / ".cache") / "edgespiral" / name

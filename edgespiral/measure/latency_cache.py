@@ -10,22 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.files import make_folder, user_cache, write_text
 from edgespiral.core.record import PositiveMs, Record
 from edgespiral.core.records import LayerLatency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from edgespiral.core.profile import TargetProfile
     from edgespiral.core.records import Fingerprint
@@ -125,11 +124,8 @@ class LatencyCache:
 
 
 def cache_folder(given: Path | None = None) -> Path:
-    """`given`, or the place for caches that the system names."""
-    if given is not None:
-        return given
-    named = os.environ.get("XDG_CACHE_HOME")
-    return (Path(named) if named else Path.home() / ".cache") / "edgespiral" / "latency"
+    """`given`, or the user's folder for latencies."""
+    return user_cache("latency") if given is None else given
 
 
 def _newest(

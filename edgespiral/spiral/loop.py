@@ -102,8 +102,7 @@ class Spiral:
                 return step
             watch = Stopwatch()
             self.bench.listener.say(f"turn {step.turn}: to {_each_ms(planner, step.target_ms)}")
-            with watch.timing("plan"):
-                parent = self._parent(step)
+            parent = self._parent(step, watch)
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
@@ -255,9 +254,9 @@ class Spiral:
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop)
 
-    def _parent(self, step: Next) -> Parent:
+    def _parent(self, step: Next, watch: Stopwatch) -> Parent:
         model = self._source(step.parent)
-        return parent_of(self.bench, step.parent, model, next_turn=step.turn)
+        return parent_of(self.bench, step.parent, model, watch, next_turn=step.turn)
 
     def _source(self, turn: int) -> Cuttable:
         if turn == 0:

@@ -12,6 +12,7 @@ from edgespiral.spiral.latencies import Device
 from edgespiral.spiral.parents import parent_of
 from edgespiral.spiral.planner import OutOfReach, Planner
 from edgespiral.spiral.sparsity import planned_multiple
+from edgespiral.spiral.turn import Stopwatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ class Planners:
     def teacher(self) -> Parent:
         """The teacher as the first turn's parent, scored once."""
         if self._teacher is None:
-            self._teacher = parent_of(self.bench, 0, self.bench.teacher, next_turn=1)
+            self._teacher = parent_of(self.bench, 0, self.bench.teacher, Stopwatch(), next_turn=1)
         return self._teacher
 
     def mix(self, budget: Budgets, trial: PrecisionTrial | None) -> PrecisionMix:

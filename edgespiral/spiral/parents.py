@@ -27,22 +27,28 @@ if TYPE_CHECKING:
     from edgespiral.core.plan import Plan
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.spiral.cutting import Cuttable
-    from edgespiral.spiral.turn import Bench
+    from edgespiral.spiral.turn import Bench, Stopwatch
 
 SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"
 # Of the run's epochs over one more than its turns, for the training of one parent.
 SLIMMING_SHARE = 0.2
 
 
-def parent_of(bench: Bench, turn: int, model: Cuttable, *, next_turn: int) -> Parent:
+def parent_of(
+    bench: Bench, turn: int, model: Cuttable, watch: Stopwatch, *, next_turn: int
+) -> Parent:
     """The parent of `next_turn`: `model`, which `turn` made, ready to be cut.
 
     Raises:
         TrainingError: training for sparse scales diverged; the last good state is kept.
         DataError, ModelError: as `importance_of`.
     """
-    source = _slimmed(bench, turn, model) if bench.plan.criterion == "l1-reg" else model
-    scores = importance_of(bench.plan, source, bench.splits.train, next_turn)
+    source = model
+    if bench.plan.criterion == "l1-reg":
+        with watch.timing("slim"):
+            source = _slimmed(bench, turn, model)
+    with watch.timing("plan"):
+        scores = importance_of(bench.plan, source, bench.splits.train, next_turn)
     return Parent(turn, source, scores, model.model)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
+from edgespiral.core.files import make_folder, replacing, sha256_file, user_cache, write_text
 
 
 def test_text_is_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -58,3 +58,10 @@ def test_a_file_in_the_way_of_a_folder_is_one_clear_error(tmp_path: Path) -> Non
 def test_hashes_are_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_the_users_cache_is_where_the_system_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache("ranges") == tmp_path / "edgespiral" / "ranges"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert user_cache("ranges") == Path.home() / ".cache" / "edgespiral" / "ranges"

@@ -10,6 +10,7 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import batchnorm_scales
 from edgespiral.spiral.distilling import teaching_of
 from edgespiral.spiral.parents import parent_of, slimming_epochs
+from edgespiral.spiral.turn import Stopwatch
 
 ASKED = {"model": "resnet20", "data": "digits", "speedup": 2.0, "batch_size": 64, "epochs": 8.0}
 
@@ -33,7 +34,9 @@ def slimming(a_bench):
 def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, digits, tmp_path):
     bench = slimming()
     before = {key: value.clone() for key, value in bench.teacher.model.state_dict().items()}
-    parent = parent_of(bench, 0, bench.teacher, next_turn=1)
+    watch = Stopwatch()
+    parent = parent_of(bench, 0, bench.teacher, watch, next_turn=1)
+    assert set(watch.seconds) == {"slim", "plan"}
     assert parent.model is bench.teacher.model
     assert all(torch.equal(v, before[k]) for k, v in parent.model.state_dict().items())
     scales = batchnorm_scales(parent.source.model)
@@ -45,9 +48,9 @@ def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, d
     (tmp_path / "teacher" / "slimmed.safetensors").unlink()
     stopped = slimming(stops_at("training for sparse scales"))
     with pytest.raises(KeyboardInterrupt):
-        parent_of(stopped, 0, stopped.teacher, next_turn=1)
+        parent_of(stopped, 0, stopped.teacher, Stopwatch(), next_turn=1)
     assert (tmp_path / "teacher" / "slimming.pt").exists()
-    again = parent_of(bench, 0, bench.teacher, next_turn=1).source.model.state_dict()
+    again = parent_of(bench, 0, bench.teacher, Stopwatch(), next_turn=1).source.model.state_dict()
     first = parent.source.model.state_dict()
     assert all(torch.equal(value, first[name]) for name, value in again.items())
     assert not (tmp_path / "teacher" / "slimming.pt").exists()
@@ -55,7 +58,7 @@ def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, d
 
 def test_other_criteria_train_nothing(a_bench, tmp_path):
     bench = a_bench(load_plan(None, ASKED))
-    parent = parent_of(bench, 0, bench.teacher, next_turn=1)
+    parent = parent_of(bench, 0, bench.teacher, Stopwatch(), next_turn=1)
     assert parent.source is bench.teacher
     assert not list(tmp_path.iterdir())
 
