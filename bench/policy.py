@@ -1,8 +1,8 @@
-"""How many turns, and which teacher: final accuracy at equal budget and epochs, as JSON.
+"""How many turns, which teacher, which criterion: accuracy at equal budget and epochs, as JSON.
 
 Usage: python bench/policy.py MODEL TEACHER.safetensors [--points 2 3 4] [--turns 1 2 3]
-           [--teachers original previous both] [--seeds 0] [--epochs 2] [--stop-after-s S]
-           [--json FILE]
+           [--teachers original previous both] [--criteria fisher] [--seeds 0] [--epochs 2]
+           [--stop-after-s S] [--json FILE]
 
 Runs `edgespiral compress` as a user would. The epochs are of the whole run: more turns share them.
 With one turn there is one teacher only. Policies are compared on the validation split, which no
@@ -36,6 +36,7 @@ class Job(NamedTuple):
     point: float
     turns: int
     teacher: str
+    criterion: str
     epochs: float
     seed: int
 
@@ -48,7 +49,7 @@ def run(job: Job, weights: Path) -> dict[str, Any]:
             *(sys.executable, "-m", "edgespiral", "compress", job.model, "--data", DATA),
             *("--weights", str(weights), "--speedup", str(job.point), "--max-drop", "20"),
             *("--turns", str(job.turns), "--teacher", job.teacher, "--seed", str(job.seed)),
-            *("--epochs", str(job.epochs), "--out", str(out)),
+            *("--criterion", job.criterion, "--epochs", str(job.epochs), "--out", str(out)),
             *("--latency-cache", str(out / "latency")),
         ]
         start = time.perf_counter()
@@ -61,19 +62,20 @@ def run(job: Job, weights: Path) -> dict[str, Any]:
         "speedup": result["speedup"]["value"],
         "validation_percent": result["student"]["validation_accuracy"],
         "test_percent": result["student"]["test_accuracy"],
+        "seconds": result["seconds"],
         "wall_s": wall_s,
     }
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Means over seeds, the best policy of each point first."""
+    names = Job._fields[:-1]
     lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        key = (row["model"], row["point"], row["turns"], row["teacher"], row["epochs"])
-        lines.setdefault(key, []).append(row)
+        lines.setdefault(tuple(row[name] for name in names), []).append(row)
     means = [
         {
-            **dict(zip(("model", "point", "turns", "teacher", "epochs"), key, strict=True)),
+            **dict(zip(names, key, strict=True)),
             "seeds": len(found),
             "validation_percent": statistics.mean(row["validation_percent"] for row in found),
             "test_percent": statistics.mean(row["test_percent"] for row in found),
@@ -88,10 +90,10 @@ def jobs(args: argparse.Namespace) -> list[Job]:
     """All runs asked for, one seed of everything before the next."""
     turns = itertools.product(args.turns, args.teachers)
     policies = [(count, name) for count, name in turns if count > 1 or name == args.teachers[0]]
-    every = itertools.product(args.seeds, args.points, policies)
+    every = itertools.product(args.seeds, args.points, policies, args.criteria)
     return [
-        Job(args.model, point, count, name, args.epochs, seed)
-        for seed, point, (count, name) in every
+        Job(args.model, point, count, name, criterion, args.epochs, seed)
+        for seed, point, (count, name), criterion in every
     ]
 
 
@@ -103,6 +105,7 @@ def main() -> None:
     parser.add_argument("--points", type=float, nargs="+", default=[2.0, 3.0, 4.0])
     parser.add_argument("--turns", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--teachers", nargs="+", default=["original", "previous", "both"])
+    parser.add_argument("--criteria", nargs="+", default=["fisher"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--stop-after-s", type=float, default=float("inf"))
