@@ -31,7 +31,8 @@ def test_turns_share_the_epochs_and_the_last_gets_twice_as_many(turns, epochs):
 
 def test_auto_takes_one_turn_where_one_step_reaches():
     assert Schedule.plan(10.0, 10.0 / 2.2, "auto", 2.0).turns == 1
-    assert Schedule.plan(10.0, 10.0 / 4, "auto", 2.0).turns == 2
+    assert Schedule.plan(10.0, 10.0 / 4, "auto", 2.0).turns == 1
+    assert Schedule.plan(10.0, 10.0 / 5, "auto", 2.0).turns == 2
 
 
 def test_a_retreat_goes_half_way_back_until_that_is_not_worth_a_turn():
