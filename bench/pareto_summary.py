@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 OURS = "ours"
 FIRST = ("model", "point", "row")
+# A network that says the same of every sample; means leave it out, and say so.
+COLLAPSED_PERCENT = 20.0
 
 
 def packed(correct: NDArray[np.bool_]) -> str:
@@ -50,7 +52,15 @@ def by_row(rows: list[Json]) -> dict[tuple[str, float, str], list[Json]]:
 def summary(rows: list[Json]) -> list[Json]:
     """A line for each model, point and row that was reached, over its seeds."""
     reached = by_row([row for row in rows if row["reached"]])
-    return [_line(key, found, reached) for key, found in reached.items()]
+    sound = {
+        key: [row for row in found if row["validation_percent"] > COLLAPSED_PERCENT]
+        for key, found in reached.items()
+    }
+    return [
+        _line(key, found, sound) | {"collapsed": len(reached[key]) - len(found)}
+        for key, found in sound.items()
+        if found
+    ]
 
 
 def _line(key: tuple[str, float, str], found: list[Json], reached: dict[Any, list[Json]]) -> Json:
@@ -110,7 +120,8 @@ def unreached(rows: list[Json]) -> list[tuple[str, float, str]]:
 
 def _accuracy(line: Json) -> str:
     spread = "" if line["deviation"] is None else f" ± {line['deviation']:.2f}"
-    return f"{line['mean_test_percent']:.2f}{spread}"
+    collapsed = f" ({line['collapsed']} collapsed)" if line["collapsed"] else ""
+    return f"{line['mean_test_percent']:.2f}{spread}{collapsed}"
 
 
 def _ahead(line: Json) -> str:
