@@ -31,8 +31,11 @@ def test_the_help_shows_every_field_of_a_plan_with_its_own_default(edgespiral: C
             continue
         shown = re.search(rf"--{name.replace('_', '-')} (.*)", lines)
         assert shown, name
-        if field.default is not None and not field.is_required():
-            assert f"[default: ({field.default})]" in shown[1], name
+        default = field.default
+        if isinstance(default, bool):
+            default = name if default else f"no-{name}"
+        if default is not None and not field.is_required():
+            assert f"[default: ({default})]" in shown[1], name
 
 
 def test_problems_of_flags_and_file_are_told_in_one_line(

@@ -21,7 +21,7 @@ from edgespiral.core.journal import read
 from edgespiral.core.records import Outcome, TurnFinished, TurnPlanned
 from edgespiral.zoo import build
 
-OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}
+OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 
 
 def test_a_target_that_times_nothing_is_refused_before_anything_is_done(teacher, digits, tmp_path):
@@ -83,6 +83,7 @@ def test_the_folder_holds_what_ships_and_says_so(finished):
     assert stored["schema_version"] == 1
     assert stored["speedup"]["value"] == result.speedup.value
     assert not (folder / "candidates").exists()
+    assert not (folder / "outputs").exists()
 
 
 def test_the_exported_file_measures_within_the_budget_again(finished):

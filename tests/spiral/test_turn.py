@@ -30,7 +30,7 @@ def test_a_turn_is_written_down_with_its_files_and_seconds(finished):
         assert sha256_file(finished.folder / name) == digest
     assert {"plan", "cut", "distil", "export", "measure"} == set(turn.seconds)
     assert turn.pruner == "nni"
-    assert (turn.parent, turn.epochs) == (turn.turn - 1, 1.0)
+    assert (turn.parent, turn.epochs) == (turn.turn - 1, 1.25)
 
 
 def test_a_stopwatch_adds_up_and_counts_what_fails():
