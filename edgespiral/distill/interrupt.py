@@ -24,14 +24,18 @@ class Interrupt:
         self._pressed = True
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        """Raise KeyboardInterrupt if Ctrl-C was pressed since the last check."""
         if self._pressed:
+            self._pressed = False
             raise KeyboardInterrupt
 
 
 @contextmanager
 def held_back() -> Iterator[Interrupt]:
-    """Inside, Ctrl-C takes effect where `check` is called. Only the main thread can do this."""
+    """Inside, Ctrl-C takes effect where `check` is called, and at the end.
+
+    Only the main thread can do this.
+    """
     interrupt = Interrupt()
     ours = (
         threading.current_thread() is threading.main_thread()
@@ -45,3 +49,4 @@ def held_back() -> Iterator[Interrupt]:
         yield interrupt
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt.check()

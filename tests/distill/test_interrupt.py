@@ -13,11 +13,26 @@ def test_the_first_press_waits_for_a_check():
             pending.check()
 
 
+def test_a_press_that_no_check_saw_takes_effect_at_the_end():
+    done = []
+
+    def last_step():
+        with interrupt.held_back():
+            signal.raise_signal(signal.SIGINT)
+            done.append("saved")
+
+    with pytest.raises(KeyboardInterrupt):
+        last_step()
+    assert done == ["saved"]
+
+
 def test_the_second_press_does_not_wait():
-    with interrupt.held_back():
+    with interrupt.held_back() as pending:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            pending.check()
 
 
 def test_afterwards_ctrl_c_is_as_before():
