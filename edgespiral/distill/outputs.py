@@ -8,6 +8,10 @@ Framework for Visual Recognition", section 3, with one view a sample).
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import safetensors.torch
@@ -19,7 +23,7 @@ from edgespiral.core.files import replacing
 from edgespiral.distill import compute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 BATCH = 128
 MOST_BYTES = 2**28
 KEY = "logits"
+SAVE_EVERY_S = 20.0
 
 
 def can_be_kept(source: BatchSource, classes: int) -> bool:
@@ -41,11 +46,17 @@ def stored_order(source: BatchSource, seed: int) -> Tensor:
     """Which samples (N,) the shuffled pass of `seed` shows.
 
     Raises:
-        DataError: the source does not know, or shows random views.
+        DataError: the source does not know, shows random views, or names samples it has not.
     """
     order = source.order(seed) if isinstance(source, StoredSource) else None
     if order is None:
         raise DataError("a teacher's kept outputs are of samples as stored, not of random views")
+    if not torch.equal(order.sort().values, torch.arange(len(source))):
+        raise DataError(
+            f"order({seed}) does not name each of the {len(source)} training samples once",
+            where="data",
+            hint="return None from order(), or the order in which epoch() shows the samples",
+        )
     return order
 
 
@@ -54,51 +65,86 @@ def kept_outputs(
     teacher: nn.Module,
     source: BatchSource,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    save_every_s: float = SAVE_EVERY_S,
 ) -> Tensor:
     """The logits (N, C) of `teacher` for all of `source` in stored order, kept in file `path`.
 
     Args:
-        path: made if missing; the caller sees to it that it is of this teacher and source.
+        path: made if missing, and anew if it is of another teacher or of other samples.
         teacher: runs in eval mode on the best device, in bf16 where that is native.
         source: a supply that knows its `order`.
         progress: hears batches done and to do.
+        save_every_s: how often what is known so far is written beside `path`; an interrupted
+            pass goes on from there.
 
     Raises:
         RunFolderError: the file is damaged or cannot be written.
     """
+    identity = _identity(teacher, source)
+    found = _read(path, identity)
+    if found is not None:
+        return found
+    part = path.with_suffix(".part")
+    outputs = _read(part, identity)
+    done = [] if outputs is None else list(torch.split(outputs, BATCH))
+    keep, saved_at = partial(_write, part, identity), time.monotonic()
+    for batch in _asked(teacher, source, first_batch=len(done)):
+        done.append(batch)
+        if progress is not None:
+            progress(len(done), -(-len(source) // BATCH))
+        if time.monotonic() - saved_at > save_every_s:
+            keep(torch.cat(done))
+            saved_at = time.monotonic()
+    outputs = torch.cat(done)
+    _write(path, identity, outputs)
+    part.unlink(missing_ok=True)
+    return outputs
+
+
+def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensor]:
+    device = compute.best_device()
+    precision = compute.resolved_precision("auto", device)
+    with (
+        compute.placed([teacher.eval()], device),
+        torch.no_grad(),
+        compute.autocast(precision, device),
+    ):
+        for inputs, labels in source.epoch(batch_size=BATCH, first_batch=first_batch):
+            seen, _ = compute.to_device(inputs, labels, device)
+            yield teacher(seen).float().cpu()
+
+
+def _identity(teacher: nn.Module, source: BatchSource) -> str:
+    """Of all weights, and of the samples at the beginning, in the middle and at the end."""
+    digest = hashlib.sha256(str(len(source)).encode())
+    tensors = list(teacher.state_dict().values())
+    batches = -(-len(source) // BATCH)
+    for first in sorted({0, batches // 2, batches - 1}):
+        shown = source.epoch(batch_size=BATCH, first_batch=first)
+        tensors += itertools.chain.from_iterable(itertools.islice(shown, 1))
+    for tensor in tensors:
+        data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(data.numpy())
+    return digest.hexdigest()
+
+
+def _write(path: Path, identity: str, outputs: Tensor) -> None:
+    with replacing(path) as temporary:
+        found = safetensors.torch.save({KEY: outputs}, metadata={"of": identity})
+        temporary.write_bytes(found)
+
+
+def _read(path: Path, identity: str) -> Tensor | None:
+    """What the file has, if it is there and of the same teacher and samples."""
     if not path.exists():
-        outputs = _asked(teacher, source, progress)
-        with replacing(path) as temporary:
-            temporary.write_bytes(safetensors.torch.save({KEY: outputs}))
+        return None
     try:
-        found = safetensors.torch.load_file(path)[KEY]
-    except (safetensors.SafetensorError, KeyError) as error:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            kept: Tensor = file.get_tensor(KEY)
+    except safetensors.SafetensorError as error:
         raise RunFolderError(
             "the teacher's kept outputs are damaged", where=str(path), hint="delete the file"
         ) from error
-    if len(found) != len(source):
-        raise RunFolderError(
-            f"outputs of {len(found)} samples, of {len(source)}",
-            where=str(path),
-            hint="delete the file",
-        )
-    return found
-
-
-def _asked(
-    teacher: nn.Module, source: BatchSource, progress: Callable[[int, int], None] | None
-) -> Tensor:
-    device = compute.best_device()
-    precision = compute.resolved_precision("auto", device)
-    batches, outputs = -(-len(source) // BATCH), []
-    with (
-        compute.placed([teacher.eval()], device),
-        torch.inference_mode(),
-        compute.autocast(precision, device),
-    ):
-        for inputs, labels in source.epoch(batch_size=BATCH):
-            seen, _ = compute.to_device(inputs, labels, device)
-            outputs.append(teacher(seen).float().cpu())
-            if progress is not None:
-                progress(len(outputs), batches)
-    return torch.cat(outputs).clone()
+    return kept if metadata.get("of") == identity else None

@@ -85,18 +85,28 @@ def distillation(plan: Plan, *, epochs: float, seed: int, rate_share: float = 1.
 def teaching_of(bench: Bench, turn: int, model: nn.Module) -> Teaching:
     """Who teaches the student of `model`, which `turn` made, as the plan's `teacher` says.
 
-    Outputs are kept where a run sees its samples more than once, all alike.
+    Outputs are kept where a run has more than one epoch and shows samples as they are stored.
 
     Raises:
         RunFolderError: kept outputs are damaged or cannot be written.
     """
-    teachers = {turn: model, 0: bench.teacher.model}
-    turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[bench.plan.teacher]
-    models, source = [teachers[number] for number in turns], bench.splits.train
+    teachers, source = _teachers(bench, turn, model), bench.splits.train
+    models = list(teachers.values())
     if bench.plan.epochs <= 1 or not can_be_kept(source, len(bench.splits.class_names)):
         return Teaching(models)
-    outputs = [_outputs(bench, *pair) for pair in zip(turns, models, strict=True)]
+    outputs = [_outputs(bench, *pair) for pair in teachers.items()]
     return Teaching(models, torch.stack(outputs))
+
+
+def teaching_live(bench: Bench, turn: int, model: nn.Module) -> Teaching:
+    """The same teachers, asked at every step in the precision of the student's training."""
+    return Teaching(list(_teachers(bench, turn, model).values()))
+
+
+def _teachers(bench: Bench, turn: int, model: nn.Module) -> dict[int, nn.Module]:
+    known = {turn: model, 0: bench.teacher.model}
+    turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[bench.plan.teacher]
+    return {number: known[number] for number in turns}
 
 
 def kept_folder(bench: Bench) -> Path:

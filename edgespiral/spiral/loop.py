@@ -283,8 +283,9 @@ class Spiral:
             finished_at=now_utc(),
             elsewhere=elsewhere,
         )
-        bench.journal.append(finished)
+        # Before the last record: a run that has it is not entered again.
         shutil.rmtree(kept_folder(bench), ignore_errors=True)
+        bench.journal.append(finished)
         return finished
 
     def _test_accuracy(self, model: nn.Module) -> float:

@@ -17,16 +17,17 @@ def stored():
 
 
 class Teacher(torch.nn.Module):
-    """Twice the input, and a count of the samples that it saw."""
+    """Some times the input, and a count of the samples that it saw."""
 
-    def __init__(self):
+    def __init__(self, factor=2.0):
         super().__init__()
+        self.register_buffer("factor", torch.tensor(factor))
         self.seen = 0
 
     def forward(self, inputs):
         self.seen += len(inputs)
         assert not self.training
-        return 2 * inputs.flatten(1)
+        return self.factor * inputs.flatten(1)
 
 
 def test_outputs_are_in_stored_order_and_asked_for_once(stored, tmp_path):
@@ -62,13 +63,49 @@ def test_a_data_set_may_alter_its_samples_unless_it_has_a_plain_form(stored):
     assert DatasetSource(mine, other).unaugmented().order(0) is not None
 
 
-def test_damaged_or_foreign_outputs_are_refused(stored, tmp_path):
+def test_damaged_outputs_are_refused(stored, tmp_path):
     path = tmp_path / "outputs"
     path.write_bytes(b"damaged")
     with pytest.raises(RunFolderError, match="damaged"):
         kept_outputs(path, Teacher(), stored)
-    path.unlink()
+
+
+def test_another_teacher_and_other_samples_are_asked_about_anew(stored, tmp_path):
+    path, inputs = tmp_path / "outputs", torch.arange(300.0).reshape(300, 1, 1, 1)
     kept_outputs(path, Teacher(), stored)
-    half = TensorDataset(torch.zeros(150, 1, 1, 1), torch.zeros(150).long())
-    with pytest.raises(RunFolderError, match="outputs of 300 samples, of 150"):
-        kept_outputs(path, Teacher(), DatasetSource(half, fixed=True))
+    other = Teacher(factor=3.0)
+    assert torch.equal(kept_outputs(path, other, stored), 3 * torch.arange(300.0)[:, None])
+    backwards = DatasetSource(TensorDataset(inputs.flip(0), torch.zeros(300).long()), fixed=True)
+    assert torch.equal(kept_outputs(path, other, backwards), 3 * inputs.flip(0).flatten(1))
+    relabelled = DatasetSource(TensorDataset(inputs, torch.ones(300).long()), fixed=True)
+    kept_outputs(path, other, relabelled)
+    assert other.seen == 900
+
+
+def test_an_interrupted_pass_goes_on_where_it_was(stored, tmp_path):
+    teacher, path = Teacher(), tmp_path / "outputs"
+
+    def stop(done, of):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kept_outputs(path, teacher, stored, stop, save_every_s=0.0)
+    assert not path.exists()
+    teacher.seen = 0
+    found = kept_outputs(path, teacher, stored)
+    assert teacher.seen == 300 - 2 * 128
+    assert torch.equal(found, 2 * torch.arange(300.0)[:, None])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("order", [torch.arange(299), torch.arange(300) + 1, torch.zeros(300)])
+def test_an_order_that_misses_samples_is_told(stored, order):
+    class Wrong(DatasetSource):
+        def order(self, seed):
+            return order.long()
+
+    with pytest.raises(
+        DataError, match=r"order\(4\) does not name each of the 300 training samples"
+    ):
+        stored_order(Wrong(stored._plain, fixed=True), 4)

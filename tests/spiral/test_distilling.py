@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.spiral.distilling import Teaching, distil, kept_folder, teaching_of
+from edgespiral.spiral.distilling import Teaching, distil, kept_folder, teaching_live, teaching_of
 from edgespiral.spiral.progress import Silent
 from edgespiral.zoo import build
 
@@ -48,8 +48,24 @@ def test_teachers_of_stored_samples_are_asked_once(digits, tmp_path, who):
     # In bf16 where the machine multiplies that.
     assert torch.allclose(first.outputs, expected, atol=0.05)
     assert len(list(kept_folder(bench).iterdir())) == len(models)
-    again = teaching_of(bench, 1, torch.nn.Identity())
+    last = net(1)
+    for model in (last, bench.teacher.model):
+        model.forward = asked_again
+    again = teaching_of(bench, 1, last)
     assert torch.equal(again.outputs, first.outputs)
+
+
+def asked_again(_inputs):
+    raise AssertionError("its outputs are kept")
+
+
+def test_live_teachers_keep_nothing(digits, tmp_path):
+    bench = bench_of(net(0), digits.unaugmented(), "both", epochs=2.0, out=tmp_path)
+    last = net(1)
+    found = teaching_live(bench, 1, last)
+    assert [id(model) for model in found.teachers] == [id(bench.teacher.model), id(last)]
+    assert found.outputs is None
+    assert not kept_folder(bench).exists()
 
 
 def test_random_views_and_single_passes_keep_nothing(digits, tmp_path):
