@@ -49,4 +49,5 @@ def held_back() -> Iterator[Interrupt]:
         yield interrupt
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupt.check()
+        # Even where an error ends the work: a caller may catch that and go on.
+        interrupt.check()

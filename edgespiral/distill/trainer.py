@@ -88,7 +88,8 @@ def _go(run: _Run, progress: Callable[[Progress], None] | None) -> None:
                         progress(run.progress())
                 pending.check()
         except KeyboardInterrupt:
-            run.save()
+            if not run.is_in_step:  # a second Ctrl-C does not wait for its end
+                run.save()
             raise
 
 
@@ -129,6 +130,7 @@ class _Run:
             student, source, settings, {"teachers": len(teachers), "masks": self._zeros.digest}
         )
         self.step = 0
+        self.is_in_step = False
         self._loss = torch.zeros((), device=self.device)
         self._resume()
         self._zeros.put_back()
@@ -196,6 +198,7 @@ class _Run:
         return (outputs[:, order[at : at + size]].to(self.device) for at in starts)
 
     def _do_step(self, inputs: Tensor, labels: Tensor, known: Tensor | None) -> None:
+        self.is_in_step = True
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.rate_at(self.step, self.steps)
         # Dropout draws from the global generator: a function of the step, so that it resumes.
@@ -214,6 +217,7 @@ class _Run:
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
         self._loss = memory * self._loss + (1 - memory) * loss.detach()
         self.step += 1
+        self.is_in_step = False
 
     def _teacher_logits(self, inputs: Tensor) -> Tensor | None:
         """(T, N, C) for T teachers."""

@@ -26,6 +26,17 @@ def test_a_press_that_no_check_saw_takes_effect_at_the_end():
     assert done == ["saved"]
 
 
+def test_an_error_does_not_swallow_a_press():
+    def diverging():
+        with interrupt.held_back():
+            signal.raise_signal(signal.SIGINT)
+            raise ValueError("diverged")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        diverging()
+    assert isinstance(caught.value.__context__, ValueError)
+
+
 def test_the_second_press_does_not_wait():
     with interrupt.held_back() as pending:
         signal.raise_signal(signal.SIGINT)

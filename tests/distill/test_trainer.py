@@ -141,14 +141,46 @@ def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers, kept):
     assert_identical(resumed, undisturbed)
 
 
-def test_ctrl_c_keeps_the_very_step(splits, tmp_path):
+@pytest.mark.parametrize("kept", [False, True])
+def test_ctrl_c_keeps_the_very_step(splits, tmp_path, kept):
     undisturbed, resumed, path = fresh(), fresh(), tmp_path / "c.pt"
-    train(undisturbed, splits, SETTINGS)
+    teacher = fresh(seed=10)
+    splits = splits.unaugmented()
+    outputs = outputs_of(teacher, splits.train)[None] if kept else None
+    taught = {"teachers": [teacher], "outputs": outputs}
+    train(undisturbed, splits, SETTINGS, **taught)
     interrupt = stop_at(30, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        train(fresh(), splits, SETTINGS, checkpoint=path, progress=interrupt)
-    report = train(resumed, splits, SETTINGS, checkpoint=path)
+        train(fresh(), splits, SETTINGS, checkpoint=path, progress=interrupt, **taught)
+    report = train(resumed, splits, SETTINGS, checkpoint=path, **taught)
     assert report.resumed_at_step == 30
+    assert_identical(resumed, undisturbed)
+
+
+class Interrupted(nn.Module):
+    """A student in whose forward pass Ctrl-C is pressed twice, at the given call."""
+
+    def __init__(self, inner, at):
+        super().__init__()
+        self.inner, self.at, self.calls = inner, at, 0
+
+    def forward(self, inputs):
+        outputs = self.inner(inputs)
+        self.calls += 1
+        if self.calls == self.at:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return outputs
+
+
+def test_a_second_ctrl_c_within_a_step_does_not_save_half_of_it(splits, tmp_path):
+    undisturbed, resumed = Interrupted(fresh(), 0), Interrupted(fresh(), 0)
+    path = tmp_path / "c.pt"
+    train(undisturbed, splits, SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(fresh(), 25), splits, SETTINGS, checkpoint=path)
+    report = train(resumed, splits, SETTINGS, checkpoint=path)
+    assert report.resumed_at_step == 18
     assert_identical(resumed, undisturbed)
 
 
