@@ -50,17 +50,18 @@ def by_row(rows: list[Json]) -> dict[tuple[str, float, str], list[Json]]:
 
 
 def summary(rows: list[Json]) -> list[Json]:
-    """A line for each model, point and row that was reached, over its seeds."""
+    """A line for each model, point and row that was reached, over its seeds; see `collapsed`."""
     reached = by_row([row for row in rows if row["reached"]])
-    sound = {
-        key: [row for row in found if row["validation_percent"] > COLLAPSED_PERCENT]
-        for key, found in reached.items()
-    }
+    sound = {key: _sound(found) for key, found in reached.items()}
     return [
         _line(key, found, sound) | {"collapsed": len(reached[key]) - len(found)}
         for key, found in sound.items()
         if found
     ]
+
+
+def _sound(rows: list[Json]) -> list[Json]:
+    return [row for row in rows if row["validation_percent"] > COLLAPSED_PERCENT]
 
 
 def _line(key: tuple[str, float, str], found: list[Json], reached: dict[Any, list[Json]]) -> Json:
@@ -109,8 +110,18 @@ def markdown(lines: list[Json], rows: list[Json]) -> str:
         )
         for line in lines
     ]  # fmt: skip
-    out = [(m, f"{p:g}x", r, "", "out of reach", *[""] * 4) for m, p, r in unreached(rows)]
+    out = [
+        (m, f"{p:g}x", r, "0", "", f"all {n} collapsed", *[""] * 3)
+        for (m, p, r), n in collapsed(rows).items()
+    ]
+    out += [(m, f"{p:g}x", r, "", "out of reach", *[""] * 4) for m, p, r in unreached(rows)]
     return "".join(f"| {' | '.join(row)} |\n" for row in (*told, *out))
+
+
+def collapsed(rows: list[Json]) -> dict[tuple[str, float, str], int]:
+    """The points at which every seed of a row collapsed, which have no means; how many did."""
+    reached = by_row([row for row in rows if row["reached"]])
+    return {key: len(found) for key, found in reached.items() if not _sound(found)}
 
 
 def unreached(rows: list[Json]) -> list[tuple[str, float, str]]:

@@ -76,7 +76,8 @@ def calibrate(
 
     file = find_model(model)
     path, splits = out or file.with_suffix(".int8.onnx"), load(source)
-    made = prepare(file, splits, chosen, form=runtime, cache=cache or user_cache("ranges"))
+    ranges = cache.expanduser() if cache else user_cache("ranges")
+    made = prepare(file, splits, chosen, form=runtime, cache=ranges)
     console = Console()
     for line in _doubts(model, made, splits):
         console.print(line, highlight=False, soft_wrap=True)

@@ -63,6 +63,16 @@ def test_a_run_folder_is_calibrated_with_its_record(folder, tmp_path, runtime):
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+def test_a_tilde_in_the_cache_is_the_home_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    words = ("--data", "digits", "--recipe", folder / "mine.toml", "--out", tmp_path / "q.onnx")
+    result = run(folder / "model.onnx", *words, "--cache=~/ranges")
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "ranges").iterdir())) == 1
+    assert not (tmp_path / "~").exists()
+
+
 def test_data_come_from_the_recipe_or_must_be_named(folder, tmp_path):
     recipe = tmp_path / "own.toml"
     recipe.write_text(RECIPE.replace('"mine"', '"own"') + 'data = "digits"\n')

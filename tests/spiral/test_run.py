@@ -31,17 +31,17 @@ def test_a_target_that_times_nothing_is_refused_before_anything_is_done(teacher,
 
 
 class Views:
-    """The training part of digits, which counts passes with random views."""
+    """The training part of digits, which notes the batch sizes of passes with random views."""
 
     def __init__(self, stored):
-        self.stored, self.passes = stored, 0
+        self.stored, self.sizes = stored, set()
 
     def __len__(self):
         return len(self.stored)
 
-    def epoch(self, **how):
-        self.passes += 1
-        return self.stored.epoch(**how)
+    def epoch(self, *, batch_size, **how):
+        self.sizes.add(batch_size)
+        return self.stored.epoch(batch_size=batch_size, **how)
 
     def unaugmented(self):
         return self.stored
@@ -50,10 +50,17 @@ class Views:
 @pytest.mark.parametrize("augment", [False, True])
 def test_students_see_random_views_only_if_asked_to(teacher, digits, tmp_path, augment):
     views = Views(digits.train)
-    data = replace(digits, train=views)
-    slow = {"latency_ms": 1e6, "augment": augment}
-    api.compress(teacher, data, out=tmp_path / "run", **slow)
-    assert bool(views.passes) is augment
+    of_training_alone = 48
+    api.compress(
+        teacher,
+        replace(digits, train=views),
+        out=tmp_path / "run",
+        augment=augment,
+        batch_size=of_training_alone,
+        **OPTIONS | {"epochs": 0.1, "max_drop": 95.0},
+    )
+    assert (of_training_alone in views.sizes) is augment
+    assert bool(views.sizes) is augment
 
 
 def test_it_meets_the_budget_and_lands_close_to_it(finished):
@@ -118,7 +125,7 @@ def test_a_run_of_another_teacher_is_refused(finished, digits):
 def command(weights: Path, out: Path, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "edgespiral", "compress", "resnet20", "--data", "digits"),
-        *("--weights", str(weights), "--speedup", "1.6", "--epochs", "1", "--max-drop", "20"),
+        *("--weights", str(weights), "--speedup", "1.6", "--epochs", "1.25", "--max-drop", "20"),
         *("--out", str(out), *more),
     ]
 
@@ -144,6 +151,7 @@ def test_killed_at_any_point_it_goes_on_to_the_same_widths(weights, tmp_path):
     moments = {
         "candidate": lambda: has(out, "candidate"),
         "turn-planned": lambda: has(out, "turn-planned"),
+        "outputs": (out / "outputs" / "turn-00.safetensors").exists,
         "checkpoint": (out / "turn-01" / "checkpoint.pt").exists,
     }
     for number, ready in enumerate(moments.values()):
