@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, UsageError
@@ -13,6 +13,7 @@ from edgespiral.prune.depgraph import DepGraphCutter
 from edgespiral.prune.flow.cutter import FlowCutter
 from edgespiral.prune.flow.finder import groups_by_flow, needs_flow
 from edgespiral.prune.flow.rewrite import explicit
+from edgespiral.prune.folding import folded
 from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
 from edgespiral.prune.nni_engine import NniCutter
 from edgespiral.prune.recurrent import find_recurrent_groups
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
     from torch.fx import GraphModule
+
+    from edgespiral.prune.folding import Moments
 
 ENGINES: dict[str, tuple[Cutter, ...]] = {
     "nni": (NniCutter(),),
@@ -148,13 +151,19 @@ def cut_to(
     widths: Mapping[str, int],
     importance: Mapping[str, Tensor],
     pruner: str,
+    moments: Mapping[str, Moments] | None = None,
 ) -> Cut:
     """Remove the least important channels and prove that the function is the masked model's.
+
+    With `moments` of the source's layers, what the removed channels told their consumers is folded
+    into the weights of the kept ones first.
 
     Raises:
         ModelError: no engine that `pruner` allows can make the cut.
     """
     kept = keep_best(source.groups, importance, widths)
+    if moments is not None:
+        source = replace(source, model=folded(source.model, source.groups, kept, moments))
     removal = Removal(source.groups, kept, dropped(source.branches, widths))
     rest = source.without(widths)
     failures = []

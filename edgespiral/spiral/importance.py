@@ -12,12 +12,14 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.prune.damage import Damage, in_nats
+from edgespiral.prune.folding import moments
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.plan import Plan
+    from edgespiral.prune.folding import Moments
     from edgespiral.spiral.cutting import Cuttable
 
 BATCH = 128
@@ -26,6 +28,8 @@ SCORED_SAMPLES = 2048
 DAMAGE_SHARE = 0.03
 FORWARDS_PER_STEP = 3
 LEAST_SAMPLES, MOST_SAMPLES = 128, 1024
+# And so may learning how its channels go together.
+MOMENTS_SHARE = 0.01
 CPU = torch.device("cpu")
 
 
@@ -61,3 +65,14 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
         return Importance(
             in_nats(damage, scores), {b.name: damage.of_branch(b) for b in source.branches}
         )
+
+
+def moments_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -> dict[str, Moments]:
+    """How the channels of `source` go together: a function of the seed and the turn alone."""
+    size = min(BATCH, len(train))
+    affordable = MOMENTS_SHARE * FORWARDS_PER_STEP * plan.epochs * len(train)
+    count = max(1, round(min(SCORED_SAMPLES, max(LEAST_SAMPLES, affordable)) / size))
+    batches = islice(train.epoch(batch_size=size, seed=derived_seed(plan.seed, turn)), count)
+    inputs = (compute.to_device(*batch, CPU)[0] for batch in batches)
+    with compute.placed([source.model], CPU):
+        return moments(source.model, source.groups, inputs)

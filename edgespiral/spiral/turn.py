@@ -22,7 +22,8 @@ from edgespiral.measure.engines import build_engine, builds_and_times, engine_pa
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.cutting import cut_to
-from edgespiral.spiral.distilling import distil, distillation, teaching_of
+from edgespiral.spiral.distilling import distil, distillation, teaching_live, teaching_of
+from edgespiral.spiral.importance import moments_of
 from edgespiral.spiral.rounding import FOLDER, Rounding, Shipped
 from edgespiral.spiral.sparsity import sparsity_of, thinned
 
@@ -216,7 +217,8 @@ def _made(
         shipped, calibrated = _exported(bench, student, folder, precision)
     if calibrated is not None:
         with watch.timing("round"):
-            teaching = teaching_of(bench, parent.turn, parent.model)
+            # Kept outputs are of bf16 where that is native, which rounds as coarsely as int8.
+            teaching = teaching_live(bench, parent.turn, parent.model)
             last = planned.target_ms <= budgets.latency_ms
             means = Rounding(bench, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
@@ -312,7 +314,8 @@ def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> st
         write_text(done, UNCUT)
         return UNCUT
     scores = parent.importance.channels
-    cut = cut_to(parent.source, planned.widths, scores, bench.plan.pruner)
+    known = moments_of(bench.plan, parent.source, bench.splits.train, planned.turn)
+    cut = cut_to(parent.source, planned.widths, scores, bench.plan.pruner, known)
     recalibrate_batchnorm(
         cut.model, bench.splits.train, batches=RECALIBRATION_BATCHES, seed=bench.plan.seed
     )

@@ -1,0 +1,139 @@
+"""Folding what removed channels told their consumers into the weights of the kept ones.
+
+A removed channel is in part predictable from those that stay. The least-squares prediction is
+linear, and so is the consumer: its weights for the kept channels take it over before the cut. For
+a 1x1 convolution and a linear layer these are the weights that reproduce its outputs best (He et
+al. 2017, "Channel pruning for accelerating very deep neural networks", section 3.1, step ii).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+    from edgespiral.prune.groups import ChannelGroup, Slot
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# Through other layers, such as layer norm, the kept channels change with the cut.
+FOLLOWED = (*CONVOLUTIONS, nn.Linear, _BatchNorm)
+# Of the mean variance, added to each channel's: what few samples show is not to be relied on.
+RIDGE = 0.01
+# A covariance has the square of this, and needs more samples than it has rows.
+MOST_INPUTS = 1024
+MOST_ROWS = 2**14
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean (C,) and covariance (C, C) of a layer's C input channels, over samples and positions."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+@torch.no_grad()
+def moments(
+    model: GraphModule, groups: Sequence[ChannelGroup], inputs: Iterable[Tensor]
+) -> dict[str, Moments]:
+    """Moments of the inputs of each layer that removed channels can be folded into, by its name.
+
+    Args:
+        model: the traced model, run in eval mode.
+        groups: its groups.
+        inputs: batches (N, C, H, W) of training data, on the model's device.
+    """
+    model = copy.deepcopy(model).eval()
+    sums: dict[str, _Sums] = {}
+    for layer in {slot.layer for group in groups for slot in _foldable(model, group)}:
+        sums[layer] = _Sums()
+        model.get_submodule(layer).register_forward_pre_hook(sums[layer].add)
+    for batch in inputs:
+        model(batch)
+    return {layer: found.moments() for layer, found in sums.items() if found.rows}
+
+
+@torch.no_grad()
+def folded(
+    model: GraphModule,
+    groups: Sequence[ChannelGroup],
+    kept: Mapping[str, Sequence[int]],
+    known: Mapping[str, Moments],
+) -> GraphModule:
+    """A copy of `model` whose consumers expect of the `kept` channels what all of them gave.
+
+    Consumers without moments, and those of groups that go whole, are left as they are.
+    """
+    model = copy.deepcopy(model)
+    for group in groups:
+        for slot in _foldable(model, group):
+            if slot.layer in known and kept[group.name]:
+                stays = torch.isin(slot.channel_of, torch.tensor(list(kept[group.name])))
+                goes = (slot.channel_of >= 0) & ~stays
+                _fold(model.get_submodule(slot.layer), known[slot.layer], stays, goes)
+    return model
+
+
+def _foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
+    if not all(isinstance(model.get_submodule(s.layer), FOLLOWED) for s in group.producers):
+        return []
+    return [
+        slot
+        for slot in group.consumers
+        if _is_dense(model.get_submodule(slot.layer)) and len(slot.channel_of) <= MOST_INPUTS
+    ]
+
+
+def _is_dense(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) or (isinstance(layer, CONVOLUTIONS) and layer.groups == 1)
+
+
+def _fold(layer: Any, known: Moments, stays: Tensor, goes: Tensor) -> None:  # noqa: ANN401
+    if not bool(goes.any()):
+        return
+    within = known.covariance[stays][:, stays]
+    floor = (RIDGE * within.diagonal().mean()).clamp_min(torch.finfo(within.dtype).tiny)
+    regularised = within + floor * torch.eye(len(within), dtype=within.dtype)
+    # (going, staying): a removed channel is about its mean plus these times the others' deviations.
+    shares = torch.linalg.solve(regularised, known.covariance[stays][:, goes]).T
+    weight = layer.weight
+    removed = weight[:, goes]
+    weight[:, stays] += torch.einsum("or...,rk->ok...", removed, shares.to(weight))
+    if layer.bias is not None:
+        rest = (known.mean[goes] - shares @ known.mean[stays]).to(weight)
+        layer.bias += torch.einsum("or...,r->o", removed, rest)
+
+
+class _Sums:
+    """A forward hook that adds up what moments are made of, in double precision."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._first: Tensor | float = 0.0
+        self._second: Tensor | float = 0.0
+
+    def add(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Take one batch's inputs into account; of very many positions, evenly spaced ones."""
+        values = inputs[0].detach()
+        if isinstance(layer, CONVOLUTIONS):
+            values = values.movedim(1, -1)
+        rows = values.reshape(-1, values.shape[-1])
+        rows = rows[:: -(-len(rows) // MOST_ROWS)].double().cpu()
+        self.rows += len(rows)
+        self._first = self._first + rows.sum(0)
+        self._second = self._second + rows.T @ rows
+
+    def moments(self) -> Moments:
+        """Of all that was seen."""
+        mean = torch.as_tensor(self._first) / self.rows
+        return Moments(mean, torch.as_tensor(self._second) / self.rows - torch.outer(mean, mean))
