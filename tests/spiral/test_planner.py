@@ -81,10 +81,10 @@ def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source,
     )
     resumed.recall(known)
     resumed.plan(1, source, importance, target_ms=target_ms, allocation="latency")
-    once = [c for c in candidates(resumed) if c.widths in [k.widths for k in known]]
-    # Only what is about to be built on is measured once more, at length.
-    assert len(once) <= 2
-    assert len(candidates(resumed)) < len(known)
+    again = [c for c in candidates(resumed) if c.widths in [k.widths for k in known]]
+    # How long the search goes on is up to the machine; the survey is not among what it repeats.
+    assert len(known) > len(again)
+    assert all(len(c.measurement.rounds_ms) == CONFIRMING_ROUNDS for c in again)
 
 
 def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, source, importance):
