@@ -34,6 +34,13 @@ class _Tracer(torch.fx.Tracer):
     proxy_buffer_attributes = True
 
 
+def weights_sha256(model: nn.Module) -> str:
+    """Digest of the parameters and buffers of `model` and their names."""
+    layout = torch.contiguous_format  # what safetensors takes, whatever a model was placed in
+    weights = {n: tensor.clone(memory_format=layout) for n, tensor in model.state_dict().items()}
+    return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
+
+
 def trace(model: nn.Module) -> GraphModule:
     """`model` in eval mode as a graph of its layers; `model` itself stays as it was.
 

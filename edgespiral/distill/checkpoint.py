@@ -13,6 +13,9 @@ from edgespiral.core.files import replacing
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Work that an interruption may cost.
+SAVE_EVERY_S = 20.0
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -11,16 +11,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
 
+from edgespiral.core.artifact import weights_sha256
 from edgespiral.core.batches import StoredSource
 from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.files import replacing
 from edgespiral.distill import compute
+from edgespiral.distill.checkpoint import SAVE_EVERY_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 BATCH = 128
 MOST_BYTES = 2**28
 KEY = "logits"
-SAVE_EVERY_S = 20.0
 
 
 def can_be_kept(source: BatchSource, classes: int) -> bool:
@@ -88,13 +88,13 @@ def kept_outputs(
     part = path.with_suffix(".part")
     outputs = _read(part, identity)
     done = [] if outputs is None else list(torch.split(outputs, BATCH))
-    keep, saved_at = partial(_write, part, identity), time.monotonic()
+    saved_at = time.monotonic()
     for batch in _asked(teacher, source, first_batch=len(done)):
         done.append(batch)
         if progress is not None:
             progress(len(done), -(-len(source) // BATCH))
         if time.monotonic() - saved_at > save_every_s:
-            keep(torch.cat(done))
+            _write(part, identity, torch.cat(done))
             saved_at = time.monotonic()
     outputs = torch.cat(done)
     _write(path, identity, outputs)
@@ -117,15 +117,13 @@ def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iter
 
 def _identity(teacher: nn.Module, source: BatchSource) -> str:
     """Of all weights, and of the samples at the beginning, in the middle and at the end."""
-    digest = hashlib.sha256(str(len(source)).encode())
-    tensors = list(teacher.state_dict().values())
+    digest = hashlib.sha256(f"{weights_sha256(teacher)} {len(source)}".encode())
     batches = -(-len(source) // BATCH)
     for first in sorted({0, batches // 2, batches - 1}):
         shown = source.epoch(batch_size=BATCH, first_batch=first)
-        tensors += itertools.chain.from_iterable(itertools.islice(shown, 1))
-    for tensor in tensors:
-        data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(data.numpy())
+        for batch in itertools.islice(shown, 1):
+            for tensor in batch:
+                digest.update(safetensors.torch.save({"": tensor.contiguous()}))
     return digest.hexdigest()
 
 

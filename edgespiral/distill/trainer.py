@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource, DataSplits
 
-SAVE_EVERY_S = 20.0
 REPORT_STEPS = 10
 LOSS_MEMORY = 0.98
 
@@ -149,7 +148,7 @@ class _Run:
             for inputs, labels in itertools.islice(batches, self.steps - self.step):
                 self._do_step(*compute.to_device(inputs, labels, self.device), next(known))
                 yield
-                if time.monotonic() - self._saved_at > SAVE_EVERY_S:
+                if time.monotonic() - self._saved_at > checkpoints.SAVE_EVERY_S:
                     self.save()
             self.save()
 

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from edgespiral.prune.groups import PRUNABLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,9 +26,8 @@ if TYPE_CHECKING:
 
     from edgespiral.prune.groups import ChannelGroup, Slot
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # Through other layers, such as layer norm, the kept channels change with the cut.
-FOLLOWED = (*CONVOLUTIONS, nn.Linear, _BatchNorm)
+FOLLOWED = (*PRUNABLE, _BatchNorm)
 # Of the mean variance, added to each channel's: what few samples show is not to be relied on.
 RIDGE = 0.01
 # A covariance has the square of this, and needs more samples than it has rows.
@@ -95,7 +96,7 @@ def _foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
 
 
 def _is_dense(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Linear) or (isinstance(layer, CONVOLUTIONS) and layer.groups == 1)
+    return isinstance(layer, PRUNABLE) and getattr(layer, "groups", 1) == 1
 
 
 def _fold(layer: Any, known: Moments, stays: Tensor, goes: Tensor) -> None:  # noqa: ANN401
@@ -125,7 +126,7 @@ class _Sums:
     def add(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Take one batch's inputs into account; of very many positions, evenly spaced ones."""
         values = inputs[0].detach()
-        if isinstance(layer, CONVOLUTIONS):
+        if not isinstance(layer, nn.Linear):
             values = values.movedim(1, -1)
         rows = values.reshape(-1, values.shape[-1])
         rows = rows[:: -(-len(rows) // MOST_ROWS)].double().cpu()

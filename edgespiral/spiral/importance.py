@@ -28,17 +28,21 @@ SCORED_SAMPLES = 2048
 DAMAGE_SHARE = 0.03
 FORWARDS_PER_STEP = 3
 LEAST_SAMPLES, MOST_SAMPLES = 128, 1024
-# And so may learning how its channels go together.
+# And so may learning how its channels go together, in one pass.
 MOMENTS_SHARE = 0.01
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Scores of channels and branches, both in nats a sample and so comparable."""
+    """Scores of channels and branches, both in nats a sample and so comparable.
+
+    `moments` says, layer by layer, how the channels go together.
+    """
 
     channels: dict[str, Tensor]
     branches: dict[str, float]
+    moments: dict[str, Moments]
 
 
 def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -> Importance:
@@ -55,24 +59,20 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
         for batch in islice(train.epoch(batch_size=size, seed=seed), SCORED_SAMPLES // size)
     ]
     probes = len(source.groups) + len(source.branches) + 1
-    affordable = DAMAGE_SHARE * FORWARDS_PER_STEP * plan.epochs * len(train) / probes
-    samples = min(MOST_SAMPLES, max(LEAST_SAMPLES, affordable))
-    inputs = [inputs for inputs, _ in batches[: max(1, round(samples / size))]]
+    forwards = FORWARDS_PER_STEP * plan.epochs * len(train)
+
+    def inputs(affordable: float, most: int) -> list[Tensor]:
+        samples = min(most, max(LEAST_SAMPLES, affordable))
+        return [inputs for inputs, _ in batches[: max(1, round(samples / size))]]
+
+    for_damage = inputs(DAMAGE_SHARE * forwards / probes, MOST_SAMPLES)
     precision = compute.resolved_precision("auto", CPU)
-    with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-        scores = score(plan.criterion, source.model, source.groups, Evidence(batches, seed))
-        damage = Damage(source.model, source.groups, inputs)
-        return Importance(
-            in_nats(damage, scores), {b.name: damage.of_branch(b) for b in source.branches}
-        )
-
-
-def moments_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -> dict[str, Moments]:
-    """How the channels of `source` go together: a function of the seed and the turn alone."""
-    size = min(BATCH, len(train))
-    affordable = MOMENTS_SHARE * FORWARDS_PER_STEP * plan.epochs * len(train)
-    count = max(1, round(min(SCORED_SAMPLES, max(LEAST_SAMPLES, affordable)) / size))
-    batches = islice(train.epoch(batch_size=size, seed=derived_seed(plan.seed, turn)), count)
-    inputs = (compute.to_device(*batch, CPU)[0] for batch in batches)
     with compute.placed([source.model], CPU):
-        return moments(source.model, source.groups, inputs)
+        with compute.autocast(precision, CPU):
+            scores = score(plan.criterion, source.model, source.groups, Evidence(batches, seed))
+            damage = Damage(source.model, source.groups, for_damage)
+            channels = in_nats(damage, scores)
+            branches = {b.name: damage.of_branch(b) for b in source.branches}
+        for_moments = inputs(MOMENTS_SHARE * forwards, SCORED_SAMPLES)
+        known = moments(source.model, source.groups, for_moments)
+    return Importance(channels, branches, known)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import safetensors.torch
 from filelock import FileLock, Timeout
 
-from edgespiral.core.artifact import trace
+from edgespiral.core.artifact import trace, weights_sha256
 from edgespiral.core.errors import (
     MeasurementError,
     RunFolderError,
@@ -190,7 +188,7 @@ def _locked(out: Path) -> Iterator[None]:
 def _open_journal(plan: Plan, teacher: Cuttable, out: Path, *, resume: bool) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
-    teacher_sha256 = _weights_sha256(teacher.model)
+    teacher_sha256 = weights_sha256(teacher.model)
     if not events:
         journal.append(
             RunStarted(
@@ -219,8 +217,3 @@ def _open_journal(plan: Plan, teacher: Cuttable, out: Path, *, resume: bool) -> 
             hint="go on with --resume, or choose another --out",
         )
     return journal
-
-
-def _weights_sha256(model: nn.Module) -> str:
-    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()

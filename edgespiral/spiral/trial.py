@@ -14,16 +14,14 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import recalibrate_batchnorm, train
 from edgespiral.spiral.cutting import cut_to
 from edgespiral.spiral.distilling import WARM_RATE_SHARE, distillation, teaching_of
-from edgespiral.spiral.importance import moments_of
 from edgespiral.spiral.sparsity import thinned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from edgespiral.core.plan import Plan
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.distill.trainer import Progress
-    from edgespiral.prune.folding import Moments
     from edgespiral.spiral.distilling import Teaching
     from edgespiral.spiral.planner import Planned
     from edgespiral.spiral.turn import Bench, Parent
@@ -56,14 +54,13 @@ def try_finalists(
         seed=derived_seed(bench.plan.seed, turn, 1),
         rate_share=WARM_RATE_SHARE,
     )
-    known = moments_of(bench.plan, parent.source, bench.splits.train, turn)
     # Before the bars of the trials, which would be inside one another.
     teaching = teaching_of(bench, parent.turn, parent.model)
     tried = []
     for number, finalist in enumerate(finalists, 1):
         with bench.listener.steps(f"trying cut {number} of {len(finalists)}") as advance:
             loss = _trial_loss(
-                bench, parent, finalist, settings, known, teaching=teaching, advance=advance
+                bench, parent, finalist, settings, teaching=teaching, advance=advance
             )
         tried.append(
             Finalist(widths=finalist.widths, latency_ms=finalist.latency_ms, trial_loss=loss)
@@ -76,13 +73,12 @@ def _trial_loss(
     parent: Parent,
     finalist: Planned,
     settings: TrainSettings,
-    known: Mapping[str, Moments],
     *,
     teaching: Teaching,
     advance: Callable[[int, int, str], None],
 ) -> float:
-    scores = parent.importance.channels
-    model = cut_to(parent.source, finalist.widths, scores, bench.plan.pruner, known).model
+    scores, moments = parent.importance.channels, parent.importance.moments
+    model = cut_to(parent.source, finalist.widths, scores, bench.plan.pruner, moments).model
     train_data = bench.splits.train
     recalibrate_batchnorm(model, train_data, batches=RECALIBRATION_BATCHES, seed=settings.seed)
     masks = thinned(

@@ -23,7 +23,6 @@ from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.cutting import cut_to
 from edgespiral.spiral.distilling import distil, distillation, teaching_live, teaching_of
-from edgespiral.spiral.importance import moments_of
 from edgespiral.spiral.rounding import FOLDER, Rounding, Shipped
 from edgespiral.spiral.sparsity import sparsity_of, thinned
 
@@ -313,9 +312,8 @@ def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> st
         save_model(parent.model, make_folder(folder / "cut"))
         write_text(done, UNCUT)
         return UNCUT
-    scores = parent.importance.channels
-    known = moments_of(bench.plan, parent.source, bench.splits.train, planned.turn)
-    cut = cut_to(parent.source, planned.widths, scores, bench.plan.pruner, known)
+    scores, moments = parent.importance.channels, parent.importance.moments
+    cut = cut_to(parent.source, planned.widths, scores, bench.plan.pruner, moments)
     recalibrate_batchnorm(
         cut.model, bench.splits.train, batches=RECALIBRATION_BATCHES, seed=bench.plan.seed
     )

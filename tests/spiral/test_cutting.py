@@ -10,7 +10,7 @@ from edgespiral.core.plan import load_plan
 from edgespiral.data import load
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.spiral.cutting import Cuttable, cut_to, engines
-from edgespiral.spiral.importance import moments_of
+from edgespiral.spiral.importance import importance_of
 from edgespiral.zoo import build
 
 
@@ -145,7 +145,7 @@ def test_what_is_folded_into_kept_channels_brings_the_outputs_nearer(pruner):
     net = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
     source, data = Cuttable.of(trace(net), (1, 8, 8)), load("digits")
     plan = load_plan(None, {"model": "resnet8", "data": "digits", "speedup": 2.0})
-    known = moments_of(plan, source, data.train, 1)
+    known = importance_of(plan, source, data.train, 1).moments
     scores = {group.name: torch.ones(group.channels) for group in source.groups}
     inputs, _ = next(iter(data.validation.epoch(batch_size=128)))
     cuts = [cut_to(source, half(source), scores, pruner, given).model for given in (None, known)]

@@ -32,6 +32,7 @@ def importance(source):
     return Importance(
         {g.name: torch.rand(g.channels, generator=generator) for g in source.groups},
         {branch.name: 4.0 for branch in source.branches},
+        {},
     )
 
 
