@@ -24,8 +24,7 @@ from edgespiral.core.records import Candidate, TurnFinished
 
 SPEEDUP = 2.2
 EPOCHS = 2
-# Trials of finalists are distillation too: their steps come out of the epochs.
-TRAINING = {"distil", "trial"}
+TRAINING = {"distil"}
 
 
 def one(weights: Path, seed: int, out: Path) -> dict[str, Any]:

@@ -221,14 +221,6 @@ class Candidate(Record):
     elsewhere: tuple[OnDevice, ...] = ()
 
 
-class Finalist(Record):
-    """Widths that were tried for a short while, and the mean distillation loss of that trial."""
-
-    widths: dict[str, int]
-    latency_ms: PositiveMs
-    trial_loss: float
-
-
 class GroupCut(Record):
     """What a turn takes from one group of coupled channels, or that it drops a whole branch.
 
@@ -245,11 +237,12 @@ class GroupCut(Record):
 
 
 class TurnPlanned(Record):
-    """The widths a turn will cut to, what was tried against them, and the epochs still to come.
+    """The widths a turn will cut to, and the epochs to come.
 
-    `target_ms` is in the first target's time; for each other device it is the same share of its
-    own budget. `reused_layers` and `reused_models` count the rows of the latency cache that the
-    latency model learned from.
+    `compared` counts the cuts that were compared as a whole, these widths among them. `target_ms`
+    is in the first target's time; for each other device it is the same share of its own budget.
+    `reused_layers` and `reused_models` count the rows of the latency cache that the latency model
+    learned from.
     """
 
     kind: Literal["turn-planned"] = "turn-planned"
@@ -258,7 +251,7 @@ class TurnPlanned(Record):
     widths: dict[str, int]
     importance_lost: float
     epochs: float
-    finalists: tuple[Finalist, ...] = ()
+    compared: int = 0
     cuts: tuple[GroupCut, ...] = ()
     reused_layers: int = 0
     reused_models: int = 0

@@ -17,7 +17,7 @@ import torch.fx
 from torch.fx.passes.shape_prop import ShapeProp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -80,16 +80,27 @@ def dropped(branches: Sequence[Branch], widths: Mapping[str, int]) -> list[Branc
 
 
 class Silencing(torch.fx.Interpreter):
-    """Runs a model with the operands of some branches put to zero: what dropping them means."""
+    """Runs a model as if some branches were dropped; what only they need is not computed."""
 
     def __init__(self, model: GraphModule, branches: Iterable[Branch]) -> None:
         super().__init__(model)
-        self._silent = {branch.operand for branch in branches}
+        self._silent = {branch.addition: branch.operand for branch in branches}
+        (end,) = (node for node in model.graph.nodes if node.op == "output")
+        self._needed = _reached(end, self._operands)
 
     def run_node(self, n: Node) -> object:
-        """Run one node; silent ones give zeros of their usual shape."""
-        output = super().run_node(n)
-        return torch.zeros_like(output) if n.name in self._silent else output
+        """Run one node; an addition without its branch passes a copy of its other operand on."""
+        if n not in self._needed and n.op != "placeholder":
+            return None
+        if n.name not in self._silent:
+            return super().run_node(n)
+        (other,) = self._operands(n)
+        value = self.env[other]
+        # As an addition would: what comes after may work in place.
+        return value.clone()
+
+    def _operands(self, node: Node) -> list[Node]:
+        return [one for one in node.all_input_nodes if one.name != self._silent.get(node.name)]
 
 
 def _branch_of(addition: Node, groups: Sequence[ChannelGroup]) -> Branch | None:
@@ -121,13 +132,17 @@ def _exclusive(operand: Node, other: Node) -> list[Node]:
 
 
 def _ancestors(node: Node) -> set[Node]:
+    return _reached(node, lambda node: node.all_input_nodes)
+
+
+def _reached(node: Node, inputs: Callable[[Node], Sequence[Node]]) -> set[Node]:
     seen: set[Node] = set()
     pending = [node]
     while pending:
         present = pending.pop()
         if present not in seen:
             seen.add(present)
-            pending.extend(present.all_input_nodes)
+            pending.extend(inputs(present))
     return seen
 
 

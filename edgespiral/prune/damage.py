@@ -9,7 +9,7 @@ criterion, norms of weights too, a common unit (nats), and prices whole branches
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.prune.branches import Silencing
+from edgespiral.prune.folding import folded
+from edgespiral.prune.groups import widths_of
 from edgespiral.prune.masking import gated, keep_gates
 from edgespiral.prune.select import keep_best, unit_scores
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edgespiral.prune.branches import Branch
+    from edgespiral.prune.folding import Moments
     from edgespiral.prune.groups import ChannelGroup
 
 LEAST_SHARE_OF_NOISE = 0.1
@@ -44,6 +47,7 @@ class Damage:
         model: the traced model.
         groups: its groups.
         inputs: batches (N, C, H, W) of training data.
+        moments: of the model's layers; with them what goes is folded into what stays.
 
     Raises:
         DataError: no inputs.
@@ -53,6 +57,7 @@ class Damage:
     model: GraphModule
     groups: Sequence[ChannelGroup]
     inputs: Sequence[Tensor]
+    moments: Mapping[str, Moments] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Run the model once for its own outputs and once for the noise."""
@@ -62,17 +67,28 @@ class Damage:
         with torch.no_grad():
             own = copy.deepcopy(self.model).eval()
             self._own = [F.log_softmax(own(batch).float(), dim=1) for batch in self.inputs]
-        self._noise = self._divergence(self._everything(), ())
+        self._noise = self._divergence(self._probe, self._everything(), ())
 
     def of_widths(self, importance: Mapping[str, Tensor], widths: Mapping[str, int]) -> float:
         """Damage of cutting groups to `widths`, the least important channels first."""
-        everything = {group.name: group.channels for group in self.groups}
-        kept = keep_best(self.groups, importance, {**everything, **widths})
-        return self._beyond_noise(self._divergence(kept, ()))
+        return self.of_cut(importance, {**widths_of(self.groups), **widths})
 
     def of_branch(self, branch: Branch) -> float:
         """Damage of dropping `branch`."""
-        return self._beyond_noise(self._divergence(self._everything(), (branch,)))
+        return self._beyond_noise(self._divergence(self._probe, self._everything(), (branch,)))
+
+    def of_cut(
+        self,
+        importance: Mapping[str, Tensor],
+        widths: Mapping[str, int],
+        branches: Sequence[Branch] = (),
+    ) -> float:
+        """Damage of cutting all groups to `widths`, with `branches` gone."""
+        kept = keep_best(self.groups, importance, widths)
+        probe = folded(self._probe, self.groups, kept, self.moments)
+        # Inside of a branch that is gone nothing runs, and nothing is to be closed.
+        gone = {name: channels for name, channels in self._everything().items() if not kept[name]}
+        return self._beyond_noise(self._divergence(probe, {**kept, **gone}, branches))
 
     def _beyond_noise(self, divergence: float) -> float:
         return max(divergence - self._noise, LEAST_SHARE_OF_NOISE * self._noise, 1e-9)
@@ -81,10 +97,12 @@ class Damage:
         return {group.name: list(range(group.channels)) for group in self.groups}
 
     @torch.no_grad()
-    def _divergence(self, kept: Mapping[str, Sequence[int]], silent: Sequence[Branch]) -> float:
+    def _divergence(
+        self, probe: GraphModule, kept: Mapping[str, Sequence[int]], silent: Sequence[Branch]
+    ) -> float:
         total, samples = 0.0, 0
-        masked = Silencing(self._probe, silent)
-        with gated(self._probe, self.groups, keep_gates(self.groups, kept)):
+        masked = Silencing(probe, silent)
+        with gated(probe, self.groups, keep_gates(self.groups, kept)):
             for batch, own in zip(self.inputs, self._own, strict=True):
                 outputs = F.log_softmax(masked.run(batch).float(), dim=1)
                 total += float(F.kl_div(outputs, own, log_target=True, reduction="sum"))

@@ -56,7 +56,7 @@ def moments(
     """
     model = copy.deepcopy(model).eval()
     sums: dict[str, _Sums] = {}
-    for layer in {slot.layer for group in groups for slot in _foldable(model, group)}:
+    for layer in {slot.layer for group in groups for slot in foldable(model, group)}:
         sums[layer] = _Sums()
         model.get_submodule(layer).register_forward_pre_hook(sums[layer].add)
     for batch in inputs:
@@ -77,7 +77,7 @@ def folded(
     """
     model = copy.deepcopy(model)
     for group in groups:
-        for slot in _foldable(model, group):
+        for slot in foldable(model, group):
             if slot.layer in known and kept[group.name]:
                 stays = torch.isin(slot.channel_of, torch.tensor(list(kept[group.name])))
                 goes = (slot.channel_of >= 0) & ~stays
@@ -85,7 +85,8 @@ def folded(
     return model
 
 
-def _foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
+def foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
+    """The consumers of `group` that its removed channels can be folded into."""
     if not all(isinstance(model.get_submodule(s.layer), FOLLOWED) for s in group.producers):
         return []
     return [
@@ -95,6 +96,12 @@ def _foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
     ]
 
 
+def regularised(covariance: Tensor) -> Tensor:
+    """A covariance (C, C) with the ridge that makes it safe to invert."""
+    floor = (RIDGE * covariance.diagonal().mean()).clamp_min(torch.finfo(covariance.dtype).tiny)
+    return covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype)
+
+
 def _is_dense(layer: nn.Module) -> bool:
     return isinstance(layer, PRUNABLE) and getattr(layer, "groups", 1) == 1
 
@@ -102,11 +109,9 @@ def _is_dense(layer: nn.Module) -> bool:
 def _fold(layer: Any, known: Moments, stays: Tensor, goes: Tensor) -> None:  # noqa: ANN401
     if not bool(goes.any()):
         return
-    within = known.covariance[stays][:, stays]
-    floor = (RIDGE * within.diagonal().mean()).clamp_min(torch.finfo(within.dtype).tiny)
-    regularised = within + floor * torch.eye(len(within), dtype=within.dtype)
+    within = regularised(known.covariance[stays][:, stays])
     # (going, staying): a removed channel is about its mean plus these times the others' deviations.
-    shares = torch.linalg.solve(regularised, known.covariance[stays][:, goes]).T
+    shares = torch.linalg.solve(within, known.covariance[stays][:, goes]).T
     weight = layer.weight
     removed = weight[:, goes]
     weight[:, stays] += torch.einsum("or...,rk->ok...", removed, shares.to(weight))

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # A survey teaches the model and may be rough.
 SURVEY_ROUNDS = 8
+# What a turn is built on is measured at length.
+CONFIRMING_ROUNDS = 60
 # The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
 STALE_SHARE = 0.1
 
@@ -88,6 +90,7 @@ class Candidates:
         precision: of the run's students.
         caches: of latencies, one a device; empty for a run that is to learn all by itself.
         unverified: cuts of which only the cache tells.
+        confirmed: cuts that this run has measured at length.
         reused_layers: how many of the cache's layers the latency models learned from.
     """
 
@@ -100,6 +103,7 @@ class Candidates:
     caches: Sequence[LatencyCache] = ()
     surveyed: bool = field(init=False, default=False)
     unverified: set[Key] = field(init=False, default_factory=set)
+    confirmed: set[Key] = field(init=False, default_factory=set)
     reused_layers: int = field(init=False, default=0)
     _architecture: str = field(init=False)
 
@@ -172,6 +176,15 @@ class Candidates:
                 cuts = [KnownCut(widths=w, speedup=ratio.value) for w, (_, ratio) in pairs]
                 cache.add(cuts={self._architecture: cuts})
         self.latencies.fit()
+
+    def confirm(self, turn: int, widths: Widths) -> None:
+        """Measure one cut at length.
+
+        Raises:
+            MeasurementError, TargetError: a device did not answer.
+        """
+        self.measure(turn, [widths], rounds=CONFIRMING_ROUNDS)
+        self.confirmed.add(key_of(widths))
 
     def _profile(self, probes: Sequence[Widths]) -> None:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]

@@ -1,4 +1,4 @@
-"""What a turn's parent would lose by each cut, scored on training data."""
+"""What a turn's parent would lose by a cut, measured on training data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import torch
 
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
+from edgespiral.prune.branches import dropped
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.prune.damage import Damage, in_nats
 from edgespiral.prune.folding import moments
+from edgespiral.prune.redundancy import after_folding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
@@ -27,7 +31,11 @@ SCORED_SAMPLES = 2048
 # Measuring damage may cost this share of the run's training: a forward pass is a third of a step.
 DAMAGE_SHARE = 0.03
 FORWARDS_PER_STEP = 3
-LEAST_SAMPLES, MOST_SAMPLES = 128, 1024
+LEAST_SAMPLES, MOST_SAMPLES = 128, 256
+# So many samples tell whole cuts apart: which of them is better is the same with four times more.
+COMPARED_SAMPLES = 256
+COMPARED_SHARE = 0.06
+LEAST_COMPARED, MOST_COMPARED = 24, 80
 # And so may learning how its channels go together, in one pass.
 MOMENTS_SHARE = 0.01
 CPU = torch.device("cpu")
@@ -68,11 +76,47 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
     for_damage = inputs(DAMAGE_SHARE * forwards / probes, MOST_SAMPLES)
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU):
+        known = moments(
+            source.model, source.groups, inputs(MOMENTS_SHARE * forwards, SCORED_SAMPLES)
+        )
         with compute.autocast(precision, CPU):
             scores = score(plan.criterion, source.model, source.groups, Evidence(batches, seed))
-            damage = Damage(source.model, source.groups, for_damage)
+            # A control that looked at anything would be none.
+            if plan.criterion != "random":
+                scores = after_folding(scores, source.model, source.groups, known)
+            damage = Damage(source.model, source.groups, for_damage, known)
             channels = in_nats(damage, scores)
             branches = {b.name: damage.of_branch(b) for b in source.branches}
-        for_moments = inputs(MOMENTS_SHARE * forwards, SCORED_SAMPLES)
-        known = moments(source.model, source.groups, for_moments)
     return Importance(channels, branches, known)
+
+
+def comparable(epochs: float, samples: int) -> int:
+    """How many whole cuts training for `epochs` over `samples` can afford to compare; 0 if few."""
+    forwards = FORWARDS_PER_STEP * epochs * samples
+    number = int(COMPARED_SHARE * forwards / COMPARED_SAMPLES)
+    return min(number, MOST_COMPARED) if number >= LEAST_COMPARED else 0
+
+
+def damage_of_cuts(
+    plan: Plan, source: Cuttable, importance: Importance, train: BatchSource, turn: int
+) -> Callable[[Mapping[str, int]], float]:
+    """A measure of what cutting `source` to widths does to its outputs, in nats a sample.
+
+    Raises:
+        DataError: there are no training samples.
+    """
+    size = min(BATCH, len(train))
+    batches = train.epoch(batch_size=size, seed=derived_seed(plan.seed, turn, 4))
+    inputs = [
+        compute.to_device(*batch, CPU)[0] for batch in islice(batches, COMPARED_SAMPLES // size)
+    ]
+    precision = compute.resolved_precision("auto", CPU)
+    with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
+        damage = Damage(source.model, source.groups, inputs, importance.moments)
+
+    def measured(widths: Mapping[str, int]) -> float:
+        gone = dropped(source.branches, widths)
+        with compute.autocast(precision, CPU):
+            return damage.of_cut(importance.channels, widths, gone)
+
+    return measured

@@ -123,6 +123,10 @@ class Latencies:
             model.covers(rows, cuts) for model, rows in zip(self._models, profiles, strict=True)
         )
 
+    def weight_count(self, widths: Mapping[str, int]) -> float:
+        """How many weights the model's layers have at `widths`."""
+        return self._models[0].weight_count(widths)
+
     def predictions_ms(self, widths: Mapping[str, int]) -> list[float]:
         """Of each device, in its own time."""
         return [model.predict_ms(widths) for model in self._models]

@@ -41,6 +41,7 @@ FEATURES = 4
 LEAST_SIZES = 3
 # Of the rows' residuals, not of their squares.
 PROFILE_WEIGHT = 0.1
+GATES = {"lstm": 4, "gru": 3}
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *RECURRENT)
 
 
@@ -162,6 +163,13 @@ class LatencyModel:
             raise RuntimeError("fit the latency model before asking it")
         return float(self._features(widths) @ self._coefficients)
 
+    def weight_count(self, widths: Mapping[str, int]) -> float:
+        """How many weights the layers have at `widths`; of grouped ones, one input a channel."""
+        return sum(
+            _weights(shape_class, cin, cout)
+            for (shape_class, _), cin, cout in self._parts_at(widths)
+        )
+
     def _features(self, widths: Mapping[str, int]) -> Vector:
         row = self._row(self._parts_at(widths))
         row[-1] = 1.0
@@ -232,6 +240,13 @@ def recurrent_classes(operator: Operator, runs: int, steps: int) -> tuple[ShapeC
         (operator, False, (runs, 0), (steps,), (steps,)),
         (operator, False, (runs, 1), (steps,), (steps,)),
     )
+
+
+def _weights(shape_class: ShapeClass, cin: float, cout: float) -> float:
+    operator, grouped, kernel, *_ = shape_class
+    if operator in GATES:
+        return GATES[operator] * cin * cout
+    return math.prod(kernel) * cout * (1 if grouped else cin)
 
 
 def _shapes_of(

@@ -12,7 +12,6 @@ from edgespiral.core.files import make_folder
 from edgespiral.core.record import now_utc
 from edgespiral.core.records import (
     Baseline,
-    Finalist,
     Interval,
     OnDevice,
     Outcome,
@@ -31,11 +30,11 @@ from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.distilling import kept_folder
 from edgespiral.spiral.mixes import Planners
 from edgespiral.spiral.parents import parent_of, slimming_epochs
-from edgespiral.spiral.planner import OutOfReach, Planned
+from edgespiral.spiral.planner import OutOfReach
 from edgespiral.spiral.precision import choose
 from edgespiral.spiral.schedule import Schedule
+from edgespiral.spiral.screening import screen_of
 from edgespiral.spiral.state import End, Next, Rules, finished_turns, next_step, planned_turn
-from edgespiral.spiral.trial import TRIAL_SHARE, finalists_worth_trying, try_finalists
 from edgespiral.spiral.turn import (
     Bench,
     Stopwatch,
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records import Event, Measurement, TurnFinished
     from edgespiral.spiral.planner import Planner
+    from edgespiral.spiral.search import Planned
     from edgespiral.spiral.turn import Parent
 
 BASELINE_ROUNDS = 50
@@ -126,14 +126,7 @@ class Spiral:
         plan = self.bench.plan
         epochs = rules.schedule.turn_epochs(step.turn) - slimming_epochs(plan)
         with watch.timing("plan"):
-            chosen = planner.plan(
-                step.turn,
-                parent.source,
-                parent.importance,
-                target_ms=step.target_ms,
-                allocation=plan.allocation,
-                finalists=finalists_worth_trying(plan, len(self.bench.splits.train), epochs),
-            )
+            chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):
             return chosen
         if planner.reused_layers or planner.reused_models:
@@ -141,46 +134,45 @@ class Spiral:
                 f"  latency cache: {planner.reused_layers} layers and {planner.reused_models} cuts "
                 f"{'instead of a survey' if planner.reused_layers else 'known'}"
             )
-        planned = self._decided(step, parent, chosen, epochs, watch)
+        self.bench.listener.say(
+            f"  planned {chosen.latency_ms:.3f} ms, measured on {', '.join(plan.targets)} "
+            f"before training{f'; best of {compared} compared' if compared else ''}"
+        )
+        kept = nothing_cut(parent.source, chosen.widths) and plan.sparsity == "none"
         with watch.timing("plan"):
-            planned = planned.model_copy(
-                update={
-                    "cuts": planner.bought(parent.source, parent.importance, planned.widths),
-                    "reused_layers": planner.reused_layers,
-                    "reused_models": planner.reused_models,
-                }
-            )
+            cuts = planner.bought(parent.source, parent.importance, chosen.widths)
+        planned = TurnPlanned(
+            turn=step.turn,
+            target_ms=step.target_ms,
+            widths=chosen.widths,
+            importance_lost=chosen.importance_lost,
+            compared=compared,
+            epochs=0.0 if kept else epochs,
+            cuts=cuts,
+            reused_layers=planner.reused_layers,
+            reused_models=planner.reused_models,
+        )
         self.bench.journal.append(planned)
         return planned
 
-    def _decided(
-        self,
-        step: Next,
-        parent: Parent,
-        chosen: Sequence[Planned],
-        epochs: float,
-        watch: Stopwatch,
-    ) -> TurnPlanned:
-        """The one of `chosen` that learns fastest; trials come out of the turn's epochs."""
-        tried: list[Finalist] = []
-        if len(chosen) > 1:
-            with watch.timing("trial"):
-                tried = try_finalists(self.bench, parent, chosen, turn=step.turn, epochs=epochs)
-        best = next((c for c in chosen if tried and c.widths == tried[0].widths), chosen[0])
-        self.bench.listener.say(
-            f"  planned {best.latency_ms:.3f} ms, measured on {', '.join(self.bench.plan.targets)} "
-            f"before training{f'; best of {len(tried)} tried' if tried else ''}"
-        )
-        return TurnPlanned(
-            turn=step.turn,
-            target_ms=step.target_ms,
-            widths=best.widths,
-            importance_lost=best.importance_lost,
-            epochs=0.0
-            if nothing_cut(parent.source, best.widths) and self.bench.plan.sparsity == "none"
-            else epochs * (1.0 - TRIAL_SHARE * len(tried)),
-            finalists=tuple(tried),
-        )
+    def _chosen(
+        self, step: Next, parent: Parent, planner: Planner, epochs: float
+    ) -> tuple[Planned | OutOfReach, int]:
+        """The turn's cut, and how many cuts were compared as a whole to find it."""
+        bench = self.bench
+        with bench.listener.steps("comparing cuts") as advance:
+            screen = screen_of(
+                bench, parent, step.turn, epochs, planner.weight_count, heard=advance
+            )
+            chosen = planner.plan(
+                step.turn,
+                parent.source,
+                parent.importance,
+                target_ms=step.target_ms,
+                allocation=bench.plan.allocation,
+                screen=screen,
+            )
+        return chosen, len(screen.prices) if screen else 0
 
     def _baseline(self) -> Baseline:
         known = [event for event in self._events() if isinstance(event, Baseline)]

@@ -66,8 +66,7 @@ class Planners:
         if isinstance(found, OutOfReach):
             latency_ms, widths, cut_nats = found.fastest_ms, {}, None
         else:
-            best = found[0]
-            latency_ms, widths, cut_nats = best.latency_ms, best.widths, best.importance_lost
+            latency_ms, widths, cut_nats = found.latency_ms, found.widths, found.importance_lost
         mix = PrecisionMix(
             precision=precision,
             latency_ms=latency_ms,

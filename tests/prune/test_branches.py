@@ -39,3 +39,22 @@ def test_width_zero_in_all_its_groups_means_dropped(residual, example):
     found = branches_of(residual, example)
     widths = {"stem": 16, "block1.conv1": 0, "block2.conv1": 8}
     assert [branch.name for branch in dropped(found, widths)] == ["block1"]
+
+
+def test_silencing_runs_nothing_that_only_a_branch_needs(residual, example):
+    first, second = branches_of(residual, example)
+    ran = []
+    for name, module in residual.named_modules():
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    output = Silencing(residual, [first, second]).run(example)
+    assert torch.equal(output, drop(residual, [first, second])(example))
+    assert not {*first.layers, *second.layers} & set(ran)
+
+
+def test_what_comes_after_a_silenced_branch_may_work_in_place(residual, example):
+    first, _ = branches_of(residual, example)
+    for node in residual.graph.nodes:
+        if node.target is torch.nn.functional.relu:
+            node.kwargs = {**node.kwargs, "inplace": True}
+    residual.recompile()
+    assert torch.equal(drop(residual, [first])(example), Silencing(residual, [first]).run(example))

@@ -6,6 +6,7 @@ import torch
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.prune.branches import find_branches
 from edgespiral.prune.damage import Damage, in_nats
+from edgespiral.prune.folding import moments
 from edgespiral.prune.groups import find_groups
 
 
@@ -63,3 +64,25 @@ def test_outputs_that_are_not_finite_are_refused(residual, example, inputs):
         residual.head.bias[0] = float("nan")
     with pytest.raises(ModelError, match="not finite"):
         Damage(residual, groups, inputs)
+
+
+def test_a_whole_cut_is_what_its_parts_do_together(residual, example, inputs):
+    groups = find_groups(residual, example)
+    first, _ = find_branches(residual, groups, example)
+    damage = Damage(residual, groups, inputs)
+    scores = {group.name: torch.arange(group.channels).float() for group in groups}
+    whole = {group.name: group.channels for group in groups}
+    assert damage.of_cut(scores, {**whole, "stem": 8}) == damage.of_widths(scores, {"stem": 8})
+    gone = {**whole, **dict.fromkeys(first.groups, 0)}
+    assert damage.of_cut(scores, gone, [first]) == damage.of_branch(first)
+    both = damage.of_cut(scores, {**gone, "stem": 8}, [first])
+    assert both > damage.of_cut(scores, gone, [first])
+
+
+def test_with_moments_what_goes_is_folded_into_what_stays(residual, example, inputs):
+    groups = find_groups(residual, example)
+    scores = {group.name: torch.rand(group.channels) for group in groups}
+    plain = Damage(residual, groups, inputs)
+    folding = Damage(residual, groups, inputs, moments(residual, groups, inputs))
+    widths = {"stem": 6}
+    assert folding.of_widths(scores, widths) < plain.of_widths(scores, widths)

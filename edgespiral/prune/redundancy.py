@@ -1,0 +1,146 @@
+"""Scores that know what folding mends: a channel that others tell of costs little, however strong.
+
+A criterion scores each channel as if it alone went and nothing made up for it. But what goes is
+folded into what stays (`prune/folding.py`), so channels leave one after the other here, each time
+the one whose leaving moves its consumers least once it is folded: the optimal brain surgeon's step
+(Hassibi and Stork 1993, "Second order derivatives for network pruning", eq. 5) on the least-squares
+problem of each consumer, whose Hessian is the covariance of its inputs. The criterion says how much
+a move of the channel's size matters.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgespiral.prune.folding import foldable, regularised
+from edgespiral.prune.select import unit_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+    from edgespiral.prune.folding import Moments
+    from edgespiral.prune.groups import ChannelGroup, Slot
+
+# Between what the criterion says of a channel (1) and its consumers' least-squares error (0).
+CRITERION_SHARE = 0.5
+
+
+@torch.no_grad()
+def after_folding(
+    scores: Mapping[str, Tensor],
+    model: GraphModule,
+    groups: Sequence[ChannelGroup],
+    moments: Mapping[str, Moments],
+) -> dict[str, Tensor]:
+    """`scores` with each group's channels in the order in which they are best done without.
+
+    A channel's new score is what its leaving costs at that point, at least that of all before it.
+    Groups that nothing is folded of, or whose channels do not leave as units, keep their scores.
+
+    Args:
+        scores: per group (channels,), non-negative.
+        model: the traced model.
+        groups: its groups.
+        moments: of its layers' inputs.
+    """
+    return {
+        group.name: _rescored(scores[group.name], group, _readers(model, group, moments))
+        for group in groups
+    }
+
+
+@dataclass
+class _Reader:
+    """One consumer, as it is with what has left so far folded in.
+
+    Attributes:
+        weights: (units, positions a unit, outputs).
+        inverse: of the inputs' covariance, (units, positions, units, positions).
+        strength: per unit, the mean square of what it gives to the outputs (units,).
+    """
+
+    weights: Tensor
+    inverse: Tensor
+    strength: Tensor
+
+    def errors(self) -> Tensor:
+        """Rise of the outputs' mean squared error as each unit leaves and is folded: (units,)."""
+        own = self.inverse.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        solved: Tensor = torch.linalg.solve(own, self.weights)
+        return (self.weights * solved).sum((1, 2))
+
+    def remove(self, unit: int) -> None:
+        """Fold one unit into those left."""
+        units, positions, _ = self.weights.shape
+        rows = self.inverse.reshape(units * positions, units, positions)[:, unit].clone()
+        own = self.inverse[unit, :, unit].clone()
+        shares = torch.linalg.solve(own, rows.T).T
+        self.weights -= (shares @ self.weights[unit]).reshape(self.weights.shape)
+        self.inverse -= (shares @ rows.T).reshape(self.inverse.shape)
+        self.inverse[unit, :, unit] = torch.eye(positions, dtype=own.dtype)
+
+
+def _readers(
+    model: GraphModule, group: ChannelGroup, moments: Mapping[str, Moments]
+) -> list[_Reader]:
+    if group.free_runs:
+        return []
+    slots = [slot for slot in foldable(model, group) if slot.layer in moments]
+    places = [(slot, positions) for slot in slots if (positions := _positions(group, slot))]
+    return [
+        _reader(
+            model.get_submodule(slot.layer).weight, moments[slot.layer], torch.tensor(positions)
+        )
+        for slot, positions in places
+    ]
+
+
+def _positions(group: ChannelGroup, slot: Slot) -> list[list[int]] | None:
+    """Of each unit the positions in a consumer's inputs; none unless all have as many."""
+    found: list[list[int]] = [[] for _ in range(group.units)]
+    for position, channel in enumerate(slot.channel_of.tolist()):
+        if channel >= 0:
+            found[channel % group.units].append(position)
+    return found if len({len(positions) for positions in found}) == 1 else None
+
+
+def _reader(weight: object, known: Moments, positions: Tensor) -> _Reader:
+    assert isinstance(weight, torch.Tensor)
+    units, each = positions.shape
+    flat = positions.flatten()
+    covariance = regularised(known.covariance[flat][:, flat])
+    weights = weight.to(covariance).movedim(1, 0).flatten(1)[flat].reshape(units, each, -1)
+    blocks = covariance.reshape(units, each, units, each).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+    return _Reader(
+        weights,
+        torch.linalg.inv(covariance).reshape(units, each, units, each),
+        (weights * (blocks @ weights)).sum((1, 2)),
+    )
+
+
+def _rescored(scores: Tensor, group: ChannelGroup, readers: Sequence[_Reader]) -> Tensor:
+    if not readers:
+        return scores
+    strength = torch.stack([reader.strength for reader in readers]).sum(0)
+    given = unit_scores(group, scores.to(strength))
+    least = torch.finfo(strength.dtype).tiny
+    matters = (given / strength.clamp_min(least)) ** CRITERION_SHARE
+    found, floor = torch.zeros_like(strength), 0.0
+    left = torch.ones_like(strength, dtype=torch.bool)
+    for _ in range(group.units):
+        costs = matters * torch.stack([reader.errors() for reader in readers]).sum(0)
+        unit = int(costs.masked_fill(~left, math.inf).argmin())
+        # Strictly rising, so that the order can be read from the scores.
+        floor = max(float(costs[unit]), floor * (1 + 1e-9))
+        found[unit] = floor
+        left[unit] = False
+        for reader in readers:
+            reader.remove(unit)
+    return (found / group.sub_groups).repeat(group.sub_groups)

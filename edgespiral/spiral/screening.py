@@ -1,0 +1,137 @@
+"""Comparing whole cuts before any is trained: what each does to the outputs, and what it keeps.
+
+Prices of groups add up for small cuts only. So of the cuts that are expected to land, dozens are
+masked as a whole, with what goes folded into what stays, and their outputs compared with the
+parent's. Of two cuts that do the same to the outputs, the one with more weights learns better. Over
+trained cuts the two together told more of the divergence after training than a short piece of the
+training did (docs/allocation.md, "Comparing whole cuts").
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+from edgespiral.spiral.importance import comparable, damage_of_cuts
+from edgespiral.spiral.latencies import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgespiral.spiral.allocate import Choices
+    from edgespiral.spiral.latencies import Key
+    from edgespiral.spiral.turn import Bench, Parent
+
+    Widths = dict[str, int]
+
+# The divergence that a cut may have more by, for each times that it has more weights.
+CAPACITY = 0.4
+# How many of a cut's neighbours are compared before the best of them is gone to.
+STEP = 10
+# Prices that add up say in which order to compare, give or take such a factor.
+PRICE_SPREAD = 0.5
+MOST_PAIRS = 1000
+
+
+@dataclass
+class Screen:
+    """Prices whole cuts, as many as can be afforded; what was asked once is not asked again.
+
+    Attributes:
+        damage: what a cut does to the parent's outputs, in nats a sample.
+        weight_count: how many weights it keeps.
+        affordable: how many cuts may be compared in all.
+    """
+
+    damage: Callable[[Widths], float]
+    weight_count: Callable[[Widths], float]
+    affordable: int
+    seed: int = 0
+    prices: dict[Key, float] = field(init=False, default_factory=dict)
+
+    def price(self, widths: Widths) -> float:
+        """Damage over weights to the power of `CAPACITY`; less is better."""
+        key = key_of(widths)
+        if key not in self.prices:
+            self.prices[key] = self.damage(widths) / self.weight_count(widths) ** CAPACITY
+        return self.prices[key]
+
+    def descend(self, choice: Choices, start: Widths, lands: Callable[[Widths], bool]) -> None:
+        """Compare cuts that land, from `start` on, with half of what can still be afforded.
+
+        Goes from one cut to the best of a few that differ from it in one or two groups, while that
+        is better than where it is.
+        """
+        # Spreads a search, secures nothing.
+        mixer = random.Random(f"{self.seed} {len(self.prices)}")
+        present = start
+        until = (len(self.prices) + self.affordable) // 2
+        while len(self.prices) < until:
+            near = self._unseen(choice, present, lands, mixer)[:STEP]
+            best = min(near, key=self.price, default=present)
+            if len(near) < STEP and self.price(best) >= self.price(present):
+                break
+            present = min(present, best, key=self.price)
+
+    def _unseen(
+        self,
+        choice: Choices,
+        present: Widths,
+        lands: Callable[[Widths], bool],
+        mixer: random.Random,
+    ) -> list[Widths]:
+        """Neighbours of `present` yet to be priced, about in the order of what they lose."""
+        found = {
+            key_of(widths): widths
+            for widths in exchanges(choice, present, mixer)
+            if key_of(widths) not in self.prices and lands(widths)
+        }
+        guessed = {
+            key: choice.total_lost(widths) * mixer.lognormvariate(0.0, PRICE_SPREAD)
+            for key, widths in found.items()
+        }
+        return [found[key] for key in sorted(found, key=guessed.__getitem__)]
+
+
+def screen_of(
+    bench: Bench,
+    parent: Parent,
+    turn: int,
+    epochs: float,
+    weight_count: Callable[[Widths], float],
+    *,
+    heard: Callable[[int, int, str], None],
+) -> Screen | None:
+    """What compares cuts of `parent`, if the turn's `epochs` of training can afford it.
+
+    Raises:
+        DataError: there are no training samples.
+    """
+    plan, train = bench.plan, bench.splits.train
+    affordable = comparable(epochs, len(train))
+    if not affordable or plan.allocation != "latency":
+        return None
+    damage = damage_of_cuts(plan, parent.source, parent.importance, train, turn)
+    asked = count(1)
+
+    def told(widths: Widths) -> float:
+        heard(next(asked), affordable, "")
+        return damage(widths)
+
+    return Screen(told, weight_count, affordable, plan.seed)
+
+
+def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator[Widths]:
+    """One group to another width, or a branch gone or back; and two of these, one up, one down.
+
+    Of the pairs, whose number grows with the square of the groups', `MOST_PAIRS` at most.
+    """
+    ups, downs = list(choice.wider(widths)), list(choice.narrower(widths))
+    yield from ups
+    yield from downs
+    pairs = len(ups) * len(downs)
+    for pair in mixer.sample(range(pairs), min(pairs, MOST_PAIRS)):
+        up, down = ups[pair // len(downs)], downs[pair % len(downs)]
+        yield {**up, **{name: down[name] for name in widths if down[name] != widths[name]}}

@@ -1,0 +1,184 @@
+"""The search for one turn's widths: propose, measure on the device, correct the model, repeat."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgespiral.spiral.allocate import ALLOCATIONS
+from edgespiral.spiral.latencies import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.spiral.allocate import Choices
+    from edgespiral.spiral.candidates import Candidates
+    from edgespiral.spiral.latencies import Key, Latencies
+    from edgespiral.spiral.screening import Screen
+
+    Widths = dict[str, int]
+
+# Landing window as shares of the target: the upper end leaves room for the error of a quick
+# measurement, so that the longer one after training does not fall on the wrong side.
+LANDING_LOW = 0.935
+LANDING_HIGH = 0.98
+AIMS = (0.97, 0.955, 0.94)
+# Predicted at least, of what is worth comparing as a whole.
+SCREENED_LOW = 0.9
+PROPOSAL_ROUNDS = 16
+MAX_ROUNDS = 6
+ANCHORS = 5
+# Of what was measured, cuts that lose more than this many that lose less are not worth a price.
+MOST_PRICED = 8
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Widths chosen for a turn, what was measured at them, and what their groups lose together."""
+
+    widths: Widths
+    latency_ms: float
+    importance_lost: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """One turn's search.
+
+    Attributes:
+        target_ms: what is to be measured, at most.
+        choice: the widths to choose from.
+        allocation: a name of `ALLOCATIONS`.
+        candidates: measures, and keeps what it learns in its latencies.
+        screen: prices whole cuts; without one, prices of groups are added up.
+    """
+
+    turn: int
+    target_ms: float
+    choice: Choices
+    allocation: str
+    candidates: Candidates
+    screen: Screen | None = None
+
+    def best(self) -> Planned | None:
+        """The best cut that lands, or failing that the best below the target.
+
+        Raises:
+            MeasurementError, TargetError: the device did not answer.
+        """
+        known = self._known_best()
+        if known is not None:
+            return known
+        if self.screen is not None:  # what corrects the latency model where cuts are compared
+            self._measure(self._fresh(self._solved()))
+        for _ in range(MAX_ROUNDS):
+            proposals = self._proposals()
+            if not proposals:
+                break
+            self._measure(proposals)
+            best = self._confirmed_best(least_ms=LANDING_LOW * self.target_ms)
+            if best is not None:
+                return best
+        return self._confirmed_best(least_ms=0.0)
+
+    @property
+    def _latencies(self) -> Latencies:
+        return self.candidates.latencies
+
+    def _known_best(self) -> Planned | None:
+        """A landing that the cache tells of and this run confirms, if no proposal loses less."""
+        if self.screen is not None or not self.candidates.unverified:
+            return None
+        lost = min(map(self.choice.total_lost, self._solved()), default=-math.inf)
+        least_ms = LANDING_LOW * self.target_ms
+        best = self._best()
+        if best is None or best.latency_ms < least_ms or best.importance_lost > lost:
+            return None
+        confirmed = self._confirmed_best(least_ms=least_ms)
+        return confirmed if confirmed and confirmed.importance_lost <= lost else None
+
+    def _confirmed_best(self, *, least_ms: float) -> Planned | None:
+        """The best that was measured, if at least `least_ms`, measured again at length.
+
+        The best of several quick measurements is likely a lucky one.
+        """
+        best = self._best()
+        while best is not None and best.latency_ms >= least_ms:
+            if key_of(best.widths) in self.candidates.confirmed:
+                return best
+            self.candidates.confirm(self.turn, best.widths)
+            best = self._best()
+        return None
+
+    def _price(self, widths: Widths) -> float:
+        return self.screen.price(widths) if self.screen else self.choice.total_lost(widths)
+
+    def _proposals(self) -> list[Widths]:
+        if self.screen is not None and (best := self._best()) is not None:
+            return self._screened(self.screen, best)
+        nearby = self._nearby() if self.allocation == "latency" else []
+        return self._fresh([*self._solved(), *nearby])[: len(AIMS)]
+
+    def _fresh(self, found: Sequence[Widths]) -> list[Widths]:
+        """What of `found` was not measured yet, each once."""
+        known = self.candidates.latencies.measured
+        return list({key_of(w): w for w in found if key_of(w) not in known}.values())
+
+    def _measure(self, proposals: Sequence[Widths]) -> None:
+        if proposals:
+            self.candidates.measure(self.turn, proposals, rounds=PROPOSAL_ROUNDS)
+
+    def _solved(self) -> list[Widths]:
+        solve, latency = ALLOCATIONS[self.allocation], self._latencies.near(self.target_ms)
+        found = (solve(self.choice, latency, self.target_ms * aim) for aim in AIMS)
+        return [widths for widths in found if widths]
+
+    def _screened(self, screen: Screen, best: Planned) -> list[Widths]:
+        """For each aim the best cut expected to meet it, if better than all that landed."""
+        latency, price = self._latencies.near(self.target_ms), screen.price(best.widths)
+
+        def share(widths: Widths) -> float:
+            return latency.predict_ms(widths) / self.target_ms
+
+        screen.descend(self.choice, best.widths, lambda w: SCREENED_LOW <= share(w) <= AIMS[0])
+        better = sorted((found, key) for key, found in screen.prices.items() if found < price)
+        fresh = self._fresh([dict(key) for _, key in better])
+        shares = [share(widths) for widths in fresh]
+        chosen: dict[int, Widths] = {}
+        for aim in AIMS:
+            fits = (i for i, one in enumerate(shares) if one <= aim and i not in chosen)
+            if (index := next(fits, None)) is not None:
+                chosen[index] = fresh[index]
+        return list(chosen.values())
+
+    def _nearby(self) -> list[Widths]:
+        """Neighbours of what was measured nearest to the target, expected to land, best first.
+
+        A neighbour's latency is its measured anchor's plus the model's difference, which is far
+        more exact than the model's total.
+        """
+        landing: dict[Key, Widths] = {}
+        for key, _ in self._latencies.nearest(self.target_ms, ANCHORS):
+            anchor = dict(key)
+            if not self.choice.allows(anchor):
+                continue
+            for widths in self.choice.neighbours(anchor):
+                expected_ms = self._latencies.expected_ms(widths, anchor)
+                if LANDING_LOW <= expected_ms / self.target_ms <= LANDING_HIGH:
+                    landing[key_of(widths)] = widths
+        return sorted(landing.values(), key=self.choice.total_lost)
+
+    def _best(self) -> Planned | None:
+        """The best of what was measured to be fast enough."""
+        reachable = [
+            Planned(dict(key), ms, self.choice.total_lost(dict(key)))
+            for key, ms in self._latencies.measured.items()
+            if ms <= LANDING_HIGH * self.target_ms and self.choice.allows(dict(key))
+        ]
+        if self.screen is not None:
+            screen = self.screen
+            reachable.sort(key=lambda p: (key_of(p.widths) not in screen.prices, p.importance_lost))
+            known = sum(key_of(p.widths) in screen.prices for p in reachable)
+            reachable = reachable[: max(known, MOST_PRICED)]
+        return min(reachable, key=lambda planned: self._price(planned.widths), default=None)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from edgespiral.core.plan import load_plan
+from edgespiral.prune.groups import ChannelGroup
+from edgespiral.spiral.allocate import choices
+from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.screening import Screen, exchanges, screen_of
+from edgespiral.spiral.turn import Parent
+
+WIDTHS = {"a": 32, "b": 32, "c": 32}
+
+
+@pytest.fixture
+def choice():
+    groups = [ChannelGroup(name, 64, 1, (), ()) for name in WIDTHS]
+    scores = {name: torch.ones(64) for name in WIDTHS}
+    return choices(groups, scores, multiple=8, least_share=0.0)
+
+
+def total(widths):
+    return sum(widths.values())
+
+
+def distance(widths):
+    """From a best cut that adding up equal prices cannot point to."""
+    return 1.0 + abs(widths["a"] - 56) + abs(widths["b"] - 8) + abs(widths["c"] - 32)
+
+
+def test_it_finds_a_better_cut_of_those_that_land(choice):
+    screen = Screen(distance, lambda _: 1.0, affordable=200)
+    screen.descend(choice, WIDTHS, lambda widths: total(widths) == total(WIDTHS))
+    assert min(screen.prices, key=screen.prices.get) == (("a", 56), ("b", 8), ("c", 32))
+    assert all(sum(width for _, width in key) == total(WIDTHS) for key in screen.prices)
+
+
+def test_it_compares_no_more_than_can_be_afforded_and_leaves_half_for_later(choice):
+    asked = []
+
+    def damage(widths):
+        asked.append(widths)
+        return distance(widths)
+
+    screen = Screen(damage, lambda _: 1.0, affordable=40)
+    screen.descend(choice, WIDTHS, lambda _: True)
+    assert 20 <= len(asked) == len(screen.prices) < 40
+    for _ in range(20):
+        screen.descend(choice, WIDTHS, lambda _: True)
+    assert len(asked) == len(screen.prices) <= 50
+    screen.price(asked[0])
+    assert len(asked) == len(screen.prices)
+
+
+def test_it_stays_where_nothing_else_lands(choice):
+    screen = Screen(distance, lambda _: 1.0, affordable=40)
+    screen.descend(choice, WIDTHS, lambda _: False)
+    assert list(screen.prices) == [tuple(WIDTHS.items())]
+
+
+def test_of_two_cuts_that_do_the_same_the_one_with_more_weights_is_better():
+    screen = Screen(lambda _: 0.5, total, affordable=2)
+    assert screen.price({"a": 64}) < screen.price({"a": 32})
+
+
+def test_exchanges_are_one_change_or_one_up_and_one_down(choice):
+    for widths in exchanges(choice, WIDTHS, random.Random(0)):
+        changes = [widths[name] - WIDTHS[name] for name in WIDTHS if widths[name] != WIDTHS[name]]
+        assert len(changes) == 1 or (len(changes) == 2 and min(changes) < 0 < max(changes))
+
+
+def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
+    plan = load_plan(None, {"model": "resnet20", "data": "digits", "speedup": 2.0, "epochs": 60.0})
+    bench = a_bench(plan)
+    source = bench.teacher
+    parent = Parent(0, source, importance_of(plan, source, digits.train, 1), source.model)
+    heard = []
+    made = {
+        epochs: screen_of(bench, parent, 1, epochs, total, heard=lambda *told: heard.append(told))
+        for epochs in (1.0, 60.0)
+    }
+    assert made[1.0] is None
+    screen = made[60.0]
+    assert screen is not None
+    whole = {group.name: group.channels for group in source.groups}
+    half = {name: width // 2 for name, width in whole.items()}
+    assert screen.price(whole) < screen.price(half)
+    assert [done for done, _, _ in heard] == [1, 2]
+    again = screen_of(bench, parent, 1, 60.0, total, heard=lambda *_: None)
+    assert again is not None
+    assert again.price(half) == pytest.approx(screen.price(half), rel=1e-3)
