@@ -27,17 +27,18 @@ if TYPE_CHECKING:
     from edgespiral.spiral.cutting import Cuttable
 
 BATCH = 128
-SCORED_SAMPLES = 2048
+SCORED_SAMPLES = 1024
 # Measuring damage may cost this share of the run's training: a forward pass is a third of a step.
 DAMAGE_SHARE = 0.03
 FORWARDS_PER_STEP = 3
 LEAST_SAMPLES, MOST_SAMPLES = 128, 256
 # So many samples tell whole cuts apart: which of them is better is the same with four times more.
 COMPARED_SAMPLES = 256
-COMPARED_SHARE = 0.06
-LEAST_COMPARED, MOST_COMPARED = 24, 80
+COMPARED_SHARE = 0.04
+LEAST_COMPARED, MOST_COMPARED = 16, 40
 # And so may learning how its channels go together, in one pass.
 MOMENTS_SHARE = 0.01
+MOST_FOR_MOMENTS = 2048
 CPU = torch.device("cpu")
 
 
@@ -64,7 +65,7 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
     size = min(BATCH, len(train))
     batches = [
         compute.to_device(*batch, CPU)
-        for batch in islice(train.epoch(batch_size=size, seed=seed), SCORED_SAMPLES // size)
+        for batch in islice(train.epoch(batch_size=size, seed=seed), MOST_FOR_MOMENTS // size)
     ]
     probes = len(source.groups) + len(source.branches) + 1
     forwards = FORWARDS_PER_STEP * plan.epochs * len(train)
@@ -77,10 +78,15 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU):
         known = moments(
-            source.model, source.groups, inputs(MOMENTS_SHARE * forwards, SCORED_SAMPLES)
+            source.model, source.groups, inputs(MOMENTS_SHARE * forwards, MOST_FOR_MOMENTS)
         )
         with compute.autocast(precision, CPU):
-            scores = score(plan.criterion, source.model, source.groups, Evidence(batches, seed))
+            scores = score(
+                plan.criterion,
+                source.model,
+                source.groups,
+                Evidence(batches[: SCORED_SAMPLES // size], seed),
+            )
             # A control that looked at anything would be none.
             if plan.criterion != "random":
                 scores = after_folding(scores, source.model, source.groups, known)

@@ -9,29 +9,35 @@ training did (docs/allocation.md, "Comparing whole cuts").
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgespiral.spiral.importance import comparable, damage_of_cuts
 from edgespiral.spiral.latencies import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from edgespiral.spiral.allocate import Choices
     from edgespiral.spiral.latencies import Key
     from edgespiral.spiral.turn import Bench, Parent
 
+    Vector = NDArray[np.float64]
     Widths = dict[str, int]
 
 # The divergence that a cut may have more by, for each times that it has more weights.
 CAPACITY = 0.4
 # How many of a cut's neighbours are compared before the best of them is gone to.
-STEP = 10
-# Prices that add up say in which order to compare, give or take such a factor.
-PRICE_SPREAD = 0.5
+STEP = 5
+# How firmly guesses hold to what prices of groups add up to, against 1 for everything else.
+RIDGE_OF_PRICES = 2.0
 MOST_PAIRS = 1000
 
 
@@ -42,7 +48,7 @@ class Screen:
     Attributes:
         damage: what a cut does to the parent's outputs, in nats a sample.
         weight_count: how many weights it keeps.
-        affordable: how many cuts may be compared in all.
+        affordable: how many cuts may be compared, give or take a few.
     """
 
     damage: Callable[[Widths], float]
@@ -61,13 +67,15 @@ class Screen:
     def descend(self, choice: Choices, start: Widths, lands: Callable[[Widths], bool]) -> None:
         """Compare cuts that land, from `start` on, with half of what can still be afforded.
 
-        Goes from one cut to the best of a few that differ from it in one or two groups, while that
-        is better than where it is.
+        Goes from one cut to the best of a few promising ones that differ from it in one or two
+        groups, while that is better than where it is.
         """
-        # Spreads a search, secures nothing.
+        # Chooses among very many neighbours, secures nothing.
         mixer = random.Random(f"{self.seed} {len(self.prices)}")
         present = start
-        until = (len(self.prices) + self.affordable) // 2
+        self.price(present)
+        # A few in any case: the latency model has changed since the last time.
+        until = len(self.prices) + max(STEP, (self.affordable - len(self.prices)) // 2)
         while len(self.prices) < until:
             near = self._unseen(choice, present, lands, mixer)[:STEP]
             best = min(near, key=self.price, default=present)
@@ -82,17 +90,45 @@ class Screen:
         lands: Callable[[Widths], bool],
         mixer: random.Random,
     ) -> list[Widths]:
-        """Neighbours of `present` yet to be priced, about in the order of what they lose."""
+        """Neighbours of `present` yet to be priced, the most promising first."""
         found = {
             key_of(widths): widths
             for widths in exchanges(choice, present, mixer)
             if key_of(widths) not in self.prices and lands(widths)
         }
-        guessed = {
-            key: choice.total_lost(widths) * mixer.lognormvariate(0.0, PRICE_SPREAD)
-            for key, widths in found.items()
-        }
-        return [found[key] for key in sorted(found, key=guessed.__getitem__)]
+        if not found:
+            return []
+        order = guessed(choice, self.prices, list(found.values())).argsort(kind="stable")
+        return [list(found.values())[index] for index in order]
+
+
+def guessed(choice: Choices, prices: Mapping[Key, float], cuts: Sequence[Widths]) -> Vector:
+    """Logarithms of the prices of `cuts` (N,), up to a constant, from the `prices` of others.
+
+    A ridge regression on the groups' widths and the branches that go, drawn to what prices that
+    add up say: with nothing known it says the same.
+    """
+    known = np.array([_features(choice, dict(key)) for key in prices])
+    asked = np.array([_features(choice, widths) for widths in cuts])
+    logs = np.log(list(prices.values()))
+    # Better cuts tell more of where better ones are.
+    weights = np.exp(logs.min() - logs)
+    centred = known - known.mean(0)
+    prior = np.zeros(known.shape[1])
+    prior[0] = 1.0
+    ridge = np.eye(len(prior))
+    ridge[0, 0] = RIDGE_OF_PRICES
+    normal = centred.T @ (centred * weights[:, None]) + ridge
+    slopes = np.linalg.solve(normal, centred.T @ (weights * (logs - logs.mean())) + ridge @ prior)
+    guesses: Vector = (asked - known.mean(0)) @ slopes
+    return guesses
+
+
+def _features(choice: Choices, widths: Widths) -> list[float]:
+    lost = math.log(max(choice.total_lost(widths), 1e-9))
+    shares = [math.log(widths[g] / o[-1]) if widths[g] else 0.0 for g, o in choice.options.items()]
+    gone = [0.0 if widths[groups[0]] else 1.0 for groups in choice.branches.values()]
+    return [lost, *shares, *gone]
 
 
 def screen_of(

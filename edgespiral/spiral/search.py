@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LANDING_LOW = 0.935
 LANDING_HIGH = 0.98
 AIMS = (0.97, 0.955, 0.94)
+# Of many cuts those look best whose latency is predicted too low; each round aims lower by this.
+CAUTION = 0.01
 # Predicted at least, of what is worth comparing as a whole.
 SCREENED_LOW = 0.9
 PROPOSAL_ROUNDS = 16
@@ -72,8 +74,8 @@ class Search:
             return known
         if self.screen is not None:  # what corrects the latency model where cuts are compared
             self._measure(self._fresh(self._solved()))
-        for _ in range(MAX_ROUNDS):
-            proposals = self._proposals()
+        for attempt in range(MAX_ROUNDS):
+            proposals = self._proposals(attempt)
             if not proposals:
                 break
             self._measure(proposals)
@@ -114,9 +116,9 @@ class Search:
     def _price(self, widths: Widths) -> float:
         return self.screen.price(widths) if self.screen else self.choice.total_lost(widths)
 
-    def _proposals(self) -> list[Widths]:
+    def _proposals(self, attempt: int) -> list[Widths]:
         if self.screen is not None and (best := self._best()) is not None:
-            return self._screened(self.screen, best)
+            return self._screened(self.screen, best, [aim - CAUTION * attempt for aim in AIMS])
         nearby = self._nearby() if self.allocation == "latency" else []
         return self._fresh([*self._solved(), *nearby])[: len(AIMS)]
 
@@ -134,19 +136,22 @@ class Search:
         found = (solve(self.choice, latency, self.target_ms * aim) for aim in AIMS)
         return [widths for widths in found if widths]
 
-    def _screened(self, screen: Screen, best: Planned) -> list[Widths]:
-        """For each aim the best cut expected to meet it, if better than all that landed."""
+    def _screened(self, screen: Screen, best: Planned, aims: Sequence[float]) -> list[Widths]:
+        """For each of `aims` the best cut expected to meet it, if better than all that landed."""
         latency, price = self._latencies.near(self.target_ms), screen.price(best.widths)
 
         def share(widths: Widths) -> float:
-            return latency.predict_ms(widths) / self.target_ms
+            known_ms = self.candidates.latencies.measured.get(key_of(widths))
+            return (known_ms or latency.predict_ms(widths)) / self.target_ms
 
-        screen.descend(self.choice, best.widths, lambda w: SCREENED_LOW <= share(w) <= AIMS[0])
+        known = (dict(key) for key in screen.prices if share(dict(key)) <= aims[0])
+        start = min((best.widths, *known), key=screen.price)
+        screen.descend(self.choice, start, lambda w: SCREENED_LOW <= share(w) <= aims[0])
         better = sorted((found, key) for key, found in screen.prices.items() if found < price)
         fresh = self._fresh([dict(key) for _, key in better])
         shares = [share(widths) for widths in fresh]
         chosen: dict[int, Widths] = {}
-        for aim in AIMS:
+        for aim in aims:
             fits = (i for i, one in enumerate(shares) if one <= aim and i not in chosen)
             if (index := next(fits, None)) is not None:
                 chosen[index] = fresh[index]

@@ -9,7 +9,8 @@ from edgespiral.core.plan import load_plan
 from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.allocate import choices
 from edgespiral.spiral.importance import importance_of
-from edgespiral.spiral.screening import Screen, exchanges, screen_of
+from edgespiral.spiral.latencies import key_of
+from edgespiral.spiral.screening import Screen, exchanges, guessed, screen_of
 from edgespiral.spiral.turn import Parent
 
 WIDTHS = {"a": 32, "b": 32, "c": 32}
@@ -48,9 +49,11 @@ def test_it_compares_no_more_than_can_be_afforded_and_leaves_half_for_later(choi
     screen = Screen(damage, lambda _: 1.0, affordable=40)
     screen.descend(choice, WIDTHS, lambda _: True)
     assert 20 <= len(asked) == len(screen.prices) < 40
-    for _ in range(20):
+    screen.descend(choice, WIDTHS, lambda _: True)
+    assert 30 <= len(asked) < 40
+    for _ in range(3):
         screen.descend(choice, WIDTHS, lambda _: True)
-    assert len(asked) == len(screen.prices) <= 50
+    assert len(asked) == len(screen.prices) < 60
     screen.price(asked[0])
     assert len(asked) == len(screen.prices)
 
@@ -64,6 +67,21 @@ def test_it_stays_where_nothing_else_lands(choice):
 def test_of_two_cuts_that_do_the_same_the_one_with_more_weights_is_better():
     screen = Screen(lambda _: 0.5, total, affordable=2)
     assert screen.price({"a": 64}) < screen.price({"a": 32})
+
+
+def test_guesses_begin_with_what_prices_add_up_to_and_learn_otherwise(choice):
+    cuts = [{"a": a, "b": b, "c": 32} for a in (16, 32, 48) for b in (16, 32, 48)]
+
+    def rank(values):
+        return sorted(range(len(cuts)), key=lambda index: values[index])
+
+    lost = [choice.total_lost(widths) for widths in cuts]
+    first = guessed(choice, {key_of(WIDTHS): 1.0}, cuts)
+    assert [lost[index] for index in rank(first)] == sorted(lost)
+    known = [{"a": a, "b": b, "c": 24} for a in (8, 24, 40, 56) for b in (8, 24, 40, 56)]
+    later = guessed(choice, {key_of(w): w["b"] / w["a"] for w in known}, cuts)
+    wanted = rank([widths["b"] / widths["a"] for widths in cuts])
+    assert {wanted[0], wanted[-1]} == {rank(later)[0], rank(later)[-1]}
 
 
 def test_exchanges_are_one_change_or_one_up_and_one_down(choice):
