@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Between what the criterion says of a channel (1) and its consumers' least-squares error (0).
 CRITERION_SHARE = 0.5
+# Of what the channels of a group give to their consumers; below it they are dead, all of them.
+LEAST_STRENGTH = 1e-30
 
 
 @torch.no_grad()
@@ -108,7 +110,8 @@ def _positions(group: ChannelGroup, slot: Slot) -> list[list[int]] | None:
     for position, channel in enumerate(slot.channel_of.tolist()):
         if channel >= 0:
             found[channel % group.units].append(position)
-    return found if len({len(positions) for positions in found}) == 1 else None
+    sizes = {len(positions) for positions in found}
+    return found if len(sizes) == 1 and 0 not in sizes else None
 
 
 def _reader(weight: object, known: Moments, positions: Tensor) -> _Reader:
@@ -129,9 +132,10 @@ def _rescored(scores: Tensor, group: ChannelGroup, readers: Sequence[_Reader]) -
     if not readers:
         return scores
     strength = torch.stack([reader.strength for reader in readers]).sum(0)
+    if not strength.max() > LEAST_STRENGTH:
+        return scores
     given = unit_scores(group, scores.to(strength))
-    least = torch.finfo(strength.dtype).tiny
-    matters = (given / strength.clamp_min(least)) ** CRITERION_SHARE
+    matters = (given / strength.clamp_min(LEAST_STRENGTH)) ** CRITERION_SHARE
     found, floor = torch.zeros_like(strength), 0.0
     left = torch.ones_like(strength, dtype=torch.bool)
     for _ in range(group.units):

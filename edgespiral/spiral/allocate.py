@@ -10,7 +10,7 @@ two is taken. See docs/allocation.md for how it was chosen.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,6 @@ from edgespiral.core.errors import UsageError
 from edgespiral.prune.select import unit_scores
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor
@@ -72,23 +71,6 @@ class Choices:
             return widths in self.only
         whole = {g for groups in self.branches.values() for g in groups if widths[g] == 0}
         return all(name in whole or widths[name] in o for name, o in self.options.items())
-
-    def repriced(self, mixer: random.Random, spread: float) -> Choices:
-        """The same choices with every price off by a log-normal factor of deviation `spread`."""
-
-        def factor() -> float:
-            return mixer.lognormvariate(0.0, spread)
-
-        return replace(
-            self,
-            lost={name: _times(prices, factor()) for name, prices in self.lost.items()},
-            branch_lost={name: price * factor() for name, price in self.branch_lost.items()},
-        )
-
-    def distance(self, first: Widths, second: Widths) -> float:
-        """How differently two choices cut: the mean share of a group's channels they differ by."""
-        gaps = [abs(first[g] - second[g]) / max(1, o[-1]) for g, o in self.options.items()]
-        return sum(gaps) / len(gaps)
 
     def widest(self) -> Widths:
         """Every group at its largest width."""
@@ -240,10 +222,6 @@ ALLOCATIONS: dict[str, Solver] = {
     "latency": allocate,
     **{name: _along(family) for name, family in FAMILIES.items()},
 }
-
-
-def _times(prices: Mapping[int, float], factor: float) -> dict[int, float]:
-    return {width: price * factor for width, price in prices.items()}
 
 
 def _options(group: ChannelGroup, multiple: int, least_share: float) -> tuple[int, ...]:

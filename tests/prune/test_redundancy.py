@@ -104,3 +104,17 @@ def test_where_nothing_is_folded_scores_stay(sequence, tokens):
     recurrent = [g.name for g in groups if any(s.layer == "rnn" for s in g.producers)]
     assert recurrent
     assert all(torch.equal(found[name], scores[name]) for name in recurrent)
+
+
+def test_channels_that_give_nothing_go_first_and_a_dead_group_keeps_its_scores(batches):
+    torch.manual_seed(0)
+    model = traced(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    with torch.no_grad():
+        model.get_submodule("0").bias[[2, 5]] = -100.0
+        model.get_submodule("2").bias.fill_(-100.0)
+    groups = find_groups(model, batches[0][:1])
+    first, second = (next(g for g in groups if g.root == root) for root in ("0", "2"))
+    scores = {first.name: torch.ones(6), second.name: torch.tensor([4.0, 1.0, 3.0, 2.0])}
+    found = after_folding(scores, model, groups, moments(model, groups, batches))
+    assert set(found[first.name].argsort().tolist()[:2]) == {2, 5}
+    assert torch.equal(found[second.name], scores[second.name])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import random
 
 import pytest
 import torch
@@ -146,24 +145,6 @@ def test_uniform_never_drops_a_branch_and_global_never_leaves_its_path():
         only = dataclasses.replace(branched, only=path[:1])
         assert only.narrowest() == path[0]
         assert not only.allows(path[-1])
-
-
-def test_prices_that_are_off_lead_elsewhere_and_keep_their_order_in_a_group():
-    choice, latency = chain([16, 16, 16])
-    target_ms = 0.6 * latency.predict_ms(choice.widest())
-    mixer = random.Random(0)
-    found = [allocate(choice.repriced(mixer, 0.7), latency, target_ms) for _ in range(20)]
-    assert len({tuple(widths.values()) for widths in found}) > 1
-    assert all(latency.predict_ms(widths) <= target_ms for widths in found)
-    off = choice.repriced(mixer, 0.7).lost["g0"]
-    assert sorted(off, key=off.__getitem__) == sorted(choice.lost["g0"], key=choice.lost["g0"].get)
-    assert off != choice.lost["g0"]
-
-
-def test_distance_counts_shares_of_channels():
-    choice, _ = chain([16, 8])
-    assert choice.distance({"g0": 16, "g1": 8}, {"g0": 8, "g1": 8}) == 0.25
-    assert choice.distance({"g0": 16, "g1": 8}, {"g0": 16, "g1": 8}) == 0.0
 
 
 def test_each_direction_of_a_recurrent_layer_keeps_whole_blocks():
