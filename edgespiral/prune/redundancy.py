@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Between what the criterion says of a channel (1) and its consumers' least-squares error (0).
 CRITERION_SHARE = 0.5
+# Of very many units several leave at once.
+MOST_STEPS = 256
 # Of what the channels of a group give to their consumers; below it they are dead, all of them.
 LEAST_STRENGTH = 1e-30
 
@@ -75,18 +77,22 @@ class _Reader:
     def errors(self) -> Tensor:
         """Rise of the outputs' mean squared error as each unit leaves and is folded: (units,)."""
         own = self.inverse.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        if own.shape[1] == 1:
+            return self.weights.square().sum((1, 2)) / own[:, 0, 0]
         solved: Tensor = torch.linalg.solve(own, self.weights)
         return (self.weights * solved).sum((1, 2))
 
-    def remove(self, unit: int) -> None:
-        """Fold one unit into those left."""
+    def remove(self, gone: Tensor) -> None:
+        """Fold the units `gone` (K,) into those left."""
         units, positions, _ = self.weights.shape
-        rows = self.inverse.reshape(units * positions, units, positions)[:, unit].clone()
-        own = self.inverse[unit, :, unit].clone()
+        size, each = units * positions, len(gone) * positions
+        rows = self.inverse[:, :, gone].reshape(size, each)
+        own = self.inverse[gone][:, :, gone].reshape(each, each)
         shares = torch.linalg.solve(own, rows.T).T
-        self.weights -= (shares @ self.weights[unit]).reshape(self.weights.shape)
-        self.inverse -= (shares @ rows.T).reshape(self.inverse.shape)
-        self.inverse[unit, :, unit] = torch.eye(positions, dtype=own.dtype)
+        removed = self.weights[gone].reshape(each, -1)
+        self.weights.view(size, -1).addmm_(shares, removed, alpha=-1)
+        self.inverse.view(size, size).addmm_(shares, rows.T, alpha=-1)
+        self.inverse[gone, :, gone] = torch.eye(positions, dtype=own.dtype)
 
 
 def _readers(
@@ -138,13 +144,15 @@ def _rescored(scores: Tensor, group: ChannelGroup, readers: Sequence[_Reader]) -
     matters = (given / strength.clamp_min(LEAST_STRENGTH)) ** CRITERION_SHARE
     found, floor = torch.zeros_like(strength), 0.0
     left = torch.ones_like(strength, dtype=torch.bool)
-    for _ in range(group.units):
+    while left.any():
         costs = matters * torch.stack([reader.errors() for reader in readers]).sum(0)
-        unit = int(costs.masked_fill(~left, math.inf).argmin())
-        # Strictly rising, so that the order can be read from the scores.
-        floor = max(float(costs[unit]), floor * (1 + 1e-9))
-        found[unit] = floor
-        left[unit] = False
+        order = costs.masked_fill(~left, math.inf).argsort(stable=True)
+        leaving = order[: min(-(-group.units // MOST_STEPS), int(left.sum()))]
+        for unit in leaving.tolist():
+            # Strictly rising, so that the order can be read from the scores.
+            floor = max(float(costs[unit]), floor * (1 + 1e-9))
+            found[unit] = floor
+        left[leaving] = False
         for reader in readers:
-            reader.remove(unit)
+            reader.remove(leaving)
     return (found / group.sub_groups).repeat(group.sub_groups)

@@ -118,3 +118,14 @@ def test_channels_that_give_nothing_go_first_and_a_dead_group_keeps_its_scores(b
     found = after_folding(scores, model, groups, moments(model, groups, batches))
     assert set(found[first.name].argsort().tolist()[:2]) == {2, 5}
     assert torch.equal(found[second.name], scores[second.name])
+
+
+def test_of_very_many_channels_several_leave_at_once(batches):
+    torch.manual_seed(0)
+    model = traced(nn.Conv2d(3, 600, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Conv2d(600, 4, 1))
+    groups = find_groups(model, batches[0][:1])
+    known = moments(model, groups, batches)
+    found = after_folding(even(groups), model, groups, known)["0"]
+    assert len(set(found.tolist())) == 600
+    damage = Damage(model, groups, batches[:1], known)
+    assert damage.of_widths({"0": found}, {"0": 60}) < damage.of_widths(even(groups), {"0": 60})
