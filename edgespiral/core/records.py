@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.record import Percent, PositiveMs, Precision, Record
@@ -255,6 +255,14 @@ class TurnPlanned(Record):
     cuts: tuple[GroupCut, ...] = ()
     reused_layers: int = 0
     reused_models: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_trials(cls, given: object) -> object:
+        """Journals of before had trials of finalists, which nothing reads any more."""
+        if isinstance(given, dict):
+            return {key: value for key, value in given.items() if key != "finalists"}
+        return given
 
 
 class TurnFinished(Record):

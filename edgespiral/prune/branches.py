@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,12 +50,14 @@ def find_branches(
     The longer operand is the branch; one that has no group of its own is left out.
     """
     ShapeProp(model).propagate(example)
-    found = []
+    found: list[Branch] = []
     for node in model.graph.nodes:
         if node.op == "call_function" and node.target in ADDITIONS:
             branch = _branch_of(node, groups)
             if branch is not None:
-                found.append(branch)
+                taken = branch.name in {other.name for other in found}
+                name = f"{branch.name}.{branch.addition}" if taken else branch.name
+                found.append(replace(branch, name=name))
     return found
 
 
@@ -86,11 +88,12 @@ class Silencing(torch.fx.Interpreter):
         super().__init__(model)
         self._silent = {branch.addition: branch.operand for branch in branches}
         (end,) = (node for node in model.graph.nodes if node.op == "output")
-        self._needed = _reached(end, self._operands)
+        # Not all that leads nowhere: an in-place activation may have no readers of its own.
+        self._skipped = _ancestors(end) - _reached(end, self._operands)
 
     def run_node(self, n: Node) -> object:
         """Run one node; an addition without its branch passes a copy of its other operand on."""
-        if n not in self._needed and n.op != "placeholder":
+        if n in self._skipped and n.op != "placeholder":
             return None
         if n.name not in self._silent:
             return super().run_node(n)

@@ -87,7 +87,8 @@ class Damage:
         kept = keep_best(self.groups, importance, widths)
         probe = folded(self._probe, self.groups, kept, self.moments)
         # Inside of a branch that is gone nothing runs, and nothing is to be closed.
-        gone = {name: channels for name, channels in self._everything().items() if not kept[name]}
+        inside = {group for branch in branches for group in branch.groups}
+        gone = {name: whole for name, whole in self._everything().items() if name in inside}
         return self._beyond_noise(self._divergence(probe, {**kept, **gone}, branches))
 
     def _beyond_noise(self, divergence: float) -> float:
@@ -127,7 +128,7 @@ def _scale(damage: Damage, group: ChannelGroup, importance: Mapping[str, Tensor]
     scores = unit_scores(group, importance[group.name].double())
     lost = float(scores.sort().values[: group.units - units].sum())
     half = damage.of_widths(importance, {group.name: units * group.sub_groups})
-    return half / max(lost, 1e-12)
+    return half / max(lost, 1e-9 * float(scores.sum()), torch.finfo(torch.float).tiny)
 
 
 def _adapting_batchnorm(model: GraphModule) -> GraphModule:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FOLLOWED = (*PRUNABLE, _BatchNorm)
 # Of the mean variance, added to each channel's: what few samples show is not to be relied on.
 RIDGE = 0.01
+ROUNDING, LEAST_FLOOR = 1e-9, 1e-30
 # A covariance has the square of this, and needs more samples than it has rows.
 MOST_INPUTS = 1024
 MOST_ROWS = 2**14
@@ -96,9 +97,13 @@ def foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
     ]
 
 
-def regularised(covariance: Tensor) -> Tensor:
-    """A covariance (C, C) with the ridge that makes it safe to invert."""
-    floor = (RIDGE * covariance.diagonal().mean()).clamp_min(torch.finfo(covariance.dtype).tiny)
+def regularised(known: Moments, channels: Tensor) -> Tensor:
+    """The covariance (K, K) of some channels, with the ridge that makes it safe to invert."""
+    covariance = known.covariance[channels][:, channels]
+    variances, means = covariance.diagonal().clamp_min(0.0), known.mean[channels]
+    # Of a constant other than zero nothing is left but rounding errors of either sign.
+    noise = ROUNDING * (variances + means.square()).mean()
+    floor = (RIDGE * variances.mean() + noise).clamp_min(LEAST_FLOOR)
     return covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype)
 
 
@@ -109,7 +114,7 @@ def _is_dense(layer: nn.Module) -> bool:
 def _fold(layer: Any, known: Moments, stays: Tensor, goes: Tensor) -> None:  # noqa: ANN401
     if not bool(goes.any()):
         return
-    within = regularised(known.covariance[stays][:, stays])
+    within = regularised(known, stays.nonzero().flatten())
     # (going, staying): a removed channel is about its mean plus these times the others' deviations.
     shares = torch.linalg.solve(within, known.covariance[stays][:, goes]).T
     weight = layer.weight

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgespiral.core.errors import ModelError
 from edgespiral.prune.folding import foldable, regularised
 from edgespiral.prune.select import unit_scores
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 # Between what the criterion says of a channel (1) and its consumers' least-squares error (0).
 CRITERION_SHARE = 0.5
-# Of very many units several leave at once.
-MOST_STEPS = 256
 # Of what the channels of a group give to their consumers; below it they are dead, all of them.
 LEAST_STRENGTH = 1e-30
 
@@ -46,13 +45,17 @@ def after_folding(
     """`scores` with each group's channels in the order in which they are best done without.
 
     A channel's new score is what its leaving costs at that point, at least that of all before it.
-    Groups that nothing is folded of, or whose channels do not leave as units, keep their scores.
+    Groups of which some consumer cannot have anything folded in, or whose channels do not leave as
+    units, keep their scores.
 
     Args:
         scores: per group (channels,), non-negative.
         model: the traced model.
         groups: its groups.
         moments: of its layers' inputs.
+
+    Raises:
+        ModelError: scores are not finite.
     """
     return {
         group.name: _rescored(scores[group.name], group, _readers(model, group, moments))
@@ -82,32 +85,32 @@ class _Reader:
         solved: Tensor = torch.linalg.solve(own, self.weights)
         return (self.weights * solved).sum((1, 2))
 
-    def remove(self, gone: Tensor) -> None:
-        """Fold the units `gone` (K,) into those left."""
+    def remove(self, unit: int) -> None:
+        """Fold one unit into those left."""
         units, positions, _ = self.weights.shape
-        size, each = units * positions, len(gone) * positions
-        rows = self.inverse[:, :, gone].reshape(size, each)
-        own = self.inverse[gone][:, :, gone].reshape(each, each)
+        size = units * positions
+        rows = self.inverse[:, :, unit].reshape(size, positions).clone()
+        own = self.inverse[unit, :, unit].clone()
         shares = torch.linalg.solve(own, rows.T).T
-        removed = self.weights[gone].reshape(each, -1)
+        removed = self.weights[unit].clone()
         self.weights.view(size, -1).addmm_(shares, removed, alpha=-1)
         self.inverse.view(size, size).addmm_(shares, rows.T, alpha=-1)
-        self.inverse[gone, :, gone] = torch.eye(positions, dtype=own.dtype)
+        self.inverse[unit, :, unit] = torch.eye(positions, dtype=own.dtype)
 
 
 def _readers(
     model: GraphModule, group: ChannelGroup, moments: Mapping[str, Moments]
 ) -> list[_Reader]:
-    if group.free_runs:
+    if group.free_runs or len(foldable(model, group)) < len(group.consumers):
         return []
-    slots = [slot for slot in foldable(model, group) if slot.layer in moments]
-    places = [(slot, positions) for slot in slots if (positions := _positions(group, slot))]
-    return [
-        _reader(
-            model.get_submodule(slot.layer).weight, moments[slot.layer], torch.tensor(positions)
-        )
-        for slot, positions in places
-    ]
+    found = []
+    for slot in group.consumers:
+        positions = _positions(group, slot)
+        if positions is None or slot.layer not in moments:
+            return []
+        weight = model.get_submodule(slot.layer).weight
+        found.append(_reader(weight, moments[slot.layer], torch.tensor(positions)))
+    return found
 
 
 def _positions(group: ChannelGroup, slot: Slot) -> list[list[int]] | None:
@@ -124,7 +127,7 @@ def _reader(weight: object, known: Moments, positions: Tensor) -> _Reader:
     assert isinstance(weight, torch.Tensor)
     units, each = positions.shape
     flat = positions.flatten()
-    covariance = regularised(known.covariance[flat][:, flat])
+    covariance = regularised(known, flat)
     weights = weight.to(covariance).movedim(1, 0).flatten(1)[flat].reshape(units, each, -1)
     blocks = covariance.reshape(units, each, units, each).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
     return _Reader(
@@ -146,13 +149,13 @@ def _rescored(scores: Tensor, group: ChannelGroup, readers: Sequence[_Reader]) -
     left = torch.ones_like(strength, dtype=torch.bool)
     while left.any():
         costs = matters * torch.stack([reader.errors() for reader in readers]).sum(0)
-        order = costs.masked_fill(~left, math.inf).argsort(stable=True)
-        leaving = order[: min(-(-group.units // MOST_STEPS), int(left.sum()))]
-        for unit in leaving.tolist():
-            # Strictly rising, so that the order can be read from the scores.
-            floor = max(float(costs[unit]), floor * (1 + 1e-9))
-            found[unit] = floor
-        left[leaving] = False
+        unit = int(costs.masked_fill(~left, math.inf).argmin())
+        # Strictly rising, so that the order can be read from the scores.
+        floor = max(float(costs[unit]), floor * (1 + 1e-9))
+        found[unit] = floor
+        left[unit] = False
         for reader in readers:
-            reader.remove(leaving)
+            reader.remove(unit)
+    if not found.isfinite().all():
+        raise ModelError("scores of channels are not finite", where=group.name)
     return (found / group.sub_groups).repeat(group.sub_groups)

@@ -61,7 +61,7 @@ class Choices:
         whole = sum(
             self.branch_lost[name]
             for name, groups in self.branches.items()
-            if widths[groups[0]] == 0
+            if _is_gone(widths, groups)
         )
         return whole + sum(self.lost[name][width] for name, width in widths.items() if width)
 
@@ -69,7 +69,8 @@ class Choices:
         """Whether every width is one of the choices."""
         if self.only is not None:
             return widths in self.only
-        whole = {g for groups in self.branches.values() for g in groups if widths[g] == 0}
+        gone = (groups for groups in self.branches.values() if _is_gone(widths, groups))
+        whole = {g for groups in gone for g in groups}
         return all(name in whole or widths[name] in o for name, o in self.options.items())
 
     def widest(self) -> Widths:
@@ -94,7 +95,7 @@ class Choices:
             for option in below[-1:] if adjacent else below:
                 yield {**widths, name: option}
         for groups in self.branches.values():
-            if widths[groups[0]]:
+            if not _is_gone(widths, groups):
                 yield {**widths, **dict.fromkeys(groups, 0)}
 
     def wider(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
@@ -104,9 +105,16 @@ class Choices:
             for option in above[:1] if adjacent else above:
                 yield {**widths, name: option}
         for groups in self.branches.values():
-            if not widths[groups[0]]:
+            # A branch inside another comes back with that, or not at all.
+            if _is_gone(widths, groups) and self._is_free(widths, groups):
                 yield {**widths, **{g: self.options[g][-1] for g in groups}}
                 yield {**widths, **{g: self.options[g][0] for g in groups}}
+
+    def _is_free(self, widths: Widths, groups: Sequence[str]) -> bool:
+        """Whether no branch that is gone has all of `groups` and more."""
+        return not any(
+            set(groups) < set(outer) and _is_gone(widths, outer) for outer in self.branches.values()
+        )
 
     def neighbours(self, widths: Widths) -> Iterator[Widths]:
         """One step up, one step down, or both at once."""
@@ -114,6 +122,10 @@ class Choices:
         for grown in self.wider(widths, adjacent=True):
             yield grown
             yield from self.narrower(grown, adjacent=True)
+
+
+def _is_gone(widths: Mapping[str, int], groups: Sequence[str]) -> bool:
+    return all(widths[group] == 0 for group in groups)
 
 
 def choices(

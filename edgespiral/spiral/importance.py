@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 
+from edgespiral.core.errors import ModelError
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
 from edgespiral.prune.branches import dropped
@@ -122,7 +124,10 @@ def damage_of_cuts(
 
     def measured(widths: Mapping[str, int]) -> float:
         gone = dropped(source.branches, widths)
-        with compute.autocast(precision, CPU):
-            return damage.of_cut(importance.channels, widths, gone)
+        try:
+            with compute.autocast(precision, CPU):
+                return damage.of_cut(importance.channels, widths, gone)
+        except ModelError:  # its outputs are not finite: the worst there is
+            return math.inf
 
     return measured

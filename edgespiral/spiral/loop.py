@@ -160,7 +160,7 @@ class Spiral:
     ) -> tuple[Planned | OutOfReach, int]:
         """The turn's cut, and how many cuts were compared as a whole to find it."""
         bench = self.bench
-        with bench.listener.steps("comparing cuts") as advance:
+        with bench.listener.steps("planning") as advance:
             screen = screen_of(
                 bench, parent, step.turn, epochs, planner.weight_count, heard=advance
             )

@@ -61,7 +61,8 @@ class Screen:
         """Damage over weights to the power of `CAPACITY`; less is better."""
         key = key_of(widths)
         if key not in self.prices:
-            self.prices[key] = self.damage(widths) / self.weight_count(widths) ** CAPACITY
+            weights = max(1.0, self.weight_count(widths))
+            self.prices[key] = self.damage(widths) / weights**CAPACITY
         return self.prices[key]
 
     def descend(self, choice: Choices, start: Widths, lands: Callable[[Widths], bool]) -> None:
@@ -75,7 +76,8 @@ class Screen:
         present = start
         self.price(present)
         # A few in any case: the latency model has changed since the last time.
-        until = len(self.prices) + max(STEP, (self.affordable - len(self.prices)) // 2)
+        asked = len(self.prices)
+        until = min(asked + max(STEP, (self.affordable - asked) // 2), self.affordable + 2 * STEP)
         while len(self.prices) < until:
             near = self._unseen(choice, present, lands, mixer)[:STEP]
             best = min(near, key=self.price, default=present)
@@ -108,9 +110,12 @@ def guessed(choice: Choices, prices: Mapping[Key, float], cuts: Sequence[Widths]
     A ridge regression on the groups' widths and the branches that go, drawn to what prices that
     add up say: with nothing known it says the same.
     """
-    known = np.array([_features(choice, dict(key)) for key in prices])
+    finite = {key: price for key, price in prices.items() if math.isfinite(price)}
     asked = np.array([_features(choice, widths) for widths in cuts])
-    logs = np.log(list(prices.values()))
+    if not finite:
+        return asked[:, 0]
+    known = np.array([_features(choice, dict(key)) for key in finite])
+    logs = np.log(list(finite.values()))
     # Better cuts tell more of where better ones are.
     weights = np.exp(logs.min() - logs)
     centred = known - known.mean(0)
@@ -127,7 +132,7 @@ def guessed(choice: Choices, prices: Mapping[Key, float], cuts: Sequence[Widths]
 def _features(choice: Choices, widths: Widths) -> list[float]:
     lost = math.log(max(choice.total_lost(widths), 1e-9))
     shares = [math.log(widths[g] / o[-1]) if widths[g] else 0.0 for g, o in choice.options.items()]
-    gone = [0.0 if widths[groups[0]] else 1.0 for groups in choice.branches.values()]
+    gone = [0.0 if any(widths[g] for g in gs) else 1.0 for gs in choice.branches.values()]
     return [lost, *shares, *gone]
 
 
@@ -162,9 +167,12 @@ def screen_of(
 def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator[Widths]:
     """One group to another width, or a branch gone or back; and two of these, one up, one down.
 
-    Of the pairs, whose number grows with the square of the groups', `MOST_PAIRS` at most.
+    Of each kind `MOST_PAIRS` at most.
     """
-    ups, downs = list(choice.wider(widths)), list(choice.narrower(widths))
+    ups, downs = (
+        moves if len(moves) <= MOST_PAIRS else mixer.sample(moves, MOST_PAIRS)
+        for moves in (list(choice.wider(widths)), list(choice.narrower(widths)))
+    )
     yield from ups
     yield from downs
     pairs = len(ups) * len(downs)

@@ -32,7 +32,7 @@ PROPOSAL_ROUNDS = 16
 MAX_ROUNDS = 6
 ANCHORS = 5
 # Of what was measured, cuts that lose more than this many that lose less are not worth a price.
-MOST_PRICED = 8
+MOST_PRICED = 5
 
 
 @dataclass(frozen=True)

@@ -42,3 +42,7 @@ def test_a_missing_measurement_is_never_zero() -> None:
         LatencyStats(count=9, p50_ms=0.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
     with pytest.raises(ValidationError, match="value"):
         Ratio(value=0, ci95=around)
+
+
+def test_a_turn_planned_with_trials_is_still_read() -> None:
+    assert TurnPlanned(**PLANNED, finalists=[]) == TurnPlanned(**PLANNED)  # type: ignore[call-arg]

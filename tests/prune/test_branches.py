@@ -58,3 +58,49 @@ def test_what_comes_after_a_silenced_branch_may_work_in_place(residual, example)
             node.kwargs = {**node.kwargs, "inplace": True}
     residual.recompile()
     assert torch.equal(drop(residual, [first])(example), Silencing(residual, [first]).run(example))
+
+
+def test_an_activation_in_place_without_readers_still_runs(example):
+    class InPlace(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = torch.nn.Conv2d(3, 4, 1)
+            self.inner = torch.nn.Conv2d(4, 4, 1)
+            self.relu = torch.nn.ReLU(inplace=True)
+
+        def forward(self, inputs):
+            stem = self.stem(inputs)
+            self.relu(stem)
+            return (stem + self.inner(stem)).mean((2, 3))
+
+    torch.manual_seed(0)
+    model = torch.fx.symbolic_trace(InPlace()).eval()
+    assert torch.equal(Silencing(model, ()).run(example), model(example))
+
+
+def test_two_branches_of_one_module_have_names_of_their_own(example):
+    class Whole(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.block, self.head = (
+                torch.nn.Conv2d(3, 8, 1),
+                Wrapped(),
+                torch.nn.Linear(8, 5),
+            )
+
+        def forward(self, inputs):
+            return self.head(self.block(self.stem(inputs)).mean((2, 3)))
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = torch.nn.Conv2d(8, 4, 1), torch.nn.Conv2d(4, 8, 1)
+            self.c, self.d = torch.nn.Conv2d(8, 4, 1), torch.nn.Conv2d(4, 8, 1)
+
+        def forward(self, inputs):
+            inputs = inputs + self.b(self.a(inputs))
+            return inputs + self.d(self.c(inputs))
+
+    found = branches_of(torch.fx.symbolic_trace(Whole()).eval(), example)
+    assert [branch.groups for branch in found] == [("block.a",), ("block.c",)]
+    assert len({branch.name for branch in found}) == 2

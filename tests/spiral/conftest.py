@@ -19,9 +19,14 @@ from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measure
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.measure.session import Session
 from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.importance import Importance
+from edgespiral.spiral.latencies import Device
+from edgespiral.spiral.planner import Planner
 from edgespiral.spiral.precision import Precisions
 from edgespiral.spiral.progress import Silent
 from edgespiral.spiral.turn import Bench
@@ -191,3 +196,40 @@ def int8_options(quick_options):
 def rounded(wide, digits, int8_options, tmp_path_factory):
     """One run to int8, whatever that is worth on this machine."""
     return api.compress(wide, digits, out=tmp_path_factory.mktemp("int8") / "run", **int8_options)
+
+
+@pytest.fixture(scope="module")
+def searched():
+    torch.manual_seed(0)
+    return Cuttable.of(trace(build("resnet20", classes=10, input_shape=(1, 16, 16))), (1, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def importance(searched):
+    generator = torch.Generator().manual_seed(0)
+    return Importance(
+        {g.name: torch.rand(g.channels, generator=generator) for g in searched.groups},
+        {branch.name: 4.0 for branch in searched.branches},
+        {},
+    )
+
+
+@pytest.fixture(scope="module")
+def planner(searched, tmp_path_factory):
+    """One planner for the module, as for a run: later plans build on what earlier ones measured."""
+    tmp_path = tmp_path_factory.mktemp("planner")
+    teacher = tmp_path / "teacher.onnx"
+    export_onnx(searched.model, teacher, input_shape=(1, 16, 16))
+    with Fleet.of([load_profile("host-cpu")]) as fleet:
+        (latency,) = fleet.sessions[0].measure([teacher])
+        teacher_ms = latency.stats.p50_ms
+        yield Planner(
+            original=searched,
+            fleet=fleet,
+            devices=[Device("host-cpu", teacher_ms, teacher_ms, 16, teacher_ms)],
+            journal=Journal(tmp_path / "journal.jsonl"),
+            teacher_onnx=teacher,
+            work=tmp_path / "work",
+            seed=0,
+            caches=[LatencyCache.of(tmp_path / "cache", fleet.profiles[0], latency.fingerprint)],
+        )

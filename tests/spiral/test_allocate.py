@@ -152,3 +152,18 @@ def test_each_direction_of_a_recurrent_layer_keeps_whole_blocks():
     found = choices([group], {"rnn": torch.ones(128)}, multiple=16, least_share=0.2)
     assert found.options == {"rnn": (32, 64, 96, 128)}
     assert found.lost["rnn"] == {32: 96.0, 64: 64.0, 96: 32.0, 128: 0.0}
+
+
+def test_a_branch_inside_one_that_is_gone_does_not_come_back_alone():
+    groups = [group(name, 16) for name in ("outer", "inner")]
+    branches = [Branch("b", "", "", ("inner",), ()), Branch("a", "", "", ("outer", "inner"), ())]
+    scores = {g.name: torch.ones(16) for g in groups}
+    prices = {"a": 1.0, "b": 0.5}
+    choice = choices(
+        groups, scores, multiple=8, least_share=0.2, branches=branches, branch_importance=prices
+    )
+    gone = {"outer": 0, "inner": 0}
+    assert {tuple(w.values()) for w in choice.wider(gone)} == {(16, 16), (8, 8)}
+    assert choice.allows(gone)
+    assert choice.allows({"outer": 16, "inner": 0})
+    assert not choice.allows({"outer": 0, "inner": 16})

@@ -3,70 +3,22 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.journal import Journal
-from edgespiral.core.profile import load_profile
 from edgespiral.core.records import Candidate
-from edgespiral.export.onnx import export_onnx
-from edgespiral.measure.fleet import Fleet
-from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.candidates import CONFIRMING_ROUNDS
-from edgespiral.spiral.cutting import Cuttable
-from edgespiral.spiral.importance import Importance
-from edgespiral.spiral.latencies import Device
-from edgespiral.spiral.planner import OutOfReach, Planner
-from edgespiral.spiral.screening import Screen
+from edgespiral.spiral.planner import OutOfReach
 from edgespiral.spiral.search import Planned
-from edgespiral.zoo import build
-
-
-@pytest.fixture(scope="module")
-def source():
-    torch.manual_seed(0)
-    return Cuttable.of(trace(build("resnet20", classes=10, input_shape=(1, 16, 16))), (1, 16, 16))
-
-
-@pytest.fixture(scope="module")
-def importance(source):
-    generator = torch.Generator().manual_seed(0)
-    return Importance(
-        {g.name: torch.rand(g.channels, generator=generator) for g in source.groups},
-        {branch.name: 4.0 for branch in source.branches},
-        {},
-    )
-
-
-@pytest.fixture(scope="module")
-def planner(source, tmp_path_factory):
-    """One planner for the module, as for a run: later plans build on what earlier ones measured."""
-    tmp_path = tmp_path_factory.mktemp("planner")
-    teacher = tmp_path / "teacher.onnx"
-    export_onnx(source.model, teacher, input_shape=(1, 16, 16))
-    with Fleet.of([load_profile("host-cpu")]) as fleet:
-        (latency,) = fleet.sessions[0].measure([teacher])
-        teacher_ms = latency.stats.p50_ms
-        yield Planner(
-            original=source,
-            fleet=fleet,
-            devices=[Device("host-cpu", teacher_ms, teacher_ms, 16, teacher_ms)],
-            journal=Journal(tmp_path / "journal.jsonl"),
-            teacher_onnx=teacher,
-            work=tmp_path / "work",
-            seed=0,
-            caches=[LatencyCache.of(tmp_path / "cache", fleet.profiles[0], latency.fingerprint)],
-        )
 
 
 def candidates(planner):
     return [event for event in planner.journal.read() if isinstance(event, Candidate)]
 
 
-def test_it_lands_under_the_target_with_widths_it_measured(planner, source, importance):
+def test_it_lands_under_the_target_with_widths_it_measured(planner, searched, importance):
     target_ms = planner.start_ms / 1.7
-    planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    planned = planner.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
     assert isinstance(planned, Planned)
     measured = {tuple(c.widths.items()): c.speedup.value for c in candidates(planner)}
     assert 0.6 * target_ms < planned.latency_ms <= 0.98 * target_ms
@@ -75,60 +27,45 @@ def test_it_lands_under_the_target_with_widths_it_measured(planner, source, impo
     assert all(width % 16 == 0 for width in planned.widths.values())
 
 
-def test_what_an_interrupted_run_measured_is_not_measured_again(planner, source, importance):
+def test_what_an_interrupted_run_measured_is_not_measured_again(planner, searched, importance):
     target_ms = planner.start_ms / 1.7
-    planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    planner.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
     known = candidates(planner)
     resumed = dataclasses.replace(
         planner, journal=Journal(planner.work.parent / "resumed.jsonl"), caches=()
     )
     resumed.recall(known)
-    resumed.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    resumed.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
     again = [c for c in candidates(resumed) if c.widths in [k.widths for k in known]]
     # How long the search goes on is up to the machine; the survey is not among what it repeats.
     assert len(known) > len(again)
     assert all(len(c.measurement.rounds_ms) == CONFIRMING_ROUNDS for c in again)
 
 
-def test_with_a_screen_the_best_whole_cut_of_those_that_land_is_chosen(planner, source, importance):
-    """This measure of damage is made up so that prices of groups point the other way."""
-    wide = "layer3.0.conv2"
-    screen = Screen(lambda widths: 1.0 + widths[wide], planner.weight_count, affordable=40)
-    target_ms = planner.start_ms / 1.7
-    planned = planner.plan(
-        1, source, importance, target_ms=target_ms, allocation="latency", screen=screen
-    )
-    added_up = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
-    assert planned.latency_ms <= 0.98 * target_ms
-    assert screen.price(planned.widths) <= screen.price(added_up.widths)
-    assert planned.widths[wide] < widths_of(source.groups)[wide]
-    assert planned.widths in [c.widths for c in candidates(planner)]
-    # What was measured to land may be priced beyond what the descent could afford.
-    assert 5 < len(screen.prices) < 60
-
-
-def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, source, importance):
-    reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
+def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, searched, importance):
+    reach = planner.plan(1, searched, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
     assert 0 < reach.fastest_ms < planner.start_ms
 
 
-def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, source, importance):
-    reach = planner.plan(1, source, importance, target_ms=1e-5, allocation="latency")
+def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, searched, importance):
+    reach = planner.plan(1, searched, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
     assert 0 < planner.fastest_ms() < planner.start_ms
     narrowest = candidates(planner)[-1].widths
-    assert {narrowest[g] for b in source.branches for g in b.groups} == {0}
+    assert {narrowest[g] for b in searched.branches for g in b.groups} == {0}
 
 
-def test_uniform_allocation_measures_too(planner, source, importance):
+def test_uniform_allocation_measures_too(planner, searched, importance):
     target_ms = planner.start_ms / 1.3
-    planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="uniform")
+    planned = planner.plan(1, searched, importance, target_ms=target_ms, allocation="uniform")
     assert isinstance(planned, Planned)
     assert all(width > 0 for width in planned.widths.values())
 
 
-def test_with_sparse_kernels_the_uncut_model_is_measured_too(planner, source, importance, tmp_path):
+def test_with_sparse_kernels_the_uncut_model_is_measured_too(
+    planner, searched, importance, tmp_path
+):
     sparse = dataclasses.replace(
         planner,
         two_four=True,
@@ -137,21 +74,21 @@ def test_with_sparse_kernels_the_uncut_model_is_measured_too(planner, source, im
         work=tmp_path,
     )
     found = sparse.plan(
-        1, source, importance, target_ms=10 * planner.start_ms, allocation="latency"
+        1, searched, importance, target_ms=10 * planner.start_ms, allocation="latency"
     )
     (measured,) = candidates(sparse)
     assert isinstance(found, Planned)
-    assert found.widths == measured.widths == widths_of(source.groups)
+    assert found.widths == measured.widths == widths_of(searched.groups)
 
 
 def test_a_later_run_starts_from_the_cache_and_confirms_what_it_builds_on(
-    planner, source, importance
+    planner, searched, importance
 ):
     target_ms = planner.start_ms / 1.7
-    planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    planner.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
     journal = Journal(planner.work.parent / "later.jsonl")
     later = dataclasses.replace(planner, journal=journal)
-    planned = later.plan(1, source, importance, target_ms=target_ms, allocation="latency")
+    planned = later.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
     assert later.reused_models > 5
     assert later.reused_layers > 10
     measured = candidates(later)
@@ -167,12 +104,12 @@ def test_what_the_cache_says_of_reach_is_measured_too(planner):
     assert len(candidates(later)) == 1
 
 
-def test_what_cuts_buy_is_known_once_a_turn_is_planned(planner, source, importance):
+def test_what_cuts_buy_is_known_once_a_turn_is_planned(planner, searched, importance):
     fresh = dataclasses.replace(planner, journal=Journal(planner.work.parent / "n.jsonl"))
-    base = {group.name: group.channels for group in source.groups}
-    assert fresh.bought(source, importance, base) == ()
+    base = {group.name: group.channels for group in searched.groups}
+    assert fresh.bought(searched, importance, base) == ()
     target_ms = planner.start_ms / 1.7
-    planned = planner.plan(1, source, importance, target_ms=target_ms, allocation="latency")
-    cuts = planner.bought(source, importance, planned.widths)
-    assert {cut.name for cut in cuts} <= {*base, *(branch.name for branch in source.branches)}
+    planned = planner.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
+    cuts = planner.bought(searched, importance, planned.widths)
+    assert {cut.name for cut in cuts} <= {*base, *(branch.name for branch in searched.branches)}
     assert sum(cut.saved_ms["host-cpu"] for cut in cuts) > 0
