@@ -27,10 +27,12 @@ from edgespiral.spiral.rounding import Rounding, Shipped
 END = ("turn-finished", "run-finished")
 
 
+def finished_turns(folder):
+    return [event for event in read(folder / "journal.jsonl") if isinstance(event, TurnFinished)]
+
+
 def last_turn(folder):
-    return [event for event in read(folder / "journal.jsonl") if isinstance(event, TurnFinished)][
-        -1
-    ]
+    return finished_turns(folder)[-1]
 
 
 def test_a_run_ships_the_better_one(rounded, digits):
@@ -56,7 +58,8 @@ def test_training_goes_on_from_where_it_stopped(rounded, wide, digits, int8_opti
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(line for line in lines if json.loads(line)["kind"] not in END))
     again = api.compress(wide, digits, out=folder, resume=True, **int8_options)
-    before, after = last_turn(rounded.folder), last_turn(again.folder)
+    # How many more turns each takes is up to how well the device could be measured.
+    before, after = (finished_turns(run.folder)[0] for run in (rounded, again))
     assert after.quantised_training == before.quantised_training
     assert after.files["model.safetensors"] == before.files["model.safetensors"]
 
