@@ -79,7 +79,7 @@ class _Reader:
 
     def errors(self) -> Tensor:
         """Rise of the outputs' mean squared error as each unit leaves and is folded: (units,)."""
-        own = self.inverse.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        own = _own_blocks(self.inverse)
         if own.shape[1] == 1:
             return self.weights.square().sum((1, 2)) / own[:, 0, 0]
         solved: Tensor = torch.linalg.solve(own, self.weights)
@@ -129,12 +129,17 @@ def _reader(weight: object, known: Moments, positions: Tensor) -> _Reader:
     flat = positions.flatten()
     covariance = regularised(known, flat)
     weights = weight.to(covariance).movedim(1, 0).flatten(1)[flat].reshape(units, each, -1)
-    blocks = covariance.reshape(units, each, units, each).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+    blocks = _own_blocks(covariance.reshape(units, each, units, each))
     return _Reader(
         weights,
         torch.linalg.inv(covariance).reshape(units, each, units, each),
         (weights * (blocks @ weights)).sum((1, 2)),
     )
+
+
+def _own_blocks(matrix: Tensor) -> Tensor:
+    """Each unit with itself, (units, positions, positions), of a matrix over all of them."""
+    return matrix.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
 
 
 def _rescored(scores: Tensor, group: ChannelGroup, readers: Sequence[_Reader]) -> Tensor:

@@ -56,21 +56,24 @@ class Choices:
     branch_lost: Mapping[str, float] = field(default_factory=dict)
     only: Sequence[Widths] | None = None
 
+    def gone(self, widths: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+        """The branches that are gone at `widths`, and their groups."""
+        return {
+            name: groups
+            for name, groups in self.branches.items()
+            if all(widths[group] == 0 for group in groups)
+        }
+
     def total_lost(self, widths: Mapping[str, int]) -> float:
         """Importance lost at `widths`, over groups and branches."""
-        whole = sum(
-            self.branch_lost[name]
-            for name, groups in self.branches.items()
-            if _is_gone(widths, groups)
-        )
+        whole = sum(self.branch_lost[name] for name in self.gone(widths))
         return whole + sum(self.lost[name][width] for name, width in widths.items() if width)
 
     def allows(self, widths: Mapping[str, int]) -> bool:
         """Whether every width is one of the choices."""
         if self.only is not None:
             return widths in self.only
-        gone = (groups for groups in self.branches.values() if _is_gone(widths, groups))
-        whole = {g for groups in gone for g in groups}
+        whole = {g for groups in self.gone(widths).values() for g in groups}
         return all(name in whole or widths[name] in o for name, o in self.options.items())
 
     def widest(self) -> Widths:
@@ -94,8 +97,9 @@ class Choices:
             below = [option for option in self.options[name] if option < width]
             for option in below[-1:] if adjacent else below:
                 yield {**widths, name: option}
-        for groups in self.branches.values():
-            if not _is_gone(widths, groups):
+        gone = self.gone(widths)
+        for name, groups in self.branches.items():
+            if name not in gone:
                 yield {**widths, **dict.fromkeys(groups, 0)}
 
     def wider(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
@@ -104,17 +108,12 @@ class Choices:
             above = [option for option in self.options[name] if option > width > 0]
             for option in above[:1] if adjacent else above:
                 yield {**widths, name: option}
-        for groups in self.branches.values():
+        gone = self.gone(widths).values()
+        for groups in gone:
             # A branch inside another comes back with that, or not at all.
-            if _is_gone(widths, groups) and self._is_free(widths, groups):
+            if not any(set(groups) < set(outer) for outer in gone):
                 yield {**widths, **{g: self.options[g][-1] for g in groups}}
                 yield {**widths, **{g: self.options[g][0] for g in groups}}
-
-    def _is_free(self, widths: Widths, groups: Sequence[str]) -> bool:
-        """Whether no branch that is gone has all of `groups` and more."""
-        return not any(
-            set(groups) < set(outer) and _is_gone(widths, outer) for outer in self.branches.values()
-        )
 
     def neighbours(self, widths: Widths) -> Iterator[Widths]:
         """One step up, one step down, or both at once."""
@@ -122,10 +121,6 @@ class Choices:
         for grown in self.wider(widths, adjacent=True):
             yield grown
             yield from self.narrower(grown, adjacent=True)
-
-
-def _is_gone(widths: Mapping[str, int], groups: Sequence[str]) -> bool:
-    return all(widths[group] == 0 for group in groups)
 
 
 def choices(

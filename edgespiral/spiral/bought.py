@@ -49,7 +49,7 @@ def cuts_of(
 
 def _losses(choice: Choices, widths: Widths) -> Iterator[tuple[str, tuple[str, ...], float]]:
     """Name, groups and importance lost of every cut."""
-    gone = {name: groups for name, groups in choice.branches.items() if not widths[groups[0]]}
+    gone = choice.gone(widths)
     within = {group for groups in gone.values() for group in groups}
     for name, options in choice.options.items():
         if name not in within and 0 < widths[name] < options[-1]:

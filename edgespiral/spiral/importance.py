@@ -65,10 +65,7 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
     """
     seed = derived_seed(plan.seed, turn)
     size = min(BATCH, len(train))
-    batches = [
-        compute.to_device(*batch, CPU)
-        for batch in islice(train.epoch(batch_size=size, seed=seed), MOST_FOR_MOMENTS // size)
-    ]
+    batches = _batches(train, MOST_FOR_MOMENTS, seed)
     probes = len(source.groups) + len(source.branches) + 1
     forwards = FORWARDS_PER_STEP * plan.epochs * len(train)
 
@@ -113,11 +110,8 @@ def damage_of_cuts(
     Raises:
         DataError: there are no training samples.
     """
-    size = min(BATCH, len(train))
-    batches = train.epoch(batch_size=size, seed=derived_seed(plan.seed, turn, 4))
-    inputs = [
-        compute.to_device(*batch, CPU)[0] for batch in islice(batches, COMPARED_SAMPLES // size)
-    ]
+    seed = derived_seed(plan.seed, turn, 4)
+    inputs = [batch for batch, _ in _batches(train, COMPARED_SAMPLES, seed)]
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
         damage = Damage(source.model, source.groups, inputs, importance.moments)
@@ -131,3 +125,10 @@ def damage_of_cuts(
             return math.inf
 
     return measured
+
+
+def _batches(train: BatchSource, samples: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """About so many shuffled samples, in whole batches."""
+    size = min(BATCH, len(train))
+    shown = islice(train.epoch(batch_size=size, seed=seed), samples // size)
+    return [compute.to_device(*batch, CPU) for batch in shown]

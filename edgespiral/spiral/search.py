@@ -124,7 +124,7 @@ class Search:
 
     def _fresh(self, found: Sequence[Widths]) -> list[Widths]:
         """What of `found` was not measured yet, each once."""
-        known = self.candidates.latencies.measured
+        known = self._latencies.measured
         return list({key_of(w): w for w in found if key_of(w) not in known}.values())
 
     def _measure(self, proposals: Sequence[Widths]) -> None:
@@ -141,7 +141,7 @@ class Search:
         latency, price = self._latencies.near(self.target_ms), screen.price(best.widths)
 
         def share(widths: Widths) -> float:
-            known_ms = self.candidates.latencies.measured.get(key_of(widths))
+            known_ms = self._latencies.measured.get(key_of(widths))
             return (known_ms or latency.predict_ms(widths)) / self.target_ms
 
         known = (dict(key) for key in screen.prices if share(dict(key)) <= aims[0])

@@ -11,10 +11,6 @@ from edgespiral.spiral.screening import Screen
 from edgespiral.spiral.search import Planned
 
 
-def candidates(planner):
-    return [event for event in planner.journal.read() if isinstance(event, Candidate)]
-
-
 def test_with_a_screen_the_best_whole_cut_of_those_that_land_is_chosen(
     planner, searched, importance
 ):
@@ -28,7 +24,8 @@ def test_with_a_screen_the_best_whole_cut_of_those_that_land_is_chosen(
     assert planned.latency_ms <= 0.98 * target_ms
     assert screen.price(planned.widths) <= screen.price(added_up.widths)
     assert planned.widths[wide] < widths_of(searched.groups)[wide]
-    assert planned.widths in [c.widths for c in candidates(planner)]
+    measured = [e.widths for e in planner.journal.read() if isinstance(e, Candidate)]
+    assert planned.widths in measured
     # What was measured to land may be priced beyond what the descent could afford.
     assert 5 < len(screen.prices) < 60
 
