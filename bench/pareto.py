@@ -7,7 +7,8 @@ All rows of a point have the same teacher, data, epochs of the same distillation
 recalibration, on training samples as they are stored; they differ in where they cut. Every cut that
 a baseline can make, at each 40th of its ratio and in steps of 1 and of 16 channels, is measured
 untrained, once for all points and seeds; of those that are fast enough the one with most parameters
-is trained. All are measured again side by side. `wall_s` and `cpu_s` of a baseline leave the
+is trained. All are measured again side by side. `--points 1 --rows "no cut"` is the ceiling: the
+teacher itself, distilled on as all rows are. `wall_s` and `cpu_s` of a baseline leave the
 measuring of its cuts out; `search_s` has it. A point that no cut of a row reaches is written down
 as such. What is in the JSON file is not run again. The test split is read once a row, at its end;
 bench/pareto_summary.py says how far apart the rows are, and draws the picture.
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     Shape = Callable[[float, int], nn.Module]
 
 DATA = "fashion-mnist"
+UNCUT = "no cut"
 ROUND_TO = (1, 16)
 RATIOS = [step / 40 for step in range(1, 39)]
 QUICK_ROUNDS = 16
@@ -188,8 +190,10 @@ def reaches(job: Job, table: list[dict[str, float]]) -> bool:
     return any(cut["speedup"] >= job.speedup for cut in table)
 
 
-def cut_for(pair: Pair, job: Job, table: list[dict[str, float]]) -> nn.Module:
+def cut_for(pair: Pair, job: Job, table: list[dict[str, float]] | None) -> nn.Module:
     """The cut with most parameters that measures at least the speed-up asked for."""
+    if table is None:
+        return copy.deepcopy(pair.teacher).float()
     enough = [cut for cut in table if cut["speedup"] >= job.speedup]
     best = max(enough, key=lambda cut: cut["parameters"])
     return pair.shapes[job.row](best["ratio"], int(best["round_to"]))
@@ -200,7 +204,7 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def baseline(pair: Pair, job: Job, table: list[dict[str, float]], out: Path) -> nn.Module:
+def baseline(pair: Pair, job: Job, table: list[dict[str, float]] | None, out: Path) -> nn.Module:
     """Cut as the row does and distil."""
     model = cut_for(pair, job, table)
     fresh = job.row.startswith("slim")
@@ -241,7 +245,7 @@ def right(model: nn.Module, source: BatchSource) -> NDArray[np.bool_]:
 
 def one(pair: Pair, job: Job, tables: dict[str, Any]) -> dict[str, Any]:
     """One row: trained, measured beside the teacher, tested."""
-    table = None if job.row == OURS else table_of(pair, job.row, tables)
+    table = None if job.row in {OURS, UNCUT} else table_of(pair, job.row, tables)
     head = {
         "model": pair.name, "point": job.speedup, "row": job.row, "seed": job.seed,
         "epochs": job.epochs, "teacher_test_percent": pair.teacher_test_percent,
@@ -256,11 +260,11 @@ def trained(pair: Pair, job: Job, table: dict[str, Any] | None) -> dict[str, Any
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "run"
         start, cpu_start = time.perf_counter(), cpu_seconds()
-        if table is None:
+        if job.row == OURS:
             model = ours(pair, job, out)
         else:
             out.mkdir()
-            model = baseline(pair, job, table["cuts"], out)
+            model = baseline(pair, job, table["cuts"] if table else None, out)
         wall_s, cpu_s = time.perf_counter() - start, cpu_seconds() - cpu_start
         teacher = Path(temporary) / "teacher.onnx"
         export_onnx(pair.teacher, teacher, input_shape=pair.splits.input_shape)

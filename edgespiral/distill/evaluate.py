@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.distill import compute
+from edgespiral.distill.inference import for_inference
 from edgespiral.tasks import classification
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def accuracy(
     """
     device = compute.best_device()
     was_training = model.training
-    with compute.placed([model], device), torch.inference_mode():
-        correct = _correct(model.eval(), source, batch_size, precision, device)
+    asked = for_inference(model.eval())
+    with compute.placed([asked], device), torch.inference_mode():
+        correct = _correct(asked, source, batch_size, precision, device)
     model.train(was_training)
     return 100.0 * correct / len(source)
 

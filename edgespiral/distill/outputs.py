@@ -22,6 +22,7 @@ from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.files import replacing
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
+from edgespiral.distill.inference import for_inference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,14 +106,15 @@ def kept_outputs(
 def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensor]:
     device = compute.best_device()
     precision = compute.resolved_precision("auto", device)
+    asked = for_inference(teacher.eval())
     with (
-        compute.placed([teacher.eval()], device),
+        compute.placed([asked], device),
         torch.no_grad(),
         compute.autocast(precision, device),
     ):
         for inputs, labels in source.epoch(batch_size=BATCH, first_batch=first_batch):
             seen, _ = compute.to_device(inputs, labels, device)
-            yield teacher(seen).float().cpu()
+            yield asked(seen).float().cpu()
 
 
 def _identity(teacher: nn.Module, source: BatchSource) -> str:

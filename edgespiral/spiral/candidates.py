@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # A survey teaches the model and may be rough.
 SURVEY_ROUNDS = 8
 # What a turn is built on is measured at length.
-CONFIRMING_ROUNDS = 60
+CONFIRMING_ROUNDS = 32
 # The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
 STALE_SHARE = 0.1
 
@@ -56,6 +56,7 @@ class CandidateFiles:
     precision: Precision = "fp32"
     form: Form = "onnxruntime"
     two_four: bool = False
+    _written: dict[Path, Key] = field(init=False, default_factory=dict)
 
     def write(self, widths: Mapping[str, int], index: int) -> Path:
         """The cut to `widths`, to be measured.
@@ -73,12 +74,16 @@ class CandidateFiles:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"candidate-{index}.onnx"
+        # A survey profiles its cuts and then measures them.
+        if self._written.get(path) == key_of(widths):
+            return path
         example = self.original.example
         shape = tuple(example.shape[1:])
         model = self.original.candidate(dict(widths))
         if self.two_four:
             apply_masks(model, two_four_masks(model))
         export_onnx(model, path, input_shape=shape, dtype=example.dtype)
+        self._written[path] = key_of(widths)
         return path
 
 

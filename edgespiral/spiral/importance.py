@@ -75,23 +75,22 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
 
     for_damage = inputs(DAMAGE_SHARE * forwards / probes, MOST_SAMPLES)
     precision = compute.resolved_precision("auto", CPU)
-    with compute.placed([source.model], CPU):
+    with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
         known = moments(
             source.model, source.groups, inputs(MOMENTS_SHARE * forwards, MOST_FOR_MOMENTS)
         )
-        with compute.autocast(precision, CPU):
-            scores = score(
-                plan.criterion,
-                source.model,
-                source.groups,
-                Evidence(batches[: SCORED_SAMPLES // size], seed),
-            )
-            # A control that looked at anything would be none.
-            if plan.criterion != "random":
-                scores = after_folding(scores, source.model, source.groups, known)
-            damage = Damage(source.model, source.groups, for_damage, known)
-            channels = in_nats(damage, scores)
-            branches = {b.name: damage.of_branch(b) for b in source.branches}
+        scores = score(
+            plan.criterion,
+            source.model,
+            source.groups,
+            Evidence(batches[: SCORED_SAMPLES // size], seed),
+        )
+        # A control that looked at anything would be none.
+        if plan.criterion != "random":
+            scores = after_folding(scores, source.model, source.groups, known)
+        damage = Damage(source.model, source.groups, for_damage, known)
+        channels = in_nats(damage, scores)
+        branches = {b.name: damage.of_branch(b) for b in source.branches}
     return Importance(channels, branches, known)
 
 
