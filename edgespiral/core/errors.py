@@ -90,6 +90,10 @@ class ModelError(EdgeSpiralError):
     exit_code = ExitCode.MODEL
 
 
+class NothingToCutError(ModelError):
+    """The model has no channels that could go."""
+
+
 class DataError(EdgeSpiralError):
     """The data set is missing, too small or of the wrong shape."""
 

@@ -18,7 +18,7 @@ import torch
 import torch_pruning
 from torch import nn
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, NothingToCutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -110,7 +110,8 @@ def find_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     Groups that reach the model's output are left out: output layers keep their size.
 
     Raises:
-        ModelError: the couplings cannot be derived, or nothing in the model can be cut.
+        ModelError: the couplings cannot be derived.
+        NothingToCutError: nothing in the model can be cut.
     """
     graph = dependency_graph(model, example)
     names = {module: name for name, module in model.named_modules()}
@@ -119,7 +120,7 @@ def find_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     found = [_from_torch_pruning(group, names) for group in raw]
     groups = [g for g in found if g.consumers and not protected & {s.layer for s in g.producers}]
     if not groups:
-        raise ModelError("no layer has channels that can be cut", where=type(model).__name__)
+        raise NothingToCutError("no layer has channels that can be cut", where=type(model).__name__)
     order = {name: index for index, (name, _) in enumerate(model.named_modules())}
     return sorted(groups, key=lambda group: order[group.name])
 

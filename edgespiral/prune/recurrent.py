@@ -17,7 +17,7 @@ import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, NothingToCutError
 from edgespiral.prune.base import Removal, check_cut
 from edgespiral.prune.groups import ChannelGroup, Slot
 from edgespiral.prune.labels import FREE, find_labels
@@ -55,12 +55,13 @@ def find_recurrent_groups(model: GraphModule, example: Tensor) -> list[ChannelGr
         example: one input (1, ...).
 
     Raises:
-        ModelError: nothing can be cut, or groups only one at a time; it says why.
+        NothingToCutError: nothing can be cut; it says why.
+        ModelError: groups can be cut one at a time only.
     """
     survey = survey_groups(model, example)
     if not survey.groups:
         reasons = "; ".join(f"{layer}: {why}" for layer, why in survey.refused.items())
-        raise ModelError(
+        raise NothingToCutError(
             f"no layer has channels that can be cut: {reasons}", where=type(model).__name__
         )
     return survey.groups

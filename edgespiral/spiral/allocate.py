@@ -56,6 +56,11 @@ class Choices:
     branch_lost: Mapping[str, float] = field(default_factory=dict)
     only: Sequence[Widths] | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing to choose."""
+        return not self.branches and all(len(widths) == 1 for widths in self.options.values())
+
     def gone(self, widths: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
         """The branches that are gone at `widths`, and their groups."""
         return {
@@ -133,7 +138,7 @@ def choices(
     branch_importance: Mapping[str, float] | None = None,
     gone: Sequence[str] = (),
 ) -> Choices:
-    """The widths worth considering, in steps of the device's channel multiple.
+    """The widths worth considering, in steps of the device's channel multiple; see `is_settled`.
 
     Args:
         groups: the model's groups.
@@ -144,18 +149,8 @@ def choices(
         branches: the branches that may go as a whole.
         branch_importance: what each branch loses by going.
         gone: groups that left with their branch in an earlier turn.
-
-    Raises:
-        UsageError: nothing can be cut in steps of `multiple`.
     """
     options = {g.name: _options(g, multiple, least_share) for g in groups}
-    if not branches and all(len(widths) == 1 for widths in options.values()):
-        widest = max(group.channels for group in groups)
-        raise UsageError(
-            f"nothing to cut: the widest group has {widest} channels and the step is {multiple}",
-            where="device.channel_multiple",
-            hint="use a smaller channel_multiple in the target's profile",
-        )
     lost = {g.name: _lost(g, importance[g.name], options[g.name]) for g in groups}
     return Choices(
         {**options, **dict.fromkeys(gone, (0,))},
@@ -174,7 +169,15 @@ def every_choice(
         UsageError: nothing can be cut in steps of `multiple`.
     """
     nothing = {group.name: torch.zeros(group.channels) for group in groups}
-    return choices(groups, nothing, multiple=multiple, least_share=0.0, branches=branches)
+    every = choices(groups, nothing, multiple=multiple, least_share=0.0, branches=branches)
+    if every.is_settled:
+        widest = max(group.channels for group in groups)
+        raise UsageError(
+            f"nothing to cut: the widest group has {widest} channels and the step is {multiple}",
+            where="device.channel_multiple",
+            hint="use a smaller channel_multiple in the target's profile",
+        )
+    return every
 
 
 def allocate(choice: Choices, latency: Latency, target_ms: float) -> Widths | None:

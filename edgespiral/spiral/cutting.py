@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
 from edgespiral.core.inputs import example_input
 from edgespiral.prune.base import Cutter, Removal, check_cut
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
@@ -63,10 +63,12 @@ class Cuttable:
         first (`explicit`), so `model` here may be another form of the one given.
 
         With `reference`, the groups of the model that `model` was cut from, groups keep the names
-        they had there. With `token_count`, inputs are token ids below it.
+        they had there, and there may be none left. With `token_count`, inputs are token ids below
+        it.
 
         Raises:
-            ModelError: nothing can be cut, or a recurrent layer with options that rule it out.
+            NothingToCutError: nothing can be cut.
+            ModelError: a recurrent layer has options that rule it out.
         """
         example = example_input(input_shape, token_count=token_count)
         model = unstacked(model) if recurrent_layers(model) else explicit(model, example)
@@ -77,7 +79,12 @@ class Cuttable:
         cls, model: GraphModule, example: Tensor, reference: Sequence[ChannelGroup] | None
     ) -> Cuttable:
         find = _finder(model)
-        groups = find(model, example)
+        try:
+            groups = find(model, example)
+        except NothingToCutError:
+            if reference is None:
+                raise
+            groups = []
         if reference is not None:
             groups = renamed(groups, reference)
         return cls(model, groups, find_branches(model, groups, example), example)

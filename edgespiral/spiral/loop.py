@@ -102,7 +102,10 @@ class Spiral:
                 return step
             watch = Stopwatch()
             self.bench.listener.say(f"turn {step.turn}: to {_each_ms(planner, step.target_ms)}")
-            parent = self._parent(step, watch)
+            source = self._source(step.parent)
+            if not source.groups:
+                return End(Outcome.UNREACHABLE, step.parent, f"nothing is left to cut for {budget}")
+            parent = parent_of(self.bench, step.parent, source, watch, next_turn=step.turn)
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 return _unreachable(budget, planned.fastest_ms, step.parent)
@@ -245,10 +248,6 @@ class Spiral:
         plan = self.bench.plan
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop)
-
-    def _parent(self, step: Next, watch: Stopwatch) -> Parent:
-        model = self._source(step.parent)
-        return parent_of(self.bench, step.parent, model, watch, next_turn=step.turn)
 
     def _source(self, turn: int) -> Cuttable:
         if turn == 0:

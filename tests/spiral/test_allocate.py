@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from edgespiral.core.errors import UsageError
 from edgespiral.prune.branches import Branch
 from edgespiral.prune.groups import ChannelGroup
-from edgespiral.spiral.allocate import ALLOCATIONS, FAMILIES, Choices, allocate, choices
+from edgespiral.spiral.allocate import (
+    ALLOCATIONS,
+    FAMILIES,
+    Choices,
+    allocate,
+    choices,
+    every_choice,
+)
 
 
 def group(name, channels, sub_groups=1):
@@ -65,7 +72,13 @@ def test_the_importance_lost_is_that_of_the_least_important_channels():
 
 def test_nothing_to_cut_says_what_the_multiple_is():
     with pytest.raises(UsageError, match="widest group has 8 channels and the step is 16"):
-        choices([group("g", 8)], {"g": torch.ones(8)}, multiple=16, least_share=0.2)
+        every_choice([group("g", 8)], [], multiple=16)
+
+
+def test_a_turn_with_one_width_a_group_is_settled():
+    groups, scores = [group("g", 32)], {"g": torch.ones(32)}
+    assert choices(groups, scores, multiple=32, least_share=0.2).is_settled
+    assert not choices(groups, scores, multiple=16, least_share=0.2).is_settled
 
 
 @given(

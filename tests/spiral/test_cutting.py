@@ -5,7 +5,7 @@ import torch
 from torchvision.models import VisionTransformer
 
 from edgespiral.core.artifact import load_model, save_model, trace
-from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
 from edgespiral.core.plan import load_plan
 from edgespiral.data import load
 from edgespiral.prune.criteria import Evidence, score
@@ -53,6 +53,19 @@ def test_width_zero_removes_the_branch_and_names_stay(source, importance):
     again = Cuttable.of(cut.model, (1, 8, 8), reference=source.groups)
     expected = {name: width for name, width in widths.items() if width}
     assert {group.name: group.channels for group in again.groups} == expected
+
+
+def test_all_that_can_be_cut_may_go(in_branches):
+    source = Cuttable.of(trace(in_branches), (1, 8, 8))
+    gone = {group.name: 0 for group in source.groups}
+    assert sorted(g for branch in source.branches for g in branch.groups) == sorted(gone)
+    assert source.without(gone).groups == []
+    scores = {group.name: torch.rand(group.channels) for group in source.groups}
+    cut = cut_to(source, gone, scores, "auto")
+    assert sizes(cut.model) == sizes(source.candidate(gone))
+    assert Cuttable.of(cut.model, (1, 8, 8), reference=source.groups).groups == []
+    with pytest.raises(NothingToCutError, match="no layer has channels that can be cut"):
+        Cuttable.of(cut.model, (1, 8, 8))
 
 
 @pytest.fixture(scope="module")

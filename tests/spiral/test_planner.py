@@ -3,11 +3,15 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
+from edgespiral.core.artifact import trace
 from edgespiral.core.journal import Journal
 from edgespiral.core.records import Candidate
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.candidates import CONFIRMING_ROUNDS
+from edgespiral.spiral.cutting import Cuttable
+from edgespiral.spiral.importance import Importance
 from edgespiral.spiral.planner import OutOfReach
 from edgespiral.spiral.search import Planned
 
@@ -54,6 +58,19 @@ def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, searched, 
     assert 0 < planner.fastest_ms() < planner.start_ms
     narrowest = candidates(planner)[-1].widths
     assert {narrowest[g] for b in searched.branches for g in b.groups} == {0}
+
+
+@pytest.mark.parametrize("allocation", ["latency", "uniform", "global"])
+def test_where_nothing_is_left_to_choose_that_is_how_fast_it_is(planner, searched, allocation):
+    widths = {group.name: min(16, group.channels) for group in searched.groups}
+    gone = {name: 0 for branch in searched.branches for name in branch.groups}
+    parent = Cuttable.of(
+        trace(searched.candidate(widths | gone)), (1, 16, 16), reference=searched.groups
+    )
+    scores = Importance({g.name: torch.ones(g.channels) for g in parent.groups}, {}, {})
+    found = planner.plan(2, parent, scores, target_ms=1e-5, allocation=allocation)
+    assert isinstance(found, OutOfReach)
+    assert candidates(planner)[-1].widths == widths | gone
 
 
 def test_uniform_allocation_measures_too(planner, searched, importance):

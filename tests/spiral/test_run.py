@@ -30,6 +30,15 @@ def test_a_target_that_times_nothing_is_refused_before_anything_is_done(teacher,
     assert not (tmp_path / "run").exists()
 
 
+def test_a_net_that_could_be_left_without_channels_is_compressed(
+    in_branches, digits, quick_options, tmp_path
+):
+    asked = {**quick_options, "speedup": 1.3, "max_drop": 90.0}
+    done = api.compress(in_branches, digits, out=tmp_path / "run", **asked)
+    assert done.result.outcome is Outcome.MET
+    assert done.result.speedup.value > 1.3
+
+
 class Views:
     """The training part of digits, which notes the batch sizes of passes with random views."""
 

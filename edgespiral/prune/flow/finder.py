@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import NothingToCutError
 from edgespiral.prune.flow.labels import FROZEN, Flow, follow
-from edgespiral.prune.groups import ChannelGroup, Slot
+from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 OVER_CHANNELS = (nn.LayerNorm, nn.GroupNorm, nn.MultiheadAttention)
+SIZES = {"size", "dim", "numel", "getattr"}
 PRODUCTS = {"matmul", "bmm", "einsum", "scaled_dot_product_attention"}
 
 
@@ -29,7 +30,7 @@ def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     that do not see the model's inputs: gates, which differ by sample, cannot say what they matter.
 
     Raises:
-        ModelError: nothing in the model can be cut.
+        NothingToCutError: nothing in the model can be cut.
     """
     flow = follow(model, example)
     fixed = _without_samples(model)
@@ -38,21 +39,45 @@ def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     candidates = (_group(flow, units, roots) for units in _classes(flow, order))
     groups = [g for g in candidates if g and not fixed & {s.layer for s in g.consumers}]
     if not groups:
-        raise ModelError("no layer has channels that can be cut", where=type(model).__name__)
+        raise NothingToCutError("no layer has channels that can be cut", where=type(model).__name__)
     return sorted(groups, key=lambda group: order.index(group.name))
 
 
 def needs_flow(model: GraphModule) -> bool:
     """Whether the graph has what other ways to find groups do not follow.
 
-    Such are norms over channels, parameters that the graph reads itself, attention, and
-    selections of channels; for all else Torch-Pruning gives the same groups ten times faster.
+    Such are norms over channels, parameters that the graph reads itself, attention, selections of
+    channels, and outputs of layers that meet the model's input; for all else Torch-Pruning gives
+    the same groups ten times faster.
     """
     layers = (model.get_submodule(str(n.target)) for n in model.graph.find_nodes(op="call_module"))
     if any(isinstance(layer, OVER_CHANNELS) for layer in layers):
         return True
     names = {getattr(n.target, "__name__", n.target) for n in model.graph.nodes}
-    return bool(names & PRODUCTS) or any(True for _ in model.graph.find_nodes(op="get_attr"))
+    reads_itself = any(True for _ in model.graph.find_nodes(op="get_attr"))
+    return bool(names & PRODUCTS) or reads_itself or _meets_input(model)
+
+
+def _meets_input(model: GraphModule) -> bool:
+    """Whether a layer's output is combined with the input as it comes: their channels must stay."""
+    unweighted: set[Node] = set()
+    for node in model.graph.nodes:
+        inputs = set(node.all_input_nodes)
+        if node.op == "placeholder":
+            unweighted.add(node)
+        elif node.op == "output" or not inputs & unweighted or _is_weighted_or_size(model, node):
+            continue
+        elif not inputs <= unweighted:
+            return True
+        else:
+            unweighted.add(node)
+    return False
+
+
+def _is_weighted_or_size(model: GraphModule, node: Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(model.get_submodule(str(node.target)), PRUNABLE)
+    return getattr(node.target, "__name__", node.target) in SIZES
 
 
 def _without_samples(model: GraphModule) -> set[str]:

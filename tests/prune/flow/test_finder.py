@@ -73,6 +73,44 @@ def test_a_norm_over_grouped_channels_freezes_them(example):
     assert [g.name for g in groups_by_flow(model, example)] == ["2"]
 
 
+class MeetsInput(nn.Module):
+    """Four channels that meet the four of the input by `join`, and 16 that meet nothing."""
+
+    def __init__(self, join):
+        super().__init__()
+        self.join = join
+        self.wide, self.narrow = nn.Conv2d(4, 16, 1), nn.Conv2d(16, 4, 1)
+        self.head = nn.LazyLinear(5)
+
+    def forward(self, inputs):
+        found = self.narrow(self.wide(inputs))
+        return self.head(self.join(torch.relu(inputs), found).reshape(inputs.size(0), -1))
+
+
+@pytest.mark.parametrize(
+    ("join", "groups"),
+    [
+        (torch.add, ["wide"]),
+        (torch.mul, ["wide"]),
+        (lambda inputs, found: torch.cat([inputs, found], dim=1), ["narrow", "wide"]),
+    ],
+)
+def test_channels_that_meet_those_of_the_input_stay(join, groups):
+    net, example = MeetsInput(join), torch.randn(1, 4, 6, 6)
+    net(example)
+    model = torch.fx.symbolic_trace(net)
+    assert needs_flow(model)
+    assert sorted(g.name for g in groups_by_flow(model, example)) == groups
+
+
+def test_an_input_that_only_tells_its_size_meets_nothing():
+    net, example = MeetsInput(lambda _, found: found), torch.randn(1, 4, 6, 6)
+    net(example)
+    model = torch.fx.symbolic_trace(net)
+    assert not needs_flow(model)
+    assert sorted(g.name for g in find_groups(model, example)) == ["narrow", "wide"]
+
+
 def test_a_model_with_nothing_to_cut_says_so():
     model = torch.fx.symbolic_trace(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
     with pytest.raises(ModelError, match="no layer has channels that can be cut"):
