@@ -215,8 +215,8 @@ Each saved model was loaded in a fresh process that had neither EdgeSpiral nor t
 `nni` propagates masks (NNI's `ModelSpeedup`), `depgraph` is Torch-Pruning's. `flow` is our own
 ([architecture.md](architecture.md#following-channels)): it runs the graph on labels and so knows
 attention heads, layer norms, position biases, class tokens, channel shuffles and channels that are
-added to the model's input. `--pruner auto` takes `flow` where the graph has these, else the first of
-the three that can.
+added to the model's input. `--pruner auto` takes `flow` where the graph has these, else the first
+of the three that can.
 
 """
 

@@ -82,17 +82,19 @@ def distillation(plan: Plan, *, epochs: float, seed: int, rate_share: float = 1.
     )
 
 
-def teaching_of(bench: Bench, turn: int, model: nn.Module) -> Teaching:
+def teaching_of(bench: Bench, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
     """Who teaches the student of `model`, which `turn` made, as the plan's `teacher` says.
 
-    Outputs are kept where a run has more than one epoch and shows samples as they are stored.
+    Outputs are kept where samples are shown as they are stored and every teacher is asked for more
+    than one epoch: the original in all of a run's, others in the `epochs` of this training.
 
     Raises:
         RunFolderError: kept outputs are damaged or cannot be written.
     """
     teachers, source = _teachers(bench, turn, model), bench.splits.train
     models = list(teachers.values())
-    if bench.plan.epochs <= 1 or not can_be_kept(source, len(bench.splits.class_names)):
+    asked_epochs = epochs if any(teachers) else bench.plan.epochs
+    if asked_epochs <= 1 or not can_be_kept(source, len(bench.splits.class_names)):
         return Teaching(models)
     outputs = [_outputs(bench, *pair) for pair in teachers.items()]
     return Teaching(models, torch.stack(outputs))

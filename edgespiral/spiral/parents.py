@@ -80,11 +80,12 @@ def _slimmed(bench: Bench, turn: int, model: Cuttable) -> Cuttable:
 
 
 def _slim(bench: Bench, turn: int, slim: nn.Module, model: Cuttable) -> None:
+    settings = _settings(bench, turn, slim)
     distil(
         bench,
         slim,
-        _settings(bench, turn, slim),
-        teaching=teaching_of(bench, turn, model.model),
+        settings,
+        teaching=teaching_of(bench, turn, model.model, epochs=settings.epochs),
         checkpoint=bench.folder(turn) / CHECKPOINT,
         label="training for sparse scales",
     )

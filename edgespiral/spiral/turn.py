@@ -337,7 +337,7 @@ def _distil(
         bench,
         student,
         settings,
-        teaching=teaching_of(bench, parent.turn, parent.model),
+        teaching=teaching_of(bench, parent.turn, parent.model, epochs=planned.epochs),
         checkpoint=bench.folder(planned.turn) / "checkpoint.pt",
         masks=masks,
     )

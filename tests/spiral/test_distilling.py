@@ -26,10 +26,10 @@ def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
 def test_the_plan_says_who_teaches(digits, who, expected):
     first, last = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     bench = bench_of(first, digits, who)
-    found = teaching_of(bench, 1, last)
+    found = teaching_of(bench, 1, last, epochs=1.0)
     assert [[first, last].index(model) for model in found.teachers] == expected
     assert found.outputs is None
-    assert teaching_of(bench, 0, first).teachers == [first]
+    assert teaching_of(bench, 0, first, epochs=1.0).teachers == [first]
 
 
 def net(seed):
@@ -42,7 +42,7 @@ def test_teachers_of_stored_samples_are_asked_once(digits, tmp_path, who):
     plain = digits.unaugmented()
     models = {"original": [net(0)], "previous": [net(1)], "both": [net(0), net(1)]}[who]
     bench = bench_of(net(0), plain, who, epochs=2.0, out=tmp_path)
-    first = teaching_of(bench, 1, net(1))
+    first = teaching_of(bench, 1, net(1), epochs=2.0)
     (inputs, _) = next(iter(plain.train.epoch(batch_size=len(plain.train))))
     expected = torch.stack([model(inputs) for model in models])
     # In bf16 where the machine multiplies that.
@@ -51,7 +51,7 @@ def test_teachers_of_stored_samples_are_asked_once(digits, tmp_path, who):
     last = net(1)
     for model in (last, bench.teacher.model):
         model.forward = asked_again
-    again = teaching_of(bench, 1, last)
+    again = teaching_of(bench, 1, last, epochs=2.0)
     assert torch.equal(again.outputs, first.outputs)
 
 
@@ -71,8 +71,15 @@ def test_live_teachers_keep_nothing(digits, tmp_path):
 def test_random_views_and_single_passes_keep_nothing(digits, tmp_path):
     for splits, epochs in ((digits, 2.0), (digits.unaugmented(), 1.0)):
         bench = bench_of(net(0), splits, epochs=epochs, out=tmp_path)
-        assert teaching_of(bench, 0, net(0)).outputs is None
+        assert teaching_of(bench, 0, net(0), epochs=epochs).outputs is None
     assert not kept_folder(bench).exists()
+
+
+@pytest.mark.parametrize(("who", "kept"), [("original", 1), ("previous", 0), ("both", 0)])
+def test_a_turn_of_one_pass_keeps_what_later_turns_ask_for_alone(digits, tmp_path, who, kept):
+    bench = bench_of(net(0), digits.unaugmented(), who, epochs=2.0, out=tmp_path)
+    found = teaching_of(bench, 1, net(1), epochs=1.0)
+    assert (0 if found.outputs is None else len(found.outputs)) == kept
 
 
 def test_a_finished_checkpoint_is_not_trained_again(teacher, digits, tmp_path):

@@ -74,7 +74,7 @@ def test_its_epochs_leave_most_of_every_turn():
 def test_the_teacher_is_never_the_one_with_sparse_scales(slimming, who):
     bench = slimming(teacher=who)
     original = bench.teacher.model
-    assert teaching_of(bench, 0, original).teachers == [original]
+    assert teaching_of(bench, 0, original, epochs=1.0).teachers == [original]
     student = torch.nn.Identity()
     expected = {"original": [original], "previous": [student], "both": [original, student]}
-    assert teaching_of(bench, 1, student).teachers == expected[who]
+    assert teaching_of(bench, 1, student, epochs=1.0).teachers == expected[who]
