@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 WIDTH, PANEL = 760.0, 420.0
 LEFT, RIGHT, TOP, BOTTOM = 60.0, 520.0, 56.0, 352.0
-COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#ad1a72", "#6940a5")
+COLOURS = ("#0b6e99", "#d9730d", "#37352f", "#ad1a72", "#6940a5", "#0f7b6c")
 STYLE = """
 svg { font: 13px system-ui, sans-serif; background: #fff }
 .grid { stroke: #e4e4e4 } .tick { fill: #666 } .label { fill: #333 } .title { font-weight: 600 }
