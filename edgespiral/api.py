@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core import artifact
+from edgespiral.core.errors import UsageError
 from edgespiral.core.plan import load_plan
 from edgespiral.spiral.progress import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
 
@@ -34,7 +35,7 @@ class Compressed:
 
 def compress(
     model: nn.Module | str,
-    data: DataSplits | str,
+    data: DataSplits | Mapping[str, Any] | str,
     *,
     out: str | Path,
     resume: bool = False,
@@ -45,7 +46,8 @@ def compress(
 
     Args:
         model: a trained module that returns logits (N, classes), or what the command takes.
-        data: three splits in memory, or what the command's `--data` takes.
+        data: three splits in memory, the mapping that a factory may return (docs/data.md), or what
+            the command's `--data` takes.
         out: the run folder.
         resume: go on with the run that is in `out`.
         listener: hears the progress; silent by default.
@@ -61,20 +63,37 @@ def compress(
         >>> small.result.speedup.value, small.model
     """
     from edgespiral.data import load
+    from edgespiral.data.user import splits_of
     from edgespiral.spiral.run import load_teacher, run_spiral
 
-    names = {
-        "model": model if isinstance(model, str) else type(model).__name__,
-        "data": data if isinstance(data, str) else data.name,
-    }
-    plan = load_plan(None, {**names, **options})
-    splits = load(data) if isinstance(data, str) else data
+    name = _named(model, options)
+    known = None if isinstance(data, str) else splits_of(data, "data")
+    plan = load_plan(None, {"model": name, "data": known.name if known else data, **options})
+    splits = known or load(plan.data)
     teacher = load_teacher(plan, splits) if isinstance(model, str) else model
     folder = Path(out)
     result = run_spiral(
         plan, teacher, splits, out=folder, resume=resume, listener=listener or Silent()
     )
     return Compressed(result, folder, artifact.load_model(folder))
+
+
+def _named(model: object, options: Mapping[str, object]) -> str:
+    from torch import nn
+
+    if isinstance(model, str):
+        return model
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"a {type(model).__name__} is no model",
+            where="model",
+            hint="give a torch.nn.Module, or what the command takes",
+        )
+    if options.get("weights") is not None:
+        raise UsageError(
+            "a module has its weights already", where="weights", hint="load them into it before"
+        )
+    return type(model).__name__
 
 
 def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") -> list[Measurement]:

@@ -68,9 +68,8 @@ def train(
                 progress=heard,
             )
     except KeyboardInterrupt:
-        console.print(
-            f"stopped; the state is kept. Go on with:\n  {resume_command()}", soft_wrap=True
-        )
+        text = f"stopped; the state is kept. Go on with:\n  {resume_command()}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
         raise
     _show(teacher, folder)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
-    from torch.fx import GraphModule, Node
+    from torch.fx import Graph, GraphModule, Node
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
 # Defaults of `forward` that tracing can hold fixed.
@@ -46,7 +46,8 @@ def trace(model: nn.Module) -> GraphModule:
 
     The graph's layers are copies, so cutting them leaves `model` whole; their parameters and
     buffers are `model`'s own, under the same names. Arguments of `forward` with a plain default
-    keep it and are gone from the graph.
+    keep it and are gone from the graph. Layers get what they work on as their first argument, and
+    `view` is `reshape`, which takes tensors in any memory order.
 
     Raises:
         ModelError: its forward depends on its inputs' values, or on what `torch.fx` cannot follow.
@@ -126,7 +127,22 @@ def _traced(model: nn.Module) -> GraphModule:
     for parameter, node in zip(named, graph.find_nodes(op="placeholder"), strict=False):
         if parameter.name in fixed:
             _erase(node)
+    _normalise(model, graph)
     return torch.fx.GraphModule(model, graph, type(model).__name__)
+
+
+def _normalise(model: nn.Module, graph: Graph) -> None:
+    for node in graph.nodes:
+        if node.op == "call_method" and node.target == "view" and _takes_sizes(node):
+            node.target = "reshape"
+        if node.op == "call_module" and not node.args:
+            forward = inspect.signature(model.get_submodule(str(node.target)).forward)
+            bound = forward.bind(**node.kwargs)
+            node.args, node.kwargs = bound.args, bound.kwargs
+
+
+def _takes_sizes(view: Node) -> bool:
+    return not view.kwargs and not isinstance(view.args[1], torch.dtype)
 
 
 def _erase(node: Node) -> None:

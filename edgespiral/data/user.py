@@ -30,18 +30,26 @@ def load_user(spec: str) -> DataSplits:
         DataError: it returns anything else.
         UsageError: no such file or factory, or it fails.
     """
-    found = call_factory(spec)
+    return splits_of(call_factory(spec), spec)
+
+
+def splits_of(found: object, spec: str) -> DataSplits:
+    """The splits that a factory returned, or that a mapping makes; `spec` names them.
+
+    Raises:
+        DataError: it is neither.
+    """
     if isinstance(found, DataSplits):
         return found
     if not isinstance(found, Mapping):
         raise DataError(
-            f"the factory returned a {type(found).__name__}",
+            f"no splits, but a {type(found).__name__}",
             where=spec,
-            hint="return DataSplits, or a mapping with train, validation, test and classes",
+            hint="give DataSplits, or a mapping with train, validation, test and classes",
         )
     missing = [part for part in PARTS if part not in found]
     if missing:
-        raise DataError(f"the factory's mapping lacks {', '.join(missing)}", where=spec)
+        raise DataError(f"the mapping lacks {', '.join(missing)}", where=spec)
     sources = {part: _source(found[part], f"{spec}: {part}") for part in PARTS}
     first = _first_input(sources["train"], spec)
     return DataSplits(

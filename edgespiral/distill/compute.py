@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch.fx import GraphModule
+from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
@@ -45,16 +47,39 @@ def autocast(
 
 @contextmanager
 def placed(models: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
-    """Inside, the models are on `device` in channels_last order; afterwards as they were."""
+    """Inside, the models are on `device` in channels_last order; afterwards as they were.
+
+    Models that are not traced may call `view` there, which else takes no tensor in that order.
+    """
     moved = list(models)
     homes = [_device_of(model) for model in moved]
     for model in moved:
-        _move(model, device, torch.channels_last)
+        _move(model, device, _quick_order(model))
+    is_traced = all(isinstance(model, GraphModule) for model in moved)
     try:
-        yield
+        with nullcontext() if is_traced else _ViewsAsReshapes():
+            yield
     finally:
         for model, home in zip(moved, homes, strict=True):
             _move(model, home, torch.contiguous_format)
+
+
+class _ViewsAsReshapes(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
+        takes_sizes = func is torch.Tensor.view and not isinstance(args[-1], torch.dtype)
+        return (torch.Tensor.reshape if takes_sizes else func)(*args, **(kwargs or {}))
+
+
+def _quick_order(model: nn.Module) -> torch.memory_format:
+    """The order of 4-D weights that convolutions like; there is none for models with 5-D ones."""
+    has_volumes = any(weight.dim() == 5 for weight in model.parameters())
+    return torch.contiguous_format if has_volumes else torch.channels_last
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,12 @@ def dependency_graph(model: nn.Module, example: Tensor) -> Any:  # noqa: ANN401
         ModelError: the couplings cannot be derived.
     """
     training = model.training
+    frozen = [p for p in model.parameters() if p.is_floating_point() and not p.requires_grad]
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            for parameter in frozen:  # couplings are read off what autograd records
+                parameter.requires_grad_(True)
             return torch_pruning.DependencyGraph().build_dependency(model.eval(), example)
     except Exception as error:
         raise ModelError(
@@ -102,12 +106,15 @@ def dependency_graph(model: nn.Module, example: Tensor) -> Any:  # noqa: ANN401
         ) from error
     finally:
         model.train(training)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def find_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     """Every group of coupled channels that may be cut, in network order.
 
-    Groups that reach the model's output are left out: output layers keep their size.
+    Groups that reach the model's output are left out: output layers keep their size. So are those
+    of layers that share a parameter.
 
     Raises:
         ModelError: the couplings cannot be derived.
@@ -118,9 +125,13 @@ def find_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     protected = output_layers(model)
     raw = graph.get_all_groups(root_module_types=list(PRUNABLE))
     found = [_from_torch_pruning(group, names) for group in raw]
-    groups = [g for g in found if g.consumers and not protected & {s.layer for s in g.producers}]
+    cuttable = (g for g in found if g.consumers and not protected & {s.layer for s in g.producers})
+    groups = without_shared(model, cuttable)
     if not groups:
-        raise NothingToCutError("no layer has channels that can be cut", where=type(model).__name__)
+        raise NothingToCutError(
+            "no layer has channels that can be cut",
+            hint="channels stay that reach the output, meet the input or share their parameters",
+        )
     order = {name: index for index, (name, _) in enumerate(model.named_modules())}
     return sorted(groups, key=lambda group: order[group.name])
 
@@ -140,6 +151,22 @@ def output_layers(model: GraphModule) -> set[str]:
         else:
             pending.extend(node.all_input_nodes)
     return found
+
+
+def sharing_layers(model: nn.Module) -> set[str]:
+    """Layers of which a parameter is another layer's, too: they cannot be cut apart."""
+    uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    return {
+        name
+        for name, layer in model.named_modules()
+        if any(uses[id(p)] > 1 for p in layer.parameters(recurse=False))
+    }
+
+
+def without_shared(model: nn.Module, groups: Iterable[ChannelGroup]) -> list[ChannelGroup]:
+    """Those of `groups` none of whose layers shares a parameter with another layer."""
+    shared = sharing_layers(model)
+    return [g for g in groups if not shared & {s.layer for s in (*g.producers, *g.consumers)}]
 
 
 def widths_of(groups: Sequence[ChannelGroup]) -> dict[str, int]:
@@ -202,6 +229,8 @@ def _root(producers: Sequence[Slot], channels: int, names: Mapping[nn.Module, st
 
 def _slot(name: str, module: nn.Module, item: Any, *, is_consumer: bool) -> Slot:  # noqa: ANN401
     channel_of = torch.full((_side(module, is_consumer=is_consumer),), -1)
+    if max(item.idxs) >= len(channel_of):
+        raise ModelError("its channels are not those that Torch-Pruning sees", where=name)
     channel_of[torch.tensor(list(item.idxs))] = torch.tensor(list(item.root_idxs))
     return Slot(name, channel_of)
 

@@ -9,7 +9,6 @@ shows before anything is trained.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,11 +17,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from edgespiral.core.errors import ModelError, NothingToCutError
-from edgespiral.prune.base import Removal, check_cut
-from edgespiral.prune.groups import ChannelGroup, Slot
+from edgespiral.prune.groups import ChannelGroup, Slot, sharing_layers
 from edgespiral.prune.labels import FREE, find_labels
-from edgespiral.prune.select import keep_best
 from edgespiral.prune.slicing import SlicingCutter
+from edgespiral.prune.trial import failed_trial
 from edgespiral.prune.unstack import RECURRENT, directions
 
 if TYPE_CHECKING:
@@ -79,41 +77,29 @@ def survey_groups(model: GraphModule, example: Tensor) -> Survey:
         ) from error
     _fix_shared(model, findings)
     found = _Assembly(model, findings).groups()
-    groups, refused = [], {}
+    groups, refused, cutter = [], {}, SlicingCutter()
     for name, group in found.items():
-        reason = group if isinstance(group, str) else _trial(model, [group], inputs)
+        reason = (
+            failed_trial(cutter, model, [group], inputs)
+            if isinstance(group, ChannelGroup)
+            else group
+        )
         if isinstance(group, ChannelGroup) and reason is None:
             groups.append(group)
         else:
             refused[name] = str(reason)
-    reason = _trial(model, groups, inputs)
+    reason = failed_trial(cutter, model, groups, inputs)
     if reason is not None:
         raise ModelError(f"its layers cannot be cut together: {reason}", where=type(model).__name__)
     return Survey(groups, refused)
 
 
-def _trial(model: GraphModule, groups: list[ChannelGroup], inputs: Tensor) -> str | None:
-    """Cut half of each group; None if the function is the masked model's, else what went wrong."""
-    widths = {g.name: g.sub_groups * max(1, g.units // 2) for g in groups}
-    # Neither the first units nor every other one: a prime's multiples are as good as random.
-    scores = {g.name: (torch.arange(g.channels) * 7919 % 101).float() for g in groups}
-    kept = keep_best(groups, scores, widths)
-    try:
-        cut = SlicingCutter().cut(model, inputs, groups, kept)
-        check_cut(model, cut, inputs, Removal(groups, kept))
-    except ModelError as error:
-        return f"a trial cut of it fails ({error.what})"
-    return None
-
-
 def _fix_shared(model: nn.Module, findings: Findings) -> None:
     """Layers that share a parameter cannot be cut apart."""
-    uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
-    for name, layer in model.named_modules():
-        if any(uses[id(p)] > 1 for p in layer.parameters(recurse=False)):
-            for sides in (findings.produced, findings.consumed, findings.followed):
-                if name in sides:
-                    findings.fix(sides[name].channel, f"{name} shares a parameter")
+    for name in sharing_layers(model):
+        for sides in (findings.produced, findings.consumed, findings.followed):
+            if name in sides:
+                findings.fix(sides[name].channel, f"{name} shares a parameter")
 
 
 class _Assembly:

@@ -90,7 +90,8 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_precisions(run, baseline),
         *_sparsity(run),
         *_won_back(run),
-        Text(f"{finished.outcome}: {finished.message}", style=style),
+        # A message is one line, for what reads it.
+        Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
         Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
         Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),
         *_devices(run),

@@ -19,6 +19,7 @@ from edgespiral.prune.nni_engine import NniCutter
 from edgespiral.prune.recurrent import find_recurrent_groups
 from edgespiral.prune.select import keep_best
 from edgespiral.prune.slicing import SlicingCutter
+from edgespiral.prune.trial import failed_trial
 from edgespiral.prune.unstack import recurrent_layers, unstacked
 
 if TYPE_CHECKING:
@@ -41,12 +42,16 @@ ENGINES_FOR_RECURRENT: dict[str, tuple[Cutter, ...]] = {"auto": (SlicingCutter()
 
 @dataclass(frozen=True)
 class Cuttable:
-    """A traced model, its groups of coupled channels and its removable branches."""
+    """A traced model, its groups of coupled channels and its removable branches.
+
+    With `by_flow` the groups are those of `prune.flow`, whatever the graph looks like.
+    """
 
     model: GraphModule
     groups: Sequence[ChannelGroup]
     branches: Sequence[Branch]
     example: Tensor
+    by_flow: bool = False
 
     @classmethod
     def of(
@@ -72,29 +77,35 @@ class Cuttable:
         """
         example = example_input(input_shape, token_count=token_count)
         model = unstacked(model) if recurrent_layers(model) else explicit(model, example)
-        return cls._of(model, example, reference)
+        by_flow = not recurrent_layers(model) and (needs_flow(model) or _misleads(model, example))
+        return cls._of(model, example, reference, by_flow=by_flow)
 
     @classmethod
     def _of(
-        cls, model: GraphModule, example: Tensor, reference: Sequence[ChannelGroup] | None
+        cls,
+        model: GraphModule,
+        example: Tensor,
+        reference: Sequence[ChannelGroup] | None,
+        *,
+        by_flow: bool,
     ) -> Cuttable:
-        find = _finder(model)
         try:
-            groups = find(model, example)
+            groups = _finder(model, by_flow=by_flow)(model, example)
         except NothingToCutError:
             if reference is None:
                 raise
             groups = []
         if reference is not None:
             groups = renamed(groups, reference)
-        return cls(model, groups, find_branches(model, groups, example), example)
+        return cls(model, groups, find_branches(model, groups, example), example, by_flow)
 
     def without(self, widths: Mapping[str, int]) -> Cuttable:
         """The model less the branches whose groups have width 0."""
         gone = dropped(self.branches, widths)
         if not gone:
             return self
-        return Cuttable._of(drop(self.model, gone), self.example, self.groups)
+        smaller = drop(self.model, gone)
+        return Cuttable._of(smaller, self.example, self.groups, by_flow=self.by_flow)
 
     def candidate(self, widths: Mapping[str, int]) -> GraphModule:
         """An untrained stand-in of the given widths: right in shape, arbitrary in weights.
@@ -103,19 +114,34 @@ class Cuttable:
         """
         rest = self.without(widths)
         kept = {group.name: _spread(group, widths[group.name]) for group in rest.groups}
-        return _quick_engine(rest.model).cut(rest.model, rest.example, rest.groups, kept)
+        return rest.quick_engine.cut(rest.model, rest.example, rest.groups, kept)
+
+    @property
+    def quick_engine(self) -> Cutter:
+        """That makes its candidates."""
+        if recurrent_layers(self.model):
+            return SlicingCutter()
+        return FlowCutter() if self.by_flow else DepGraphCutter()
 
 
-def _finder(model: GraphModule) -> Callable[[GraphModule, Tensor], list[ChannelGroup]]:
+def _finder(
+    model: GraphModule, *, by_flow: bool
+) -> Callable[[GraphModule, Tensor], list[ChannelGroup]]:
     if recurrent_layers(model):
         return find_recurrent_groups
-    return groups_by_flow if needs_flow(model) else find_groups
+    return groups_by_flow if by_flow else find_groups
 
 
-def _quick_engine(model: GraphModule) -> Cutter:
-    if recurrent_layers(model):
-        return SlicingCutter()
-    return FlowCutter() if needs_flow(model) else DepGraphCutter()
+def _misleads(model: GraphModule, example: Tensor) -> bool:
+    """Whether the model does with its channels what Torch-Pruning does not see.
+
+    Statistics over channels, fixed parts of them, gates made of halves: a cut on trial shows it.
+    """
+    try:
+        groups = find_groups(model, example)
+    except ModelError:
+        return True
+    return failed_trial(DepGraphCutter(), model, groups, example) is not None
 
 
 def _spread(group: ChannelGroup, width: int) -> list[int]:
@@ -124,14 +150,14 @@ def _spread(group: ChannelGroup, width: int) -> list[int]:
     return group.channels_of_units(i * group.units // units for i in range(units))
 
 
-def engines(model: GraphModule, pruner: str) -> tuple[Cutter, ...]:
-    """The engines that `--pruner` allows for `model`, in the order to try them.
+def engines(source: Cuttable, pruner: str) -> tuple[Cutter, ...]:
+    """The engines that `--pruner` allows for a model, in the order to try them.
 
     Raises:
         UsageError: none of them can cut recurrent layers, and the model has some.
     """
-    if not recurrent_layers(model):
-        return ENGINES["flow" if pruner == "auto" and needs_flow(model) else pruner]
+    if not recurrent_layers(source.model):
+        return ENGINES["flow" if pruner == "auto" and source.by_flow else pruner]
     if pruner not in ENGINES_FOR_RECURRENT:
         raise UsageError(
             f"{pruner} cannot cut recurrent layers, as the model has",
@@ -174,7 +200,7 @@ def cut_to(
     removal = Removal(source.groups, kept, dropped(source.branches, widths))
     rest = source.without(widths)
     failures = []
-    for engine in engines(source.model, pruner):
+    for engine in engines(source, pruner):
         try:
             smaller = engine.cut(rest.model, rest.example, rest.groups, kept)
             difference = check_cut(source.model, smaller, source.example, removal)

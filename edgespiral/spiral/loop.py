@@ -95,7 +95,7 @@ class Spiral:
         # Asked before any training is paid for; the last turn alone could not tell.
         fastest_ms = planner.fastest_ms()
         if fastest_ms > budget.latency_ms:
-            return _unreachable(budget, fastest_ms, 0)
+            return _unreachable(budget, fastest_ms, 0, "the fastest cut of this model")
         while True:
             step = next_step(rules, baseline, self._events())
             if isinstance(step, End):
@@ -108,7 +108,8 @@ class Spiral:
             parent = parent_of(self.bench, step.parent, source, watch, next_turn=step.turn)
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
-                return _unreachable(budget, planned.fastest_ms, step.parent)
+                fastest = _fastest_cut(step.turn, self.bench.plan.allocation)
+                return _unreachable(budget, planned.fastest_ms, step.parent, fastest)
             done = run_turn(
                 self.bench,
                 planned,
@@ -321,10 +322,16 @@ def _no_speedup() -> Ratio:
     return Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))
 
 
-def _unreachable(budget: Budgets, fastest_ms: float, best_turn: int) -> End:
+def _fastest_cut(turn: int, allocation: str) -> str:
+    if allocation == "latency":
+        return f"the fastest cut of turn {turn}"
+    return f"the fastest that --allocation {allocation} allows (latency allows more)"
+
+
+def _unreachable(budget: Budgets, fastest_ms: float, best_turn: int, fastest: str) -> End:
     taken = f"{fastest_ms:.3g} ms"
     if len(budget.each) > 1:
         times = fastest_ms / budget.latency_ms
         taken = f"{times:.3g} times the budget where it is furthest off"
-    message = f"{budget} is out of reach: the fastest cut of this model takes {taken}"
+    message = f"{budget} is out of reach: {fastest} takes {taken}"
     return End(Outcome.UNREACHABLE, best_turn, message)

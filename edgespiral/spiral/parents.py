@@ -64,7 +64,7 @@ def _slimmed(bench: Bench, turn: int, model: Cuttable) -> Cuttable:
     """`model` after training with the penalty, done once a parent and then read from its folder."""
     folder = make_folder(bench.folder(turn))
     done = folder / SLIMMED
-    slim = copy.deepcopy(model.model)
+    slim = copy.deepcopy(model.model).requires_grad_(True)
     if not done.exists():
         _slim(bench, turn, slim, model)
         # Scales moved faster than the running statistics could follow.

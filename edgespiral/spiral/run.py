@@ -75,7 +75,8 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     try:
         return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener)
     except (KeyboardInterrupt, MeasurementError, TargetError):
-        console.print(f"stopped; nothing is lost. Go on with:\n  {resume_command()}")
+        text = f"stopped; nothing is lost. Go on with:\n  {resume_command()}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
         raise
 
 
@@ -151,7 +152,7 @@ def _check_cuts(plan: Plan, teacher: Cuttable, multiple: int, listener: Listener
         UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
         ModelError: the criterion has nothing to go by.
     """
-    engines(teacher.model, plan.pruner)
+    engines(teacher, plan.pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
     narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
     if narrow:

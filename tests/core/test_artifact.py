@@ -170,6 +170,31 @@ def test_arguments_with_a_default_keep_it(tmp_path):
     assert torch.equal(load_model(tmp_path)(inputs), model(inputs))
 
 
+class Awkward(nn.Module):
+    """Calls a layer by keyword, views its outputs as a row and its bits as whole numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 1), nn.Linear(36, 2)
+
+    def forward(self, inputs):
+        found = self.conv(input=inputs)
+        signs = found.view(torch.int32) >= 0
+        return self.head((found * signs).view(inputs.size(0), -1))
+
+
+def test_views_and_keywords_are_normalised(tmp_path):
+    net, inputs = Awkward().eval(), torch.randn(2, 3, 3, 3)
+    traced, expected = trace(net), net(inputs)
+    (call,) = traced.graph.find_nodes(op="call_module", target="conv")
+    assert (len(call.args), call.kwargs) == (1, {})
+    traced.conv.to(memory_format=torch.channels_last)
+    given = inputs.to(memory_format=torch.channels_last)
+    assert torch.allclose(traced(given), expected, atol=1e-6)
+    saved(net, tmp_path)
+    assert torch.allclose(load_model(tmp_path)(inputs), expected, atol=1e-6)
+
+
 def test_what_is_computed_from_a_buffer_keeps_the_buffers_name(tmp_path):
     class Indexed(nn.Module):
         def __init__(self) -> None:

@@ -38,7 +38,7 @@ def test_ready_made_splits(tmp_path):
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ("[part()]", "returned a list"),
+        ("[part()]", "no splits, but a list"),
         ("dict(train=part())", "lacks validation, test"),
         ("dict(train=part(), validation=part(), test=part())", "class names are unknown"),
         ("dict(train=3, validation=part(), test=part(), classes='ab')", "train: a int is not"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -55,6 +57,28 @@ def test_output_layers_are_never_in_a_group(network, example, request):
     assert output_layers(model) == {"head"}
     for group in find_groups(model, example):
         assert "head" not in layers(group.producers)
+
+
+def test_frozen_layers_are_coupled_like_others(residual, example):
+    expected = widths_of(find_groups(residual, example))
+    residual.requires_grad_(False)
+    assert widths_of(find_groups(residual, example)) == expected
+    assert not any(parameter.requires_grad for parameter in residual.parameters())
+
+
+def test_layers_that_share_a_parameter_stay(example):
+    sizes = [3, 8, 8, 8, 6, 2]
+    layers = nn.Sequential(*(nn.Conv2d(*pair, 1) for pair in pairwise(sizes)))
+    model = torch.fx.symbolic_trace(layers)
+    assert widths_of(find_groups(model, example)) == {"0": 8, "1": 8, "2": 8, "3": 6}
+    model.get_submodule("2").weight = model.get_submodule("1").weight
+    assert widths_of(find_groups(model, example)) == {"3": 6}
+
+
+def test_channels_that_are_spread_over_pixels_are_refused(example):
+    layers = nn.Conv2d(3, 16, 1), nn.PixelShuffle(2), nn.Conv2d(4, 8, 1), nn.Conv2d(8, 2, 1)
+    with pytest.raises(ModelError, match="not those that Torch-Pruning sees"):
+        find_groups(torch.fx.symbolic_trace(nn.Sequential(*layers)), example)
 
 
 def test_a_model_with_nothing_to_cut_says_so():

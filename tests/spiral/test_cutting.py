@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import VisionTransformer
 
 from edgespiral.core.artifact import load_model, save_model, trace
@@ -66,6 +67,39 @@ def test_all_that_can_be_cut_may_go(in_branches):
     assert Cuttable.of(cut.model, (1, 8, 8), reference=source.groups).groups == []
     with pytest.raises(NothingToCutError, match="no layer has channels that can be cut"):
         Cuttable.of(cut.model, (1, 8, 8))
+
+
+class Gated(nn.Module):
+    """One half of a layer's channels, or a softmax of all, gates the other."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.stem, self.wide = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 32, 1)
+        self.narrow = nn.Conv2d(16 if how == "halves" else 32, 12, 1)
+        self.head = nn.Linear(12, 10)
+
+    def forward(self, inputs):
+        found = self.wide(torch.relu(self.stem(inputs)))
+        if self.how == "halves":
+            values, gates = found.chunk(2, 1)
+            found = values * torch.sigmoid(gates)
+        else:
+            found = found * torch.softmax(found, 1)
+        return self.head(torch.relu(self.narrow(found)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["halves", "softmax"])
+def test_what_torch_pruning_does_not_see_is_cut_by_flow(how):
+    torch.manual_seed(0)
+    source = Cuttable.of(trace(Gated(how).eval()), (1, 8, 8))
+    assert source.by_flow
+    assert {"stem", "narrow"} <= {group.name for group in source.groups}
+    scores = {group.name: torch.rand(group.channels) for group in source.groups}
+    widths = {group.name: group.units // 2 * group.sub_groups for group in source.groups}
+    cut = cut_to(source, widths, scores, "auto")
+    assert cut.engine == "flow"
+    assert sizes(cut.model) == sizes(source.candidate(widths))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +183,7 @@ def test_a_later_turn_knows_the_groups_by_the_same_names(recurrent, tmp_path):
 @pytest.mark.parametrize("pruner", ["nni", "depgraph"])
 def test_engines_that_cannot_cut_recurrent_layers_are_refused(recurrent, pruner):
     with pytest.raises(UsageError, match=f"{pruner} cannot cut recurrent layers"):
-        engines(recurrent.model, pruner)
+        engines(recurrent, pruner)
 
 
 @pytest.mark.parametrize("pruner", ["nni", "depgraph"])

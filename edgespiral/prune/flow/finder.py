@@ -10,7 +10,7 @@ from torch import nn
 
 from edgespiral.core.errors import NothingToCutError
 from edgespiral.prune.flow.labels import FROZEN, Flow, follow
-from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot
+from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, without_shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,9 @@ PRODUCTS = {"matmul", "bmm", "einsum", "scaled_dot_product_attention"}
 def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     """Every group of coupled channels of which all effects are known, in network order.
 
-    Groups that no layer has whole, or that have a single unit, are left out, and so are those
-    that do not see the model's inputs: gates, which differ by sample, cannot say what they matter.
+    Groups that no layer has whole, or that have a single unit, are left out, and so are those of
+    layers that share a parameter, and those that do not see the model's inputs: gates, which
+    differ by sample, cannot say what they matter.
 
     Raises:
         NothingToCutError: nothing in the model can be cut.
@@ -37,9 +38,14 @@ def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     order = [name for name, _ in model.named_modules() if name in flow.reads]
     roots = [layer for layer in order if layer not in fixed]
     candidates = (_group(flow, units, roots) for units in _classes(flow, order))
-    groups = [g for g in candidates if g and not fixed & {s.layer for s in g.consumers}]
+    groups = without_shared(
+        model, (g for g in candidates if g and not fixed & {s.layer for s in g.consumers})
+    )
     if not groups:
-        raise NothingToCutError("no layer has channels that can be cut", where=type(model).__name__)
+        raise NothingToCutError(
+            "no layer has channels that can be cut",
+            hint="channels stay that reach the output, meet the input or share their parameters",
+        )
     return sorted(groups, key=lambda group: order.index(group.name))
 
 
