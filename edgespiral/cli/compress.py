@@ -85,6 +85,6 @@ def _compress(plan: Plan, out: Path, *, resume: bool) -> int:
 
     result = run_compress(plan, out=out, resume=resume, console=Console(stderr=True))
     console = Console()
-    console.print(render_table(read(out / "journal.jsonl")))
+    console.print(render_table(read(out / "journal.jsonl")), crop=False)
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
     return result.exit_code

@@ -30,7 +30,7 @@ def report(
     if json:
         typer.echo(build_result(events).model_dump_json(indent=2))
     else:
-        console.print(render_table(events))
+        console.print(render_table(events), crop=False)
     if html is not None:
         write_text(html, render_html(events))
         Console(stderr=True).print(f"report: {html}", highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from edgespiral.report.table import render_table
 
 def shown(events: list[Event]) -> list[str]:
     console = Console(width=80, file=StringIO(), legacy_windows=False)
-    console.print(render_table(events))
+    console.print(render_table(events), crop=False)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
 
@@ -32,6 +32,12 @@ def test_the_closing_lines_give_the_test_accuracy_and_the_speedup(met: list[Even
         "test accuracy  93.10 -> 92.35 % (\N{MINUS SIGN}0.75)",
         "median latency 1.02 -> 0.453 ms, 2.25x (2.21\N{EN DASH}2.29)",
     ]
+
+
+def test_a_long_message_stays_one_line(met: list[Event]) -> None:
+    message = "so many words that no terminal of eighty columns is wide enough " * 2
+    last = met[-1].model_copy(update={"message": message})
+    assert f"met: {message}" in shown([*met[:-1], last])
 
 
 def test_an_unfinished_run_says_how_to_go_on(unfinished: list[Event]) -> None:

@@ -37,6 +37,14 @@ def test_a_budget_out_of_reach_ends_before_training(teacher, digits, tmp_path):
     assert (tmp_path / "run" / "model.onnx").exists()
 
 
+def test_what_only_the_allocation_cannot_reach_is_told_so(teacher, digits, tmp_path):
+    done = api.compress(
+        teacher, digits, out=tmp_path / "run", speedup=3.5, epochs=0.1, allocation="uniform"
+    )
+    assert done.result.outcome is Outcome.UNREACHABLE
+    assert "the fastest that --allocation uniform allows (latency allows" in done.result.message
+
+
 def test_the_accuracy_floor_stops_a_run_with_the_best_turn_within_it(teacher, digits, tmp_path):
     done = api.compress(
         teacher, digits, out=tmp_path / "run", speedup=2.0, epochs=0.1, max_drop=1e-6
