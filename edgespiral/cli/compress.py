@@ -70,9 +70,13 @@ def _number_if_one(text: str | None) -> float | str | None:
 
 def _run(config: Path | None, flags: dict[str, object], *, resume: bool) -> int:
     from edgespiral.core.plan import load_plan
+    from edgespiral.core.profile import load_profiles
+    from edgespiral.core.recipe import load_recipe
 
-    # A mistake in the plan is told before the seconds that PyTorch takes to load.
+    # A mistake in the plan is told before the seconds that PyTorch and data take to load.
     plan = load_plan(config, flags)
+    load_profiles(plan.targets)
+    load_recipe(plan.recipe)
     return _compress(plan, plan.out or default_folder(plan), resume=resume)
 
 

@@ -32,6 +32,7 @@ class DatasetSource:
             generators, which are seeded for each batch. `plain` itself if not given.
         workers: processes that load batches; 0 loads in this one.
         fixed: a sample is the same each time that it is read.
+        where: what errors call it.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class DatasetSource:
         *,
         workers: int = 0,
         fixed: bool = False,
+        where: str | None = None,
     ) -> None:
         self._plain = plain
         self._shuffled = plain if shuffled is None else shuffled
         self._workers = workers
         self._fixed = fixed and shuffled is None
+        self._where = where
 
     def __len__(self) -> int:
         return len(self._plain)  # type: ignore[arg-type]
@@ -53,7 +56,7 @@ class DatasetSource:
     def unaugmented(self) -> DatasetSource:
         """See `core.batches.AugmentedSource`; transforms inside the data set are its own."""
         fixed = self._fixed or self._shuffled is not self._plain
-        return DatasetSource(self._plain, workers=self._workers, fixed=fixed)
+        return DatasetSource(self._plain, workers=self._workers, fixed=fixed, where=self._where)
 
     def order(self, seed: int) -> Tensor | None:
         """See `core.batches.StoredSource`."""
@@ -74,7 +77,7 @@ class DatasetSource:
         chosen = [order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)]
         dataset = self._plain if seed is None else self._shuffled
         loader = DataLoader(
-            _Batches(dataset, chosen, seed),
+            _Batches(dataset, chosen, seed, self._where),
             batch_size=None,
             sampler=range(first_batch, len(chosen)),
             num_workers=min(self._workers, max(0, len(chosen) - first_batch)),
@@ -89,11 +92,16 @@ class _Batches(Dataset[tuple["Tensor", "Tensor"]]):
     """A data set whose items are whole batches, each with its own random state."""
 
     def __init__(
-        self, dataset: Dataset[Sample], chosen: Sequence[Sequence[int]], seed: int | None
+        self,
+        dataset: Dataset[Sample],
+        chosen: Sequence[Sequence[int]],
+        seed: int | None,
+        where: str | None,
     ) -> None:
         self._dataset = dataset
         self._chosen = chosen
         self._seed = seed
+        self._where = where
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -107,6 +115,7 @@ class _Batches(Dataset[tuple["Tensor", "Tensor"]]):
             reason = " ".join(str(error).split())[:200]
             raise DataError(
                 NO_LABELS if _lack_labels(samples) else f"samples do not form a batch: {reason}",
+                where=self._where,
                 hint="each sample is (input, label), every input a tensor of the same shape",
             ) from error
         return cast("Tensor", inputs), cast("Tensor", labels)

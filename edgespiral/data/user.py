@@ -63,7 +63,7 @@ def splits_of(found: object, spec: str) -> DataSplits:
 
 def _source(part: object, where: str) -> BatchSource:
     if isinstance(part, Dataset):
-        return DatasetSource(part)
+        return DatasetSource(part, where=where)
     if hasattr(part, "epoch") and hasattr(part, "__len__"):
         return cast("BatchSource", part)
     raise DataError(f"a {type(part).__name__} is not a torch Dataset", where=where)

@@ -70,9 +70,13 @@ def test_the_run_folder_is_named_after_what_is_asked_for() -> None:
 NETS = Path(__file__).with_name("nets.py")
 REFUSED = {
     "gradients without labels": (
-        ("net", "unlabelled"), ExitCode.DATA, "samples have no labels; each sample is (input, la"),
+        ("net", "unlabelled"), ExitCode.DATA,
+        "nets.py:unlabelled: train: samples have no labels; each sample is (input, la"),
     "nothing to cut": (
         ("flat", "data"), ExitCode.MODEL, "no layer has channels that can be cut"),
+    "a target that has no profile": (
+        ("net", "nowhere", "--target", "jetson-orinn"), ExitCode.USAGE,
+        "unknown target 'jetson-orinn'; did you mean jetson-orin or"),
     "a multiple larger than every layer": (
         ("net", "data", "--target", "coarse.toml"), ExitCode.USAGE,
         "device.channel_multiple: nothing to cut: the widest group has 33 channels and the step"),
