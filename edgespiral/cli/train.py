@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgespiral.core.invocation import resume_command
+from edgespiral.core.invocation import tell_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,8 +68,7 @@ def train(
                 progress=heard,
             )
     except KeyboardInterrupt:
-        text = f"stopped; the state is kept. Go on with:\n  {resume_command()}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        tell_stopped(console)
         raise
     _show(teacher, folder)
 

@@ -18,7 +18,7 @@ from edgespiral.core.errors import (
     first_few,
 )
 from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.invocation import command_line, resume_command
+from edgespiral.core.invocation import command_line, tell_stopped
 from edgespiral.core.journal import Journal
 from edgespiral.core.plan import plan_sha256
 from edgespiral.core.profile import load_profiles
@@ -75,8 +75,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     try:
         return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener)
     except (KeyboardInterrupt, MeasurementError, TargetError):
-        text = f"stopped; nothing is lost. Go on with:\n  {resume_command()}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        tell_stopped(console)
         raise
 
 
