@@ -188,10 +188,12 @@ def _median(axes: Axes, name: str, median_ms: float) -> Markup:
     end = "end" if x > (axes.x.start + axes.x.end) / 2 else "start"
     label = f"{name} {words.ms(median_ms)} ms"
     away = -12 if end == "end" else 12
+    # Two labels that would meet halfway are on lines of their own.
+    below = 22 if name == "teacher" else 4
     return Markup().join(
         [
             svg.element("circle", cx=x, cy=y, r=5, class_=name),
-            svg.text(x + away, y + 4, label, class_="name", text_anchor=end),
+            svg.text(x + away, y + below, label, class_="name", text_anchor=end),
         ]
     )
 

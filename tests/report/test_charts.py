@@ -45,6 +45,8 @@ def test_candidates_far_below_the_budget_are_left_out(met: list[Event]) -> None:
 def test_sample_curves_rise_from_none_to_almost_all(met: list[Event]) -> None:
     run, baseline = parts(met)
     root = ET.fromstring(samples_chart(baseline, run.student_latency))
+    heights = [text.get("y") for text in root.iter("text") if text.get("class") == "name"]
+    assert len(set(heights)) == len(heights) == 2
     curves = [e for e in root.iter("path") if str(e.get("class")).startswith("curve")]
     assert [e.get("class") for e in curves] == ["curve teacher", "curve student"]
     for curve in curves:
