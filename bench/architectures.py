@@ -238,7 +238,12 @@ def markdown(rows: list[dict[str, Any]], options: str) -> str:
             # Without the hints that follow.
             notes.setdefault(reason.split("; ")[0], []).append(row["name"])
     reasons = [f"- {', '.join(names)}: {reason}" for reason, names in notes.items()]
-    return title + "\n".join([*head, *map(line, rows), "", "## Why not", "", *reasons, ""])
+    lines = [*head, *map(line, rows), "", "## Why not", "", *reasons, ""]
+    every = torchvision.models.list_models(module=torchvision.models)
+    left = sorted(set(every) - {row["name"] for row in rows})
+    if left:
+        lines += [f"Not run: {', '.join(left)}, which differ from others in depth and width.", ""]
+    return title + "\n".join(lines)
 
 
 def known(path: Path) -> dict[str, dict[str, Any]]:
