@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 from markupsafe import Markup
@@ -25,7 +26,7 @@ def picture(lines: list[Json], rows: list[Json]) -> str:
     """An SVG file of its own."""
     models = sorted({line["model"] for line in lines})
     names = sorted({line["row"] for line in lines}, key=lambda name: (name != "ours", name))
-    colours = dict(zip(names, COLOURS, strict=False))
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
     panels = [
         svg.element(
             "g",

@@ -84,11 +84,11 @@ def _compress(plan: Plan, out: Path, *, resume: bool) -> int:
     from rich.console import Console
 
     from edgespiral.core.journal import read
-    from edgespiral.report.table import render_table
+    from edgespiral.report.table import print_table
     from edgespiral.spiral.run import run_compress
 
     result = run_compress(plan, out=out, resume=resume, console=Console(stderr=True))
     console = Console()
-    console.print(render_table(read(out / "journal.jsonl")), crop=False)
+    print_table(console, read(out / "journal.jsonl"))
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
     return result.exit_code

@@ -23,14 +23,14 @@ def report(
     from edgespiral.core.journal import read
     from edgespiral.report.html import render_html
     from edgespiral.report.result import build_result
-    from edgespiral.report.table import render_table
+    from edgespiral.report.table import print_table
 
     events = read(run / "journal.jsonl")
     console = Console()
     if json:
         typer.echo(build_result(events).model_dump_json(indent=2))
     else:
-        console.print(render_table(events), crop=False)
+        print_table(console, events)
     if html is not None:
         write_text(html, render_html(events))
         Console(stderr=True).print(f"report: {html}", highlight=False, soft_wrap=True)

@@ -126,14 +126,8 @@ def find_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     raw = graph.get_all_groups(root_module_types=list(PRUNABLE))
     found = [_from_torch_pruning(group, names) for group in raw]
     cuttable = (g for g in found if g.consumers and not protected & {s.layer for s in g.producers})
-    groups = without_shared(model, cuttable)
-    if not groups:
-        raise NothingToCutError(
-            "no layer has channels that can be cut",
-            hint="channels stay that reach the output, meet the input or share their parameters",
-        )
     order = {name: index for index, (name, _) in enumerate(model.named_modules())}
-    return sorted(groups, key=lambda group: order[group.name])
+    return sorted(unshared(model, cuttable), key=lambda group: order[group.name])
 
 
 def output_layers(model: GraphModule) -> set[str]:
@@ -163,10 +157,20 @@ def sharing_layers(model: nn.Module) -> set[str]:
     }
 
 
-def without_shared(model: nn.Module, groups: Iterable[ChannelGroup]) -> list[ChannelGroup]:
-    """Those of `groups` none of whose layers shares a parameter with another layer."""
+def unshared(model: nn.Module, groups: Iterable[ChannelGroup]) -> list[ChannelGroup]:
+    """Those of `groups` none of whose layers shares a parameter with another layer.
+
+    Raises:
+        NothingToCutError: there are none.
+    """
     shared = sharing_layers(model)
-    return [g for g in groups if not shared & {s.layer for s in (*g.producers, *g.consumers)}]
+    found = [g for g in groups if not shared & {s.layer for s in (*g.producers, *g.consumers)}]
+    if not found:
+        raise NothingToCutError(
+            "no layer has channels that can be cut",
+            hint="channels stay that reach the output, meet the input or share their parameters",
+        )
+    return found
 
 
 def widths_of(groups: Sequence[ChannelGroup]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from edgespiral.report.run import Run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from edgespiral.core.records import Baseline, Event, TurnFinished
 
@@ -24,12 +24,18 @@ STYLES = {Verdict.MET: "green", Verdict.MISSED: "", Verdict.UNDECIDED: "yellow"}
 NUMBERS = ("latency ms", "speed-up", "accuracy %", "after cut %", "params", "seconds")
 
 
-def render_table(events: Sequence[Event]) -> RenderableType:
+def print_table(console: Console, events: Sequence[Event]) -> None:
     """Turns, accuracies and latencies of a run, finished or not, for a terminal of 80 columns.
+
+    A message is one line however long it is, for what reads it.
 
     Raises:
         RunFolderError: the journal holds no run.
     """
+    console.print(_table(events), crop=False)
+
+
+def _table(events: Sequence[Event]) -> RenderableType:
     run = Run.of(events)
     if run.baseline is None:
         return Text("the run has begun; its teacher is not measured yet")
@@ -90,7 +96,6 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_precisions(run, baseline),
         *_sparsity(run),
         *_won_back(run),
-        # A message is one line, for what reads it.
         Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
         Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
         Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),

@@ -76,9 +76,11 @@ class Cuttable:
             ModelError: a recurrent layer has options that rule it out.
         """
         example = example_input(input_shape, token_count=token_count)
-        model = unstacked(model) if recurrent_layers(model) else explicit(model, example)
-        by_flow = not recurrent_layers(model) and (needs_flow(model) or _misleads(model, example))
-        return cls._of(model, example, reference, by_flow=by_flow)
+        if recurrent_layers(model):
+            return cls._of(unstacked(model), example, reference, by_flow=False)
+        model = explicit(model, example)
+        found = None if needs_flow(model) else _sound_groups(model, example)
+        return cls._of(model, example, reference, by_flow=found is None, found=found)
 
     @classmethod
     def _of(
@@ -88,9 +90,10 @@ class Cuttable:
         reference: Sequence[ChannelGroup] | None,
         *,
         by_flow: bool,
+        found: list[ChannelGroup] | None = None,
     ) -> Cuttable:
         try:
-            groups = _finder(model, by_flow=by_flow)(model, example)
+            groups = found or _finder(model, by_flow=by_flow)(model, example)
         except NothingToCutError:
             if reference is None:
                 raise
@@ -132,16 +135,16 @@ def _finder(
     return groups_by_flow if by_flow else find_groups
 
 
-def _misleads(model: GraphModule, example: Tensor) -> bool:
-    """Whether the model does with its channels what Torch-Pruning does not see.
+def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | None:
+    """Torch-Pruning's, unless the model does with its channels what Torch-Pruning does not see.
 
     Statistics over channels, fixed parts of them, gates made of halves: a cut on trial shows it.
     """
     try:
         groups = find_groups(model, example)
     except ModelError:
-        return True
-    return failed_trial(DepGraphCutter(), model, groups, example) is not None
+        return None
+    return None if failed_trial(DepGraphCutter(), model, groups, example) else groups
 
 
 def _spread(group: ChannelGroup, width: int) -> list[int]:

@@ -165,13 +165,14 @@ class Planner:
             MeasurementError, TargetError: the device did not answer.
         """
         choice = self._choices(parent, importance)
-        if allocation in FAMILIES and not choice.is_settled:
+        if choice.is_settled:  # what earlier turns left is as narrow as the device's steps allow
+            uncut = self._uncut(turn, choice, target_ms)
+            return uncut or OutOfReach(self._measured_ms(turn, choice.narrowest()))
+        if allocation in FAMILIES:
             choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
         uncut = self._uncut(turn, choice, target_ms)
         if uncut is not None:
             return uncut
-        if choice.is_settled:  # what earlier turns left is as narrow as the device's steps allow
-            return OutOfReach(self._measured_ms(turn, choice.narrowest()))
         self._candidates.survey(turn, probes(choice, self.seed))
         search = Search(turn, target_ms, choice, allocation, self._candidates, screen)
         return search.best() or OutOfReach(self._measured_ms(turn, choice.narrowest()))

@@ -3,12 +3,12 @@ from io import StringIO
 from rich.console import Console
 
 from edgespiral.core.records import Event
-from edgespiral.report.table import render_table
+from edgespiral.report.table import print_table
 
 
 def shown(events: list[Event]) -> list[str]:
     console = Console(width=80, file=StringIO(), legacy_windows=False)
-    console.print(render_table(events), crop=False)
+    print_table(console, events)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgespiral.core.errors import NothingToCutError
 from edgespiral.prune.flow.labels import FROZEN, Flow, follow
-from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, without_shared
+from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, unshared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +37,8 @@ def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     order = [name for name, _ in model.named_modules() if name in flow.reads]
     roots = [layer for layer in order if layer not in fixed]
     candidates = (_group(flow, units, roots) for units in _classes(flow, order))
-    groups = without_shared(
-        model, (g for g in candidates if g and not fixed & {s.layer for s in g.consumers})
-    )
-    if not groups:
-        raise NothingToCutError(
-            "no layer has channels that can be cut",
-            hint="channels stay that reach the output, meet the input or share their parameters",
-        )
-    return sorted(groups, key=lambda group: order.index(group.name))
+    cuttable = (g for g in candidates if g and not fixed & {s.layer for s in g.consumers})
+    return sorted(unshared(model, cuttable), key=lambda group: order.index(group.name))
 
 
 def needs_flow(model: GraphModule) -> bool:
