@@ -24,7 +24,6 @@ import torch
 import torchvision
 from torch import nn
 
-from edgespiral.core.artifact import save_model, trace
 from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.files import write_text
 from edgespiral.core.profile import load_profile
@@ -33,6 +32,7 @@ from edgespiral.core.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity
 from edgespiral.measure.session import Session
+from edgespiral.models.saved import save_model, trace
 from edgespiral.prune.groups import quiet
 from edgespiral.spiral.cutting import Cut, Cuttable, cut_to
 

@@ -26,13 +26,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.files import write_text
 from edgespiral.core.plan import load_plan
 from edgespiral.core.versions import versions
 from edgespiral.data import load
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.models.saved import trace
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.spiral.cutting import Cuttable, cut_to
 from edgespiral.spiral.run import load_teacher

@@ -26,7 +26,7 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.engines import build_engine, engine_path
 from edgespiral.measure.session import Session
-from edgespiral.zoo import build
+from edgespiral.models import build
 
 if TYPE_CHECKING:
     from edgespiral.core.record import Precision

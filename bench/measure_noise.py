@@ -24,7 +24,7 @@ from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.profile import load_profile
 from edgespiral.core.stats import paired_ratio
 from edgespiral.measure.session import Session
-from edgespiral.zoo.catalog import build
+from edgespiral.models.catalog import build
 
 MODELS = {"resnet20": (1, 28, 28), "mobilenet_v2": (3, 64, 64)}
 COPIES = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.zoo.mobilenet import mobilenetv2_small
+from edgespiral.models.zoo.mobilenet import mobilenetv2_small
 
 if TYPE_CHECKING:
     from torch import nn

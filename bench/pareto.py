@@ -33,7 +33,6 @@ from pareto_summary import OURS, packed, show, summary
 from torch import nn
 
 import edgespiral
-from edgespiral.core.artifact import trace
 from edgespiral.core.files import write_text
 from edgespiral.core.plan import load_plan
 from edgespiral.core.profile import load_profile
@@ -43,6 +42,7 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.session import Session
+from edgespiral.models.saved import trace
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.spiral.cutting import Cuttable, cut_to
 from edgespiral.spiral.run import load_teacher

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgespiral.core import artifact
 from edgespiral.core.errors import UsageError
 from edgespiral.core.plan import load_plan
+from edgespiral.models import saved
 from edgespiral.spiral.progress import Silent
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def compress(
     result = run_spiral(
         plan, teacher, splits, out=folder, resume=resume, listener=listener or Silent()
     )
-    return Compressed(result, folder, artifact.load_model(folder))
+    return Compressed(result, folder, saved.load_model(folder))
 
 
 def _named(model: object, options: Mapping[str, object]) -> str:
@@ -128,4 +128,4 @@ def export_model(
 
 def load_model(folder: str | Path) -> nn.Module:
     """The compressed PyTorch model of a run folder, with its weights."""
-    return artifact.load_model(Path(folder))
+    return saved.load_model(Path(folder))

@@ -6,7 +6,7 @@ import torch
 import edgespiral
 from edgespiral.core.errors import EdgeSpiralError, UsageError
 from edgespiral.data import load
-from edgespiral.zoo import build
+from edgespiral.models import build
 
 
 def test_functions_are_at_the_top_and_unknown_names_are_not():

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "edgespiral"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = {path: path.read_text(encoding="utf-8") for path in MODULES}
 
-FOUNDATION = {"core", "data", "tasks", "zoo"}
+FOUNDATION = {"core", "data", "models", "tasks"}
 SIBLINGS = {"prune", "distill", "export", "measure"}
 MAY_IMPORT = (
     {part: {"core"} for part in FOUNDATION | {"report"}}

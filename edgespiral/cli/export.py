@@ -43,7 +43,7 @@ def export(
     chosen = load_recipe(recipe)
     from edgespiral.data import load
     from edgespiral.export.precision import Asked, export_as
-    from edgespiral.zoo import check_logits
+    from edgespiral.models import check_logits
 
     splits = load(data)
     module = _model(model, weights, splits)
@@ -65,8 +65,7 @@ def _described(parity: Parity) -> str:
 
 
 def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
-    from edgespiral.core import artifact
-    from edgespiral.zoo import load_model, names
+    from edgespiral.models import load_model, names, saved
 
     by_name = spec in names()
     if by_name and weights is None:
@@ -78,7 +77,7 @@ def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
     if not by_name and Path(spec).is_dir():
         if weights is not None:
             raise UsageError("a folder has its own weights", where="--weights", hint="leave it out")
-        return artifact.load_model(Path(spec))
+        return saved.load_model(Path(spec))
     return load_model(
         spec,
         weights=weights,

@@ -92,7 +92,7 @@ def _check_precision(plan: Plan) -> None:
 def _check_model(plan: Plan) -> None:
     from edgespiral.core.factory import is_factory
     from edgespiral.core.registry import unknown_name
-    from edgespiral.zoo import names
+    from edgespiral.models import names
 
     if is_factory(plan.model):
         _check_file(plan.model)
@@ -101,7 +101,7 @@ def _check_model(plan: Plan) -> None:
 
 
 def _check_weights(plan: Plan) -> None:
-    from edgespiral.zoo import names
+    from edgespiral.models import names
 
     if plan.weights is None and plan.model in names():
         raise UsageError("is missing", hint=f"{plan.model} comes without trained weights")

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import safetensors.torch
 import torch
 
-from edgespiral.core.artifact import weights_sha256
 from edgespiral.core.batches import StoredSource
 from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.files import replacing
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
 from edgespiral.distill.inference import for_inference
+from edgespiral.models.saved import weights_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

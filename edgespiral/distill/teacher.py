@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import nn
 
-from edgespiral import data, zoo
+from edgespiral import data, models
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
 from edgespiral.core.record import Percent, Record
@@ -95,7 +95,7 @@ def train_teacher(
         seed=seed,
     )
     data.check(splits, settings.batch_size)
-    zoo.check_logits(model, splits)
+    models.check_logits(model, splits)
     finished = _claim(out, _plan(model_spec, data_spec, settings), resume=resume)
     if finished is not None:
         return finished
@@ -127,7 +127,7 @@ def default_settings(
 def _fresh_model(spec: str, splits: DataSplits, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
-        return zoo.load_model(
+        return models.load_model(
             spec,
             classes=len(splits.class_names),
             input_shape=splits.input_shape,

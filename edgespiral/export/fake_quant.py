@@ -21,8 +21,8 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.modes import evaluating
 from edgespiral.export.graph import load_graph, run_tapped, tapped, weighted_layers
+from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

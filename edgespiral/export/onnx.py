@@ -11,7 +11,7 @@ import torch
 
 from edgespiral.core.errors import EdgeSpiralError, ExportError
 from edgespiral.core.files import replacing
-from edgespiral.core.modes import evaluating
+from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
     from pathlib import Path

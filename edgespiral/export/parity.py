@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.exported import Parity
-from edgespiral.core.modes import evaluating
 from edgespiral.export.layers import first_diverging, layer_errors
+from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

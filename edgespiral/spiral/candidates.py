@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from edgespiral.core.codegen import source_of
 from edgespiral.core.records import Candidate, OnDevice
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.latency_cache import KnownCut
+from edgespiral.models.source import source_of
 from edgespiral.prune.sparsity import two_four_masks
 from edgespiral.spiral.latencies import key_of
 

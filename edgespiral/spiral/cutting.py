@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
-from edgespiral.core.inputs import example_input
+from edgespiral.models.example_inputs import example_input
 from edgespiral.prune.base import Cutter, Removal, check_cut
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.depgraph import DepGraphCutter

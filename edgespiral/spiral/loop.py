@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder
 from edgespiral.core.record import now_utc
 from edgespiral.core.records import (
@@ -24,6 +23,7 @@ from edgespiral.core.records import (
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import float_twin
+from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.cutting import Cuttable

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgespiral.core.artifact import save_model
 from edgespiral.core.errors import ExportError, TrainingError
 from edgespiral.core.exported import QuantisedTraining
 from edgespiral.core.files import make_folder
@@ -20,6 +19,7 @@ from edgespiral.export.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Limits, file_accuracy
 from edgespiral.export.precision import float_twin, validation_samples, write_checked
+from edgespiral.models.saved import save_model
 from edgespiral.spiral.distilling import distil, distillation
 from edgespiral.spiral.precision import PARITY_SAMPLES
 from edgespiral.spiral.restoring import Restoring

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from edgespiral.core.artifact import trace, weights_sha256
 from edgespiral.core.errors import (
     MeasurementError,
     RunFolderError,
@@ -30,6 +29,9 @@ from edgespiral.data import check, load
 from edgespiral.measure.engines import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
+from edgespiral.models import names
+from edgespiral.models.load import check_logits, load_model
+from edgespiral.models.saved import trace, weights_sha256
 from edgespiral.prune.criteria import check_criterion
 from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
@@ -41,8 +43,6 @@ from edgespiral.spiral.precision import Precisions, measuring
 from edgespiral.spiral.progress import OnConsole
 from edgespiral.spiral.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
 from edgespiral.spiral.turn import Bench
-from edgespiral.zoo import names
-from edgespiral.zoo.load import check_logits, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, get_args
 
-from edgespiral.core.artifact import load_model
 from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.exported import WeightSparsity
 from edgespiral.core.profile import TensorRtProfile
@@ -14,6 +13,7 @@ from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.export.zeros import compressed_bytes, read_zeros
+from edgespiral.models.saved import load_model
 from edgespiral.prune.sparsity import GROUP, check_thinnable, left_dense, masks_for
 
 if TYPE_CHECKING:

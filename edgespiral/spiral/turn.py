@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgespiral.core.artifact import load_model, save_model, trace
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
 from edgespiral.core.record import now_utc
 from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
@@ -20,6 +19,7 @@ from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
 from edgespiral.measure.engines import build_engine, builds_and_times, engine_path
 from edgespiral.measure.latency_cache import LatencyCache
+from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.cutting import cut_to
 from edgespiral.spiral.distilling import distil, distillation, teaching_live, teaching_of

@@ -9,10 +9,10 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edgespiral.cli.export import export
-from edgespiral.core.artifact import save_model, trace
 from edgespiral.core.errors import ExportError, ModelError, UsageError
 from edgespiral.data import load
-from edgespiral.zoo import load_model
+from edgespiral.models import load_model
+from edgespiral.models.saved import save_model, trace
 
 FACTORY = """
 from torch import nn

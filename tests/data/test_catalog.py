@@ -16,5 +16,5 @@ def test_unknown_data_names_the_nearest(wrong, near):
 
 
 def test_importing_the_package_loads_no_torch():
-    code = "import sys, edgespiral.data, edgespiral.zoo; sys.exit('torch' in sys.modules)"
+    code = "import sys, edgespiral.data, edgespiral.models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

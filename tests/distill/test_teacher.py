@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from edgespiral import data, zoo
+from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError
 from edgespiral.core.files import sha256_file
 from edgespiral.distill.evaluate import accuracy
@@ -38,7 +38,7 @@ def test_a_teacher_is_its_weights_and_their_record(tmp_path):
     ]
     weights = tmp_path / "t" / "weights.safetensors"
     splits = data.load("digits")
-    model = zoo.load_model("resnet8", weights=weights, classes=10, input_shape=(1, 8, 8))
+    model = models.load_model("resnet8", weights=weights, classes=10, input_shape=(1, 8, 8))
     assert accuracy(model, splits.test) == record.test_accuracy > 80
     assert accuracy(model, splits.validation) == record.validation_accuracy
     assert record.weights_sha256 == sha256_file(weights)
@@ -108,7 +108,7 @@ def test_seeds_give_other_weights(tmp_path):
 
 def test_defaults_follow_the_data_and_the_model():
     def settings(name, samples, **given):
-        model = zoo.build(name, classes=10, input_shape=(3, 32, 32))
+        model = models.build(name, classes=10, input_shape=(3, 32, 32))
         asked = {"epochs": None, "batch_size": None, "learning_rate": None, **given}
         return default_settings(model, samples, seed=0, **asked)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral import data, zoo
+from edgespiral import data, models
 from edgespiral.core.errors import DataError, RunFolderError, TrainingError
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import (
@@ -27,7 +27,7 @@ def splits():
 
 def fresh(seed=0, dropout=False):
     torch.manual_seed(seed)
-    model = zoo.build("resnet8", classes=10, input_shape=(1, 8, 8))
+    model = models.build("resnet8", classes=10, input_shape=(1, 8, 8))
     if dropout:
         model.flatten = nn.Sequential(nn.Flatten(), nn.Dropout(0.2))
     return model

@@ -3,12 +3,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.errors import ExportError
 from edgespiral.export.calibration import prepare
 from edgespiral.export.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import Limits, check_parity
+from edgespiral.models.saved import trace
 
 CLOSE = Limits(least_sqnr_db=25.0, least_top1=0.95)
 FORMS = ("onnxruntime", "tensorrt")

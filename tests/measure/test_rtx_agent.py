@@ -26,7 +26,7 @@ from edgespiral.export.ranges import placeholder_ranges
 from edgespiral.measure import engines
 from edgespiral.measure.engines import build_engine
 from edgespiral.measure.session import Session
-from edgespiral.zoo import build
+from edgespiral.models import build
 
 pytest.importorskip("tensorrt_rtx", reason="the tensorrt-rtx extra is not installed")
 

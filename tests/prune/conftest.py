@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.core.artifact import trace
+from edgespiral.models.saved import trace
 
 
 class Block(nn.Module):

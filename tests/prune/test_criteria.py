@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.errors import DataError, ModelError, UsageError
+from edgespiral.models.saved import trace
 from edgespiral.prune.criteria import CRITERIA, Evidence, check_criterion, score
 from edgespiral.prune.groups import find_groups
 from edgespiral.prune.masking import gated

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgespiral.core.artifact import trace
+from edgespiral.models.saved import trace
 from edgespiral.prune.labels import FREE, find_labels
 
 

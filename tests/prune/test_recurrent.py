@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.errors import ModelError
+from edgespiral.models.saved import trace
 from edgespiral.prune.base import Removal, check_cut
 from edgespiral.prune.recurrent import find_recurrent_groups, survey_groups
 from edgespiral.prune.select import keep_best

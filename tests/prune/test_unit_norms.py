@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.artifact import trace
+from edgespiral.models.saved import trace
 from edgespiral.prune.groups import ChannelGroup, Slot, find_groups
 from edgespiral.prune.nni_scores import layer_metrics
 from edgespiral.prune.recurrent import find_recurrent_groups

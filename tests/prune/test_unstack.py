@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.errors import ModelError
+from edgespiral.models.saved import trace
 from edgespiral.prune.unstack import check_layers, directions, recurrent_layers, unstacked
 
 

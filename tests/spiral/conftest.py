@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgespiral import api
-from edgespiral.core.artifact import trace
 from edgespiral.core.journal import Journal
 from edgespiral.core.profile import load_profile
 from edgespiral.core.recipe import load_recipe
@@ -23,6 +22,8 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.measure.session import Session
+from edgespiral.models import build
+from edgespiral.models.saved import trace
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import Importance
 from edgespiral.spiral.latencies import Device
@@ -30,7 +31,6 @@ from edgespiral.spiral.planner import Planner
 from edgespiral.spiral.precision import Precisions
 from edgespiral.spiral.progress import Silent
 from edgespiral.spiral.turn import Bench
-from edgespiral.zoo import build
 
 # More than one pass, so that the teacher is asked about each sample once.
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from edgespiral.distill.settings import TrainSettings
+from edgespiral.models import build
 from edgespiral.spiral.distilling import Teaching, distil, kept_folder, teaching_live, teaching_of
 from edgespiral.spiral.progress import Silent
-from edgespiral.zoo import build
 
 
 def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):

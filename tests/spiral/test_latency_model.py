@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.records import LayerLatency
+from edgespiral.models.saved import trace
 from edgespiral.prune.groups import find_groups
 from edgespiral.prune.recurrent import find_recurrent_groups
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.journal import Journal
 from edgespiral.core.records import Candidate
+from edgespiral.models.saved import trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.candidates import CONFIRMING_ROUNDS
 from edgespiral.spiral.cutting import Cuttable

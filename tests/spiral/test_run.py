@@ -19,7 +19,7 @@ from edgespiral import api
 from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError, TargetError
 from edgespiral.core.journal import read
 from edgespiral.core.records import Outcome, TurnFinished, TurnPlanned
-from edgespiral.zoo import build
+from edgespiral.models import build
 
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 

@@ -11,7 +11,7 @@ from edgespiral import api
 from edgespiral.core.records import Outcome
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
-from edgespiral.zoo import build
+from edgespiral.models import build
 
 TARGET = """
 schema = 1

@@ -20,8 +20,8 @@ from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.measure.engines import written_record
 from edgespiral.measure.transport import DeviceLostError
+from edgespiral.models import build
 from edgespiral.spiral.run import run_compress
-from edgespiral.zoo import build
 
 TARGET = """
 schema = 1

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral import api, zoo
+from edgespiral import api, models
 from edgespiral.core.errors import ExitCode, ModelError, UsageError
 from edgespiral.core.records import Outcome
 from edgespiral.data import load
@@ -40,7 +40,7 @@ def edgespiral(*words):
 
 def test_sound_is_compressed_to_its_budget(sound, tmp_path):
     torch.manual_seed(0)
-    teacher = zoo.build("gru-sound", classes=4, input_shape=sound.input_shape)
+    teacher = models.build("gru-sound", classes=4, input_shape=sound.input_shape)
     train(teacher, sound, TrainSettings(epochs=6.0, batch_size=32))
     done = api.compress(teacher, sound, out=tmp_path / "run", **OPTIONS)
     result = done.result
@@ -92,7 +92,7 @@ class Projected(nn.Module):
 def test_what_cannot_be_cut_is_told_before_anything_is_done(text, tmp_path):
     with pytest.raises(ModelError, match=r"lstm: an LSTM with projections \(proj_size=16\)"):
         api.compress(Projected(), text, out=tmp_path / "projected", **OPTIONS)
-    net = zoo.build("lstm-text", classes=4, input_shape=(24,), token_count=60)
+    net = models.build("lstm-text", classes=4, input_shape=(24,), token_count=60)
     with pytest.raises(UsageError, match="--pruner: nni cannot cut recurrent layers"):
         api.compress(net, text, out=tmp_path / "nni", pruner="nni", **OPTIONS)
     assert not list(tmp_path.rglob("journal.jsonl"))

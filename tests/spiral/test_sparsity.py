@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgespiral import api
-from edgespiral.core.artifact import load_model, trace
 from edgespiral.core.errors import ExportError, ModelError, UsageError
 from edgespiral.core.journal import read
 from edgespiral.core.plan import load_plan
 from edgespiral.core.profile import TargetProfile
 from edgespiral.core.records import TurnFinished
+from edgespiral.models.saved import load_model, trace
 from edgespiral.spiral.candidates import CandidateFiles
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.progress import Silent

@@ -9,7 +9,7 @@ from torchvision.models import ConvNeXt, MaxVit, ShuffleNetV2, VisionTransformer
 from torchvision.models import swin_transformer as swin
 from torchvision.models.convnext import CNBlockConfig
 
-from edgespiral.core.artifact import trace
+from edgespiral.models.saved import trace
 
 
 def _swin(**options) -> nn.Module:

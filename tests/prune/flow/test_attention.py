@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
 
-from edgespiral.core.artifact import trace
+from edgespiral.models.saved import trace
 from edgespiral.prune.flow.attention import Windows
 from edgespiral.prune.flow.rewrite import explicit
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from edgespiral.core.artifact import trace
 from edgespiral.core.errors import ModelError
+from edgespiral.models.saved import trace
 from edgespiral.prune.flow.finder import groups_by_flow, needs_flow
 from edgespiral.prune.flow.rewrite import explicit
 from edgespiral.prune.groups import find_groups

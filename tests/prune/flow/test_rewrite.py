@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from edgespiral.core.artifact import load_model, save_model, trace
+from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.flow.rewrite import explicit
 
 

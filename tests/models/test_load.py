@@ -6,20 +6,20 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from edgespiral import data, zoo
+from edgespiral import data, models
 from edgespiral.core.errors import ModelError, UsageError
 
 SHAPE = (1, 8, 8)
 
 
 def load(weights, spec="resnet8"):
-    return zoo.load_model(spec, weights=weights, classes=10, input_shape=SHAPE)
+    return models.load_model(spec, weights=weights, classes=10, input_shape=SHAPE)
 
 
 @pytest.fixture
 def trained():
     torch.manual_seed(3)
-    return zoo.build("resnet8", classes=10, input_shape=SHAPE)
+    return models.build("resnet8", classes=10, input_shape=SHAPE)
 
 
 def assert_same(model, other):
@@ -150,16 +150,16 @@ class Returns(nn.Module):
 )
 def test_a_model_without_logits_is_refused(outputs, text):
     with pytest.raises(ModelError, match=text):
-        zoo.check_logits(Returns(outputs), data.load("digits"))
+        models.check_logits(Returns(outputs), data.load("digits"))
 
 
 def test_a_model_for_other_inputs_is_refused_in_one_line():
     model = nn.Sequential(nn.Flatten(), nn.Linear(5, 10))
     with pytest.raises(ModelError, match=r"fails on an input of shape \(2, 1, 8, 8\)") as caught:
-        zoo.check_logits(model, data.load("digits"))
+        models.check_logits(model, data.load("digits"))
     assert "\n" not in str(caught.value)
 
 
 def test_a_classifier_passes_and_keeps_its_mode(trained):
-    zoo.check_logits(trained, data.load("digits"))
+    models.check_logits(trained, data.load("digits"))
     assert trained.training

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from edgespiral.core.modes import evaluating
+from edgespiral.models.modes import evaluating
 
 
 def test_every_module_gets_its_own_mode_back():

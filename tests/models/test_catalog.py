@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import fx
 
-from edgespiral import zoo
+from edgespiral import models
 from edgespiral.core.errors import UsageError
 
 RECURRENT = ("lstm-text", "gru-sound")
@@ -12,7 +12,7 @@ SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8)])
 def test_small_models_return_logits_and_can_be_traced(name, shape):
-    model = zoo.build(name, classes=7, input_shape=shape).eval()
+    model = models.build(name, classes=7, input_shape=shape).eval()
     inputs = torch.randn(2, *shape)
     traced = fx.symbolic_trace(model)
     with torch.inference_mode():
@@ -22,14 +22,14 @@ def test_small_models_return_logits_and_can_be_traced(name, shape):
 
 
 def test_resnet20_has_the_size_of_the_paper():
-    model = zoo.build("resnet20", classes=10, input_shape=(3, 32, 32))
+    model = models.build("resnet20", classes=10, input_shape=(3, 32, 32))
     parameters = sum(p.numel() for p in model.parameters())
     # He et al. 2016, table 6: 0.27 M; the projections of option B add 2,752.
     assert parameters == 269_722 + 16 * 32 + 32 * 64 + 2 * (32 + 64)
 
 
 def test_every_shape_change_of_a_shortcut_has_its_own_convolution():
-    model = zoo.build("resnet8", classes=10, input_shape=(1, 28, 28))
+    model = models.build("resnet8", classes=10, input_shape=(1, 28, 28))
     shortcuts = [m for name, m in model.named_modules() if name.endswith("shortcut.0")]
     assert [(c.in_channels, c.out_channels) for c in shortcuts] == [(16, 32), (32, 64)]
 
@@ -38,14 +38,14 @@ def test_every_shape_change_of_a_shortcut_has_its_own_convolution():
 REAL = {"regnet_y_400mf", "swin_t", "swin_v2_t"}
 SHAPES_ONLY = [
     name
-    for name in zoo.names()
+    for name in models.names()
     if name not in SMALL + RECURRENT and not name.startswith(("regnet", "swin"))
 ]
 
 
 def logits_shape(name):
     size = 299 if name == "inception_v3" else 224
-    model = zoo.build(name, classes=5, input_shape=(1, size, size)).eval()
+    model = models.build(name, classes=5, input_shape=(1, size, size)).eval()
     with torch.inference_mode():
         return model(torch.zeros(2, 1, size, size)).shape
 
@@ -64,7 +64,8 @@ def test_torchvision_models_that_need_real_tensors_take_grey_images(name):
 def test_only_the_stem_differs_for_other_channel_counts():
     with torch.device("meta"):
         usual, grey = (
-            zoo.build("resnet18", classes=5, input_shape=(c, 64, 64)).state_dict() for c in (3, 1)
+            models.build("resnet18", classes=5, input_shape=(c, 64, 64)).state_dict()
+            for c in (3, 1)
         )
     changed = [key for key in usual if usual[key].shape != grey[key].shape]
     assert usual.keys() == grey.keys()
@@ -74,15 +75,15 @@ def test_only_the_stem_differs_for_other_channel_counts():
 @pytest.mark.parametrize(("wrong", "near"), [("resnet21", "resnet20"), ("Resnet-18", "resnet18")])
 def test_unknown_model_names_the_nearest(wrong, near):
     with pytest.raises(UsageError, match=f"unknown model '{wrong}'; did you mean .*{near}"):
-        zoo.build(wrong, classes=2, input_shape=(3, 32, 32))
+        models.build(wrong, classes=2, input_shape=(3, 32, 32))
 
 
 @pytest.mark.parametrize("name", ["resnet20", "gru-sound", "resnet18"])
 def test_models_of_images_and_sound_refuse_token_ids(name):
     with pytest.raises(UsageError, match=f"{name} takes .channels, height, width."):
-        zoo.build(name, classes=4, input_shape=(24,), token_count=60)
+        models.build(name, classes=4, input_shape=(24,), token_count=60)
 
 
 def test_the_model_of_text_refuses_what_has_none():
     with pytest.raises(UsageError, match="lstm-text takes token ids, and the data has none"):
-        zoo.build("lstm-text", classes=4, input_shape=(1, 28, 28))
+        models.build("lstm-text", classes=4, input_shape=(1, 28, 28))

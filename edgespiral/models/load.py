@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.factory import call_factory, is_factory
-from edgespiral.zoo.catalog import build
+from edgespiral.models.catalog import build
 
 if TYPE_CHECKING:
     from pathlib import Path

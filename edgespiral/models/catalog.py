@@ -63,7 +63,7 @@ def _small_models() -> dict[str, Callable[[int, int], nn.Module]]:
 
 def _resnet(depth: int) -> Callable[[int, int], nn.Module]:
     def make(classes: int, channels: int) -> nn.Module:
-        from edgespiral.zoo.resnet import CifarResNet
+        from edgespiral.models.zoo.resnet import CifarResNet
 
         return CifarResNet(depth, classes=classes, channels=channels)
 
@@ -71,13 +71,13 @@ def _resnet(depth: int) -> Callable[[int, int], nn.Module]:
 
 
 def _mobilenet(classes: int, channels: int) -> nn.Module:
-    from edgespiral.zoo.mobilenet import mobilenetv2_small
+    from edgespiral.models.zoo.mobilenet import mobilenetv2_small
 
     return mobilenetv2_small(classes=classes, channels=channels)
 
 
 def _text(classes: int, token_count: int | None) -> nn.Module:
-    from edgespiral.zoo.recurrent import TextLSTM
+    from edgespiral.models.zoo.recurrent import TextLSTM
 
     if token_count is None:
         raise UsageError(
@@ -89,7 +89,7 @@ def _text(classes: int, token_count: int | None) -> nn.Module:
 
 
 def _sound(classes: int, channels: int, bands: int) -> nn.Module:
-    from edgespiral.zoo.recurrent import SoundGRU
+    from edgespiral.models.zoo.recurrent import SoundGRU
 
     return SoundGRU(classes=classes, channels=channels, bands=bands)
 

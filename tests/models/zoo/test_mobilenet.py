@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from edgespiral.zoo.mobilenet import STAGES, mobilenetv2_small
+from edgespiral.models.zoo.mobilenet import STAGES, mobilenetv2_small
 
 
 def test_it_takes_small_images_of_any_channel_count():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgespiral.zoo.resnet import CifarResNet
+from edgespiral.models.zoo.resnet import CifarResNet
 
 
 @pytest.mark.parametrize("depth", [8, 20, 32, 56])

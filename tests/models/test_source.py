@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from edgespiral.core.codegen import source_of
 from edgespiral.core.errors import ModelError
+from edgespiral.models.source import source_of
 
 LAYERS = [
     nn.Conv2d(2, 4, (3, 1), stride=2, padding=(1, 0), groups=2, bias=False),

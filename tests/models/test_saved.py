@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
 
-from edgespiral.core.artifact import SOURCE, WEIGHTS, load_model, save_model, trace
 from edgespiral.core.errors import ModelError, RunFolderError
+from edgespiral.models.saved import SOURCE, WEIGHTS, load_model, save_model, trace
 
 ARCHITECTURES = {
     name: partial(torchvision.models.get_model, name)

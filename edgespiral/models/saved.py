@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import safetensors.torch
 import torch
 
-from edgespiral.core.codegen import source_of
 from edgespiral.core.errors import ModelError
 from edgespiral.core.files import replacing, sha256_file
-from edgespiral.core.modes import evaluating
+from edgespiral.models.modes import evaluating
+from edgespiral.models.source import source_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from edgespiral.core.inputs import example_input
+from edgespiral.models.example_inputs import example_input
 
 
 def test_an_example_is_the_same_each_time():
