@@ -26,11 +26,11 @@ from torch import nn
 
 from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.files import write_text
-from edgespiral.core.profile import load_profile
 from edgespiral.core.stats import paired_ratio
 from edgespiral.core.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import save_model, trace
 from edgespiral.prune.groups import quiet

@@ -27,7 +27,6 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgespiral.core.files import write_text
-from edgespiral.core.plan import load_plan
 from edgespiral.core.versions import versions
 from edgespiral.data import load
 from edgespiral.distill.evaluate import accuracy
@@ -35,6 +34,7 @@ from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, tra
 from edgespiral.models.saved import trace
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.spiral.cutting import Cuttable, cut_to
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 
 if TYPE_CHECKING:

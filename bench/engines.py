@@ -20,16 +20,16 @@ from architectures import FAMILIES, export_smallest, lively
 
 from edgespiral.core.errors import EdgeSpiralError
 from edgespiral.core.files import write_text
-from edgespiral.core.profile import load_profile
 from edgespiral.core.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.engines import build_engine, engine_path
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import build
 
 if TYPE_CHECKING:
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
 
 TARGET = "tensorrt-rtx"
 PRECISIONS = ("fp32", "fp16", "int8")

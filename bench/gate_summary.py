@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, ttest_1samp
 
-from edgespiral.core.bench import Bounds
 from edgespiral.core.stats import paired_ratio
 from edgespiral.gate.checks import CONFIDENCE, verdict_of
 from edgespiral.gate.intervals import sign_median, signed_rank
+from edgespiral.gate.records import Bounds
 
 Json = dict[str, Any]
 

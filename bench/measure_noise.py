@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.profile import load_profile
 from edgespiral.core.stats import paired_ratio
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.catalog import build
 

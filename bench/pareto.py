@@ -34,17 +34,17 @@ from torch import nn
 
 import edgespiral
 from edgespiral.core.files import write_text
-from edgespiral.core.plan import load_plan
-from edgespiral.core.profile import load_profile
 from edgespiral.core.versions import versions
 from edgespiral.data import load
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.export.onnx import export_onnx
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import trace
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.spiral.cutting import Cuttable, cut_to
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 
 if TYPE_CHECKING:

@@ -30,15 +30,15 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgespiral.core.files import write_text
-from edgespiral.core.plan import load_plan
-from edgespiral.core.profile import load_profile
-from edgespiral.core.recipe import load_recipe
 from edgespiral.core.versions import versions
 from edgespiral.data import load
 from edgespiral.data.stratified import Sampled, stratified
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import Asked, export_as, float_twin
+from edgespiral.export.recipe import load_recipe
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.plan import load_plan
+from edgespiral.core.listener import Silent
 from edgespiral.models import saved
-from edgespiral.spiral.progress import Silent
+from edgespiral.spiral.plan import load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import Parity
-    from edgespiral.core.record import Precision
+    from edgespiral.core.listener import Listener
     from edgespiral.core.records import Measurement
     from edgespiral.core.result import Result
-    from edgespiral.spiral.progress import Listener
+    from edgespiral.core.schema import Precision
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ def export_model(
         precision: fp32, fp16 or int8 (docs/precision.md).
         recipe: how int8 is calibrated, by name or file.
     """
-    from edgespiral.core.recipe import load_recipe
     from edgespiral.data import load
     from edgespiral.export.precision import Asked, export_as
+    from edgespiral.export.recipe import load_recipe
 
     splits = load(data) if isinstance(data, str) else data
     asked = Asked(precision, recipe=load_recipe(recipe), samples=len(splits.validation))

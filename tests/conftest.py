@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.profile import TargetProfile
 
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -138,7 +138,7 @@ def test_the_command_line_starts_without_heavy_packages() -> None:
 
 
 def test_a_heavy_package_would_be_seen() -> None:
-    code = f"import sys, edgespiral.core.plan; print(*set({HEAVY}) & set(sys.modules))"
+    code = f"import sys, edgespiral.spiral.plan; print(*set({HEAVY}) & set(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

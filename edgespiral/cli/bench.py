@@ -14,8 +14,8 @@ from typer.core import TyperGroup
 from edgespiral.core.errors import GateCode, UsageError
 
 if TYPE_CHECKING:
-    from edgespiral.core.bench import BenchResult, CaseResult
-    from edgespiral.gate.former import Find
+    from edgespiral.gate.records import BenchResult, CaseResult
+    from edgespiral.gate.reference import Find
     from edgespiral.gate.run import Bench
 
 CODES = {
@@ -94,7 +94,7 @@ def run(
     json: AsJson = False,
 ) -> None:
     """Measure a suite; with --against or --against-ref, in turns with the former models."""
-    from edgespiral.gate.former import from_path, from_ref
+    from edgespiral.gate.reference import from_path, from_ref
 
     if against is not None and against_ref is not None:
         raise UsageError("give one of --against and --against-ref", where="--against-ref")
@@ -148,7 +148,7 @@ def compare(
 ) -> None:
     """Measure a suite and judge it against a stored baseline; --against is surer."""
     from edgespiral.gate.baseline import load_baseline
-    from edgespiral.gate.former import from_baseline
+    from edgespiral.gate.reference import from_baseline
 
     outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
@@ -170,7 +170,7 @@ def history(
 
     from edgespiral.core.files import make_folder, write_text
     from edgespiral.gate import history as trends
-    from edgespiral.report.bench_history import render_history, render_history_table
+    from edgespiral.gate.report.history import render_history, render_history_table
 
     found = trends.history(trends.read_results(results))
     if json:
@@ -183,9 +183,9 @@ def history(
 
 
 def _bench(suite_path: Path, target: str | None) -> Bench:
-    from edgespiral.core.profile import load_profile
     from edgespiral.gate.run import Bench
     from edgespiral.gate.suite import load_suite
+    from edgespiral.measure.profile import load_profile
 
     suite = load_suite(suite_path)
     return Bench(suite, suite_path, load_profile(target or suite.target))
@@ -234,7 +234,7 @@ class _Outputs:
     def _show(self, result: BenchResult) -> None:
         from rich.console import Console
 
-        from edgespiral.report.bench_table import render_bench
+        from edgespiral.gate.report.table import render_bench
 
         if self.json:
             typer.echo(result.model_dump_json())

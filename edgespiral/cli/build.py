@@ -31,9 +31,9 @@ def build(
 
     from edgespiral.cli.measure import parse_shape
     from edgespiral.core.files import make_folder
-    from edgespiral.core.profile import load_profile
     from edgespiral.measure.engines import build_engine, engine_path
     from edgespiral.measure.model_files import ENGINES, find_model, is_engine
+    from edgespiral.measure.profile import load_profile
     from edgespiral.measure.session import Session
 
     source = find_model(model)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import Quantisation, RestoredLayer
-    from edgespiral.core.profile import TargetProfile
     from edgespiral.export.calibration import Calibrated
+    from edgespiral.measure.profile import TargetProfile
 
 
 Cache = Annotated[
@@ -61,8 +61,8 @@ def calibrate(
     from rich.console import Console
 
     from edgespiral.core.files import user_cache
-    from edgespiral.core.profile import load_profile
-    from edgespiral.core.recipe import load_recipe
+    from edgespiral.export.recipe import load_recipe
+    from edgespiral.measure.profile import load_profile
 
     chosen, profile = load_recipe(recipe), load_profile(target)
     source = data or chosen.data
@@ -95,7 +95,7 @@ def _held(
     """The layers in float that it takes to lose no more than `max_drop` points."""
     from rich.console import Console
 
-    from edgespiral.spiral.progress import OnConsole
+    from edgespiral.core.listener import OnConsole
     from edgespiral.spiral.restoring import hold
 
     listener = OnConsole(Console(stderr=True))
@@ -138,9 +138,9 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
 
 
 def _in_float(found: Quantisation) -> list[str]:
-    from edgespiral.report import words
+    from edgespiral.report import formats
 
-    restored = {layer.layer: words.restored(layer) for layer in found.restored}
+    restored = {layer.layer: formats.restored(layer) for layer in found.restored}
     others = sorted(set(found.kept_float) - set(restored))
     return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
 

@@ -11,7 +11,7 @@ import typer
 from edgespiral.cli import options
 
 if TYPE_CHECKING:
-    from edgespiral.core.plan import Plan
+    from edgespiral.spiral.plan import Plan
 
 
 def compress(
@@ -69,9 +69,9 @@ def _number_if_one(text: str | None) -> float | str | None:
 
 
 def _run(config: Path | None, flags: dict[str, object], *, resume: bool) -> int:
-    from edgespiral.core.plan import load_plan
-    from edgespiral.core.profile import load_profiles
-    from edgespiral.core.recipe import load_recipe
+    from edgespiral.export.recipe import load_recipe
+    from edgespiral.measure.profile import load_profiles
+    from edgespiral.spiral.plan import load_plan
 
     # A mistake in the plan is told before the seconds that PyTorch and data take to load.
     plan = load_plan(config, flags)

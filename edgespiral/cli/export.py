@@ -38,7 +38,7 @@ def export(
     ] = "onnxruntime",
 ) -> None:
     """Write a model as ONNX and check it against PyTorch on validation samples."""
-    from edgespiral.core.recipe import load_recipe
+    from edgespiral.export.recipe import load_recipe
 
     chosen = load_recipe(recipe)
     from edgespiral.data import load

@@ -53,9 +53,9 @@ def measure(
     ] = False,
 ) -> None:
     """Measure ONNX models on a target; several take turns, so their ratios can be trusted."""
-    from edgespiral.core.profile import load_profiles
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.model_files import find_model
+    from edgespiral.measure.profile import load_profiles
 
     files = [find_model(model) for model in models]
     shapes = dict(map(parse_shape, shape or ()))
@@ -167,7 +167,7 @@ def _cells(
     measured: Sequence[Measurement], position: int, verdicts: Sequence[Verdict] | None
 ) -> list[str]:
     from edgespiral.core.stats import paired_ratio
-    from edgespiral.report.words import interval, ms
+    from edgespiral.report.formats import interval, ms
 
     one, stats = measured[position], measured[position].stats
     low, high = (f"{bound:.4g}" for bound in (stats.p50_ci95_ms.low, stats.p50_ci95_ms.high))

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.staircase import Staircase
 
 BAR_COLUMNS = 40
@@ -21,8 +21,8 @@ def profile_target(
     """Measure a target's latency by width, and keep the step of its stairs for planning."""
     from rich.console import Console
 
-    from edgespiral.core.profile import load_profile
-    from edgespiral.core.profile_file import keep_channel_multiple
+    from edgespiral.measure.profile import load_profile
+    from edgespiral.measure.profile_file import keep_channel_multiple
     from edgespiral.measure.session import Session
     from edgespiral.measure.staircase import measure_staircase
     from edgespiral.spiral.precision import measuring
@@ -61,7 +61,7 @@ def _table(found: Staircase, target: str) -> Table:
     from rich.bar import Bar
     from rich.table import Table
 
-    from edgespiral.report.words import ms
+    from edgespiral.report.formats import ms
 
     title = f"3x3 convolutions on {found.size}x{found.size} positions, {target}"
     table = Table(title=title, box=None, pad_edge=False)

@@ -25,7 +25,7 @@ def list_targets() -> None:
     from rich.text import Text
 
     from edgespiral.core.errors import EdgeSpiralError
-    from edgespiral.core.profile import list_profiles, load_profile
+    from edgespiral.measure.profile import list_profiles, load_profile
 
     table = Table(box=None, pad_edge=False)
     for column in ("target", "runtime", "transport", "description", "file"):
@@ -47,7 +47,7 @@ def show_target(name: Name) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from edgespiral.core.profile import load_profile
+    from edgespiral.measure.profile import load_profile
 
     profile = load_profile(name, as_written=True)
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -66,8 +66,8 @@ def check_target(name: Name) -> None:
     from rich.text import Text
 
     from edgespiral.core.errors import EdgeSpiralError
-    from edgespiral.core.profile import load_profile
     from edgespiral.measure import check
+    from edgespiral.measure.profile import load_profile
 
     profile, failure = load_profile(name), None
     table = Table(box=None, pad_edge=False, show_header=False)

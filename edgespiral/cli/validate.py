@@ -12,14 +12,14 @@ from edgespiral.core.errors import EdgeSpiralError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edgespiral.core.plan import Plan
+    from edgespiral.spiral.plan import Plan
 
 
 def validate(
     plan: Annotated[Path, typer.Argument(help="A plan file, as for compress --config.")],
 ) -> None:
     """Check everything about a plan that can be checked without doing anything."""
-    from edgespiral.core.plan import load_plan
+    from edgespiral.spiral.plan import load_plan
 
     checked = load_plan(plan, {})
     problems = list(find_problems(checked, plan))
@@ -30,9 +30,9 @@ def validate(
 
 def find_problems(plan: Plan, place: Path) -> Iterator[str]:
     """What stands in the way of running `plan`, each as `file:key: problem`."""
-    from edgespiral.core.profile import load_profiles
-    from edgespiral.core.recipe import load_recipe
+    from edgespiral.export.recipe import load_recipe
     from edgespiral.measure.engines import require_timing
+    from edgespiral.measure.profile import load_profiles
 
     checks: dict[str, Callable[[], object]] = {
         "model": lambda: _check_model(plan),
@@ -73,9 +73,9 @@ def _budget(plan: Plan, target: str) -> str:
 
 
 def _check_precision(plan: Plan) -> None:
-    from edgespiral.core.plan import flag
-    from edgespiral.core.profile import load_profiles
-    from edgespiral.core.recipe import Recipe
+    from edgespiral.export.recipe import Recipe
+    from edgespiral.measure.profile import load_profiles
+    from edgespiral.spiral.plan import flag
     from edgespiral.spiral.precision import Precisions
 
     try:

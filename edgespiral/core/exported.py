@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgespiral.core.record import Percent, Precision, Record
+from edgespiral.core.schema import Percent, Precision, Record
 
 
 class Parity(Record):

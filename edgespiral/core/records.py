@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
-from edgespiral.core.record import Percent, PositiveMs, Precision, Record
+from edgespiral.core.schema import Percent, PositiveMs, Precision, Record
 
 
 class Verdict(StrEnum):

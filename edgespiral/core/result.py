@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
-from edgespiral.core.record import PositiveMs, Precision, Record
 from edgespiral.core.records import (
     GroupCut,
     Measurement,
@@ -16,6 +15,7 @@ from edgespiral.core.records import (
     Ratio,
     Verdict,
 )
+from edgespiral.core.schema import PositiveMs, Precision, Record
 
 
 class DeviceResult(Record):

@@ -14,7 +14,7 @@ from torch import nn
 from edgespiral import data, models
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
-from edgespiral.core.record import Percent, Record
+from edgespiral.core.schema import Percent, Record
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.versions import versions
 from edgespiral.distill.evaluate import accuracy

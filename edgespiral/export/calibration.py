@@ -15,7 +15,6 @@ import onnxruntime
 from edgespiral.core.errors import DataError, ExportError
 from edgespiral.core.exported import Quantisation
 from edgespiral.core.files import sha256_file
-from edgespiral.core.recipe import recipe_sha256
 from edgespiral.data.stratified import stratified
 from edgespiral.export.graph import (
     MULTIPLIES,
@@ -28,6 +27,7 @@ from edgespiral.export.graph import (
 from edgespiral.export.int8 import excluded_layers, write_int8
 from edgespiral.export.layers import layer_errors
 from edgespiral.export.ranges import calibrated
+from edgespiral.export.recipe import recipe_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import RestoredLayer
-    from edgespiral.core.recipe import Recipe
     from edgespiral.data.stratified import Sampled
     from edgespiral.export.int8 import Form
     from edgespiral.export.ranges import Ranges
+    from edgespiral.export.recipe import Recipe
 
 ERROR_SAMPLES = 64
 # Two standard deviations above what guessing gets right.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
 
 
 @dataclass(frozen=True)

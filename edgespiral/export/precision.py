@@ -7,13 +7,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.recipe import load_recipe
 from edgespiral.export.calibration import prepare
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8 import write_int8
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Limits, check_parity
 from edgespiral.export.ranges import placeholder_ranges
+from edgespiral.export.recipe import load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import Parity, Quantisation, RestoredLayer
-    from edgespiral.core.recipe import Recipe
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
     from edgespiral.export.calibration import Calibrated
     from edgespiral.export.int8 import Form
+    from edgespiral.export.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.files import make_folder, sha256_file, write_text
-from edgespiral.core.recipe import recipe_sha256
-from edgespiral.core.record import Record
+from edgespiral.core.schema import Record
 from edgespiral.export.graph import load_graph, refusing
+from edgespiral.export.recipe import recipe_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from edgespiral.core.recipe import Recipe
     from edgespiral.data.stratified import Sampled
+    from edgespiral.export.recipe import Recipe
 
 # Histograms keep the tensors of a chunk in memory until they are counted.
 CHUNK = 16

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from edgespiral.core.bench import SCHEMA, BenchResult, CaseResult
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import MeasurementError, UsageError
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.registry import unknown_name
+from edgespiral.gate.records import SCHEMA, BenchResult, CaseResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

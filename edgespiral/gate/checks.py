@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.bench import Bounds, Check, GateVerdict, Reference
 from edgespiral.gate.intervals import (
     LEAST_PROCESSES,
     difference_of_means,
@@ -19,6 +18,7 @@ from edgespiral.gate.intervals import (
     signed_rank,
     tail_ratio,
 )
+from edgespiral.gate.records import Bounds, Check, GateVerdict, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

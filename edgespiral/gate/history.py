@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.bench import Break, History, HistoryPoint, Shift, Trend
 from edgespiral.core.errors import UsageError
 from edgespiral.gate.baseline import otherwise, read_result
+from edgespiral.gate.records import Break, History, HistoryPoint, Shift, Trend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgespiral.core.bench import BenchResult, CaseResult
+    from edgespiral.gate.records import BenchResult, CaseResult
 
 # A level is only one that three results share: one odd result is no change.
 LEAST_POINTS = 3

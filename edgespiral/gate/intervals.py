@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.bench import Bounds
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.stats import SEED, checked
+from edgespiral.gate.records import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,24 +6,24 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edgespiral.core.bench import GateVerdict
 from edgespiral.core.errors import MeasurementError, UndecidedError, UsageError
-from edgespiral.core.profile import load_profile
 from edgespiral.gate.checks import Limits
 from edgespiral.gate.interface import check_same, interface
+from edgespiral.gate.records import GateVerdict
+from edgespiral.gate.report import words
 from edgespiral.gate.sampling import Sampled, sample
 from edgespiral.gate.suite import TIME_LIMIT_S
 from edgespiral.measure.model_files import find_model
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
-from edgespiral.report import bench_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import Literal
 
-    from edgespiral.core.bench import Check
     from edgespiral.core.records import LatencyStats
+    from edgespiral.gate.records import Check
 
 
 @dataclass
@@ -162,7 +162,7 @@ class Figure:
 
     def __repr__(self) -> str:
         """With its interval once it was compared."""
-        return bench_words.figure(self._check) if self._check else f"{float(self):.4g}"
+        return words.figure(self._check) if self._check else f"{float(self):.4g}"
 
     def _is_within(self, limit: float) -> bool:
         if not math.isfinite(limit):
@@ -170,7 +170,7 @@ class Figure:
         self._check = self._checked(float(limit))
         if self._check.verdict is GateVerdict.UNDECIDED:
             raise UndecidedError(
-                f"undecided: {bench_words.line(self._check)}",
+                f"undecided: {words.line(self._check)}",
                 where=str(self._latency.model),
                 hint="allow more time, or quieten the device",
             )

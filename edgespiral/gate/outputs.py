@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.registry import unknown_name
-from edgespiral.report.bench_ci import render_annotations, render_code_quality, render_metrics
-from edgespiral.report.bench_junit import render_junit
-from edgespiral.report.bench_markdown import render_markdown
+from edgespiral.gate.report.ci import render_annotations, render_code_quality, render_metrics
+from edgespiral.gate.report.junit import render_junit
+from edgespiral.gate.report.markdown import render_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgespiral.core.bench import BenchResult
+    from edgespiral.gate.records import BenchResult
 
 # Each takes the result and the suite's path within its repository.
 FORMATS: dict[str, Callable[[BenchResult, str], str]] = {

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from edgespiral.core.bench import BenchResult, CaseResult, GateVerdict, Reference, gravest
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.invocation import command_line
-from edgespiral.core.record import now_utc
+from edgespiral.core.schema import now_utc
 from edgespiral.core.versions import versions
 from edgespiral.gate.baseline import check_comparable
 from edgespiral.gate.checks import Limits, judge, taken_of
 from edgespiral.gate.git import commit
 from edgespiral.gate.interface import check_same, interface
+from edgespiral.gate.records import BenchResult, CaseResult, GateVerdict, Reference, gravest
 from edgespiral.gate.sampling import Sampled, sample, sample_baseline
 from edgespiral.gate.suite import model_file
 from edgespiral.measure.session import Session
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.gate.former import Former
+    from edgespiral.gate.reference import Former
     from edgespiral.gate.suite import Case, Suite
+    from edgespiral.measure.profile import TargetProfile
 
 # Errors of one model, which leave the others to be judged.
 OWN_ERRORS = (ModelError, MeasurementError)

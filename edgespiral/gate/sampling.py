@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from edgespiral.core.bench import GateVerdict
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.stats import LEAST_ROUNDS, summarise
 from edgespiral.gate.checks import CONFIDENCE, MOST_LOOKS, Taken, judge, lacks_tail
 from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES, least_count
+from edgespiral.gate.records import GateVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from edgespiral.core.bench import Check
     from edgespiral.core.records import Measurement
     from edgespiral.gate.checks import Limits
+    from edgespiral.gate.records import Check
     from edgespiral.measure.session import Session
 
 # Against a stored baseline processes are what is compared, so a look takes several.

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from edgespiral.core.config import load_toml_model
 from edgespiral.core.errors import EdgeSpiralError, UsageError
-from edgespiral.core.record import Record
+from edgespiral.core.schema import Record
 from edgespiral.measure.model_files import find_model
 
 TOLERANCE_PERCENT = 2.5

@@ -15,7 +15,7 @@ from edgespiral.measure.tiny import write_tiny_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtime import Answer
 
 # A ratio further off cannot tell two neighbouring widths apart.

@@ -9,15 +9,15 @@ from pydantic import ValidationError
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.exported import EngineFacts
 from edgespiral.core.files import replacing, sha256_file
-from edgespiral.core.profile import TensorRtProfile, TensorRtRtxProfile
-from edgespiral.core.record import now_utc
+from edgespiral.core.schema import now_utc
 from edgespiral.measure.model_files import is_engine
+from edgespiral.measure.profile import TensorRtProfile, TensorRtRtxProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.session import Session
 
 ENGINE = ".engine"

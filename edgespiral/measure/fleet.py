@@ -9,7 +9,7 @@ from itertools import chain
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from edgespiral.core.profile import LocalProfile, SshProfile
+from edgespiral.measure.profile import LocalProfile, SshProfile
 from edgespiral.measure.session import Session
 from edgespiral.measure.transport.openssh import OpensshLink
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
     from types import TracebackType
 
-    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.profile import TargetProfile
 
     Shapes = Mapping[str, tuple[int, ...]]
 

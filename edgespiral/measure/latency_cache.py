@@ -19,15 +19,15 @@ from pydantic import Field, ValidationError
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.files import make_folder, user_cache, write_text
-from edgespiral.core.record import PositiveMs, Record
 from edgespiral.core.records import LayerLatency
+from edgespiral.core.schema import PositiveMs, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from edgespiral.core.profile import TargetProfile
     from edgespiral.core.records import Fingerprint
+    from edgespiral.measure.profile import TargetProfile
 
 LOG = logging.getLogger("edgespiral.measure")
 # Of the fingerprint: what decides a latency and stays as it is between runs.

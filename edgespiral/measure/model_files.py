@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
 
 MODEL = "model.onnx"
 # TensorRT's built engines, by the endings that are customary.

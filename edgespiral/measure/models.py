@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.profile import load_profile
 from edgespiral.measure.model_files import find_model
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 
 if TYPE_CHECKING:

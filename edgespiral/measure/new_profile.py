@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import TargetError
-from edgespiral.core.profile import AS_WRITTEN, TargetProfile
+from edgespiral.measure.profile import AS_WRITTEN, TargetProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

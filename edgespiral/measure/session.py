@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.files import sha256_file
-from edgespiral.core.record import now_utc
 from edgespiral.core.records import Measurement
+from edgespiral.core.schema import now_utc
 from edgespiral.core.stats import paired_ratio, summarise
 from edgespiral.measure.runtime import RUNTIMES, Job
 from edgespiral.measure.tiny import write_tiny_model
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
     from edgespiral.core.records import LayerLatency, Ratio
+    from edgespiral.core.schema import Precision
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtime import Answer, Runtime
     from edgespiral.measure.transport import Transport
 

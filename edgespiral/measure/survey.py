@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import TargetError, UsageError
-from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.transport import TRANSPORTS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from edgespiral.report import svg, words
+from edgespiral.report import formats, svg
 from edgespiral.report.svg import Axes, Scale
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def samples_chart(baseline: Baseline, student: Measurement | None) -> Markup:
     times = [baseline.budget_ms, *(ms for curve in curves.values() for ms, _ in curve)]
     axes = Axes(Scale.around(times, LEFT, RIGHT, 0.05), Scale(0, 1, BOTTOM, TOP))
     medians = {name: measurement.stats.p50_ms for name, measurement in measured.items()}
-    told = ", ".join(f"{name} median {words.ms(value)} ms" for name, value in medians.items())
+    told = ", ".join(f"{name} median {formats.ms(value)} ms" for name, value in medians.items())
     return svg.drawing(
         "samples",
         (WIDTH, HEIGHT),
@@ -85,12 +85,12 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
 def _told(run: Run, baseline: Baseline) -> str:
     facts = baseline.teacher
     told = [
-        f"Teacher {facts.validation_accuracy:.2f} % in {words.ms(facts.latency.stats.p50_ms)} ms"
+        f"Teacher {facts.validation_accuracy:.2f} % in {formats.ms(facts.latency.stats.p50_ms)} ms"
     ]
     for turn in run.turns:
         latency_ms, accuracy = _place(run, turn)
-        told.append(f"turn {turn.turn} {accuracy:.2f} % in {words.ms(latency_ms)} ms")
-    return f"{'; '.join(told)}; budget {words.ms(baseline.budget_ms)} ms."
+        told.append(f"turn {turn.turn} {accuracy:.2f} % in {formats.ms(latency_ms)} ms")
+    return f"{'; '.join(told)}; budget {formats.ms(baseline.budget_ms)} ms."
 
 
 def _place(run: Run, turn: TurnFinished) -> tuple[float, float]:
@@ -133,7 +133,7 @@ def _budget(axes: Axes, budget_ms: float) -> Markup:
             svg.text(
                 at + (4 if near_right else -4),
                 axes.y.end - 7,
-                f"budget {words.ms(budget_ms)} ms",
+                f"budget {formats.ms(budget_ms)} ms",
                 class_="note",
                 text_anchor=end,
             ),
@@ -161,7 +161,7 @@ def _spread(axes: Axes, run: Run, turn: TurnFinished) -> Markup:
 def _point(axes: Axes, place: tuple[float, float], turn: int, kind: str) -> Markup:
     x, y = axes.x(place[0]), axes.y(place[1])
     name = "teacher" if turn == 0 else f"turn {turn}"
-    shown = f"{name}: {place[1]:.2f} % in {words.ms(place[0])} ms"
+    shown = f"{name}: {place[1]:.2f} % in {formats.ms(place[0])} ms"
     circle = svg.element(
         "circle", svg.element("title", shown), cx=x, cy=y, r=7 if kind == "best" else 5, class_=kind
     )
@@ -186,7 +186,7 @@ def _curve(axes: Axes, name: str, curve: Sequence[tuple[float, float]]) -> Marku
 def _median(axes: Axes, name: str, median_ms: float) -> Markup:
     x, y = axes.x(median_ms), axes.y(0.5)
     end = "end" if x > (axes.x.start + axes.x.end) / 2 else "start"
-    label = f"{name} {words.ms(median_ms)} ms"
+    label = f"{name} {formats.ms(median_ms)} ms"
     away = -12 if end == "end" else 12
     # Two labels that would meet halfway are on lines of their own.
     below = 22 if name == "teacher" else 4

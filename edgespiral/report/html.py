@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgespiral.core.records import Fingerprint, Outcome
-from edgespiral.report import charts, words
+from edgespiral.report import charts, formats
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["words"] = words
+    environment.globals["formats"] = formats
     return environment.get_template(name)
 
 
@@ -87,13 +87,13 @@ def _tiles(run: Run, baseline: Baseline) -> list[tuple[str, str, str]]:
         _accuracy_tile(run, before, after),
         (
             "parameters",
-            words.count(after.parameter_count),
-            f"teacher {words.count(before.parameter_count)}",
+            formats.count(after.parameter_count),
+            f"teacher {formats.count(before.parameter_count)}",
         ),
         (
             "model.onnx",
-            f"{words.count(after.size_bytes)}B",
-            f"teacher {words.count(before.size_bytes)}B",
+            f"{formats.count(after.size_bytes)}B",
+            f"teacher {formats.count(before.size_bytes)}B",
         ),
     ]
 
@@ -103,7 +103,7 @@ def _speed_tile(run: Run) -> tuple[str, str, str]:
     if speedup is None:
         return "speed-up", "\N{EM DASH}", "no turn finished yet"
     figure = f"{speedup.value:.2f}\N{MULTIPLICATION SIGN}"
-    return "speed-up", figure, f"95 % interval {words.interval(speedup)}"
+    return "speed-up", figure, f"95 % interval {formats.interval(speedup)}"
 
 
 def _latency_tile(run: Run, baseline: Baseline, before: ModelFacts) -> tuple[str, str, str]:
@@ -111,10 +111,8 @@ def _latency_tile(run: Run, baseline: Baseline, before: ModelFacts) -> tuple[str
     latency_ms = (
         run.timing(best.student, best.speedup).latency_ms if best else before.latency.stats.p50_ms
     )
-    small = (
-        f"teacher {words.ms(before.latency.stats.p50_ms)}, budget {words.ms(baseline.budget_ms)}"
-    )
-    return "median latency", f"{words.ms(latency_ms)} ms", small
+    small = f"teacher {formats.ms(before.latency.stats.p50_ms)}, budget {formats.ms(baseline.budget_ms)}"
+    return "median latency", f"{formats.ms(latency_ms)} ms", small
 
 
 def _accuracy_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str, str, str]:
@@ -123,7 +121,7 @@ def _accuracy_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str
     if run.finished is not None:
         pair = (run.finished.teacher_test_accuracy, run.finished.student_test_accuracy)
         split = "test"
-    small = f"teacher {pair[0]:.2f} %, {words.points(*pair)} points"
+    small = f"teacher {pair[0]:.2f} %, {formats.points(*pair)} points"
     return f"{split} accuracy", f"{pair[1]:.2f} %", small
 
 

@@ -24,8 +24,8 @@ from edgespiral.core.stats import verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.record import Precision
     from edgespiral.core.records import Event, Measurement, ModelFacts, Verdict
+    from edgespiral.core.schema import Precision
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from edgespiral.core.errors import first_few
 from edgespiral.core.records import Outcome, Verdict
-from edgespiral.report import words
+from edgespiral.report import formats
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def _turns(run: Run, baseline: Baseline) -> Table:
     facts = baseline.teacher
     table.add_row(
         "teacher",
-        words.ms(facts.latency.stats.p50_ms),
+        formats.ms(facts.latency.stats.p50_ms),
         "",
         f"{facts.validation_accuracy:.2f}",
         "",
-        words.count(facts.parameter_count),
+        formats.count(facts.parameter_count),
     )
     for turn in run.turns:
         chosen = run.finished is not None and turn.turn == run.finished.best_turn
@@ -65,17 +65,17 @@ def _turns(run: Run, baseline: Baseline) -> Table:
 
 def _title(run: Run, baseline: Baseline) -> str:
     precision = "" if run.precision == "fp32" else f", students in {run.precision}"
-    return f"budget {words.ms(baseline.budget_ms)} ms{precision}"
+    return f"budget {formats.ms(baseline.budget_ms)} ms{precision}"
 
 
 def _row(run: Run, turn: TurnFinished) -> tuple[str | Text, ...]:
     return (
         str(turn.turn),
-        words.ms(run.timing(turn.student, turn.speedup).latency_ms),
+        formats.ms(run.timing(turn.student, turn.speedup).latency_ms),
         f"{turn.speedup.value:.2f}x",
         f"{turn.student.validation_accuracy:.2f}",
         f"{turn.accuracy_after_cut:.2f}",
-        words.count(turn.student.parameter_count),
+        formats.count(turn.student.parameter_count),
         f"{sum(turn.seconds.values()):.1f}",
         Text(str(turn.verdict), style=STYLES[turn.verdict]),
     )
@@ -91,14 +91,14 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
     student_ms = (
         run.timing(run.best.student, run.best.speedup).latency_ms if run.best else teacher_ms
     )
-    speedup = f"{finished.speedup.value:.2f}x ({words.interval(finished.speedup)})"
+    speedup = f"{finished.speedup.value:.2f}x ({formats.interval(finished.speedup)})"
     return [
         *_precisions(run, baseline),
         *_sparsity(run),
         *_won_back(run),
         Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
-        Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({words.points(before, after)})"),
-        Text(f"median latency {words.ms(teacher_ms)} -> {words.ms(student_ms)} ms, {speedup}"),
+        Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({formats.points(before, after)})"),
+        Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),
         *_devices(run),
     ]
 
@@ -107,9 +107,9 @@ def _devices(run: Run) -> list[Text]:
     """What a run of several targets reached on each."""
     return [
         Text(
-            f"on {one.target}  {words.ms(one.teacher.stats.p50_ms)} -> "
-            f"{words.ms(one.timing.latency_ms)} ms, {one.speedup.value:.2f}x, "
-            f"budget {words.ms(one.budget_ms)} ms {one.verdict}",
+            f"on {one.target}  {formats.ms(one.teacher.stats.p50_ms)} -> "
+            f"{formats.ms(one.timing.latency_ms)} ms, {one.speedup.value:.2f}x, "
+            f"budget {formats.ms(one.budget_ms)} ms {one.verdict}",
             style=STYLES[one.verdict],
         )
         for one in run.devices()
@@ -121,8 +121,8 @@ def _sparsity(run: Run) -> list[Text]:
     found = run.best.sparsity if run.best else None
     if found is None:
         return []
-    dense = [f"left dense: {first_few(words.dense(found))}"] if found.left_dense else []
-    lines = [f"sparsity {words.zeros(found)}", *dense, words.sparse_gain(found)]
+    dense = [f"left dense: {first_few(formats.dense(found))}"] if found.left_dense else []
+    lines = [f"sparsity {formats.zeros(found)}", *dense, formats.sparse_gain(found)]
     return [Text(line) for line in lines]
 
 
@@ -131,8 +131,10 @@ def _won_back(run: Run) -> list[Text]:
     if run.best is None:
         return []
     training = run.best.quantised_training
-    lines = [f"trained with its rounding  {words.quantised_training(training)}"] if training else []
-    lines += [f"in float  {words.restored(layer)}" for layer in run.best.restored]
+    lines = (
+        [f"trained with its rounding  {formats.quantised_training(training)}"] if training else []
+    )
+    lines += [f"in float  {formats.restored(layer)}" for layer in run.best.restored]
     return [Text(line) for line in lines]
 
 
@@ -143,8 +145,8 @@ def _precisions(run: Run, baseline: Baseline) -> list[Text]:
     before = baseline.teacher.validation_accuracy
     lines = [
         f"teacher in {trial.precision}  {trial.speedup.value:.2f}x, "
-        f"{trial.validation_accuracy:.2f} % ({words.points(before, trial.validation_accuracy)})"
+        f"{trial.validation_accuracy:.2f} % ({formats.points(before, trial.validation_accuracy)})"
         for trial in run.chosen.trials
     ]
-    lines += [f"cut in {mix.precision}  {words.mix(mix)}" for mix in run.chosen.mixes]
+    lines += [f"cut in {mix.precision}  {formats.mix(mix)}" for mix in run.chosen.mixes]
     return [Text(line) for line in (*lines, f"precision {run.precision}: {run.chosen.reason}")]

@@ -11,8 +11,8 @@ from edgespiral.core.stats import verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.plan import Plan
     from edgespiral.core.records import Measurement, Ratio
+    from edgespiral.spiral.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from edgespiral.core.plan import Plan
     from edgespiral.distill.trainer import Progress
+    from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.turn import Bench
 
 # A warm network's loss falls at once at a low rate; at the full one it first rises.

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.core.plan import Plan
     from edgespiral.prune.folding import Moments
     from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.spiral.plan import Plan
 
 BATCH = 128
 SCORED_SAMPLES = 1024

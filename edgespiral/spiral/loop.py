@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.files import make_folder
-from edgespiral.core.record import now_utc
 from edgespiral.core.records import (
     Baseline,
     Interval,
@@ -20,6 +19,7 @@ from edgespiral.core.records import (
     TurnPlanned,
     Verdict,
 )
+from edgespiral.core.schema import now_utc
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import float_twin

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Candidate, PrecisionMix
-from edgespiral.report import words
+from edgespiral.report import formats
 from edgespiral.spiral.latencies import Device
 from edgespiral.spiral.parents import parent_of
 from edgespiral.spiral.planner import OutOfReach, Planner
@@ -17,9 +17,9 @@ from edgespiral.spiral.turn import Stopwatch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
     from edgespiral.core.records import Baseline, PrecisionTrial
+    from edgespiral.core.schema import Precision
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.turn import Bench, Parent
 
@@ -74,7 +74,7 @@ class Planners:
             cut_nats=cut_nats,
             rounding_nats=rounding_nats,
         )
-        self.bench.listener.say(f"  cut in {precision}: {words.mix(mix)}")
+        self.bench.listener.say(f"  cut in {precision}: {formats.mix(mix)}")
         return mix
 
     def close(self) -> None:

@@ -24,9 +24,9 @@ from edgespiral.spiral.turn import RECALIBRATION_BATCHES, Parent
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgespiral.core.plan import Plan
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.turn import Bench, Stopwatch
 
 SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.journal import Journal
-    from edgespiral.core.record import Precision
     from edgespiral.core.records import Candidate, GroupCut
+    from edgespiral.core.schema import Precision
     from edgespiral.export.int8 import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache

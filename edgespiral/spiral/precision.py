@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import ExportError, UsageError
-from edgespiral.core.profile import AndroidProfile, OnnxRuntimeProfile, TensorRtProfile
 from edgespiral.core.records import PrecisionChosen, PrecisionTrial
 from edgespiral.export.parity import divergence_nats, file_accuracy
 from edgespiral.export.precision import Asked, export_as
+from edgespiral.measure.profile import AndroidProfile, OnnxRuntimeProfile, TensorRtProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgespiral.core.plan import Plan
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.recipe import Recipe
-    from edgespiral.core.record import Precision
     from edgespiral.core.records import Baseline, PrecisionMix
+    from edgespiral.core.schema import Precision
     from edgespiral.export.int8 import Form
+    from edgespiral.export.recipe import Recipe
+    from edgespiral.measure.profile import TargetProfile
+    from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.turn import Bench
 
     Mixed = Callable[[PrecisionTrial | None], PrecisionMix]

@@ -13,16 +13,16 @@ from edgespiral.export.parity import file_accuracy
 from edgespiral.export.sensitivity import damages
 from edgespiral.measure.engines import require_timing
 from edgespiral.measure.session import Session
-from edgespiral.report import words
+from edgespiral.report import formats
 from edgespiral.spiral.precision import form_of, measuring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.core.profile import TargetProfile
+    from edgespiral.core.listener import Listener
     from edgespiral.export.calibration import Calibrated
-    from edgespiral.spiral.progress import Listener
+    from edgespiral.measure.profile import TargetProfile
 
 # Of the most damaging layers so many are timed in float, and so many put back before looking again.
 TIMED = 8
@@ -87,7 +87,7 @@ class Restoring:
         self.made.write(path, [layer.layer, *(other.layer for other in restored)])
         accuracy = file_accuracy(path, self.validation)
         restored.append(layer.model_copy(update={"accuracy_gain": accuracy - before}))
-        self.listener.say(f"  in float: {words.restored(restored[-1])}")
+        self.listener.say(f"  in float: {formats.restored(restored[-1])}")
         return accuracy
 
     def _priced(

@@ -19,16 +19,16 @@ from edgespiral.core.errors import (
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.invocation import command_line, tell_stopped
 from edgespiral.core.journal import Journal
-from edgespiral.core.plan import plan_sha256
-from edgespiral.core.profile import load_profiles
-from edgespiral.core.recipe import load_recipe
-from edgespiral.core.record import now_utc
+from edgespiral.core.listener import OnConsole
 from edgespiral.core.records import RunStarted
+from edgespiral.core.schema import now_utc
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
+from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.engines import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
+from edgespiral.measure.profile import load_profiles
 from edgespiral.models import names
 from edgespiral.models.load import check_logits, load_model
 from edgespiral.models.saved import trace, weights_sha256
@@ -39,8 +39,8 @@ from edgespiral.report.result import build_result
 from edgespiral.spiral.allocate import every_choice
 from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
+from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.precision import Precisions, measuring
-from edgespiral.spiral.progress import OnConsole
 from edgespiral.spiral.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
 from edgespiral.spiral.turn import Bench
 
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.plan import Plan
+    from edgespiral.core.listener import Listener
     from edgespiral.core.result import Result
-    from edgespiral.spiral.progress import Listener
+    from edgespiral.spiral.plan import Plan
 
 
 def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:

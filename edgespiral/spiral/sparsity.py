@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.exported import WeightSparsity
-from edgespiral.core.profile import TensorRtProfile
 from edgespiral.distill.masks import apply_masks
 from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.export.zeros import compressed_bytes, read_zeros
+from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.models.saved import load_model
 from edgespiral.prune.sparsity import GROUP, check_thinnable, left_dense, masks_for
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.core.plan import Plan
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
-    from edgespiral.spiral.progress import Listener
+    from edgespiral.core.listener import Listener
+    from edgespiral.core.schema import Precision
+    from edgespiral.measure.profile import TargetProfile
+    from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.turn import Bench
 
 Kernels = Literal["none", "off", "on"]

@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
-from edgespiral.core.record import now_utc
 from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
+from edgespiral.core.schema import now_utc
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import recalibrate_batchnorm
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import EngineFacts, WeightSparsity
     from edgespiral.core.journal import Journal
-    from edgespiral.core.plan import Plan
-    from edgespiral.core.record import Precision
+    from edgespiral.core.listener import Listener
     from edgespiral.core.records import Baseline, Measurement, Ratio, TurnPlanned
+    from edgespiral.core.schema import Precision
     from edgespiral.export.calibration import Calibrated
     from edgespiral.export.precision import Exported
     from edgespiral.measure.fleet import Fleet
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
+    from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.precision import Precisions
-    from edgespiral.spiral.progress import Listener
     from edgespiral.spiral.sparsity import Kernels
 
 RECALIBRATION_BATCHES = 30

@@ -9,7 +9,7 @@ import pytest
 from edgespiral.cli.app import main
 from edgespiral.cli.compress import default_folder
 from edgespiral.core.errors import ExitCode
-from edgespiral.core.plan import Plan, load_plan
+from edgespiral.spiral.plan import Plan, load_plan
 
 Command = Callable[..., CompletedProcess[str]]
 COARSE = """

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from edgespiral.cli.targets import targets_app
 from edgespiral.core.errors import TargetError, UsageError
-from edgespiral.core.profile import load_profile
+from edgespiral.measure.profile import load_profile
 
 
 @pytest.fixture(autouse=True)

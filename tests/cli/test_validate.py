@@ -6,7 +6,7 @@ import pytest
 
 from edgespiral.cli.validate import described
 from edgespiral.core.errors import ExitCode
-from edgespiral.core.plan import load_plan
+from edgespiral.spiral.plan import load_plan
 
 Command = Callable[..., CompletedProcess[str]]
 GOOD = 'model = "resnet20"\ndata = "digits"\nweights = "t.safetensors"\nspeedup = 2\n'

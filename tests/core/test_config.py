@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, Tag
 
 from edgespiral.core.config import load_toml_model, read_toml
 from edgespiral.core.errors import UsageError
-from edgespiral.core.record import Record
+from edgespiral.core.schema import Record
 
 
 class Wheel(Record):

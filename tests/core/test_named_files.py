@@ -4,7 +4,7 @@ import pytest
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.record import Record
+from edgespiral.core.schema import Record
 
 THINGS = NamedFiles("thing", "things", "EDGESPIRAL_TEST_THINGS")
 

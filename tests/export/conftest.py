@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.core.recipe import Recipe
 from edgespiral.data import load
 from edgespiral.export.onnx import export_onnx
+from edgespiral.export.recipe import Recipe
 
 
 class Small(nn.Module):

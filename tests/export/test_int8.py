@@ -16,7 +16,7 @@ from edgespiral.export.ranges import calibrated
 
 @pytest.fixture(scope="module")
 def ranges(float_file, digits):
-    from edgespiral.core.recipe import Recipe
+    from edgespiral.export.recipe import Recipe
 
     recipe = Recipe.model_validate({"schema": 1, "name": "test", "samples": 40})
     return calibrated(float_file, stratified(digits.train, 40, seed=0, where="x"), recipe)

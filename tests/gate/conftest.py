@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.profile import TargetProfile
 
 
 def info(name: str, *shape: int | str) -> onnx.ValueInfoProto:

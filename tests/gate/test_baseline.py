@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgespiral.core.bench import BenchResult
 from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.core.profile import TargetProfile
 from edgespiral.gate.baseline import (
     check_comparable,
     load_baseline,
@@ -14,8 +12,10 @@ from edgespiral.gate.baseline import (
     save_baseline,
     write_result,
 )
+from edgespiral.gate.records import BenchResult
 from edgespiral.gate.run import Bench
 from edgespiral.gate.suite import load_suite
+from edgespiral.measure.profile import TargetProfile
 
 Make = Callable[..., Path]
 

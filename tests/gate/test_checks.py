@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from edgespiral.core.bench import Bounds, GateVerdict
 from edgespiral.core.errors import MeasurementError
 from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, lacks_tail, verdict_of
+from edgespiral.gate.records import Bounds, GateVerdict
 
 
 def taken(

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgespiral.core.bench import BenchResult
 from edgespiral.core.errors import UsageError
-from edgespiral.core.profile import TargetProfile
 from edgespiral.gate.baseline import write_result
 from edgespiral.gate.history import history, read_results, shifts
+from edgespiral.gate.records import BenchResult
 from edgespiral.gate.run import Bench
 from edgespiral.gate.suite import load_suite
+from edgespiral.measure.profile import TargetProfile
 
 Make = Callable[..., Path]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from edgespiral.core.bench import BenchResult, GateVerdict
 from edgespiral.core.errors import RunFolderError, UsageError
-from edgespiral.core.profile import TargetProfile
 from edgespiral.gate.outputs import FORMATS, github, parse_reports, write_reports
+from edgespiral.gate.records import BenchResult, GateVerdict
 from edgespiral.gate.run import Bench
 from edgespiral.gate.suite import load_suite
+from edgespiral.measure.profile import TargetProfile
 
 Make = Callable[..., Path]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from edgespiral.core.bench import CaseResult
 from edgespiral.core.errors import TargetError
-from edgespiral.core.profile import TargetProfile
-from edgespiral.gate.former import from_path
+from edgespiral.gate.records import CaseResult
+from edgespiral.gate.reference import from_path
 from edgespiral.gate.run import Bench
 from edgespiral.gate.suite import load_suite
+from edgespiral.measure.profile import TargetProfile
 
 # The class is in tests/conftest.py, which cannot be imported.
 Board = Any

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.profile import TargetProfile
 from edgespiral.gate.checks import CONFIDENCE, Limits
 from edgespiral.gate.intervals import least_count
 from edgespiral.gate.sampling import (
@@ -14,6 +13,7 @@ from edgespiral.gate.sampling import (
     sample,
     sample_baseline,
 )
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]

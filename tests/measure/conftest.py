@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.profile import TargetProfile
 
 
 def tensor(name: str, *shape: int) -> onnx.TensorProto:

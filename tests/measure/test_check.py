@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from edgespiral.core.errors import TargetError
-from edgespiral.core.profile import TargetProfile
 from edgespiral.measure.check import CheckLine, check_lines, check_target
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.runtime import Answer
 
 

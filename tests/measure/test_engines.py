@@ -12,7 +12,6 @@ import pytest
 from edgespiral.core.errors import ModelError, RunFolderError, TargetError
 from edgespiral.core.exported import EngineFacts
 from edgespiral.core.files import sha256_file
-from edgespiral.core.profile import TargetProfile
 from edgespiral.measure.engines import (
     bound_to,
     build_engine,
@@ -21,6 +20,7 @@ from edgespiral.measure.engines import (
     require_timing,
     written_record,
 )
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 from edgespiral.measure.tiny import write_tiny_model
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.profile import TargetProfile
 from edgespiral.measure.fleet import Fleet, device_of
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]

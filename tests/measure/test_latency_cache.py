@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from edgespiral.core.profile import TargetProfile
 from edgespiral.core.records import Fingerprint, LayerLatency
 from edgespiral.measure.latency_cache import KnownCut, LatencyCache, Step, cache_folder
+from edgespiral.measure.profile import TargetProfile
 
 
 def fingerprint(**changes: object) -> Fingerprint:

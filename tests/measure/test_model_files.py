@@ -5,10 +5,10 @@ import onnx
 import pytest
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.profile import TargetProfile
-from edgespiral.core.record import Precision
+from edgespiral.core.schema import Precision
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.model_files import find_model, model_files, precision_of
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]

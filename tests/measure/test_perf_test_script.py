@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgespiral.core.profile import AndroidProfile
+from edgespiral.measure.profile import AndroidProfile
 from edgespiral.measure.runtime import AndroidPerfTest, Job
 
 Ran = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -17,14 +17,14 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.exported import EngineFacts
-from edgespiral.core.profile import TargetProfile
-from edgespiral.core.record import Precision
+from edgespiral.core.schema import Precision
 from edgespiral.export.int8 import write_int8
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.export.ranges import placeholder_ranges
 from edgespiral.measure import engines
 from edgespiral.measure.engines import build_engine
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 from edgespiral.models import build
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.files import sha256_file
-from edgespiral.core.profile import OnnxRuntimeProfile, TargetProfile
+from edgespiral.measure.profile import OnnxRuntimeProfile, TargetProfile
 from edgespiral.measure.runtime import OnnxRuntime
 from edgespiral.measure.session import Session
 

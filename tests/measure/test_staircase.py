@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.profile import TargetProfile
 from edgespiral.measure import staircase
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 from edgespiral.measure.staircase import CHANNELS, find_step, measure_staircase
 

@@ -3,15 +3,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from edgespiral.core.bench import (
-    BenchResult,
-    Bounds,
-    CaseResult,
-    Check,
-    GateVerdict,
-    Reference,
-    gravest,
-)
 from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.records import (
     Baseline,
@@ -34,6 +25,15 @@ from edgespiral.core.records import (
     TurnFinished,
     TurnPlanned,
     Verdict,
+)
+from edgespiral.gate.records import (
+    BenchResult,
+    Bounds,
+    CaseResult,
+    Check,
+    GateVerdict,
+    Reference,
+    gravest,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

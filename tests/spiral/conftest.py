@@ -12,15 +12,16 @@ from torch.nn import functional as F
 
 from edgespiral import api
 from edgespiral.core.journal import Journal
-from edgespiral.core.profile import load_profile
-from edgespiral.core.recipe import load_recipe
+from edgespiral.core.listener import Silent
 from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.export.onnx import export_onnx
+from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import LatencyCache
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import build
 from edgespiral.models.saved import trace
@@ -29,7 +30,6 @@ from edgespiral.spiral.importance import Importance
 from edgespiral.spiral.latencies import Device
 from edgespiral.spiral.planner import Planner
 from edgespiral.spiral.precision import Precisions
-from edgespiral.spiral.progress import Silent
 from edgespiral.spiral.turn import Bench
 
 # More than one pass, so that the teacher is asked about each sample once.

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgespiral.core.plan import load_plan
 from edgespiral.core.records import Interval, Ratio, Verdict
 from edgespiral.spiral.budget import Budget, Budgets, joined
+from edgespiral.spiral.plan import load_plan
 
 
 def plan(**budget):

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.journal import Journal
-from edgespiral.core.profile import load_profile
 from edgespiral.core.records import Candidate
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import KnownCut, LatencyCache
 from edgespiral.measure.model_files import precision_of
+from edgespiral.measure.profile import load_profile
 from edgespiral.models.saved import trace
 from edgespiral.spiral.candidates import CandidateFiles, Candidates
 from edgespiral.spiral.cutting import Cuttable

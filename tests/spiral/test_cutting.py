@@ -6,13 +6,13 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
-from edgespiral.core.plan import load_plan
 from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.criteria import Evidence, score
 from edgespiral.spiral.cutting import Cuttable, cut_to, engines
 from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.plan import load_plan
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgespiral.core.plan import load_plan
 from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.plan import load_plan
 
 
 @pytest.fixture(scope="module")

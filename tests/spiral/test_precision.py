@@ -10,11 +10,11 @@ import pytest
 from edgespiral import api
 from edgespiral.core.errors import DataError, UsageError
 from edgespiral.core.journal import read
-from edgespiral.core.plan import load_plan
-from edgespiral.core.profile import TargetProfile, load_profile
-from edgespiral.core.recipe import load_recipe
 from edgespiral.core.records import Candidate, PrecisionChosen, TurnFinished
 from edgespiral.export.parity import file_accuracy
+from edgespiral.export.recipe import load_recipe
+from edgespiral.measure.profile import TargetProfile, load_profile
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.precision import Precisions, form_of, measuring, supported
 
 if TYPE_CHECKING:

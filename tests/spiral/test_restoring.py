@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 
 from edgespiral.core.errors import ExportError, UsageError
-from edgespiral.core.profile import TargetProfile, load_profile
-from edgespiral.core.recipe import load_recipe
+from edgespiral.core.listener import Silent
 from edgespiral.export.calibration import prepare
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_accuracy
-from edgespiral.spiral.progress import Silent
+from edgespiral.export.recipe import load_recipe
+from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.restoring import hold
 
 

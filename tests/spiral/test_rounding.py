@@ -12,7 +12,6 @@ import pytest
 from edgespiral import api
 from edgespiral.core.files import sha256_file
 from edgespiral.core.journal import read
-from edgespiral.core.plan import load_plan
 from edgespiral.core.records import TurnFinished
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.masks import apply_masks
@@ -22,6 +21,7 @@ from edgespiral.export.parity import check_parity, file_accuracy
 from edgespiral.export.zeros import read_zeros
 from edgespiral.prune.sparsity import masks_for
 from edgespiral.spiral.distilling import Teaching
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.rounding import Rounding, Shipped
 
 END = ("turn-finished", "run-finished")

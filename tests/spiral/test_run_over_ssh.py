@@ -14,13 +14,13 @@ from safetensors.torch import save_model
 from edgespiral import api
 from edgespiral.core.errors import ExitCode
 from edgespiral.core.files import sha256_file
-from edgespiral.core.plan import load_plan
 from edgespiral.core.records import Outcome
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.measure.engines import written_record
 from edgespiral.measure.transport import DeviceLostError
 from edgespiral.models import build
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import run_compress
 
 TARGET = """

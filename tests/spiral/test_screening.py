@@ -5,11 +5,11 @@ import random
 import pytest
 import torch
 
-from edgespiral.core.plan import load_plan
 from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.allocate import choices
 from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.latencies import key_of
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.screening import Screen, exchanges, guessed, screen_of
 from edgespiral.spiral.turn import Parent
 

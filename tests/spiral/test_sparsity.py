@@ -15,13 +15,13 @@ from torch import nn
 from edgespiral import api
 from edgespiral.core.errors import ExportError, ModelError, UsageError
 from edgespiral.core.journal import read
-from edgespiral.core.plan import load_plan
-from edgespiral.core.profile import TargetProfile
+from edgespiral.core.listener import Silent
 from edgespiral.core.records import TurnFinished
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.models.saved import load_model, trace
 from edgespiral.spiral.candidates import CandidateFiles
 from edgespiral.spiral.cutting import Cuttable
-from edgespiral.spiral.progress import Silent
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.sparsity import planned_multiple, sparse_kernels, sparsity_of, thinned
 
 

@@ -11,10 +11,10 @@ from edgespiral import api
 from edgespiral.core.errors import TrainingError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.journal import read
-from edgespiral.core.profile import TargetProfile, load_profile
 from edgespiral.core.records import TurnFinished
 from edgespiral.measure.engines import written_record
 from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.turn import Stopwatch, fetch_engine
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, TargetError
-from edgespiral.core.profile import AndroidProfile
 from edgespiral.measure.agent import PROFILED_RUNS, orders
 from edgespiral.measure.engines import no_engines
 from edgespiral.measure.free_dimensions import free_dimensions
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.perf_test_script import BODY
+from edgespiral.measure.profile import AndroidProfile
 from edgespiral.measure.runtime.agent_answer import whole_answer
 from edgespiral.measure.runtime.perf_test_output import perf_test_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtime.base import Answer, Job
 
 TOOL, SCRIPT = "onnxruntime_perf_test", "measure.sh"

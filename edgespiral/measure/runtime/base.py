@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import Field
 
-from edgespiral.core.record import PositiveMs, Record
 from edgespiral.core.records import Fingerprint, LayerLatency
 from edgespiral.core.registry import Registry
+from edgespiral.core.schema import PositiveMs, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.profile import TargetProfile
 
 
 # Cooling by running slower, not by a fan.

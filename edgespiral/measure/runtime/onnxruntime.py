@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.profile import OnnxRuntimeProfile
 from edgespiral.measure.engines import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
+from edgespiral.measure.profile import OnnxRuntimeProfile
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtime.ort_profile import check_placement, layer_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtime.base import Answer, Job
 
 AGENT = Path(__file__).parents[1] / "agent.py"

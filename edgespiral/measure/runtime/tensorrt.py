@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.profile import TensorRtProfile
 from edgespiral.measure.engines import no_engine, written_record
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
+from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtime.trtexec_output import layer_times, sample_times
 from edgespiral.measure.weighted_layers import weighted_layers
@@ -17,9 +17,9 @@ from edgespiral.measure.weighted_layers import weighted_layers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtime.base import Answer, Job
 
 HERE = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError, MissingExtraError
-from edgespiral.core.profile import LocalProfile, TensorRtRtxProfile
 from edgespiral.measure.engines import no_engine, no_timing
 from edgespiral.measure.model_files import precision_of, pushed_models
+from edgespiral.measure.profile import LocalProfile, TensorRtRtxProfile
 from edgespiral.measure.runtime.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtime.rtx_layers import compiled_layers, unfused
 from edgespiral.measure.runtime.tensorrt import named_shapes
@@ -18,9 +18,9 @@ from edgespiral.measure.runtime.tensorrt import named_shapes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.profile import TargetProfile
-    from edgespiral.core.record import Precision
+    from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtime.base import Answer, Job
 
 HERE = Path(__file__).parents[1]

@@ -22,7 +22,7 @@ from edgespiral.measure.transport.link import Link
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from edgespiral.core.profile import AdbProfile
+    from edgespiral.measure.profile import AdbProfile
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from edgespiral.core.profile import TargetProfile
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.profile import TargetProfile
 
 T = TypeVar("T")
 

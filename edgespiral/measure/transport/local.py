@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.profile import TargetProfile
 
 T = TypeVar("T")
 

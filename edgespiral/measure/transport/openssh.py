@@ -23,7 +23,7 @@ from edgespiral.measure.transport.link import Link
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgespiral.core.profile import SshProfile
+    from edgespiral.measure.profile import SshProfile
 
 # Beyond the connection itself: authentication and the start of a shell on a slow board.
 LOGIN_S = 30

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from edgespiral.core.profile import ShellProfile
+    from edgespiral.measure.profile import ShellProfile
     from edgespiral.measure.transport.device_scripts import Reply
     from edgespiral.measure.transport.link import Link
 

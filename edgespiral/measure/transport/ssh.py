@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.profile import SshProfile
+from edgespiral.measure.profile import SshProfile
 from edgespiral.measure.transport.openssh import OpensshLink
 from edgespiral.measure.transport.shell import ShellTransport
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgespiral.core.profile import TargetProfile
+    from edgespiral.measure.profile import TargetProfile
 
 
 class SshTransport(ShellTransport):

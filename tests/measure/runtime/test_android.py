@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgespiral.core.errors import ModelError, TargetError
-from edgespiral.core.profile import AndroidProfile
+from edgespiral.measure.profile import AndroidProfile
 from edgespiral.measure.runtime import AndroidPerfTest, Job
 from edgespiral.measure.session import Session
 

@@ -2,7 +2,7 @@ from typing import Any, get_args
 
 import pytest
 
-from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.runtime import RUNTIMES, Answer
 
 

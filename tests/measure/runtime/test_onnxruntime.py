@@ -12,8 +12,8 @@ from edgespiral.core.errors import (
     TargetError,
     UsageError,
 )
-from edgespiral.core.profile import OnnxRuntimeProfile
 from edgespiral.measure.completed import Completed
+from edgespiral.measure.profile import OnnxRuntimeProfile
 from edgespiral.measure.runtime import Job, OnnxRuntime
 
 RUNTIME = OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime", threads=2))

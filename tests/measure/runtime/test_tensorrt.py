@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.profile import TensorRtProfile
 from edgespiral.measure.completed import Completed
+from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.measure.runtime import Answer, Job, TensorRt
 
 DEVICE: dict[str, Any] = {

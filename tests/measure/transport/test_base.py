@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.transport import TRANSPORTS
 
 

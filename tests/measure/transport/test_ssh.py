@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgespiral.core.errors import MeasurementError, TargetError
-from edgespiral.core.profile import TargetProfile
+from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.transport import DeviceLostError, SshTransport
 
 # The class is in tests/conftest.py, which cannot be imported.
@@ -117,7 +117,7 @@ def test_a_host_that_vanishes_leaves_nothing_running(board: Board, tmp_path: Pat
     code = f"""
 import os, threading
 from pathlib import Path
-from edgespiral.core.profile import load_profile
+from edgespiral.measure.profile import load_profile
 from edgespiral.measure.transport import SshTransport
 with SshTransport.from_profile(load_profile({str(tmp_path / "board.toml")!r}), None) as transport:
     threading.Timer(1, os._exit, [9]).start()

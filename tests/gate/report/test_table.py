@@ -2,8 +2,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from edgespiral.core.bench import BenchResult
-from edgespiral.report.bench_table import render_bench
+from edgespiral.gate.records import BenchResult
+from edgespiral.gate.report.table import render_bench
 
 
 def shown(result: BenchResult) -> list[str]:

@@ -6,10 +6,10 @@ import onnx
 import pytest
 
 from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.core.profile import TargetProfile
-from edgespiral.gate.former import from_baseline, from_path, from_ref
+from edgespiral.gate.reference import from_baseline, from_path, from_ref
 from edgespiral.gate.run import Bench
 from edgespiral.gate.suite import load_suite
+from edgespiral.measure.profile import TargetProfile
 
 Make = Callable[..., Path]
 

@@ -2,7 +2,7 @@ import pytest
 
 from edgespiral.core.exported import QuantisedTraining, WeightSparsity
 from edgespiral.core.records import Event, PrecisionMix, TurnFinished
-from edgespiral.report import words
+from edgespiral.report import formats
 
 
 @pytest.mark.parametrize(
@@ -10,7 +10,7 @@ from edgespiral.report import words
                          (467.8, "468"), (4678.0, "4678")],
 )  # fmt: skip
 def test_milliseconds_have_about_three_figures(value: float, shown: str) -> None:
-    assert words.ms(value) == shown
+    assert formats.ms(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_milliseconds_have_about_three_figures(value: float, shown: str) -> None
                          (999_700, "1 M"), (11_200_000, "11.2 M"), (2.5e9, "2.5 G")],
 )  # fmt: skip
 def test_counts_have_three_figures_and_a_unit(value: float, shown: str) -> None:
-    assert words.count(value) == shown
+    assert formats.count(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ def test_counts_have_three_figures_and_a_unit(value: float, shown: str) -> None:
                          (119.7, "2 min 00 s")],
 )  # fmt: skip
 def test_durations_read_as_a_person_says_them(value: float, shown: str) -> None:
-    assert words.seconds(value) == shown
+    assert formats.seconds(value) == shown
 
 
 def test_a_change_in_accuracy_has_its_sign() -> None:
-    assert words.points(93.1, 92.35) == "\N{MINUS SIGN}0.75"
-    assert words.points(92.0, 92.5) == "+0.50"
+    assert formats.points(93.1, 92.35) == "\N{MINUS SIGN}0.75"
+    assert formats.points(92.0, 92.5) == "+0.50"
 
 
 def test_a_cut_out_of_reach_claims_no_loss() -> None:
@@ -39,7 +39,7 @@ def test_a_cut_out_of_reach_claims_no_loss() -> None:
         precision="fp32", latency_ms=0.5, widths={}, cut_nats=None, rounding_nats=0.0
     )
     assert far.lost_nats is None
-    assert words.mix(far) == "0.500 ms at best: out of reach in one step"
+    assert formats.mix(far) == "0.500 ms at best: out of reach in one step"
 
 
 def found_in(events: list[Event], **changes: object) -> WeightSparsity:
@@ -50,31 +50,31 @@ def found_in(events: list[Event], **changes: object) -> WeightSparsity:
 
 def test_zeros_are_counted_over_all_layers(sparse: list[Event]) -> None:
     found = found_in(sparse)
-    assert words.zeros(found) == (
+    assert formats.zeros(found) == (
         "42.8 % of the weights in model.onnx are zero (428 of 1 k, in 1 of 2 layers, 1 of them 2:4)"
     )
     share = found_in(sparse, asked=0.4)
-    assert words.zeros(share).endswith("(428 of 1 k, in 1 of 2 layers)")
-    assert (words.asked_sparsity(found), words.asked_sparsity(share)) == ("2:4", "40 %")
+    assert formats.zeros(share).endswith("(428 of 1 k, in 1 of 2 layers)")
+    assert (formats.asked_sparsity(found), formats.asked_sparsity(share)) == ("2:4", "40 %")
 
 
 def test_zeros_promise_no_more_than_the_target_can_do(sparse: list[Event]) -> None:
     sizes = "40 % smaller compressed file (gzip: 2.4 kB, dense 4 kB)"
-    assert words.sparse_gain(found_in(sparse)) == (
+    assert formats.sparse_gain(found_in(sparse)) == (
         f"no speed-up expected here, {sizes}: the target's runtime has no kernels that skip "
         "such zeros"
     )
-    off = words.sparse_gain(found_in(sparse, kernels="off"))
+    off = formats.sparse_gain(found_in(sparse, kernels="off"))
     assert off.startswith(f"no speed-up as the target is set, {sizes}; switch on runtime.sparsity")
-    on = words.sparse_gain(found_in(sparse, kernels="on"))
+    on = formats.sparse_gain(found_in(sparse, kernels="on"))
     assert "may run 2:4 layers on sparse tensor cores (Ampere and later)" in on
     assert on.endswith(sizes)
     larger = found_in(sparse, compressed_bytes=4_400)
-    assert "10 % larger compressed file" in words.sparse_gain(larger)
+    assert "10 % larger compressed file" in formats.sparse_gain(larger)
 
 
 def test_training_that_did_not_help_says_so() -> None:
     done = QuantisedTraining(epochs=0.5, accuracy_before=92.0, accuracy_after=91.9, kept=False)
-    assert words.quantised_training(done).endswith(
+    assert formats.quantised_training(done).endswith(
         "92.00 -> 91.90 % (\N{MINUS SIGN}0.10), not kept"
     )

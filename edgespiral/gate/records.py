@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgespiral.core.record import PositiveMs, Record
 from edgespiral.core.records import Interval, Measurement
+from edgespiral.core.schema import PositiveMs, Record
 
 SCHEMA = 1
 

@@ -1,4 +1,4 @@
-from edgespiral.core.record import now_utc
+from edgespiral.core.schema import now_utc
 
 
 def test_times_are_utc_to_the_second() -> None:

@@ -1,11 +1,11 @@
-from edgespiral.core.bench import BenchResult
-from edgespiral.report import bench_words
+from edgespiral.gate.records import BenchResult
+from edgespiral.gate.report import words
 
 MINUS = "\N{MINUS SIGN}"
 
 
 def test_each_model_s_outcome_is_one_line(mixed_bench: BenchResult) -> None:
-    assert [bench_words.summary(case) for case in mixed_bench.cases] == [
+    assert [words.summary(case) for case in mixed_bench.cases] == [
         "median 1.05 (1.04 to 1.06) ms, budget 8 ms: pass; "
         f"median {MINUS}0.2 ({MINUS}1.1 to +0.7) %, limit +2.5 %: pass",
         "median +6.0 (+5.0 to +7.0) %, limit +2.5 %: regressed; p99 +35.0 (+25.0 to +45.0) %",
@@ -16,29 +16,29 @@ def test_each_model_s_outcome_is_one_line(mixed_bench: BenchResult) -> None:
 
 
 def test_the_suite_s_outcome_is_one_line(mixed_bench: BenchResult, good_bench: BenchResult) -> None:
-    assert bench_words.headline(mixed_bench) == "detectors on orin: regressed (1 of 5 models)"
-    assert bench_words.headline(good_bench) == "detectors on orin: pass (1 of 1 model)"
+    assert words.headline(mixed_bench) == "detectors on orin: regressed (1 of 5 models)"
+    assert words.headline(good_bench) == "detectors on orin: pass (1 of 1 model)"
     both = good_bench.model_copy(update={"cases": (*good_bench.cases, mixed_bench.cases[4])})
-    assert bench_words.headline(both).endswith("pass (1 of 2 models, 1 without a limit)")
+    assert words.headline(both).endswith("pass (1 of 2 models, 1 without a limit)")
 
 
 def test_the_device_is_told_where_one_was_measured(mixed_bench: BenchResult) -> None:
-    assert bench_words.device(mixed_bench) == (
+    assert words.device(mixed_bench) == (
         "Example CPU, onnxruntime 1.32.0, CPUExecutionProvider, fp32, threads: 1"
     )
     failed = mixed_bench.model_copy(update={"cases": (mixed_bench.cases[3],)})
-    assert bench_words.device(failed) == ""
+    assert words.device(failed) == ""
 
 
 def test_only_an_open_outcome_has_advice(mixed_bench: BenchResult) -> None:
-    assert bench_words.advice(mixed_bench) == ""
+    assert words.advice(mixed_bench) == ""
     left_open = mixed_bench.model_copy(update={"verdict": mixed_bench.cases[2].verdict})
-    assert "raise time_limit_s" in bench_words.advice(left_open)
+    assert "raise time_limit_s" in words.advice(left_open)
 
 
 def test_a_drift_is_told(mixed_bench: BenchResult) -> None:
     budget = mixed_bench.cases[0].checks[0]
     slower = budget.model_copy(update={"verdict": "undecided", "drift_percent": 30.4})
     faster = slower.model_copy(update={"drift_percent": -12.0})
-    assert bench_words.line(slower).endswith(": undecided, as it became 30 % slower meanwhile")
-    assert bench_words.line(faster).endswith("as it became 12 % faster meanwhile")
+    assert words.line(slower).endswith(": undecided, as it became 30 % slower meanwhile")
+    assert words.line(faster).endswith("as it became 12 % faster meanwhile")

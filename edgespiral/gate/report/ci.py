@@ -6,13 +6,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from edgespiral.core.bench import GateVerdict
-from edgespiral.report import bench_words
+from edgespiral.gate.records import GateVerdict
+from edgespiral.gate.report import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgespiral.core.bench import BenchResult, CaseResult
+    from edgespiral.gate.records import BenchResult, CaseResult
 
 # Name of the annotation command on GitHub, and severity in GitLab's code quality.
 LEVELS = {
@@ -34,7 +34,7 @@ def render_annotations(result: BenchResult, file: str) -> str:
     return "".join(
         f"::{LEVELS[case.verdict][0]} file={_escaped(file, ',:')},"
         f"title={_escaped(f'{case.name}: {case.verdict}', ',:')}"
-        f"::{_escaped(bench_words.summary(case))}\n"
+        f"::{_escaped(words.summary(case))}\n"
         for case in _telling(result)
     )
 
@@ -48,7 +48,7 @@ def render_code_quality(result: BenchResult, file: str) -> str:
     """
     issues = [
         {
-            "description": f"{case.name}: {bench_words.summary(case)}",
+            "description": f"{case.name}: {words.summary(case)}",
             "check_name": f"edgespiral-{case.verdict}",
             "fingerprint": _identity(result.suite, result.target, case.name, case.verdict),
             "severity": LEVELS[case.verdict][1],
@@ -86,7 +86,7 @@ def _telling(result: BenchResult) -> list[CaseResult]:
         case
         for case in result.cases
         if case.verdict not in quiet
-        or any(check.limit is None and bench_words.notable(check) for check in case.checks)
+        or any(check.limit is None and words.notable(check) for check in case.checks)
     ]
 
 

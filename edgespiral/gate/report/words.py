@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.bench import GateVerdict
-from edgespiral.report.words import ms
+from edgespiral.gate.records import GateVerdict
+from edgespiral.report.formats import ms
 
 if TYPE_CHECKING:
-    from edgespiral.core.bench import BenchResult, CaseResult, Check
+    from edgespiral.gate.records import BenchResult, CaseResult, Check
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 # A p99 that surely grew by more than this is told even where nothing limits it.

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from edgespiral.spiral.progress import OnConsole, Silent
+from edgespiral.core.listener import OnConsole, Silent
 
 
 def test_lines_stay_on_the_console_and_bars_do_not():

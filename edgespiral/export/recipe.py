@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.record import Record
+from edgespiral.core.schema import Record
 
 if TYPE_CHECKING:
     from pathlib import Path

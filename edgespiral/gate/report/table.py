@@ -8,14 +8,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from edgespiral.core.bench import GateVerdict
-from edgespiral.report import bench_words
-from edgespiral.report.words import ms
+from edgespiral.gate.records import GateVerdict
+from edgespiral.gate.report import words
+from edgespiral.report.formats import ms
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edgespiral.core.bench import BenchResult, CaseResult
+    from edgespiral.gate.records import BenchResult, CaseResult
 
 STYLES = {
     GateVerdict.PASS: "green",
@@ -29,14 +29,14 @@ NUMBERS = ("p50 ms", "p99 ms", "change %", "samples", "seconds")
 
 def render_bench(result: BenchResult) -> RenderableType:
     """Each model's latency, change and verdict, then the reasons of those that did not pass."""
-    table = Table(title=Text(bench_words.headline(result)), box=None, pad_edge=False)
+    table = Table(title=Text(words.headline(result)), box=None, pad_edge=False)
     table.add_column("model", overflow="fold")
     for name in NUMBERS:
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for case in result.cases:
         table.add_row(*_cells(case), Text(case.verdict, style=STYLES[case.verdict]))
-    notes = [Text(f"{case.name}: {bench_words.summary(case)}") for case in result.cases]
+    notes = [Text(f"{case.name}: {words.summary(case)}") for case in result.cases]
     closing = [Text(text, style="dim") for text in _closing(result)]
     return Group(table, *notes, *closing)
 
@@ -52,7 +52,7 @@ def _cells(case: CaseResult) -> list[str | Text]:
         name,
         ms(stats.p50_ms),
         "" if stats.p99_ms is None else ms(stats.p99_ms),
-        bench_words.signed(change[0].value) if change else "",
+        words.signed(change[0].value) if change else "",
         str(stats.count),
         f"{case.seconds:.1f}",
     ]
@@ -64,6 +64,4 @@ def _closing(result: BenchResult) -> list[str]:
     dirty = " with changes" if result.git_dirty else ""
     commit = f"commit {result.git_commit[:12]}{dirty}" if result.git_commit else ""
     origin = ", ".join(filter(None, (compared, commit)))
-    return [
-        text for text in (bench_words.advice(result), origin, bench_words.device(result)) if text
-    ]
+    return [text for text in (words.advice(result), origin, words.device(result)) if text]

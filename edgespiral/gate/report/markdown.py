@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgespiral.core.bench import GateVerdict
-from edgespiral.report import bench_words
-from edgespiral.report.words import ms
+from edgespiral.gate.records import GateVerdict
+from edgespiral.gate.report import words
+from edgespiral.report.formats import ms
 
 if TYPE_CHECKING:
-    from edgespiral.core.bench import BenchResult, CaseResult, Check
+    from edgespiral.gate.records import BenchResult, CaseResult, Check
 
 # A bot finds its comment of last time by this line, and writes over it.
 MARK = "<!-- edgespiral bench -->"
@@ -29,10 +29,10 @@ def render_markdown(result: BenchResult) -> str:
     """A headline, a row for each model, the errors, and where it was measured."""
     errors = [f"- {_plain(case.name)}: {_plain(case.error)}" for case in result.cases if case.error]
     parts = [
-        f"{MARK}\n### {SIGNS[result.verdict]} {_plain(bench_words.headline(result))}".rstrip(),
+        f"{MARK}\n### {SIGNS[result.verdict]} {_plain(words.headline(result))}".rstrip(),
         "\n".join([HEAD, "| --- | ---: | --- | --- | --- | --- |", *map(_row, result.cases)]),
         "\n".join(errors),
-        _plain(bench_words.advice(result)),
+        _plain(words.advice(result)),
         f"<sub>{_plain(_origin(result))}</sub>",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -42,7 +42,7 @@ def _row(case: CaseResult) -> str:
     found = {check.kind: _cell(check) for check in case.checks}
     cells = [
         _plain(case.name),
-        bench_words.p50(case),
+        words.p50(case),
         *(found.get(kind, "") for kind in ("budget", "median", "tail")),
         f"{SIGNS[case.verdict]} {case.verdict}".strip(),
     ]
@@ -53,7 +53,7 @@ def _cell(check: Check) -> str:
     if check.kind == "budget" and check.limit is not None:
         low, high = ms(check.bounds.low), ms(check.bounds.high)
         return f"{check.limit:g} ms ({low} to {high}): {check.verdict}"
-    text = bench_words.figure(check)
+    text = words.figure(check)
     return f"**{text}**" if check.verdict is GateVerdict.REGRESSED else text
 
 
@@ -62,7 +62,7 @@ def _origin(result: BenchResult) -> str:
     compared = f"compared with {', '.join(against)}" if against else ""
     commit = f"commit {result.git_commit[:12]}" if result.git_commit else ""
     when = result.finished_at.strftime("%Y-%m-%d %H:%M UTC")
-    return ", ".join(filter(None, (compared, commit, bench_words.device(result), when)))
+    return ", ".join(filter(None, (compared, commit, words.device(result), when)))
 
 
 def _plain(text: str) -> str:

@@ -9,8 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from edgespiral.report import svg, words
-from edgespiral.report.bench_words import signed
+from edgespiral.gate.report.words import signed
+from edgespiral.report import formats, svg
 from edgespiral.report.html import template
 from edgespiral.report.svg import Axes, Scale
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.console import RenderableType
 
-    from edgespiral.core.bench import History, HistoryPoint, Shift, Trend
+    from edgespiral.gate.records import History, HistoryPoint, Shift, Trend
 
 WIDTH, HEIGHT = 1040.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 1026.0, 48.0, 254.0
@@ -44,7 +44,7 @@ def render_history_table(history: History) -> RenderableType:
     for trend in history.trends:
         first, last = trend.points[0], trend.points[-1]
         names = map(Text, (trend.suite, trend.target, trend.model))
-        figures = (len(trend.points), words.ms(first.p50_ms), words.ms(last.p50_ms))
+        figures = (len(trend.points), formats.ms(first.p50_ms), formats.ms(last.p50_ms))
         table.add_row(*names, *map(str, figures), str(len(trend.shifts)))
     notes = [
         Text(f"{trend.model}: {told(trend, shift)}")
@@ -56,7 +56,7 @@ def render_history_table(history: History) -> RenderableType:
 
 def told(trend: Trend, shift: Shift) -> str:
     """A change in words: `+5.1 % from 0123456789ab on (1.00 to 1.05 ms)`."""
-    levels = f"{words.ms(shift.before_ms)} to {words.ms(shift.after_ms)} ms"
+    levels = f"{formats.ms(shift.before_ms)} to {formats.ms(shift.after_ms)} ms"
     return f"{signed(shift.percent)} % from {name(trend.points[shift.index])} on ({levels})"
 
 
@@ -116,6 +116,6 @@ def _broken(axes: Axes, index: int) -> Markup:
 def _point(axes: Axes, index: int, point: HistoryPoint) -> Markup:
     x, y = axes.x(index + 1), axes.y(point.p50_ms)
     ends = [(x, axes.y(end)) for end in (point.ci95_ms.low, point.ci95_ms.high)]
-    shown = f"{name(point)}: {words.ms(point.p50_ms)} ms, {point.verdict}"
+    shown = f"{name(point)}: {formats.ms(point.p50_ms)} ms, {point.verdict}"
     circle = svg.element("circle", svg.element("title", shown), cx=x, cy=y, r=4, class_="student")
     return svg.line(ends[0], ends[1], class_="spread") + circle

@@ -1,7 +1,7 @@
 from junitparser import Error, Failure, JUnitXml, Skipped, TestSuite
 
-from edgespiral.core.bench import BenchResult
-from edgespiral.report.bench_junit import render_junit
+from edgespiral.gate.records import BenchResult
+from edgespiral.gate.report.junit import render_junit
 
 
 def read(text: str) -> TestSuite:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.recipe import RECIPES, Recipe, load_recipe, recipe_sha256
+from edgespiral.export.recipe import RECIPES, Recipe, load_recipe, recipe_sha256
 
 ROOT = Path(__file__).parents[2]
 

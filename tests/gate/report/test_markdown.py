@@ -1,5 +1,5 @@
-from edgespiral.core.bench import BenchResult
-from edgespiral.report.bench_markdown import MARK, render_markdown
+from edgespiral.gate.records import BenchResult
+from edgespiral.gate.report.markdown import MARK, render_markdown
 
 
 def test_a_row_a_model_with_bold_regressions(mixed_bench: BenchResult) -> None:

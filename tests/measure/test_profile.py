@@ -8,7 +8,7 @@ import pytest
 
 import edgespiral
 from edgespiral.core.errors import UsageError
-from edgespiral.core.profile import OnnxRuntimeProfile, list_profiles, load_profile
+from edgespiral.measure.profile import OnnxRuntimeProfile, list_profiles, load_profile
 
 GOOD = """
 schema = 1

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.core.bench import Bounds, CaseResult, GateVerdict, gravest
+from edgespiral.gate.records import Bounds, CaseResult, GateVerdict, gravest
 
 
 @pytest.mark.parametrize(

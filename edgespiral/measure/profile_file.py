@@ -9,7 +9,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.profile import PROFILES
+from edgespiral.measure.profile import PROFILES
 
 
 def keep_channel_multiple(name_or_path: str, multiple: int) -> Path:

@@ -18,7 +18,7 @@ from pydantic import (
 
 from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
-from edgespiral.core.record import Record, Sparsity
+from edgespiral.core.schema import Record, Sparsity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, Skipped, SystemOut, TestCase, TestSuite
 
-from edgespiral.core.bench import GateVerdict
-from edgespiral.report import bench_words
+from edgespiral.gate.records import GateVerdict
+from edgespiral.gate.report import words
 
 if TYPE_CHECKING:
     from junitparser.junitparser import FinalResult
 
-    from edgespiral.core.bench import BenchResult, CaseResult
+    from edgespiral.gate.records import BenchResult, CaseResult
 
 # An undecided model is no failed one, and no passed one either.
 RESULTS: dict[GateVerdict, type[FinalResult]] = {
@@ -34,7 +34,7 @@ def render_junit(result: BenchResult) -> str:
     suite.timestamp = result.finished_at.isoformat()
     facts = {
         "target": result.target,
-        "device": bench_words.device(result),
+        "device": words.device(result),
         "commit": result.git_commit or "",
     }
     for name, value in facts.items():
@@ -50,10 +50,10 @@ def _case(result: BenchResult, case: CaseResult) -> TestCase:
     test = TestCase(_clean(case.name), _clean(f"{result.suite}.{result.target}"), case.seconds)
     kind = RESULTS.get(case.verdict)
     if kind is not None:
-        test.result = [kind(_clean(bench_words.summary(case)), str(case.verdict))]
-    lines = [bench_words.line(check) for check in case.checks]
+        test.result = [kind(_clean(words.summary(case)), str(case.verdict))]
+    lines = [words.line(check) for check in case.checks]
     if case.measurement is not None:
-        lines.insert(0, f"p50 {bench_words.p50(case)} ms, {case.measurement.stats.count} samples")
+        lines.insert(0, f"p50 {words.p50(case)} ms, {case.measurement.stats.count} samples")
         test.append(SystemOut(_clean("\n".join(lines))))
     return test
 

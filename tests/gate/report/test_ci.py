@@ -1,8 +1,8 @@
 import json
 import re
 
-from edgespiral.core.bench import BenchResult
-from edgespiral.report.bench_ci import render_annotations, render_code_quality, render_metrics
+from edgespiral.gate.records import BenchResult
+from edgespiral.gate.report.ci import render_annotations, render_code_quality, render_metrics
 
 
 def test_github_is_told_of_what_did_not_pass(mixed_bench: BenchResult) -> None:

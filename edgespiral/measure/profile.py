@@ -18,7 +18,7 @@ from pydantic import (
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.record import Precision, Record
+from edgespiral.core.schema import Precision, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.plan import Criterion, Plan, load_plan, plan_sha256
+from edgespiral.spiral.plan import Criterion, Plan, load_plan, plan_sha256
 
 GOOD: dict[str, object] = {"model": "resnet20", "data": "digits", "speedup": 2.0}
 

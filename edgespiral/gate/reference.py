@@ -18,7 +18,7 @@ from edgespiral.measure.model_files import external_names, find_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgespiral.core.bench import BenchResult, CaseResult, Reference
+    from edgespiral.gate.records import BenchResult, CaseResult, Reference
     from edgespiral.gate.suite import Case, Suite
 
     # None for a model that may be new, and is.

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.profile import PROFILES, load_profile
-from edgespiral.core.profile_file import keep_channel_multiple
+from edgespiral.measure.profile import PROFILES, load_profile
+from edgespiral.measure.profile_file import keep_channel_multiple
 
 MINE = """# my board
 schema = 1

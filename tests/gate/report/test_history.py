@@ -5,16 +5,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from edgespiral.core.bench import (
-    Break,
-    GateVerdict,
-    History,
-    HistoryPoint,
-    Shift,
-    Trend,
-)
 from edgespiral.core.records import Interval
-from edgespiral.report.bench_history import render_history, render_history_table, trend_chart
+from edgespiral.gate.records import Break, GateVerdict, History, HistoryPoint, Shift, Trend
+from edgespiral.gate.report.history import render_history, render_history_table, trend_chart
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEVELS = (1.0, 1.0, 1.0, 1.1, 1.1, 1.1, 0.5)
