@@ -111,7 +111,8 @@ def _latency_tile(run: Run, baseline: Baseline, before: ModelFacts) -> tuple[str
     latency_ms = (
         run.timing(best.student, best.speedup).latency_ms if best else before.latency.stats.p50_ms
     )
-    small = f"teacher {formats.ms(before.latency.stats.p50_ms)}, budget {formats.ms(baseline.budget_ms)}"
+    teacher_told = formats.ms(before.latency.stats.p50_ms)
+    small = f"teacher {teacher_told}, budget {formats.ms(baseline.budget_ms)}"
     return "median latency", f"{formats.ms(latency_ms)} ms", small
 
 

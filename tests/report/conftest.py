@@ -26,15 +26,6 @@ from edgespiral.core.records import (
     TurnPlanned,
     Verdict,
 )
-from edgespiral.gate.records import (
-    BenchResult,
-    Bounds,
-    CaseResult,
-    Check,
-    GateVerdict,
-    Reference,
-    gravest,
-)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
@@ -266,68 +257,3 @@ def several(met: list[Event]) -> list[Event]:
         "turn-finished": {"elsewhere": (on_board(1.6, Verdict.MET),)},
     }
     return [begun, *(event.model_copy(update=more.get(event.kind)) for event in met[1:])]
-
-
-def check(kind: str, value: float, half: float, limit: float | None) -> Check:
-    bounds = Bounds(low=value - half, high=value + half, confidence=0.998)
-    verdict = GateVerdict.MEASURED
-    if limit is not None:
-        verdict = GateVerdict.UNDECIDED if bounds.high > limit else GateVerdict.PASS
-        verdict = GateVerdict.REGRESSED if bounds.low > limit else verdict
-    return Check.model_validate(
-        {"kind": kind, "verdict": verdict, "value": value, "bounds": bounds, "limit": limit}
-    )
-
-
-def case(name: str, *checks: Check) -> CaseResult:
-    return CaseResult(
-        name=name,
-        model=f"models/{name}.onnx",
-        verdict=gravest([one.verdict for one in checks] or [GateVerdict.MEASURED]),
-        measurement=measurement(1.05, "n" * 64),
-        processes=(20,),
-        reference=Reference(
-            label="main", measurement=measurement(1.0, "o" * 64), processes=(20,), paired=True
-        ),
-        checks=checks,
-        seconds=3.21,
-    )
-
-
-def bench(*cases: CaseResult) -> BenchResult:
-    return BenchResult(
-        suite="detectors",
-        target="orin",
-        verdict=gravest([case.verdict for case in cases]),
-        cases=cases,
-        git_commit="0123456789abcdef",
-        git_dirty=True,
-        versions={"edgespiral": "0.1.0"},
-        command="edgespiral bench detectors.toml",
-        finished_at=NOON,
-    )
-
-
-@pytest.fixture
-def mixed_bench() -> BenchResult:
-    """A suite in which each verdict occurs once."""
-    failed = CaseResult(
-        name="broken <x>",
-        model="models/x.onnx",
-        verdict=GateVerdict.ERROR,
-        error="x.onnx: cannot be loaded: | bad, 100 %",
-        seconds=0.5,
-    )
-    return bench(
-        case("same", check("budget", 1.05, 0.01, 8), check("median", -0.2, 0.9, 2.5)),
-        case("slow", check("median", 6.0, 1.0, 2.5), check("tail", 35.0, 10.0, None)),
-        case("open", check("median", 2.0, 1.0, 2.5), check("tail", 1.0, 5.0, None)),
-        failed,
-        case("alone"),
-    )
-
-
-@pytest.fixture
-def good_bench() -> BenchResult:
-    """A suite whose only model passed."""
-    return bench(case("same", check("median", -0.2, 0.9, 2.5)))
