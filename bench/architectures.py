@@ -34,7 +34,7 @@ from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import save_model, trace
 from edgespiral.prune.groups import quiet
-from edgespiral.spiral.cutting import Cut, Cuttable, cut_to
+from edgespiral.prune.prunable import Cut, Cuttable, cut_to
 
 ENGINES = ("nni", "depgraph", "flow")
 SIDES = (64, 96, 224)

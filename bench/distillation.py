@@ -32,8 +32,8 @@ from edgespiral.data import load
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.models.saved import trace
-from edgespiral.prune.criteria import Evidence, score
-from edgespiral.spiral.cutting import Cuttable, cut_to
+from edgespiral.prune.prunable import Cuttable, cut_to
+from edgespiral.prune.scoring.criteria import Evidence, score
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 

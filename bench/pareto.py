@@ -42,8 +42,8 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import trace
-from edgespiral.prune.criteria import Evidence, score
-from edgespiral.spiral.cutting import Cuttable, cut_to
+from edgespiral.prune.prunable import Cuttable, cut_to
+from edgespiral.prune.scoring.criteria import Evidence, score
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from edgespiral.core.errors import UsageError
-from edgespiral.prune.select import unit_scores
+from edgespiral.prune.scoring.select import unit_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.measure.session import Session
-    from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.prune.prunable import Cuttable
     from edgespiral.spiral.latencies import Key, Latencies
 
     Widths = dict[str, int]

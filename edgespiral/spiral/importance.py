@@ -13,10 +13,10 @@ from edgespiral.core.errors import ModelError
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
 from edgespiral.prune.branches import dropped
-from edgespiral.prune.criteria import Evidence, score
-from edgespiral.prune.damage import Damage, in_nats
-from edgespiral.prune.folding import moments
-from edgespiral.prune.redundancy import after_folding
+from edgespiral.prune.scoring.criteria import Evidence, score
+from edgespiral.prune.scoring.divergence import Damage, in_nats
+from edgespiral.prune.scoring.obs import after_folding
+from edgespiral.prune.scoring.reconstruct import moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.prune.folding import Moments
-    from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.prune.prunable import Cuttable
+    from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.spiral.plan import Plan
 
 BATCH = 128

@@ -25,8 +25,8 @@ from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import float_twin
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.groups import widths_of
+from edgespiral.prune.prunable import Cuttable
 from edgespiral.spiral.budget import Budgets, joined
-from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.distilling import kept_folder
 from edgespiral.spiral.mixes import Planners
 from edgespiral.spiral.parents import parent_of, slimming_epochs

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.distill.settings import TrainSettings
-    from edgespiral.spiral.cutting import Cuttable
+    from edgespiral.prune.prunable import Cuttable
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.turn import Bench, Stopwatch
 

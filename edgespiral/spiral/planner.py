@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from edgespiral.export.int8 import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
+    from edgespiral.prune.prunable import Cuttable
     from edgespiral.spiral.allocate import Choices
-    from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
     from edgespiral.spiral.latencies import Device
     from edgespiral.spiral.screening import Screen

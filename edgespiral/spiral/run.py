@@ -32,12 +32,12 @@ from edgespiral.measure.profile import load_profiles
 from edgespiral.models import names
 from edgespiral.models.load import check_logits, load_model
 from edgespiral.models.saved import trace, weights_sha256
-from edgespiral.prune.criteria import check_criterion
+from edgespiral.prune.prunable import Cuttable, engines
+from edgespiral.prune.scoring.criteria import check_criterion
 from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.allocate import every_choice
-from edgespiral.spiral.cutting import Cuttable, engines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.precision import Precisions, measuring

@@ -20,8 +20,8 @@ from edgespiral.export.precision import export_as
 from edgespiral.measure.engines import build_engine, builds_and_times, engine_path
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.models.saved import load_model, save_model, trace
+from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
-from edgespiral.spiral.cutting import cut_to
 from edgespiral.spiral.distilling import distil, distillation, teaching_live, teaching_of
 from edgespiral.spiral.rounding import FOLDER, Rounding, Shipped
 from edgespiral.spiral.sparsity import sparsity_of, thinned
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from edgespiral.export.precision import Exported
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
+    from edgespiral.prune.prunable import Cuttable
     from edgespiral.spiral.budget import Budgets
-    from edgespiral.spiral.cutting import Cuttable
     from edgespiral.spiral.importance import Importance
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.precision import Precisions

@@ -25,7 +25,7 @@ from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import build
 from edgespiral.models.saved import trace
-from edgespiral.spiral.cutting import Cuttable
+from edgespiral.prune.prunable import Cuttable
 from edgespiral.spiral.importance import Importance
 from edgespiral.spiral.latencies import Device
 from edgespiral.spiral.planner import Planner

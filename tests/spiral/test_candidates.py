@@ -10,8 +10,8 @@ from edgespiral.measure.latency_cache import KnownCut, LatencyCache
 from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.profile import load_profile
 from edgespiral.models.saved import trace
+from edgespiral.prune.prunable import Cuttable
 from edgespiral.spiral.candidates import CandidateFiles, Candidates
-from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.latencies import Device, Latencies, key_of
 from edgespiral.spiral.latency_model import layer_shapes
 

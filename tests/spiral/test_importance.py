@@ -6,7 +6,7 @@ import torch
 from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import trace
-from edgespiral.spiral.cutting import Cuttable
+from edgespiral.prune.prunable import Cuttable
 from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.plan import load_plan
 

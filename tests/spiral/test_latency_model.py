@@ -6,8 +6,8 @@ from torch import nn
 
 from edgespiral.core.records import LayerLatency
 from edgespiral.models.saved import trace
+from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
 from edgespiral.prune.groups import find_groups
-from edgespiral.prune.recurrent import find_recurrent_groups
 from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
 
 

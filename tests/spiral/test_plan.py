@@ -147,7 +147,7 @@ def test_a_plan_is_made_exactly_for_meaningful_values(latency_ms: float, turns: 
 
 
 def test_the_plan_knows_the_criteria_that_exist() -> None:
-    from edgespiral.prune.criteria import CRITERIA
+    from edgespiral.prune.scoring.criteria import CRITERIA
 
     assert sorted(get_args(Criterion)) == CRITERIA.names()
 

@@ -9,8 +9,8 @@ from edgespiral.core.journal import Journal
 from edgespiral.core.records import Candidate
 from edgespiral.models.saved import trace
 from edgespiral.prune.groups import widths_of
+from edgespiral.prune.prunable import Cuttable
 from edgespiral.spiral.candidates import CONFIRMING_ROUNDS
-from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.importance import Importance
 from edgespiral.spiral.planner import OutOfReach
 from edgespiral.spiral.search import Planned

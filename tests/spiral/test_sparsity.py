@@ -19,8 +19,8 @@ from edgespiral.core.listener import Silent
 from edgespiral.core.records import TurnFinished
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.models.saved import load_model, trace
+from edgespiral.prune.prunable import Cuttable
 from edgespiral.spiral.candidates import CandidateFiles
-from edgespiral.spiral.cutting import Cuttable
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.sparsity import planned_multiple, sparse_kernels, sparsity_of, thinned
 

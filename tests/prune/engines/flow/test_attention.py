@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
+
+from edgespiral.models.saved import trace
+from edgespiral.prune.engines.flow.attention import Windows
+from edgespiral.prune.engines.flow.rewrite import explicit
+
+
+class Attended(nn.Module):
+    """Pictures with channels last, as Swin has them, through one attention."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.attention(inputs.permute(0, 2, 3, 1))
+
+
+# Odd windows and sizes: padding on each side alone, on both, on none; one window down or across.
+@pytest.mark.parametrize("size", [(8, 8), (9, 8), (8, 11), (3, 9), (4, 4), (10, 6)])
+@pytest.mark.parametrize("shift", [[0, 0], [2, 2]])
+@pytest.mark.parametrize("kind", [ShiftedWindowAttention, ShiftedWindowAttentionV2])
+def test_windows_of_any_size_are_written_out(kind, size, shift):
+    torch.manual_seed(0)
+    model = Attended(kind(8, [4, 4], shift, 2)).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    inputs = torch.randn(2, 8, *size)
+    written = explicit(trace(model), inputs[:1])
+    assert "shifted_window_attention(" not in written.code
+    assert torch.allclose(written(inputs), model(inputs), atol=1e-5)
+
+
+def test_positions_that_only_the_shift_made_neighbours_are_apart():
+    apart = Windows(8, 8, (4, 4), (2, 2)).apart()
+    assert apart.shape == (1, 4, 1, 16, 16)
+    assert not apart[0, 0].any()
+    assert apart[0, 3, 0, 0].tolist() == [0, 0, -100, -100] * 2 + [-100] * 8
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, **options) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True, **options)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.attention(inputs, inputs, inputs, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_multi_head_attention_is_written_out(bias):
+    torch.manual_seed(0)
+    model = SelfAttention(bias=bias).eval()
+    inputs = torch.randn(3, 5, 8)
+    written = explicit(trace(model), inputs[:1])
+    assert isinstance(written.get_submodule("attention.in_proj"), nn.Linear)
+    assert torch.allclose(written(inputs), model(inputs), atol=1e-6)
+
+
+def test_attention_of_another_kind_is_left_alone():
+    model = trace(SelfAttention(add_zero_attn=True).eval())
+    assert explicit(model, torch.randn(1, 5, 8)) is model
