@@ -25,8 +25,9 @@ MAY_IMPORT = (
     | {
         "spiral": FOUNDATION | SIBLINGS | {"report"},
         "gate": {"core", "measure", "report"},
-        "api": FOUNDATION | SIBLINGS | {"report", "spiral"},
-        "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "api"},
+        "teacher": FOUNDATION | {"distill"},
+        "api": FOUNDATION | SIBLINGS | {"report", "spiral", "teacher"},
+        "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "teacher", "api"},
         "__init__": {"api"},
         "__main__": {"cli"},
         "pytest_plugin": {"core", "gate"},

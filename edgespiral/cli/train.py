@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgespiral.distill.settings import Progress
-    from edgespiral.distill.teacher import TrainedTeacher
+    from edgespiral.teacher import TrainedTeacher
 
 
 def train(
@@ -50,7 +50,7 @@ def train(
     """Train a model on a data set: weights.safetensors and train.json."""
     from rich.console import Console
 
-    from edgespiral.distill.teacher import train_teacher
+    from edgespiral.teacher import train_teacher
 
     folder = out if out is not None else default_folder(model, data)
     console = Console(stderr=True)
@@ -107,7 +107,7 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
 
 
 def _show(teacher: TrainedTeacher, folder: Path) -> None:
-    from edgespiral.distill.teacher import WEIGHTS
+    from edgespiral.teacher import WEIGHTS
 
     typer.echo(
         f"{teacher.model} on {teacher.data}: {teacher.test_accuracy:.2f} % test,"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.distill import compute
-from edgespiral.distill.inference import for_inference
+from edgespiral.distill.fuse import for_inference
 from edgespiral.tasks import classification
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute, interrupt, losses
 from edgespiral.distill.masks import HeldZeros
-from edgespiral.distill.outputs import stored_order
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
+from edgespiral.distill.teacher_cache import stored_order
 from edgespiral.tasks import classification
 
 if TYPE_CHECKING:

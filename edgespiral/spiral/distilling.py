@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from edgespiral.core.files import make_folder
-from edgespiral.distill.outputs import can_be_kept, kept_outputs
 from edgespiral.distill.settings import DISTILLATION_RATE, TrainSettings
+from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from torch.utils.data import TensorDataset
 from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.data import load
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.distill.outputs import can_be_kept, kept_outputs, stored_order
+from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs, stored_order
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.files import replacing
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
-from edgespiral.distill.inference import for_inference
+from edgespiral.distill.fuse import for_inference
 from edgespiral.models.saved import weights_sha256
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.distill.inference import for_inference
+from edgespiral.distill.fuse import for_inference
 
 
 class Net(nn.Module):

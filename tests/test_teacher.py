@@ -6,7 +6,7 @@ from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError
 from edgespiral.core.files import sha256_file
 from edgespiral.distill.evaluate import accuracy
-from edgespiral.distill.teacher import default_settings, train_teacher
+from edgespiral.teacher import default_settings, train_teacher
 
 
 class KilledError(Exception):
