@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import Quantisation, RestoredLayer
-    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
 
 
@@ -71,7 +71,7 @@ def calibrate(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
     from edgespiral.data import load
-    from edgespiral.export.calibration import prepare
+    from edgespiral.export.int8.calibration import prepare
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
@@ -120,7 +120,7 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
         DataError: it is less right on the samples than its run has found.
     """
     from edgespiral.core.journal import read
-    from edgespiral.export.calibration import check_as_right_as_known, right_answers
+    from edgespiral.export.int8.calibration import check_as_right_as_known, right_answers
     from edgespiral.report.run import Run
 
     journal = model / "journal.jsonl"

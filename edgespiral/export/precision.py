@@ -7,12 +7,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from edgespiral.core.files import make_folder, write_text
-from edgespiral.export.calibration import prepare
 from edgespiral.export.fp16 import write_fp16
-from edgespiral.export.int8 import write_int8
+from edgespiral.export.int8.calibration import prepare
+from edgespiral.export.int8.convert import write_int8
+from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Limits, check_parity
-from edgespiral.export.ranges import placeholder_ranges
 from edgespiral.export.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import Parity, Quantisation, RestoredLayer
     from edgespiral.core.schema import Precision
-    from edgespiral.export.calibration import Calibrated
-    from edgespiral.export.int8 import Form
+    from edgespiral.export.int8.calibration import Calibrated
+    from edgespiral.export.int8.convert import Form
     from edgespiral.export.recipe import Recipe
 
 

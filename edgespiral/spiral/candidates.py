@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.core.journal import Journal
     from edgespiral.core.records import LayerLatency, Measurement, Ratio
     from edgespiral.core.schema import Precision
-    from edgespiral.export.int8 import Form
+    from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.measure.session import Session

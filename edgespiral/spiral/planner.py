@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgespiral.core.journal import Journal
     from edgespiral.core.records import Candidate, GroupCut
     from edgespiral.core.schema import Precision
-    from edgespiral.export.int8 import Form
+    from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.prune.prunable import Cuttable

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records import Baseline, PrecisionMix
     from edgespiral.core.schema import Precision
-    from edgespiral.export.int8 import Form
+    from edgespiral.export.int8.convert import Form
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.plan import Plan

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.exported import RestoredLayer
+from edgespiral.export.int8.sensitivity import damages
 from edgespiral.export.parity import file_accuracy
-from edgespiral.export.sensitivity import damages
 from edgespiral.measure.engines import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report import formats
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
-    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
 
 # Of the most damaging layers so many are timed in float, and so many put back before looking again.

@@ -14,8 +14,8 @@ from edgespiral.core.exported import QuantisedTraining
 from edgespiral.core.files import make_folder
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.evaluate import accuracy
-from edgespiral.export.calibration import prepare
-from edgespiral.export.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.int8.calibration import prepare
+from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Limits, file_accuracy
 from edgespiral.export.precision import float_twin, validation_samples, write_checked
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.exported import RestoredLayer
     from edgespiral.distill.settings import TrainSettings
-    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.spiral.distilling import Teaching
     from edgespiral.spiral.turn import Bench
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.records import Baseline, Measurement, Ratio, TurnPlanned
     from edgespiral.core.schema import Precision
-    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.precision import Exported
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session

@@ -3,9 +3,9 @@ import pytest
 
 from edgespiral.core.exported import LayerError
 from edgespiral.data.stratified import stratified
-from edgespiral.export.int8 import write_int8
+from edgespiral.export.int8.convert import write_int8
+from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.layers import Noise, first_diverging, layer_errors, worst_first
-from edgespiral.export.ranges import calibrated
 
 
 @pytest.fixture(scope="module")

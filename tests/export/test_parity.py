@@ -6,10 +6,10 @@ from torch import nn
 
 from edgespiral.core.errors import ExportError
 from edgespiral.data.stratified import stratified
-from edgespiral.export.int8 import write_int8
+from edgespiral.export.int8.convert import write_int8
+from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Limits, check_parity, file_accuracy
-from edgespiral.export.ranges import calibrated
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from torchvision.models.vision_transformer import VisionTransformer
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.exported import EngineFacts
 from edgespiral.core.schema import Precision
-from edgespiral.export.int8 import write_int8
+from edgespiral.export.int8.convert import write_int8
+from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
-from edgespiral.export.ranges import placeholder_ranges
 from edgespiral.measure import engines
 from edgespiral.measure.engines import build_engine
 from edgespiral.measure.profile import TargetProfile

@@ -4,7 +4,7 @@ import pytest
 
 from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.listener import Silent
-from edgespiral.export.calibration import prepare
+from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.recipe import load_recipe

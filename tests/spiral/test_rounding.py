@@ -15,7 +15,7 @@ from edgespiral.core.journal import read
 from edgespiral.core.records import TurnFinished
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.masks import apply_masks
-from edgespiral.export.calibration import prepare
+from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity, file_accuracy
 from edgespiral.export.zeros import read_zeros

@@ -8,8 +8,8 @@ from torch import nn
 
 from edgespiral.core.errors import ExportError
 from edgespiral.data.stratified import Sampled, stratified
+from edgespiral.export.int8.ranges import calibrated, least_squares_range
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.ranges import calibrated, least_squares_range
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from torch import nn
 
 from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.data.stratified import stratified
-from edgespiral.export.int8 import excluded_layers, write_int8
+from edgespiral.export.int8.convert import excluded_layers, write_int8
+from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.ranges import calibrated
 
 
 @pytest.fixture(scope="module")

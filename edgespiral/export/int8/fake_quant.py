@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
     from torch.fx import GraphModule, Node
 
-    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.int8.calibration import Calibrated
 
 BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-    from edgespiral.export.ranges import Ranges
+    from edgespiral.export.int8.ranges import Ranges
 
 Form = Literal["tensorrt", "onnxruntime"]
 

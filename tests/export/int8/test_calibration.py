@@ -8,7 +8,7 @@ from edgespiral.core.errors import DataError, ExportError, UsageError
 from edgespiral.core.files import sha256_file
 from edgespiral.data.stratified import stratified
 from edgespiral.data.tensors import Normalisation, TensorSource
-from edgespiral.export.calibration import (
+from edgespiral.export.int8.calibration import (
     calibrate,
     check_as_right_as_known,
     float_layers,

@@ -12,7 +12,7 @@ from edgespiral.export.parity import Reference
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from edgespiral.export.calibration import Calibrated
+    from edgespiral.export.int8.calibration import Calibrated
 
 
 def damages(

@@ -24,9 +24,9 @@ from edgespiral.export.graph import (
     refusing,
     weighted_layers,
 )
-from edgespiral.export.int8 import excluded_layers, write_int8
+from edgespiral.export.int8.convert import excluded_layers, write_int8
+from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.layers import layer_errors
-from edgespiral.export.ranges import calibrated
 from edgespiral.export.recipe import recipe_sha256
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import RestoredLayer
     from edgespiral.data.stratified import Sampled
-    from edgespiral.export.int8 import Form
-    from edgespiral.export.ranges import Ranges
+    from edgespiral.export.int8.convert import Form
+    from edgespiral.export.int8.ranges import Ranges
     from edgespiral.export.recipe import Recipe
 
 ERROR_SAMPLES = 64

@@ -4,8 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError
-from edgespiral.export.calibration import prepare
-from edgespiral.export.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.int8.calibration import prepare
+from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import Limits, check_parity
 from edgespiral.models.saved import trace

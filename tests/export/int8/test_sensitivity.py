@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgespiral.export.calibration import prepare
+from edgespiral.export.int8.calibration import prepare
+from edgespiral.export.int8.sensitivity import damages
 from edgespiral.export.parity import Reference
-from edgespiral.export.sensitivity import damages
 
 LAYERS = {"/stem/Conv", "/left/Conv", "/right/Conv", "/head/Gemm"}
 
