@@ -31,7 +31,12 @@ def build(
 
     from edgespiral.cli.measure import parse_shape
     from edgespiral.core.files import make_folder
-    from edgespiral.measure.engines import build_engine, engine_path
+    from edgespiral.measure.build import (
+        build_engine,
+    )
+    from edgespiral.measure.engine_files import (
+        engine_path,
+    )
     from edgespiral.measure.model_files import ENGINES, find_model, is_engine
     from edgespiral.measure.profile import load_profile
     from edgespiral.measure.session import Session
@@ -52,7 +57,7 @@ def build(
 
 
 def _show(goal: Path, facts: EngineFacts) -> None:
-    from edgespiral.measure.engines import bound_to, record_path
+    from edgespiral.measure.engine_files import bound_to, record_path
 
     size_mb = goal.stat().st_size / 1e6
     typer.echo(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgespiral.measure.profile import TargetProfile
-    from edgespiral.measure.staircase import Staircase
+    from edgespiral.measure.targets.staircase import Staircase
 
 BAR_COLUMNS = 40
 
@@ -24,7 +24,7 @@ def profile_target(
     from edgespiral.measure.profile import load_profile
     from edgespiral.measure.profile_file import keep_channel_multiple
     from edgespiral.measure.session import Session
-    from edgespiral.measure.staircase import measure_staircase
+    from edgespiral.measure.targets.staircase import measure_staircase
     from edgespiral.spiral.precision import measuring
 
     # Its nets are float ones, as candidates are before they are rounded.

@@ -66,8 +66,8 @@ def check_target(name: Name) -> None:
     from rich.text import Text
 
     from edgespiral.core.errors import EdgeSpiralError
-    from edgespiral.measure import check
     from edgespiral.measure.profile import load_profile
+    from edgespiral.measure.targets import check
 
     profile, failure = load_profile(name), None
     table = Table(box=None, pad_edge=False, show_header=False)

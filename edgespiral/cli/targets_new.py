@@ -83,8 +83,8 @@ def _kind(ssh: str | None, *, adb: bool, local: bool) -> str:
 
 def _write(path: Path, transport: dict[str, object], binary: str | None) -> None:
     from edgespiral.core.files import make_folder, write_text
-    from edgespiral.measure.new_profile import PERF_TEST, profile_text
-    from edgespiral.measure.survey import survey
+    from edgespiral.measure.targets.new import PERF_TEST, profile_text
+    from edgespiral.measure.targets.survey import survey
 
     found = survey(path.stem, transport)
     text = profile_text(path.stem, transport, found, binary or PERF_TEST)

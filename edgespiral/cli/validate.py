@@ -31,7 +31,7 @@ def validate(
 def find_problems(plan: Plan, place: Path) -> Iterator[str]:
     """What stands in the way of running `plan`, each as `file:key: problem`."""
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.measure.engines import require_timing
+    from edgespiral.measure.engine_files import require_timing
     from edgespiral.measure.profile import load_profiles
 
     checks: dict[str, Callable[[], object]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from edgespiral.measure.profile import LocalProfile, SshProfile
 from edgespiral.measure.session import Session
-from edgespiral.measure.transport.openssh import OpensshLink
+from edgespiral.measure.transports.openssh import OpensshLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence

@@ -13,9 +13,9 @@ from edgespiral.core.files import sha256_file
 from edgespiral.core.records import Measurement
 from edgespiral.core.schema import now_utc
 from edgespiral.core.stats import paired_ratio, summarise
-from edgespiral.measure.runtime import RUNTIMES, Job
+from edgespiral.measure.runtimes import RUNTIMES, Job
 from edgespiral.measure.tiny import write_tiny_model
-from edgespiral.measure.transport import TRANSPORTS
+from edgespiral.measure.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from edgespiral.core.records import LayerLatency, Ratio
     from edgespiral.core.schema import Precision
     from edgespiral.measure.profile import TargetProfile
-    from edgespiral.measure.runtime import Answer, Runtime
-    from edgespiral.measure.transport import Transport
+    from edgespiral.measure.runtimes import Answer, Runtime
+    from edgespiral.measure.transports import Transport
 
 ATTEMPTS = 2
 

@@ -11,7 +11,7 @@ from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.exported import RestoredLayer
 from edgespiral.export.int8.sensitivity import damages
 from edgespiral.export.parity import file_accuracy
-from edgespiral.measure.engines import require_timing
+from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report import formats
 from edgespiral.spiral.precision import form_of, measuring

@@ -25,7 +25,7 @@ from edgespiral.core.schema import now_utc
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
 from edgespiral.export.recipe import load_recipe
-from edgespiral.measure.engines import require_timing
+from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles

@@ -17,7 +17,13 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
-from edgespiral.measure.engines import build_engine, builds_and_times, engine_path
+from edgespiral.measure.build import (
+    build_engine,
+)
+from edgespiral.measure.engine_files import (
+    builds_and_times,
+    engine_path,
+)
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to

@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from edgespiral.cli.targets import targets_app
 from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.measure import staircase
 from edgespiral.measure.latency_cache import cache_folder
+from edgespiral.measure.targets import staircase
 
 TARGET = """schema = 1
 name = "brief"

@@ -9,7 +9,7 @@ import pytest
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.files import sha256_file
 from edgespiral.measure.profile import OnnxRuntimeProfile, TargetProfile
-from edgespiral.measure.runtime import OnnxRuntime
+from edgespiral.measure.runtimes import OnnxRuntime
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]

@@ -17,8 +17,8 @@ from edgespiral.core.files import sha256_file
 from edgespiral.core.records import Outcome
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
-from edgespiral.measure.engines import written_record
-from edgespiral.measure.transport import DeviceLostError
+from edgespiral.measure.engine_files import written_record
+from edgespiral.measure.transports import DeviceLostError
 from edgespiral.models import build
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import run_compress

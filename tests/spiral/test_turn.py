@@ -12,7 +12,7 @@ from edgespiral.core.errors import TrainingError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.journal import read
 from edgespiral.core.records import TurnFinished
-from edgespiral.measure.engines import written_record
+from edgespiral.measure.engine_files import written_record
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.turn import Stopwatch, fetch_engine

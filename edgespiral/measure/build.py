@@ -1,0 +1,39 @@
+"""Building an engine of an ONNX file on a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.exported import EngineFacts
+from edgespiral.core.files import replacing, sha256_file
+from edgespiral.core.schema import now_utc
+from edgespiral.measure.engine_files import record_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgespiral.measure.session import Session
+
+
+def build_engine(session: Session, model: Path, goal: Path) -> EngineFacts:
+    """Build an engine of an ONNX file for a session's target, with its record beside it.
+
+    Raises:
+        As `Session.build` does.
+    """
+    # A record of another engine is seen by its hash, so the engine takes its place first.
+    with replacing(record_path(goal)) as record, replacing(goal) as engine:
+        answer = session.build(model, engine)
+        [built] = answer.engines
+        facts = EngineFacts(
+            target=session.profile.name,
+            sha256=sha256_file(engine),
+            model_sha256=sha256_file(model),
+            precision=session.precision(model),
+            **answer.runtime.model_dump(include={"runtime", "runtime_version", "provider"}),
+            built_on=answer.device.device,
+            **built.model_dump(exclude={"file"}),
+            built_at=now_utc(),
+        )
+        record.write_text(facts.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return facts

@@ -1,0 +1,172 @@
+"""TensorRT through the device's own `trtexec`, run by an agent that is pushed along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.measure.engine_files import no_engine, written_record
+from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
+from edgespiral.measure.profile import TensorRtProfile
+from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, whole_answer
+from edgespiral.measure.runtimes.tensorrt.output import layer_times, sample_times
+from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from edgespiral.core.schema import Precision
+    from edgespiral.measure.completed import Completed
+    from edgespiral.measure.profile import TargetProfile
+    from edgespiral.measure.runtimes.base import Answer, Job
+
+TRTEXEC_AGENT = Path(__file__).with_name("trtexec_agent.py")
+REQUEST = "request.json"
+QUANTISED = b"QuantizeLinear"
+
+
+class TensorRt:
+    """Builds engines on the device and times them there.
+
+    Args:
+        settings: of the profile.
+        system_root: the folder that holds the device's `sys` and `proc`.
+    """
+
+    def __init__(self, settings: TensorRtProfile, *, system_root: str = "/") -> None:
+        self._settings = settings
+        self._system_root = system_root
+
+    @classmethod
+    def from_profile(cls, profile: TargetProfile) -> TensorRt:
+        """The runtime that a profile describes."""
+        assert isinstance(profile.runtime, TensorRtProfile)
+        return cls(profile.runtime)
+
+    def needs(self) -> Mapping[str, str]:
+        """Nothing but its agent."""
+        return {}
+
+    def files(self, job: Job) -> Mapping[str, Path | str]:
+        """The agents, the models with what belongs to them, and the request."""
+        if job.mode == "build":
+            no_engine(job.models)
+        models, names = pushed_models(job.models)
+        if self._settings.precision == "int8":
+            _check_quantised(job)
+        request = {
+            **self._settings.model_dump(exclude={"kind"}),
+            **job.request(),
+            "shapes": named_shapes(job),
+            "models": names,
+            # Not all that is in a model's folder there: an earlier one's files may be in it too.
+            "parts": [sorted(_of_one(index, models)) for index in range(len(names))],
+            "is_engine": [is_engine(model) for model in job.models],
+            "built": [_built_for(model) for model in job.models],
+            "precision_flags": [self._precision_flags(model) for model in job.models],
+            "system_root": self._system_root,
+        }
+        agents = {agent.name: agent for agent in (AGENT, TRTEXEC_AGENT)}
+        return {**agents, **models, REQUEST: json.dumps(request)}
+
+    def argv(self, python: str) -> list[str]:
+        """The agent, with its request."""
+        return [python, TRTEXEC_AGENT.name, REQUEST]
+
+    def precision(self, model: Path) -> Precision:
+        """That of the profile; of quantised and strongly typed models that of the file.
+
+        An engine's is in its record, where it has one.
+        """
+        if is_engine(model):
+            record = written_record(model, "tensorrt")
+            return record.precision if record else self._settings.precision
+        if self._settings.strongly_typed:
+            return precision_of(model)
+        return "int8" if _is_quantised(model) else self._settings.precision
+
+    def parse(self, completed: Completed, job: Job) -> Answer:
+        """The times in what `trtexec` exported, which the agent hands on."""
+        document = agent_document(completed, job)
+        exported = document.pop("answers", None)
+        if not isinstance(exported, list) or len(exported) != len(job.models):
+            raise MeasurementError("the device did not answer for every model")
+        try:
+            key, reader = self._reader(job)
+            answers = [reader(*pair, job) for pair in zip(exported, job.models, strict=True)]
+        except (KeyError, TypeError) as error:
+            raise MeasurementError("the device's answer is not valid") from error
+        return whole_answer({**document, key: answers}, job)
+
+    def _precision_flags(self, model: Path) -> list[str]:
+        if self._settings.strongly_typed:
+            return []
+        # Explicitly quantised models still have layers that are not, which may be fp16.
+        half = [] if self._settings.precision == "fp32" else ["--fp16"]
+        return [*half, "--int8"] if _is_quantised(model) else half
+
+    def _reader(self, job: Job) -> tuple[str, Callable[[dict[str, Any], Path, Job], object]]:
+        """The answer's field for a job, and what reads its entries."""
+        if job.mode == "build":
+            return "engines", lambda built, _model, _job: built
+        return ("layers", self._layers) if job.mode == "profile" else ("samples", self._samples)
+
+    def _samples(self, exported: dict[str, Any], _model: Path, _job: Job) -> object:
+        transfers = self._settings.data_transfers
+        rounds = [sample_times(records, transfers=transfers) for records in exported["rounds"]]
+        return {"warmup_count": exported["warmup_count"], "rounds_ms": rounds}
+
+    def _layers(self, exported: dict[str, Any], model: Path, job: Job) -> object:
+        nodes = weighted_layers(model, job.shapes)
+        rows = layer_times(exported["profile"], exported["layers"], nodes)
+        return [row.model_dump(mode="json") for row in rows]
+
+
+def _is_quantised(model: Path) -> bool:
+    return not is_engine(model) and QUANTISED in model.read_bytes()
+
+
+def _check_quantised(job: Job) -> None:
+    for model in job.models:
+        if not is_engine(model) and not _is_quantised(model):
+            raise ModelError(
+                "has no quantised layers, so an int8 engine of it would not be int8",
+                where=str(model),
+                hint="quantise it, or set precision to fp16 in the target's [runtime]",
+            )
+
+
+def _of_one(index: int, pushed: Iterable[str]) -> Iterator[str]:
+    return (name for name in pushed if name.startswith(f"model-{index}/"))
+
+
+def _built_for(model: Path) -> dict[str, Any] | None:
+    """What an engine's record says of where it runs; None where there is no record."""
+    record = written_record(model, "tensorrt") if is_engine(model) else None
+    told = {"runtime_version", "built_on", "gpu", "compute_capability"}
+    return None if record is None else record.model_dump(mode="json", include=told)
+
+
+def named_shapes(job: Job) -> dict[str, list[int]]:
+    """Shapes by the inputs' own names, which TensorRT asks for; inputs are one if "" names them.
+
+    Raises:
+        ModelError: there is no ONNX file to tell the name.
+    """
+    if "" not in job.shapes:
+        return {name: list(shape) for name, shape in job.shapes.items()}
+    model = next((model for model in job.models if not is_engine(model)), None)
+    if model is None:
+        raise ModelError(
+            "an engine does not tell the name of its input",
+            where=str(job.models[0]),
+            hint="give the shape by the input's name",
+        )
+    import onnx
+
+    graph = onnx.load(model, load_external_data=False).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    names = [value.name for value in graph.input if value.name not in constants]
+    return {name: list(job.shapes[""]) for name in names}

@@ -1,0 +1,219 @@
+"""A profile for a device that was surveyed, each setting with what speaks for it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import TargetError
+from edgespiral.measure.profile import AS_WRITTEN, TargetProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from edgespiral.measure.targets.survey import Survey
+
+PERF_TEST = "$ORT_PERF_TEST"
+MOST_THREADS = 4
+# Between the trip point at which a kernel slows a processor down and a void run, in C.
+MARGIN_C = 1
+JETSON_MAX_C = 85
+OLDEST_PYTHON = (3, 10)
+# As in trtexec_agent.py, which runs on devices alone.
+ALWAYS_TYPED = 11
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a profile, and why it has this value."""
+
+    key: str
+    value: object
+    why: str = ""
+
+
+def profile_text(name: str, transport: Mapping[str, object], found: Survey, binary: str) -> str:
+    """The TOML file of a new profile.
+
+    Args:
+        name: of the profile.
+        transport: its `[transport]`, without what has the default.
+        found: on the device.
+        binary: the `onnxruntime_perf_test` for a phone, if that is what it needs.
+
+    Raises:
+        TargetError: nothing was found there that could run a model.
+    """
+    kind, runtime = _runtime(found, binary)
+    sections = {
+        "runtime": runtime,
+        "transport": _transport(transport, kind, found),
+        "measure": _measure(kind, found),
+        "device": _device(kind, found),
+    }
+    lines = [
+        f"# {_device_name(found)}, as `edgespiral targets new` found it.",
+        "# docs/targets.md explains each key.",
+        "schema = 1",
+        f"name = {json.dumps(name)}",
+    ]
+    for title, settings in sections.items():
+        lines += ["", f"[{title}]", *_lines(settings)]
+    text = "\n".join(lines) + "\n"
+    TargetProfile.model_validate(tomllib.loads(text), context=AS_WRITTEN)
+    return text
+
+
+def _lines(settings: Iterable[Setting]) -> list[str]:
+    lines = []
+    for one in settings:
+        lines += [f"# {' '.join(one.why.split())}"] if one.why else []
+        lines.append(f"{one.key} = {json.dumps(one.value, ensure_ascii=False)}")
+    return lines
+
+
+def _runtime(found: Survey, binary: str) -> tuple[str, list[Setting]]:
+    if found.get("trtexec"):
+        return "tensorrt", _tensorrt(found)
+    if found.get("onnxruntime") and _python(found) >= OLDEST_PYTHON:
+        return "onnxruntime", _onnxruntime(found)
+    if found.get("android"):
+        return "android", _android(found, binary)
+    python = found.get("python")
+    if not python:
+        what = "there is neither trtexec nor the Python that was asked"
+        hint = "install Python 3.10 or later and onnxruntime there, or name another: --python"
+    elif _python(found) < OLDEST_PYTHON:
+        what, hint = f"its Python {python} is too old", "name Python 3.10 or later: --python"
+    else:
+        what = f"its Python {python} has no onnxruntime: {found.get('no_onnxruntime')}"
+        hint = "install onnxruntime there, or name another Python: --python"
+    raise TargetError(what, where=found.way.get("connection"), hint=hint)
+
+
+def _python(found: Survey) -> tuple[int, ...]:
+    return tuple(int(part) for part in found.get("python").split(".")[:2] if part.isdigit())
+
+
+def _tensorrt(found: Survey) -> list[Setting]:
+    parts = [
+        f"trtexec of TensorRT {_spelled(found.get('tensorrt'))} at {found.get('trtexec')}",
+        found.get("jetpack") and f"JetPack {found.get('jetpack')}",
+        found.get("l4t").lstrip("# ") and f"L4T {found.get('l4t').lstrip('# ')}",
+    ]
+    mode = found.get("power_mode")
+    why = f"figures belong to the power mode (now {mode})" if mode else ""
+    version = _version(found.get("tensorrt"))
+    typed = Setting("strongly_typed", True, "from TensorRT 11 on there are no other networks")
+    return [
+        Setting("kind", "tensorrt", "; ".join(filter(None, parts))),
+        Setting("precision", "fp16", why),
+        *([typed] if version and version[0] >= ALWAYS_TYPED else []),
+    ]
+
+
+def _spelled(told: str) -> str:
+    version = _version(told)
+    return ".".join(map(str, version)) if version else "of an unknown version"
+
+
+def _version(told: str) -> tuple[int, int, int] | None:
+    """TensorRT's version: two digits a part from 10 on, one for the major part before."""
+    if not told.isdigit():
+        return None
+    number = int(told)
+    unit = 1000 if number < 10_000 else 10_000
+    return number // unit, number % unit // 100, number % 100
+
+
+def _onnxruntime(found: Survey) -> list[Setting]:
+    others = [name for name in found.get("providers").split() if name != "CPUExecutionProvider"]
+    listed = f"also there: {', '.join(others)}" if others else "the only one there"
+    return [
+        Setting(
+            "kind",
+            "onnxruntime",
+            f"onnxruntime {found.get('onnxruntime')}, Python {found.get('python')}",
+        ),
+        Setting("precision", "fp32"),
+        *_threads(found),
+        Setting("provider", "CPUExecutionProvider", listed),
+    ]
+
+
+def _android(found: Survey, binary: str) -> list[Setting]:
+    told = f"Android {found.get('android')}, {found.get('architecture')}"
+    why = "built for this processor by you: docs/targets.md, Android"
+    return [
+        Setting("kind", "android", told),
+        Setting("precision", "fp32"),
+        Setting("binary", binary, why),
+        *_threads(found),
+        Setting("provider", "CPUExecutionProvider"),
+    ]
+
+
+def _threads(found: Survey) -> list[Setting]:
+    speeds = found.numbers("speed")
+    fastest = speeds.count(max(speeds)) if speeds else 0
+    told = f", {fastest} of them at {max(speeds) / 1e6:g} GHz" if speeds else ""
+    governors = sorted(set(found.values.get("governor", ())))
+    governor = f"; governor {', '.join(governors)}" if governors else ""
+    number = min(fastest or int(found.get("cores") or 1), MOST_THREADS) if _is_arm(found) else 1
+    return [Setting("threads", number, f"cores: {found.get('cores') or 'unknown'}{told}{governor}")]
+
+
+def _transport(given: Mapping[str, object], kind: str, found: Survey) -> list[Setting]:
+    rest = [Setting(key, value) for key, value in given.items() if key != "kind"]
+    timeout_s = {"local": 600}.get(str(given["kind"]), 3600 if kind == "tensorrt" else 1800)
+    return [
+        Setting("kind", given["kind"], found.way.get("connection", "")),
+        *rest,
+        Setting("timeout_s", timeout_s),
+    ]
+
+
+def _measure(kind: str, found: Survey) -> list[Setting]:
+    if kind == "onnxruntime":
+        rounds = [Setting("warmup_ms", 200), Setting("rounds", 20), Setting("round_ms", 50)]
+    else:
+        slow = "each round starts the tool anew for each model"
+        rounds = [Setting("warmup_ms", 500), Setting("rounds", 8, slow), Setting("round_ms", 300)]
+    counts = [Setting("min_samples", 200 if kind == "tensorrt" else 100)]
+    return [*rounds, *counts, Setting("max_samples", 20_000), *_temperature(kind, found)]
+
+
+def _temperature(kind: str, found: Survey) -> list[Setting]:
+    if not found.numbers("temperature"):
+        return []
+    trips = [trip / 1000 for trip in found.numbers("trip") if trip > 1000]
+    if trips:
+        why = f"its kernel slows it down from {min(trips):g} C on"
+        return [Setting("max_temp_c", min(trips) - MARGIN_C, why)]
+    return [Setting("max_temp_c", JETSON_MAX_C)] if kind == "tensorrt" else []
+
+
+def _device(kind: str, found: Survey) -> list[Setting]:
+    if kind == "tensorrt":
+        multiple, why = 16, "fp16 tensor cores work on multiples of 8 channels, int8 ones of 16"
+    elif "avx512f" in found.get("flags").split():
+        multiple, why = 16, "with AVX-512, ONNX Runtime works in blocks of 16 channels"
+    elif _is_arm(found):
+        multiple, why = 4, "NEON registers hold four fp32 values"
+    else:
+        multiple, why = 8, "AVX registers hold eight fp32 values"
+    return [
+        Setting("channel_multiple", multiple, f"not measured: {why}"),
+        Setting("description", f"{_device_name(found)}, {kind}"),
+    ]
+
+
+def _device_name(found: Survey) -> str:
+    names = ("model", "phone", "processor", "architecture")
+    return " ".join(next(filter(None, map(found.get, names))).split())
+
+
+def _is_arm(found: Survey) -> bool:
+    return found.get("architecture").startswith(("aarch64", "arm"))

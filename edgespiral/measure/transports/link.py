@@ -1,0 +1,101 @@
+"""A connection to a device's shell that keeps a work folder there, however it comes about."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from typing import IO, TYPE_CHECKING
+
+from edgespiral.core.errors import TargetError
+from edgespiral.measure.transports.device_scripts import (
+    Reply,
+    ask_command,
+    keep_command,
+    marked_reply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.measure.transports.base import DeviceLostError
+
+
+class Link(ABC):
+    """Runs `device_scripts` in a work folder, which it finds again after it was dropped."""
+
+    def __init__(self) -> None:
+        self.work = ""
+
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """What the device is called in messages."""
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether the connection stands, as far as is known."""
+
+    @abstractmethod
+    def described(self) -> str:
+        """Whom this connects to, and how."""
+
+    @abstractmethod
+    def close(self) -> bool:
+        """Remove the work folder and disconnect; False where the folder may still be there."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Disconnect, if connected; the device keeps the work folder for a while."""
+
+    def open(self, workdir: str) -> None:
+        """Connect, and make a work folder below `workdir`, or find that of before again.
+
+        Raises:
+            DeviceLostError: the device cannot be reached.
+            TargetError: it does not let us in, or there is no place for the work folder.
+        """
+        self.drop()
+        mark = secrets.token_hex(8)
+        state = self._keep(keep_command(workdir, self.work, mark), mark)
+        if not state.startswith("open "):
+            self.drop()
+            raise TargetError("cannot make a work folder", where=f"{self.host}:{workdir}")
+        self.work = state.removeprefix("open ")
+
+    def ask(
+        self,
+        script: str,
+        *arguments: str,
+        content: IO[bytes] | None = None,
+        timeout_s: float,
+    ) -> Reply:
+        """Run a script of `device_scripts` in the work folder; its input is `content`.
+
+        Raises:
+            DeviceLostError: the connection broke before the end of the answer.
+            subprocess.TimeoutExpired: there was no answer in time.
+        """
+        if not self.alive:
+            raise self._lost()
+        mark = secrets.token_hex(8)
+        command = ask_command(script, mark, self.work, *arguments)
+        stdout, stderr = self._run(command, content, timeout_s)
+        reply = marked_reply(stdout, stderr, mark)
+        if reply is None:
+            raise self._lost(stderr)
+        return reply
+
+    @abstractmethod
+    def _keep(self, command: Sequence[str], mark: str) -> str:
+        """Connect and start what keeps the work folder; return what it says after the mark."""
+
+    @abstractmethod
+    def _run(
+        self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
+    ) -> tuple[bytes, str]:
+        """Run a command; without `content` its input stays open and empty as long as it runs."""
+
+    @abstractmethod
+    def _lost(self, stderr: str = "") -> DeviceLostError:
+        """The error for a connection that broke."""

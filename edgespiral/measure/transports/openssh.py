@@ -1,0 +1,252 @@
+"""A connection of OpenSSH's own `ssh`, shared by all commands, that knows why it ends.
+
+`ssh` reads the user's configuration: aliases, jump hosts, agent, keys. It never asks anything
+(BatchMode), so a passphrase belongs into the agent, and a host key must be known beforehand.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Timer
+from typing import IO, TYPE_CHECKING
+
+from edgespiral.core.errors import TargetError
+from edgespiral.measure.completed import last_words
+from edgespiral.measure.transports.base import DeviceLostError
+from edgespiral.measure.transports.link import Link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edgespiral.measure.profile import SshProfile
+
+# Beyond the connection itself: authentication and the start of a shell on a slow board.
+LOGIN_S = 30
+# A slow device looks through all its processes first; a dead one is known before by its silence.
+CLOSING_S = 60
+UNANSWERED_KEEPALIVES = 3
+# A Unix socket's path has 104 characters at least; ssh appends 17 while it makes one.
+LONGEST_SOCKET_FOLDER = 70
+ALWAYS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "ConnectionAttempts=1",
+    "ControlPersist=no",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "RemoteCommand=none",
+    "RequestTTY=no",
+    "LogLevel=ERROR",
+    f"ServerAliveCountMax={UNANSWERED_KEEPALIVES}",
+)
+
+
+class OpensshLink(Link):
+    """One connection to a device and the work folder that it keeps there.
+
+    Args:
+        settings: of the profile.
+    """
+
+    def __init__(self, settings: SshProfile) -> None:
+        super().__init__()
+        self._host = settings.host
+        config = ["-F", str(Path(settings.config).expanduser())] if settings.config else []
+        self._plain = ["ssh", *config]
+        options = (
+            *ALWAYS,
+            f"ConnectTimeout={settings.connect_timeout_s}",
+            f"ServerAliveInterval={settings.keepalive_s}",
+        )
+        self._ssh = [*self._plain, "-T", *(part for option in options for part in ("-o", option))]
+        self._limit_s = settings.connect_timeout_s + LOGIN_S
+        self._open = ExitStack()
+        self._master: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        """The name that ssh is given."""
+        return self._host
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection stands, as far as is known."""
+        return self._master is not None and self._master.poll() is None
+
+    def _keep(self, command: Sequence[str], mark: str) -> str:
+        folder = self._open.enter_context(_socket_folder())
+        self._log = folder / "log"
+        self._socket = folder / "s"
+        self._master = self._start(command)
+        return self._first_words(mark)
+
+    def _run(
+        self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
+    ) -> tuple[bytes, str]:
+        with _endless() as waiting:
+            done = subprocess.run(  # noqa: S603 (the command is this package's own)
+                self._client(command),
+                stdin=waiting if content is None else content,
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+                start_new_session=True,
+            )
+        return done.stdout, done.stderr.decode(errors="replace")
+
+    def configuration(self) -> dict[str, str]:
+        """What ssh makes of the host's name with the user's configuration."""
+        told = subprocess.run(  # noqa: S603 (the command is this package's own)
+            [*self._plain, "-G", "--", self.host], capture_output=True, text=True, check=False
+        )
+        pairs = (line.partition(" ") for line in told.stdout.splitlines())
+        return {key: value for key, _, value in pairs}
+
+    def described(self) -> str:
+        """Whom ssh makes of the host's name."""
+        told = self.configuration()
+        login = f"{told.get('user', '?')}@{told.get('hostname', '?')}, port {told.get('port', '?')}"
+        jump = told.get("proxyjump")
+        return f"ssh {self.host} ({login}{f', by way of {jump}' if jump else ''})"
+
+    def close(self) -> bool:
+        """Remove the work folder and disconnect; False where the folder may still be there."""
+        if self._master is None or self._master.stdin is None:
+            return False
+        with suppress(OSError, subprocess.TimeoutExpired):
+            self._master.stdin.write(b"end\n")
+            self._master.stdin.close()
+            self._master.wait(CLOSING_S)
+        removed = self._master.poll() == 0
+        self.drop()
+        return removed
+
+    def drop(self) -> None:
+        """Disconnect, if connected; the device keeps the work folder for a while."""
+        if self._master is not None:
+            self._master.kill()
+            self._master.wait()
+            for stream in (self._master.stdin, self._master.stdout):
+                if stream:
+                    with suppress(OSError):
+                        stream.close()
+        self._master = None
+        self._open.close()
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        shared = ["-o", "ControlMaster=yes", "-S", str(self._socket)]
+        try:
+            with self._log.open("wb") as log:
+                # In a session of its own, so that Ctrl-C leaves it for the cleaning up.
+                return subprocess.Popen(  # noqa: S603 (the command is this package's own)
+                    [*self._ssh, *shared, "--", self.host, shlex.join(command)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self.drop()
+            what = f"ssh cannot be started: {error.strerror}"
+            hint = "install OpenSSH's client (Debian, Ubuntu: apt-get install openssh-client)"
+            raise TargetError(what, hint=hint) from error
+
+    def _client(self, command: Sequence[str]) -> list[str]:
+        # Without the shared connection there is none: it must not connect on its own.
+        shared = ["-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-S", str(self._socket)]
+        return [*self._ssh, *shared, "--", self.host, shlex.join(command)]
+
+    def _first_words(self, mark: str) -> str:
+        """What the keeper says when it is there; an error where it is not."""
+        assert self._master is not None
+        assert self._master.stdout is not None
+        watch = Timer(self._limit_s, self._master.kill)
+        watch.start()
+        try:
+            for line in self._master.stdout:
+                words = line.decode(errors="replace").strip()
+                if words.startswith(mark):
+                    return words.removeprefix(mark).strip()
+        finally:
+            watch.cancel()
+        self._master.wait()
+        error = self._explained(self._said())
+        self.drop()
+        raise error
+
+    def _said(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+
+    def _lost(self, stderr: str = "") -> DeviceLostError:
+        said = self._said() if self._master is not None else ""
+        why = last_words(said) or last_words(stderr) or "no reason given"
+        return DeviceLostError(f"the connection broke: {why}", where=self.host)
+
+    def _explained(self, said: str) -> TargetError:
+        """The error for a connection that did not come about, with what mends it."""
+        login = shlex.join([*self._plain, self.host])
+        if "IDENTIFICATION HAS CHANGED" in said:
+            return TargetError(
+                "the device's host key is not the one that is known",
+                where=self.host,
+                hint=f"if it was set up anew: {self._forget(said)}; then accept the new: {login}",
+            )
+        if "Host key verification failed" in said:
+            return TargetError(
+                "the device's host key is not known",
+                where=self.host,
+                hint=f"look at it and accept it once: {login}",
+            )
+        if "Permission denied" in said:
+            return TargetError(
+                f"it does not let us in: {last_words(said)}",
+                where=self.host,
+                hint=f"a key without a question is needed: ssh-add, or {self._copy_id()}",
+            )
+        if "onfiguration" in said or "onfig file" in said:
+            return TargetError(last_words(said), where=self.host, hint="mend ssh's configuration")
+        return DeviceLostError(
+            f"cannot be reached: {last_words(said) or f'no answer within {self._limit_s} s'}",
+            where=self.host,
+            hint=f"is it on, and does its ssh server run? try: {login}",
+        )
+
+    def _forget(self, said: str) -> str:
+        """The command that removes the known key that ssh complains of."""
+        found = re.search(r"Offending \S+ key in (.+):\d+", said)
+        told = self.configuration()
+        name = told.get("hostkeyalias") or told.get("hostname", self.host)
+        port = told.get("port", "22")
+        entry = name if port == "22" or "hostkeyalias" in told else f"[{name}]:{port}"
+        file = ["-f", found[1]] if found else []
+        return shlex.join(["ssh-keygen", *file, "-R", entry])
+
+    def _copy_id(self) -> str:
+        return shlex.join(["ssh-copy-id", *self._plain[1:], self.host])
+
+
+@contextmanager
+def _socket_folder() -> Iterator[Path]:
+    """A private folder with a path short enough for a socket."""
+    short = len(tempfile.gettempdir()) <= LONGEST_SOCKET_FOLDER
+    with tempfile.TemporaryDirectory(prefix="edgespiral-", dir=None if short else "/tmp") as name:  # noqa: S108
+        yield Path(name)
+
+
+@contextmanager
+def _endless() -> Iterator[int]:
+    """An input without content that ends with this process at the latest."""
+    import os
+
+    end, kept = os.pipe()
+    try:
+        yield end
+    finally:
+        os.close(end)
+        os.close(kept)

@@ -1,0 +1,71 @@
+"""Reading the agent's answer; test_trtexec_agent.py has the device's side."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.measure.completed import Completed
+from edgespiral.measure.profile import TensorRtProfile
+from edgespiral.measure.runtimes import Answer, Job, TensorRt
+
+DEVICE: dict[str, Any] = {
+    "device": {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2},
+    "runtime": {"runtime": "tensorrt", "runtime_version": "1", "provider": "gpu", "threads": 1},
+    "before": {},
+    "after": {},
+}
+TIMES = [{"computeMs": 1.0, "latencyMs": 3.0}, {"computeMs": 2.0, "latencyMs": 4.0}]
+Mode = Literal["measure", "profile"]
+
+
+def parse(answers: object, model: Path, mode: Mode = "measure", **settings: Any) -> Answer:
+    runtime = TensorRt(TensorRtProfile(kind="tensorrt", **settings))
+    job = Job(mode, (model,), 5, 1.0, 2.0, 3, 4)
+    return runtime.parse(Completed(0, json.dumps({**DEVICE, "answers": answers}), ""), job)
+
+
+@pytest.mark.parametrize(("transfers", "times"), [(False, (1.0, 2.0)), (True, (3.0, 4.0))])
+def test_samples_are_read(transfers: bool, times: tuple[float, ...]) -> None:
+    exported = [{"warmup_count": 10, "rounds": [TIMES, TIMES]}]
+    [samples] = parse(exported, Path("net.onnx"), data_transfers=transfers).samples
+    assert (samples.warmup_count, samples.rounds_ms) == (10, (times, times))
+
+
+def test_layers_are_read(convolution: Callable[..., Path]) -> None:
+    rows = [{"count": 5}, *({"name": name, "averageMs": 0.5} for name in ("conv + r", "fc"))]
+    [layers] = parse([{"profile": rows, "layers": {}}], convolution(), "profile").layers
+    assert [row.latency_ms for row in layers] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("answers", [[], None, [1], [{}], [{"warmup_count": 1, "rounds": [[]]}]])
+def test_an_answer_that_is_not_whole_is_an_error(answers: object) -> None:
+    with pytest.raises(MeasurementError):
+        parse(answers, Path("net.onnx"))
+
+
+def test_what_the_device_needs_is_pushed(convolution: Callable[..., Path]) -> None:
+    runtime = TensorRt(TensorRtProfile(kind="tensorrt", dla_core=0))
+    files = runtime.files(Job("measure", (convolution(),), 5, 1.0, 2.0, 3, 4, {"": (1, 3, 8, 8)}))
+    assert {"agent.py", "trtexec_agent.py", "model-0/net.onnx", "request.json"} == set(files)
+    request = json.loads(str(files["request.json"]))
+    assert (request["dla_core"], request["precision"]) == (0, "fp16")
+    assert request["shapes"] == {"x": [1, 3, 8, 8]}
+    assert runtime.argv("python3") == ["python3", "trtexec_agent.py", "request.json"]
+
+
+def test_an_engine_does_not_tell_which_input_a_shape_is_for(tmp_path: Path) -> None:
+    engine = tmp_path / "net.engine"
+    engine.write_bytes(b"engine")
+    runtime = TensorRt(TensorRtProfile(kind="tensorrt"))
+    named, nameless = (
+        Job("measure", (engine,), 5, 1.0, 2.0, 3, 4, shapes={name: (1, 3)}) for name in ("x", "")
+    )
+    request = runtime.files(named)["request.json"]
+    assert isinstance(request, str)
+    assert json.loads(request)["is_engine"] == [True]
+    with pytest.raises(ModelError, match="give the shape by the input's name"):
+        runtime.files(nameless)

@@ -1,0 +1,212 @@
+import hashlib
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgespiral.core.errors import MeasurementError, TargetError
+from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.transports import DeviceLostError, SshTransport
+
+# The class is in tests/conftest.py, which cannot be imported.
+Board = Any
+Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
+
+
+def reached(board: Board, **settings: object) -> SshTransport:
+    return SshTransport.from_profile(board.profile(**settings), None)
+
+
+def test_a_host_behind_another_is_reached(board: Board) -> None:
+    with reached(board, host="behind") as transport:
+        assert transport.run(["echo", "there"], 60).stdout == "there\n"
+
+
+def test_a_cut_while_pushing_loses_nothing(
+    board: Board, large: Path, meanwhile: Meanwhile, caplog: pytest.LogCaptureFixture
+) -> None:
+    mark = board.pause_once("sha256sum")
+    with reached(board) as transport:
+        meanwhile(mark.exists, board.cut)
+        transport.repeated(lambda: transport.push(large, "a"))
+        found = {path.name: path for path in Path(transport.folder).iterdir()}
+        assert hashlib.sha256(found["a"].read_bytes()).digest() == (
+            hashlib.sha256(large.read_bytes()).digest()
+        )
+    assert "the connection broke" in caplog.text
+    assert list(board.folder.iterdir()) == []
+
+
+def test_a_cut_while_fetching_loses_nothing(
+    board: Board, tmp_path: Path, large: Path, meanwhile: Meanwhile
+) -> None:
+    goal = tmp_path / "fetched"
+    goal.write_text("before")
+    with reached(board) as transport:
+        transport.push(large, "a")
+        mark = board.pause_once("sha256sum")
+        meanwhile(mark.exists, board.cut)
+        with pytest.raises(DeviceLostError, match="board: the connection broke"):
+            transport.pull("a", goal)
+        assert goal.read_text() == "before"
+        transport.repeated(lambda: transport.pull("a", goal))
+    assert goal.read_bytes() == large.read_bytes()
+
+
+def test_half_of_an_output_is_no_output(board: Board, tmp_path: Path, meanwhile: Meanwhile) -> None:
+    count = tmp_path / "runs"
+    half = f"echo run >> {count}; printf half; [ $(wc -l < {count}) = 2 ] || sleep 600; echo whole"
+    with reached(board) as transport:
+        meanwhile(count.exists, board.cut)
+        done = transport.repeated(lambda: transport.run(["sh", "-c", half], 60))
+        assert done.stdout == "halfwhole\n"
+        assert board.processes("sleep") == []
+    assert count.read_text() == "run\nrun\n"
+
+
+def test_a_restarted_server_is_found_again(board: Board, large: Path, meanwhile: Meanwhile) -> None:
+    with reached(board) as transport:
+        transport.push(large, "a")
+        board.stop()
+        meanwhile(lambda: True, board.start)
+        done = transport.repeated(lambda: transport.run(["wc", "-c", "a"], 60))
+        assert done.stdout.split() == [str(large.stat().st_size), "a"]
+    assert list(board.folder.iterdir()) == []
+
+
+def test_a_silent_connection_is_given_up(
+    board: Board, tmp_path: Path, meanwhile: Meanwhile, caplog: pytest.LogCaptureFixture
+) -> None:
+    count = tmp_path / "runs"
+    once = f"echo run >> {count}; [ $(wc -l < {count}) = 2 ] || sleep 600; echo whole"
+    with reached(board, keepalive_s=1) as transport:
+        meanwhile(count.exists, board.freeze)
+        done = transport.repeated(lambda: transport.run(["sh", "-c", once], 60))
+        assert done.stdout == "whole\n"
+        assert board.processes("sleep") == []
+    assert "the connection broke" in caplog.text
+    assert list(board.folder.iterdir()) == []
+
+
+def test_a_device_that_stays_away_is_reported(
+    board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = pytest.raises(DeviceLostError, match=r"cannot be reached: .*refused.* \(tried for 1 s\)")
+    with gone, reached(board, retry_s=1) as transport:
+        board.stop()
+        transport.repeated(lambda: transport.run(["true"], 60))
+    assert "may be left over" in caplog.text
+
+
+def test_a_hung_command_is_ended(board: Board) -> None:
+    hang = "echo waiting >&2; sleep 600 & sleep 600"
+    late = pytest.raises(MeasurementError, match=r"no answer within 1 s: waiting; raise timeout_s")
+    with reached(board) as transport:
+        with late:
+            transport.run(["sh", "-c", hang], 1)
+        assert board.processes("sleep") == []
+        assert transport.run(["echo", "next"], 60).stdout == "next\n"
+
+
+def test_a_host_that_vanishes_leaves_nothing_running(board: Board, tmp_path: Path) -> None:
+    code = f"""
+import os, threading
+from pathlib import Path
+from edgespiral.measure.profile import load_profile
+from edgespiral.measure.transports import SshTransport
+with SshTransport.from_profile(load_profile({str(tmp_path / "board.toml")!r}), None) as transport:
+    threading.Timer(1, os._exit, [9]).start()
+    transport.run(["sleep", "600"], 60)
+"""
+    (tmp_path / "board.toml").write_text(toml(board.profile()))
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 9
+    for _ in range(1000):
+        if not board.processes("sleep"):
+            break
+        time.sleep(0.01)
+    assert board.processes("sleep") == []
+    with reached(board) as transport:
+        assert transport.run(["echo", "next"], 60).stdout == "next\n"
+
+
+def toml(profile: TargetProfile) -> str:
+    lines = ["schema = 1", f'name = "{profile.name}"']
+    for name in ("runtime", "transport"):
+        section = getattr(profile, name).model_dump(exclude_none=True)
+        lines += [f"[{name}]", *(f"{key} = {value!r}" for key, value in section.items())]
+    return "\n".join(lines)
+
+
+def test_an_unknown_host_key_is_refused_with_what_mends_it(board: Board) -> None:
+    board.known_hosts.write_text("")
+    with pytest.raises(TargetError, match="host key is not known") as caught:
+        reached(board).__enter__()
+    assert not isinstance(caught.value, DeviceLostError)
+    command = str(caught.value).rpartition("accept it once: ")[2]
+    assert command == shlex.join(["ssh", "-F", str(board.config), "board"])
+
+
+def test_a_changed_host_key_is_refused_with_what_mends_it(board: Board) -> None:
+    with reached(board) as transport:
+        board.stop()
+        board.change_host_key()
+        board.start()
+        with pytest.raises(TargetError, match="key is not the one that is known") as caught:
+            transport.repeated(lambda: transport.run(["true"], 60))
+    mending = str(caught.value).partition("anew: ")[2].partition("; then")[0]
+    assert mending.startswith("ssh-keygen ")
+    subprocess.run(shlex.split(mending), check=True, capture_output=True)
+    with pytest.raises(TargetError, match="host key is not known"):
+        reached(board).__enter__()
+    board.trust()
+    with reached(board) as transport:
+        assert transport.run(["echo", "in"], 60).stdout == "in\n"
+
+
+def test_a_key_that_is_not_let_in_names_the_way(board: Board, tmp_path: Path) -> None:
+    text = board.config.read_text().replace("IdentityFile", "User nobody-here\nIdentityFile")
+    (tmp_path / "config").write_text(text.replace("User root", ""))
+    with pytest.raises(TargetError, match=r"does not let us in: .*Permission denied.*ssh-copy-id"):
+        reached(board, config=str(tmp_path / "config")).__enter__()
+
+
+def test_a_full_device_is_an_error_and_keeps_what_it_had(
+    board: Board, tmp_path: Path, large: Path
+) -> None:
+    board.stop()
+    board.largest_file_bytes = 100_000
+    board.start()
+    (tmp_path / "small").write_text("fits")
+    with reached(board) as transport:
+        transport.push(tmp_path / "small", "a")
+        with pytest.raises(TargetError, match=r"cannot write a: .*is there space"):
+            transport.push(large, "a")
+        assert [path.name for path in Path(transport.folder).iterdir() if path.name[0] != "."] == [
+            "a"
+        ]
+        assert Path(transport.folder, "a").read_text() == "fits"
+
+
+def test_a_full_file_system_is_an_error(board: Board, large: Path) -> None:
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(board.folder)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this user may not mount a small file system")
+    try:
+        with reached(board) as transport:
+            with pytest.raises(TargetError, match=r"cannot write a: .*No space left on device"):
+                transport.push(large, "a")
+            assert not Path(transport.folder, "a.part").exists()
+    finally:
+        subprocess.run(["umount", str(board.folder)], check=True)
+
+
+def test_a_host_without_a_server_cannot_be_reached(board: Board) -> None:
+    board.stop()
+    with pytest.raises(DeviceLostError, match=r"board: cannot be reached: .*is it on.*try: ssh"):
+        reached(board).__enter__()
