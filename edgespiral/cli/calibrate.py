@@ -96,7 +96,7 @@ def _held(
     from rich.console import Console
 
     from edgespiral.core.listener import OnConsole
-    from edgespiral.spiral.restoring import hold
+    from edgespiral.spiral.student.float_fallback import hold
 
     listener = OnConsole(Console(stderr=True))
     held = hold(made, path, splits.validation, max_drop, profile=profile, listener=listener)

@@ -27,14 +27,14 @@ from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import Cuttable
 from edgespiral.spiral.budget import Budgets, joined
-from edgespiral.spiral.distilling import kept_folder
-from edgespiral.spiral.mixes import Planners
-from edgespiral.spiral.parents import parent_of, slimming_epochs
-from edgespiral.spiral.planner import OutOfReach
-from edgespiral.spiral.precision import choose
+from edgespiral.spiral.planning.planner import OutOfReach
+from edgespiral.spiral.planning.screening import screen_of
+from edgespiral.spiral.policy import End, Next, Rules, finished_turns, next_step, planned_turn
 from edgespiral.spiral.schedule import Schedule
-from edgespiral.spiral.screening import screen_of
-from edgespiral.spiral.state import End, Next, Rules, finished_turns, next_step, planned_turn
+from edgespiral.spiral.student.distillation import kept_folder
+from edgespiral.spiral.student.parent import parent_of, slimming_epochs
+from edgespiral.spiral.student.precision import choose
+from edgespiral.spiral.student.precision_search import Planners
 from edgespiral.spiral.turn import (
     Bench,
     Stopwatch,
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.records import Event, Measurement, TurnFinished
-    from edgespiral.spiral.planner import Planner
-    from edgespiral.spiral.search import Planned
+    from edgespiral.spiral.planning.planner import Planner
+    from edgespiral.spiral.planning.search import Planned
     from edgespiral.spiral.turn import Parent
 
 BASELINE_ROUNDS = 50

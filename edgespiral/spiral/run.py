@@ -37,11 +37,11 @@ from edgespiral.prune.scoring.criteria import check_criterion
 from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
-from edgespiral.spiral.allocate import every_choice
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
-from edgespiral.spiral.precision import Precisions, measuring
-from edgespiral.spiral.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
+from edgespiral.spiral.planning.allocate import every_choice
+from edgespiral.spiral.student.precision import Precisions, measuring
+from edgespiral.spiral.student.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
 from edgespiral.spiral.turn import Bench
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
-from edgespiral.spiral.distilling import distil, distillation, teaching_live, teaching_of
-from edgespiral.spiral.rounding import FOLDER, Rounding, Shipped
-from edgespiral.spiral.sparsity import sparsity_of, thinned
+from edgespiral.spiral.student.distillation import distil, distillation, teaching_live, teaching_of
+from edgespiral.spiral.student.qat import FOLDER, Rounding, Shipped
+from edgespiral.spiral.student.sparsity import sparsity_of, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     from edgespiral.measure.session import Session
     from edgespiral.prune.prunable import Cuttable
     from edgespiral.spiral.budget import Budgets
-    from edgespiral.spiral.importance import Importance
     from edgespiral.spiral.plan import Plan
-    from edgespiral.spiral.precision import Precisions
-    from edgespiral.spiral.sparsity import Kernels
+    from edgespiral.spiral.planning.importance import Importance
+    from edgespiral.spiral.student.precision import Precisions
+    from edgespiral.spiral.student.sparsity import Kernels
 
 RECALIBRATION_BATCHES = 30
 SHIPPED = ("model.onnx", "model.py", "model.safetensors")

@@ -11,8 +11,8 @@ from edgespiral.models import build
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import Cuttable, cut_to, engines
 from edgespiral.prune.scoring.criteria import Evidence, score
-from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.plan import load_plan
+from edgespiral.spiral.planning.importance import importance_of
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,10 @@ from edgespiral.measure.session import Session
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import Cuttable
-from edgespiral.spiral.importance import Importance
-from edgespiral.spiral.latencies import Device
-from edgespiral.spiral.planner import Planner
-from edgespiral.spiral.precision import Precisions
+from edgespiral.spiral.planning.importance import Importance
+from edgespiral.spiral.planning.latencies import Device
+from edgespiral.spiral.planning.planner import Planner
+from edgespiral.spiral.student.precision import Precisions
 from edgespiral.spiral.turn import Bench
 
 # More than one pass, so that the teacher is asked about each sample once.

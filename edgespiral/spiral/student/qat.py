@@ -20,9 +20,9 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Limits, file_accuracy
 from edgespiral.export.precision import float_twin, validation_samples, write_checked
 from edgespiral.models.saved import save_model
-from edgespiral.spiral.distilling import distil, distillation
-from edgespiral.spiral.precision import PARITY_SAMPLES
-from edgespiral.spiral.restoring import Restoring
+from edgespiral.spiral.student.distillation import distil, distillation
+from edgespiral.spiral.student.float_fallback import Restoring
+from edgespiral.spiral.student.precision import PARITY_SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edgespiral.core.exported import RestoredLayer
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.export.int8.calibration import Calibrated
-    from edgespiral.spiral.distilling import Teaching
+    from edgespiral.spiral.student.distillation import Teaching
     from edgespiral.spiral.turn import Bench
 
 # Points below the float student from which `auto` trains with the rounding.

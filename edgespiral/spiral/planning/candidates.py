@@ -14,7 +14,7 @@ from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.latency_cache import KnownCut
 from edgespiral.models.source import source_of
 from edgespiral.prune.sparsity import two_four_masks
-from edgespiral.spiral.latencies import key_of
+from edgespiral.spiral.planning.latencies import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.measure.session import Session
     from edgespiral.prune.prunable import Cuttable
-    from edgespiral.spiral.latencies import Key, Latencies
+    from edgespiral.spiral.planning.latencies import Key, Latencies
 
     Widths = dict[str, int]
     Found = tuple[Measurement, Ratio]

@@ -8,7 +8,7 @@ from edgespiral.core.records import LayerLatency
 from edgespiral.models.saved import trace
 from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
 from edgespiral.prune.groups import find_groups
-from edgespiral.spiral.latency_model import LatencyModel, WidthTotal, layer_shapes
+from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal, layer_shapes
 
 
 class Chain(nn.Module):

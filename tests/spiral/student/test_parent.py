@@ -7,9 +7,9 @@ import torch
 
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import batchnorm_scales
-from edgespiral.spiral.distilling import teaching_of
-from edgespiral.spiral.parents import parent_of, slimming_epochs
 from edgespiral.spiral.plan import load_plan
+from edgespiral.spiral.student.distillation import teaching_of
+from edgespiral.spiral.student.parent import parent_of, slimming_epochs
 from edgespiral.spiral.turn import Stopwatch
 
 ASKED = {"model": "resnet20", "data": "digits", "speedup": 2.0, "batch_size": 64, "epochs": 8.0}

@@ -11,9 +11,9 @@ from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.profile import load_profile
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import Cuttable
-from edgespiral.spiral.candidates import CandidateFiles, Candidates
-from edgespiral.spiral.latencies import Device, Latencies, key_of
-from edgespiral.spiral.latency_model import layer_shapes
+from edgespiral.spiral.planning.candidates import CandidateFiles, Candidates
+from edgespiral.spiral.planning.latencies import Device, Latencies, key_of
+from edgespiral.spiral.planning.latency_model import layer_shapes
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

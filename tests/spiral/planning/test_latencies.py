@@ -6,8 +6,8 @@ from torch import nn
 
 from edgespiral.core.records import LayerLatency
 from edgespiral.prune.groups import find_groups
-from edgespiral.spiral.latencies import Device, Latencies, key_of
-from edgespiral.spiral.latency_model import layer_shapes
+from edgespiral.spiral.planning.latencies import Device, Latencies, key_of
+from edgespiral.spiral.planning.latency_model import layer_shapes
 
 BASE = {"0": 64}
 FIRST = Device("first", teacher_ms=1.0, budget_ms=0.5, multiple=16, start_ms=1.0)

@@ -17,8 +17,13 @@ import safetensors.torch
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
-from edgespiral.spiral.distilling import WARM_RATE_SHARE, distil, distillation, teaching_of
-from edgespiral.spiral.importance import importance_of
+from edgespiral.spiral.planning.importance import importance_of
+from edgespiral.spiral.student.distillation import (
+    WARM_RATE_SHARE,
+    distil,
+    distillation,
+    teaching_of,
+)
 from edgespiral.spiral.turn import RECALIBRATION_BATCHES, Parent
 
 if TYPE_CHECKING:

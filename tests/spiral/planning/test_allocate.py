@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgespiral.core.errors import UsageError
 from edgespiral.prune.branches import Branch
 from edgespiral.prune.groups import ChannelGroup
-from edgespiral.spiral.allocate import (
+from edgespiral.spiral.planning.allocate import (
     ALLOCATIONS,
     FAMILIES,
     Choices,

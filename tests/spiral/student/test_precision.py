@@ -15,7 +15,7 @@ from edgespiral.export.parity import file_accuracy
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.precision import Precisions, form_of, measuring, supported
+from edgespiral.spiral.student.precision import Precisions, form_of, measuring, supported
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from edgespiral.core.records import Candidate
 from edgespiral.models.saved import trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import Cuttable
-from edgespiral.spiral.candidates import CONFIRMING_ROUNDS
-from edgespiral.spiral.importance import Importance
-from edgespiral.spiral.planner import OutOfReach
-from edgespiral.spiral.search import Planned
+from edgespiral.spiral.planning.candidates import CONFIRMING_ROUNDS
+from edgespiral.spiral.planning.importance import Importance
+from edgespiral.spiral.planning.planner import OutOfReach
+from edgespiral.spiral.planning.search import Planned
 
 
 def candidates(planner):

@@ -15,8 +15,8 @@ from edgespiral.core.records import (
     TurnPlanned,
     Verdict,
 )
+from edgespiral.spiral.policy import EXTRA_TURNS, End, Next, Rules, next_step, reached_ms
 from edgespiral.spiral.schedule import Schedule
-from edgespiral.spiral.state import EXTRA_TURNS, End, Next, Rules, next_step, reached_ms
 
 TEACHER_MS, BUDGET_MS = 8.0, 2.0
 

@@ -14,7 +14,7 @@ from edgespiral.export.parity import file_accuracy
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report import formats
-from edgespiral.spiral.precision import form_of, measuring
+from edgespiral.spiral.student.precision import form_of, measuring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

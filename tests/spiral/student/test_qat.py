@@ -20,9 +20,9 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity, file_accuracy
 from edgespiral.export.zeros import read_zeros
 from edgespiral.prune.sparsity import masks_for
-from edgespiral.spiral.distilling import Teaching
 from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.rounding import Rounding, Shipped
+from edgespiral.spiral.student.distillation import Teaching
+from edgespiral.spiral.student.qat import Rounding, Shipped
 
 END = ("turn-finished", "run-finished")
 

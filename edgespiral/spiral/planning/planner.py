@@ -3,7 +3,7 @@
 A survey profiles a few untrained candidates layer by layer and fits the latency model. Then widths
 are allocated, built, measured against the teacher, and the model corrected, until measured widths
 land just inside the target. Where the run has several devices, "latency" is in the first's time and
-that of the device furthest from its budget (`spiral/latencies.py`).
+that of the device furthest from its budget (`spiral/planning/latencies.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgespiral.spiral.allocate import FAMILIES, choices, every_choice
-from edgespiral.spiral.bought import cuts_of
-from edgespiral.spiral.candidates import CandidateFiles, Candidates
-from edgespiral.spiral.latencies import Latencies, key_of
-from edgespiral.spiral.latency_model import layer_shapes
-from edgespiral.spiral.probes import probes
-from edgespiral.spiral.search import LANDING_HIGH, PROPOSAL_ROUNDS, Planned, Search
+from edgespiral.spiral.planning.allocate import FAMILIES, choices, every_choice
+from edgespiral.spiral.planning.candidates import CandidateFiles, Candidates
+from edgespiral.spiral.planning.cut_costs import cuts_of
+from edgespiral.spiral.planning.latencies import Latencies, key_of
+from edgespiral.spiral.planning.latency_model import layer_shapes
+from edgespiral.spiral.planning.probes import probes
+from edgespiral.spiral.planning.search import LANDING_HIGH, PROPOSAL_ROUNDS, Planned, Search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.prune.prunable import Cuttable
-    from edgespiral.spiral.allocate import Choices
-    from edgespiral.spiral.importance import Importance
-    from edgespiral.spiral.latencies import Device
-    from edgespiral.spiral.screening import Screen
+    from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.importance import Importance
+    from edgespiral.spiral.planning.latencies import Device
+    from edgespiral.spiral.planning.screening import Screen
 
     Widths = dict[str, int]
 

@@ -6,16 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgespiral.spiral.allocate import ALLOCATIONS
-from edgespiral.spiral.latencies import key_of
+from edgespiral.spiral.planning.allocate import ALLOCATIONS
+from edgespiral.spiral.planning.latencies import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.spiral.allocate import Choices
-    from edgespiral.spiral.candidates import Candidates
-    from edgespiral.spiral.latencies import Key, Latencies
-    from edgespiral.spiral.screening import Screen
+    from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.candidates import Candidates
+    from edgespiral.spiral.planning.latencies import Key, Latencies
+    from edgespiral.spiral.planning.screening import Screen
 
     Widths = dict[str, int]
 

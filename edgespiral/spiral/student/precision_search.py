@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Candidate, PrecisionMix
 from edgespiral.report import formats
-from edgespiral.spiral.latencies import Device
-from edgespiral.spiral.parents import parent_of
-from edgespiral.spiral.planner import OutOfReach, Planner
-from edgespiral.spiral.sparsity import planned_multiple
+from edgespiral.spiral.planning.latencies import Device
+from edgespiral.spiral.planning.planner import OutOfReach, Planner
+from edgespiral.spiral.student.parent import parent_of
+from edgespiral.spiral.student.sparsity import planned_multiple
 from edgespiral.spiral.turn import Stopwatch
 
 if TYPE_CHECKING:

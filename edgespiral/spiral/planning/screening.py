@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.spiral.importance import comparable, damage_of_cuts
-from edgespiral.spiral.latencies import key_of
+from edgespiral.spiral.planning.importance import comparable, damage_of_cuts
+from edgespiral.spiral.planning.latencies import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from edgespiral.spiral.allocate import Choices
-    from edgespiral.spiral.latencies import Key
+    from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.latencies import Key
     from edgespiral.spiral.turn import Bench, Parent
 
     Vector = NDArray[np.float64]

@@ -11,13 +11,13 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edgespiral.spiral.latency_model import LatencyModel, WidthTotal
+from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from edgespiral.core.records import LayerLatency
-    from edgespiral.spiral.latency_model import LayerShape
+    from edgespiral.spiral.planning.latency_model import LayerShape
 
     Key = tuple[tuple[str, int], ...]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from edgespiral.spiral.latencies import key_of
+from edgespiral.spiral.planning.latencies import key_of
 
 if TYPE_CHECKING:
-    from edgespiral.spiral.allocate import Choices
+    from edgespiral.spiral.planning.allocate import Choices
 
     Widths = dict[str, int]
 

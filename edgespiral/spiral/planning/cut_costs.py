@@ -9,8 +9,8 @@ from edgespiral.core.records import GroupCut
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgespiral.spiral.allocate import Choices
-    from edgespiral.spiral.latencies import Corrected
+    from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.latencies import Corrected
 
     Widths = dict[str, int]
 

@@ -9,7 +9,7 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import TargetProfile, load_profile
-from edgespiral.spiral.restoring import hold
+from edgespiral.spiral.student.float_fallback import hold
 
 
 @pytest.fixture(scope="module")

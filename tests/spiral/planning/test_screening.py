@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from edgespiral.prune.groups import ChannelGroup
-from edgespiral.spiral.allocate import choices
-from edgespiral.spiral.importance import importance_of
-from edgespiral.spiral.latencies import key_of
 from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.screening import Screen, exchanges, guessed, screen_of
+from edgespiral.spiral.planning.allocate import choices
+from edgespiral.spiral.planning.importance import importance_of
+from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.screening import Screen, exchanges, guessed, screen_of
 from edgespiral.spiral.turn import Parent
 
 WIDTHS = {"a": 32, "b": 32, "c": 32}

@@ -7,8 +7,8 @@ from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import Cuttable
-from edgespiral.spiral.importance import importance_of
 from edgespiral.spiral.plan import load_plan
+from edgespiral.spiral.planning.importance import importance_of
 
 
 @pytest.fixture(scope="module")

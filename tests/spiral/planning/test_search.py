@@ -7,8 +7,8 @@ import dataclasses
 from edgespiral.core.journal import Journal
 from edgespiral.core.records import Candidate
 from edgespiral.prune.groups import widths_of
-from edgespiral.spiral.screening import Screen
-from edgespiral.spiral.search import Planned
+from edgespiral.spiral.planning.screening import Screen
+from edgespiral.spiral.planning.search import Planned
 
 
 def test_with_a_screen_the_best_whole_cut_of_those_that_land_is_chosen(

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from edgespiral.spiral.allocate import Choices
-from edgespiral.spiral.latencies import key_of
-from edgespiral.spiral.probes import probes
+from edgespiral.spiral.planning.allocate import Choices
+from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.probes import probes
 
 
 def test_probes_differ_are_allowed_and_are_the_same_again():

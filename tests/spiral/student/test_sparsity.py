@@ -20,9 +20,14 @@ from edgespiral.core.records import TurnFinished
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import Cuttable
-from edgespiral.spiral.candidates import CandidateFiles
 from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.sparsity import planned_multiple, sparse_kernels, sparsity_of, thinned
+from edgespiral.spiral.planning.candidates import CandidateFiles
+from edgespiral.spiral.student.sparsity import (
+    planned_multiple,
+    sparse_kernels,
+    sparsity_of,
+    thinned,
+)
 
 
 class Hears(Silent):

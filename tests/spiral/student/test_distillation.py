@@ -6,7 +6,13 @@ import torch
 from edgespiral.core.listener import Silent
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.models import build
-from edgespiral.spiral.distilling import Teaching, distil, kept_folder, teaching_live, teaching_of
+from edgespiral.spiral.student.distillation import (
+    Teaching,
+    distil,
+    kept_folder,
+    teaching_live,
+    teaching_of,
+)
 
 
 def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
