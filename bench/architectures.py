@@ -34,7 +34,7 @@ from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import save_model, trace
 from edgespiral.prune.groups import quiet
-from edgespiral.prune.prunable import Cut, Cuttable, cut_to
+from edgespiral.prune.prunable import Cut, PrunableModel, cut_to
 
 ENGINES = ("nni", "depgraph", "flow")
 SIDES = (64, 96, 224)
@@ -103,7 +103,7 @@ def sizes(model: nn.Module) -> tuple[int, int]:
     return sum(len(layer.weight) for layer in layers), sum(parameters.values())
 
 
-def halve(source: Cuttable, engine: str) -> Cut:
+def halve(source: PrunableModel, engine: str) -> Cut:
     """Cut half of every group's channels with one engine."""
     generator = torch.Generator().manual_seed(0)
     scores = {g.name: torch.rand(g.channels, generator=generator) for g in source.groups}
@@ -119,7 +119,7 @@ def one(name: str, session: Session, folder: Path) -> dict[str, Any]:
     try:
         side = export_smallest(model, folder / "before.onnx")
         row["side"] = side
-        source = Cuttable.of(trace(model), (3, side, side))
+        source = PrunableModel.of(trace(model), (3, side, side))
         row |= {"groups": len(source.groups), "branches": len(source.branches)}
         cuts = [cut for engine in ENGINES if (cut := attempt(source, engine, row["engines"]))]
         if cuts:
@@ -129,7 +129,7 @@ def one(name: str, session: Session, folder: Path) -> dict[str, Any]:
     return row | {"took_s": round(time.perf_counter() - start, 1)}
 
 
-def attempt(source: Cuttable, engine: str, found: dict[str, Any]) -> Cut | None:
+def attempt(source: PrunableModel, engine: str, found: dict[str, Any]) -> Cut | None:
     """Cut with one engine and note how it went."""
     start = time.perf_counter()
     try:
@@ -142,7 +142,7 @@ def attempt(source: Cuttable, engine: str, found: dict[str, Any]) -> Cut | None:
     return cut
 
 
-def outcome(source: Cuttable, cut: Cut, session: Session, folder: Path) -> dict[str, Any]:
+def outcome(source: PrunableModel, cut: Cut, session: Session, folder: Path) -> dict[str, Any]:
     """Save, load in a fresh process, export, compare and measure."""
     shape = tuple(source.example.shape[1:])
     before, after = folder / "before.onnx", folder / "after.onnx"

@@ -32,7 +32,7 @@ from edgespiral.data import load
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.models.saved import trace
-from edgespiral.prune.prunable import Cuttable, cut_to
+from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import Evidence, score
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
@@ -91,7 +91,7 @@ class Cut:
         self.splits: DataSplits = load(DATA)
         values = {"model": model, "data": DATA, "weights": str(weights), "speedup": 2}
         self.teacher = load_teacher(load_plan(None, values), self.splits).eval()
-        self._source = Cuttable.of(trace(self.teacher), self.splits.input_shape)
+        self._source = PrunableModel.of(trace(self.teacher), self.splits.input_shape)
         scores = score("l1", self._source.model, self._source.groups, Evidence([], 0))
         widths = {
             group.name: max(STEP, round(share * group.channels / STEP) * STEP)

@@ -42,7 +42,7 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import trace
-from edgespiral.prune.prunable import Cuttable, cut_to
+from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import Evidence, score
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
@@ -92,7 +92,7 @@ class Pair:
         )
         self.teacher = load_teacher(plan, self.splits).eval()
         self.teacher_test_percent = 100.0 * float(right(self.teacher, self.splits.test).mean())
-        self.source = Cuttable.of(trace(self.teacher), self.splits.input_shape)
+        self.source = PrunableModel.of(trace(self.teacher), self.splits.input_shape)
         self.example = torch.zeros(1, *self.splits.input_shape)
         self.shapes: dict[str, Shape] = {
             "torch-pruning uniform l1": partial(self.by_torch_pruning, taylor=False),

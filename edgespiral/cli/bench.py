@@ -16,7 +16,7 @@ from edgespiral.core.errors import GateCode, UsageError
 if TYPE_CHECKING:
     from edgespiral.gate.records import BenchResult, CaseResult
     from edgespiral.gate.reference import Find
-    from edgespiral.gate.run import Bench
+    from edgespiral.gate.run import Gate
 
 CODES = {
     "pass": GateCode.PASS,
@@ -182,16 +182,16 @@ def history(
         write_text(html, render_history(found))
 
 
-def _bench(suite_path: Path, target: str | None) -> Bench:
-    from edgespiral.gate.run import Bench
+def _bench(suite_path: Path, target: str | None) -> Gate:
+    from edgespiral.gate.run import Gate
     from edgespiral.gate.suite import load_suite
     from edgespiral.measure.profile import load_profile
 
     suite = load_suite(suite_path)
-    return Bench(suite, suite_path, load_profile(target or suite.target))
+    return Gate(suite, suite_path, load_profile(target or suite.target))
 
 
-def _heard(bench: Bench, former: Find | None, *, for_baseline: bool = False) -> BenchResult:
+def _heard(bench: Gate, former: Find | None, *, for_baseline: bool = False) -> BenchResult:
     """Run a suite, telling on standard error what each model came to as it is done."""
     from dataclasses import replace
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Limits:
+class ParityLimits:
     """What an export may differ by.
 
     Attributes:
@@ -43,11 +43,11 @@ class Limits:
     least_top1: float = 0.0
 
 
-LIMITS: dict[Precision, Limits] = {
+LIMITS: dict[Precision, ParityLimits] = {
     # Float32 kernels that sum in another order differ by less.
-    "fp32": Limits(largest_share=1e-3),
-    "fp16": Limits(largest_share=0.05, least_sqnr_db=30.0, least_top1=0.95),
-    "int8": Limits(least_sqnr_db=10.0, least_top1=0.9),
+    "fp32": ParityLimits(largest_share=1e-3),
+    "fp16": ParityLimits(largest_share=0.05, least_sqnr_db=30.0, least_top1=0.95),
+    "int8": ParityLimits(least_sqnr_db=10.0, least_top1=0.9),
 }
 
 
@@ -56,7 +56,7 @@ def check_parity(
     path: Path,
     inputs: Iterable[Tensor],
     *,
-    limits: Limits = LIMITS["fp32"],
+    limits: ParityLimits = LIMITS["fp32"],
     source: Path | None = None,
 ) -> Parity:
     """Run both on the same inputs and compare the logits.
@@ -150,7 +150,7 @@ def _log_probabilities(path: Path, inputs: Sequence[Tensor]) -> Tensor:
     return torch.cat(logits).double().log_softmax(1)
 
 
-def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: Limits) -> str:
+def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: ParityLimits) -> str:
     errors = layer_errors(source, path, samples)
     least = LIMITS["int8"].least_sqnr_db if limits.least_sqnr_db is None else limits.least_sqnr_db
     first = first_diverging(errors, least or 0.0)
@@ -180,7 +180,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _judge(
-    path: Path, expected: NDArray[np.float32], found: NDArray[np.float32], limits: Limits
+    path: Path, expected: NDArray[np.float32], found: NDArray[np.float32], limits: ParityLimits
 ) -> Parity:
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
         raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
@@ -206,7 +206,7 @@ def _judge(
     return parity
 
 
-def _problem(parity: Parity, largest: float, limits: Limits) -> str | None:
+def _problem(parity: Parity, largest: float, limits: ParityLimits) -> str | None:
     if limits.largest_share is not None:
         allowed = limits.largest_share * largest
         if parity.max_abs_difference > allowed:

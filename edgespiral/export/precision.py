@@ -12,7 +12,7 @@ from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, Limits, check_parity
+from edgespiral.export.parity import LIMITS, ParityLimits, check_parity
 from edgespiral.export.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def write_checked(
     samples: Sequence[Tensor],
     restored: Sequence[RestoredLayer] = (),
     *,
-    limits: Limits = LIMITS["int8"],
+    limits: ParityLimits = LIMITS["int8"],
 ) -> Quantisation:
     """Write an int8 file, check it against PyTorch, and put its record beside it (`.json`).
 

@@ -34,7 +34,7 @@ PROBE_ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Bench:
+class Gate:
     """How a suite is measured.
 
     Attributes:

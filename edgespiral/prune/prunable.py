@@ -41,7 +41,7 @@ ENGINES_FOR_RECURRENT: dict[str, tuple[Cutter, ...]] = {"auto": (SlicingCutter()
 
 
 @dataclass(frozen=True)
-class Cuttable:
+class PrunableModel:
     """A traced model, its groups of coupled channels and its removable branches.
 
     With `by_flow` the groups are those of `prune.flow`, whatever the graph looks like.
@@ -61,7 +61,7 @@ class Cuttable:
         reference: Sequence[ChannelGroup] | None = None,
         *,
         token_count: int | None = None,
-    ) -> Cuttable:
+    ) -> PrunableModel:
         """Find the groups of `model`, whose inputs are (N, *input_shape).
 
         Where the model has attention, shuffles or norms over channels, these are written out
@@ -91,7 +91,7 @@ class Cuttable:
         *,
         by_flow: bool,
         found: list[ChannelGroup] | None = None,
-    ) -> Cuttable:
+    ) -> PrunableModel:
         try:
             groups = found or _finder(model, by_flow=by_flow)(model, example)
         except NothingToCutError:
@@ -102,13 +102,13 @@ class Cuttable:
             groups = renamed(groups, reference)
         return cls(model, groups, find_branches(model, groups, example), example, by_flow)
 
-    def without(self, widths: Mapping[str, int]) -> Cuttable:
+    def without(self, widths: Mapping[str, int]) -> PrunableModel:
         """The model less the branches whose groups have width 0."""
         gone = dropped(self.branches, widths)
         if not gone:
             return self
         smaller = drop(self.model, gone)
-        return Cuttable._of(smaller, self.example, self.groups, by_flow=self.by_flow)
+        return PrunableModel._of(smaller, self.example, self.groups, by_flow=self.by_flow)
 
     def candidate(self, widths: Mapping[str, int]) -> GraphModule:
         """An untrained stand-in of the given widths: right in shape, arbitrary in weights.
@@ -153,7 +153,7 @@ def _spread(group: ChannelGroup, width: int) -> list[int]:
     return group.channels_of_units(i * group.units // units for i in range(units))
 
 
-def engines(source: Cuttable, pruner: str) -> tuple[Cutter, ...]:
+def engines(source: PrunableModel, pruner: str) -> tuple[Cutter, ...]:
     """The engines that `--pruner` allows for a model, in the order to try them.
 
     Raises:
@@ -183,7 +183,7 @@ class Cut:
 
 
 def cut_to(
-    source: Cuttable,
+    source: PrunableModel,
     widths: Mapping[str, int],
     importance: Mapping[str, Tensor],
     pruner: str,

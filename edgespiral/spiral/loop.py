@@ -25,8 +25,11 @@ from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import float_twin
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.groups import widths_of
-from edgespiral.prune.prunable import Cuttable
+from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.budget import Budgets, joined
+from edgespiral.spiral.context import (
+    Stopwatch,
+)
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, finished_turns, next_step, planned_turn
@@ -36,8 +39,6 @@ from edgespiral.spiral.student.parent import parent_of, slimming_epochs
 from edgespiral.spiral.student.precision import choose
 from edgespiral.spiral.student.precision_search import Planners
 from edgespiral.spiral.turn import (
-    Bench,
-    Stopwatch,
     export_checked,
     fetch_engine,
     model_facts,
@@ -53,9 +54,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.records import Event, Measurement, TurnFinished
+    from edgespiral.spiral.context import (
+        Parent,
+        RunContext,
+    )
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
-    from edgespiral.spiral.turn import Parent
 
 BASELINE_ROUNDS = 50
 
@@ -64,7 +68,7 @@ BASELINE_ROUNDS = 50
 class Spiral:
     """One run. All its decisions come from the journal, so it can be interrupted anywhere."""
 
-    bench: Bench
+    context: RunContext
 
     def run(self) -> RunFinished:
         """Turn until the budget is met, the floor is crossed or nothing is left to cut.
@@ -78,10 +82,10 @@ class Spiral:
         baseline = self._baseline()
         budget = self._budgets(_timed(baseline))
         # Zeros among the weights were asked for beside the budget: then a turn makes them.
-        if self.bench.plan.sparsity == "none" and self._already_met(baseline, budget):
+        if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return self._finish(baseline, End(Outcome.ALREADY_MET, 0, message))
-        planners = Planners(self.bench, baseline)
+        planners = Planners(self.context, baseline)
         try:
             chosen = self._precision(baseline, budget, planners)
             start_ms = _start_ms(baseline, chosen)
@@ -101,17 +105,17 @@ class Spiral:
             if isinstance(step, End):
                 return step
             watch = Stopwatch()
-            self.bench.listener.say(f"turn {step.turn}: to {_each_ms(planner, step.target_ms)}")
+            self.context.listener.say(f"turn {step.turn}: to {_each_ms(planner, step.target_ms)}")
             source = self._source(step.parent)
             if not source.groups:
                 return End(Outcome.UNREACHABLE, step.parent, f"nothing is left to cut for {budget}")
-            parent = parent_of(self.bench, step.parent, source, watch, next_turn=step.turn)
+            parent = parent_of(self.context, step.parent, source, watch, next_turn=step.turn)
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
-                fastest = _fastest_cut(step.turn, self.bench.plan.allocation)
+                fastest = _fastest_cut(step.turn, self.context.plan.allocation)
                 return _unreachable(budget, planned.fastest_ms, step.parent, fastest)
             done = run_turn(
-                self.bench,
+                self.context,
                 planned,
                 parent,
                 budget,
@@ -127,18 +131,18 @@ class Spiral:
         known = planned_turn(self._events(), step.turn)
         if known is not None:
             return known
-        plan = self.bench.plan
+        plan = self.context.plan
         epochs = rules.schedule.turn_epochs(step.turn) - slimming_epochs(plan)
         with watch.timing("plan"):
             chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):
             return chosen
         if planner.reused_layers or planner.reused_models:
-            self.bench.listener.say(
+            self.context.listener.say(
                 f"  latency cache: {planner.reused_layers} layers and {planner.reused_models} cuts "
                 f"{'instead of a survey' if planner.reused_layers else 'known'}"
             )
-        self.bench.listener.say(
+        self.context.listener.say(
             f"  planned {chosen.latency_ms:.3f} ms, measured on {', '.join(plan.targets)} "
             f"before training{f'; best of {compared} compared' if compared else ''}"
         )
@@ -156,24 +160,24 @@ class Spiral:
             reused_layers=planner.reused_layers,
             reused_models=planner.reused_models,
         )
-        self.bench.journal.append(planned)
+        self.context.journal.append(planned)
         return planned
 
     def _chosen(
         self, step: Next, parent: Parent, planner: Planner, epochs: float
     ) -> tuple[Planned | OutOfReach, int]:
         """The turn's cut, and how many cuts were compared as a whole to find it."""
-        bench = self.bench
-        with bench.listener.steps("planning") as advance:
+        context = self.context
+        with context.listener.steps("planning") as advance:
             screen = screen_of(
-                bench, parent, step.turn, epochs, planner.weight_count, heard=advance
+                context, parent, step.turn, epochs, planner.weight_count, heard=advance
             )
             chosen = planner.plan(
                 step.turn,
                 parent.source,
                 parent.importance,
                 target_ms=step.target_ms,
-                allocation=bench.plan.allocation,
+                allocation=context.plan.allocation,
                 screen=screen,
             )
         return chosen, len(screen.prices) if screen else 0
@@ -182,33 +186,33 @@ class Spiral:
         known = [event for event in self._events() if isinstance(event, Baseline)]
         if known:
             return known[-1]
-        bench = self.bench
-        folder = make_folder(bench.folder(0))
-        save_model(bench.teacher.model, folder)
-        export_checked(bench, bench.teacher.model, folder, bench.precisions.base)
+        context = self.context
+        folder = make_folder(context.folder(0))
+        save_model(context.teacher.model, folder)
+        export_checked(context, context.teacher.model, folder, context.precisions.base)
         onnx = folder / "model.onnx"
-        latency, *others = bench.fleet.each(
+        latency, *others = context.fleet.each(
             lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
         )
         facts = model_facts(
-            bench.teacher.model,
+            context.teacher.model,
             onnx,
             latency=latency,
-            precision=bench.precisions.base,
-            accuracy=accuracy(bench.teacher.model, bench.splits.validation),
+            precision=context.precisions.base,
+            accuracy=accuracy(context.teacher.model, context.splits.validation),
         )
         budget = self._budgets([latency, *others])
         baseline = Baseline(
             teacher=facts,
-            widths=widths_of(bench.teacher.groups),
+            widths=widths_of(context.teacher.groups),
             budget_ms=budget.latency_ms,
             elsewhere=tuple(
                 OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=_no_speedup())
                 for own, one in zip(budget.each[1:], others, strict=True)
             ),
         )
-        bench.journal.append(baseline)
-        bench.listener.say(
+        context.journal.append(baseline)
+        context.listener.say(
             f"teacher: {facts.validation_accuracy:.2f} % on validation, "
             f"{', '.join(f'{one.stats.p50_ms:.3g} ms' for one in (latency, *others))}; "
             f"budget {budget}"
@@ -216,7 +220,7 @@ class Spiral:
         return baseline
 
     def _budgets(self, teacher: Sequence[Measurement]) -> Budgets:
-        return Budgets.from_plan(self.bench.plan, [one.stats.p50_ms for one in teacher])
+        return Budgets.from_plan(self.context.plan, [one.stats.p50_ms for one in teacher])
 
     def _already_met(self, baseline: Baseline, budget: Budgets) -> bool:
         verdicts = budget.verdicts([(one, _no_speedup()) for one in _timed(baseline)])
@@ -230,7 +234,7 @@ class Spiral:
             for teacher, speedup in zip(_timed(baseline), speedups, strict=True)
         )
         accuracy_told = f"{done.student.validation_accuracy:.2f} % on validation"
-        self.bench.listener.say(f"  {accuracy_told}, {reached}: budget {done.verdict}")
+        self.context.listener.say(f"  {accuracy_told}, {reached}: budget {done.verdict}")
 
     def _precision(
         self, baseline: Baseline, budget: Budgets, planners: Planners
@@ -239,35 +243,37 @@ class Spiral:
         known = [event for event in self._events() if isinstance(event, PrecisionChosen)]
         if known:
             return known[-1]
-        chosen = choose(self.bench, baseline, partial(planners.mix, budget))
+        chosen = choose(self.context, baseline, partial(planners.mix, budget))
         if chosen.trials:
-            self.bench.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
-        self.bench.journal.append(chosen)
+            self.context.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
+        self.context.journal.append(chosen)
         return chosen
 
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
-        plan = self.bench.plan
+        plan = self.context.plan
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop)
 
-    def _source(self, turn: int) -> Cuttable:
+    def _source(self, turn: int) -> PrunableModel:
         if turn == 0:
-            return self.bench.teacher
-        model = trace(load_model(self.bench.folder(turn)))
-        splits, reference = self.bench.splits, self.bench.teacher.groups
-        return Cuttable.of(model, splits.input_shape, reference, token_count=splits.token_count)
+            return self.context.teacher
+        model = trace(load_model(self.context.folder(turn)))
+        splits, reference = self.context.splits, self.context.teacher.groups
+        return PrunableModel.of(
+            model, splits.input_shape, reference, token_count=splits.token_count
+        )
 
     def _finish(self, baseline: Baseline, end: End) -> RunFinished:
-        bench = self.bench
-        publish(bench, end.best_turn)
-        engine = fetch_engine(bench)
-        best = load_model(shipped_folder(bench, end.best_turn))
+        context = self.context
+        publish(context, end.best_turn)
+        engine = fetch_engine(context)
+        best = load_model(shipped_folder(context, end.best_turn))
         measurement, speedup, elsewhere = self._best_latency(baseline, end.best_turn)
         finished = RunFinished(
             outcome=end.outcome,
             message=end.message,
             best_turn=end.best_turn,
-            teacher_test_accuracy=accuracy(bench.teacher.model, bench.splits.test),
+            teacher_test_accuracy=accuracy(context.teacher.model, context.splits.test),
             student_test_accuracy=self._test_accuracy(best),
             final=measurement,
             speedup=speedup,
@@ -276,14 +282,14 @@ class Spiral:
             elsewhere=elsewhere,
         )
         # Before the last record: a run that has it is not entered again.
-        shutil.rmtree(kept_folder(bench), ignore_errors=True)
-        bench.journal.append(finished)
+        shutil.rmtree(kept_folder(context), ignore_errors=True)
+        context.journal.append(finished)
         return finished
 
     def _test_accuracy(self, model: nn.Module) -> float:
         """Of the published file, where that computes otherwise than `model`."""
-        path, test = self.bench.out / "model.onnx", self.bench.splits.test
-        converted = (self.bench.out / float_twin(path).name).is_file()
+        path, test = self.context.out / "model.onnx", self.context.splits.test
+        converted = (self.context.out / float_twin(path).name).is_file()
         return file_accuracy(path, test) if converted else accuracy(model, test)
 
     def _best_latency(
@@ -295,7 +301,7 @@ class Spiral:
         return baseline.teacher.latency, _no_speedup(), baseline.elsewhere
 
     def _events(self) -> Sequence[Event]:
-        return self.bench.journal.read()
+        return self.context.journal.read()
 
 
 def _start_ms(baseline: Baseline, chosen: PrecisionChosen) -> float:

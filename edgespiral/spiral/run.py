@@ -32,17 +32,19 @@ from edgespiral.measure.profile import load_profiles
 from edgespiral.models import names
 from edgespiral.models.load import check_logits, load_model
 from edgespiral.models.saved import trace, weights_sha256
-from edgespiral.prune.prunable import Cuttable, engines
+from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import check_criterion
 from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
+from edgespiral.spiral.context import (
+    RunContext,
+)
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.precision import Precisions, measuring
 from edgespiral.spiral.student.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
-from edgespiral.spiral.turn import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +121,7 @@ def run_spiral(
     precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with _locked(out):
-        teacher = Cuttable.of(trace(model), splits.input_shape, token_count=splits.token_count)
+        teacher = PrunableModel.of(trace(model), splits.input_shape, token_count=splits.token_count)
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
         _check_cuts(plan, teacher, multiple, listener)
@@ -127,7 +129,7 @@ def run_spiral(
         announce(plan, teacher.model, kernels, listener)
         journal = _open_journal(plan, teacher, out, resume=resume)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
-            bench = Bench(
+            context = RunContext(
                 plan=plan,
                 out=out,
                 splits=splits,
@@ -140,11 +142,11 @@ def run_spiral(
                 sparse_kernels=max(kernels.values(), key=KERNELS.index),
                 cache_folder=cache_folder(plan.latency_cache),
             )
-            Spiral(bench).run()
+            Spiral(context).run()
         return write_results(journal, out)
 
 
-def _check_cuts(plan: Plan, teacher: Cuttable, multiple: int, listener: Listener) -> None:
+def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int, listener: Listener) -> None:
     """Refuse what could only fail once time was spent, and say what will not be cut.
 
     Raises:
@@ -185,7 +187,7 @@ def _locked(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _open_journal(plan: Plan, teacher: Cuttable, out: Path, *, resume: bool) -> Journal:
+def _open_journal(plan: Plan, teacher: PrunableModel, out: Path, *, resume: bool) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
     teacher_sha256 = weights_sha256(teacher.model)

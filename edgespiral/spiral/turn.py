@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import defaultdict
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
@@ -24,113 +20,38 @@ from edgespiral.measure.engine_files import (
     builds_and_times,
     engine_path,
 )
-from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.student.distillation import distil, distillation, teaching_live, teaching_of
-from edgespiral.spiral.student.qat import FOLDER, Rounding, Shipped
+from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
+from edgespiral.spiral.student.qat import FOLDER, AccuracyRecovery, Shipped
 from edgespiral.spiral.student.sparsity import sparsity_of, thinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
-    from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import EngineFacts, WeightSparsity
-    from edgespiral.core.journal import Journal
-    from edgespiral.core.listener import Listener
-    from edgespiral.core.records import Baseline, Measurement, Ratio, TurnPlanned
+    from edgespiral.core.records import Measurement, Ratio, TurnPlanned
     from edgespiral.core.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.precision import Exported
-    from edgespiral.measure.fleet import Fleet
-    from edgespiral.measure.session import Session
-    from edgespiral.prune.prunable import Cuttable
+    from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.budget import Budgets
-    from edgespiral.spiral.plan import Plan
-    from edgespiral.spiral.planning.importance import Importance
-    from edgespiral.spiral.student.precision import Precisions
-    from edgespiral.spiral.student.sparsity import Kernels
+    from edgespiral.spiral.context import Parent, RunContext, Stopwatch
 
-RECALIBRATION_BATCHES = 30
 SHIPPED = ("model.onnx", "model.py", "model.safetensors")
 SHIPPED_IF_CONVERTED = ("model.float.onnx", "model.json")
 UNCUT = "none"
 DECIDING_ROUNDS = (60, 120, 240)
 
 
-@dataclass
-class Stopwatch:
-    """Seconds per phase of a turn."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    @contextmanager
-    def timing(self, phase: str) -> Iterator[None]:
-        """Add the time spent in the context to `phase`."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] += perf_counter() - start
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What the steps of one run share."""
-
-    plan: Plan
-    out: Path
-    splits: DataSplits
-    fleet: Fleet
-    journal: Journal
-    listener: Listener
-    teacher: Cuttable
-    teacher_onnx: Path
-    precisions: Precisions
-    sparse_kernels: Kernels
-    cache_folder: Path | None = None
-
-    @property
-    def session(self) -> Session:
-        """That of the only target, or of the first of several."""
-        return self.fleet.sessions[0]
-
-    def caches(self, baseline: Baseline) -> list[LatencyCache]:
-        """Of each device's latencies, as the teacher was measured there; none without a folder."""
-        if self.cache_folder is None:
-            return []
-        measured = (baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere))
-        return [
-            LatencyCache.of(self.cache_folder, profile, latency.fingerprint)
-            for profile, latency in zip(self.fleet.profiles, measured, strict=True)
-        ]
-
-    def folder(self, turn: int) -> Path:
-        """The folder of a turn; turn 0 is the teacher's."""
-        return self.out / ("teacher" if turn == 0 else f"turn-{turn:02d}")
-
-
-@dataclass(frozen=True)
-class Parent:
-    """The model a turn cuts, and the turn that made it (0: the teacher).
-
-    `model` is what that turn made; `source` is that too, or with `l1-reg` what more training
-    made of it.
-    """
-
-    turn: int
-    source: Cuttable
-    importance: Importance
-    model: GraphModule
-
-
 def run_turn(
-    bench: Bench,
+    context: RunContext,
     planned: TurnPlanned,
     parent: Parent,
     budgets: Budgets,
@@ -150,10 +71,10 @@ def run_turn(
         ExportError: the ONNX file does not compute what the student does.
         MeasurementError, TargetError: the device did not answer.
     """
-    made = _made(bench, planned, parent, budgets, watch, precision=precision, floor=floor)
+    made = _made(context, planned, parent, budgets, watch, precision=precision, floor=floor)
     shipped, onnx = made.shipped, made.shipped.folder / "model.onnx"
     with watch.timing("measure"):
-        found, verdicts = decide(bench, onnx, budgets)
+        found, verdicts = decide(context, onnx, budgets)
     (measurement, speedup), *others = found
     facts = model_facts(
         shipped.model,
@@ -161,13 +82,13 @@ def run_turn(
         latency=measurement,
         precision=precision,
         accuracy=shipped.accuracy,
-        float_accuracy=None if _kept_fp32(bench, precision) else shipped.float_accuracy,
+        float_accuracy=None if _kept_fp32(context, precision) else shipped.float_accuracy,
     )
     finished = TurnFinished(
         turn=planned.turn,
         parent=parent.turn,
         widths=planned.widths,
-        criterion=bench.plan.criterion,
+        criterion=context.plan.criterion,
         pruner=made.engine,
         student=facts,
         speedup=speedup,
@@ -178,12 +99,12 @@ def run_turn(
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
         files={path.name: sha256_file(path) for path in _shipped(shipped.folder)},
-        seed=bench.plan.seed,
+        seed=context.plan.seed,
         finished_at=now_utc(),
         sparsity=made.sparsity,
         elsewhere=_elsewhere(budgets, others, verdicts[1:]),
     )
-    bench.journal.append(finished)
+    context.journal.append(finished)
     return finished
 
 
@@ -197,7 +118,7 @@ class _Made(NamedTuple):
 
 
 def _made(
-    bench: Bench,
+    context: RunContext,
     planned: TurnPlanned,
     parent: Parent,
     budgets: Budgets,
@@ -207,28 +128,28 @@ def _made(
     floor: float,
 ) -> _Made:
     """Cut, distil and export."""
-    plan, folder = bench.plan, make_folder(bench.folder(planned.turn))
+    plan, folder = context.plan, make_folder(context.folder(planned.turn))
     with watch.timing("cut"):
-        engine = _cut(bench, planned, parent, folder)
+        engine = _cut(context, planned, parent, folder)
     student = trace(load_model(folder / "cut"))
-    train = bench.splits.train
+    train = context.splits.train
     masks = thinned(plan, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
-    after_cut = accuracy(student, bench.splits.validation)
-    bench.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
+    after_cut = accuracy(student, context.splits.validation)
+    context.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
     with watch.timing("distil"):
-        _distil(bench, planned, parent, student, masks)
+        _distil(context, planned, parent, student, masks)
     with watch.timing("export"):
         save_model(student, folder)
-        shipped, calibrated = _exported(bench, student, folder, precision)
+        shipped, calibrated = _exported(context, student, folder, precision)
     if calibrated is not None:
         with watch.timing("round"):
             # Kept outputs are of bf16 where that is native, which rounds as coarsely as int8.
-            teaching = teaching_live(bench, parent.turn, parent.model)
+            teaching = teaching_live(context, parent.turn, parent.model)
             last = planned.target_ms <= budgets.latency_ms
-            means = Rounding(bench, teaching, planned.turn, floor, last, masks)
+            means = AccuracyRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
     onnx = shipped.folder / "model.onnx"
-    sparsity = sparsity_of(bench, onnx, shipped.model, masks, folder=folder, precision=precision)
+    sparsity = sparsity_of(context, onnx, shipped.model, masks, folder=folder, precision=precision)
     return _Made(engine, after_cut, shipped, sparsity)
 
 
@@ -243,23 +164,23 @@ def _elsewhere(
 
 
 def decide(
-    bench: Bench, onnx: Path, budgets: Budgets
+    context: RunContext, onnx: Path, budgets: Budgets
 ) -> tuple[list[tuple[Measurement, Ratio]], list[Verdict]]:
     """Measure against the teacher; an undecided verdict takes more samples, not another turn.
 
     Returns the measurements and verdicts of each device. A device that misses its budget decides.
     """
     for rounds in DECIDING_ROUNDS:
-        found = _compared(bench, onnx, rounds)
+        found = _compared(context, onnx, rounds)
         verdicts = budgets.verdicts(found)
         if joined(verdicts) is not Verdict.UNDECIDED:
             break
     return found, verdicts
 
 
-def _compared(bench: Bench, onnx: Path, rounds: int) -> list[tuple[Measurement, Ratio]]:
-    return bench.fleet.each(
-        lambda _, session: session.compare(bench.teacher_onnx, [onnx], rounds=rounds)[0]
+def _compared(context: RunContext, onnx: Path, rounds: int) -> list[tuple[Measurement, Ratio]]:
+    return context.fleet.each(
+        lambda _, session: session.compare(context.teacher_onnx, [onnx], rounds=rounds)[0]
     )
 
 
@@ -283,34 +204,36 @@ def model_facts(
     )
 
 
-def export_checked(bench: Bench, model: nn.Module, folder: Path, precision: Precision) -> Exported:
+def export_checked(
+    context: RunContext, model: nn.Module, folder: Path, precision: Precision
+) -> Exported:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / "model.onnx"
-    return export_as(model, path, bench.splits, bench.precisions.asked(precision, student=True))
+    return export_as(model, path, context.splits, context.precisions.asked(precision, student=True))
 
 
 def _exported(
-    bench: Bench, student: GraphModule, folder: Path, precision: Precision
+    context: RunContext, student: GraphModule, folder: Path, precision: Precision
 ) -> tuple[Shipped, Calibrated | None]:
     """The student's files, and what an int8 one was made from."""
-    exported = export_checked(bench, student, folder, precision)
-    validation = bench.splits.validation
+    exported = export_checked(context, student, folder, precision)
+    validation = context.splits.validation
     float_accuracy = found = accuracy(student, validation)
-    if not _kept_fp32(bench, precision):
+    if not _kept_fp32(context, precision):
         found = file_accuracy(folder / "model.onnx", validation)
     return Shipped(folder, student, float_accuracy, found), exported.calibrated
 
 
-def _kept_fp32(bench: Bench, precision: Precision) -> bool:
-    return bench.precisions.written(precision) == "fp32"
+def _kept_fp32(context: RunContext, precision: Precision) -> bool:
+    return context.precisions.written(precision) == "fp32"
 
 
-def nothing_cut(source: Cuttable, widths: Mapping[str, int]) -> bool:
+def nothing_cut(source: PrunableModel, widths: Mapping[str, int]) -> bool:
     """Whether `widths` are those that the model has: a lower precision alone may do."""
     return all(widths.get(group.name) == group.channels for group in source.groups)
 
 
-def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> str:
+def _cut(context: RunContext, planned: TurnPlanned, parent: Parent, folder: Path) -> str:
     done = folder / "cut" / "engine.txt"
     if done.exists():
         return done.read_text(encoding="utf-8")
@@ -319,9 +242,9 @@ def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> st
         write_text(done, UNCUT)
         return UNCUT
     scores, moments = parent.importance.channels, parent.importance.moments
-    cut = cut_to(parent.source, planned.widths, scores, bench.plan.pruner, moments)
+    cut = cut_to(parent.source, planned.widths, scores, context.plan.pruner, moments)
     recalibrate_batchnorm(
-        cut.model, bench.splits.train, batches=RECALIBRATION_BATCHES, seed=bench.plan.seed
+        cut.model, context.splits.train, batches=RECALIBRATION_BATCHES, seed=context.plan.seed
     )
     save_model(cut.model, make_folder(folder / "cut"))
     write_text(done, cut.engine)
@@ -329,50 +252,50 @@ def _cut(bench: Bench, planned: TurnPlanned, parent: Parent, folder: Path) -> st
 
 
 def _distil(
-    bench: Bench,
+    context: RunContext,
     planned: TurnPlanned,
     parent: Parent,
     student: GraphModule,
     masks: Mapping[str, Tensor],
 ) -> None:
-    plan = bench.plan
+    plan = context.plan
     if not planned.epochs:
         return
     settings = distillation(plan, epochs=planned.epochs, seed=derived_seed(plan.seed, planned.turn))
     distil(
-        bench,
+        context,
         student,
         settings,
-        teaching=teaching_of(bench, parent.turn, parent.model, epochs=planned.epochs),
-        checkpoint=bench.folder(planned.turn) / "checkpoint.pt",
+        teaching=teaching_of(context, parent.turn, parent.model, epochs=planned.epochs),
+        checkpoint=context.folder(planned.turn) / "checkpoint.pt",
         masks=masks,
     )
 
 
-def fetch_engine(bench: Bench) -> EngineFacts | None:
+def fetch_engine(context: RunContext) -> EngineFacts | None:
     """Bring the published model's engine back from the first device that builds one, if any does.
 
     The device has it already, unless the run was begun anew since it was measured.
     """
-    model = bench.out / "model.onnx"
-    builders = [one for one in bench.fleet.sessions if builds_and_times(one.profile)]
+    model = context.out / "model.onnx"
+    builders = [one for one in context.fleet.sessions if builds_and_times(one.profile)]
     return build_engine(builders[0], model, engine_path(model)) if builders else None
 
 
-def publish(bench: Bench, turn: int) -> dict[str, str]:
+def publish(context: RunContext, turn: int) -> dict[str, str]:
     """Copy the files of `turn` to the run folder's top, each atomically; return their hashes."""
     hashes = {}
-    for source in _shipped(shipped_folder(bench, turn)):
-        with replacing(bench.out / source.name) as temporary:
+    for source in _shipped(shipped_folder(context, turn)):
+        with replacing(context.out / source.name) as temporary:
             shutil.copyfile(source, temporary)
-        hashes[source.name] = sha256_file(bench.out / source.name)
+        hashes[source.name] = sha256_file(context.out / source.name)
     return hashes
 
 
-def shipped_folder(bench: Bench, turn: int) -> Path:
+def shipped_folder(context: RunContext, turn: int) -> Path:
     """Where the files of a finished turn lie that ship; those of turn 0 are the teacher's."""
-    folder = bench.folder(turn)
-    for event in bench.journal.read():
+    folder = context.folder(turn)
+    for event in context.journal.read():
         if isinstance(event, TurnFinished) and event.turn == turn:
             training = event.quantised_training
             return folder / FOLDER if training is not None and training.kept else folder

@@ -9,7 +9,7 @@ from edgespiral.data.stratified import stratified
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, Limits, check_parity, file_accuracy
+from edgespiral.export.parity import LIMITS, ParityLimits, check_parity, file_accuracy
 
 
 @pytest.fixture
@@ -78,13 +78,13 @@ def test_the_ratio_and_the_agreement_have_limits_of_their_own(exported):
     model, path = exported
     with torch.no_grad():
         model[3].bias += 0.05
-    assert check_parity(model, path, batches(), limits=Limits(least_sqnr_db=5.0)).sqnr_db > 5
+    assert check_parity(model, path, batches(), limits=ParityLimits(least_sqnr_db=5.0)).sqnr_db > 5
     with pytest.raises(ExportError, match=r"dB below the output, 90 dB are needed.*recipe"):
-        check_parity(model, path, batches(), limits=Limits(least_sqnr_db=90.0))
+        check_parity(model, path, batches(), limits=ParityLimits(least_sqnr_db=90.0))
     with torch.no_grad():
         model[3].bias -= torch.tensor([0.0, 0.0, 9.0])
     with pytest.raises(ExportError, match=r"top-1 agrees on \d+\.\d%: 100% are needed"):
-        check_parity(model, path, batches(16), limits=Limits(least_top1=1.0))
+        check_parity(model, path, batches(16), limits=ParityLimits(least_top1=1.0))
 
 
 def test_a_failure_names_the_layer_that_diverges_first(
@@ -96,7 +96,7 @@ def test_a_failure_names_the_layer_that_diverges_first(
     path = tmp_path / "q.onnx"
     write_int8(float_file, path, ranges.model_copy(update={"tensors": bad}), form="tensorrt")
     samples = [inputs for inputs, _ in digits.validation.epoch(batch_size=1)][:16]
-    limits = Limits(least_sqnr_db=30.0)
+    limits = ParityLimits(least_sqnr_db=30.0)
     with pytest.raises(ExportError, match=r"the first layer to diverge is /right/Conv, which has"):
         check_parity(trained, path, samples, limits=limits, source=float_file)
 

@@ -13,7 +13,7 @@ from edgespiral.gate.baseline import (
     write_result,
 )
 from edgespiral.gate.records import BenchResult
-from edgespiral.gate.run import Bench
+from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
 from edgespiral.measure.profile import TargetProfile
 
@@ -25,7 +25,7 @@ def result(chain: Make, suite_file: Make, profile: TargetProfile) -> BenchResult
     """A measured suite of two models."""
     chain("a.onnx"), chain("b.onnx", 2)
     path = suite_file('path = "a.onnx"', 'path = "b.onnx"')
-    return Bench(load_suite(path), path, profile).run()
+    return Gate(load_suite(path), path, profile).run()
 
 
 def test_a_baseline_comes_back_as_it_was(tmp_path: Path, result: BenchResult) -> None:

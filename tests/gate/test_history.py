@@ -10,7 +10,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.gate.baseline import write_result
 from edgespiral.gate.history import history, read_results, shifts
 from edgespiral.gate.records import BenchResult
-from edgespiral.gate.run import Bench
+from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
 from edgespiral.measure.profile import TargetProfile
 
@@ -22,7 +22,7 @@ def result(chain: Make, suite_file: Make, profile: TargetProfile) -> BenchResult
     """A measured suite of one model."""
     chain("a.onnx")
     path = suite_file('path = "a.onnx"')
-    return Bench(load_suite(path), path, profile).run()
+    return Gate(load_suite(path), path, profile).run()
 
 
 def later(result: BenchResult, hours: int, p50_ms: float, **fingerprint: object) -> BenchResult:

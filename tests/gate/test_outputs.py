@@ -8,7 +8,7 @@ from junitparser import JUnitXml
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.gate.outputs import FORMATS, github, parse_reports, write_reports
 from edgespiral.gate.records import BenchResult, GateVerdict
-from edgespiral.gate.run import Bench
+from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
 from edgespiral.measure.profile import TargetProfile
 
@@ -20,7 +20,7 @@ def result(chain: Make, suite_file: Make, profile: TargetProfile) -> BenchResult
     """A suite of one model that is above its budget."""
     chain("a.onnx")
     path = suite_file('path = "a.onnx"\nbudget_ms = 1e-6')
-    return Bench(load_suite(path), path, profile).run()
+    return Gate(load_suite(path), path, profile).run()
 
 
 def test_every_format_is_written_to_its_path(tmp_path: Path, result: BenchResult) -> None:

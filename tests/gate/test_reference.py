@@ -7,7 +7,7 @@ import pytest
 
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.gate.reference import from_baseline, from_path, from_ref
-from edgespiral.gate.run import Bench
+from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
 from edgespiral.measure.profile import TargetProfile
 
@@ -72,7 +72,7 @@ def test_weights_beside_the_model_come_too(
     chain("net.onnx", 6)
     (tmp_path / "work").mkdir()
     suite = load_suite(path)
-    result = Bench(suite, path, profile, from_ref(path, "HEAD", tmp_path / "work")).run()
+    result = Gate(suite, path, profile, from_ref(path, "HEAD", tmp_path / "work")).run()
     assert result.verdict == "regressed"
 
 
@@ -97,7 +97,7 @@ def test_a_baseline_without_the_model_is_told(
     chain()
     path = suite_file('path = "net.onnx"')
     suite = load_suite(path)
-    stored = Bench(suite, path, profile).run()
+    stored = Gate(suite, path, profile).run()
     former = from_baseline(suite, "main", stored)(suite.models[0])
     assert former is not None
     assert former.stored == stored.cases[0]
@@ -116,7 +116,7 @@ def test_a_model_may_be_new_where_the_suite_says_so(
     chain("net.onnx")
     suite = load_suite(path)
     [case] = suite.models
-    stored = Bench(suite, path, profile).run()
+    stored = Gate(suite, path, profile).run()
     elsewhere = stored.model_copy(
         update={"cases": (stored.cases[0].model_copy(update={"name": "other"}),)}
     )
@@ -126,7 +126,7 @@ def test_a_model_may_be_new_where_the_suite_says_so(
         from_baseline(suite, "main", elsewhere),
     ]
     assert [find(case) for find in finders] == [None, None, None]
-    result = Bench(suite, path, profile, finders[0]).run()
+    result = Gate(suite, path, profile, finders[0]).run()
     assert (result.verdict, result.cases[0].is_new) == ("pass", True)
     assert not stored.cases[0].is_new
     with pytest.raises(ModelError, match="no such file"):

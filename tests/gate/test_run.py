@@ -8,7 +8,7 @@ import pytest
 from edgespiral.core.errors import TargetError
 from edgespiral.gate.records import CaseResult
 from edgespiral.gate.reference import from_path
-from edgespiral.gate.run import Bench
+from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
 from edgespiral.measure.profile import TargetProfile
 
@@ -26,7 +26,7 @@ def test_a_suite_is_judged_model_by_model(
         'path = "same.onnx"\ntolerance_percent = 60\nbudget_ms = 1000', 'path = "slow.onnx"'
     )
     suite, heard = load_suite(path), list[CaseResult]()
-    result = Bench(suite, path, profile, from_path(suite, path.parent / "old")).run(heard.append)
+    result = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run(heard.append)
     same, slow = result.cases
     assert heard == [same, slow]
     assert (same.verdict, slow.verdict, result.verdict) == ("pass", "regressed", "regressed")
@@ -45,7 +45,7 @@ def test_without_a_limit_a_model_is_only_measured(
 ) -> None:
     chain()
     path = suite_file('path = "net.onnx"')
-    result = Bench(load_suite(path), path, profile).run()
+    result = Gate(load_suite(path), path, profile).run()
     assert (result.verdict, result.cases[0].checks) == ("measured", ())
     assert result.cases[0].reference is None
 
@@ -56,11 +56,11 @@ def test_an_error_of_one_model_leaves_the_others(
     chain("a.onnx", batch="n"), chain("b.onnx"), chain("old/a.onnx", size=8)
     path = suite_file('path = "a.onnx"', 'path = "b.onnx"\nbudget_ms = 1000')
     suite = load_suite(path)
-    result = Bench(suite, path, profile).run()
+    result = Gate(suite, path, profile).run()
     assert [case.verdict for case in result.cases] == ["error", "pass"]
     assert result.verdict == "error"
     assert "has no fixed shape: nx16x16x16; give one" in (result.cases[0].error or "")
-    against = Bench(suite, path, profile, from_path(suite, path.parent / "old")).run()
+    against = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run()
     assert "was input x: float 1x16x8x8" in (against.cases[0].error or "")
     assert "no such file" in (against.cases[1].error or "")
 
@@ -71,7 +71,7 @@ def test_a_changed_interface_can_be_allowed(
     chain("net.onnx", 2, 16), chain("old.onnx", 4, 32)
     path = suite_file('path = "net.onnx"\nallow_interface_change = true')
     suite = load_suite(path)
-    result = Bench(suite, path, profile, from_path(suite, path.parent / "old.onnx")).run()
+    result = Gate(suite, path, profile, from_path(suite, path.parent / "old.onnx")).run()
     assert result.verdict == "pass"
 
 
@@ -84,7 +84,7 @@ def test_a_target_that_cannot_be_used_ends_all(
         update={"runtime": profile.runtime.model_copy(update={"provider": "NoneProvider"})}
     )
     with pytest.raises(TargetError, match="NoneProvider does not run here"):
-        Bench(load_suite(path), path, elsewhere).run()
+        Gate(load_suite(path), path, elsewhere).run()
 
 
 def test_engines_behind_ssh_are_judged_too(board: Board, chain: Make, suite_file: Make) -> None:
@@ -96,7 +96,7 @@ def test_engines_behind_ssh_are_judged_too(board: Board, chain: Make, suite_file
     path = suite_file('path = "new.engine"', own="time_limit_s = 1")
     suite = load_suite(path)
     profile = board.profile({"kind": "tensorrt"})
-    result = Bench(suite, path, profile, from_path(suite, path.parent / "old")).run()
+    result = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run()
     [case] = result.cases
     assert (case.verdict, case.error) == ("regressed", None)
     assert case.measurement is not None

@@ -9,7 +9,7 @@ from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
 from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import load_model, save_model, trace
-from edgespiral.prune.prunable import Cuttable, cut_to, engines
+from edgespiral.prune.prunable import PrunableModel, cut_to, engines
 from edgespiral.prune.scoring.criteria import Evidence, score
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.importance import importance_of
@@ -19,7 +19,7 @@ from edgespiral.spiral.planning.importance import importance_of
 def source():
     torch.manual_seed(0)
     model = build("resnet8", classes=10, input_shape=(1, 8, 8))
-    return Cuttable.of(trace(model), (1, 8, 8))
+    return PrunableModel.of(trace(model), (1, 8, 8))
 
 
 @pytest.fixture
@@ -51,22 +51,22 @@ def test_width_zero_removes_the_branch_and_names_stay(source, importance):
     cut = cut_to(source, widths, importance, "auto")
     assert sizes(cut.model) == sizes(source.candidate(widths))
     assert not [name for name in sizes(cut.model) if name.startswith(f"{branch.name}.conv")]
-    again = Cuttable.of(cut.model, (1, 8, 8), reference=source.groups)
+    again = PrunableModel.of(cut.model, (1, 8, 8), reference=source.groups)
     expected = {name: width for name, width in widths.items() if width}
     assert {group.name: group.channels for group in again.groups} == expected
 
 
 def test_all_that_can_be_cut_may_go(in_branches):
-    source = Cuttable.of(trace(in_branches), (1, 8, 8))
+    source = PrunableModel.of(trace(in_branches), (1, 8, 8))
     gone = {group.name: 0 for group in source.groups}
     assert sorted(g for branch in source.branches for g in branch.groups) == sorted(gone)
     assert source.without(gone).groups == []
     scores = {group.name: torch.rand(group.channels) for group in source.groups}
     cut = cut_to(source, gone, scores, "auto")
     assert sizes(cut.model) == sizes(source.candidate(gone))
-    assert Cuttable.of(cut.model, (1, 8, 8), reference=source.groups).groups == []
+    assert PrunableModel.of(cut.model, (1, 8, 8), reference=source.groups).groups == []
     with pytest.raises(NothingToCutError, match="no layer has channels that can be cut"):
-        Cuttable.of(cut.model, (1, 8, 8))
+        PrunableModel.of(cut.model, (1, 8, 8))
 
 
 class Gated(nn.Module):
@@ -92,7 +92,7 @@ class Gated(nn.Module):
 @pytest.mark.parametrize("how", ["halves", "softmax"])
 def test_what_torch_pruning_does_not_see_is_cut_by_flow(how):
     torch.manual_seed(0)
-    source = Cuttable.of(trace(Gated(how).eval()), (1, 8, 8))
+    source = PrunableModel.of(trace(Gated(how).eval()), (1, 8, 8))
     assert source.by_flow
     assert {"stem", "narrow"} <= {group.name for group in source.groups}
     scores = {group.name: torch.rand(group.channels) for group in source.groups}
@@ -108,7 +108,7 @@ def transformer():
     model = VisionTransformer(32, 16, 2, 2, 16, 32, num_classes=5)
     for tensor in model.parameters():
         torch.nn.init.normal_(tensor, std=0.3)
-    return Cuttable.of(trace(model), (3, 32, 32))
+    return PrunableModel.of(trace(model), (3, 32, 32))
 
 
 def test_a_transformer_is_cut_by_flow_and_its_blocks_can_go(transformer):
@@ -120,7 +120,7 @@ def test_a_transformer_is_cut_by_flow_and_its_blocks_can_go(transformer):
     cut = cut_to(transformer, widths, scores, "auto")
     assert cut.engine == "flow"
     assert sizes(cut.model) == sizes(transformer.candidate(widths))
-    again = Cuttable.of(cut.model, (3, 32, 32), reference=transformer.groups)
+    again = PrunableModel.of(cut.model, (3, 32, 32), reference=transformer.groups)
     assert {g.name for g in again.groups} < set(widths)
 
 
@@ -154,7 +154,7 @@ def test_a_model_that_no_engine_can_cut_names_both_reasons(source, importance):
 def recurrent():
     torch.manual_seed(0)
     model = build("lstm-text", classes=3, input_shape=(9,), token_count=20)
-    return Cuttable.of(trace(model), (9,), token_count=20)
+    return PrunableModel.of(trace(model), (9,), token_count=20)
 
 
 def test_stacked_recurrent_layers_get_widths_of_their_own(recurrent):
@@ -172,7 +172,7 @@ def test_stacked_recurrent_layers_get_widths_of_their_own(recurrent):
 def test_a_later_turn_knows_the_groups_by_the_same_names(recurrent, tmp_path):
     smaller = recurrent.candidate({"embedding": 64, "lstm.l0": 96, "lstm.l1": 32})
     save_model(smaller, tmp_path, example=recurrent.example)
-    again = Cuttable.of(
+    again = PrunableModel.of(
         trace(load_model(tmp_path)), (9,), reference=recurrent.groups, token_count=20
     )
     assert {g.name: g.channels for g in again.groups} == {
@@ -190,7 +190,7 @@ def test_engines_that_cannot_cut_recurrent_layers_are_refused(recurrent, pruner)
 def test_what_is_folded_into_kept_channels_brings_the_outputs_nearer(pruner):
     torch.manual_seed(0)
     net = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
-    source, data = Cuttable.of(trace(net), (1, 8, 8)), load("digits")
+    source, data = PrunableModel.of(trace(net), (1, 8, 8)), load("digits")
     plan = load_plan(None, {"model": "resnet8", "data": "digits", "speedup": 2.0})
     known = importance_of(plan, source, data.train, 1).moments
     scores = {group.name: torch.ones(group.channels) for group in source.groups}

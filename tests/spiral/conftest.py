@@ -25,12 +25,14 @@ from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import build
 from edgespiral.models.saved import trace
-from edgespiral.prune.prunable import Cuttable
+from edgespiral.prune.prunable import PrunableModel
+from edgespiral.spiral.context import (
+    RunContext,
+)
 from edgespiral.spiral.planning.importance import Importance
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import Planner
 from edgespiral.spiral.student.precision import Precisions
-from edgespiral.spiral.turn import Bench
 
 # More than one pass, so that the teacher is asked about each sample once.
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
@@ -92,16 +94,16 @@ def weights(teacher, tmp_path_factory):
 def a_bench(teacher, digits, tmp_path):
     """Makes what the steps of a run of the teacher share, in an empty folder."""
 
-    def make(plan, listener=None, model=None) -> Bench:
+    def make(plan, listener=None, model=None) -> RunContext:
         profile = load_profile(plan.target)
-        return Bench(
+        return RunContext(
             plan=plan,
             out=tmp_path,
             splits=digits,
             fleet=Fleet([Session(profile)]),
             journal=Journal(tmp_path / "journal.jsonl"),
             listener=listener or Silent(),
-            teacher=Cuttable.of(trace(model or teacher.eval()), digits.input_shape),
+            teacher=PrunableModel.of(trace(model or teacher.eval()), digits.input_shape),
             teacher_onnx=tmp_path / "teacher.onnx",
             precisions=Precisions.of(plan, profile, load_recipe(plan.recipe)),
             sparse_kernels="none",
@@ -219,7 +221,9 @@ def rounded(wide, digits, int8_options, tmp_path_factory):
 @pytest.fixture(scope="module")
 def searched():
     torch.manual_seed(0)
-    return Cuttable.of(trace(build("resnet20", classes=10, input_shape=(1, 16, 16))), (1, 16, 16))
+    return PrunableModel.of(
+        trace(build("resnet20", classes=10, input_shape=(1, 16, 16))), (1, 16, 16)
+    )
 
 
 @pytest.fixture(scope="module")

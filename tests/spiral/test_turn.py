@@ -15,7 +15,12 @@ from edgespiral.core.records import TurnFinished
 from edgespiral.measure.engine_files import written_record
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.profile import TargetProfile, load_profile
-from edgespiral.spiral.turn import Stopwatch, fetch_engine
+from edgespiral.spiral.context import (
+    Stopwatch,
+)
+from edgespiral.spiral.turn import (
+    fetch_engine,
+)
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
 OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}

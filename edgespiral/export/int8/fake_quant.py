@@ -43,7 +43,7 @@ WEIGHT_LEVELS = 127
 NAME = "rounding"
 
 
-class Rounding(nn.Module):
+class FakeQuantise(nn.Module):
     """A tensor through a pair's scale and zero point: any shape, to the same shape."""
 
     scale: Tensor
@@ -78,7 +78,7 @@ class _Pair:
     """Where an int8 file rounds: behind the tensor `name`."""
 
     name: str
-    rounding: Rounding
+    rounding: FakeQuantise
 
 
 def folded(model: GraphModule) -> GraphModule:
@@ -161,7 +161,7 @@ def _pairs(model: ModelProto, where: str) -> Iterator[_Pair]:
             raise ExportError(f"rounds {node.input[0]} by channel", where=where)
         limits = np.iinfo(zero_point.dtype)
         ends = int(limits.min), int(limits.max)
-        yield _Pair(node.input[0], Rounding(scale.item(), int(zero_point), ends))
+        yield _Pair(node.input[0], FakeQuantise(scale.item(), int(zero_point), ends))
 
 
 def _rounded_layers(source: ModelProto, after: ModelProto) -> dict[str, str]:
@@ -233,7 +233,7 @@ def _equal(mine: Tensor, other: NDArray[Any]) -> bool:
         return bool(np.abs(values - other).max(initial=0.0) <= TOLERANCE * largest)
 
 
-def _insert(model: GraphModule, node: Node, name: str, rounding: Rounding) -> None:
+def _insert(model: GraphModule, node: Node, name: str, rounding: FakeQuantise) -> None:
     model.add_submodule(name, rounding)
     with model.graph.inserting_after(node):
         rounded = model.graph.call_module(name, (node,))

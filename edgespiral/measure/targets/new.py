@@ -13,7 +13,7 @@ from edgespiral.measure.profile import AS_WRITTEN, TargetProfile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from edgespiral.measure.targets.survey import Survey
+    from edgespiral.measure.targets.survey import DeviceSurvey
 
 PERF_TEST = "$ORT_PERF_TEST"
 MOST_THREADS = 4
@@ -34,7 +34,9 @@ class Setting:
     why: str = ""
 
 
-def profile_text(name: str, transport: Mapping[str, object], found: Survey, binary: str) -> str:
+def profile_text(
+    name: str, transport: Mapping[str, object], found: DeviceSurvey, binary: str
+) -> str:
     """The TOML file of a new profile.
 
     Args:
@@ -74,7 +76,7 @@ def _lines(settings: Iterable[Setting]) -> list[str]:
     return lines
 
 
-def _runtime(found: Survey, binary: str) -> tuple[str, list[Setting]]:
+def _runtime(found: DeviceSurvey, binary: str) -> tuple[str, list[Setting]]:
     if found.get("trtexec"):
         return "tensorrt", _tensorrt(found)
     if found.get("onnxruntime") and _python(found) >= OLDEST_PYTHON:
@@ -93,11 +95,11 @@ def _runtime(found: Survey, binary: str) -> tuple[str, list[Setting]]:
     raise TargetError(what, where=found.way.get("connection"), hint=hint)
 
 
-def _python(found: Survey) -> tuple[int, ...]:
+def _python(found: DeviceSurvey) -> tuple[int, ...]:
     return tuple(int(part) for part in found.get("python").split(".")[:2] if part.isdigit())
 
 
-def _tensorrt(found: Survey) -> list[Setting]:
+def _tensorrt(found: DeviceSurvey) -> list[Setting]:
     parts = [
         f"trtexec of TensorRT {_spelled(found.get('tensorrt'))} at {found.get('trtexec')}",
         found.get("jetpack") and f"JetPack {found.get('jetpack')}",
@@ -128,7 +130,7 @@ def _version(told: str) -> tuple[int, int, int] | None:
     return number // unit, number % unit // 100, number % 100
 
 
-def _onnxruntime(found: Survey) -> list[Setting]:
+def _onnxruntime(found: DeviceSurvey) -> list[Setting]:
     others = [name for name in found.get("providers").split() if name != "CPUExecutionProvider"]
     listed = f"also there: {', '.join(others)}" if others else "the only one there"
     return [
@@ -143,7 +145,7 @@ def _onnxruntime(found: Survey) -> list[Setting]:
     ]
 
 
-def _android(found: Survey, binary: str) -> list[Setting]:
+def _android(found: DeviceSurvey, binary: str) -> list[Setting]:
     told = f"Android {found.get('android')}, {found.get('architecture')}"
     why = "built for this processor by you: docs/targets.md, Android"
     return [
@@ -155,7 +157,7 @@ def _android(found: Survey, binary: str) -> list[Setting]:
     ]
 
 
-def _threads(found: Survey) -> list[Setting]:
+def _threads(found: DeviceSurvey) -> list[Setting]:
     speeds = found.numbers("speed")
     fastest = speeds.count(max(speeds)) if speeds else 0
     told = f", {fastest} of them at {max(speeds) / 1e6:g} GHz" if speeds else ""
@@ -165,7 +167,7 @@ def _threads(found: Survey) -> list[Setting]:
     return [Setting("threads", number, f"cores: {found.get('cores') or 'unknown'}{told}{governor}")]
 
 
-def _transport(given: Mapping[str, object], kind: str, found: Survey) -> list[Setting]:
+def _transport(given: Mapping[str, object], kind: str, found: DeviceSurvey) -> list[Setting]:
     rest = [Setting(key, value) for key, value in given.items() if key != "kind"]
     timeout_s = {"local": 600}.get(str(given["kind"]), 3600 if kind == "tensorrt" else 1800)
     return [
@@ -175,7 +177,7 @@ def _transport(given: Mapping[str, object], kind: str, found: Survey) -> list[Se
     ]
 
 
-def _measure(kind: str, found: Survey) -> list[Setting]:
+def _measure(kind: str, found: DeviceSurvey) -> list[Setting]:
     if kind == "onnxruntime":
         rounds = [Setting("warmup_ms", 200), Setting("rounds", 20), Setting("round_ms", 50)]
     else:
@@ -185,7 +187,7 @@ def _measure(kind: str, found: Survey) -> list[Setting]:
     return [*rounds, *counts, Setting("max_samples", 20_000), *_temperature(kind, found)]
 
 
-def _temperature(kind: str, found: Survey) -> list[Setting]:
+def _temperature(kind: str, found: DeviceSurvey) -> list[Setting]:
     if not found.numbers("temperature"):
         return []
     trips = [trip / 1000 for trip in found.numbers("trip") if trip > 1000]
@@ -195,7 +197,7 @@ def _temperature(kind: str, found: Survey) -> list[Setting]:
     return [Setting("max_temp_c", JETSON_MAX_C)] if kind == "tensorrt" else []
 
 
-def _device(kind: str, found: Survey) -> list[Setting]:
+def _device(kind: str, found: DeviceSurvey) -> list[Setting]:
     if kind == "tensorrt":
         multiple, why = 16, "fp16 tensor cores work on multiples of 8 channels, int8 ones of 16"
     elif "avx512f" in found.get("flags").split():
@@ -210,10 +212,10 @@ def _device(kind: str, found: Survey) -> list[Setting]:
     ]
 
 
-def _device_name(found: Survey) -> str:
+def _device_name(found: DeviceSurvey) -> str:
     names = ("model", "phone", "processor", "architecture")
     return " ".join(next(filter(None, map(found.get, names))).split())
 
 
-def _is_arm(found: Survey) -> bool:
+def _is_arm(found: DeviceSurvey) -> bool:
     return found.get("architecture").startswith(("aarch64", "arm"))

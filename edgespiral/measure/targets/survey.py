@@ -62,7 +62,7 @@ exit 0
 
 
 @dataclass(frozen=True)
-class Survey:
+class DeviceSurvey:
     """What was found on a device: every value of every key that it knows.
 
     Attributes:
@@ -81,7 +81,7 @@ class Survey:
         return [int(value) for value in self.values.get(key, ()) if value.lstrip("-").isdigit()]
 
 
-def survey(name: str, transport: Mapping[str, object]) -> Survey:
+def survey(name: str, transport: Mapping[str, object]) -> DeviceSurvey:
     """Ask the device that these settings of a `[transport]` reach.
 
     Raises:
@@ -97,7 +97,7 @@ def survey(name: str, transport: Mapping[str, object]) -> Survey:
     values = read_survey(done.stdout)
     if "architecture" not in values:
         raise TargetError(f"its shell {done.failure()}", where=name)
-    return Survey(told, values)
+    return DeviceSurvey(told, values)
 
 
 def _profile(name: str, transport: Mapping[str, object]) -> TargetProfile:

@@ -37,7 +37,7 @@ LEAST_SHARE_OF_NOISE = 0.1
 
 
 @dataclass
-class Damage:
+class OutputDivergence:
     """Mean Kullback-Leibler divergence of masked outputs from the model's own, in nats a sample.
 
     Batch norm uses each batch's statistics in the masked model, which is what re-estimating them
@@ -113,7 +113,7 @@ class Damage:
         return total / samples
 
 
-def in_nats(damage: Damage, importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def in_nats(damage: OutputDivergence, importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`importance` scaled group by group so that losing half of a group counts its damage."""
     return {
         group.name: importance[group.name] * _scale(damage, group, importance)
@@ -121,7 +121,9 @@ def in_nats(damage: Damage, importance: Mapping[str, Tensor]) -> dict[str, Tenso
     }
 
 
-def _scale(damage: Damage, group: ChannelGroup, importance: Mapping[str, Tensor]) -> float:
+def _scale(
+    damage: OutputDivergence, group: ChannelGroup, importance: Mapping[str, Tensor]
+) -> float:
     units = group.units // 2
     if not units:
         return 1.0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.measure.session import Session
-    from edgespiral.prune.prunable import Cuttable
+    from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.planning.latencies import Key, Latencies
 
     Widths = dict[str, int]
@@ -51,7 +51,7 @@ class CandidateFiles:
         two_four: weights have the zeros of 2:4 sparsity, where they can.
     """
 
-    original: Cuttable
+    original: PrunableModel
     folder: Path
     precision: Precision = "fp32"
     form: Form = "onnxruntime"
@@ -241,7 +241,7 @@ def _profiled(session: Session, models: Sequence[Path]) -> list[LayerLatency]:
     return list(chain.from_iterable(session.profile_layers(models, rounds=SURVEY_ROUNDS)))
 
 
-def _architecture(original: Cuttable) -> str:
+def _architecture(original: PrunableModel) -> str:
     """What decides the latency of a model's cuts: its code and its input, not its weights."""
     code = f"{source_of(original.model)}\n{tuple(original.example.shape[1:])}"
     return hashlib.sha256(code.encode()).hexdigest()[:16]

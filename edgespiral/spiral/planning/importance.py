@@ -14,7 +14,7 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
 from edgespiral.prune.branches import dropped
 from edgespiral.prune.scoring.criteria import Evidence, score
-from edgespiral.prune.scoring.divergence import Damage, in_nats
+from edgespiral.prune.scoring.divergence import OutputDivergence, in_nats
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.prune.prunable import Cuttable
+    from edgespiral.prune.prunable import PrunableModel
     from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.spiral.plan import Plan
 
@@ -56,7 +56,7 @@ class Importance:
     moments: dict[str, Moments]
 
 
-def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -> Importance:
+def importance_of(plan: Plan, source: PrunableModel, train: BatchSource, turn: int) -> Importance:
     """Score every channel and branch of `source`: a function of the seed and the turn alone.
 
     Raises:
@@ -88,7 +88,7 @@ def importance_of(plan: Plan, source: Cuttable, train: BatchSource, turn: int) -
         # A control that looked at anything would be none.
         if plan.criterion != "random":
             scores = after_folding(scores, source.model, source.groups, known)
-        damage = Damage(source.model, source.groups, for_damage, known)
+        damage = OutputDivergence(source.model, source.groups, for_damage, known)
         channels = in_nats(damage, scores)
         branches = {b.name: damage.of_branch(b) for b in source.branches}
     return Importance(channels, branches, known)
@@ -102,7 +102,7 @@ def comparable(epochs: float, samples: int) -> int:
 
 
 def damage_of_cuts(
-    plan: Plan, source: Cuttable, importance: Importance, train: BatchSource, turn: int
+    plan: Plan, source: PrunableModel, importance: Importance, train: BatchSource, turn: int
 ) -> Callable[[Mapping[str, int]], float]:
     """A measure of what cutting `source` to widths does to its outputs, in nats a sample.
 
@@ -113,7 +113,7 @@ def damage_of_cuts(
     inputs = [batch for batch, _ in _batches(train, COMPARED_SAMPLES, seed)]
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-        damage = Damage(source.model, source.groups, inputs, importance.moments)
+        damage = OutputDivergence(source.model, source.groups, inputs, importance.moments)
 
     def measured(widths: Mapping[str, int]) -> float:
         gone = dropped(source.branches, widths)

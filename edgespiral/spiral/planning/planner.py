@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
-    from edgespiral.prune.prunable import Cuttable
+    from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.importance import Importance
     from edgespiral.spiral.planning.latencies import Device
@@ -63,7 +63,7 @@ class Planner:
         two_four: candidates run in kernels that only weights with such zeros get.
     """
 
-    original: Cuttable
+    original: PrunableModel
     fleet: Fleet
     devices: Sequence[Device]
     journal: Journal
@@ -126,7 +126,7 @@ class Planner:
         }
 
     def bought(
-        self, parent: Cuttable, importance: Importance, widths: Widths
+        self, parent: PrunableModel, importance: Importance, widths: Widths
     ) -> tuple[GroupCut, ...]:
         """What each cut from `parent` to `widths` loses and saves; empty before any survey."""
         if not self._candidates.surveyed:
@@ -149,7 +149,7 @@ class Planner:
     def plan(
         self,
         turn: int,
-        parent: Cuttable,
+        parent: PrunableModel,
         importance: Importance,
         *,
         target_ms: float,
@@ -184,7 +184,7 @@ class Planner:
             return None
         return Planned(dict(self._base), latency_ms, 0.0)
 
-    def _choices(self, parent: Cuttable, importance: Importance) -> Choices:
+    def _choices(self, parent: PrunableModel, importance: Importance) -> Choices:
         present = {group.name for group in parent.groups}
         return choices(
             parent.groups,

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edgespiral.spiral.context import (
+        Parent,
+        RunContext,
+    )
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.latencies import Key
-    from edgespiral.spiral.turn import Bench, Parent
 
     Vector = NDArray[np.float64]
     Widths = dict[str, int]
@@ -138,7 +141,7 @@ def _features(choice: Choices, widths: Widths) -> list[float]:
 
 
 def screen_of(
-    bench: Bench,
+    context: RunContext,
     parent: Parent,
     turn: int,
     epochs: float,
@@ -151,7 +154,7 @@ def screen_of(
     Raises:
         DataError: there are no training samples.
     """
-    plan, train = bench.plan, bench.splits.train
+    plan, train = context.plan, context.splits.train
     affordable = comparable(epochs, len(train))
     if not affordable or plan.allocation != "latency":
         return None

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.distill.trainer import Progress
+    from edgespiral.spiral.context import (
+        RunContext,
+    )
     from edgespiral.spiral.plan import Plan
-    from edgespiral.spiral.turn import Bench
 
 # A warm network's loss falls at once at a low rate; at the full one it first rises.
 WARM_RATE_SHARE = 0.2
@@ -33,7 +35,7 @@ class Teaching(NamedTuple):
 
 
 def distil(
-    bench: Bench,
+    context: RunContext,
     student: nn.Module,
     settings: TrainSettings,
     *,
@@ -51,7 +53,7 @@ def distil(
     Raises:
         TrainingError: it diverged; the last good state is kept.
     """
-    with bench.listener.steps(f"{label}, {settings.epochs:g} epochs") as advance:
+    with context.listener.steps(f"{label}, {settings.epochs:g} epochs") as advance:
 
         def heard(progress: Progress) -> None:
             detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
@@ -59,7 +61,7 @@ def distil(
 
         train(
             student,
-            bench.splits,
+            context.splits,
             settings,
             teachers=teaching.teachers,
             outputs=teaching.outputs,
@@ -82,7 +84,7 @@ def distillation(plan: Plan, *, epochs: float, seed: int, rate_share: float = 1.
     )
 
 
-def teaching_of(bench: Bench, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
+def teaching_of(context: RunContext, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
     """Who teaches the student of `model`, which `turn` made, as the plan's `teacher` says.
 
     Outputs are kept where samples are shown as they are stored and every teacher is asked for more
@@ -91,35 +93,35 @@ def teaching_of(bench: Bench, turn: int, model: nn.Module, *, epochs: float) -> 
     Raises:
         RunFolderError: kept outputs are damaged or cannot be written.
     """
-    teachers, source = _teachers(bench, turn, model), bench.splits.train
+    teachers, source = _teachers(context, turn, model), context.splits.train
     models = list(teachers.values())
-    asked_epochs = epochs if any(teachers) else bench.plan.epochs
-    if asked_epochs <= 1 or not can_be_kept(source, len(bench.splits.class_names)):
+    asked_epochs = epochs if any(teachers) else context.plan.epochs
+    if asked_epochs <= 1 or not can_be_kept(source, len(context.splits.class_names)):
         return Teaching(models)
-    outputs = [_outputs(bench, *pair) for pair in teachers.items()]
+    outputs = [_outputs(context, *pair) for pair in teachers.items()]
     return Teaching(models, torch.stack(outputs))
 
 
-def teaching_live(bench: Bench, turn: int, model: nn.Module) -> Teaching:
+def teaching_live(context: RunContext, turn: int, model: nn.Module) -> Teaching:
     """The same teachers, asked at every step in the precision of the student's training."""
-    return Teaching(list(_teachers(bench, turn, model).values()))
+    return Teaching(list(_teachers(context, turn, model).values()))
 
 
-def _teachers(bench: Bench, turn: int, model: nn.Module) -> dict[int, nn.Module]:
-    known = {turn: model, 0: bench.teacher.model}
-    turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[bench.plan.teacher]
+def _teachers(context: RunContext, turn: int, model: nn.Module) -> dict[int, nn.Module]:
+    known = {turn: model, 0: context.teacher.model}
+    turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[context.plan.teacher]
     return {number: known[number] for number in turns}
 
 
-def kept_folder(bench: Bench) -> Path:
+def kept_folder(context: RunContext) -> Path:
     """Where teachers' outputs lie during a run."""
-    return bench.out / "outputs"
+    return context.out / "outputs"
 
 
-def _outputs(bench: Bench, turn: int, model: nn.Module) -> Tensor:
-    path = make_folder(kept_folder(bench)) / f"turn-{turn:02d}.safetensors"
-    source = bench.splits.train
+def _outputs(context: RunContext, turn: int, model: nn.Module) -> Tensor:
+    path = make_folder(kept_folder(context)) / f"turn-{turn:02d}.safetensors"
+    source = context.splits.train
     if path.exists():
         return kept_outputs(path, model, source)
-    with bench.listener.steps("asking the teacher about every sample") as advance:
+    with context.listener.steps("asking the teacher about every sample") as advance:
         return kept_outputs(path, model, source, lambda done, of: advance(done, of, ""))

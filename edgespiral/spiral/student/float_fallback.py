@@ -34,7 +34,7 @@ LEAST_COST = 0.01
 
 
 @dataclass(frozen=True)
-class Restoring:
+class FloatFallback:
     """What layers are put back for, and with what.
 
     Attributes:
@@ -161,7 +161,7 @@ def hold(
     if accuracy < floor:
         listener.say(f"int8 has {accuracy:.2f} % of {before:.2f} %, {floor:.2f} % are wanted")
         with Session(measuring(profile)) as session:
-            restored = Restoring(made, validation, floor, session, listener).run(accuracy)
+            restored = FloatFallback(made, validation, floor, session, listener).run(accuracy)
         accuracy += sum(layer.accuracy_gain for layer in restored)
         made.write(path, [layer.layer for layer in restored])
     if accuracy < floor:

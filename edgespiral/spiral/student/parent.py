@@ -17,6 +17,9 @@ import safetensors.torch
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
+from edgespiral.spiral.context import (
+    Parent,
+)
 from edgespiral.spiral.planning.importance import importance_of
 from edgespiral.spiral.student.distillation import (
     WARM_RATE_SHARE,
@@ -24,23 +27,27 @@ from edgespiral.spiral.student.distillation import (
     distillation,
     teaching_of,
 )
-from edgespiral.spiral.turn import RECALIBRATION_BATCHES, Parent
 
 if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.distill.settings import TrainSettings
-    from edgespiral.prune.prunable import Cuttable
+    from edgespiral.prune.prunable import PrunableModel
+    from edgespiral.spiral.context import (
+        RunContext,
+        Stopwatch,
+    )
     from edgespiral.spiral.plan import Plan
-    from edgespiral.spiral.turn import Bench, Stopwatch
 
+# Batches that batch norms see anew after a cut.
+RECALIBRATION_BATCHES = 30
 SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"
 # Of the run's epochs over one more than its turns, for the training of one parent.
 SLIMMING_SHARE = 0.2
 
 
 def parent_of(
-    bench: Bench, turn: int, model: Cuttable, watch: Stopwatch, *, next_turn: int
+    context: RunContext, turn: int, model: PrunableModel, watch: Stopwatch, *, next_turn: int
 ) -> Parent:
     """The parent of `next_turn`: `model`, which `turn` made, ready to be cut.
 
@@ -49,11 +56,11 @@ def parent_of(
         DataError, ModelError: as `importance_of`.
     """
     source = model
-    if bench.plan.criterion == "l1-reg":
+    if context.plan.criterion == "l1-reg":
         with watch.timing("slim"):
-            source = _slimmed(bench, turn, model)
+            source = _slimmed(context, turn, model)
     with watch.timing("plan"):
-        scores = importance_of(bench.plan, source, bench.splits.train, next_turn)
+        scores = importance_of(context.plan, source, context.splits.train, next_turn)
     return Parent(turn, source, scores, model.model)
 
 
@@ -65,16 +72,16 @@ def slimming_epochs(plan: Plan) -> float:
     return SLIMMING_SHARE * plan.epochs / (least_turns + 1)
 
 
-def _slimmed(bench: Bench, turn: int, model: Cuttable) -> Cuttable:
+def _slimmed(context: RunContext, turn: int, model: PrunableModel) -> PrunableModel:
     """`model` after training with the penalty, done once a parent and then read from its folder."""
-    folder = make_folder(bench.folder(turn))
+    folder = make_folder(context.folder(turn))
     done = folder / SLIMMED
     slim = copy.deepcopy(model.model).requires_grad_(True)
     if not done.exists():
-        _slim(bench, turn, slim, model)
+        _slim(context, turn, slim, model)
         # Scales moved faster than the running statistics could follow.
         recalibrate_batchnorm(
-            slim, bench.splits.train, batches=RECALIBRATION_BATCHES, seed=bench.plan.seed
+            slim, context.splits.train, batches=RECALIBRATION_BATCHES, seed=context.plan.seed
         )
         with replacing(done) as temporary:
             state = {k: v.detach().clone().contiguous() for k, v in slim.state_dict().items()}
@@ -84,26 +91,26 @@ def _slimmed(bench: Bench, turn: int, model: Cuttable) -> Cuttable:
     return replace(model, model=slim)
 
 
-def _slim(bench: Bench, turn: int, slim: nn.Module, model: Cuttable) -> None:
-    settings = _settings(bench, turn, slim)
+def _slim(context: RunContext, turn: int, slim: nn.Module, model: PrunableModel) -> None:
+    settings = _settings(context, turn, slim)
     distil(
-        bench,
+        context,
         slim,
         settings,
-        teaching=teaching_of(bench, turn, model.model, epochs=settings.epochs),
-        checkpoint=bench.folder(turn) / CHECKPOINT,
+        teaching=teaching_of(context, turn, model.model, epochs=settings.epochs),
+        checkpoint=context.folder(turn) / CHECKPOINT,
         label="training for sparse scales",
     )
 
 
-def _settings(bench: Bench, turn: int, slim: nn.Module) -> TrainSettings:
+def _settings(context: RunContext, turn: int, slim: nn.Module) -> TrainSettings:
     settings = distillation(
-        bench.plan,
-        epochs=slimming_epochs(bench.plan),
-        seed=derived_seed(bench.plan.seed, turn, 2),
+        context.plan,
+        epochs=slimming_epochs(context.plan),
+        seed=derived_seed(context.plan.seed, turn, 2),
         rate_share=WARM_RATE_SHARE,
     )
-    return replace(settings, scale_l1=_penalty(settings, slim, len(bench.splits.train)))
+    return replace(settings, scale_l1=_penalty(settings, slim, len(context.splits.train)))
 
 
 def _penalty(settings: TrainSettings, model: nn.Module, samples: int) -> float:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.convert import Form
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import TargetProfile
+    from edgespiral.spiral.context import (
+        RunContext,
+    )
     from edgespiral.spiral.plan import Plan
-    from edgespiral.spiral.turn import Bench
 
     Mixed = Callable[[PrecisionTrial | None], PrecisionMix]
 
@@ -139,7 +141,7 @@ def _on_cpu(profile: TargetProfile) -> bool:
     return isinstance(runtime, OnnxRuntimeProfile | AndroidProfile) and runtime.provider == CPU
 
 
-def choose(bench: Bench, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:
+def choose(context: RunContext, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:
     """Make and measure the teacher in each precision in question, and say which one it is to be.
 
     `auto` compares cuts to the budget in every precision that is faster than fp32 for certain (its
@@ -153,14 +155,16 @@ def choose(bench: Bench, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:
         ExportError, DataError: the precision asked for cannot be had.
         MeasurementError, TargetError: the device did not answer.
     """
-    wanted = bench.precisions.wanted
-    trials = [trial for p in bench.precisions.candidates() if (trial := _trial(bench, baseline, p))]
+    wanted = context.precisions.wanted
+    trials = [
+        trial for p in context.precisions.candidates() if (trial := _trial(context, baseline, p))
+    ]
     if wanted != "auto":
         return PrecisionChosen(precision=wanted, reason="asked for", trials=tuple(trials))
     good = [trial for trial in trials if trial.refused is None]
     if not good:
         reason = "no lower precision is both faster and accurate enough"
-        base = bench.precisions.base
+        base = context.precisions.base
         return PrecisionChosen(precision=base, reason=reason, trials=tuple(trials))
     mixes = [mixed(trial) for trial in (None, *good)]
     best, reason = _least_lost(mixes)
@@ -169,29 +173,29 @@ def choose(bench: Bench, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:
     )
 
 
-def _trial(bench: Bench, baseline: Baseline, precision: Precision) -> PrecisionTrial | None:
+def _trial(context: RunContext, baseline: Baseline, precision: Precision) -> PrecisionTrial | None:
     """The teacher in `precision`; None where it cannot be had and `auto` may do without it."""
-    folder = bench.folder(0)
+    folder = context.folder(0)
     path = folder / f"{precision}.onnx"
-    asked = bench.precisions.asked(precision, student=False)
+    asked = context.precisions.asked(precision, student=False)
     try:
-        export_as(bench.teacher.model, path, bench.splits, asked)
+        export_as(context.teacher.model, path, context.splits, asked)
     except ExportError as error:
-        if bench.precisions.wanted != "auto":
+        if context.precisions.wanted != "auto":
             raise
-        bench.listener.say(f"  {precision} is out: {error}")
+        context.listener.say(f"  {precision} is out: {error}")
         return None
     reference = folder / "model.onnx"
-    [(measurement, speedup)] = bench.session.compare(reference, [path], rounds=TRIAL_ROUNDS)
+    [(measurement, speedup)] = context.session.compare(reference, [path], rounds=TRIAL_ROUNDS)
     trial = PrecisionTrial(
         precision=precision,
-        validation_accuracy=file_accuracy(path, bench.splits.validation),
+        validation_accuracy=file_accuracy(path, context.splits.validation),
         speedup=speedup,
-        rounding_nats=divergence_nats(reference, path, bench.splits.train, ROUNDING_SAMPLES),
+        rounding_nats=divergence_nats(reference, path, context.splits.train, ROUNDING_SAMPLES),
         measurement=measurement,
     )
-    trial = trial.model_copy(update={"refused": _refused(trial, baseline, bench.plan.max_drop)})
-    bench.listener.say(f"  teacher in {_told(trial, baseline)}")
+    trial = trial.model_copy(update={"refused": _refused(trial, baseline, context.plan.max_drop)})
+    context.listener.say(f"  teacher in {_told(trial, baseline)}")
     return trial
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Candidate, PrecisionMix
 from edgespiral.report import formats
+from edgespiral.spiral.context import (
+    Stopwatch,
+)
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import OutOfReach, Planner
 from edgespiral.spiral.student.parent import parent_of
 from edgespiral.spiral.student.sparsity import planned_multiple
-from edgespiral.spiral.turn import Stopwatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +23,17 @@ if TYPE_CHECKING:
     from edgespiral.core.schema import Precision
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.budget import Budgets
-    from edgespiral.spiral.turn import Bench, Parent
+    from edgespiral.spiral.context import (
+        Parent,
+        RunContext,
+    )
 
 
 @dataclass
 class Planners:
     """One planner a precision; each learns of the device in its own."""
 
-    bench: Bench
+    context: RunContext
     baseline: Baseline
     _made: dict[Precision, Planner] = field(init=False, default_factory=dict)
     _teacher: Parent | None = field(init=False, default=None)
@@ -42,7 +47,9 @@ class Planners:
     def teacher(self) -> Parent:
         """The teacher as the first turn's parent, scored once."""
         if self._teacher is None:
-            self._teacher = parent_of(self.bench, 0, self.bench.teacher, Stopwatch(), next_turn=1)
+            self._teacher = parent_of(
+                self.context, 0, self.context.teacher, Stopwatch(), next_turn=1
+            )
         return self._teacher
 
     def mix(self, budget: Budgets, trial: PrecisionTrial | None) -> PrecisionMix:
@@ -52,7 +59,7 @@ class Planners:
             As `Planner.plan`.
         """
         teacher_ms = self.baseline.teacher.latency.stats.p50_ms
-        precision = trial.precision if trial else self.bench.precisions.base
+        precision = trial.precision if trial else self.context.precisions.base
         rounding_nats = trial.rounding_nats if trial else 0.0
         planner = self.planner(precision, teacher_ms / (trial.speedup.value if trial else 1.0))
         parent = self.teacher()
@@ -61,7 +68,7 @@ class Planners:
             parent.source,
             parent.importance,
             target_ms=budget.latency_ms,
-            allocation=self.bench.plan.allocation,
+            allocation=self.context.plan.allocation,
         )
         if isinstance(found, OutOfReach):
             latency_ms, widths, cut_nats = found.fastest_ms, {}, None
@@ -74,7 +81,7 @@ class Planners:
             cut_nats=cut_nats,
             rounding_nats=rounding_nats,
         )
-        self.bench.listener.say(f"  cut in {precision}: {formats.mix(mix)}")
+        self.context.listener.say(f"  cut in {precision}: {formats.mix(mix)}")
         return mix
 
     def close(self) -> None:
@@ -83,29 +90,29 @@ class Planners:
 
     @property
     def _work(self) -> Path:
-        return self.bench.out / "candidates"
+        return self.context.out / "candidates"
 
     def _new(self, precision: Precision, start_ms: float) -> Planner:
-        bench = self.bench
+        context = self.context
         planner = Planner(
-            original=bench.teacher,
-            fleet=bench.fleet,
+            original=context.teacher,
+            fleet=context.fleet,
             devices=self._devices(start_ms),
-            journal=bench.journal,
-            teacher_onnx=bench.teacher_onnx,
+            journal=context.journal,
+            teacher_onnx=context.teacher_onnx,
             work=self._work / precision,
-            seed=bench.plan.seed,
+            seed=context.plan.seed,
             precision=precision,
-            written=bench.precisions.written(precision),
-            form=bench.precisions.form,
-            caches=bench.caches(self.baseline),
-            two_four=bench.sparse_kernels == "on",
+            written=context.precisions.written(precision),
+            form=context.precisions.form,
+            caches=context.caches(self.baseline),
+            two_four=context.sparse_kernels == "on",
         )
-        planner.recall([event for event in bench.journal.read() if isinstance(event, Candidate)])
+        planner.recall([event for event in context.journal.read() if isinstance(event, Candidate)])
         return planner
 
     def _multiple(self, profile: TargetProfile) -> int:
-        return planned_multiple(self.bench.plan, profile.device.channel_multiple)
+        return planned_multiple(self.context.plan, profile.device.channel_multiple)
 
     def _devices(self, start_ms: float) -> list[Device]:
         first_ms = self.baseline.teacher.latency.stats.p50_ms
@@ -117,6 +124,6 @@ class Planners:
         return [
             Device(profile.name, teacher_ms, budget_ms, self._multiple(profile), uncut_ms)
             for profile, (teacher_ms, budget_ms, uncut_ms) in zip(
-                self.bench.fleet.profiles, found, strict=True
+                self.context.fleet.profiles, found, strict=True
             )
         ]

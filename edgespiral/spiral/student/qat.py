@@ -17,11 +17,11 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, Limits, file_accuracy
+from edgespiral.export.parity import LIMITS, ParityLimits, file_accuracy
 from edgespiral.export.precision import float_twin, validation_samples, write_checked
 from edgespiral.models.saved import save_model
 from edgespiral.spiral.student.distillation import distil, distillation
-from edgespiral.spiral.student.float_fallback import Restoring
+from edgespiral.spiral.student.float_fallback import FloatFallback
 from edgespiral.spiral.student.precision import PARITY_SAMPLES
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from edgespiral.core.exported import RestoredLayer
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.export.int8.calibration import Calibrated
+    from edgespiral.spiral.context import (
+        RunContext,
+    )
     from edgespiral.spiral.student.distillation import Teaching
-    from edgespiral.spiral.turn import Bench
 
 # Points below the float student from which `auto` trains with the rounding.
 TOLERANCE = 0.3
@@ -47,7 +49,7 @@ FOLDER = "int8"
 ROUNDED_WEIGHT = "parametrizations.weight.original"
 # The file against the model that was trained with the file's own rounding: only the order of sums
 # and the rounding of ties differ.
-TRAINED = Limits(least_sqnr_db=20.0, least_top1=0.95)
+TRAINED = ParityLimits(least_sqnr_db=20.0, least_top1=0.95)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Shipped:
 
 
 @dataclass(frozen=True)
-class Rounding:
+class AccuracyRecovery:
     """The means to win back what rounding has cost.
 
     Attributes:
@@ -79,7 +81,7 @@ class Rounding:
         masks: of weights that stay zero, by parameter name.
     """
 
-    bench: Bench
+    context: RunContext
     teaching: Teaching
     turn: int
     floor: float
@@ -102,28 +104,28 @@ class Rounding:
         return best
 
     def _to_train(self, first: Shipped) -> bool:
-        wanted = self.bench.plan.qat
+        wanted = self.context.plan.qat
         if wanted != "auto":
             return wanted == "always" and self.last
         short = first.float_accuracy - first.accuracy > TOLERANCE
         return (short and self.last) or first.accuracy < self.floor <= first.float_accuracy
 
     def _trained(self, first: Shipped, made: Calibrated) -> tuple[Shipped, Calibrated]:
-        say = self.bench.listener.say
+        say = self.context.listener.say
         say(
             f"  int8 takes {first.accuracy:.2f} % of {first.float_accuracy:.2f} %: "
             "training on with its rounding"
         )
         folder = make_folder(first.folder / FOLDER)
-        epochs = EPOCHS_SHARE * self.bench.plan.epochs
+        epochs = EPOCHS_SHARE * self.context.plan.epochs
         try:
             model, retrained = self._train(first.model, folder, epochs)
         except (ExportError, TrainingError) as error:
-            if self.bench.plan.qat == "always":
+            if self.context.plan.qat == "always":
                 raise
             say(f"  it cannot be trained with its rounding: {error}")
             return first, made
-        after = file_accuracy(folder / "model.onnx", self.bench.splits.validation)
+        after = file_accuracy(folder / "model.onnx", self.context.splits.validation)
         kept = after > first.accuracy
         say(f"  {after:.2f} % after it" + ("" if kept else ": left as it was"))
         training = QuantisedTraining(
@@ -131,7 +133,7 @@ class Rounding:
         )
         if not kept:
             return replace(first, training=training), made
-        float_accuracy = accuracy(model, self.bench.splits.validation)
+        float_accuracy = accuracy(model, self.context.splits.validation)
         return Shipped(folder, model, float_accuracy, after, training), retrained
 
     def _train(
@@ -141,16 +143,16 @@ class Rounding:
 
         The ranges are those of calibration before, so that what ran in training is what ships.
         """
-        bench, path = self.bench, folder / "model.onnx"
+        context, path = self.context, folder / "model.onnx"
         model, source = folded(student), float_twin(path)
-        shape, dtype = bench.splits.input_shape, bench.splits.input_dtype
+        shape, dtype = context.splits.input_shape, context.splits.input_dtype
         export_onnx(model, source, input_shape=shape, dtype=dtype)
-        asked = bench.precisions
-        made = prepare(source, bench.splits, asked.recipe, form=asked.form, known_data=True)
+        asked = context.precisions
+        made = prepare(source, context.splits, asked.recipe, form=asked.form, known_data=True)
         made.write(path)
         add_rounding(model, made, path)
         distil(
-            bench,
+            context,
             model,
             self._settings(epochs),
             teaching=self.teaching,
@@ -162,31 +164,31 @@ class Rounding:
         export_onnx(model, source, input_shape=shape, dtype=dtype)
         made.write(path)
         add_rounding(model, made, path)
-        samples = validation_samples(bench.splits, PARITY_SAMPLES)
+        samples = validation_samples(context.splits, PARITY_SAMPLES)
         write_checked(model, made, path, samples, limits=TRAINED)
         remove_rounding(model)
         save_model(model, folder)
         return model, made
 
     def _settings(self, epochs: float) -> TrainSettings:
-        plan = self.bench.plan
+        plan = self.context.plan
         seed = derived_seed(plan.seed, self.turn, 3)
         settings = distillation(plan, epochs=epochs, seed=seed, rate_share=RATE_SHARE)
         # Half precision rounds as coarsely as int8 does.
         return replace(settings, precision="fp32")
 
     def _restored(self, best: Shipped, made: Calibrated) -> Shipped:
-        bench = self.bench
-        bench.listener.say(f"  int8 is below the accuracy floor of {self.floor:.2f} %")
-        restoring = Restoring(
-            made, bench.splits.validation, self.floor, bench.session, bench.listener
+        context = self.context
+        context.listener.say(f"  int8 is below the accuracy floor of {self.floor:.2f} %")
+        restoring = FloatFallback(
+            made, context.splits.validation, self.floor, context.session, context.listener
         )
         layers = restoring.run(best.accuracy)
         path = best.folder / "model.onnx"
-        samples = validation_samples(bench.splits, PARITY_SAMPLES)
+        samples = validation_samples(context.splits, PARITY_SAMPLES)
         # Weights that were trained with rounding are not meant to be run without it.
         trained = best.training is not None and best.training.kept
-        limits = Limits() if trained else LIMITS["int8"]
+        limits = ParityLimits() if trained else LIMITS["int8"]
         write_checked(best.model, made, path, samples, layers, limits=limits)
         after = best.accuracy + sum(layer.accuracy_gain for layer in layers)
         return replace(best, accuracy=after, restored=layers)

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.schema import Precision
     from edgespiral.measure.profile import TargetProfile
+    from edgespiral.spiral.context import (
+        RunContext,
+    )
     from edgespiral.spiral.plan import Plan
-    from edgespiral.spiral.turn import Bench
 
 Kernels = Literal["none", "off", "on"]
 # From the least that a target can do with zeros to the most.
@@ -94,7 +96,7 @@ def thinned(
 
 
 def sparsity_of(
-    bench: Bench,
+    context: RunContext,
     onnx: Path,
     student: nn.Module,
     masks: Mapping[str, Tensor],
@@ -110,7 +112,7 @@ def sparsity_of(
     Raises:
         ExportError: the file has fewer zeros than the student.
     """
-    asked = bench.plan.sparsity
+    asked = context.plan.sparsity
     if asked == "none":
         return None
     layers = read_zeros(onnx)
@@ -122,16 +124,16 @@ def sparsity_of(
         asked=asked,
         layers=layers,
         left_dense=left_dense(student, asked),
-        kernels=bench.sparse_kernels,
+        kernels=context.sparse_kernels,
         compressed_bytes=compressed_bytes(onnx),
-        dense_compressed_bytes=_dense_bytes(bench, folder, precision),
+        dense_compressed_bytes=_dense_bytes(context, folder, precision),
     )
 
 
-def _dense_bytes(bench: Bench, folder: Path, precision: Precision) -> int:
+def _dense_bytes(context: RunContext, folder: Path, precision: Precision) -> int:
     """Compressed size of the same cut before its weights were pruned, in the same precision."""
     path = folder / "dense.onnx"
-    splits, precisions = bench.splits, bench.precisions
+    splits, precisions = context.splits, context.precisions
     model = load_model(folder / "cut")
     export_onnx(model, path, input_shape=splits.input_shape, dtype=splits.input_dtype)
     converted = convert_untrained(path, precisions.written(precision), precisions.form)

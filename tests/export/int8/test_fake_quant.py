@@ -7,10 +7,10 @@ from edgespiral.core.errors import ExportError
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import Limits, check_parity
+from edgespiral.export.parity import ParityLimits, check_parity
 from edgespiral.models.saved import trace
 
-CLOSE = Limits(least_sqnr_db=25.0, least_top1=0.95)
+CLOSE = ParityLimits(least_sqnr_db=25.0, least_top1=0.95)
 FORMS = ("onnxruntime", "tensorrt")
 
 

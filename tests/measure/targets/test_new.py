@@ -5,7 +5,7 @@ import pytest
 
 from edgespiral.core.errors import TargetError
 from edgespiral.measure.targets.new import profile_text
-from edgespiral.measure.targets.survey import Survey, read_survey
+from edgespiral.measure.targets.survey import DeviceSurvey, read_survey
 
 SSH = {"kind": "ssh", "host": "board"}
 ORIN = """
@@ -51,7 +51,7 @@ speed=2850000
 
 
 def written(told: str, transport: dict[str, object] | None = None) -> tuple[dict[str, Any], str]:
-    found = Survey({"connection": "ssh board (me@board, port 22)"}, read_survey(told))
+    found = DeviceSurvey({"connection": "ssh board (me@board, port 22)"}, read_survey(told))
     text = profile_text("desk", transport or SSH, found, "$ORT_PERF_TEST")
     return tomllib.loads(text), text
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
 from edgespiral.prune.groups import find_groups
-from edgespiral.prune.scoring.divergence import Damage
+from edgespiral.prune.scoring.divergence import OutputDivergence
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import folded, moments
 
@@ -77,7 +77,7 @@ def test_cuts_in_that_order_do_less_damage(kind, request, example, batches):
     model = request.getfixturevalue(kind)
     groups = find_groups(model, example)
     known = moments(model, groups, batches)
-    damage = Damage(model, groups, batches[:2], known)
+    damage = OutputDivergence(model, groups, batches[:2], known)
     generator = torch.Generator().manual_seed(0)
     scores = {g.name: torch.rand(g.channels, generator=generator) for g in groups}
     better = after_folding(scores, model, groups, known)

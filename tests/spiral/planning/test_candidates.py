@@ -10,7 +10,7 @@ from edgespiral.measure.latency_cache import KnownCut, LatencyCache
 from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.profile import load_profile
 from edgespiral.models.saved import trace
-from edgespiral.prune.prunable import Cuttable
+from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.candidates import CandidateFiles, Candidates
 from edgespiral.spiral.planning.latencies import Device, Latencies, key_of
 from edgespiral.spiral.planning.latency_model import layer_shapes
@@ -18,7 +18,7 @@ from edgespiral.spiral.planning.latency_model import layer_shapes
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_a_cut_is_written_in_its_precision(wide, digits, tmp_path, precision):
-    source = Cuttable.of(trace(wide), digits.input_shape)
+    source = PrunableModel.of(trace(wide), digits.input_shape)
     files = CandidateFiles(source, tmp_path / "work", precision)
     narrow = {group.name: group.channels // 2 for group in source.groups}
     full = files.write(dict.fromkeys(narrow, 16), 0).stat().st_size
@@ -31,7 +31,7 @@ def test_a_cut_is_written_in_its_precision(wide, digits, tmp_path, precision):
 @pytest.fixture
 def candidates(wide, digits, quick_options, tmp_path):
     """Makes the candidates of a run that shares one cache with all others made here."""
-    source = Cuttable.of(trace(wide), digits.input_shape)
+    source = PrunableModel.of(trace(wide), digits.input_shape)
     teacher = tmp_path / "teacher.onnx"
     export_onnx(source.model, teacher, input_shape=digits.input_shape)
     base = {group.name: group.channels for group in source.groups}

@@ -6,7 +6,7 @@ import torch
 from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import trace
-from edgespiral.prune.prunable import Cuttable
+from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.importance import importance_of
 
@@ -14,7 +14,7 @@ from edgespiral.spiral.planning.importance import importance_of
 @pytest.fixture(scope="module")
 def source():
     torch.manual_seed(0)
-    return Cuttable.of(trace(build("resnet8", classes=10, input_shape=(1, 8, 8))), (1, 8, 8))
+    return PrunableModel.of(trace(build("resnet8", classes=10, input_shape=(1, 8, 8))), (1, 8, 8))
 
 
 @pytest.mark.parametrize("criterion", ["fisher", "l1"])

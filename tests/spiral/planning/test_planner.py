@@ -9,7 +9,7 @@ from edgespiral.core.journal import Journal
 from edgespiral.core.records import Candidate
 from edgespiral.models.saved import trace
 from edgespiral.prune.groups import widths_of
-from edgespiral.prune.prunable import Cuttable
+from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.candidates import CONFIRMING_ROUNDS
 from edgespiral.spiral.planning.importance import Importance
 from edgespiral.spiral.planning.planner import OutOfReach
@@ -64,7 +64,7 @@ def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, searched, 
 def test_where_nothing_is_left_to_choose_that_is_how_fast_it_is(planner, searched, allocation):
     widths = {group.name: min(16, group.channels) for group in searched.groups}
     gone = {name: 0 for branch in searched.branches for name in branch.groups}
-    parent = Cuttable.of(
+    parent = PrunableModel.of(
         trace(searched.candidate(widths | gone)), (1, 16, 16), reference=searched.groups
     )
     scores = Importance({g.name: torch.ones(g.channels) for g in parent.groups}, {}, {})

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from edgespiral.prune.groups import ChannelGroup
+from edgespiral.spiral.context import (
+    Parent,
+)
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.allocate import choices
 from edgespiral.spiral.planning.importance import importance_of
 from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.screening import Screen, exchanges, guessed, screen_of
-from edgespiral.spiral.turn import Parent
 
 WIDTHS = {"a": 32, "b": 32, "c": 32}
 
@@ -92,12 +94,12 @@ def test_exchanges_are_one_change_or_one_up_and_one_down(choice):
 
 def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
     plan = load_plan(None, {"model": "resnet20", "data": "digits", "speedup": 2.0, "epochs": 60.0})
-    bench = a_bench(plan)
-    source = bench.teacher
+    context = a_bench(plan)
+    source = context.teacher
     parent = Parent(0, source, importance_of(plan, source, digits.train, 1), source.model)
     heard = []
     made = {
-        epochs: screen_of(bench, parent, 1, epochs, total, heard=lambda *told: heard.append(told))
+        epochs: screen_of(context, parent, 1, epochs, total, heard=lambda *told: heard.append(told))
         for epochs in (1.0, 60.0)
     }
     assert made[1.0] is None
@@ -107,6 +109,6 @@ def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
     half = {name: width // 2 for name, width in whole.items()}
     assert screen.price(whole) < screen.price(half)
     assert [done for done, _, _ in heard] == [1, 2]
-    again = screen_of(bench, parent, 1, 60.0, total, heard=lambda *_: None)
+    again = screen_of(context, parent, 1, 60.0, total, heard=lambda *_: None)
     assert again is not None
     assert again.price(half) == pytest.approx(screen.price(half), rel=1e-3)

@@ -16,7 +16,7 @@ from edgespiral.spiral.student.distillation import (
 
 
 def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
-    """As much of a run's bench as distillation looks at."""
+    """As much of a run's context as distillation looks at."""
     return SimpleNamespace(
         plan=SimpleNamespace(teacher=who, epochs=epochs),
         teacher=SimpleNamespace(model=teacher),
@@ -31,11 +31,11 @@ def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
 )
 def test_the_plan_says_who_teaches(digits, who, expected):
     first, last = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    bench = bench_of(first, digits, who)
-    found = teaching_of(bench, 1, last, epochs=1.0)
+    context = bench_of(first, digits, who)
+    found = teaching_of(context, 1, last, epochs=1.0)
     assert [[first, last].index(model) for model in found.teachers] == expected
     assert found.outputs is None
-    assert teaching_of(bench, 0, first, epochs=1.0).teachers == [first]
+    assert teaching_of(context, 0, first, epochs=1.0).teachers == [first]
 
 
 def net(seed):
@@ -47,17 +47,17 @@ def net(seed):
 def test_teachers_of_stored_samples_are_asked_once(digits, tmp_path, who):
     plain = digits.unaugmented()
     models = {"original": [net(0)], "previous": [net(1)], "both": [net(0), net(1)]}[who]
-    bench = bench_of(net(0), plain, who, epochs=2.0, out=tmp_path)
-    first = teaching_of(bench, 1, net(1), epochs=2.0)
+    context = bench_of(net(0), plain, who, epochs=2.0, out=tmp_path)
+    first = teaching_of(context, 1, net(1), epochs=2.0)
     (inputs, _) = next(iter(plain.train.epoch(batch_size=len(plain.train))))
     expected = torch.stack([model(inputs) for model in models])
     # In bf16 where the machine multiplies that.
     assert torch.allclose(first.outputs, expected, atol=0.05)
-    assert len(list(kept_folder(bench).iterdir())) == len(models)
+    assert len(list(kept_folder(context).iterdir())) == len(models)
     last = net(1)
-    for model in (last, bench.teacher.model):
+    for model in (last, context.teacher.model):
         model.forward = asked_again
-    again = teaching_of(bench, 1, last, epochs=2.0)
+    again = teaching_of(context, 1, last, epochs=2.0)
     assert torch.equal(again.outputs, first.outputs)
 
 
@@ -66,25 +66,25 @@ def asked_again(_inputs):
 
 
 def test_live_teachers_keep_nothing(digits, tmp_path):
-    bench = bench_of(net(0), digits.unaugmented(), "both", epochs=2.0, out=tmp_path)
+    context = bench_of(net(0), digits.unaugmented(), "both", epochs=2.0, out=tmp_path)
     last = net(1)
-    found = teaching_live(bench, 1, last)
-    assert [id(model) for model in found.teachers] == [id(bench.teacher.model), id(last)]
+    found = teaching_live(context, 1, last)
+    assert [id(model) for model in found.teachers] == [id(context.teacher.model), id(last)]
     assert found.outputs is None
-    assert not kept_folder(bench).exists()
+    assert not kept_folder(context).exists()
 
 
 def test_random_views_and_single_passes_keep_nothing(digits, tmp_path):
     for splits, epochs in ((digits, 2.0), (digits.unaugmented(), 1.0)):
-        bench = bench_of(net(0), splits, epochs=epochs, out=tmp_path)
-        assert teaching_of(bench, 0, net(0), epochs=epochs).outputs is None
-    assert not kept_folder(bench).exists()
+        context = bench_of(net(0), splits, epochs=epochs, out=tmp_path)
+        assert teaching_of(context, 0, net(0), epochs=epochs).outputs is None
+    assert not kept_folder(context).exists()
 
 
 @pytest.mark.parametrize(("who", "kept"), [("original", 1), ("previous", 0), ("both", 0)])
 def test_a_turn_of_one_pass_keeps_what_later_turns_ask_for_alone(digits, tmp_path, who, kept):
-    bench = bench_of(net(0), digits.unaugmented(), who, epochs=2.0, out=tmp_path)
-    found = teaching_of(bench, 1, net(1), epochs=1.0)
+    context = bench_of(net(0), digits.unaugmented(), who, epochs=2.0, out=tmp_path)
+    found = teaching_of(context, 1, net(1), epochs=1.0)
     assert (0 if found.outputs is None else len(found.outputs)) == kept
 
 

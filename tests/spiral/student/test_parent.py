@@ -7,10 +7,12 @@ import torch
 
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import batchnorm_scales
+from edgespiral.spiral.context import (
+    Stopwatch,
+)
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.distillation import teaching_of
 from edgespiral.spiral.student.parent import parent_of, slimming_epochs
-from edgespiral.spiral.turn import Stopwatch
 
 ASKED = {"model": "resnet20", "data": "digits", "speedup": 2.0, "batch_size": 64, "epochs": 8.0}
 
@@ -32,12 +34,12 @@ def slimming(a_bench):
 
 
 def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, digits, tmp_path):
-    bench = slimming()
-    before = {key: value.clone() for key, value in bench.teacher.model.state_dict().items()}
+    context = slimming()
+    before = {key: value.clone() for key, value in context.teacher.model.state_dict().items()}
     watch = Stopwatch()
-    parent = parent_of(bench, 0, bench.teacher, watch, next_turn=1)
+    parent = parent_of(context, 0, context.teacher, watch, next_turn=1)
     assert set(watch.seconds) == {"slim", "plan"}
-    assert parent.model is bench.teacher.model
+    assert parent.model is context.teacher.model
     assert all(torch.equal(v, before[k]) for k, v in parent.model.state_dict().items())
     scales = batchnorm_scales(parent.source.model)
     assert spread(scales) > 1.2 * spread(batchnorm_scales(parent.model))
@@ -50,16 +52,18 @@ def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, d
     with pytest.raises(KeyboardInterrupt):
         parent_of(stopped, 0, stopped.teacher, Stopwatch(), next_turn=1)
     assert (tmp_path / "teacher" / "slimming.pt").exists()
-    again = parent_of(bench, 0, bench.teacher, Stopwatch(), next_turn=1).source.model.state_dict()
+    again = parent_of(
+        context, 0, context.teacher, Stopwatch(), next_turn=1
+    ).source.model.state_dict()
     first = parent.source.model.state_dict()
     assert all(torch.equal(value, first[name]) for name, value in again.items())
     assert not (tmp_path / "teacher" / "slimming.pt").exists()
 
 
 def test_other_criteria_train_nothing(a_bench, tmp_path):
-    bench = a_bench(load_plan(None, ASKED))
-    parent = parent_of(bench, 0, bench.teacher, Stopwatch(), next_turn=1)
-    assert parent.source is bench.teacher
+    context = a_bench(load_plan(None, ASKED))
+    parent = parent_of(context, 0, context.teacher, Stopwatch(), next_turn=1)
+    assert parent.source is context.teacher
     assert not list(tmp_path.iterdir())
 
 
@@ -72,9 +76,9 @@ def test_its_epochs_leave_most_of_every_turn():
 
 @pytest.mark.parametrize("who", ["original", "previous", "both"])
 def test_the_teacher_is_never_the_one_with_sparse_scales(slimming, who):
-    bench = slimming(teacher=who)
-    original = bench.teacher.model
-    assert teaching_of(bench, 0, original, epochs=1.0).teachers == [original]
+    context = slimming(teacher=who)
+    original = context.teacher.model
+    assert teaching_of(context, 0, original, epochs=1.0).teachers == [original]
     student = torch.nn.Identity()
     expected = {"original": [original], "previous": [student], "both": [original, student]}
-    assert teaching_of(bench, 1, student, epochs=1.0).teachers == expected[who]
+    assert teaching_of(context, 1, student, epochs=1.0).teachers == expected[who]

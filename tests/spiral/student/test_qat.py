@@ -22,7 +22,7 @@ from edgespiral.export.zeros import read_zeros
 from edgespiral.prune.sparsity import masks_for
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.distillation import Teaching
-from edgespiral.spiral.student.qat import Rounding, Shipped
+from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
 
 END = ("turn-finished", "run-finished")
 
@@ -70,29 +70,31 @@ def spoilt(wide, digits, quick_options, a_bench, tmp_path):
 
     def make(qat):
         options = quick_options | {"model": "wide", "data": "digits", "qat": qat}
-        bench = a_bench(load_plan(None, options | {"learning_rate": 0.05}), model=wide)
+        context = a_bench(load_plan(None, options | {"learning_rate": 0.05}), model=wide)
         file, path = tmp_path / "model.float.onnx", tmp_path / "model.onnx"
         export_onnx(wide, file, input_shape=digits.input_shape)
-        made = prepare(file, digits, bench.precisions.recipe, form="onnxruntime")
+        made = prepare(file, digits, context.precisions.recipe, form="onnxruntime")
         wider = made.ranges.tensors | {"input": (-500.0, 500.0)}
         made = replace(made, ranges=made.ranges.model_copy(update={"tensors": wider}))
         made.write(path)
         found = accuracy(wide, digits.validation)
         first = Shipped(
-            tmp_path, bench.teacher.model, found, file_accuracy(path, digits.validation)
+            tmp_path, context.teacher.model, found, file_accuracy(path, digits.validation)
         )
-        return bench, first, made
+        return context, first, made
 
     return make
 
 
 def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
-    bench, first, made = spoilt("never")
-    low = Rounding(bench, Teaching([wide]), 1, first.accuracy - 1, last=True)
+    context, first, made = spoilt("never")
+    low = AccuracyRecovery(context, Teaching([wide]), 1, first.accuracy - 1, last=True)
     assert low.win_back(first, made) == first
     floor = first.float_accuracy - 5.0
-    with bench.session:
-        found = Rounding(bench, Teaching([wide]), 1, floor, last=True).win_back(first, made)
+    with context.session:
+        found = AccuracyRecovery(context, Teaching([wide]), 1, floor, last=True).win_back(
+            first, made
+        )
     assert found.training is None
     assert "/0/Conv" in {layer.layer for layer in found.restored}
     path = found.folder / "model.onnx"
@@ -103,10 +105,10 @@ def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
 
 
 def test_auto_trains_where_rounding_took_too_much(spoilt, wide, digits):
-    bench, first, made = spoilt("auto")
-    early = Rounding(bench, Teaching([wide]), 1, 0.0, last=False)
+    context, first, made = spoilt("auto")
+    early = AccuracyRecovery(context, Teaching([wide]), 1, 0.0, last=False)
     assert early.win_back(first, made) == first
-    found = Rounding(bench, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
+    found = AccuracyRecovery(context, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
     assert found.training.kept
     assert found.restored == ()
     assert found.accuracy > first.accuracy + 10
@@ -114,11 +116,11 @@ def test_auto_trains_where_rounding_took_too_much(spoilt, wide, digits):
 
 
 def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
-    bench, first, made = spoilt("always")
+    context, first, made = spoilt("always")
     model = copy.deepcopy(first.model)
     masks = masks_for(model, 0.5)
     apply_masks(model, masks)
-    means = Rounding(bench, Teaching([wide]), 1, 0.0, last=True, masks=masks)
+    means = AccuracyRecovery(context, Teaching([wide]), 1, 0.0, last=True, masks=masks)
     found = means.win_back(replace(first, model=model), made)
     assert found.training.kept
     zeros = sum(layer.zeros for layer in read_zeros(found.folder / "model.onnx"))
@@ -126,7 +128,7 @@ def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
 
 
 def test_a_training_that_diverges_leaves_the_student_as_it_was(spoilt, wide):
-    bench, first, made = spoilt("auto")
-    wild = replace(bench, plan=bench.plan.model_copy(update={"learning_rate": 1e30}))
-    found = Rounding(wild, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
+    context, first, made = spoilt("auto")
+    wild = replace(context, plan=context.plan.model_copy(update={"learning_rate": 1e30}))
+    found = AccuracyRecovery(wild, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
     assert found == first

@@ -19,7 +19,7 @@ from edgespiral.core.listener import Silent
 from edgespiral.core.records import TurnFinished
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.models.saved import load_model, trace
-from edgespiral.prune.prunable import Cuttable
+from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.candidates import CandidateFiles
 from edgespiral.spiral.student.sparsity import (
@@ -137,11 +137,11 @@ def test_masks_are_a_function_of_the_cut(sparse, digits):
 
 
 def test_a_file_that_lost_zeros_is_not_passed_off_as_sparse(sparse, a_bench):
-    bench = a_bench(plan_with(sparsity="2:4"))
+    context = a_bench(plan_with(sparsity="2:4"))
     masks = {"3.weight": torch.zeros(10**6, dtype=torch.bool)}
     with pytest.raises(ExportError, match="zeros, the student 1000000"):
         sparsity_of(
-            bench, sparse.folder / "model.onnx", sparse.model, masks,
+            context, sparse.folder / "model.onnx", sparse.model, masks,
             folder=sparse.folder, precision="fp32",
         )  # fmt: skip
 
@@ -211,7 +211,7 @@ def test_widths_leave_whole_groups_of_four():
 
 
 def test_candidates_have_the_zeros_that_their_kernels_need(wide, digits, tmp_path):
-    source = Cuttable.of(trace(wide), digits.input_shape)
+    source = PrunableModel.of(trace(wide), digits.input_shape)
     widths = {group.name: group.channels // 2 for group in source.groups}
     for two_four in (False, True):
         files = CandidateFiles(source, tmp_path, two_four=two_four)

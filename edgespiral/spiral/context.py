@@ -1,0 +1,95 @@
+"""What the steps of one run share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from edgespiral.measure.latency_cache import LatencyCache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch.fx import GraphModule
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.journal import Journal
+    from edgespiral.core.listener import Listener
+    from edgespiral.core.records import Baseline
+    from edgespiral.measure.fleet import Fleet
+    from edgespiral.measure.session import Session
+    from edgespiral.prune.prunable import PrunableModel
+    from edgespiral.spiral.plan import Plan
+    from edgespiral.spiral.planning.importance import Importance
+    from edgespiral.spiral.student.precision import Precisions
+    from edgespiral.spiral.student.sparsity import Kernels
+
+
+@dataclass
+class Stopwatch:
+    """Seconds per phase of a turn."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def timing(self, phase: str) -> Iterator[None]:
+        """Add the time spent in the context to `phase`."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] += perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The model a turn cuts, and the turn that made it (0: the teacher).
+
+    `model` is what that turn made; `source` is that too, or with `l1-reg` what more training
+    made of it.
+    """
+
+    turn: int
+    source: PrunableModel
+    importance: Importance
+    model: GraphModule
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the steps of one run share."""
+
+    plan: Plan
+    out: Path
+    splits: DataSplits
+    fleet: Fleet
+    journal: Journal
+    listener: Listener
+    teacher: PrunableModel
+    teacher_onnx: Path
+    precisions: Precisions
+    sparse_kernels: Kernels
+    cache_folder: Path | None = None
+
+    @property
+    def session(self) -> Session:
+        """That of the only target, or of the first of several."""
+        return self.fleet.sessions[0]
+
+    def caches(self, baseline: Baseline) -> list[LatencyCache]:
+        """Of each device's latencies, as the teacher was measured there; none without a folder."""
+        if self.cache_folder is None:
+            return []
+        measured = (baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere))
+        return [
+            LatencyCache.of(self.cache_folder, profile, latency.fingerprint)
+            for profile, latency in zip(self.fleet.profiles, measured, strict=True)
+        ]
+
+    def folder(self, turn: int) -> Path:
+        """The folder of a turn; turn 0 is the teacher's."""
+        return self.out / ("teacher" if turn == 0 else f"turn-{turn:02d}")
