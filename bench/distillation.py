@@ -33,7 +33,8 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel, cut_to
-from edgespiral.prune.scoring.criteria import Evidence, score
+from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 
@@ -92,7 +93,7 @@ class Cut:
         values = {"model": model, "data": DATA, "weights": str(weights), "speedup": 2}
         self.teacher = load_teacher(load_plan(None, values), self.splits).eval()
         self._source = PrunableModel.of(trace(self.teacher), self.splits.input_shape)
-        scores = score("l1", self._source.model, self._source.groups, Evidence([], 0))
+        scores = CRITERIA.get("l1").score(self._source.model, self._source.groups, Evidence([], 0))
         widths = {
             group.name: max(STEP, round(share * group.channels / STEP) * STEP)
             for group in self._source.groups

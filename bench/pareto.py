@@ -43,7 +43,8 @@ from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel, cut_to
-from edgespiral.prune.scoring.criteria import Evidence, score
+from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 
@@ -123,7 +124,7 @@ class Pair:
 
     def by_nni(self, ratio: float, round_to: int) -> nn.Module:
         """NNI's L1 norm, the same share of every group of coupled channels, NNI's speed-up."""
-        scores = score("l1", self.source.model, self.source.groups, Evidence([], 0))
+        scores = CRITERIA.get("l1").score(self.source.model, self.source.groups, Evidence([], 0))
         widths = {}
         for group in self.source.groups:
             step = max(round_to, group.sub_groups)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -18,7 +19,9 @@ from pydantic import (
 
 from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
+from edgespiral.core.plugins import plugin_of
 from edgespiral.core.schema import Record, Sparsity
+from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
 File = Annotated[Path, Field(strict=False)]
-Criterion = Literal["l1", "l1-reg", "l2", "fpgm", "random", "taylor", "fisher"]
 
 # What each kind of budget must be above.
 BUDGETS = {"latency_ms": 0.0, "speedup": 1.0}
@@ -55,7 +57,7 @@ class Plan(Record):
     max_drop: Positive = 2.0
     turns: int | Literal["auto"] = "auto"
     epochs: Positive = 4.0
-    criterion: Criterion = "fisher"
+    criterion: Annotated[Name, AfterValidator(plugin_of(CRITERIA))] = "fisher"
     pruner: Literal["auto", "nni", "depgraph", "flow"] = "auto"
     allocation: Literal["latency", "global", "uniform"] = "latency"
     sparsity: Sparsity = "none"

@@ -33,7 +33,7 @@ from edgespiral.models import names
 from edgespiral.models.load import check_logits, load_model
 from edgespiral.models.saved import trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
-from edgespiral.prune.scoring.criteria import check_criterion
+from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
@@ -158,7 +158,7 @@ def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int, listener: Lis
     narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
     if narrow:
         listener.say(f"  too narrow to lose {multiple} channels: {first_few(narrow)}")
-    check_criterion(plan.criterion, teacher.model, teacher.groups)
+    CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
 
 
 def write_results(journal: Journal, out: Path) -> Result:

@@ -10,7 +10,8 @@ from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import PrunableModel, cut_to, engines
-from edgespiral.prune.scoring.criteria import Evidence, score
+from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.importance import importance_of
 
@@ -137,7 +138,7 @@ def test_an_engine_that_cannot_cut_a_transformer_says_so(transformer, pruner):
 def test_a_transformers_channels_and_heads_are_scored(transformer, criterion):
     inputs = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     evidence = Evidence([(inputs, torch.arange(4))])
-    scores = score(criterion, transformer.model, transformer.groups, evidence)
+    scores = CRITERIA.get(criterion).score(transformer.model, transformer.groups, evidence)
     assert {n: len(s) for n, s in scores.items()} == {
         g.name: g.channels for g in transformer.groups
     }

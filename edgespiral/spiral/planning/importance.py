@@ -13,7 +13,8 @@ from edgespiral.core.errors import ModelError
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
 from edgespiral.prune.branches import dropped
-from edgespiral.prune.scoring.criteria import Evidence, score
+from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.prune.scoring.divergence import OutputDivergence, in_nats
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
@@ -63,6 +64,7 @@ def importance_of(plan: Plan, source: PrunableModel, train: BatchSource, turn: i
         UsageError: no such criterion.
         DataError: there are no training samples.
     """
+    criterion = CRITERIA.get(plan.criterion)
     seed = derived_seed(plan.seed, turn)
     size = min(BATCH, len(train))
     batches = _batches(train, MOST_FOR_MOMENTS, seed)
@@ -79,14 +81,9 @@ def importance_of(plan: Plan, source: PrunableModel, train: BatchSource, turn: i
         known = moments(
             source.model, source.groups, inputs(MOMENTS_SHARE * forwards, MOST_FOR_MOMENTS)
         )
-        scores = score(
-            plan.criterion,
-            source.model,
-            source.groups,
-            Evidence(batches[: SCORED_SAMPLES // size], seed),
-        )
-        # A control that looked at anything would be none.
-        if plan.criterion != "random":
+        evidence = Evidence(batches[: SCORED_SAMPLES // size], seed)
+        scores = criterion.score(source.model, source.groups, evidence)
+        if not criterion.is_control:
             scores = after_folding(scores, source.model, source.groups, known)
         damage = OutputDivergence(source.model, source.groups, for_damage, known)
         channels = in_nats(damage, scores)

@@ -17,9 +17,8 @@ import safetensors.torch
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
-from edgespiral.spiral.context import (
-    Parent,
-)
+from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.spiral.context import Parent
 from edgespiral.spiral.planning.importance import importance_of
 from edgespiral.spiral.student.distillation import (
     WARM_RATE_SHARE,
@@ -56,7 +55,7 @@ def parent_of(
         DataError, ModelError: as `importance_of`.
     """
     source = model
-    if context.plan.criterion == "l1-reg":
+    if CRITERIA.get(context.plan.criterion).trains_scales:
         with watch.timing("slim"):
             source = _slimmed(context, turn, model)
     with watch.timing("plan"):
@@ -66,7 +65,7 @@ def parent_of(
 
 def slimming_epochs(plan: Plan) -> float:
     """Epochs of training for sparse scales before a turn, which come out of the turn's own."""
-    if plan.criterion != "l1-reg":
+    if not CRITERIA.get(plan.criterion).trains_scales:
         return 0.0
     least_turns = 1 if plan.turns == "auto" else int(plan.turns)
     return SLIMMING_SHARE * plan.epochs / (least_turns + 1)

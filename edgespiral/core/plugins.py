@@ -1,0 +1,191 @@
+"""Plug-ins by name: modules of a package of ours, and entry points of other distributions.
+
+A built-in plug-in is a module (or a folder) of its kind's package; its name is the module's, with
+dashes for underscores, and the module's `PLUGIN` is the thing itself. Another distribution adds one
+by an entry point, `[project.entry-points."edgespiral.criteria"]`, whose name is the plug-in's.
+Names are listed without importing any of them; each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from edgespiral.core.errors import MissingExtraError, UsageError
+from edgespiral.core.registry import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+OWN = "edgespiral"
+ATTRIBUTE = "PLUGIN"
+# Modules of a kind's package that are no plug-ins: what its plug-ins share.
+SHARED = ("base",)
+EXTRA = re.compile(r"""^([A-Za-z0-9._-]+).*;.*extra\s*==\s*["']([^"']+)["']""")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a plug-in comes from.
+
+    Attributes:
+        name: what users call it.
+        reference: "module:attribute".
+        distribution: that brings it.
+    """
+
+    name: str
+    reference: str
+    distribution: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of its module's docstring, read without importing it; empty if none."""
+        module = self.reference.partition(":")[0]
+        try:
+            spec = find_spec(module)
+            source = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
+            docstring = ast.get_docstring(ast.parse(source)) or ""
+        except (ImportError, OSError, SyntaxError, ValueError):
+            return ""
+        return docstring.partition("\n")[0].rstrip(".")
+
+
+class PluginKind(Generic[T]):
+    """All plug-ins of one kind.
+
+    Args:
+        kind: what a person calls one of them, such as `criterion`.
+        package: the package whose modules are the built-in ones.
+        group: of the entry points that other distributions add some by.
+    """
+
+    def __init__(self, kind: str, package: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._package = package
+        self._loaded: dict[str, T] = {}
+
+    def names(self) -> list[str]:
+        """All names, sorted; nothing is imported.
+
+        Raises:
+            UsageError: two distributions bring a plug-in of the same name.
+        """
+        return sorted(self._plugins)
+
+    def plugins(self) -> list[Plugin]:
+        """Where each comes from, in the order of `names`."""
+        return [self._plugins[name] for name in self.names()]
+
+    def check(self, name: str) -> str:
+        """`name`, if there is a plug-in of it; nothing is imported.
+
+        Raises:
+            UsageError: no such name; the message has the nearest known names.
+        """
+        if name not in self._plugins:
+            raise unknown_name(self.kind, name, self._plugins)
+        return name
+
+    def get(self, name: str) -> T:
+        """The plug-in called `name`.
+
+        Raises:
+            UsageError: no such name, or what bears it cannot be imported.
+            MissingExtraError: it needs a package of one of EdgeSpiral's extras.
+        """
+        plugin = self._plugins[self.check(name)]
+        if name not in self._loaded:
+            self._loaded[name] = self._imported(plugin)
+        return self._loaded[name]
+
+    @cached_property
+    def _plugins(self) -> dict[str, Plugin]:
+        plugins: dict[str, Plugin] = {}
+        others = [_of_entry_point(one) for one in entry_points(group=self.group)]
+        for plugin in (*self._built_in(), *others):
+            rival = plugins.get(plugin.name)
+            if rival is not None and rival != plugin:
+                raise UsageError(
+                    f"two plug-ins are called {plugin.name!r}: of {rival.distribution} "
+                    f"({rival.reference}) and of {plugin.distribution} ({plugin.reference})",
+                    where=self.group,
+                    hint="uninstall one of them",
+                )
+            plugins[plugin.name] = plugin
+        return plugins
+
+    def _built_in(self) -> list[Plugin]:
+        spec = find_spec(self._package)
+        folders = spec.submodule_search_locations if spec else None
+        modules = [module.name for module in pkgutil.iter_modules(folders)]
+        return [
+            Plugin(name.replace("_", "-"), f"{self._package}.{name}:{ATTRIBUTE}", OWN)
+            for name in modules
+            if not name.startswith("_") and name not in SHARED
+        ]
+
+    def _imported(self, plugin: Plugin) -> T:
+        module, _, attribute = plugin.reference.partition(":")
+        place = f"{self.kind} {plugin.name}"
+        try:
+            loaded: T = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            extra = extra_of(error.name or "")
+            if extra is None:
+                raise _not_imported(plugin, place, error) from error
+            raise MissingExtraError(f"the {place}", extra) from error
+        except Exception as error:
+            raise _not_imported(plugin, place, error) from error
+        return loaded
+
+
+def plugin_of(kind: PluginKind[T]) -> Callable[[str], str]:
+    """A validator for fields of records that name a plug-in of `kind`."""
+
+    def known(name: str) -> str:
+        try:
+            return kind.check(name)
+        except UsageError as error:
+            raise ValueError(f"{error.what}, {error.hint}") from error
+
+    return known
+
+
+def extra_of(module: str) -> str | None:
+    """The extra of EdgeSpiral that brings a top-level module, if one does."""
+    top = module.partition(".")[0]
+    try:
+        needs = requires(OWN) or []
+    except PackageNotFoundError:
+        return None
+    for need in needs:
+        matched = EXTRA.match(need)
+        if matched and matched[1].replace("-", "_").lower() == top.lower():
+            return matched[2]
+    return None
+
+
+def _of_entry_point(entry: EntryPoint) -> Plugin:
+    distribution = entry.dist.name if entry.dist else "an unknown distribution"
+    return Plugin(entry.name, entry.value, distribution)
+
+
+def _not_imported(plugin: Plugin, place: str, error: Exception) -> UsageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UsageError(
+        f"cannot be imported: {type(error).__name__}: {reason}",
+        where=f"{place} of {plugin.distribution} ({plugin.reference})",
+        hint="mend or uninstall that package",
+    )

@@ -1,0 +1,5 @@
+"""Euclidean norm of the weights, by NNI."""
+
+from edgespiral.prune.scoring.criteria.base import WeightNorm
+
+PLUGIN = WeightNorm("L2NormPruner")
