@@ -35,10 +35,12 @@ from gate_summary import TOLERANCE_PERCENT, results
 from onnx import TensorProto, helper, numpy_helper
 
 from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.intervals import (
+    round_medians,
+)
 from edgespiral.core.stats import paired_ratio
 from edgespiral.core.versions import versions
 from edgespiral.gate.checks import Limits
-from edgespiral.gate.intervals import round_medians
 from edgespiral.gate.sampling import sample
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session

@@ -11,10 +11,15 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, ttest_1samp
 
+from edgespiral.core.intervals import (
+    sign_median,
+    signed_rank,
+)
+from edgespiral.core.records import (
+    Interval,
+)
 from edgespiral.core.stats import paired_ratio
 from edgespiral.gate.checks import CONFIDENCE, verdict_of
-from edgespiral.gate.intervals import sign_median, signed_rank
-from edgespiral.gate.records import Bounds
 
 Json = dict[str, Any]
 
@@ -35,7 +40,7 @@ def alarms(trials: list[Json]) -> dict[str, list[bool]]:
     return found
 
 
-def statistics_of(one: Json) -> dict[str, Bounds]:
+def statistics_of(one: Json) -> dict[str, Interval]:
     """Other intervals from the gate's own samples, all of the same confidence but the bootstrap."""
     medians = np.array(one["gate"]["round_medians_ms"])
     logs = np.log(medians[1] / medians[0])
@@ -44,7 +49,7 @@ def statistics_of(one: Json) -> dict[str, Bounds]:
     intervals = {
         "signed rank": signed_rank(logs, CONFIDENCE)[1],
         "sign test": sign_median(logs, CONFIDENCE),
-        "t of the mean": Bounds(low=mean.low, high=mean.high, confidence=CONFIDENCE),
+        "t of the mean": Interval(low=mean.low, high=mean.high, confidence=CONFIDENCE),
     }
     found = {
         name: bounds.model_copy(
@@ -56,7 +61,7 @@ def statistics_of(one: Json) -> dict[str, Bounds]:
         for name, bounds in intervals.items()
     }
     ends = {"low": 100 * (boot.low - 1), "high": 100 * (boot.high - 1)}
-    return {**found, "bootstrap of the median, 95 %": Bounds(**ends, confidence=0.95)}
+    return {**found, "bootstrap of the median, 95 %": Interval(**ends, confidence=0.95)}
 
 
 def share(hits: list[bool]) -> Json:
@@ -72,7 +77,7 @@ def share(hits: list[bool]) -> Json:
 
 def by_statistic(trials: list[Json], true_percent: float) -> Json:
     """What each statistic would have said of the gate's samples, and if it held the truth."""
-    found: dict[str, list[Bounds]] = defaultdict(list)
+    found: dict[str, list[Interval]] = defaultdict(list)
     for one in trials:
         for name, bounds in statistics_of(one).items():
             found[name].append(bounds)

@@ -30,10 +30,11 @@ class Outcome(StrEnum):
 
 
 class Interval(Record):
-    """A 95 % confidence interval."""
+    """A confidence interval, of 95 % unless it says otherwise."""
 
     low: float
     high: float
+    confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
 class LatencyStats(Record):

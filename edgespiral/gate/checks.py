@@ -8,28 +8,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgespiral.core.intervals import (
+    Looks,
+    round_medians,
+    sign_median,
+    signed_rank,
+)
 from edgespiral.gate.intervals import (
     LEAST_PROCESSES,
     difference_of_means,
     drift,
     process_tails,
-    round_medians,
-    sign_median,
-    signed_rank,
     tail_ratio,
 )
-from edgespiral.gate.records import Bounds, Check, GateVerdict, Reference
+from edgespiral.gate.records import (
+    Check,
+    GateVerdict,
+    Reference,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgespiral.core.records import (
+        Interval,
+    )
     from edgespiral.gate.intervals import Rounds, Vector
 
-# A suite looks at most this often while it takes more samples. Sharing the chance of a false alarm
-# among the looks (Bonferroni) keeps it below this however they depend on each other.
-FALSE_ALARMS = 0.01
-MOST_LOOKS = 6
-CONFIDENCE = 1 - FALSE_ALARMS / MOST_LOOKS
+# A false alarm costs a team's trust in its gate, so it is rarer than elsewhere.
+LOOKS = Looks(6, error_rate=0.01)
+CONFIDENCE = LOOKS.confidence
 # 2000 resamples know no more of a p99's far quantiles; unless given a tolerance, it fails nothing.
 TAIL_CONFIDENCE = 0.99
 
@@ -86,7 +94,7 @@ def lacks_tail(limits: Limits, checks: tuple[Check, ...]) -> bool:
     return limits.tail_tolerance_percent is not None and "median" in kinds and "tail" not in kinds
 
 
-def verdict_of(bounds: Bounds, limit: float | None) -> GateVerdict:
+def verdict_of(bounds: Interval, limit: float | None) -> GateVerdict:
     """Pass where the whole interval is within the limit, regressed where it is above."""
     if limit is None:
         return GateVerdict.MEASURED
@@ -139,7 +147,7 @@ def _tail(subject: Taken, reference: Taken, limit: float | None, *, paired: bool
     return _change("tail", math.exp(change), _exponents(bounds), limit)
 
 
-def _change(kind: str, ratio: float, bounds: Bounds, limit: float | None) -> Check:
+def _change(kind: str, ratio: float, bounds: Interval, limit: float | None) -> Check:
     percent = bounds.model_copy(
         update={"low": 100 * (bounds.low - 1), "high": 100 * (bounds.high - 1)}
     )
@@ -152,7 +160,7 @@ def _change(kind: str, ratio: float, bounds: Bounds, limit: float | None) -> Che
     )
 
 
-def _exponents(bounds: Bounds) -> Bounds:
+def _exponents(bounds: Interval) -> Interval:
     return bounds.model_copy(update={"low": math.exp(bounds.low), "high": math.exp(bounds.high)})
 
 

@@ -1,20 +1,15 @@
-"""Confidence intervals for the gate, from one figure a round or a process.
-
-All are exact or nearly so for few values and high confidence, where a bootstrap's far quantiles are
-not: a gate that looks several times needs intervals of 99.8 %.
-"""
+"""Confidence intervals that the gate alone needs: of tails, of processes, of drifts."""
 
 from __future__ import annotations
 
-import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgespiral.core.errors import MeasurementError
+from edgespiral.core.records import Interval
 from edgespiral.core.stats import SEED, checked
-from edgespiral.gate.records import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,62 +28,6 @@ LEAST_DRIFT_PERCENT = 10.0
 LEAST_PROCESSES = 3
 
 
-def round_medians(rounds_ms: Rounds) -> Vector:
-    """The median of each round, in ms.
-
-    Raises:
-        MeasurementError: too few rounds, an empty one, or an impossible sample.
-    """
-    return np.array([np.median(samples) for samples in checked(rounds_ms)])
-
-
-def signed_rank(values: Vector, confidence: float) -> tuple[float, Bounds]:
-    """The centre of a symmetric distribution: Hodges and Lehmann's estimate and its interval.
-
-    The estimate is the median of all averages of two values; the interval inverts Wilcoxon's
-    signed-rank test (Hollander, Wolfe and Chicken 2014, "Nonparametric Statistical Methods",
-    sections 3.2 and 3.3, with the normal approximation of the statistic). It needs no spread to be
-    estimated, and an outlier has no more weight than its rank.
-
-    Raises:
-        MeasurementError: too few values for the confidence.
-    """
-    from scipy.stats import norm
-
-    count = len(values)
-    _check_count(count, confidence)
-    first, second = np.triu_indices(count)
-    averages = np.sort((values[first] + values[second]) / 2)
-    mean = count * (count + 1) / 4
-    spread = math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
-    beyond = math.floor(mean - norm.isf((1 - confidence) / 2) * spread)
-    position = max(beyond - 1, 0)
-    low, high = averages[position], averages[len(averages) - 1 - position]
-    return float(np.median(averages)), Bounds(
-        low=float(low), high=float(high), confidence=confidence
-    )
-
-
-def sign_median(values: Vector, confidence: float) -> Bounds:
-    """An interval for the median of any distribution, from order statistics.
-
-    Inverts the sign test (Hollander, Wolfe and Chicken 2014, section 3.6).
-
-    Raises:
-        MeasurementError: too few values for the confidence.
-    """
-    from scipy.stats import binom
-
-    _check_count(len(values), confidence)
-    ordered = np.sort(values)
-    position = max(int(binom.ppf((1 - confidence) / 2, len(values), 0.5)) - 1, 0)
-    return Bounds(
-        low=float(ordered[position]),
-        high=float(ordered[len(values) - 1 - position]),
-        confidence=confidence,
-    )
-
-
 def drift(values: Vector, confidence: float) -> tuple[float, float] | None:
     """The medians before and in the last quarter where they surely differ, else None.
 
@@ -105,14 +44,9 @@ def drift(values: Vector, confidence: float) -> tuple[float, float] | None:
     return (before, last) if mannwhitneyu(*parts).pvalue < 1 - confidence else None
 
 
-def least_count(confidence: float) -> int:
-    """How many values an interval of ranks needs: that all lie on one side must be rare enough."""
-    return math.ceil(1 - math.log2(1 - confidence))
-
-
 def difference_of_means(
     reference: Vector, subject: Vector, confidence: float
-) -> tuple[float, Bounds]:
+) -> tuple[float, Interval]:
     """Mean of the subject's values less that of the reference's, with Welch's interval.
 
     Raises:
@@ -127,14 +61,14 @@ def difference_of_means(
             f"{LEAST_PROCESSES} are needed"
         )
     found = ttest_ind(subject, reference, equal_var=False).confidence_interval(confidence)
-    return float(subject.mean() - reference.mean()), Bounds(
+    return float(subject.mean() - reference.mean()), Interval(
         low=float(found.low), high=float(found.high), confidence=confidence
     )
 
 
 def tail_ratio(
     reference_rounds_ms: Rounds, subject_rounds_ms: Rounds, confidence: float
-) -> tuple[float, Bounds] | None:
+) -> tuple[float, Interval] | None:
     """The subject's p99 over the reference's, resampling pairs of rounds.
 
     None where the samples cannot carry a p99.
@@ -149,7 +83,7 @@ def tail_ratio(
     reference, subject = (_tails(side, times) for side in sides)
     ratios = subject / reference
     low, high = np.quantile(ratios[1:], [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
-    return float(ratios[0]), Bounds(low=low, high=high, confidence=confidence)
+    return float(ratios[0]), Interval(low=low, high=high, confidence=confidence)
 
 
 def process_tails(rounds_ms: Rounds, processes: Sequence[int]) -> Vector:
@@ -179,11 +113,3 @@ def _tails(rounds: list[Vector], times: NDArray[np.intp]) -> Vector:
         found.append(np.searchsorted(weights, weights[-1] * TAIL_PERCENT / 100))
     tails: Vector = samples[order][np.array(found)]
     return tails
-
-
-def _check_count(count: int, confidence: float) -> None:
-    least = least_count(confidence)
-    if count < least:
-        raise MeasurementError(
-            f"{count} rounds carry no interval of {100 * confidence:.4g} %, {least} are needed"
-        )

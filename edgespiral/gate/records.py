@@ -37,14 +37,6 @@ GRAVEST_FIRST = (
 )
 
 
-class Bounds(Record):
-    """A confidence interval that says how sure it is."""
-
-    low: float
-    high: float
-    confidence: float = Field(gt=0, lt=1)
-
-
 class Check(Record):
     """One judgement of a model.
 
@@ -57,7 +49,7 @@ class Check(Record):
     kind: Literal["budget", "median", "tail"]
     verdict: GateVerdict
     value: float
-    bounds: Bounds
+    bounds: Interval
     limit: float | None
     drift_percent: float | None = None
 

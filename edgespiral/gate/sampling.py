@@ -7,10 +7,16 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.stats import LEAST_ROUNDS, summarise
-from edgespiral.gate.checks import CONFIDENCE, MOST_LOOKS, Taken, judge, lacks_tail
-from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES, least_count
+from edgespiral.core.intervals import (
+    least_count,
+)
+from edgespiral.core.stats import LEAST_ROUNDS
+from edgespiral.gate.checks import CONFIDENCE, LOOKS, Taken, judge, lacks_tail
+from edgespiral.gate.intervals import (
+    LEAST_TAIL_SAMPLES,
+)
 from edgespiral.gate.records import GateVerdict
+from edgespiral.measure.decide import merged, until_decided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,8 +31,6 @@ if TYPE_CHECKING:
 PROCESSES_PER_LOOK = 5
 # What a baseline to be stored is measured in: its share of the interval's width is paid for once.
 BASELINE_PROCESSES = 10
-# What must stay the same from one measuring process to the next.
-STEADY = ("governor", "power_mode")
 
 
 @dataclass
@@ -48,7 +52,7 @@ class Sampled:
             self.taken = [Taken() for _ in measured]
         else:
             pairs = zip(self.measurements, measured, strict=True)
-            self.measurements = [_merged(old, new) for old, new in pairs]
+            self.measurements = [merged(old, new) for old, new in pairs]
         for taken, one in zip(self.taken, measured, strict=True):
             taken.add(one.rounds_ms)
 
@@ -75,16 +79,18 @@ def sample(
         MeasurementError: p99 is limited, the samples cannot carry it, and nothing else regressed.
     """
     sampled, start = Sampled(), perf_counter()
-    for wanted in _looks(session.profile.measure.rounds, unpaired=baseline is not None):
-        spent_s = perf_counter() - start
-        counts = _affordable(wanted, sampled, spent_s, time_limit_s)
+
+    def take(wanted: list[int]) -> bool:
+        counts = _affordable(wanted, sampled, perf_counter() - start, time_limit_s)
         for rounds in counts:
             sampled.add(session.measure(models, rounds=rounds))
         reference = baseline or (sampled.taken[0] if len(models) > 1 else None)
         if counts:
             sampled.checks = judge(limits, sampled.taken[-1], reference, paired=baseline is None)
-        if not counts or not _is_open(limits, sampled):
-            break
+        return bool(counts)
+
+    looks = _looks(session.profile.measure.rounds, unpaired=baseline is not None)
+    until_decided(looks, take, lambda: _is_open(limits, sampled))
     regressed = any(one.verdict is GateVerdict.REGRESSED for one in sampled.checks)
     if lacks_tail(limits, sampled.checks) and not regressed:
         raise MeasurementError(
@@ -115,11 +121,11 @@ def sample_baseline(session: Session, model: Path) -> Sampled:
 def _looks(rounds: int, *, unpaired: bool) -> Iterator[list[int]]:
     """The rounds of each process of each look; looks on pairs double the samples."""
     if unpaired:
-        yield from ([rounds] * PROCESSES_PER_LOOK for _ in range(MOST_LOOKS))
+        yield from ([rounds] * PROCESSES_PER_LOOK for _ in range(LOOKS.most))
         return
     first = max(rounds, least_count(CONFIDENCE))
     yield [first]
-    yield from ([first * 2**look] for look in range(MOST_LOOKS - 1))
+    yield from ([first * 2**look] for look in range(LOOKS.most - 1))
 
 
 def _affordable(
@@ -135,21 +141,3 @@ def _affordable(
         fitting.append(min(rounds, left))
         left -= rounds
     return [rounds for rounds in fitting if rounds >= LEAST_ROUNDS]
-
-
-def _merged(old: Measurement, new: Measurement) -> Measurement:
-    for name in STEADY:
-        was, now = getattr(old.fingerprint, name), getattr(new.fingerprint, name)
-        if was != now:
-            raise MeasurementError(f"the {name.replace('_', ' ')} changed from {was} to {now}")
-    rounds_ms = (*old.rounds_ms, *new.rounds_ms)
-    after = {"temperature_after_c", "frequency_after_mhz"}
-    ended = new.fingerprint.model_dump(include=after)
-    return new.model_copy(
-        update={
-            "stats": summarise(rounds_ms),
-            "rounds_ms": rounds_ms,
-            "warmup_count": old.warmup_count + new.warmup_count,
-            "fingerprint": old.fingerprint.model_copy(update=ended),
-        }
-    )

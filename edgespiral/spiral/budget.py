@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgespiral.core.intervals import ratio_interval, round_medians, sign_median
 from edgespiral.core.records import Interval, Verdict
 from edgespiral.core.stats import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.records import Measurement, Ratio
+    from edgespiral.measure.decide import Paired
     from edgespiral.spiral.plan import Plan
 
 
@@ -32,12 +33,19 @@ class Budget:
         [(kind, value)] = plan.budget_of(target).items()
         return cls(teacher_ms / value, value) if kind == "speedup" else cls(value, None)
 
-    def verdict(self, measurement: Measurement, speedup: Ratio) -> Verdict:
-        """Met or missed where the whole 95 % interval is on one side, else undecided."""
+    def verdict(self, pair: Paired, confidence: float) -> Verdict:
+        """Met or missed where the whole interval is on one side, else undecided.
+
+        Args:
+            pair: the model, measured in turns with the teacher.
+            confidence: of the interval, from 0 to 1.
+        """
         if self.speedup is None:
-            return verdict(measurement.stats.p50_ci95_ms, self.latency_ms)
-        times = Interval(low=1 / speedup.ci95.high, high=1 / speedup.ci95.low)
-        return verdict(times, 1 / self.speedup)
+            medians = round_medians(pair.subject.rounds_ms)
+            return verdict(sign_median(medians, confidence), self.latency_ms)
+        rounds_ms = pair.reference.rounds_ms, pair.subject.rounds_ms
+        ratio = ratio_interval(*rounds_ms, confidence)
+        return verdict(Interval(low=1 / ratio.high, high=1 / ratio.low), 1 / self.speedup)
 
     def __str__(self) -> str:
         """The budget as a person would say it."""
@@ -64,9 +72,10 @@ class Budgets:
         """Of the first device, in whose time a run of several is planned."""
         return self.each[0].latency_ms
 
-    def verdicts(self, found: Sequence[tuple[Measurement, Ratio]]) -> list[Verdict]:
-        """What each device's measurement says of its own budget."""
-        return [budget.verdict(*one) for budget, one in zip(self.each, found, strict=True)]
+    def verdicts(self, pairs: Sequence[Paired], confidence: float) -> list[Verdict]:
+        """What each device's measurement says of its own budget, at a confidence from 0 to 1."""
+        matched = zip(self.each, pairs, strict=True)
+        return [budget.verdict(pair, confidence) for budget, pair in matched]
 
     def __str__(self) -> str:
         """The budgets as a person would say them."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.files import make_folder
+from edgespiral.core.intervals import ERROR_RATE
 from edgespiral.core.records import (
     Baseline,
     Interval,
@@ -23,6 +24,7 @@ from edgespiral.core.schema import now_utc
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import float_twin
+from edgespiral.measure.decide import Paired
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel
@@ -223,7 +225,7 @@ class Spiral:
         return Budgets.from_plan(self.context.plan, [one.stats.p50_ms for one in teacher])
 
     def _already_met(self, baseline: Baseline, budget: Budgets) -> bool:
-        verdicts = budget.verdicts([(one, _no_speedup()) for one in _timed(baseline)])
+        verdicts = budget.verdicts([Paired(one, one) for one in _timed(baseline)], 1 - ERROR_RATE)
         return joined(verdicts) is Verdict.MET
 
     def _tell(self, baseline: Baseline, done: TurnFinished) -> None:

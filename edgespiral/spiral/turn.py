@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
+from edgespiral.core.intervals import Looks
 from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
 from edgespiral.core.schema import now_utc
 from edgespiral.core.seeds import derived_seed
@@ -16,6 +17,7 @@ from edgespiral.export.precision import export_as
 from edgespiral.measure.build import (
     build_engine,
 )
+from edgespiral.measure.decide import compare_until_decided
 from edgespiral.measure.engine_files import (
     builds_and_times,
     engine_path,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from edgespiral.core.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.precision import Exported
+    from edgespiral.measure.decide import Paired
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
@@ -47,7 +50,8 @@ if TYPE_CHECKING:
 SHIPPED = ("model.onnx", "model.py", "model.safetensors")
 SHIPPED_IF_CONVERTED = ("model.float.onnx", "model.json")
 UNCUT = "none"
-DECIDING_ROUNDS = (60, 120, 240)
+# That each look of a verdict adds.
+DECIDING_ROUNDS = (60, 60, 120)
 
 
 def run_turn(
@@ -170,18 +174,15 @@ def decide(
 
     Returns the measurements and verdicts of each device. A device that misses its budget decides.
     """
-    for rounds in DECIDING_ROUNDS:
-        found = _compared(context, onnx, rounds)
-        verdicts = budgets.verdicts(found)
-        if joined(verdicts) is not Verdict.UNDECIDED:
-            break
-    return found, verdicts
 
+    def is_open(pairs: Sequence[Paired], confidence: float) -> bool:
+        return joined(budgets.verdicts(pairs, confidence)) is Verdict.UNDECIDED
 
-def _compared(context: RunContext, onnx: Path, rounds: int) -> list[tuple[Measurement, Ratio]]:
-    return context.fleet.each(
-        lambda _, session: session.compare(context.teacher_onnx, [onnx], rounds=rounds)[0]
+    pairs = compare_until_decided(
+        context.fleet, context.teacher_onnx, onnx, DECIDING_ROUNDS, is_open
     )
+    verdicts = budgets.verdicts(pairs, Looks(len(DECIDING_ROUNDS)).confidence)
+    return [(pair.subject, pair.speedup) for pair in pairs], verdicts
 
 
 def model_facts(

@@ -86,7 +86,9 @@ def test_a_plug_in_that_cannot_be_imported_is_named(installed: Path, shapes: Kin
     with pytest.raises(UsageError, match="No module named 'adbutils_that_is_missing'"):
         shapes.get("extra")
     add_distribution(installed, "acme-shapes", "ghost = nowhere_at_all:thing")
-    with pytest.raises(UsageError, match=r"ghost of acme-shapes .*No module named 'nowhere_at_all'"):
+    with pytest.raises(
+        UsageError, match=r"ghost of acme-shapes .*No module named 'nowhere_at_all'"
+    ):
         PluginKind("shape", "shapes", GROUP).get("ghost")
 
 

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 
 from edgespiral.core.errors import MeasurementError
+from edgespiral.core.records import (
+    Interval,
+)
 from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, lacks_tail, verdict_of
-from edgespiral.gate.records import Bounds, GateVerdict
+from edgespiral.gate.records import (
+    GateVerdict,
+)
 
 
 def taken(
@@ -22,7 +27,7 @@ def kinds(limits: Limits, subject: Taken, reference: Taken | None, **how: bool) 
 
 
 def test_an_interval_is_within_above_or_astride_the_limit() -> None:
-    bounds = Bounds(low=1, high=2, confidence=0.99)
+    bounds = Interval(low=1, high=2, confidence=0.99)
     verdicts = [verdict_of(bounds, limit) for limit in (2.0, 1.5, 0.9, None)]
     assert verdicts == ["pass", "undecided", "regressed", "measured"]
 

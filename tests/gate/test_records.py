@@ -1,7 +1,14 @@
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.gate.records import Bounds, CaseResult, GateVerdict, gravest
+from edgespiral.core.records import (
+    Interval,
+)
+from edgespiral.gate.records import (
+    CaseResult,
+    GateVerdict,
+    gravest,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,4 +33,4 @@ def test_what_was_not_measured_is_no_reference() -> None:
 @pytest.mark.parametrize("confidence", [0, 1, 99])
 def test_a_confidence_is_a_share(confidence: float) -> None:
     with pytest.raises(ValidationError, match="confidence"):
-        Bounds(low=1, high=2, confidence=confidence)
+        Interval(low=1, high=2, confidence=confidence)

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import MeasurementError
+from edgespiral.core.intervals import (
+    least_count,
+)
 from edgespiral.gate.checks import CONFIDENCE, Limits
-from edgespiral.gate.intervals import least_count
 from edgespiral.gate.sampling import (
     BASELINE_PROCESSES,
     PROCESSES_PER_LOOK,
@@ -36,7 +38,7 @@ def test_an_open_case_is_sampled_until_the_looks_are_used_up(
     with Session(profile) as session:
         # Its own median cannot be told from the budget.
         budget_ms = session.measure([model])[0].stats.p50_ms
-        found = sample(session, [model], Limits(budget_ms=budget_ms), time_limit_s=3)
+        found = sample(session, [model], Limits(budget_ms=budget_ms), time_limit_s=15)
     [check] = found.checks
     sizes = found.taken[0].processes
     assert check.verdict != "undecided" or sum(sizes) > FIRST

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from edgespiral.core.records import Interval, Ratio, Verdict
+from edgespiral.core.records import Verdict
+from edgespiral.measure.decide import Paired
 from edgespiral.spiral.budget import Budget, Budgets, joined
 from edgespiral.spiral.plan import load_plan
 
@@ -11,22 +13,25 @@ def plan(**budget):
     return load_plan(None, {"model": "resnet8", "data": "digits", **budget})
 
 
-def ratio(low, high):
-    return Ratio(value=(low + high) / 2, ci95=Interval(low=low, high=high))
+def pair(a_measurement, subject_ms, times):
+    """A model of `subject_ms` whose reference takes `times` as long, both with some noise."""
+    noise = 1 + 0.01 * np.random.default_rng(0).normal(size=(60, 1))
+    slow, quick = times * subject_ms * noise[::-1], subject_ms * noise
+    reference, subject = (
+        a_measurement(1.0).model_copy(update={"rounds_ms": tuple(map(tuple, rounds.tolist()))})
+        for rounds in (slow, quick)
+    )
+    return Paired(reference, subject)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (2.01, 2.1, Verdict.MET),
-        (1.95, 2.05, Verdict.UNDECIDED),
-        (1.8, 1.99, Verdict.MISSED),
-    ],
+    ("times", "expected"),
+    [(2.1, Verdict.MET), (2.0, Verdict.UNDECIDED), (1.9, Verdict.MISSED)],
 )
-def test_a_speedup_is_judged_by_the_paired_ratio(low, high, expected, a_measurement):
+def test_a_speedup_is_judged_by_the_paired_ratio(times, expected, a_measurement):
     budget = Budget.from_plan(plan(speedup=2.0), target="host-cpu", teacher_ms=4.0)
     assert budget.latency_ms == 2.0
-    assert budget.verdict(a_measurement(latency_ms=9.0), ratio(low, high)) is expected
+    assert budget.verdict(pair(a_measurement, 9.0, times), 0.95) is expected
 
 
 @pytest.mark.parametrize(
@@ -35,7 +40,7 @@ def test_a_speedup_is_judged_by_the_paired_ratio(low, high, expected, a_measurem
 )
 def test_a_latency_is_judged_by_its_own_interval(latency_ms, expected, a_measurement):
     budget = Budget.from_plan(plan(latency_ms=2.0), target="host-cpu", teacher_ms=4.0)
-    assert budget.verdict(a_measurement(latency_ms=latency_ms), ratio(9, 10)) is expected
+    assert budget.verdict(pair(a_measurement, latency_ms, 9.0), 0.95) is expected
 
 
 def test_it_reads_as_a_person_would_say_it():
@@ -48,8 +53,8 @@ def test_each_device_has_its_own_and_all_must_be_met(a_measurement):
     budgets = Budgets.from_plan(asked, [4.0, 20.0])
     assert budgets.latency_ms == 2.0
     assert str(budgets) == "2 ms (2x faster) on a, 8 ms on b"
-    found = [(a_measurement(9.0), ratio(2.1, 2.2)), (a_measurement(9.0), ratio(2.1, 2.2))]
-    assert budgets.verdicts(found) == [Verdict.MET, Verdict.MISSED]
+    pairs = [pair(a_measurement, 9.0, 2.15)] * 2
+    assert budgets.verdicts(pairs, 0.95) == [Verdict.MET, Verdict.MISSED]
 
 
 def test_several_verdicts_are_one():

@@ -5,7 +5,6 @@ import pytest
 from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
 from edgespiral.gate.records import (
     BenchResult,
-    Bounds,
     CaseResult,
     Check,
     GateVerdict,
@@ -45,7 +44,7 @@ def measurement(p50_ms: float, sha256: str) -> Measurement:
 
 
 def check(kind: str, value: float, half: float, limit: float | None) -> Check:
-    bounds = Bounds(low=value - half, high=value + half, confidence=0.998)
+    bounds = Interval(low=value - half, high=value + half, confidence=0.998)
     verdict = GateVerdict.MEASURED
     if limit is not None:
         verdict = GateVerdict.UNDECIDED if bounds.high > limit else GateVerdict.PASS
