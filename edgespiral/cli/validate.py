@@ -111,17 +111,15 @@ def _check_weights(plan: Plan) -> None:
 
 def _check_data(spec: str) -> None:
     from edgespiral.core.factory import is_factory
-    from edgespiral.core.registry import unknown_name
-    from edgespiral.data.catalog import KNOWN
+    from edgespiral.data.catalog import check_name
 
+    check_name(spec)
     folder = Path(spec.removeprefix("folder:").partition("?")[0])
     if spec.startswith("folder:"):
         if not folder.is_dir():
             raise UsageError("no such folder", where=str(folder))
     elif is_factory(spec):
         _check_file(spec)
-    elif spec not in KNOWN:
-        raise unknown_name("data set", spec, KNOWN)
 
 
 def _check_file(spec: str) -> None:

@@ -32,7 +32,7 @@ VALIDATION_NAMES = ("validation", "val", "valid")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def load_folder(spec: str) -> DataSplits:
+def load_folder(argument: str) -> DataSplits:
     """`folder:PATH` or `folder:PATH?size=64`: RGB images resized to size x size.
 
     With the subfolders train, val (or validation) and test, these are the splits. With train and
@@ -43,7 +43,7 @@ def load_folder(spec: str) -> DataSplits:
     Raises:
         DataError: no such folder, no images, or the splits have different classes.
     """
-    root, size = _parsed(spec)
+    root, size = _parsed(argument)
     train, validation, test = _splits(root)
     return DataSplits(
         name=f"folder:{root}",
@@ -83,8 +83,8 @@ class _Part:
         return _Part(self._root, self._chosen[kept]), _Part(self._root, self._chosen[held])
 
 
-def _parsed(spec: str) -> tuple[Path, int]:
-    path, _, query = spec.removeprefix("folder:").partition("?")
+def _parsed(argument: str) -> tuple[Path, int]:
+    path, _, query = argument.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     for name in options:
         if name != "size":
@@ -92,7 +92,8 @@ def _parsed(spec: str) -> tuple[Path, int]:
     text = options.get("size", str(DEFAULT_SIZE))
     if not text.isdecimal() or int(text) < 8:
         raise DataError(
-            f"size must be a whole number of pixels from 8 up, not {text!r}", where=spec
+            f"size must be a whole number of pixels from 8 up, not {text!r}",
+            where=f"folder:{argument}",
         )
     return Path(path).expanduser(), int(text)
 
@@ -141,3 +142,6 @@ def _to_normalised() -> list[Callable[[object], object]]:
         v2.ToDtype(torch.float32, scale=True),
         v2.Normalize(MEAN, STD),
     ]
+
+
+PLUGIN = load_folder

@@ -7,7 +7,7 @@ import torch
 
 from edgespiral import data
 from edgespiral.core.errors import DataError
-from edgespiral.data.fashion_mnist import FILES
+from edgespiral.data.sources.fashion_mnist import FILES
 
 COUNTS = {"train": 6000, "test": 300}
 

@@ -7,6 +7,7 @@ import torch
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.data.holdout import hold_out
+from edgespiral.data.sources.base import without_argument
 from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
 
 VALIDATION_COUNT = 270
@@ -37,3 +38,6 @@ def load_digits() -> DataSplits:
         class_names=tuple(str(name) for name in raw.target_names),
         input_shape=(1, 8, 8),
     )
+
+
+PLUGIN = without_argument(load_digits)

@@ -13,6 +13,7 @@ import torch
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
 from edgespiral.data.holdout import hold_out
+from edgespiral.data.sources.base import without_argument
 from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
 
 VALIDATION_COUNT = 5_000
@@ -122,3 +123,6 @@ def _read_idx(path: Path) -> torch.Tensor:
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise DataError("not a whole idx file", where=str(path), hint=MENDS) from error
     return torch.from_numpy(values.reshape(shape.astype(int)).copy())
+
+
+PLUGIN = without_argument(load_fashion_mnist)
