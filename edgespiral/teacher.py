@@ -13,7 +13,16 @@ from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
+from edgespiral.core.files import (
+    make_folder,
+    parse_json,
+    read_bytes,
+    read_text,
+    replacing,
+    sha256_file,
+    write_text,
+)
+from edgespiral.core.lock import locked
 from edgespiral.core.schema import Percent, Record
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.versions import versions
@@ -82,7 +91,7 @@ def train_teacher(
 
     Raises:
         EdgeSpiralError: as `zoo.load_model`, `data.load`, `data.check` and `trainer.train` do.
-        RunFolderError: `out` holds anything else.
+        RunFolderError: `out` holds anything else, or another process is at work in it.
     """
     splits = data.load(data_spec)
     model = _fresh_model(model_spec, splits, seed)
@@ -96,11 +105,12 @@ def train_teacher(
     )
     data.check(splits, settings.batch_size)
     models.check_logits(model, splits)
-    finished = _claim(out, _plan(model_spec, data_spec, settings), resume=resume)
-    if finished is not None:
-        return finished
-    report = train(model, splits, settings, checkpoint=out / CHECKPOINT, progress=progress)
-    return _write(out, model, splits, _facts(model_spec, data_spec, settings, report))
+    with locked(make_folder(out)):
+        finished = _claim(out, _plan(model_spec, data_spec, settings), resume=resume)
+        if finished is not None:
+            return finished
+        report = train(model, splits, settings, checkpoint=out / CHECKPOINT, progress=progress)
+        return _write(out, model, splits, _facts(model_spec, data_spec, settings, report))
 
 
 def default_settings(
@@ -147,7 +157,6 @@ def _plan(model_spec: str, data_spec: str, settings: TrainSettings) -> dict[str,
 
 def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeacher | None:
     """Make `out` this plan's folder; the record of a training that had finished, if any."""
-    make_folder(out)
     if not any(path for path in out.iterdir() if not path.name.startswith(".")):
         write_text(out / PLAN, json.dumps(plan, indent=2) + "\n")
         return None
@@ -169,8 +178,10 @@ def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeache
 
 def _differences(out: Path, plan: dict[str, object]) -> str:
     try:
-        found = json.loads((out / PLAN).read_text(encoding="utf-8"))
+        found = parse_json(read_text(out / PLAN))
     except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
         return f"it has no readable {PLAN}"
     keys = [key for key in {**plan, **found} if plan.get(key) != found.get(key)]
     return ", ".join(f"{key} {found.get(key)} there, {plan.get(key)} here" for key in keys)
@@ -178,8 +189,8 @@ def _differences(out: Path, plan: dict[str, object]) -> str:
 
 def _read(path: Path) -> TrainedTeacher:
     try:
-        return TrainedTeacher.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+        return TrainedTeacher.model_validate_json(read_bytes(path))
+    except (OSError, ValidationError) as error:
         raise RunFolderError("the record of the training is damaged", where=str(path)) from error
 
 

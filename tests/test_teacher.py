@@ -5,6 +5,7 @@ import pytest
 from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError
 from edgespiral.core.files import sha256_file
+from edgespiral.core.lock import locked
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.teacher import default_settings, train_teacher
 
@@ -127,3 +128,10 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path):
         teach(tmp_path / "t" / "below")
     assert "\n" not in str(caught.value)
     assert (tmp_path / "t").read_text() == "a file"
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    (tmp_path / "t").mkdir()
+    with locked(tmp_path / "t"), pytest.raises(RunFolderError, match="is working in this folder"):
+        teach(tmp_path / "t", epochs=0.1, resume=True)
+    assert snapshot(tmp_path / "t") == {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from edgespiral.core.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -63,9 +65,10 @@ class EdgeSpiralError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
+        """All of it on one line, whatever is in the names and words that it was made of."""
         place = f"{self.where}: " if self.where else ""
         advice = f"; {self.hint}" if self.hint else ""
-        return f"{place}{self.what}{advice}"
+        return printable(f"{place}{self.what}{advice}")
 
 
 class UsageError(EdgeSpiralError):

@@ -1,10 +1,13 @@
-"""Atomic file writes and content hashes."""
+"""Atomic file writes, reads with a limit, and content hashes."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
-import tempfile
+import secrets
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,28 +17,51 @@ from edgespiral.core.errors import RunFolderError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What a person writes: plans, profiles, suites and recipes are a few kilobytes.
+SETTINGS_BYTES = 10**6
+# What this program writes: journals and results have every sample of every measurement.
+RECORD_BYTES = 2**28
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed onto `path`.
 
-    Readers see the old content or the new, never a part of it.
+    Readers see the old content or the new, never a part of it. The umask decides who may read it.
+
+    Raises:
+        RunFolderError: the folder is read-only, missing or full, or `path` is a link, a folder or
+            a device, which is neither written through nor replaced.
+    """
+    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}")
+    with writing(path):
+        _require_plain(path)
+        os.close(os.open(temporary, NEW_FILE, 0o666))
+    try:
+        with writing(path):
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a write to `path` that fails where it failed and why.
+
+    An error that names a file in another folder is left as it is: it is not of this write.
 
     Raises:
         RunFolderError: the folder is read-only, missing or full.
     """
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            yield temporary
-            _sync(temporary)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        yield
     except OSError as error:
+        if _is_elsewhere(error, path):
+            raise
         raise RunFolderError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
@@ -47,6 +73,51 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_bytes(path: Path, most_bytes: int = RECORD_BYTES) -> bytes:
+    """The content of a regular file; a pipe or a device is not waited for.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is longer than `most_bytes`; `strerror`
+            has the words.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:
+        raise _unreadable(errno.EINVAL, "not a file's name", path) from error
+    with open(descriptor, "rb") as stream:  # noqa: PTH123 (a descriptor has no path)
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise _unreadable(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode):
+            raise _unreadable(errno.EINVAL, "not a regular file", path)
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise _unreadable(errno.EFBIG, f"longer than {most_bytes / 1e6:.3g} MB", path)
+    return content
+
+
+def read_text(path: Path, most_bytes: int = RECORD_BYTES) -> str:
+    """The text of a regular file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        OSError: as `read_bytes`.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return read_bytes(path, most_bytes).decode("utf-8-sig")
+
+
+def parse_json(text: str | bytes) -> object:
+    """The value of a JSON document.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
 
 
 def sha256_file(path: Path) -> str:
@@ -72,12 +143,37 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def user_cache(name: str) -> Path:
     """The folder `name` of this program in the place for caches that the system names."""
     named = os.environ.get("XDG_CACHE_HOME")
     return (Path(named) if named else Path.home() / ".cache") / "edgespiral" / name
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse to take the place of a link, a folder, a pipe or a device."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: ""}
+    kind = kinds.get(stat.S_IFMT(mode), "no regular file")
+    if kind:
+        raise _unreadable(errno.EEXIST, f"{kind} is in its place", path)
+
+
+def _is_elsewhere(error: OSError, path: Path) -> bool:
+    named = error.filename
+    return isinstance(named, str) and Path(named).parent != path.parent
+
+
+def _unreadable(number: int, words: str, path: Path) -> OSError:
+    return OSError(number, words, str(path))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError
+from edgespiral.core.files import read_bytes, sync
 from edgespiral.core.records import EVENT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.records import Event
+
+# A link is not followed: what it points at would be cut off after its last line.
+HOW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Journal:
@@ -33,13 +39,14 @@ class Journal:
         line = EVENT.dump_json(event) + b"\n"
         try:
             created = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path, HOW, 0o666)
             try:
+                _require_regular(descriptor)
                 _write_after_last_line(descriptor, line)
             finally:
                 os.close(descriptor)
             if created:
-                _sync_folder(self.path.parent)
+                sync(self.path.parent)
         except OSError as error:
             raise RunFolderError(
                 f"cannot write the journal: {error.strerror or error}",
@@ -59,7 +66,7 @@ def read(path: Path) -> list[Event]:
         RunFolderError: no such file, or a damaged line, with its number.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise RunFolderError(
             f"cannot read the journal: {error.strerror}",
@@ -113,9 +120,6 @@ def _write_all(descriptor: int, offset: int, data: bytes) -> None:
         data = data[written:]
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _require_regular(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")

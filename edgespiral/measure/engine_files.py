@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.exported import EngineFacts
-from edgespiral.core.files import sha256_file
+from edgespiral.core.files import read_bytes, sha256_file
 from edgespiral.measure.model_files import is_engine
 from edgespiral.measure.profile import TensorRtProfile, TensorRtRtxProfile
 
@@ -80,8 +80,8 @@ def written_record(engine: Path, runtime: str) -> EngineFacts | None:
         return None
     hint = "build the engine anew, from its ONNX file"
     try:
-        facts = EngineFacts.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError, ValueError) as error:
+        facts = EngineFacts.model_validate_json(read_bytes(path))
+    except (OSError, ValidationError) as error:
         raise ModelError("is not the record of an engine", where=str(path), hint=hint) from error
     if facts.sha256 != sha256_file(engine):
         raise ModelError(

@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import make_folder, user_cache, write_text
+from edgespiral.core.files import make_folder, read_bytes, user_cache, write_text
+from edgespiral.core.lock import locked
 from edgespiral.core.records import LayerLatency
 from edgespiral.core.schema import PositiveMs, Record
 
@@ -87,7 +87,7 @@ class LatencyCache:
     def read(self) -> Table:
         """All that is known; empty where the file is missing, damaged or of another version."""
         with suppress(OSError, ValidationError):
-            table = Table.model_validate_json(self.path.read_bytes())
+            table = Table.model_validate_json(read_bytes(self.path))
             if table.identity == dict(self.identity):
                 return table
         return Table(identity=dict(self.identity))
@@ -109,7 +109,7 @@ class LatencyCache:
         """
         try:
             make_folder(self.path.parent)
-            with FileLock(self.path.with_suffix(".lock"), timeout=LOCK_S):
+            with locked(self.path.parent, wait_s=LOCK_S):
                 known = self.read()
                 table = known.model_copy(
                     update={
@@ -119,7 +119,7 @@ class LatencyCache:
                     }
                 )
                 write_text(self.path, table.model_dump_json() + "\n")
-        except (RunFolderError, Timeout, OSError) as error:
+        except RunFolderError as error:
             LOG.warning("the latency cache is not written: %s", error)
 
 

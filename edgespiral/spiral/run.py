@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from edgespiral.core.errors import (
     MeasurementError,
@@ -20,6 +17,7 @@ from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.invocation import command_line, tell_stopped
 from edgespiral.core.journal import Journal
 from edgespiral.core.listener import OnConsole
+from edgespiral.core.lock import locked
 from edgespiral.core.records import RunStarted
 from edgespiral.core.schema import now_utc
 from edgespiral.core.versions import versions
@@ -47,7 +45,6 @@ from edgespiral.spiral.student.precision import Precisions, measuring
 from edgespiral.spiral.student.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.console import Console
@@ -120,7 +117,7 @@ def run_spiral(
     check_logits(model, splits)
     precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
-    with _locked(out):
+    with locked(out):
         teacher = PrunableModel.of(trace(model), splits.input_shape, token_count=splits.token_count)
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
@@ -168,23 +165,6 @@ def write_results(journal: Journal, out: Path) -> Result:
     write_text(out / "result.json", result.model_dump_json(indent=2) + "\n")
     write_text(out / "report.html", render_html(events))
     return result
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise RunFolderError(
-            "another edgespiral is working in this folder",
-            where=str(out),
-            hint="wait for it, or choose another --out",
-        ) from error
-    except OSError as error:
-        raise RunFolderError(
-            f"cannot write: {error.strerror}", where=str(out), hint="choose another --out"
-        ) from error
 
 
 def _open_journal(plan: Plan, teacher: PrunableModel, out: Path, *, resume: bool) -> Journal:

@@ -133,3 +133,20 @@ def append_until_killed(path: Path, start: int, lines: int) -> int:
     rest = writer.stdout.read()
     assert writer.wait() == -signal.SIGKILL
     return lines + rest.count("\n")
+
+
+def test_a_link_in_place_of_the_journal_is_not_written_through(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("one line, and a precious part of one")
+    (tmp_path / "journal.jsonl").symlink_to(victim)
+    with pytest.raises(RunFolderError, match=r"journal\.jsonl: cannot write the journal"):
+        Journal(tmp_path / "journal.jsonl").append(planned(1))
+    assert victim.read_text() == "one line, and a precious part of one"
+
+
+def test_a_pipe_in_place_of_the_journal_is_one_line(tmp_path):
+    os.mkfifo(tmp_path / "journal.jsonl")
+    with pytest.raises(RunFolderError, match="cannot read the journal: not a regular file"):
+        read(tmp_path / "journal.jsonl")
+    with pytest.raises(RunFolderError, match="cannot write the journal: not a regular file"):
+        Journal(tmp_path / "journal.jsonl").append(planned(1))

@@ -73,6 +73,20 @@ def test_a_damaged_file_is_made_again(cache: LatencyCache, damage: str) -> None:
     assert cache.read().layers == (row(32, 0.3),)
 
 
+def test_links_in_a_shared_folder_are_left_alone(
+    cache: LatencyCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "edgespiral.measure")
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    cache.path.parent.mkdir(parents=True, exist_ok=True)
+    cache.path.with_suffix(".lock").symlink_to(victim)
+    cache.path.symlink_to(victim)
+    cache.add(layers=[row(16, 0.1)])
+    assert "the latency cache is not written" in caplog.text
+    assert victim.read_text() == "precious"
+
+
 def test_a_place_that_cannot_be_written_is_a_warning(
     profile: TargetProfile, caplog: pytest.LogCaptureFixture
 ) -> None:

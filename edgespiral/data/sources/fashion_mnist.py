@@ -12,11 +12,15 @@ import torch
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
+from edgespiral.core.files import make_folder
+from edgespiral.core.lock import locked
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.sources.base import without_argument
 from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
 
 VALIDATION_COUNT = 5_000
+# How long to wait for another command that is downloading the same files.
+DOWNLOAD_S = 600
 CLASS_NAMES = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle-boot",
@@ -86,7 +90,8 @@ def _download() -> dict[str, Path]:
     from torchvision.datasets import FashionMNIST
 
     try:
-        FashionMNIST(_cache(), download=True)
+        with locked(make_folder(_cache()), wait_s=DOWNLOAD_S):
+            FashionMNIST(_cache(), download=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
             "fashion-mnist is not on this machine and could not be downloaded", hint=MENDS

@@ -14,7 +14,7 @@ from onnxruntime.quantization import CalibrationMethod, create_calibrator
 from pydantic import ValidationError
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.files import make_folder, sha256_file, write_text
+from edgespiral.core.files import make_folder, read_bytes, sha256_file, write_text
 from edgespiral.core.schema import Record
 from edgespiral.export.graph import load_graph, refusing
 from edgespiral.export.recipe import recipe_sha256
@@ -90,7 +90,7 @@ def placeholder_ranges(model: Path) -> Ranges:
 def _read(file: Path) -> Ranges | None:
     """What a cache holds; a damaged file is made again."""
     try:
-        return Ranges.model_validate_json(file.read_bytes())
+        return Ranges.model_validate_json(read_bytes(file))
     except (OSError, ValidationError):
         return None
 

@@ -1,0 +1,57 @@
+"""Text from outside, written so that it can do nothing where it is shown."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters (C0, DEL, C1), marks that turn the direction of text, separators that some
+# readers take for line breaks, and halves of surrogate pairs, which no encoding has.
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+LONGEST = 300
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""`text` with what is not printable written out: `\x1b`, `\n`, `\u202e`.
+
+    Args:
+        text: any text.
+        keep: characters that stay as they are, such as the line breaks of a text of several lines.
+    """
+    return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def is_printable(text: str) -> bool:
+    """Whether `printable` would leave `text` as it is."""
+    return UNPRINTABLE.search(text) is None
+
+
+def printable_json(document: str) -> str:
+    """A JSON document that says the same, with nothing in it that is not printable but spaces."""
+    return UNPRINTABLE.sub(
+        lambda found: found[0] if found[0] in "\t\n\r" else f"\\u{ord(found[0]):04x}", document
+    )
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """`text`, or where it is longer than `most` characters its beginning and end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most * 2 // 3]} ... {text[-most // 4 :]}"
+
+
+def described(error: BaseException) -> str:
+    """An exception of anybody's on one line: its kind, and its words where it has some."""
+    try:
+        words = " ".join(str(error).split())
+    except Exception:  # whatever an exception's own __str__ raises
+        words = ""
+    kind = type(error).__name__
+    return shortened(printable(f"{kind}: {words}" if words else kind))
+
+
+def _escape(character: str) -> str:
+    named = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}.get(character)
+    code = ord(character)
+    return named or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
