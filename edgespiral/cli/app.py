@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,14 +23,23 @@ from edgespiral.cli.export import export
 from edgespiral.cli.measure import measure
 from edgespiral.cli.report import report
 from edgespiral.cli.targets import targets_app
+from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, tell
 from edgespiral.cli.train import train
 from edgespiral.cli.validate import validate
-from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode
+from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode, RunFolderError
+from edgespiral.core.text import described, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEBUG = "EDGESPIRAL_DEBUG"
+LONGEST_ERROR = 4000
+UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+)
+# Of the error that `tempfile` raises, which has no class of its own.
+NO_TEMPORARY = "No usable temporary directory"
 
 app = typer.Typer(
     name="edgespiral",
@@ -57,8 +70,14 @@ def main() -> None:
     # Threads that spin while they wait starve each other where the machine is shared: two trainings
     # on two cores took ten times as long as one after the other. Read when PyTorch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no dash gets its number.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except OutputClosedError:
+        sys.exit(_exit_code(ExitCode.OUTPUT_CLOSED))
     except EdgeSpiralError as error:
         _complain(f"error: {error}")
         sys.exit(_exit_code(error.exit_code))
@@ -67,8 +86,14 @@ def main() -> None:
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
-        sys.exit(_exit_code(ExitCode.INTERNAL))
+        unwritable = _unwritable(error)
+        if unwritable is None:
+            _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
+            sys.exit(_exit_code(ExitCode.INTERNAL))
+        _complain(f"error: {unwritable}")
+        sys.exit(_exit_code(unwritable.exit_code))
+    finally:
+        drop_unwritten()
 
 
 def _exit_code(code: ExitCode) -> int:
@@ -78,7 +103,7 @@ def _exit_code(code: ExitCode) -> int:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"edgespiral {__version__}")
+        tell(f"edgespiral {__version__}")
         raise typer.Exit
 
 
@@ -92,21 +117,41 @@ def _root(
     """Compress a trained PyTorch model until it measurably meets a latency budget."""
 
 
+def _unwritable(error: Exception) -> EdgeSpiralError | None:
+    """What to say of an error that the disk, or whoever owns it, is the cause of."""
+    if not isinstance(error, OSError):
+        return None
+    if NO_TEMPORARY in str(error):
+        return RunFolderError("no folder for temporary files can be written to", where="$TMPDIR")
+    if error.errno not in UNWRITABLE:
+        return None
+    what = f"cannot be used: {error.strerror}"
+    temporary = tempfile.gettempdir()
+    if not isinstance(error.filename, str):
+        hint = f"look at the folders that you named, and at that for temporary files ({temporary})"
+        return RunFolderError(f"a file {what}", hint=hint)
+    if Path(error.filename).is_relative_to(temporary):
+        return RunFolderError(what, where=f"$TMPDIR ({temporary})", hint="free space, or set it")
+    return RunFolderError(what, where=error.filename, hint="check its permissions and free space")
+
+
 def _described(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    kind = type(error).__name__
-    return f"{kind}: {text}; details in {_saved_traceback()}"
+    return f"{described(error)}; details in {_saved_traceback()}"
 
 
 def _saved_traceback() -> str:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="edgespiral-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exc(file=file)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="edgespiral-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exc(file=file)
+    except OSError as error:
+        return f"no file, as none can be written ({error.strerror})"
     return file.name
 
 
 def _complain(line: str) -> None:
-    from rich.console import Console
-
-    Console(stderr=True).print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    """Print an error where that can be done; its exit code is told in any case."""
+    with suppress(OutputClosedError, RunFolderError):
+        text = shortened(line, LONGEST_ERROR)
+        Terminal(stderr=True).print(text, style="red", soft_wrap=True)

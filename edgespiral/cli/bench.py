@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from edgespiral.cli.terminal import Terminal, tell, tell_commands, tell_json
 from edgespiral.core.errors import GateCode, UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def run(
             former = from_path(bench.suite, against)
         elif against_ref is not None:
             former = from_ref(suite, against_ref, Path(folder))
-        result = _heard(bench, former)
+        result = _heard(bench, former, github=github)
     outputs.finish(result)
 
 
@@ -128,9 +129,9 @@ def save(
     baseline_path(store, name)
     outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
-    result = _heard(bench, None, for_baseline=True)
+    result = _heard(bench, None, github=github, for_baseline=True)
     path = save_baseline(store, name, result)
-    typer.echo(f"saved: {path}", err=True)
+    tell(f"saved: {path}", err=True)
     outputs.finish(result)
 
 
@@ -153,7 +154,7 @@ def compare(
     outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
     former = from_baseline(bench.suite, name, load_baseline(store, name))
-    outputs.finish(_heard(bench, former))
+    outputs.finish(_heard(bench, former, github=github))
 
 
 @bench_app.command("history")
@@ -166,7 +167,6 @@ def history(
     json: Annotated[bool, typer.Option("--json", help="Print the trends as JSON.")] = False,
 ) -> None:
     """Show stored results over time, and where a model's latency changed its level."""
-    from rich.console import Console
 
     from edgespiral.core.files import make_folder, write_text
     from edgespiral.gate import history as trends
@@ -174,9 +174,9 @@ def history(
 
     found = trends.history(trends.read_results(results))
     if json:
-        typer.echo(found.model_dump_json())
+        tell_json(found.model_dump_json())
     else:
-        Console().print(render_history_table(found), highlight=False)
+        Terminal().print(render_history_table(found))
     if html is not None:
         make_folder(html.parent)
         write_text(html, render_history(found))
@@ -191,19 +191,19 @@ def _bench(suite_path: Path, target: str | None) -> Gate:
     return Gate(suite, suite_path, load_profile(target or suite.target))
 
 
-def _heard(bench: Gate, former: Find | None, *, for_baseline: bool = False) -> BenchResult:
+def _heard(
+    bench: Gate, former: Find | None, *, github: bool, for_baseline: bool = False
+) -> BenchResult:
     """Run a suite, telling on standard error what each model came to as it is done."""
     from dataclasses import replace
 
-    from rich.console import Console
+    console = Terminal(stderr=True, github=github)
 
-    console = Console(stderr=True)
-
-    def tell(case: CaseResult) -> None:
+    def heard(case: CaseResult) -> None:
         told = f"{case.name}: {case.verdict} ({case.seconds:.1f} s)"
-        console.print(told, markup=False, emoji=False, highlight=False)
+        console.print(told, soft_wrap=True)
 
-    return replace(bench, former=former, for_baseline=for_baseline).run(tell)
+    return replace(bench, former=former, for_baseline=for_baseline).run(heard)
 
 
 @dataclass(frozen=True)
@@ -221,25 +221,25 @@ class _Outputs:
         from edgespiral.gate.baseline import write_result
         from edgespiral.gate.git import place
 
-        self._show(result)
+        # Files first: what is printed may go to somebody who has stopped reading.
         if self.out is not None:
             write_result(self.out, result)
         suite = place(self.suite)
         outputs.write_reports(self.reports, result, suite)
+        self._show(result)
         if self.github:
             # GitHub reads both streams; standard output may be somebody's JSON.
-            typer.echo(outputs.github(result, suite, os.environ), err=True, nl=False)
+            tell_commands(outputs.github(result, suite, os.environ))
         raise typer.Exit(CODES[result.verdict])
 
     def _show(self, result: BenchResult) -> None:
-        from rich.console import Console
 
         from edgespiral.gate.report.table import render_bench
 
         if self.json:
-            typer.echo(result.model_dump_json())
+            tell_json(result.model_dump_json())
         else:
-            Console().print(render_bench(result), highlight=False)
+            Terminal(github=self.github).print(render_bench(result))
 
 
 def _outputs(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ def build(
     ] = None,
 ) -> None:
     """Build a TensorRT engine of an ONNX model, and write down what it is and where it runs."""
-    from rich.console import Console
     from rich.markup import escape
 
     from edgespiral.cli.measure import parse_shape
@@ -50,7 +50,7 @@ def build(
         )
     shapes = dict(map(parse_shape, shape or ()))
     make_folder(goal.parent)
-    waiting = Console(stderr=True).status(f"building for {escape(target)}")
+    waiting = Terminal(stderr=True).status(f"building for {escape(target)}")
     with Session(load_profile(target), shapes=shapes) as session, waiting:
         facts = build_engine(session, source, goal)
     _show(goal, facts)
@@ -60,11 +60,9 @@ def _show(goal: Path, facts: EngineFacts) -> None:
     from edgespiral.measure.engine_files import bound_to, record_path
 
     size_mb = goal.stat().st_size / 1e6
-    typer.echo(
-        f"{goal}: {facts.precision}, {size_mb:.2f} MB; {record_path(goal).name} describes it"
-    )
-    typer.echo(f"it runs on nothing but {bound_to(facts)}")
+    tell(f"{goal}: {facts.precision}, {size_mb:.2f} MB; {record_path(goal).name} describes it")
+    tell(f"it runs on nothing but {bound_to(facts)}")
     for name in facts.unfused or ():
-        typer.echo(f"left unfused: {name}")
+        tell(f"left unfused: {name}")
     for warning in facts.warnings:
-        typer.echo(f"the builder warns: {warning}")
+        tell(f"the builder warns: {warning}")

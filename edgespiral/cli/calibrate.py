@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def calibrate(
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
-    from rich.console import Console
 
     from edgespiral.core.files import user_cache
     from edgespiral.export.recipe import load_recipe
@@ -78,29 +78,28 @@ def calibrate(
     path, splits = out or file.with_suffix(".int8.onnx"), load(source)
     ranges = cache.expanduser() if cache else user_cache("ranges")
     made = prepare(file, splits, chosen, form=runtime, cache=ranges)
-    console = Console()
+    console = Terminal()
     for line in _doubts(model, made, splits):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     restored = () if max_drop is None else _held(made, path, splits, max_drop, profile)
     found = _written(made, path, restored)
     console.print(_table(found, worst))
     for line in _in_float(found):
-        console.print(f"in float: {line}", highlight=False, soft_wrap=True)
-    console.print(f"{path} and {path.with_suffix('.json')}", highlight=False, soft_wrap=True)
+        console.print(f"in float: {line}", soft_wrap=True)
+    console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
 
 
 def _held(
     made: Calibrated, path: Path, splits: DataSplits, max_drop: float, profile: TargetProfile
 ) -> tuple[RestoredLayer, ...]:
     """The layers in float that it takes to lose no more than `max_drop` points."""
-    from rich.console import Console
 
     from edgespiral.core.listener import OnConsole
     from edgespiral.spiral.student.float_fallback import hold
 
-    listener = OnConsole(Console(stderr=True))
+    listener = OnConsole(Terminal(stderr=True))
     held = hold(made, path, splits.validation, max_drop, profile=profile, listener=listener)
-    typer.echo(f"validation: float {held.float_accuracy:.2f} %, int8 {held.accuracy:.2f} %")
+    tell(f"validation: float {held.float_accuracy:.2f} %, int8 {held.accuracy:.2f} %")
     return held.restored
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgespiral.cli import options
+from edgespiral.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from edgespiral.spiral.plan import Plan
@@ -81,14 +82,13 @@ def _run(config: Path | None, flags: dict[str, object], *, resume: bool) -> int:
 
 
 def _compress(plan: Plan, out: Path, *, resume: bool) -> int:
-    from rich.console import Console
 
     from edgespiral.core.journal import read
     from edgespiral.report.table import print_table
     from edgespiral.spiral.run import run_compress
 
-    result = run_compress(plan, out=out, resume=resume, console=Console(stderr=True))
-    console = Console()
+    result = run_compress(plan, out=out, resume=resume, console=Terminal(stderr=True))
+    console = Terminal()
     print_table(console, read(out / "journal.jsonl"))
-    console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"report: {out / 'report.html'}", soft_wrap=True)
     return result.exit_code

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def export(
     check_logits(module, splits)
     asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples)
     done = export_as(module, out, splits, asked)
-    typer.echo(f"{out}: {precision}, {_described(done.parity)}")
+    tell(f"{out}: {precision}, {_described(done.parity)}")
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):
-            typer.echo(f"in float: {layer} ({reason})")
+            tell(f"in float: {layer} ({reason})")
 
 
 def _described(parity: Parity) -> str:

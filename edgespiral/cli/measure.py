@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli.options import budget
+from edgespiral.cli.terminal import Terminal, tell_json
 from edgespiral.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
+    from rich.text import Text
 
     from edgespiral.core.records import Measurement, Verdict
     from edgespiral.measure.session import Session
@@ -65,7 +67,7 @@ def measure(
         found = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
     if json:
         rows = [row for measured, verdicts in found for row in _rows(models, measured, verdicts)]
-        typer.echo(jsonlib.dumps(rows))
+        tell_json(jsonlib.dumps(rows))
     else:
         for measured, verdicts in found:
             _show(models, measured, verdicts)
@@ -129,16 +131,14 @@ def _show(
     measured: Sequence[Measurement],
     verdicts: Sequence[Verdict] | None,
 ) -> None:
-    from rich.console import Console
 
-    console = Console()
+    console = Terminal()
     console.print(_table(models, measured, verdicts))
     about = measured[0].fingerprint
     console.print(
         f"{about.device}, {about.runtime} {about.runtime_version}, {about.provider}, "
         f"{about.precision}, threads: {about.threads}",
         style="dim",
-        highlight=False,
     )
 
 
@@ -165,18 +165,25 @@ def _table(
 
 def _cells(
     measured: Sequence[Measurement], position: int, verdicts: Sequence[Verdict] | None
-) -> list[str]:
+) -> list[str | Text]:
+    from rich.text import Text
+
     from edgespiral.core.stats import paired_ratio
     from edgespiral.report.formats import interval, ms
 
     one, stats = measured[position], measured[position].stats
     low, high = (f"{bound:.4g}" for bound in (stats.p50_ci95_ms.low, stats.p50_ci95_ms.high))
     percentiles = ["" if p is None else ms(p) for p in (stats.p90_ms, stats.p99_ms)]
-    cells = [ms(stats.p50_ms), f"{low}\N{EN DASH}{high}", *percentiles, str(stats.count)]
+    cells: list[str | Text] = [
+        ms(stats.p50_ms),
+        f"{low}\N{EN DASH}{high}",
+        *percentiles,
+        str(stats.count),
+    ]
     if len(measured) > 1:
         ratio = paired_ratio(measured[0].rounds_ms, one.rounds_ms)
         cells.append(f"{ratio.value:.3f} ({interval(ratio)})" if position else "")
     if verdicts:
         word = verdicts[position].value
-        cells.append(f"[{STYLES[word]}]{word}[/]")
+        cells.append(Text(word, style=STYLES[word]))
     return cells

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgespiral.cli.terminal import Terminal, tell_json
+
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder, finished or not.")],
@@ -17,7 +19,6 @@ def report(
     ] = False,
 ) -> None:
     """Show a run: its turns, accuracy and latency, from its journal alone."""
-    from rich.console import Console
 
     from edgespiral.core.files import write_text
     from edgespiral.core.journal import read
@@ -26,11 +27,11 @@ def report(
     from edgespiral.report.table import print_table
 
     events = read(run / "journal.jsonl")
-    console = Console()
+    console = Terminal()
     if json:
-        typer.echo(build_result(events).model_dump_json(indent=2))
+        tell_json(build_result(events).model_dump_json(indent=2))
     else:
         print_table(console, events)
     if html is not None:
         write_text(html, render_html(events))
-        Console(stderr=True).print(f"report: {html}", highlight=False, soft_wrap=True)
+        Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)

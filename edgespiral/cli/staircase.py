@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli.terminal import Terminal
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -19,7 +21,6 @@ def profile_target(
     name: Annotated[str, typer.Argument(help="A target's name or file.")],
 ) -> None:
     """Measure a target's latency by width, and keep the step of its stairs for planning."""
-    from rich.console import Console
 
     from edgespiral.measure.profile import load_profile
     from edgespiral.measure.profile_file import keep_channel_multiple
@@ -28,16 +29,16 @@ def profile_target(
     from edgespiral.spiral.student.precision import measuring
 
     # Its nets are float ones, as candidates are before they are rounded.
-    profile, progress = measuring(load_profile(name)), Console(stderr=True)
+    profile, progress = measuring(load_profile(name)), Terminal(stderr=True)
     with Session(profile) as session:
         found = measure_staircase(session, progress.print)
     _keep_table(found, profile)
-    console = Console()
+    console = Terminal()
     console.print(_table(found, profile.name))
-    console.print(_told(found), highlight=False, soft_wrap=True)
+    console.print(_told(found), soft_wrap=True)
     before, path = profile.device.channel_multiple, keep_channel_multiple(name, found.multiple)
     said = f"channel_multiple = {found.multiple} (was {before}) is in {path}"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(said, soft_wrap=True)
 
 
 def _told(found: Staircase) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from edgespiral.cli.staircase import profile_target
 from edgespiral.cli.targets_new import new_target
+from edgespiral.cli.terminal import Terminal
 
 targets_app = typer.Typer(
     help="List, show, check, add and profile the devices to measure on.", no_args_is_help=True
@@ -20,7 +21,6 @@ Name = Annotated[str, typer.Argument(help="A target's name or file.")]
 @targets_app.command("list")
 def list_targets() -> None:
     """List the targets that can be had by name, and where each is written down."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -38,13 +38,12 @@ def list_targets() -> None:
             continue
         kinds = (profile.runtime.kind, profile.transport.kind)
         table.add_row(name, *kinds, profile.device.description, str(path))
-    Console().print(table)
+    Terminal().print(table)
 
 
 @targets_app.command("show")
 def show_target(name: Name) -> None:
     """Show every setting of a target, the defaults filled in."""
-    from rich.console import Console
     from rich.table import Table
 
     from edgespiral.measure.profile import load_profile
@@ -55,13 +54,12 @@ def show_target(name: Name) -> None:
         settings = value if isinstance(value, dict) else {"": value}
         for setting, given in settings.items():
             table.add_row(f"{key}.{setting}".strip("."), "" if given is None else str(given))
-    Console().print(table, highlight=False)
+    Terminal().print(table)
 
 
 @targets_app.command("check")
 def check_target(name: Name) -> None:
     """Try a target with a tiny model: what is fine there, and what is to be mended?"""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -80,6 +78,6 @@ def check_target(name: Name) -> None:
         said = "; ".join(filter(None, (error.what, error.hint)))
         table.add_row(Text("mend", "red"), error.where or name, Text(said))
         failure = error
-    Console().print(table, highlight=False)
+    Terminal().print(table)
     if failure is not None:
         raise typer.Exit(failure.exit_code)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edgespiral.cli.terminal import Terminal
 from edgespiral.core.errors import UsageError
 
 FOLDER = Path("targets")
@@ -48,7 +49,6 @@ def new_target(
     ] = False,
 ) -> None:
     """Ask a device what it has, and write ./targets/NAME.toml with sensible settings."""
-    from rich.console import Console
 
     path = _place(name, force=force)
     kind = _kind(ssh, adb=adb, local=local)
@@ -56,10 +56,10 @@ def new_target(
     given |= {"python": python, "workdir": workdir}
     settings = {"kind": kind} | {key: value for key, value in given.items() if value is not None}
     _write(path, settings, binary)
-    console = Console()
-    console.print(path.read_text(encoding="utf-8"), end="", markup=False, highlight=False)
+    console = Terminal()
+    console.print(path.read_text(encoding="utf-8"), end="")
     last = f"\nwritten to {path}; try it: edgespiral targets check {name}"
-    console.print(last, style="bold", markup=False, highlight=False, soft_wrap=True)
+    console.print(last, style="bold", soft_wrap=True)
 
 
 def _place(name: str, *, force: bool) -> Path:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.invocation import tell_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from rich.console import Console
 
     from edgespiral.distill.settings import Progress
     from edgespiral.teacher import TrainedTeacher
@@ -48,12 +47,11 @@ def train(
     ] = False,
 ) -> None:
     """Train a model on a data set: weights.safetensors and train.json."""
-    from rich.console import Console
 
     from edgespiral.teacher import train_teacher
 
     folder = out if out is not None else default_folder(model, data)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     try:
         with _bar(console) as heard:
             teacher = train_teacher(
@@ -80,7 +78,7 @@ def default_folder(model: str, data: str) -> Path:
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
+def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -94,7 +92,7 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Bars(*columns, console=console) as bars:
         task = bars.add_task("loading", total=None)
@@ -109,8 +107,8 @@ def _bar(console: Console) -> Iterator[Callable[[Progress], None]]:
 def _show(teacher: TrainedTeacher, folder: Path) -> None:
     from edgespiral.teacher import WEIGHTS
 
-    typer.echo(
+    tell(
         f"{teacher.model} on {teacher.data}: {teacher.test_accuracy:.2f} % test,"
         f" {teacher.validation_accuracy:.2f} % validation, {teacher.seconds:.0f} s"
     )
-    typer.echo(f"weights: {folder / WEIGHTS}")
+    tell(f"weights: {folder / WEIGHTS}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import EdgeSpiralError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def validate(
     problems = list(find_problems(checked, plan))
     if problems:
         raise UsageError("; ".join(problems))
-    typer.echo(f"ok: {described(checked)}")
+    tell(f"ok: {described(checked)}")
 
 
 def find_problems(plan: Plan, place: Path) -> Iterator[str]:

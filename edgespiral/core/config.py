@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import tomllib
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 from pydantic import BaseModel, Tag, ValidationError
 
 from edgespiral.core.errors import UsageError
+from edgespiral.core.files import SETTINGS_BYTES, read_text
 from edgespiral.core.registry import unknown_name
+from edgespiral.core.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
+MOST_PROBLEMS, LONGEST_VALUE = 10, 100
+MOST_KEY_PARTS = 32
+KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+ENDLESS_KEY = re.compile(rf"(?<![\w-]){KEY_PART}(?:[ \t]*+\.[ \t]*+{KEY_PART}){{{MOST_KEY_PARTS}}}")
 LIMITS = {
     "greater_than": ("must be >", "gt"),
     "greater_than_equal": ("must be >=", "ge"),
@@ -48,34 +55,76 @@ def read_toml(path: Path) -> dict[str, object]:
     Raises:
         UsageError: it cannot be read, or is not TOML; the line and column are named.
     """
+    text = settings_text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(text)
+    except RecursionError as error:
+        raise UsageError("is not TOML: nested too deeply", where=str(path)) from error
+    except ValueError as error:  # also of numbers of thousands of digits
+        raise UsageError(f"is not TOML: {shortened(str(error))}", where=str(path)) from error
+    if _has_endless_number(values):
+        raise UsageError("is not TOML: a whole number of more than 64 bits", where=str(path))
+    return values
+
+
+def _has_endless_number(values: dict[str, object]) -> bool:
+    waiting: list[object] = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return True
+    return False
+
+
+def settings_text(path: Path) -> str:
+    """The text of a TOML file that a person wrote, which is of a sensible size.
+
+    Raises:
+        UsageError: it cannot be read, is too long, or has keys of too many parts, which take
+            parsers a time that grows with the square of their number.
+    """
+    try:
+        text = read_text(path, SETTINGS_BYTES)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise UsageError("is not UTF-8 text", where=str(path)) from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"is not TOML: {error}", where=str(path)) from error
+    endless = ENDLESS_KEY.search(text)
+    if endless:
+        line = text.count("\n", 0, endless.start()) + 1
+        raise UsageError(
+            f"is not TOML: a key of more than {MOST_KEY_PARTS} parts (at line {line})",
+            where=str(path),
+        )
+    return text
 
 
 def config_errors(
     error: ValidationError, model: type[BaseModel], place: Callable[[str], str]
 ) -> list[str]:
-    """Every problem of a validation, one `place: problem` each, in the order found.
+    """The first problems of a validation, one `place: problem` each, and how many more there are.
 
     Args:
         error: what `model.model_validate` raised.
         model: the record that was asked for; its fields are the known keys.
         place: makes a place of a dotted key, which is empty for the record as a whole.
     """
-    return [_line(detail, model, place) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    problems = [_line(detail, model, place) for detail in details[:MOST_PROBLEMS]]
+    more = len(details) - len(problems)
+    return [*problems, f"and {more} more problems"] if more else problems
 
 
 def _line(detail: ErrorDetails, model: type[BaseModel], place: Callable[[str], str]) -> str:
     keys, record = _walk(model, detail["loc"])
     if detail["type"].startswith("union_tag_"):
         keys.append(detail["ctx"]["discriminator"].strip("()"))
-    return f"{place('.'.join(keys))}: {_problem(detail, record)}"
+    key = shortened(".".join(keys), LONGEST_VALUE)
+    return f"{place(key)}: {_problem(detail, record)}"
 
 
 def _problem(detail: ErrorDetails, record: type[BaseModel] | None) -> str:
@@ -89,10 +138,17 @@ def _problem(detail: ErrorDetails, record: type[BaseModel] | None) -> str:
         return _not_a_choice(detail)
     if kind in LIMITS:
         words, limit = LIMITS[kind]
-        return f"{words} {context[limit]:g}, is {given!r}"
+        return f"{words} {context[limit]:g}, is {_written(given)}"
     if kind == "value_error":
-        return str(context["error"])
-    return f"{detail['msg'].replace('Input should be', 'must be')}, is {given!r}"
+        return shortened(str(context["error"]))
+    return f"{detail['msg'].replace('Input should be', 'must be')}, is {_written(given)}"
+
+
+def _written(value: object) -> str:
+    """A value that a file gave, which may be of any size and depth."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxlong = brief.maxother = LONGEST_VALUE
+    return brief.repr(value)
 
 
 def _not_a_choice(detail: ErrorDetails) -> str:
@@ -103,7 +159,7 @@ def _not_a_choice(detail: ErrorDetails) -> str:
 
 
 def _unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    return str(unknown_name(kind, str(name), known)).replace("; ", ", ")
+    return str(unknown_name(kind, shortened(str(name), LONGEST_VALUE), known)).replace("; ", ", ")
 
 
 def _walk(

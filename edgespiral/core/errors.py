@@ -30,6 +30,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 11
     ACCURACY_FLOOR = 12
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
 
 
 class GateCode(IntEnum):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgespiral.core.schema import Percent, Precision, Record
+from edgespiral.core.schema import Percent, Precision, Record, Told
 
 
 class Parity(Record):
@@ -99,12 +99,12 @@ class EngineFacts(Record):
     sha256: str
     model_sha256: str
     precision: Precision
-    runtime: str
-    runtime_version: str
-    provider: str
-    built_on: str
-    gpu: str | None
-    compute_capability: str | None
+    runtime: Told
+    runtime_version: Told
+    provider: Told
+    built_on: Told
+    gpu: Told | None
+    compute_capability: Told | None
     unfused: tuple[str, ...] | None
     warnings: tuple[str, ...]
     built_at: datetime

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
-from edgespiral.core.schema import Percent, PositiveMs, Precision, Record
+from edgespiral.core.schema import Percent, PositiveMs, Precision, Record, Told
 
 
 class Verdict(StrEnum):
@@ -53,22 +53,22 @@ class LatencyStats(Record):
 class Fingerprint(Record):
     """Everything about the device and the runtime that a latency figure depends on."""
 
-    device: str
-    architecture: str
-    operating_system: str
+    device: Told
+    architecture: Told
+    operating_system: Told
     cores: int
-    governor: str | None = None
-    power_mode: str | None = None
+    governor: Told | None = None
+    power_mode: Told | None = None
     temperature_before_c: float | None = None
     temperature_after_c: float | None = None
     frequency_before_mhz: float | None = None
     frequency_after_mhz: float | None = None
-    runtime: str
-    runtime_version: str
-    provider: str
+    runtime: Told
+    runtime_version: Told
+    provider: Told
     threads: int
     affinity: tuple[int, ...] | None = None
-    precision: str
+    precision: Told
 
 
 class Measurement(Record):

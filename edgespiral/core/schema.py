@@ -5,12 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from edgespiral.core.text import is_printable, printable
 
 PositiveMs = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Precision = Literal["fp32", "fp16", "int8"]
 Sparsity = float | Literal["none", "2:4"]
+
+
+def _one_line(text: str) -> str:
+    if not is_printable(text):
+        raise ValueError(f"has control characters: {printable(text)}")
+    return text
+
+
+# What a person names a thing: no line breaks, and nothing that a terminal or a CI acts upon.
+Line = Annotated[str, AfterValidator(_one_line)]
+# What a device or a file calls itself: told with such characters written out.
+Told = Annotated[str, AfterValidator(printable)]
 
 
 def now_utc() -> datetime:

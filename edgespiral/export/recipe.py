@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.schema import Record
+from edgespiral.core.schema import Line, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,8 @@ class Recipe(Record):
 
     schema_version: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    description: str = ""
-    data: Annotated[str, Field(min_length=1)] | None = None
+    description: Line = ""
+    data: Annotated[Line, Field(min_length=1)] | None = None
     split: Literal["train", "validation"] = "train"
     samples: Annotated[int, Field(ge=1)] = 512
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

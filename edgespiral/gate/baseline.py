@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.files import make_folder, parse_json, read_text, write_text
 from edgespiral.core.registry import unknown_name
+from edgespiral.core.text import shortened
 from edgespiral.gate.records import SCHEMA, BenchResult, CaseResult
 
 if TYPE_CHECKING:
@@ -99,17 +100,17 @@ def read_result(path: Path) -> BenchResult:
         UsageError: the file is missing, empty, cut short, of another schema version or not valid.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path))
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:
         empty = path.stat().st_size == 0
-        what = "is empty" if empty else f"is not whole JSON: {error}"
+        what = "is empty" if empty else f"is not whole JSON: {shortened(str(error))}"
         raise UsageError(what, where=str(path), hint="save it again") from error
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA:
         raise UsageError(
-            f"has schema version {version}, this EdgeSpiral reads {SCHEMA}",
+            f"has schema version {shortened(repr(version), 40)}, this EdgeSpiral reads {SCHEMA}",
             where=str(path),
             hint="save it again with this version",
         )

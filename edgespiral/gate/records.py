@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from edgespiral.core.records import Interval, Measurement
-from edgespiral.core.schema import PositiveMs, Record
+from edgespiral.core.schema import PositiveMs, Record, Told
 
 SCHEMA = 1
 
@@ -79,7 +79,7 @@ class Reference(Measured):
     `paired`: measured in turns with the model, in the same processes; else read from a baseline.
     """
 
-    label: str
+    label: Told
     measurement: Measurement
     paired: bool
 
@@ -90,15 +90,15 @@ class CaseResult(Measured):
     `is_new`: there was nothing to compare it with, and the suite lets it be so.
     """
 
-    name: str
-    model: str
+    name: Told
+    model: Told
     verdict: GateVerdict
     shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    interface: tuple[str, ...] = ()
+    interface: tuple[Told, ...] = ()
     reference: Reference | None = None
     checks: tuple[Check, ...] = ()
     is_new: bool = False
-    error: str | None = None
+    error: Told | None = None
     seconds: float = Field(ge=0)
 
     def as_reference(self, label: str) -> Reference | None:
@@ -117,14 +117,14 @@ class BenchResult(Record):
     """A suite's outcome, as written to JSON, stored as a baseline and read back."""
 
     schema_version: Literal[1] = 1
-    suite: str
-    target: str
+    suite: Told
+    target: Told
     verdict: GateVerdict
     cases: tuple[CaseResult, ...] = Field(min_length=1)
-    git_commit: str | None
+    git_commit: Told | None
     git_dirty: bool | None
     versions: dict[str, str]
-    command: str
+    command: Told
     finished_at: datetime
 
 
@@ -132,7 +132,7 @@ class HistoryPoint(Record):
     """What one stored result says of one model; `change_percent` is against its reference then."""
 
     at: datetime
-    commit: str | None
+    commit: Told | None
     p50_ms: PositiveMs
     ci95_ms: Interval
     change_percent: float | None
@@ -156,15 +156,15 @@ class Break(Record):
     """From the point `index` on, it was measured otherwise: latencies do not compare across."""
 
     index: int = Field(ge=1)
-    differences: tuple[str, ...]
+    differences: tuple[Told, ...]
 
 
 class Trend(Record):
     """One model over stored results, oldest first."""
 
-    suite: str
-    target: str
-    model: str
+    suite: Told
+    target: Told
+    model: Told
     points: tuple[HistoryPoint, ...] = Field(min_length=1)
     shifts: tuple[Shift, ...] = ()
     breaks: tuple[Break, ...] = ()

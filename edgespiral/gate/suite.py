@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from edgespiral.core.config import load_toml_model
-from edgespiral.core.errors import EdgeSpiralError, UsageError
-from edgespiral.core.schema import Record
+from edgespiral.core.errors import EdgeSpiralError, UsageError, first_few
+from edgespiral.core.schema import Line, Record
 from edgespiral.measure.model_files import find_model
 
 TOLERANCE_PERCENT = 2.5
@@ -18,7 +19,7 @@ TIME_LIMIT_S = 20.0
 Positive = Annotated[float, Field(gt=0)]
 Size = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Size, ...], Field(strict=False)]
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[Line, Field(min_length=1)]
 
 
 class Table(Record):
@@ -31,9 +32,9 @@ class Case(Table):
     """One model and its limits; what is not given is the suite's."""
 
     path: Name
-    name: str = ""
+    name: Line = ""
     shape: Shape | None = None
-    shapes: dict[str, Shape] = Field(default_factory=dict)
+    shapes: dict[Line, Shape] = Field(default_factory=dict)
     budget_ms: Positive | None = None
     tolerance_percent: Positive | None = None
     tail_tolerance_percent: Positive | None = None
@@ -61,7 +62,7 @@ class Suite(Table):
     """What `edgespiral bench` measures, and the limits that it judges by."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    name: str = ""
+    name: Line = ""
     target: Name = "host-cpu"
     tolerance_percent: Positive = TOLERANCE_PERCENT
     tail_tolerance_percent: Positive | None = None
@@ -73,9 +74,9 @@ class Suite(Table):
         if not self.models:
             raise ValueError("has no [[model]]")
         titles = [case.title for case in self.models]
-        twice = sorted({title for title in titles if titles.count(title) > 1})
+        twice = sorted(title for title, count in Counter(titles).items() if count > 1)
         if twice:
-            raise ValueError(f"several models are called {', '.join(twice)}: give each a name")
+            raise ValueError(f"several models are called {first_few(twice)}: give each a name")
         return self
 
     def tolerance(self, case: Case) -> float:

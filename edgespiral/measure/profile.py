@@ -18,7 +18,7 @@ from pydantic import (
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.schema import Precision, Record
+from edgespiral.core.schema import Line, Precision, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +175,7 @@ class DeviceProfile(Section):
     """What planning needs to know of the device."""
 
     channel_multiple: Count = 1
-    description: str = ""
+    description: Line = ""
 
 
 class TargetProfile(Section):

@@ -7,8 +7,10 @@ from pathlib import Path
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from edgespiral.core.config import settings_text
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.text import described
 from edgespiral.measure.profile import PROFILES
 
 
@@ -23,10 +25,13 @@ def keep_channel_multiple(name_or_path: str, multiple: int) -> Path:
         RunFolderError: the file cannot be written.
     """
     source = PROFILES.path_of(name_or_path)
+    text = settings_text(source)
     try:
-        content = tomlkit.parse(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-        raise UsageError(f"cannot be read as TOML: {error}", where=str(source)) from error
+        content = tomlkit.parse(text)
+    except (TOMLKitError, RecursionError, ValueError) as error:
+        raise UsageError(
+            f"cannot be read as TOML: {described(error)}", where=str(source)
+        ) from error
     if "device" not in content:
         content["device"] = tomlkit.table()
     content["device"]["channel_multiple"] = multiple

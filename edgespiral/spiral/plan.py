@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -20,13 +21,13 @@ from pydantic import (
 from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
 from edgespiral.core.plugins import plugin_of
-from edgespiral.core.schema import Record, Sparsity
+from edgespiral.core.schema import Line, Record, Sparsity
 from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[Line, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
 File = Annotated[Path, Field(strict=False)]
 
@@ -87,7 +88,7 @@ class Plan(Record):
     def _target_names(cls, value: object) -> str | tuple[str, ...]:
         if isinstance(value, list | tuple):
             names = tuple(map(_name, value))
-            twice = next((name for name in names if names.count(name) > 1), None)
+            twice = next((name for name, count in Counter(names).items() if count > 1), None)
             if not names or twice is not None:
                 raise ValueError(f"{twice} is named twice" if names else "names no target")
             return names if len(names) > 1 else names[0]

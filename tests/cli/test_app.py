@@ -94,3 +94,39 @@ def test_an_interrupt_ends_without_a_traceback(edgespiral: Command, tmp_path: Pa
     done = edgespiral("validate", "plan.toml", **broken_module(tmp_path, "KeyboardInterrupt"))
     assert done.returncode == ExitCode.INTERRUPTED
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("raises", "told"),
+    [
+        ("OSError(28, 'No space left on device')", "a file cannot be used: No space left"),
+        ("OSError(30, 'Read-only file system', '/srv/a')", "/srv/a: cannot be used: Read-only"),
+        ("OSError(28, 'No space left', 'HERE/a')", "$TMPDIR (HERE): cannot be used: No space left"),
+        (
+            "FileNotFoundError(2, 'No usable temporary directory found in [1]')",
+            "$TMPDIR: no folder for temporary files can be written to",
+        ),
+    ],
+)
+def test_what_the_disk_is_the_cause_of_is_no_defect(
+    edgespiral: Command, tmp_path: Path, raises: str, told: str
+) -> None:
+    environment = broken_module(tmp_path, raises.replace("HERE", str(tmp_path)))
+    done = edgespiral("validate", "plan.toml", **environment)
+    assert done.returncode == ExitCode.RUN_FOLDER
+    assert done.stderr.startswith(f"error: {told.replace('HERE', str(tmp_path))}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_defect_that_cannot_be_written_down_is_one_line(
+    edgespiral: Command, tmp_path: Path
+) -> None:
+    environment = broken_module(tmp_path, "ZeroDivisionError('a\\x1b[2Jb')")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import tempfile\ndef none(*_, **__): raise OSError(28, 'No space left on device')\n"
+        "tempfile.NamedTemporaryFile = none\n"
+    )
+    done = edgespiral("validate", "plan.toml", **environment, PYTHONPATH=str(tmp_path))
+    assert done.returncode == ExitCode.INTERNAL
+    assert r"ZeroDivisionError: a\x1b[2Jb; details in no file" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,3 +1,5 @@
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -122,3 +124,56 @@ def test_problems_in_one_of_several_tables_name_its_keys(
     with pytest.raises(UsageError) as caught:
         load_toml_model(file, Sledge)
     assert str(caught.value).split("; ") == [f"{file}:pulled_by.{line}" for line in problems]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 50_000 + "]" * 50_000,
+        "a = " + "{ b = " * 20_000 + "1" + "}" * 20_000,
+        "schema = " + "9" * 10_000,
+        "schema = " + "9" * 30,
+        "wheel.size_mm = 1" + "0" * 400,
+        "a." * 50_000 + "b = 1",
+        '"a".' * 20_000 + "b = 1",
+        "'a' . " * 20_000 + "b = 1",
+        "[" + "a." * 50_000 + "b]",
+        "[[" + "a." * 50_000 + "b]]",
+        "\n".join(f"a{index} = 1" for index in range(90_000)),
+        "\n".join(f'"{index}" = {{}}' for index in range(60_000)),
+        f"{'k' * 900_000} = 1",
+        f"schema = '{'v' * 900_000}'",
+        "schema = " + "[" * 90 + "]" * 90,
+        "#" * 1_000_001,
+    ],
+    ids=range(16),
+)
+def test_a_file_made_to_cost_is_refused_on_a_short_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    assert len(str(caught.value)) < 3000
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_and_text_of_a_sensible_length_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        "a.b.'c d'.\"e.f\".g = 1\n"
+        f"numbers = [{', '.join(['1.5'] * 500)}]\n"
+        f"text = '{'one. two ' * 500}'\n"
+    )
+    values = read_toml(path)
+    assert values["a"] == {"b": {"c d": {"e.f": {"g": 1}}}}
+    assert values["numbers"] == [1.5] * 500
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "cart.toml").write_bytes(b"\xef\xbb\xbfschema = 1\n")
+    assert read_toml(tmp_path / "cart.toml") == {"schema": 1}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_device_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "cart.toml")
+    with pytest.raises(UsageError, match="cannot be read: not a regular file"):
+        read_toml(tmp_path / "cart.toml")

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,3 +137,31 @@ def test_other_input_shapes_are_refused(result: BenchResult) -> None:
     assert stored.measurement is not None
     with pytest.raises(UsageError, match=r"input shapes were \{\}, are \{'x': \(2, 3\)\}"):
         check_comparable("main", stored, {"x": (2, 3)}, stored.measurement)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a": ' + "9" * 5000, "\0", '{"schema_version": 1e999}']
+)
+def test_a_file_made_to_cost_is_one_line(tmp_path, text):
+    path = tmp_path / "main.json"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_result(path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_waited_for(tmp_path, make):
+    make(tmp_path / "main.json")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_result(tmp_path / "main.json")
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 10**4000])
+def test_enormous_numbers_are_one_line(tmp_path, number):
+    path = tmp_path / "main.json"
+    document = {"schema_version": 1, "finished_at": number, "cases": [{"seconds": number}]}
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError) as caught:
+        read_result(path)
+    assert len(str(caught.value)) < 1000

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.text import is_printable
 from edgespiral.gate.suite import load_suite, model_file
 
 Make = Callable[..., Path]
@@ -80,3 +81,13 @@ def test_a_run_folder_stands_for_its_model(chain: Make, suite_file: Make) -> Non
     model.unlink()
     with pytest.raises(ModelError, match=r"no model\.onnx"):
         model_file(path, case)
+
+
+@pytest.mark.parametrize("key", ["name", "path"])
+@pytest.mark.parametrize("text", [r"x\n::error::owned", r"\u001b[2J", r"a\u202eb", r"a\u0000"])
+def test_control_characters_in_names_are_refused(suite_file, key, text):
+    keys = {"path": "net.onnx", key: text}
+    path = suite_file("\n".join(f'{name} = "{value}"' for name, value in keys.items()))
+    with pytest.raises(UsageError, match=rf"model\.0\.{key}: .*has control characters") as caught:
+        load_suite(path)
+    assert is_printable(str(caught.value))

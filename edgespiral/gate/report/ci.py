@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from edgespiral.core.text import printable
 from edgespiral.gate.records import GateVerdict
 from edgespiral.gate.report import words
 
@@ -48,11 +49,11 @@ def render_code_quality(result: BenchResult, file: str) -> str:
     """
     issues = [
         {
-            "description": f"{case.name}: {words.summary(case)}",
+            "description": printable(f"{case.name}: {words.summary(case)}"),
             "check_name": f"edgespiral-{case.verdict}",
             "fingerprint": _identity(result.suite, result.target, case.name, case.verdict),
             "severity": LEVELS[case.verdict][1],
-            "location": {"path": file, "lines": {"begin": 1}},
+            "location": {"path": printable(file), "lines": {"begin": 1}},
         }
         for case in _telling(result)
     ]
@@ -91,13 +92,14 @@ def _telling(result: BenchResult) -> list[CaseResult]:
 
 
 def _escaped(text: str, more: str = "") -> str:
+    text = printable(text, keep="\r\n")
     for character in f"%\r\n{more}":
         text = text.replace(character, f"%{ord(character):02X}")
     return text
 
 
 def _label(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return printable(text).replace("\\", r"\\").replace('"', r"\"")
 
 
 def _identity(*parts: str) -> str:

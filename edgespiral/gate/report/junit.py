@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, Skipped, SystemOut, TestCase, TestSuite
 
+from edgespiral.core.text import printable
 from edgespiral.gate.records import GateVerdict
 from edgespiral.gate.report import words
 
@@ -59,4 +60,4 @@ def _case(result: BenchResult, case: CaseResult) -> TestCase:
 
 
 def _clean(text: str) -> str:
-    return FORBIDDEN.sub("?", text)
+    return printable(FORBIDDEN.sub("?", text), keep="\t\n")

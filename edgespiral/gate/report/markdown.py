@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edgespiral.core.text import printable
 from edgespiral.gate.records import GateVerdict
 from edgespiral.gate.report import words
 from edgespiral.report.formats import ms
@@ -67,4 +68,4 @@ def _origin(result: BenchResult) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown leaves as it is, on one line."""
-    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))

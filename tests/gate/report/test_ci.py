@@ -61,3 +61,16 @@ def test_metrics_are_lines_of_openmetrics(mixed_bench: BenchResult) -> None:
     assert 'edgespiral_median_change_percent{suite="detectors",model="slow"} 6' in lines
     assert 'edgespiral_p50_ms{suite="detectors",model="a \\"b\\" \\\\"} 1.05' in lines
     assert not any("broken" in line for line in lines)
+
+
+def test_control_characters_are_written_out(mixed_bench):
+    hostile = mixed_bench.cases[3].model_copy(update={"name": "a\x1b[2J\n::error::b\u202e"})
+    result = mixed_bench.model_copy(update={"cases": (hostile,), "suite": "s\x9b\r"})
+    texts = [
+        render_annotations(result, "suite\x1b.toml"),
+        render_metrics(result),
+        json.loads(render_code_quality(result, "suite\x1b.toml"))[0]["description"],
+    ]
+    assert not {"\x1b", "\x9b", "\r", "\u202e"} & set("".join(texts))
+    assert "\n::" not in texts[0]
+    assert "\n" not in texts[2]

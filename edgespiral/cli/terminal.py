@@ -1,0 +1,130 @@
+"""The two streams that commands write to, safe against what is written and what cannot be."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.segment import Segment
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.text import printable, printable_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import ConsoleOptions, RenderableType
+    from rich.text import Text
+
+GITHUB = "GITHUB_ACTIONS"
+# What makes a command of a line that a step prints on GitHub: at its beginning, and anywhere in it.
+COMMANDS = {"::": ": :", "##[": "# #["}
+
+
+class OutputClosedError(Exception):
+    """Nobody reads any more what is printed, as after `| head`."""
+
+
+class Terminal(Console):
+    """A console on which text is data: no markup is read from it, and it moves no cursor.
+
+    Args:
+        stderr: print on standard error.
+        github: break up what GitHub would read as a command; also done where its variable is set.
+    """
+
+    def __init__(self, *, stderr: bool = False, github: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        self._name = "standard error" if stderr else "standard output"
+        self._github = github or on_github()
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """See `Console.render`; everything printed passes here, cursor movements of bars too."""
+        for segment in super().render(renderable, options):
+            if segment.control or not segment.text:
+                yield segment
+            else:
+                yield Segment(_safe(segment.text, github=self._github), segment.style)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 (as Console has it)
+        """See `Console.render_str`; what is written out takes the room that it is measured at."""
+        return super().render_str(printable(text, keep="\n"), **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401 (as Console has it)
+        """See `Console.print`.
+
+        Raises:
+            OutputClosedError: nobody reads it.
+            RunFolderError: the stream cannot be written to, as on a full disk.
+        """
+        with _writing_to(self._name):
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """See `Console.on_broken_pipe`."""
+        raise OutputClosedError
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Print lines of text on standard output, or on standard error.
+
+    Raises:
+        OutputClosedError: nobody reads it.
+        RunFolderError: the stream cannot be written to.
+    """
+    _echo(_safe(text, github=on_github()), err=err)
+
+
+def tell_json(document: str) -> None:
+    """Print a JSON document on standard output; see `tell`."""
+    safe = printable_json(document)
+    _echo(safe.replace("##[", "\\u0023#[") if on_github() else safe)
+
+
+def tell_commands(lines: str) -> None:
+    """Print GitHub's commands on standard error, whose values are escaped already; see `tell`."""
+    _echo(printable(lines, keep="\n"), err=True, nl=False)
+
+
+def on_github() -> bool:
+    """Whether GitHub reads what is printed here."""
+    return bool(os.environ.get(GITHUB))
+
+
+def drop_unwritten() -> None:
+    """Forget what could not be written, so that Python's end does not complain of it once more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    with _writing_to("standard error" if err else "standard output"):
+        typer.echo(text, err=err, nl=nl)
+
+
+@contextmanager
+def _writing_to(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+    except OSError as error:
+        raise RunFolderError(f"cannot write: {error.strerror}", where=name) from error
+
+
+def _safe(text: str, *, github: bool) -> str:
+    text = printable(text, keep="\n")
+    for command, broken_up in COMMANDS.items() if github else ():
+        text = text.replace(command, broken_up)
+    return text
