@@ -36,7 +36,7 @@ DEBUG = "EDGESPIRAL_DEBUG"
 LONGEST_ERROR = 4000
 UNWRITABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
-    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP),
 )
 # Of the error that `tempfile` raises, which has no class of its own.
 NO_TEMPORARY = "No usable temporary directory"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import UsageError
+from edgespiral.core.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def _find(spec: str) -> Callable[[], object]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError("no such file", where=str(path))
     folder = str(path.resolve().parent)
     if folder not in sys.path:

@@ -87,13 +87,14 @@ def read_bytes(path: Path, most_bytes: int = RECORD_BYTES) -> bytes:
     except ValueError as error:
         raise _unreadable(errno.EINVAL, "not a file's name", path) from error
     with open(descriptor, "rb") as stream:  # noqa: PTH123 (a descriptor has no path)
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
             raise _unreadable(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             raise _unreadable(errno.EINVAL, "not a regular file", path)
-        content = stream.read(most_bytes + 1)
-    if len(content) > most_bytes:
+        # Files of /proc have no size, and others may grow.
+        content = b"" if status.st_size > most_bytes else stream.read(most_bytes + 1)
+    if max(status.st_size, len(content)) > most_bytes:
         raise _unreadable(errno.EFBIG, f"longer than {most_bytes / 1e6:.3g} MB", path)
     return content
 
@@ -118,6 +119,14 @@ def parse_json(text: str | bytes) -> object:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a regular file that can be looked at; a name that none can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def sha256_file(path: Path) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.files import replacing
+from edgespiral.models.checkpoint_files import read_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ def read(path: Path, identity: str) -> Checkpoint | None:
     if not path.is_file():
         return None
     try:
-        found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        found = Checkpoint(**read_checkpoint(path))  # type: ignore[arg-type]
     except Exception as error:  # damaged bytes make the unpickler raise anything
         raise RunFolderError(
             "the checkpoint is damaged", where=str(path), hint="delete it to train afresh"

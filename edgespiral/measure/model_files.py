@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from google.protobuf.message import Message
+
 from edgespiral.core.errors import ModelError
+from edgespiral.core.files import is_file, read_bytes
+from edgespiral.core.text import is_printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from onnx import ModelProto
+    from onnx import ModelProto, TensorProto
 
     from edgespiral.core.schema import Precision
 
@@ -19,6 +27,10 @@ MODEL = "model.onnx"
 ENGINES = (".engine", ".plan", ".trt")
 # The key under which ONNX keeps the name of a file with weights.
 EXTERNAL_MARK = b"location"
+# What protobuf, and so an ONNX file, can hold.
+MOST_BYTES = 2**31
+# Digits of a number of bytes that a disk can have.
+LONGEST_COUNT = 18
 # onnx.TensorProto.FLOAT16, without importing onnx.
 FLOAT16 = 10
 
@@ -27,12 +39,15 @@ def find_model(path: Path) -> Path:
     """The model that `path` names: a file is itself, a run folder its `model.onnx`.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or it is longer than an ONNX file can be.
     """
-    file = path / MODEL if path.is_dir() else path
-    if not file.is_file():
-        what = f"no {MODEL} in this folder" if path.is_dir() else "no such file"
+    is_folder = not is_file(path) and os.path.isdir(path)  # noqa: PTH112 (raises nothing)
+    file = path / MODEL if is_folder else path
+    if not is_file(file):
+        what = f"no {MODEL} in this folder" if is_folder else "no such file"
         raise ModelError(what, where=str(path), hint="name an ONNX file or the folder of a run")
+    if not is_engine(file) and file.stat().st_size > MOST_BYTES:
+        raise _too_long(file)
     return file
 
 
@@ -47,17 +62,33 @@ def model_files(path: Path) -> dict[str, Path]:
     Raises:
         ModelError: one of them is missing, lies elsewhere, or the model cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    if is_engine(path):
+        return {path.name: path}
     found = {path.name: path}
-    for name in external_names(content, path):
+    for name, least_bytes in _external_files(model_content(path), path).items():
         part = path.parent / name
-        if not part.resolve().is_relative_to(path.parent.resolve()) or not part.is_file():
-            raise ModelError(f"the file of its weights is missing: {name}", where=str(path))
+        if not part.resolve().is_relative_to(path.parent.resolve()) or not is_file(part):
+            raise _no_weights(name, path)
+        held_bytes = part.stat().st_size
+        if least_bytes > held_bytes:
+            what = f"its weights end at byte {least_bytes} of {name}, which has {held_bytes}"
+            raise ModelError(what, where=str(path))
         found[name] = part
     return found
+
+
+def model_content(path: Path) -> bytes:
+    """The content of an ONNX file.
+
+    Raises:
+        ModelError: it cannot be read, is no regular file, or is longer than an ONNX file can be.
+    """
+    try:
+        return read_bytes(path, MOST_BYTES)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _too_long(path) from error
+        raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
 def pushed_models(models: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
@@ -78,7 +109,7 @@ def precision_of(path: Path) -> Precision:
     Raises:
         ModelError: it cannot be read.
     """
-    graph = model_proto(path.read_bytes(), path).graph
+    graph = model_proto(model_content(path), path).graph
     if any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in graph.node):
         return "int8"
     halves = any(tensor.data_type == FLOAT16 for tensor in graph.initializer)
@@ -89,15 +120,69 @@ def external_names(content: bytes, path: Path) -> list[str]:
     """Names, relative to the model at `path` with this content, of the files with its weights.
 
     Raises:
-        ModelError: it is neither an ONNX model nor an engine.
+        ModelError: it is neither an ONNX model nor an engine, or what it says of its weights'
+            files is not to be followed.
     """
-    if is_engine(path) or EXTERNAL_MARK not in content:
-        return []
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+    return [] if is_engine(path) else sorted(_external_files(content, path))
 
-    graph = model_proto(content, path).graph
-    tensors = (tensor for tensor in graph.initializer if uses_external_data(tensor))
-    return sorted({ExternalDataInfo(tensor).location for tensor in tensors})
+
+def _external_files(content: bytes, path: Path) -> dict[str, int]:
+    """By name, each file with weights of a model, and how many bytes it must have at least."""
+    if EXTERNAL_MARK not in content:
+        return {}
+    from onnx.external_data_helper import uses_external_data
+
+    found: dict[str, int] = {}
+    for tensor in filter(uses_external_data, _tensors(model_proto(content, path))):
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        name = _name_beside(entries.get("location", ""), path)
+        ends = [_byte_count(entries.get(key, "0"), key, path) for key in ("offset", "length")]
+        found[name] = max(found.get(name, 0), sum(ends))
+    return found
+
+
+def _tensors(message: Message) -> Iterator[TensorProto]:
+    """Every tensor in a model, however deep: in constants, in branches and in functions."""
+    from onnx import TensorProto
+
+    for _, value in message.ListFields():
+        if isinstance(value, str | bytes):
+            continue
+        for part in value if isinstance(value, Sequence) else (value,):
+            if isinstance(part, TensorProto):
+                yield part
+            elif isinstance(part, Message):
+                yield from _tensors(part)
+
+
+def _name_beside(name: str, path: Path) -> str:
+    """`name`, if it is one of a file below the model's own folder, written plainly."""
+    parts = PurePosixPath(name).parts
+    if not is_printable(name) or not parts or ".." in parts or parts[0] == "/":
+        raise _no_weights(name, path)
+    return name
+
+
+def _no_weights(name: str, path: Path) -> ModelError:
+    return ModelError(
+        f"the file of its weights is missing: {shortened(name) or 'no name is given'}",
+        where=str(path),
+        hint="weights lie in the model's own folder or below it",
+    )
+
+
+def _byte_count(text: str, key: str, path: Path) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_COUNT):
+        raise ModelError(f"the {key} of its weights is {shortened(text, 40)!r}", where=str(path))
+    return int(text)
+
+
+def _too_long(path: Path) -> ModelError:
+    return ModelError(
+        "is not an ONNX model: longer than 2 GiB, which none can be",
+        where=str(path),
+        hint="keep its weights in files beside it",
+    )
 
 
 def model_proto(content: bytes, path: Path) -> ModelProto:

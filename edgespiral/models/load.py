@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.factory import call_factory, is_factory
+from edgespiral.core.files import is_file
+from edgespiral.core.text import shortened
 from edgespiral.models.catalog import build
+from edgespiral.models.checkpoint_files import read_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +58,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: missing, damaged, or a pickle that holds more than tensors.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError("no such weights file", where=str(path))
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
@@ -137,10 +140,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> object:
-    import torch
-
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_checkpoint(path)
+    except ValueError as error:
+        what = f"not a readable PyTorch checkpoint: {shortened(str(error))}"
+        raise ModelError(what, where=str(path)) from error
     except Exception as error:  # damaged bytes make the unpickler raise anything
         refused = isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error)
         if not refused:

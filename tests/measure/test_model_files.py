@@ -1,8 +1,11 @@
+import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.schema import Precision
@@ -83,3 +86,82 @@ def test_a_file_tells_its_precision(
     (tmp_path / "bad.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(ModelError, match=r"bad\.onnx: is not an ONNX model"):
         precision_of(tmp_path / "bad.onnx")
+
+
+def with_external(folder: Path, *places: tuple[str, str], inside: str = "initializer") -> Path:
+    """A model with one weight of four bytes, said to be kept as `places` tell."""
+    weight = TensorProto(name="w", data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+    for key, value in places:
+        weight.external_data.add(key=key, value=value)
+    value = partial(helper.make_tensor_value_info, elem_type=1, shape=[1])
+    nodes, held = [helper.make_node("Add", ["x", "w"], ["y"])], [weight]
+    if inside == "constant":
+        nodes, held = [helper.make_node("Constant", [], ["w"], value=weight), *nodes], []
+    graph = helper.make_graph(nodes, "g", [value("x")], [value("y")], held)
+    path = folder / "m.onnx"
+    opset = helper.make_opsetid("", 17)
+    path.write_bytes(helper.make_model(graph, opset_imports=[opset]).SerializeToString())
+    (folder / "w.bin").write_bytes(bytes(4))
+    return path
+
+
+@pytest.mark.parametrize("inside", ["initializer", "constant"])
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ([("location", "w.bin"), ("offset", "-4")], "the offset of its weights is '-4'"),
+        ([("location", "w.bin"), ("length", "-1")], "the length of its weights is '-1'"),
+        ([("location", "w.bin"), ("offset", "abc")], "the offset of its weights is 'abc'"),
+        ([("location", "w.bin"), ("offset", "9" * 5000)], "the offset of its weights is '999"),
+        ([("location", "w.bin"), ("length", "\u0664")], "the length of its weights is"),
+        ([("location", "w.bin"), ("offset", "2"), ("length", "4")], "end at byte 6 of w.bin"),
+        ([("location", "a\0b")], r"weights is missing: a\x00b"),
+        ([("location", "a\x1b[2J")], r"weights is missing: a\x1b"),
+        ([("location", "")], "weights is missing: no name"),
+        ([("location", ".")], "weights is missing"),
+        ([("location", "/etc/hostname")], "weights is missing: /etc/hostname"),
+        ([("location", "../parts/w.bin")], "weights is missing: ../parts/w.bin"),
+        ([("location", "n" * 5000)], "weights is missing: nnn"),
+    ],
+)
+def test_what_is_said_of_weights_is_not_believed(
+    tmp_path: Path, places: list[tuple[str, str]], words: str, inside: str
+) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    path = with_external(folder, *places, inside=inside)
+    with pytest.raises(ModelError) as caught:
+        model_files(path)
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("inside", ["initializer", "constant"])
+def test_weights_of_constants_go_along(tmp_path: Path, inside: str) -> None:
+    places = ("location", "w.bin"), ("offset", "0"), ("length", "4")
+    path = with_external(tmp_path, *places, inside=inside)
+    assert set(model_files(path)) == {"m.onnx", "w.bin"}
+
+
+def test_a_link_to_elsewhere_is_no_file_of_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    path = with_external(folder, ("location", "w.bin"))
+    (folder / "w.bin").rename(tmp_path / "secret")
+    (folder / "w.bin").symlink_to(tmp_path / "secret")
+    with pytest.raises(ModelError, match=r"is missing: w\.bin"):
+        model_files(path)
+
+
+@pytest.mark.parametrize("use", [find_model, model_files, precision_of])
+def test_a_file_longer_than_any_model_is_not_read(
+    tmp_path: Path, use: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "sparse.onnx"
+    with path.open("wb") as stream:
+        stream.truncate(2**31 + 1)
+    tracemalloc.start()
+    with pytest.raises(ModelError, match=r"sparse\.onnx: .*longer than 2 GiB"):
+        use(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()

@@ -1,5 +1,9 @@
+import io
+import json
 import pickle
 import re
+import struct
+import zipfile
 
 import pytest
 import torch
@@ -8,6 +12,8 @@ from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.text import is_printable
+from edgespiral.models.load import read_state
 
 SHAPE = (1, 8, 8)
 
@@ -163,3 +169,36 @@ def test_a_model_for_other_inputs_is_refused_in_one_line():
 def test_a_classifier_passes_and_keeps_its_mode(trained):
     models.check_logits(trained, data.load("digits"))
     assert trained.training
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_its_size_is_refused(tmp_path):
+    stream = io.BytesIO()
+    torch.save({"a": torch.zeros(2**20)}, stream)
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(stream) as source, zipfile.ZipFile(path, "w") as goal:
+        for name in source.namelist():
+            goal.writestr(name, source.read(name), zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match=r"bomb\.pt: .*compressed archive"):
+        read_state(path)
+
+
+@pytest.mark.parametrize(
+    ("header_bytes", "header"),
+    [
+        (2**62, b"{}"),
+        (99_000_000, b"{}"),
+        (None, {"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}),
+        (None, {"a": {"dtype": "F32", "shape": [2**62, 8], "data_offsets": [0, 4]}}),
+        (None, {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}}),
+        (None, {"a\x1b[2J\nerror: b": {"dtype": "F32", "shape": [9], "data_offsets": [0, 4]}}),
+        (None, b"[" * 50_000),
+    ],
+)
+def test_a_header_that_claims_more_than_the_file_has_is_one_line(tmp_path, header_bytes, header):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    length = struct.pack("<Q", len(text) if header_bytes is None else header_bytes)
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(length + text + bytes(4))
+    with pytest.raises(ModelError, match="not a readable safetensors file") as caught:
+        read_state(path)
+    assert is_printable(str(caught.value))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.measure.engine_files import no_engine, written_record
-from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
+from edgespiral.measure.model_files import is_engine, model_content, precision_of, pushed_models
 from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, whole_answer
 from edgespiral.measure.runtimes.tensorrt.output import layer_times, sample_times
@@ -125,7 +125,7 @@ class TensorRt:
 
 
 def _is_quantised(model: Path) -> bool:
-    return not is_engine(model) and QUANTISED in model.read_bytes()
+    return not is_engine(model) and QUANTISED in model_content(model)
 
 
 def _check_quantised(job: Job) -> None:
