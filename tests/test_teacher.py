@@ -135,3 +135,50 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     with locked(tmp_path / "t"), pytest.raises(RunFolderError, match="is working in this folder"):
         teach(tmp_path / "t", epochs=0.1, resume=True)
     assert snapshot(tmp_path / "t") == {}
+
+
+LATE = """
+import torch
+from torch.utils.data import Dataset, TensorDataset
+
+INPUTS, LABELS = torch.randn(1600, 1, 8, 8), torch.arange(1600) % 10
+
+class Late(Dataset):
+    def __len__(self):
+        return 1600
+    def __getitem__(self, index):
+        if index == 1500:
+            raise OSError("image file is truncated (3 bytes not processed)")
+        return INPUTS[index], int(LABELS[index])
+
+def parts(**other):
+    few = TensorDataset(INPUTS[:200], LABELS[:200])
+    whole = {"train": TensorDataset(INPUTS, LABELS), "validation": few, "test": few}
+    return {**whole, "classes": list("abcdefghij"), **other}
+
+def error():
+    return parts(train=Late())
+
+def error_in_validation():
+    return parts(validation=Late())
+
+def label_in_test():
+    labels = LABELS.clone()
+    labels[1500] = 10
+    return parts(test=TensorDataset(INPUTS, labels))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("error", "train: sample 1500 cannot be read: OSError: image file is truncated"),
+        ("error_in_validation", "validation: sample 1500 cannot be read: OSError: image file"),
+        ("label_in_test", "test: labels run from 0 to 10, .*, first at sample 1500"),
+    ],
+)
+def test_a_late_sample_ends_a_training_with_its_place(tmp_path, name, words):
+    (tmp_path / "late.py").write_text(LATE)
+    source = f"{tmp_path}/late.py:{name}"
+    with pytest.raises(DataError, match=words):
+        train_teacher("resnet8", source, out=tmp_path / "t", epochs=1, batch_size=400)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.files import is_file
+from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +30,8 @@ def call_factory(spec: str) -> object:
         UsageError: no such file or factory, or either fails; the user's own error is named.
     """
     factory = _find(spec)
-    try:
+    with user_code(UsageError, "the factory failed", where=spec):
         return factory()
-    except Exception as error:
-        raise UsageError(f"the factory failed: {_described(error)}", where=spec) from error
 
 
 def _find(spec: str) -> Callable[[], object]:
@@ -58,13 +57,9 @@ def _import_file(path: Path) -> ModuleType:
     # Classes defined in the file must be found again by name, by data-loader workers among others.
     sys.modules.setdefault(path.stem, module)
     try:
-        loader_spec.loader.exec_module(module)
-    except Exception as error:
+        with user_code(UsageError, "cannot be imported", where=str(path)):
+            loader_spec.loader.exec_module(module)
+    except BaseException:
         sys.modules.pop(path.stem, None)
-        raise UsageError(f"cannot be imported: {_described(error)}", where=str(path)) from error
+        raise
     return module
-
-
-def _described(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.factory import is_factory
 from edgespiral.core.registry import unknown_name
+from edgespiral.data.guard import guarded
 from edgespiral.data.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ def load(spec: str) -> DataSplits:
         UsageError: no such name, file or factory.
         DataError: found nowhere, damaged, or not of the form described.
     """
+    return guarded(_load(spec))
+
+
+def _load(spec: str) -> DataSplits:
     if is_factory(spec):
         from edgespiral.data.user import load_user
 

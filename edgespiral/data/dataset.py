@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from edgespiral.core.errors import DataError
+from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.seeds import derived_seed
-from edgespiral.data.check import NO_LABELS
+from edgespiral.core.text import described
+from edgespiral.core.user_code import user_code
+from edgespiral.data.guard import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Sample = Any
+Batch = tuple["Tensor", "Tensor"]
 
 
 class DatasetSource:
@@ -33,6 +37,7 @@ class DatasetSource:
         workers: processes that load batches; 0 loads in this one.
         fixed: a sample is the same each time that it is read.
         where: what errors call it.
+        names: what errors call each sample, such as its file; its index if not given.
     """
 
     def __init__(
@@ -43,12 +48,14 @@ class DatasetSource:
         workers: int = 0,
         fixed: bool = False,
         where: str | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self._plain = plain
         self._shuffled = plain if shuffled is None else shuffled
         self._workers = workers
         self._fixed = fixed and shuffled is None
         self._where = where
+        self._names = names
 
     def __len__(self) -> int:
         return len(self._plain)  # type: ignore[arg-type]
@@ -56,11 +63,18 @@ class DatasetSource:
     def unaugmented(self) -> DatasetSource:
         """See `core.batches.AugmentedSource`; transforms inside the data set are its own."""
         fixed = self._fixed or self._shuffled is not self._plain
-        return DatasetSource(self._plain, workers=self._workers, fixed=fixed, where=self._where)
+        return DatasetSource(
+            self._plain, workers=self._workers, fixed=fixed, where=self._where, names=self._names
+        )
 
     def order(self, seed: int) -> Tensor | None:
         """See `core.batches.StoredSource`."""
         return self._order(seed) if self._fixed else None
+
+    def place(self, position: int, seed: int | None) -> str:
+        """See `data.guard.NamedSource`."""
+        index = position if seed is None else int(self._order(seed)[position])
+        return f"sample {index}" if self._names is None else self._names[index]
 
     def _order(self, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(derived_seed(seed))
@@ -77,7 +91,7 @@ class DatasetSource:
         chosen = [order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)]
         dataset = self._plain if seed is None else self._shuffled
         loader = DataLoader(
-            _Batches(dataset, chosen, seed, self._where),
+            _Batches(dataset, chosen, seed, self._where, self._names),
             batch_size=None,
             sampler=range(first_batch, len(chosen)),
             num_workers=min(self._workers, max(0, len(chosen) - first_batch)),
@@ -85,11 +99,18 @@ class DatasetSource:
             generator=torch.Generator().manual_seed(0),
             worker_init_fn=_leave_interrupts_to_parent,
         )
-        return iter(loader)
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
 
 
-class _Batches(Dataset[tuple["Tensor", "Tensor"]]):
-    """A data set whose items are whole batches, each with its own random state."""
+class _Batches(Dataset["Batch | DataError"]):
+    """A data set whose items are whole batches, each with its own random state.
+
+    An error is an item, too: raised in a process that loads data, it would come with a traceback
+    for its words and without its place.
+    """
 
     def __init__(
         self,
@@ -97,24 +118,43 @@ class _Batches(Dataset[tuple["Tensor", "Tensor"]]):
         chosen: Sequence[Sequence[int]],
         seed: int | None,
         where: str | None,
+        names: Sequence[str] | None,
     ) -> None:
         self._dataset = dataset
         self._chosen = chosen
         self._seed = seed
         self._where = where
+        self._names = names
 
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        with _seeded(derived_seed(self._seed or 0, index)):
-            samples = [self._dataset[sample] for sample in self._chosen[index]]
+    def __getitem__(self, index: int) -> Batch | DataError:
+        try:
+            with _seeded(derived_seed(self._seed or 0, index)):
+                samples = [self._sample(sample) for sample in self._chosen[index]]
+            return self._collated(samples, self._chosen[index])
+        except DataError as error:
+            return error
+
+    def _sample(self, index: int) -> Sample:
+        named = self._names[index] if self._names else None
+        failed = f"sample {index} cannot be read" if named is None else "cannot be read"
+        with user_code(DataError, failed, where=named or self._where):
+            return self._dataset[index]
+
+    def _collated(self, samples: list[Sample], chosen: Sequence[int]) -> Batch:
+        for index, sample in zip(chosen, samples, strict=True):
+            if isinstance(sample, Mapping):
+                keys = first_few([str(key) for key in sample])
+                what = f"sample {index} is a mapping of {keys}, not (input, label)"
+                raise DataError(what, where=self._where, hint="return a pair, (input, label)")
         try:
             inputs, labels = default_collate(samples)
-        except (TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+        except Exception as error:
+            reason = f"samples do not form a batch: {described(error)}"
             raise DataError(
-                NO_LABELS if _lack_labels(samples) else f"samples do not form a batch: {reason}",
+                NO_LABELS if _lack_labels(samples) else reason,
                 where=self._where,
                 hint="each sample is (input, label), every input a tensor of the same shape",
             ) from error

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 
 from edgespiral.core.batches import BatchSource, DataSplits
 from edgespiral.core.errors import DataError
 from edgespiral.core.factory import call_factory
+from edgespiral.core.user_code import user_code
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.guard import guarded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +42,12 @@ def splits_of(found: object, spec: str) -> DataSplits:
         DataError: it is neither.
     """
     if isinstance(found, DataSplits):
-        return found
+        return guarded(found)
+    with user_code(DataError, "cannot be used", where=spec):
+        return guarded(_made(found, spec))
+
+
+def _made(found: object, spec: str) -> DataSplits:
     if not isinstance(found, Mapping):
         raise DataError(
             f"no splits, but a {type(found).__name__}",
@@ -62,6 +69,12 @@ def splits_of(found: object, spec: str) -> DataSplits:
 
 
 def _source(part: object, where: str) -> BatchSource:
+    if isinstance(part, IterableDataset):
+        raise DataError(
+            "an iterable data set, whose samples have no number to be asked for by",
+            where=where,
+            hint="give a torch Dataset with a length and an index",
+        )
     if isinstance(part, Dataset):
         return DatasetSource(part, where=where)
     if hasattr(part, "epoch") and hasattr(part, "__len__"):

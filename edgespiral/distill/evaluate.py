@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgespiral.core.errors import ModelError
+from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
 from edgespiral.tasks import classification
@@ -48,5 +50,8 @@ def _correct(
     with compute.autocast(compute.resolved_precision(precision, device), device):
         for batch in source.epoch(batch_size=batch_size):
             inputs, labels = compute.to_device(*batch, device)
-            correct += classification.correct_count(model(inputs), labels)
+            failed = f"the model fails on inputs of shape {tuple(inputs.shape)}"
+            with user_code(ModelError, failed, where=type(model).__name__):
+                logits = model(inputs)
+            correct += classification.correct_count(logits, labels)
     return int(correct)

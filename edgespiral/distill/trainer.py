@@ -14,8 +14,9 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
-from edgespiral.core.errors import DataError, TrainingError
+from edgespiral.core.errors import DataError, ModelError, TrainingError
 from edgespiral.core.seeds import derived_seed
+from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute, interrupt, losses
 from edgespiral.distill.masks import HeldZeros
@@ -25,6 +26,7 @@ from edgespiral.tasks import classification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -203,14 +205,15 @@ class _Run:
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
         soft = self._teacher_logits(inputs) if known is None else known
-        with compute.autocast(self._precision, self.device):
+        with self._running(self._student), compute.autocast(self._precision, self.device):
             logits = self._student(inputs)
         loss = self._loss_of(logits, soft, labels)
         if self._scales:
             scales = sum(scale.abs().sum() for scale in self._scales)
             loss = loss + self._settings.scale_l1 * scales
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self._running(self._student):
+            loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._zeros.put_back()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
@@ -223,8 +226,18 @@ class _Run:
         if not self._teachers:
             return None
         with torch.inference_mode(), compute.autocast(self._precision, self.device):
-            logits = torch.stack([teacher(inputs).float() for teacher in self._teachers])
+            logits = torch.stack([self._asked(teacher, inputs) for teacher in self._teachers])
         return logits.clone()  # outside inference mode, so that a loss may keep it for backward
+
+    def _asked(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
+        with self._running(teacher):
+            logits: Tensor = teacher(inputs).float()
+        return logits
+
+    def _running(self, model: nn.Module) -> AbstractContextManager[None]:
+        return user_code(
+            ModelError, f"the model fails at step {self.step + 1}", where=type(model).__name__
+        )
 
     def _loss_of(self, logits: Tensor, soft: Tensor | None, labels: Tensor) -> Tensor:
         smoothing = self._settings.label_smoothing

@@ -9,6 +9,7 @@ from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.factory import call_factory, is_factory
 from edgespiral.core.files import is_file
 from edgespiral.core.text import shortened
+from edgespiral.core.user_code import user_code
 from edgespiral.models.catalog import build
 from edgespiral.models.checkpoint_files import read_checkpoint
 
@@ -90,14 +91,10 @@ def check_logits(model: nn.Module, splits: DataSplits) -> None:
 
     inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
     was_training = model.training
+    failed = f"the model fails on an input of shape {tuple(inputs.shape)}"
     try:
-        with torch.inference_mode():
+        with user_code(ModelError, failed), torch.inference_mode():
             outputs = model.eval()(inputs)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"the model fails on an input of shape {tuple(inputs.shape)}: {reason}"
-        ) from error
     finally:
         model.train(was_training)
     _require_logits(outputs, (len(inputs), len(splits.class_names)))

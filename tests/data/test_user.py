@@ -1,9 +1,11 @@
 import pytest
 import torch
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from edgespiral import data
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
+from edgespiral.data.user import splits_of
 
 HEAD = """
 import torch
@@ -85,3 +87,43 @@ def test_token_ids_of_unknown_range_are_refused(tmp_path, count, problem):
     )
     with pytest.raises(DataError, match=problem):
         load(tmp_path, body)
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield torch.zeros(1, 8, 8), 0
+
+
+class Keyed(Dataset):
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        return {"pixel_values": torch.zeros(1, 8, 8), "labels": index % 2}
+
+
+class Sized(Dataset):
+    def __len__(self):
+        raise RuntimeError("the index is gone")
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (Endless(), "mine: train: an iterable data set"),
+        (Keyed(), "mine: train: sample 0 is a mapping of pixel_values, labels, not .input, label."),
+        (Sized(), "mine.*RuntimeError: the index is gone"),
+    ],
+)
+def test_data_sets_of_other_kinds_are_told_apart(train, words):
+    good = TensorDataset(torch.zeros(40, 1, 8, 8), torch.arange(40) % 2)
+    mapping = {"train": train, "validation": good, "test": good, "classes": ["a", "b"]}
+    with pytest.raises(DataError, match=words):
+        splits_of(mapping, "mine")
+
+
+def test_class_names_that_cannot_be_listed_are_one_line():
+    good = TensorDataset(torch.zeros(40, 1, 8, 8), torch.arange(40) % 2)
+    mapping = {"train": good, "validation": good, "test": good, "classes": 3}
+    with pytest.raises(DataError, match="mine: cannot be used: TypeError"):
+        splits_of(mapping, "mine")

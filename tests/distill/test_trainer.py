@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from edgespiral import data, models
-from edgespiral.core.errors import DataError, RunFolderError, TrainingError
+from edgespiral.core.errors import DataError, ModelError, RunFolderError, TrainingError
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import (
     TrainSettings,
@@ -331,3 +331,38 @@ def test_subnormal_weights_become_zero():
     flush_subnormals(layer)
     assert layer.weight[0, 0] == 0
     assert layer.weight[0, 1] == torch.tensor(-1e-30)
+
+
+class Fragile(nn.Module):
+    """Fails at its third batch, forward or backward."""
+
+    def __init__(self, error, *, backward=False):
+        super().__init__()
+        self.layer, self.error, self.backward, self.calls = nn.Linear(64, 10), error, backward, 0
+
+    def fail(self, _gradient=None):
+        raise self.error
+
+    def forward(self, inputs):
+        logits = self.layer(inputs.flatten(1))
+        self.calls += 1
+        if self.calls == 3 and self.backward:
+            logits.register_hook(self.fail)
+        elif self.calls == 3:
+            self.fail()
+        return logits
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("error", [KeyError("size"), SystemExit(2), RuntimeError("a\nb")])
+def test_a_model_that_fails_while_it_trains_is_one_line(splits, error, backward):
+    name = type(error).__name__
+    words = f"Fragile: the model fails at step 3: {name}"
+    with pytest.raises(ModelError, match=words) as caught:
+        train(Fragile(error, backward=backward), splits, SETTINGS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_fails_while_it_is_scored_is_one_line(splits):
+    with pytest.raises(ModelError, match=r"Fragile: the model fails on inputs of shape .*KeyError"):
+        accuracy(Fragile(KeyError("size")), splits.test, batch_size=50)

@@ -17,6 +17,7 @@ from edgespiral.core.errors import DataError
 from edgespiral.core.registry import unknown_name
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.holdout import hold_out
+from edgespiral.data.images import check_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +42,12 @@ def load_folder(argument: str) -> DataSplits:
     are stratified and fixed, so that no run sees another's test images.
 
     Raises:
-        DataError: no such folder, no images, or the splits have different classes.
+        DataError: no such folder, no images, a file that is none, or the splits have different
+            classes.
     """
     root, size = _parsed(argument)
     train, validation, test = _splits(root)
+    check_images(Path(name) for part in (train, validation, test) for name in part.names)
     return DataSplits(
         name=f"folder:{root}",
         train=train.source(size),
@@ -62,6 +65,7 @@ class _Part:
         self._root = root
         images = _images(root)
         self.classes = list(images.classes)
+        self._files = [file for file, _ in images.samples]
         self._all_labels = np.asarray(images.targets, dtype=np.int64)
         self._chosen = np.arange(len(images)) if chosen is None else chosen
 
@@ -73,7 +77,12 @@ class _Part:
             for transform in (_plain(size), _augmented(size))
         )
         workers = min(MAX_WORKERS, os.cpu_count() or 1)
-        return DatasetSource(plain, augmented, workers=workers)
+        return DatasetSource(plain, augmented, workers=workers, names=self.names)
+
+    @property
+    def names(self) -> list[str]:
+        """The files of its images."""
+        return [self._files[index] for index in self._chosen]
 
     def split(self, fraction: float) -> tuple[_Part, _Part]:
         """(the rest, about `fraction` of the images, at least one of each class)."""

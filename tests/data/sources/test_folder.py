@@ -1,3 +1,7 @@
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +9,7 @@ from PIL import Image
 
 from edgespiral import data
 from edgespiral.core.errors import DataError, UsageError
+from edgespiral.core.text import is_printable
 
 
 def fill(folder, classes=("cat", "dog"), count=20, start=0):
@@ -76,3 +81,60 @@ def test_bad_folders_are_one_line(tmp_path):
 def test_bad_options(tmp_path, query, error):
     with pytest.raises(error, match="size"):
         data.load(f"folder:{tmp_path}?{query}")
+
+
+def damage(path, how):
+    if how == "cut short":
+        path.write_bytes(path.read_bytes()[:60])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "text":
+        path.write_text("not pixels")
+    elif how == "loose link":
+        path.unlink()
+        path.symlink_to(path.parent / "nowhere")
+    elif how == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    elif how == "too large":
+        header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+        content = bytearray(path.read_bytes())
+        content[16:29] = header
+        content[29:33] = struct.pack(">I", zlib.crc32(b"IHDR" + header))
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["cut short", "empty", "text", "loose link", "pipe"])
+def test_a_file_that_is_no_image_is_named_before_the_run(tmp_path, how):
+    fill(tmp_path)
+    damage(tmp_path / "cat" / "3.png", how)
+    with pytest.raises(DataError, match=r"cat/3\.png: is not an image") as caught:
+        data.load(f"folder:{tmp_path}?size=16")
+    assert is_printable(str(caught.value))
+
+
+def test_an_image_too_large_for_memory_is_named_before_the_run(tmp_path):
+    fill(tmp_path)
+    damage(tmp_path / "dog" / "0.png", "too large")
+    with pytest.raises(DataError, match=r"dog/0\.png: .*(900 megapixels|DecompressionBomb)"):
+        data.load(f"folder:{tmp_path}?size=16")
+
+
+def test_several_such_files_are_counted(tmp_path):
+    fill(tmp_path)
+    for index in (2, 5, 7):
+        damage(tmp_path / "cat" / f"{index}.png", "empty")
+    with pytest.raises(DataError, match=r"cat/2\.png: .*\(and 2 more files like it\)"):
+        data.load(f"folder:{tmp_path}?size=16")
+
+
+def test_an_image_that_is_damaged_meanwhile_is_named(tmp_path):
+    fill(tmp_path)
+    splits = data.load(f"folder:{tmp_path}?size=16")
+    for path in tmp_path.glob("*/*.png"):
+        damage(path, "empty")
+    with pytest.raises(
+        DataError, match=r"/\d+\.png: cannot be read: UnidentifiedImageError"
+    ) as caught:
+        next(splits.train.epoch(batch_size=4, seed=0))
+    assert is_printable(str(caught.value))

@@ -1,0 +1,181 @@
+"""Batches looked at as they pass, so that no sample counts for what it is not.
+
+Before a run a thousand samples of each split are looked at (`data.check`). What is beyond them is
+met when it is used: every batch of validation and test as it is scored, and of training as it is
+trained on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from edgespiral.core.batches import AugmentedSource, BatchSource, DataSplits, StoredSource
+from edgespiral.core.errors import DataError
+from edgespiral.core.user_code import user_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+NO_LABELS = "samples have no labels"
+
+
+@runtime_checkable
+class NamedSource(BatchSource, Protocol):
+    """A supply that can say which sample it shows."""
+
+    def place(self, position: int, seed: int | None) -> str:
+        """What the sample at `position` of the pass of `seed` is called: its file, or its index."""
+        ...
+
+
+def guarded(splits: DataSplits) -> DataSplits:
+    """`splits` whose parts look at every batch that they hand on; guarded ones are as they are."""
+
+    def part(source: BatchSource, name: str) -> Guarded:
+        return source if isinstance(source, Guarded) else Guarded(source, name, splits)
+
+    return replace(
+        splits,
+        train=part(splits.train, "train"),
+        validation=part(splits.validation, "validation"),
+        test=part(splits.test, "test"),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """A supply of batches that stops at the first one which is not what was declared.
+
+    Attributes:
+        source: where the batches come from.
+        part: what the split is called.
+        splits: what its batches are to be like.
+    """
+
+    source: BatchSource
+    part: str
+    splits: DataSplits
+
+    def __len__(self) -> int:
+        with user_code(DataError, "its length cannot be told", where=self._where):
+            return len(self.source)
+
+    def unaugmented(self) -> Guarded:
+        """See `core.batches.AugmentedSource`; the same where the source knows no other view."""
+        if not isinstance(self.source, AugmentedSource):
+            return self
+        with user_code(DataError, "unaugmented() failed", where=self._where):
+            return replace(self, source=self.source.unaugmented())
+
+    def order(self, seed: int) -> Tensor | None:
+        """See `core.batches.StoredSource`; None where the source does not know."""
+        if not isinstance(self.source, StoredSource):
+            return None
+        with user_code(DataError, f"order({seed}) failed", where=self._where):
+            return self.source.order(seed)
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `core.batches.BatchSource`.
+
+        Raises:
+            DataError: the source fails, a batch is not what was declared, or a pass in stored
+                order has not as many samples as the source says; the place is named.
+        """
+        with user_code(DataError, "cannot be read", where=self._where):
+            batches = iter(
+                self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
+            )
+        seen, declared = first_batch * batch_size, len(self)
+        for number in itertools.count(first_batch):
+            failed = f"cannot be read at batch {number}, from sample {seen} of the pass on"
+            with user_code(DataError, failed, where=self._where):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            yield self._checked(batch, seen, seed)
+            seen += len(batch[1])
+            if seed is None and seen > declared:
+                break
+        if seed is None and seen != max(declared, first_batch * batch_size):
+            amount = "more" if seen > declared else seen
+            raise DataError(
+                f"a pass has {amount} samples, and its length is {declared}", where=self._where
+            )
+
+    def _checked(
+        self, batch: tuple[Tensor, Tensor], seen: int, seed: int | None
+    ) -> tuple[Tensor, Tensor]:
+        with user_code(DataError, "its batches are not (inputs, labels)", where=self._where):
+            inputs, labels = batch
+            problem = _problem(inputs, labels, self.splits)
+        if problem is None:
+            return inputs, labels
+        row = "" if problem.row is None else f", first at {self._place(seen + problem.row, seed)}"
+        raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
+
+    def _place(self, position: int, seed: int | None) -> str:
+        if isinstance(self.source, NamedSource):
+            return self.source.place(position, seed)
+        return f"sample {position}{'' if seed is None else ' of a shuffled pass'}"
+
+    @property
+    def _where(self) -> str:
+        return f"{self.splits.name}: {self.part}"
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is wrong with a batch, and its first row where it is."""
+
+    what: str
+    row: int | None = None
+    why: str = ""
+
+
+def _problem(inputs: Tensor, labels: Tensor, splits: DataSplits) -> _Problem | None:
+    import torch
+
+    classes = len(splits.class_names)
+    if tuple(inputs.shape[1:]) != splits.input_shape:
+        return _Problem(f"inputs are {tuple(inputs.shape[1:])}, declared as {splits.input_shape}")
+    if not isinstance(labels, torch.Tensor):
+        why = "; training, accuracy and criteria that use gradients need them"
+        return _Problem(NO_LABELS, why=why)
+    wrong = _wrong_values(inputs, splits)
+    if wrong is not None:
+        return wrong
+    if labels.dtype != torch.int64 or labels.shape != inputs.shape[:1]:
+        return _Problem(
+            f"labels are {labels.dtype} {tuple(labels.shape)}, not torch.int64 (samples,)"
+        )
+    outside = (labels < 0) | (labels >= classes)
+    if bool(outside.any()):
+        low, high = int(labels.min()), int(labels.max())
+        allowed = f"but {classes} classes allow 0 to {classes - 1}"
+        return _Problem(f"labels run from {low} to {high}, {allowed}", _first(outside))
+    return None
+
+
+def _wrong_values(inputs: Tensor, splits: DataSplits) -> _Problem | None:
+    if inputs.dtype != splits.input_dtype:
+        return _Problem(f"inputs are {inputs.dtype}, not {splits.input_dtype}")
+    # A sum is finite only if all are, and takes a fifth of the time; it may overflow all the same.
+    if not bool(inputs.sum().isfinite()) and not bool(inputs.isfinite().all()):
+        rows = ~inputs.isfinite().flatten(1).all(dim=1)
+        return _Problem("inputs have NaN or infinite values", _first(rows))
+    count = splits.token_count
+    if count is not None and not 0 <= int(inputs.min()) <= int(inputs.max()) < count:
+        rows = ((inputs < 0) | (inputs >= count)).flatten(1).any(dim=1)
+        span = f"token ids run from {inputs.min()} to {inputs.max()}"
+        return _Problem(f"{span}, declared as below {count}", _first(rows))
+    return None
+
+
+def _first(rows: Tensor) -> int:
+    return int(rows.nonzero()[0])
