@@ -180,7 +180,8 @@ def _require_plain(path: Path) -> None:
 
 
 def _is_elsewhere(error: OSError, path: Path) -> bool:
-    named = error.filename
+    # Of a copy that fails midway the second name is that of the file which was written.
+    named = error.filename2 or error.filename
     return isinstance(named, str) and Path(named).parent != path.parent
 
 

@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.core.files import make_folder
+from edgespiral.core.files import make_folder, writing
 from edgespiral.core.registry import unknown_name
 from edgespiral.gate.git import file_at
 from edgespiral.gate.interface import interface
@@ -102,12 +102,15 @@ def from_ref(suite_path: Path, ref: str, folder: Path) -> Find:
             return None
         content = _content(file, ref)
         goal = Path(mkdtemp(dir=folder)) / file.name
-        goal.write_bytes(content)
+        with writing(goal):
+            goal.write_bytes(content)
         # The old model may keep its weights in other files than the new one.
         for name in external_names(content, file):
             part = goal.parent / name
             make_folder(part.parent)
-            part.write_bytes(_content(file.parent / name, ref))
+            held = _content(file.parent / name, ref)
+            with writing(part):
+                part.write_bytes(held)
         return Former(ref, file=goal)
 
     return find

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.files import sha256_file
+from edgespiral.core.files import sha256_file, writing
 from edgespiral.core.records import Measurement
 from edgespiral.core.schema import now_utc
 from edgespiral.core.stats import paired_ratio, summarise
@@ -238,5 +238,6 @@ def _as_file(content: Path | str, folder: Path) -> Path:
     if isinstance(content, Path):
         return content
     file = folder / "text"
-    file.write_text(content, encoding="utf-8")
+    with writing(file):
+        file.write_text(content, encoding="utf-8")
     return file

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from edgespiral.core.errors import TargetError
+from edgespiral.core.files import make_folder, writing
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.transports.base import too_late
 
@@ -82,8 +83,8 @@ class LocalTransport:
         """Copy `local` into the work folder."""
         goal = self.folder / remote_name
         try:
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(local, goal)
+            with writing(make_folder(goal.parent) / goal.name):
+                shutil.copyfile(local, goal)
         except OSError as error:
             raise TargetError(f"cannot be copied: {error.strerror}", where=str(local)) from error
 
@@ -110,6 +111,7 @@ class LocalTransport:
     def pull(self, remote_name: str, local: Path) -> None:
         """Copy a file of the work folder to `local`."""
         try:
-            shutil.copyfile(self.folder / remote_name, local)
+            with writing(local):
+                shutil.copyfile(self.folder / remote_name, local)
         except OSError as error:
             raise TargetError(f"cannot be fetched: {error.strerror}", where=remote_name) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from edgespiral.core.files import make_folder
 from edgespiral.core.records import Candidate, OnDevice
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
@@ -72,8 +73,7 @@ class CandidateFiles:
         Raises:
             ExportError: it has no ONNX form.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"candidate-{index}.onnx"
+        path = make_folder(self.folder) / f"candidate-{index}.onnx"
         # A survey profiles its cuts and then measures them.
         if self._written.get(path) == key_of(widths):
             return path
