@@ -143,7 +143,7 @@ def _read(path: Path, identity: str) -> Tensor | None:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             kept: Tensor = file.get_tensor(KEY)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, OSError) as error:
         raise RunFolderError(
             "the teacher's kept outputs are damaged", where=str(path), hint="delete the file"
         ) from error

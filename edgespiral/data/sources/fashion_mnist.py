@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
-from edgespiral.core.files import make_folder
+from edgespiral.core.files import make_folder, read_bytes
 from edgespiral.core.lock import locked
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.sources.base import without_argument
@@ -21,6 +22,8 @@ from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
 VALIDATION_COUNT = 5_000
 # How long to wait for another command that is downloading the same files.
 DOWNLOAD_S = 600
+# The largest of the four has 47 MB unpacked.
+MOST_BYTES = 2**26
 CLASS_NAMES = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle-boot",
@@ -115,11 +118,21 @@ def _read_all(files: dict[str, Path]) -> dict[str, torch.Tensor]:
     return parts
 
 
+def _unpacked(path: Path) -> bytes:
+    content = read_bytes(path, MOST_BYTES)
+    if path.suffix != ".gz":
+        return content
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        raw = stream.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise ValueError("unpacks to more than any of the four files")
+    return raw
+
+
 def _read_idx(path: Path) -> torch.Tensor:
     """An idx file of unsigned bytes: magic 0x0008<dimensions>, big-endian sizes, values."""
     try:
-        content = path.read_bytes()
-        raw = gzip.decompress(content) if path.suffix == ".gz" else content
+        raw = _unpacked(path)
         zero, kind, dimensions = int.from_bytes(raw[:2]), raw[2], raw[3]
         shape = np.frombuffer(raw, ">i4", count=dimensions, offset=4)
         values = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 
+from edgespiral.core.errors import RunFolderError
 from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
+from edgespiral.core.text import described
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.context import Parent
@@ -86,7 +88,12 @@ def _slimmed(context: RunContext, turn: int, model: PrunableModel) -> PrunableMo
             state = {k: v.detach().clone().contiguous() for k, v in slim.state_dict().items()}
             temporary.write_bytes(safetensors.torch.save(state))
         (folder / CHECKPOINT).unlink(missing_ok=True)
-    slim.load_state_dict(safetensors.torch.load_file(done))
+    try:
+        slim.load_state_dict(safetensors.torch.load_file(done))
+    except (safetensors.SafetensorError, OSError, RuntimeError) as error:
+        raise RunFolderError(
+            f"is damaged: {described(error)}", where=str(done), hint="delete it to train it afresh"
+        ) from error
     return replace(model, model=slim)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from edgespiral import data
 from edgespiral.core.errors import DataError
-from edgespiral.data.sources.fashion_mnist import FILES
+from edgespiral.data.sources.fashion_mnist import FILES, _read_idx
 
 COUNTS = {"train": 6000, "test": 300}
 
@@ -60,3 +60,12 @@ def test_damaged_files_are_named(place, damage):
     with pytest.raises(DataError, match="train-images") as caught:
         data.load("fashion-mnist")
     assert "\n" not in str(caught.value)
+
+
+def test_a_packed_file_that_unpacks_to_too_much_is_refused(tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        for _ in range(70):
+            stream.write(bytes(2**20))
+    with pytest.raises(DataError, match="not a whole idx file"):
+        _read_idx(path)
