@@ -118,10 +118,11 @@ def export_model(
         recipe: how int8 is calibrated, by name or file.
     """
     from edgespiral.data import load
+    from edgespiral.data.guard import guarded
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.export.recipe import load_recipe
 
-    splits = load(data) if isinstance(data, str) else data
+    splits = load(data) if isinstance(data, str) else guarded(data)
     asked = Asked(precision, recipe=load_recipe(recipe), samples=len(splits.validation))
     return export_as(model, Path(path), splits, asked).parity
 

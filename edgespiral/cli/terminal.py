@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
     from rich.text import Text
 
-GITHUB = "GITHUB_ACTIONS"
-# What makes a command of a line that a step prints on GitHub: at its beginning, and anywhere in it.
-COMMANDS = {"::": ": :", "##[": "# #["}
+# Set by GitHub, Azure Pipelines and TeamCity, which take orders from what a step prints.
+OBEYING = ("GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
+# What makes an order of a line: `::error::`, and anywhere in it `##[`, `##vso[` or `##teamcity[`.
+COMMANDS = {"::": ": :", "##": "# #"}
 
 
 class OutputClosedError(Exception):
@@ -40,7 +41,7 @@ class Terminal(Console):
     def __init__(self, *, stderr: bool = False, github: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
         self._name = "standard error" if stderr else "standard output"
-        self._github = github or on_github()
+        self._github = github or on_ci()
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -78,13 +79,13 @@ def tell(text: str, *, err: bool = False) -> None:
         OutputClosedError: nobody reads it.
         RunFolderError: the stream cannot be written to.
     """
-    _echo(_safe(text, github=on_github()), err=err)
+    _echo(_safe(text, github=on_ci()), err=err)
 
 
 def tell_json(document: str) -> None:
     """Print a JSON document on standard output; see `tell`."""
     safe = printable_json(document)
-    _echo(safe.replace("##[", "\\u0023#[") if on_github() else safe)
+    _echo(safe.replace("##", "\\u0023#") if on_ci() else safe)
 
 
 def tell_commands(lines: str) -> None:
@@ -92,9 +93,9 @@ def tell_commands(lines: str) -> None:
     _echo(printable(lines, keep="\n"), err=True, nl=False)
 
 
-def on_github() -> bool:
-    """Whether GitHub reads what is printed here."""
-    return bool(os.environ.get(GITHUB))
+def on_ci() -> bool:
+    """Whether GitHub, or another CI that takes orders, reads what is printed here."""
+    return any(os.environ.get(name) for name in OBEYING)
 
 
 def drop_unwritten() -> None:

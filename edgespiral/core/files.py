@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             sync(temporary)
             temporary.replace(path)
-            sync(path.parent)
+            _sync_names(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -159,6 +159,15 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_names(folder: Path) -> None:
+    """Sync a folder where its file system and its permissions let that be done."""
+    try:
+        sync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
+            raise
 
 
 def user_cache(name: str) -> Path:

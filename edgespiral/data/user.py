@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from torch.utils.data import Dataset, IterableDataset
@@ -41,10 +42,12 @@ def splits_of(found: object, spec: str) -> DataSplits:
     Raises:
         DataError: it is neither.
     """
-    if isinstance(found, DataSplits):
-        return guarded(found)
     with user_code(DataError, "cannot be used", where=spec):
-        return guarded(_made(found, spec))
+        splits = found if isinstance(found, DataSplits) else _made(found, spec)
+        made = replace(
+            splits, class_names=tuple(splits.class_names), input_shape=tuple(splits.input_shape)
+        )
+        return guarded(made)
 
 
 def _made(found: object, spec: str) -> DataSplits:

@@ -8,7 +8,14 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from edgespiral.cli.terminal import OutputClosedError, Terminal, tell, tell_commands, tell_json
+from edgespiral.cli.terminal import (
+    OBEYING,
+    OutputClosedError,
+    Terminal,
+    tell,
+    tell_commands,
+    tell_json,
+)
 from edgespiral.core.errors import ExitCode, RunFolderError
 
 HOSTILE = "\x1b]0;owned\x1b[31m\x9b2J [/] [red]\u202e:: ##[error]x"
@@ -17,7 +24,8 @@ WRITTEN = r"\x1b]0;owned\x1b[31m\x9b2J [/] [red]\u202e"
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch):
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    for name in OBEYING:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 
 
@@ -58,18 +66,18 @@ def test_json_says_the_same_and_is_printable(capsys, monkeypatch):
     assert "##[" not in shown
 
 
-@pytest.mark.parametrize("by", ["variable", "flag"])
+@pytest.mark.parametrize("by", [*OBEYING, "flag"])
 def test_what_github_would_obey_is_broken_up(by, capsys, monkeypatch):
-    if by == "variable":
-        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    if by != "flag":
+        monkeypatch.setenv(by, "true")
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row(Text("::error::owned ##[error]owned"))
+    table.add_row(Text("::error::owned ##[error]owned ##vso[task.x]"))
     Terminal(github=by == "flag").print(table)
-    if by == "variable":
+    if by != "flag":
         tell("::stop-commands::x")
     shown = capsys.readouterr().out
     assert "::" not in shown
-    assert "##[" not in shown
+    assert "##" not in shown
     tell_commands("::error file=a::b%0A\n")
     assert capsys.readouterr().err == "::error file=a::b%0A\n"
 

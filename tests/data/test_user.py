@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
@@ -127,3 +129,10 @@ def test_class_names_that_cannot_be_listed_are_one_line():
     mapping = {"train": good, "validation": good, "test": good, "classes": 3}
     with pytest.raises(DataError, match="mine: cannot be used: TypeError"):
         splits_of(mapping, "mine")
+
+
+@pytest.mark.parametrize("field", ["class_names", "input_shape"])
+def test_splits_without_a_field_are_one_line(field):
+    splits = replace(data.load("digits"), **{field: None})
+    with pytest.raises(DataError, match="mine: cannot be used: TypeError"):
+        splits_of(splits, "mine")
