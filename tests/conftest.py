@@ -26,7 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 WAIT_S = 60
 ANDROID_TOOLS = (
-    *("cat", "chmod", "cut", "date", "df", "head", "ls", "mkdir", "mktemp", "mv", "printf"),
+    *("cat", "chmod", "cut", "date", "df", "grep", "head", "ls", "mkdir", "mktemp", "mv", "printf"),
     *("readlink", "rm", "sed", "setsid", "sha256sum", "sleep", "sort", "taskset", "uname", "wc"),
 )
 
@@ -38,6 +38,7 @@ class Board:
         folder: where work folders are made, and nothing else is.
         bin: comes first on the PATH of commands that run over ssh.
         config: the client's configuration; `known_hosts` has the server's key.
+        extra: a line of the server's configuration, from its next start on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,6 +49,7 @@ class Board:
         self.config, self.known_hosts = self._keys / "config", self._keys / "known_hosts"
         self.port = _free_port()
         self.largest_file_bytes = resource.RLIM_INFINITY
+        self.extra = ""
         self._server: psutil.Popen | None = None
         self._make_key("user")
         self.config.write_text(self._client_config())
@@ -163,6 +165,7 @@ class Board:
             PasswordAuthentication no
             PermitRootLogin prohibit-password
             SetEnv PATH={self.bin}:{os.environ["PATH"]}
+            {self.extra}
         """
 
     def _client_config(self) -> str:

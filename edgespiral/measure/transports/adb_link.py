@@ -64,6 +64,7 @@ class AdbLink(Link):
         self._limit_s = settings.connect_timeout_s
         self._serial = settings.serial or os.environ.get("ANDROID_SERIAL")
         self._keeper: AdbShell | None = None
+        self._mark = ""
         self._connected_here = False
 
     @property
@@ -84,12 +85,13 @@ class AdbLink(Link):
 
     def close(self) -> bool:
         """Remove the work folder and disconnect; False where the folder may still be there."""
-        removed = False
+        removed, closed = False, f"{self._mark} closed".encode()
         if self._keeper is not None:
             self._keeper.deadline = time.monotonic() + CLOSING_S
             with suppress(OSError):
                 self._keeper.write(b"end\n")
-                removed = any(b"closed" in said for _, said in self._keeper.packets())
+                said = b"".join(words for _, words in self._keeper.packets())
+                removed = closed in said
         self.drop()
         if self._connected_here and self._serial:
             self._connected_here = False
@@ -104,6 +106,7 @@ class AdbLink(Link):
         self._keeper = None
 
     def _keep(self, command: Sequence[str], mark: str) -> str:
+        self._mark = mark
         self._find_device()
         self._keeper = self._start(command, time.monotonic() + self._limit_s + LOGIN_S)
         return self._first_words(self._keeper, mark)
@@ -159,7 +162,9 @@ class AdbLink(Link):
         if state is None:
             known = ", ".join(sorted(_states()))
             hint = f"attached: {known}" if known else ATTACH
-            raise DeviceLostError("no such device is attached", where=serial, hint=hint)
+            raise DeviceLostError(
+                "no such device is attached", where=serial, hint=hint, may_pass=":" in serial
+            )
         if state in PASSING:
             raise DeviceLostError(f"the device is {state}", where=serial, hint=MENDING["offline"])
         if state != READY:
@@ -254,14 +259,14 @@ def _answered(ask: Callable[[], T]) -> T:
 
     try:
         return ask()
-    except (adbutils.AdbError, OSError) as error:
+    except (adbutils.AdbError, OSError, ValueError, LookupError) as error:
         raise DeviceLostError(f"the adb server says: {_words(error)}") from error
 
 
 def _only(states: Mapping[str, str]) -> str:
     """The serial of the only device there is."""
     if not states:
-        raise DeviceLostError("no Android device is attached", hint=ATTACH)
+        raise DeviceLostError("no Android device is attached", hint=ATTACH, may_pass=False)
     if len(states) > 1:
         listed = ", ".join(f"{serial} ({state})" for serial, state in sorted(states.items()))
         raise TargetError(

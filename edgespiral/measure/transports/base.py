@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from edgespiral.core.errors import MeasurementError, TargetError
@@ -9,7 +11,7 @@ from edgespiral.core.registry import Registry
 from edgespiral.measure.completed import last_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -20,7 +22,23 @@ T = TypeVar("T")
 
 
 class DeviceLostError(TargetError):
-    """The device does not answer, or no longer does; it may come back."""
+    """The device does not answer, or no longer does; it may come back.
+
+    Args:
+        may_pass: whether it may come back where it was never reached: a name that nothing has is
+            more likely a wrong one.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        may_pass: bool = True,
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.may_pass = may_pass
 
 
 class Transport(Protocol):
@@ -85,6 +103,17 @@ class Transport(Protocol):
 
 
 TRANSPORTS: Registry[Callable[[TargetProfile, Path | None], Transport]] = Registry("transport")
+
+
+@contextmanager
+def endless_input() -> Iterator[int]:
+    """An input without content that ends with this process at the latest."""
+    end, kept = os.pipe()
+    try:
+        yield end
+    finally:
+        os.close(end)
+        os.close(kept)
 
 
 def too_late(timeout_s: float, stderr: bytes | str | None) -> MeasurementError:

@@ -10,52 +10,68 @@ from dataclasses import dataclass
 # For how long a device keeps the work folder of a host that has gone without a word.
 GRACE_S = 600
 
-# Ends whatever still runs in the work folder: what is left of a run would disturb the next.
-_SWEEP = """
-sweep() {
-    for entry in /proc/[0-9]*; do
-        case "$(readlink "$entry/cwd" 2>/dev/null)" in
-            "$work" | "$work/"* | "$work (deleted)") kill -9 "${entry#/proc/}" 2>/dev/null ;;
-        esac
+# What the name of a work folder begins with, and the file in it that holds its keeper's token.
+PREFIX, MARKER = "edgespiral-", ".keeper"
+# In the environment of what is started for a work folder, with the folder's name in brackets.
+BELONGS_TO = "EDGESPIRAL_WORK"
+
+# `ours` holds for a folder of our making alone: named by us, no link, the user's own and marked.
+# `sweep` ends what was started for the work folder and still runs: it would disturb the next run.
+_OWN = f"""
+ours() {{
+    case $work in */{PREFIX}?*) ;; *) return 1 ;; esac
+    [ -d "$work" ] && [ ! -L "$work" ] && [ -O "$work" ] &&
+        [ -f "$work/{MARKER}" ] && [ ! -L "$work/{MARKER}" ] && [ -O "$work/{MARKER}" ]
+}}
+sweep() {{
+    case $work in */{PREFIX}?*) ;; *) return ;; esac
+    for entry in $(grep -lsF "{BELONGS_TO}=[${{work##*/}}]" /proc/[0-9]*/environ 2>/dev/null); do
+        entry=${{entry#/proc/}}
+        kill -9 "${{entry%%/*}}" 2>/dev/null
     done
-}
+}}
 """
 
 # Arguments: mark, parent folder, work folder (empty: make one), token, grace in seconds.
 # Stays as long as the connection does. "end" on its input removes the folder. If the connection
 # breaks instead, it waits for a successor with another token, and without one removes the folder.
+# What was there before is never taken for a new work folder, whatever a device's tools answer.
 KEEP = (
-    _SWEEP
-    + """
+    _OWN
+    + f"""
 mark=$1 base=$2 work=$3 token=$4 grace=$5
-say() { printf '\\n%s %s\\n' "$mark" "$1"; }
+say() {{ printf '\\n%s %s\\n' "$mark" "$1"; }}
+fail() {{ say failed; exit 1; }}
+kept() {{ ours && [ "$(cat "$work/{MARKER}")" = "$token" ]; }}
+remove() {{ kept || return; sweep; cd / && rm -rf "$work"; }}
 trap '' HUP
 umask 077
-case $base in "~" | "~/"*) base=$HOME${base#?} ;; esac
-if [ -z "$work" ]; then
-    work=$(mktemp -d "$base/edgespiral-XXXXXX") && work=$(cd "$work" && pwd -P) ||
-        { say failed; exit 1; }
+case $base in "~" | "~/"*) base=$HOME${{base#?}} ;; esac
+base=$(cd "$base" && pwd -P) || fail
+: "${{work:=${{base%/}}/{PREFIX}$token}}"
+[ "${{work%/*}}" = "${{base%/}}" ] || fail
+made=
+if ! ours; then
     made=$work
-elif [ ! -d "$work" ]; then
-    mkdir "$work" || { say failed; exit 1; }
+    mkdir "$work" && [ ! -L "$work" ] && [ -O "$work" ] && [ -z "$(ls -A "$work")" ] || fail
 fi
 sweep
-printf '%s' "$token" > "$work/.keeper" || { rm -rf ${made:+"$made"}; say failed; exit 1; }
+printf '%s' "$token" > "$work/{MARKER}" || {{
+    [ -n "$made" ] && rm -f "$work/{MARKER}" && rmdir "$work"
+    fail
+}}
 say "open $work"
 while read -r word; do
     [ "$word" = end ] || continue
-    sweep
-    cd / && rm -rf "$work" && say closed
+    remove && say closed
     exit
 done
 (
     exec >/dev/null 2>&1
-    [ "$(cat "$work/.keeper")" = "$token" ] || exit
+    kept || exit
     sweep
     sleep "$grace"
-    [ "$(cat "$work/.keeper")" = "$token" ] || exit
-    sweep
-    rm -rf "$work"
+    remove
 ) </dev/null &
 """
 )
@@ -82,8 +98,14 @@ PUSH = (
     _IN_WORK
     + """
 name=$1 wanted=$2
-case $name in */*) mkdir -p "${name%/*}" || exit ;; esac
+case $name in */*)
+    mkdir -p "${name%/*}" || exit
+    # A link to elsewhere is not followed.
+    [ "$(cd "./${name%/*}" && pwd -P)" = "$(pwd -P)/${name%/*}" ] ||
+        { echo "${name%/*} is a link" >&2; exit; }
+esac
 part=$name.part
+rm -f "$part"
 cat > "$part" || { rm -f "$part"; exit; }
 if [ "$(digest < "$part")" = "$wanted" ]; then
     mv -f "$part" "$name" && state=written
@@ -105,8 +127,12 @@ digest < "$1" && cat "$1" && state=read
 
 # Arguments: a command. Its input is empty. When this script's own input ends, so does the command:
 # that is how it learns of a broken connection or of a host that waits no longer.
+# ONNX Runtime would send and keep what it learns of the device, from the process that is timed.
 RUN = (
     _IN_WORK
+    + f"""
+export ORT_DISABLE_TELEMETRY=1 {BELONGS_TO}="[${{work##*/}}]"
+"""
     + """
 case $1 in "~/"*) first=$HOME${1#?}; shift; set -- "$first" "$@" ;; esac
 export TMPDIR="$work"
@@ -135,11 +161,14 @@ kill -9 "$watch" 2>/dev/null
 )
 
 # Ends what a command has left behind.
-SWEEP = _IN_WORK + "cd / &&" + _SWEEP + "sweep\nstate=swept\n"
+SWEEP = _IN_WORK + "cd /\n" + _OWN + "sweep\nstate=swept\n"
 
 
 def keep_command(workdir: str, work: str, mark: str) -> list[str]:
-    """What keeps a work folder below `workdir`: `work`, or a new one where that is empty."""
+    """What keeps a work folder below `workdir`: `work`, or a new one where that is empty.
+
+    A new one is called `PREFIX` and the mark.
+    """
     return ["sh", "-c", KEEP, "edgespiral", mark, workdir, work, mark, str(GRACE_S)]
 
 
@@ -158,9 +187,13 @@ class Reply:
 
 
 def marked_reply(stdout: bytes, stderr: str, mark: str) -> Reply | None:
-    """The answer of a script between the mark's two places; None where either is missing."""
+    """The answer of a script between the mark's two places; None where either is missing.
+
+    What a device's shell says before and after, with the first word or the last, is no part of it.
+    """
     _, begun, rest = stdout.partition(f"{mark}\n".encode())
-    body, ended, state = rest.rpartition(f"\n{mark} ".encode())
-    if not begun or not ended or not state.endswith(b"\n"):
+    body, ended, last = rest.partition(f"\n{mark} ".encode())
+    state, whole, _ = last.partition(b"\n")
+    if not begun or not ended or not whole:
         return None
     return Reply(state.decode(errors="replace").strip(), body, stderr)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from edgespiral.core.errors import TargetError
 from edgespiral.measure.transports.device_scripts import (
+    PREFIX,
     Reply,
     ask_command,
     keep_command,
@@ -58,10 +60,17 @@ class Link(ABC):
         self.drop()
         mark = secrets.token_hex(8)
         state = self._keep(keep_command(workdir, self.work, mark), mark)
-        if not state.startswith("open "):
+        word, _, folder = state.partition(" ")
+        # Commands run and files are written there: it is what was asked for, or none.
+        name = PurePosixPath(self.work).name or f"{PREFIX}{mark}"
+        if word != "open" or not folder.startswith("/") or PurePosixPath(folder).name != name:
             self.drop()
-            raise TargetError("cannot make a work folder", where=f"{self.host}:{workdir}")
-        self.work = state.removeprefix("open ")
+            raise TargetError(
+                "cannot make a work folder",
+                where=f"{self.host}:{workdir}",
+                hint="name one that this user may write to: workdir, in the target's [transport]",
+            )
+        self.work = folder
 
     def ask(
         self,
@@ -80,7 +89,10 @@ class Link(ABC):
             raise self._lost()
         mark = secrets.token_hex(8)
         command = ask_command(script, mark, self.work, *arguments)
-        stdout, stderr = self._run(command, content, timeout_s)
+        try:
+            stdout, stderr = self._run(command, content, timeout_s)
+        except OSError as error:
+            raise self._lost(error.strerror or str(error)) from error
         reply = marked_reply(stdout, stderr, mark)
         if reply is None:
             raise self._lost(stderr)

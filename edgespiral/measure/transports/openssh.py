@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Timer
 from typing import IO, TYPE_CHECKING
 
 from edgespiral.core.errors import TargetError
 from edgespiral.measure.completed import last_words
-from edgespiral.measure.transports.base import DeviceLostError
+from edgespiral.measure.transports.base import DeviceLostError, endless_input
 from edgespiral.measure.transports.link import Link
 
 if TYPE_CHECKING:
@@ -30,6 +32,11 @@ LOGIN_S = 30
 # A slow device looks through all its processes first; a dead one is known before by its silence.
 CLOSING_S = 60
 UNANSWERED_KEEPALIVES = 3
+# What ssh itself ends with; all else is what was run on the device.
+SSH_FAILED = 255
+# What no waiting mends: too many keys, no key exchange or cipher in common.
+REFUSED = re.compile("Too many authentication failures|Unable to negotiate|no matching .* found")
+LONGEST_LINE = 65536
 # A Unix socket's path has 104 characters at least; ssh appends 17 while it makes one.
 LONGEST_SOCKET_FOLDER = 70
 ALWAYS = (
@@ -89,7 +96,7 @@ class OpensshLink(Link):
     def _run(
         self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
     ) -> tuple[bytes, str]:
-        with _endless() as waiting:
+        with endless_input() as waiting:
             done = subprocess.run(  # noqa: S603 (the command is this package's own)
                 self._client(command),
                 stdin=waiting if content is None else content,
@@ -120,9 +127,8 @@ class OpensshLink(Link):
         if self._master is None or self._master.stdin is None:
             return False
         with suppress(OSError, subprocess.TimeoutExpired):
-            self._master.stdin.write(b"end\n")
-            self._master.stdin.close()
-            self._master.wait(CLOSING_S)
+            # Read to the end: a device that says more than a pipe holds would wait for ever.
+            self._master.communicate(b"end\n", CLOSING_S)
         removed = self._master.poll() == 0
         self.drop()
         return removed
@@ -168,15 +174,24 @@ class OpensshLink(Link):
         assert self._master.stdout is not None
         watch = Timer(self._limit_s, self._master.kill)
         watch.start()
+        other = b""
         try:
-            for line in self._master.stdout:
+            for line in iter(partial(self._master.stdout.readline, LONGEST_LINE), b""):
                 words = line.decode(errors="replace").strip()
                 if words.startswith(mark):
                     return words.removeprefix(mark).strip()
+                other = line.strip() or other
         finally:
             watch.cancel()
-        self._master.wait()
+        exit_code = self._master.wait()
         error = self._explained(self._said())
+        if isinstance(error, DeviceLostError) and exit_code not in (SSH_FAILED, -signal.SIGKILL):
+            why = last_words(self._said()) or last_words(other.decode(errors="replace"))
+            error = TargetError(
+                f"its shell ended with exit code {exit_code}{f': {why}' if why else ''}",
+                where=self.host,
+                hint="a POSIX shell is needed that runs what ssh is told to",
+            )
         self.drop()
         raise error
 
@@ -209,12 +224,18 @@ class OpensshLink(Link):
                 where=self.host,
                 hint=f"a key without a question is needed: ssh-add, or {self._copy_id()}",
             )
+        if REFUSED.search(said):
+            return TargetError(f"it does not let us in: {last_words(said)}", where=self.host)
         if "onfiguration" in said or "onfig file" in said:
             return TargetError(last_words(said), where=self.host, hint="mend ssh's configuration")
+        is_unknown = "Could not resolve hostname" in said
         return DeviceLostError(
             f"cannot be reached: {last_words(said) or f'no answer within {self._limit_s} s'}",
             where=self.host,
-            hint=f"is it on, and does its ssh server run? try: {login}",
+            hint="is the name right, in the target's [transport] host?"
+            if is_unknown
+            else f"is it on, and does its ssh server run? try: {login}",
+            may_pass=not is_unknown,
         )
 
     def _forget(self, said: str) -> str:
@@ -237,16 +258,3 @@ def _socket_folder() -> Iterator[Path]:
     short = len(tempfile.gettempdir()) <= LONGEST_SOCKET_FOLDER
     with tempfile.TemporaryDirectory(prefix="edgespiral-", dir=None if short else "/tmp") as name:  # noqa: S108
         yield Path(name)
-
-
-@contextmanager
-def _endless() -> Iterator[int]:
-    """An input without content that ends with this process at the latest."""
-    import os
-
-    end, kept = os.pipe()
-    try:
-        yield end
-    finally:
-        os.close(end)
-        os.close(kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import subprocess
 import time
 from contextlib import suppress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOG = logging.getLogger("edgespiral.measure")
+EXIT = re.compile(r"exit ([0-9]{1,3})")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 SWEEP_S = 60
 
@@ -55,9 +57,13 @@ class ShellTransport:
         return self._link.work
 
     def __enter__(self) -> Self:
-        """Connect and make a work folder."""
+        """Connect and make a work folder; what may pass by itself is waited for."""
         self._is_closing = False
-        self._connect()
+        try:
+            self.repeated(lambda: None)
+        except BaseException:
+            self._link.drop()
+            raise
         return self
 
     def __exit__(
@@ -81,7 +87,7 @@ class ShellTransport:
     def way(self) -> dict[str, str]:
         """How the device is reached, and where work is done there."""
         free = self.run(["df", "-Pk", "."], self._settings.timeout_s).stdout.split()
-        known = len(free) > 3 and free[-3].isdigit()
+        known = len(free) > 3 and free[-3].isascii() and free[-3].isdecimal()
         space = f", {1024 * int(free[-3]) / 1e9:.1f} GB free" if known else ""
         return {"connection": self._link.described(), "work folder": f"{self.folder}{space}"}
 
@@ -94,7 +100,8 @@ class ShellTransport:
                     self._connect()
                 return step()
             except DeviceLostError as error:
-                if self._is_closing:  # by another thread: nobody waits for the answer
+                # By another thread, so that nobody waits; or there is no such device.
+                if self._is_closing or not (error.may_pass or self._link.work):
                     raise
                 self._link.drop()
                 if waited_s + pause_s > self._settings.retry_s:
@@ -111,7 +118,7 @@ class ShellTransport:
                 return
             with local.open("rb") as content:
                 reply = self._timely(PUSH, remote_name, digest, content=content)
-        except OSError as error:
+        except OSError as error:  # of the file: a link has errors of its own
             raise TargetError(f"cannot be copied: {error.strerror}", where=str(local)) from error
         if reply.state == "damaged":
             raise DeviceLostError(f"{remote_name} arrived damaged", where=self._link.host)
@@ -128,8 +135,9 @@ class ShellTransport:
         if reply.state == "no-command":
             hint = "install it there, or name the right one in the target's profile"
             raise TargetError(f"there is no command {argv[0]}", where=self._link.host, hint=hint)
-        self._expect(reply, reply.state if reply.state.startswith("exit ") else "exit", argv[0])
-        exit_code = int(reply.state.removeprefix("exit "))
+        ended = EXIT.fullmatch(reply.state)
+        self._expect(reply, reply.state if ended else "exit", argv[0])
+        exit_code = int(ended[1]) if ended else 0
         return Completed(exit_code, reply.stdout.decode(errors="replace"), reply.stderr)
 
     def pull(self, remote_name: str, local: Path) -> None:

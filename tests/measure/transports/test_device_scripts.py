@@ -1,6 +1,7 @@
 """The scripts in this machine's own shell; test_ssh.py has them over ssh."""
 
 import hashlib
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -8,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from edgespiral.measure.transports.device_scripts import KEEP, PULL, PUSH, RUN, SWEEP
+from edgespiral.measure.transports.device_scripts import (
+    BELONGS_TO,
+    KEEP,
+    PULL,
+    PUSH,
+    RUN,
+    SWEEP,
+    Reply,
+    marked_reply,
+)
 
 
 def ask(
@@ -61,7 +71,7 @@ def test_a_successor_keeps_the_folder(tmp_path: Path) -> None:
     work = opened(first)
     second = keep(tmp_path, work, "second", 600)
     assert opened(second) == work
-    busy = subprocess.Popen(["sleep", "60"], cwd=work)
+    busy = subprocess.Popen(["sleep", "60"], env=belonging_to(work))
     end(first)
     time.sleep(0.3)
     assert (work.is_dir(), busy.poll()) == (True, None)
@@ -71,8 +81,9 @@ def test_a_successor_keeps_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_lost_folder_is_made_again(tmp_path: Path) -> None:
-    keeper = keep(tmp_path, tmp_path / "lost", "token", 600)
-    assert opened(keeper) == tmp_path / "lost"
+    lost = tmp_path / "edgespiral-lost"
+    keeper = keep(tmp_path, lost, "token", 600)
+    assert opened(keeper) == lost
     end(keeper, b"end\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -114,13 +125,106 @@ def test_a_lost_folder_is_told(tmp_path: Path, script: str) -> None:
     assert ask(script, tmp_path / "gone", "a").stdout == b"MARK\n\nMARK folder-lost\n"
 
 
-def test_a_sweep_ends_what_runs_there_and_nothing_else(tmp_path: Path) -> None:
-    inside, beside = tmp_path / "work", tmp_path / "work-of-others"
-    inside.mkdir()
-    beside.mkdir()
-    mine, other = (subprocess.Popen(["sleep", "60"], cwd=place) for place in (inside, beside))
-    assert ask(SWEEP, inside).stdout == b"MARK\n\nMARK swept\n"
+def belonging_to(work: Path) -> dict[str, str]:
+    return {**os.environ, BELONGS_TO: f"[{work.name}]"}
+
+
+def test_a_sweep_ends_what_was_started_for_the_folder_and_nothing_else(tmp_path: Path) -> None:
+    work = tmp_path / "edgespiral-1"
+    work.mkdir()
+    mine = subprocess.Popen(["sleep", "60"], env=belonging_to(work), cwd=tmp_path)
+    others = [
+        # Someone who looks around there, and what belongs to a folder of a longer name.
+        subprocess.Popen(["sleep", "60"], cwd=work),
+        subprocess.Popen(["sleep", "60"], env=belonging_to(Path("edgespiral-12"))),
+    ]
+    assert ask(SWEEP, work).stdout == b"MARK\n\nMARK swept\n"
     assert mine.wait(60) == -9
-    assert other.poll() is None
-    other.kill()
-    other.wait()
+    assert [other.poll() for other in others] == [None, None]
+    for other in others:
+        other.kill()
+        other.wait()
+
+
+def victim(tmp_path: Path) -> Path:
+    folder = tmp_path / "victim"
+    folder.mkdir()
+    (folder / "precious").write_text("x")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tool", "answer"),
+    [
+        ("mktemp", "echo {victim}"),
+        ("mkdir", "exec /bin/ln -s {victim} $1"),
+        ("mkdir", "/bin/mkdir $1; echo x > $1/theirs"),
+        ("mkdir", "exit 0"),
+    ],
+)
+def test_a_folder_of_others_is_never_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str, answer: str
+) -> None:
+    bin_folder, base = tmp_path / "bin", tmp_path / "base"
+    bin_folder.mkdir()
+    base.mkdir()
+    (bin_folder / tool).write_text(f"#!/bin/sh\n{answer.format(victim=victim(tmp_path))}\n")
+    (bin_folder / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
+    told, _ = keep(base, "", "token", 600).communicate(b"end\n", timeout=60)
+    assert ("MARK failed" in told.decode()) == (tool == "mkdir")
+    assert [path.name for path in (tmp_path / "victim").iterdir()] == ["precious"]
+
+
+def test_a_named_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "edgespiral-theirs"
+    theirs.mkdir()
+    (theirs / "precious").write_text("x")
+    (tmp_path / "edgespiral-link").symlink_to(theirs)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for work in (
+        theirs,
+        tmp_path / "edgespiral-link",
+        victim(tmp_path),
+        elsewhere / "edgespiral-1",
+    ):
+        told, _ = keep(tmp_path, work, "token", 600).communicate(b"end\n", timeout=60)
+        assert told == b"\nMARK failed\n"
+    assert [path.name for path in theirs.iterdir()] == ["precious"]
+    assert [path.name for path in (tmp_path / "victim").iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("grace", [0, 600])
+def test_a_folder_that_was_exchanged_meanwhile_is_not_removed(tmp_path: Path, grace: int) -> None:
+    keeper = keep(tmp_path, "", "token", grace)
+    work = opened(keeper)
+    work.rename(tmp_path / "ours")
+    work.symlink_to(victim(tmp_path))
+    end(keeper, b"" if grace == 0 else b"end\n")
+    time.sleep(0.3)
+    assert (tmp_path / "victim/precious").read_text() == "x"
+
+
+def test_content_is_not_written_through_a_link(tmp_path: Path) -> None:
+    work, sent = tmp_path / "edgespiral-1", hashlib.sha256(b"sent").hexdigest()
+    work.mkdir()
+    (work / "in").symlink_to(victim(tmp_path))
+    (work / "a.part").symlink_to(tmp_path / "victim/precious")
+    assert b"MARK failed" in ask(PUSH, work, "in/precious", sent, content=b"sent").stdout
+    assert b"MARK written" in ask(PUSH, work, "a", sent, content=b"sent").stdout
+    assert (work / "a").read_bytes() == b"sent"
+    assert (tmp_path / "victim/precious").read_text() == "x"
+
+
+@pytest.mark.parametrize("after", [b"", b"session recorded\n", b"recorded", b"\nMARK failed\n\n"])
+def test_an_answer_ends_at_its_own_mark(after: bytes) -> None:
+    reply = marked_reply(b"welcome\nMARK\nbody\nMARK exit 0\n" + after, "", "MARK")
+    assert reply == Reply("exit 0", b"body", "")
+
+
+@pytest.mark.parametrize(
+    "torn", [b"MARK\nbody", b"MARK\nbody\nMARK exit 1", b"body\nMARK exit 0\n"]
+)
+def test_an_answer_without_one_of_its_marks_is_none(torn: bytes) -> None:
+    assert marked_reply(torn, "", "MARK") is None

@@ -209,4 +209,55 @@ def test_a_full_file_system_is_an_error(board: Board, large: Path) -> None:
 def test_a_host_without_a_server_cannot_be_reached(board: Board) -> None:
     board.stop()
     with pytest.raises(DeviceLostError, match=r"board: cannot be reached: .*is it on.*try: ssh"):
+        reached(board, retry_s=1).__enter__()
+
+
+def test_a_host_that_is_still_starting_is_awaited(
+    board: Board, meanwhile: Meanwhile, caplog: pytest.LogCaptureFixture
+) -> None:
+    board.stop()
+    meanwhile(lambda: "trying again" in caplog.text, board.start)
+    with reached(board) as transport:
+        assert transport.run(["echo", "there"], 60).stdout == "there\n"
+
+
+def test_a_host_name_that_nothing_has_fails_at_once(
+    board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = pytest.raises(
+        DeviceLostError, match=r"board\.invalid: cannot be reached: .*resolve host"
+    )
+    with told as caught:
+        reached(board, host="board.invalid").__enter__()
+    assert "is the name right" in str(caught.value)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("last_words", ["echo session recorded", "printf recorded", "seq 50000"])
+def test_what_a_shell_says_before_and_after_is_no_part_of_an_answer(
+    board: Board, tmp_path: Path, last_words: str
+) -> None:
+    recorder = board.program(
+        "recorder",
+        f'echo welcome; sh -c "$SSH_ORIGINAL_COMMAND"; code=$?; {last_words}; exit $code',
+    )
+    board.stop()
+    board.extra = f"ForceCommand {recorder}"
+    board.start()
+    (tmp_path / "a").write_text("content")
+    with reached(board) as transport:
+        transport.push(tmp_path / "a", "a")
+        done = transport.run(["sh", "-c", "cat a; exit 3"], 60)
+        transport.pull("a", tmp_path / "b")
+    assert (done.exit_code, done.stdout) == (3, "content")
+    assert (tmp_path / "b").read_text() == "content"
+    assert list(board.folder.iterdir()) == []
+
+
+def test_a_login_without_a_shell_is_told(board: Board) -> None:
+    board.stop()
+    board.extra = "ForceCommand echo no logins here; exit 1"
+    board.start()
+    with pytest.raises(TargetError, match="its shell ended with exit code 1: no logins") as caught:
         reached(board).__enter__()
+    assert not isinstance(caught.value, DeviceLostError)
