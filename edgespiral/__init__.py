@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgespiral.api import compress, export_model, load_model, measure_models
+
+# Before ONNX Runtime is loaded, here or in a process that inherits this: it would send what it
+# learns of the machine, keep an identity of it and write through links in the temporary folder.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "compress", "export_model", "load_model", "measure_models"]

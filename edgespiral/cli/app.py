@@ -10,7 +10,7 @@ import tempfile
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -27,6 +27,7 @@ from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten,
 from edgespiral.cli.train import train
 from edgespiral.cli.validate import validate
 from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode, RunFolderError
+from edgespiral.core.stopping import STOP
 from edgespiral.core.text import described, shortened
 
 if TYPE_CHECKING:
@@ -70,30 +71,58 @@ def main() -> None:
     # Threads that spin while they wait starve each other where the machine is shared: two trainings
     # on two cores took ten times as long as one after the other. Read when PyTorch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that knows no dash gets its number.
-            stream.reconfigure(errors="backslashreplace")
+    _accept_any_text()
+    STOP.listen()
     try:
         app()
     except OutputClosedError:
         sys.exit(_exit_code(ExitCode.OUTPUT_CLOSED))
     except EdgeSpiralError as error:
+        _end_if_stopped()
         _complain(f"error: {error}")
         sys.exit(_exit_code(error.exit_code))
     except KeyboardInterrupt:
+        _end_if_stopped()
         sys.exit(ExitCode.INTERRUPTED)
+    except SystemExit as ended:  # typer's own, for an interrupt too
+        if ended.code == ExitCode.INTERRUPTED:
+            _end_if_stopped()
+        raise
     except Exception as error:
+        _end_if_stopped()
         if os.environ.get(DEBUG):
             raise
-        unwritable = _unwritable(error)
-        if unwritable is None:
-            _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
-            sys.exit(_exit_code(ExitCode.INTERNAL))
-        _complain(f"error: {unwritable}")
-        sys.exit(_exit_code(unwritable.exit_code))
+        _end_unforeseen(error)
     finally:
         drop_unwritten()
+
+
+def _accept_any_text() -> None:
+    """A terminal that knows no dash gets its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _end_unforeseen(error: Exception) -> NoReturn:
+    """End with what nobody caught: a disk's doing, or a defect."""
+    unwritable = _unwritable(error)
+    if unwritable is None:
+        _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
+        sys.exit(_exit_code(ExitCode.INTERNAL))
+    _complain(f"error: {unwritable}")
+    sys.exit(_exit_code(unwritable.exit_code))
+
+
+def _end_if_stopped() -> None:
+    """End with the signal's exit code where there was one: what failed since is its doing."""
+    code = STOP.exit_code
+    if code is None:
+        return
+    if code != ExitCode.INTERRUPTED:
+        with suppress(OSError):  # a terminal that hung up
+            _complain(f"stopped by {STOP.name}")
+    sys.exit(code)
 
 
 def _exit_code(code: ExitCode) -> int:

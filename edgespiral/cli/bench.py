@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from typer.core import TyperGroup
 
 from edgespiral.cli.terminal import Terminal, tell, tell_commands, tell_json
 from edgespiral.core.errors import GateCode, UsageError
+from edgespiral.core.temporary import work_folder
 
 if TYPE_CHECKING:
     from edgespiral.gate.records import BenchResult, CaseResult
@@ -101,12 +101,12 @@ def run(
         raise UsageError("give one of --against and --against-ref", where="--against-ref")
     outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
-    with tempfile.TemporaryDirectory(prefix="edgespiral-ref-") as folder:
+    with work_folder() as folder:
         former: Find | None = None
         if against is not None:
             former = from_path(bench.suite, against)
         elif against_ref is not None:
-            former = from_ref(suite, against_ref, Path(folder))
+            former = from_ref(suite, against_ref, folder)
         result = _heard(bench, former, github=github)
     outputs.finish(result)
 

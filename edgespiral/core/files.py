@@ -6,13 +6,13 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError
+from edgespiral.core.temporary import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SETTINGS_BYTES = 10**6
 # What this program writes: journals and results have every sample of every measurement.
 RECORD_BYTES = 2**28
-NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 @contextmanager
@@ -34,18 +33,13 @@ def replacing(path: Path) -> Iterator[Path]:
         RunFolderError: the folder is read-only, missing or full, or `path` is a link, a folder or
             a device, which is neither written through nor replaced.
     """
-    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}")
     with writing(path):
         _require_plain(path)
-        os.close(os.open(temporary, NEW_FILE, 0o666))
-    try:
-        with writing(path):
+        with part_of(path) as temporary:
             yield temporary
             sync(temporary)
             temporary.replace(path)
             _sync_names(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

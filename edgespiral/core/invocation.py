@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,4 +24,5 @@ def resume_command() -> str:
 def tell_stopped(console: Console) -> None:
     """Say that nothing is lost and how to go on, in one line to paste however wide it is."""
     text = f"stopped; nothing is lost. Go on with:\n  {resume_command()}"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    with suppress(OSError):  # a terminal that hung up
+        console.print(text, markup=False, highlight=False, soft_wrap=True)

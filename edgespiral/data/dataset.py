@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.seeds import derived_seed
+from edgespiral.core.stopping import SIGNALS
 from edgespiral.core.text import described
 from edgespiral.core.user_code import user_code
 from edgespiral.data.guard import NO_LABELS
@@ -167,7 +168,8 @@ def _lack_labels(samples: Sequence[Sample]) -> bool:
 
 
 def _leave_interrupts_to_parent(_worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

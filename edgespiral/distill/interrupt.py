@@ -1,4 +1,7 @@
-"""Ctrl-C that waits for the step in progress, so that the state saved is a whole one."""
+"""Ctrl-C that waits for the step in progress, so that the state saved is a whole one.
+
+So do the other signals that end a command, where `core.stopping` listens to them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from edgespiral.core.stopping import SIGNALS, STOP
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 
 class Interrupt:
@@ -17,10 +23,11 @@ class Interrupt:
     def __init__(self) -> None:
         self._pressed = False
 
-    def press(self, *_: object) -> None:
-        """Note the first Ctrl-C; the second raises at once."""
-        if self._pressed:
+    def press(self, number: int, _frame: object) -> None:
+        """Note the first signal; a second Ctrl-C raises at once."""
+        if self._pressed and number == signal.SIGINT:
             raise KeyboardInterrupt
+        STOP.note(number)
         self._pressed = True
 
     def check(self) -> None:
@@ -37,17 +44,23 @@ def held_back() -> Iterator[Interrupt]:
     Only the main thread can do this.
     """
     interrupt = Interrupt()
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if not ours:
-        yield interrupt
-        return
-    signal.signal(signal.SIGINT, interrupt.press)
+    handlers = _raising() if threading.current_thread() is threading.main_thread() else {}
+    for number in handlers:
+        signal.signal(number, interrupt.press)
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         # Even where an error ends the work: a caller may catch that and go on.
         interrupt.check()
+
+
+def _raising() -> dict[int, Callable[[int, FrameType | None], object]]:
+    """The handlers that would raise KeyboardInterrupt at once, by signal."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    return {
+        number: handler
+        for number, handler in handlers.items()
+        if callable(handler) and handler in (signal.default_int_handler, STOP.press)
+    }

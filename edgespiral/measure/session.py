@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Self
 
 from edgespiral.core.errors import MeasurementError, ModelError
@@ -13,6 +12,7 @@ from edgespiral.core.files import sha256_file, writing
 from edgespiral.core.records import Measurement
 from edgespiral.core.schema import now_utc
 from edgespiral.core.stats import paired_ratio, summarise
+from edgespiral.core.temporary import work_folder
 from edgespiral.measure.runtimes import RUNTIMES, Job
 from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.measure.transports import TRANSPORTS
@@ -183,8 +183,8 @@ class Session:
         Raises:
             As `measure` does.
         """
-        with TemporaryDirectory(dir=self._work) as folder:
-            tiny = write_tiny_model(Path(folder) / "tiny.onnx")
+        with work_folder(self._work) as folder:
+            tiny = write_tiny_model(folder / "tiny.onnx")
             return self._ask(self._job("measure", [tiny, tiny], None, None))
 
     def _job(
@@ -226,9 +226,9 @@ class Session:
         return answer
 
     def _run(self, job: Job) -> Answer:
-        with TemporaryDirectory(prefix="edgespiral-", dir=self._work) as folder:
+        with work_folder(self._work) as folder:
             for name, content in self._runtime.files(job).items():
-                self._transport.push(_as_file(content, Path(folder)), name)
+                self._transport.push(_as_file(content, folder), name)
         argv = self._runtime.argv(self._transport.python)
         completed = self._transport.run(argv, self.profile.transport.timeout_s)
         return self._runtime.parse(completed, job)

@@ -20,6 +20,7 @@ from edgespiral.core.listener import OnConsole
 from edgespiral.core.lock import locked
 from edgespiral.core.records import RunStarted
 from edgespiral.core.schema import now_utc
+from edgespiral.core.temporary import remove_dead_below
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
 from edgespiral.export.recipe import load_recipe
@@ -118,6 +119,7 @@ def run_spiral(
     precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out):
+        remove_dead_below(out)
         teacher = PrunableModel.of(trace(model), splits.input_shape, token_count=splits.token_count)
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)

@@ -24,3 +24,11 @@ def edgespiral(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A small ONNX file."""
+    from edgespiral.measure.tiny import write_tiny_model
+
+    return write_tiny_model(tmp_path / "tiny.onnx")

@@ -1,8 +1,14 @@
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import psutil
 import pytest
 
 import edgespiral as package
@@ -130,3 +136,84 @@ def test_a_defect_that_cannot_be_written_down_is_one_line(
     assert done.returncode == ExitCode.INTERNAL
     assert r"ZeroDivisionError: a\x1b[2Jb; details in no file" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+LONG = """
+schema = 1
+name = "long"
+[runtime]
+kind = "onnxruntime"
+[transport]
+kind = "local"
+[measure]
+rounds = 40
+round_ms = 2000
+max_samples = 10000000
+"""
+
+
+def started(tmp_path: Path, *words: str) -> "subprocess.Popen[str]":
+    """The command line in a process of its own, whose temporary folder is `tmp`."""
+    (tmp_path / "tmp").mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgespiral", *words],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "COLUMNS": "200", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def awaited(condition: Callable[[], object]) -> bool:
+    end = time.monotonic() + 120
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def working(folder: Path) -> list[int]:
+    """The processes that run below a folder."""
+    found = []
+    for process in psutil.process_iter(["cwd", "pid", "status"]):
+        inside = (process.info["cwd"] or "").startswith(str(folder))
+        if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process.info["pid"])
+    return found
+
+
+@pytest.mark.parametrize("signals", [[15], [1], [15, 15], [2, 2], [9]])
+@pytest.mark.parametrize("verb", ["measure", "targets check"])
+def test_a_measurement_that_is_ended_leaves_nothing(
+    tmp_path: Path, tiny: Path, verb: str, signals: list[int]
+) -> None:
+    (tmp_path / "long.toml").write_text(LONG)
+    measure = ["measure", str(tiny), "--target", "long.toml"]
+    words = measure if verb == "measure" else [*verb.split(), "long.toml"]
+    with started(tmp_path, *words) as process:
+        assert awaited(lambda: working(tmp_path / "tmp"))
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.1)
+        _, stderr = process.communicate(timeout=60)
+    first = signals[0]
+    assert process.returncode == (-9 if first == 9 else 128 + first)
+    assert awaited(lambda: not working(tmp_path / "tmp"))
+    if first != 9:
+        assert stderr == ("" if first == 2 else f"stopped by {signal.Signals(first).name}\n")
+        assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_training_that_is_ended_is_gone_on_with(tmp_path: Path) -> None:
+    words = ["train", "resnet20", "--data", "digits", "--epochs", "50", "--out", "out"]
+    with started(tmp_path, *words) as process:
+        assert awaited(lambda: list((tmp_path / "out").glob("*")))
+        time.sleep(3)  # into the steps
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "Go on with" in stderr
+    assert "--epochs 50 --out out --resume" in stderr
+    assert "Traceback" not in stderr
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from edgespiral.core.stopping import SIGNALS, STOP
 from edgespiral.distill import interrupt
 
 
@@ -51,6 +52,28 @@ def test_afterwards_ctrl_c_is_as_before():
     with interrupt.held_back():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.fixture
+def listening():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    STOP.__init__()
+    STOP.listen()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    STOP.__init__()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_wait_too_however_often_they_come(listening, number):
+    with interrupt.held_back() as pending:
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt):
+            pending.check()
+    assert STOP.exit_code == 128 + number
+    assert signal.getsignal(number) == STOP.press
 
 
 def test_other_threads_are_left_alone():

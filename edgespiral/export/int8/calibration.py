@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +13,7 @@ import onnxruntime
 from edgespiral.core.errors import DataError, ExportError
 from edgespiral.core.exported import Quantisation
 from edgespiral.core.files import sha256_file
+from edgespiral.core.temporary import work_folder
 from edgespiral.data.stratified import stratified
 from edgespiral.export.graph import (
     MULTIPLIES,
@@ -31,6 +30,7 @@ from edgespiral.export.recipe import recipe_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -251,8 +251,8 @@ def _margin(count: int, share: float) -> float:
 
 def float_layers(path: Path) -> list[str]:
     """The layers of a quantised model that ONNX Runtime's CPU provider still runs in float."""
-    with TemporaryDirectory(prefix="edgespiral-") as folder:
-        optimised = Path(folder) / "optimised.onnx"
+    with work_folder() as folder:
+        optimised = folder / "optimised.onnx"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.optimized_model_filepath = str(optimised)

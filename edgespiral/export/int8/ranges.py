@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +14,13 @@ from pydantic import ValidationError
 from edgespiral.core.errors import ExportError
 from edgespiral.core.files import make_folder, read_bytes, sha256_file, write_text
 from edgespiral.core.schema import Record
+from edgespiral.core.temporary import work_folder
 from edgespiral.export.graph import load_graph, refusing
 from edgespiral.export.recipe import recipe_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -97,12 +97,12 @@ def _read(file: Path) -> Ranges | None:
 
 def _found(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[float, float]]:
     with (
-        TemporaryDirectory(prefix="edgespiral-") as folder,
+        work_folder() as folder,
         refusing(str(model), "cannot be calibrated"),
         # ONNX Runtime's calibrators report to standard output.
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        calibrator = _calibrator(model, Path(folder) / "augmented.onnx", recipe)
+        calibrator = _calibrator(model, folder / "augmented.onnx", recipe)
         name = calibrator.infer_session.get_inputs()[0].name
         for at in range(0, len(samples.inputs), CHUNK):
             chunk = (sample.numpy() for sample in samples.inputs[at : at + CHUNK])

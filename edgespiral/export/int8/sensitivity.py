@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from edgespiral.core.temporary import work_folder
 from edgespiral.export.graph import load_graph, weighted_layers
 from edgespiral.export.parity import Reference
 
@@ -33,8 +32,8 @@ def damages(
         ExportError: a file cannot be written or run.
     """
     reference = Reference(made.source, made.samples.inputs)
-    with TemporaryDirectory(prefix="edgespiral-") as folder:
-        path = Path(folder) / "model.onnx"
+    with work_folder() as folder:
+        path = folder / "model.onnx"
         stay = set(made.write(path, kept))
         whole = reference.divergence_nats(path)
         layers = [layer for layer in _layers(made) if layer not in stay]

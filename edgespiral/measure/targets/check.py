@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from edgespiral.core.stats import paired_ratio, summarise
-from edgespiral.measure.build import (
-    build_engine,
-)
-from edgespiral.measure.engine_files import (
-    bound_to,
-    builds_only,
-    engine_path,
-)
+from edgespiral.core.temporary import work_folder
+from edgespiral.measure.build import build_engine
+from edgespiral.measure.engine_files import bound_to, builds_only, engine_path
 from edgespiral.measure.session import Session
 from edgespiral.measure.tiny import write_tiny_model
 
@@ -62,8 +55,8 @@ def check_target(profile: TargetProfile) -> Iterator[CheckLine]:
 
 def builder_lines(session: Session) -> Iterator[CheckLine]:
     """The findings of building a tiny model for a target that times none."""
-    with TemporaryDirectory() as folder:
-        tiny = write_tiny_model(Path(folder) / "tiny.onnx")
+    with work_folder() as folder:
+        tiny = write_tiny_model(folder / "tiny.onnx")
         facts = build_engine(session, tiny, engine_path(tiny))
         size_kb = engine_path(tiny).stat().st_size / 1e3
     yield CheckLine("builder", f"{facts.runtime} {facts.runtime_version}")

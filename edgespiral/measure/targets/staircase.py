@@ -11,19 +11,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.stats import checked
+from edgespiral.core.temporary import work_folder
 from edgespiral.measure.tiny import write_convolutions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -74,10 +74,10 @@ def measure_staircase(session: Session, say: Callable[[str], None]) -> Staircase
         MeasurementError: the latency does not depend on the width, or the step is not clear.
         TargetError: the device did not answer.
     """
-    with TemporaryDirectory(prefix="edgespiral-") as folder:
-        size = _telling_size(session, Path(folder), say)
+    with work_folder() as folder:
+        size = _telling_size(session, folder, say)
         say(f"measuring {len(CHANNELS)} widths on {size}x{size} positions")
-        measured = session.measure(_models(Path(folder), CHANNELS, size))
+        measured = session.measure(_models(folder, CHANNELS, size))
     rounds = {width: one.rounds_ms for width, one in zip(CHANNELS, measured, strict=True)}
     multiple, agreement = find_step(rounds)
     if agreement < LEAST_AGREEMENT:

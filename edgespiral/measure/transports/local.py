@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from edgespiral.core.errors import TargetError
 from edgespiral.core.files import make_folder, writing
+from edgespiral.core.temporary import work_folder
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.transports.base import too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from edgespiral.measure.profile import TargetProfile
 
 T = TypeVar("T")
+
+# Ends a group of processes, whose number it is told, when its input ends: with this process.
+WATCH = 'read -r group && { while read -r _; do :; done; kill -9 "-$group"; } 2>/dev/null'
 
 
 class LocalTransport:
@@ -33,6 +40,9 @@ class LocalTransport:
     def __init__(self, work: Path | None = None) -> None:
         self._work = work
         self._folder: Path | None = None
+        self._open = ExitStack()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._is_closing = False
 
     @classmethod
     def from_profile(cls, _profile: TargetProfile, work: Path | None) -> LocalTransport:
@@ -53,11 +63,13 @@ class LocalTransport:
 
     def __enter__(self) -> Self:
         """Make the work folder."""
+        self._is_closing = False
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="edgespiral-", dir=self._work))
+            self._folder = self._open.enter_context(work_folder(self._work))
         except OSError as error:
+            where = error.filename or tempfile.gettempdir()
             raise TargetError(
-                f"cannot make a work folder: {error.strerror}", where=error.filename
+                f"cannot make a work folder: {error.strerror}", where=where
             ) from error
         return self
 
@@ -67,8 +79,11 @@ class LocalTransport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the work folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """End what still runs, for another thread, and remove the work folder."""
+        self._is_closing = True
+        for process in tuple(self._running):
+            _end(process)
+        self._open.close()
         self._folder = None
 
     def way(self) -> dict[str, str]:
@@ -89,24 +104,45 @@ class LocalTransport:
             raise TargetError(f"cannot be copied: {error.strerror}", where=str(local)) from error
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Completed:
-        """Run `argv` in the work folder."""
+        """Run `argv` in the work folder; it outlives neither its time nor this process."""
         try:
-            # The command is this package's own; nothing of it goes through a shell.
-            done = subprocess.run(  # noqa: S603
-                argv,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=timeout_s,
-                check=False,
-            )
+            with self._started(argv) as process:
+                stdout, stderr = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
             raise too_late(timeout_s, error.stderr) from error
         except OSError as error:
             raise TargetError(f"cannot be started: {error.strerror}", where=argv[0]) from error
-        return Completed(done.returncode, done.stdout, done.stderr)
+        return Completed(process.returncode, stdout, stderr)
+
+    @contextmanager
+    def _started(self, argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+        """A process in a group of its own, which ends with the context and with this process."""
+        with _watch() as watch, self._process(argv) as process:
+            self._running.add(process)
+            if self._is_closing:  # by another thread, which may not have seen this process
+                _end(process)
+            try:
+                assert watch.stdin is not None
+                watch.stdin.write(f"{process.pid}\n".encode())
+                watch.stdin.flush()
+                yield process
+            finally:
+                _end(process)
+                self._running.discard(process)
+
+    def _process(self, argv: Sequence[str]) -> subprocess.Popen[str]:
+        # The command is this package's own; nothing of it goes through a shell.
+        return subprocess.Popen(  # noqa: S603
+            argv,
+            cwd=self.folder,
+            env={**os.environ, "TMPDIR": str(self.folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
 
     def pull(self, remote_name: str, local: Path) -> None:
         """Copy a file of the work folder to `local`."""
@@ -115,3 +151,25 @@ class LocalTransport:
                 shutil.copyfile(self.folder / remote_name, local)
         except OSError as error:
             raise TargetError(f"cannot be fetched: {error.strerror}", where=remote_name) from error
+
+
+@contextmanager
+def _watch() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for the end of this one."""
+    command = ["/bin/sh", "-c", WATCH]
+    with subprocess.Popen(  # noqa: S603 (the command is this package's own)
+        command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as watch:
+        try:
+            yield watch
+        finally:
+            # Before its input ends, or it would do what it waits to do.
+            watch.kill()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process that still runs, with all that it started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -18,6 +18,7 @@ from threading import Timer
 from typing import IO, TYPE_CHECKING
 
 from edgespiral.core.errors import TargetError
+from edgespiral.core.temporary import work_folder
 from edgespiral.measure.completed import last_words
 from edgespiral.measure.transports.base import DeviceLostError, endless_input
 from edgespiral.measure.transports.link import Link
@@ -256,5 +257,5 @@ class OpensshLink(Link):
 def _socket_folder() -> Iterator[Path]:
     """A private folder with a path short enough for a socket."""
     short = len(tempfile.gettempdir()) <= LONGEST_SOCKET_FOLDER
-    with tempfile.TemporaryDirectory(prefix="edgespiral-", dir=None if short else "/tmp") as name:  # noqa: S108
-        yield Path(name)
+    with work_folder(None if short else Path("/tmp")) as folder:  # noqa: S108
+        yield folder

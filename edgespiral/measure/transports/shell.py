@@ -104,7 +104,8 @@ class ShellTransport:
                 if self._is_closing or not (error.may_pass or self._link.work):
                     raise
                 self._link.drop()
-                if waited_s + pause_s > self._settings.retry_s:
+                pause_s = min(pause_s, self._settings.retry_s - waited_s)
+                if pause_s <= 0:
                     raise self._given_up(error) from error
                 LOG.warning("%s: %s; trying again in %g s", error.where, error.what, pause_s)
             time.sleep(pause_s)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.exported import RestoredLayer
+from edgespiral.core.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
 from edgespiral.export.parity import file_accuracy
 from edgespiral.measure.engine_files import require_timing
@@ -18,6 +17,7 @@ from edgespiral.spiral.student.precision import form_of, measuring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
@@ -70,11 +70,11 @@ class FloatFallback:
                 found = damages(self.made, kept, advance)
             if not found:
                 break
-            with TemporaryDirectory(prefix="edgespiral-") as folder:
-                priced = self._priced(found[:TIMED], restored, Path(folder))
+            with work_folder() as folder:
+                priced = self._priced(found[:TIMED], restored, folder)
                 # One at least stays in int8, or the file would be the float one.
                 for layer in priced[: min(A_PASS, len(found) - 1)]:
-                    accuracy = self._put_back(layer, restored, accuracy, Path(folder))
+                    accuracy = self._put_back(layer, restored, accuracy, folder)
                     if accuracy >= self.floor:
                         break
         return tuple(restored)

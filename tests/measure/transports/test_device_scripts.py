@@ -111,6 +111,17 @@ def test_content_comes_after_its_hash(tmp_path: Path) -> None:
     assert ask(PULL, tmp_path, "b").stdout == b"MARK\n\nMARK failed\n"
 
 
+def test_onnx_runtime_is_told_to_keep_to_itself(tmp_path: Path) -> None:
+    words = ["sh", "-c", RUN, "edgespiral", "MARK", str(tmp_path), "sh", "-c"]
+    with subprocess.Popen(
+        [*words, "echo $ORT_DISABLE_TELEMETRY $TMPDIR"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readlines()[1] == f"1 {tmp_path}\n".encode()
+
+
 def test_a_command_ends_with_its_input(tmp_path: Path) -> None:
     words = ["sh", "-c", RUN, "edgespiral", "MARK", str(tmp_path), "sleep", "600"]
     running = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

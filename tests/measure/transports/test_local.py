@@ -1,8 +1,12 @@
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edgespiral.core.errors import MeasurementError, RunFolderError, TargetError
@@ -80,3 +84,66 @@ def test_a_full_place_for_temporary_files_is_named_and_not_the_model(tmp_path: P
             transport.pull("small", tmp_path / "small")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def eventually(condition: object) -> bool:
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:  # type: ignore[operator]
+        time.sleep(0.01)
+    return bool(condition())  # type: ignore[operator]
+
+
+def runs(process: psutil.Process) -> bool:
+    # One that has ended may wait for a parent that never asks.
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_command_knows_its_temporary_folder_and_keeps_to_itself(tmp_path: Path) -> None:
+    with LocalTransport(tmp_path) as transport:
+        done = transport.run(["sh", "-c", "echo $TMPDIR $ORT_DISABLE_TELEMETRY"], 60)
+        assert done.stdout == f"{transport.folder} 1\n"
+
+
+HOST = """
+import sys
+from pathlib import Path
+from edgespiral.measure.transports import LocalTransport
+with LocalTransport(Path(sys.argv[1])) as transport:
+    print("open", flush=True)
+    # Something that starts something, as an agent does with a tool.
+    transport.run(["sh", "-c", "sleep 600 & echo $! > pids; echo $$ >> pids; sleep 600"], 60)
+"""
+
+
+def test_nothing_outlives_a_host_that_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOST, str(tmp_path)]) as host:
+        assert eventually(
+            lambda: [len(p.read_text().split()) for p in tmp_path.glob("*/pids")] == [2]
+        )
+        [pids] = tmp_path.glob("*/pids")
+        started = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
+        host.kill()
+    assert eventually(lambda: not any(map(runs, started)))
+    # The folder goes with the next start.
+    with LocalTransport(tmp_path) as transport:
+        assert list(tmp_path.iterdir()) == [transport.folder]
+
+
+def test_what_runs_for_another_thread_ends_with_the_context(tmp_path: Path) -> None:
+    with LocalTransport(tmp_path) as transport:
+        command = ["sh", "-c", "echo $$ > pid; exec sleep 600"]
+        thread = threading.Thread(target=transport.run, args=(command, 60))
+        thread.start()
+        pid = transport.folder / "pid"
+        assert eventually(lambda: pid.exists() and pid.read_text().endswith("\n"))
+        running = psutil.Process(int(pid.read_text()))
+    thread.join(60)
+    assert not runs(running)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_of_the_terminal_is_not_the_command_s(tmp_path: Path) -> None:
+    with LocalTransport(tmp_path) as transport:
+        done = transport.run([sys.executable, "-c", "import os; print(os.getpgrp())"], 60)
+    assert int(done.stdout) != os.getpgrp()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
