@@ -24,8 +24,6 @@ rounds = 5
 round_ms = 0.5
 min_samples = 5
 """
-# Without the switch in the environment, as a program that knows nothing of us would run.
-LOAD = ["-c", "import onnxruntime, sys; onnxruntime.InferenceSession('tiny.onnx')"]
 
 
 def left_by(tmp_path: Path, words: list[str], before: tuple[str, ...] = ()) -> list[str]:
