@@ -105,7 +105,7 @@ class LayerLatency(Record):
     input_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    latency_ms: float = Field(ge=0)
+    latency_ms: float = Field(ge=0, le=1e8)
 
 
 class OnDevice(Record):

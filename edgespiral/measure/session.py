@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,7 @@ from edgespiral.core.schema import now_utc
 from edgespiral.core.stats import paired_ratio, summarise
 from edgespiral.core.temporary import work_folder
 from edgespiral.measure.runtimes import RUNTIMES, Job
+from edgespiral.measure.runtimes.agent_answer import check_clock
 from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.measure.transports import TRANSPORTS
 
@@ -223,6 +225,8 @@ class Session:
     def _built(self, job: Job, goal: Path) -> Answer:
         answer = self._run(job)
         self._transport.pull(answer.engines[0].file, goal)
+        if goal.stat().st_size == 0:
+            raise MeasurementError("the device built an empty engine", where=self.profile.name)
         return answer
 
     def _run(self, job: Job) -> Answer:
@@ -230,8 +234,17 @@ class Session:
             for name, content in self._runtime.files(job).items():
                 self._transport.push(_as_file(content, folder), name)
         argv = self._runtime.argv(self._transport.python)
+        started_s = _clock_s()
         completed = self._transport.run(argv, self.profile.transport.timeout_s)
-        return self._runtime.parse(completed, job)
+        elapsed_s = _clock_s() - started_s
+        answer = self._runtime.parse(completed, job)
+        check_clock(answer, elapsed_s)
+        return answer
+
+
+def _clock_s() -> float:
+    """A clock that goes on while this machine sleeps, as that of a device does."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _as_file(content: Path | str, folder: Path) -> Path:

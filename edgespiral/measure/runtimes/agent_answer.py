@@ -1,12 +1,18 @@
-"""Reading what an agent printed: one JSON document on its last line, an answer or an error."""
+"""Reading what a device answers: the one place where it is held to what was asked.
+
+A device may be broken, half updated or not what it says. Whatever it answers, there is a figure of
+what was asked for, or one clear error.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from edgespiral.core.errors import (
     EdgeSpiralError,
@@ -15,9 +21,13 @@ from edgespiral.core.errors import (
     TargetError,
     UsageError,
 )
+from edgespiral.core.schema import Record
+from edgespiral.measure.completed import last_words
 from edgespiral.measure.runtimes.base import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Job
 
@@ -29,43 +39,137 @@ ERRORS: dict[str, type[EdgeSpiralError]] = {
     "target": TargetError,
     "usage": UsageError,
 }
+NOT_VALID = "the device's answer is not valid"
+LONGEST_ANSWER = 512 * 2**20
+# What an answer that cannot be read does to its reader.
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# How much longer than the call all samples may be together: two clocks are never quite alike, and
+# inferences whose copies overlap are counted in full.
+CLOCKS_APART, OVERLAPPING = 1.02, {"tensorrt": 4.0}
+
+
+class Told(Record):
+    """What a device says is wrong."""
+
+    kind: Literal["measurement", "model", "target", "usage"]
+    what: Annotated[str, Field(min_length=1)]
+    hint: str
+    model: Annotated[int, Field(ge=0)] | None
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Inside, what an answer is read by; what it breaks over is the answer's fault.
+
+    Raises:
+        MeasurementError: the answer is not valid.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise MeasurementError(f"{NOT_VALID}: {_first(error)}") from error
+    except UNREADABLE as error:
+        raise MeasurementError(NOT_VALID) from error
 
 
 def agent_document(completed: Completed, job: Job) -> dict[str, Any]:
-    """The document that an agent printed.
+    """The document that an agent printed, one JSON document on its last line.
 
     Raises:
         ModelError, TargetError, UsageError: what the agent says is wrong.
-        MeasurementError: there is no whole document.
+        MeasurementError: there is no whole document, or the agent says so.
     """
     last_line = (completed.stdout.strip().splitlines() or [""])[-1]
+    if len(last_line) > LONGEST_ANSWER:
+        raise MeasurementError(f"the device's answer is longer than {LONGEST_ANSWER >> 20} MiB")
     try:
         document = json.loads(last_line)
+    except RecursionError as error:
+        raise MeasurementError(NOT_VALID) from error
     except ValueError as error:
         raise _no_answer(completed) from error
     if not isinstance(document, dict):
         raise _no_answer(completed)
     if "error" in document:
-        raise _told(document["error"], job)
+        with reading():
+            raise _told(Told.model_validate(document["error"], strict=True), job)
     return document
 
 
-def whole_answer(document: dict[str, Any], job: Job) -> Answer:
-    """The answer in a document; it has an entry for every model.
+def whole_answer(
+    document: dict[str, Any],
+    job: Job,
+    *,
+    expected: Mapping[str, object] | None = None,
+    most_round_samples: int | None = None,
+) -> Answer:
+    """The answer in a document; it has all that was asked for, for every model.
+
+    Args:
+        document: read from JSON.
+        job: what was asked.
+        expected: facts of the runtime that were asked for, by name.
+        most_round_samples: where that is not the job's.
 
     Raises:
         MeasurementError: it is not valid or not whole.
     """
-    try:
+    with reading():
         # As JSON, which is what it was: there, lists are as good as tuples.
-        answer = Answer.model_validate_json(json.dumps(document))
-    except ValidationError as error:
-        raise MeasurementError(f"the device's answer is not valid: {_first(error)}") from error
+        answer = Answer.model_validate_json(json.dumps(document), strict=True)
     kinds = {"measure": answer.samples, "profile": answer.layers, "build": answer.engines}
     answered = len(kinds[job.mode])
     if answered != len(job.models):
         raise MeasurementError(f"the device answered for {answered} of {len(job.models)} models")
+    for name, wanted in (expected or {}).items():
+        told = getattr(answer.runtime, name)
+        if told != wanted:
+            raise MeasurementError(f"{NOT_VALID}: its {name} is {told}, asked for was {wanted}")
+    if job.mode == "measure":
+        _check_rounds(answer, job, most_round_samples or job.max_round_samples)
     return answer
+
+
+def check_clock(answer: Answer, elapsed_s: float) -> None:
+    """Refuse samples and layers that took longer than the call that asked for them.
+
+    Raises:
+        MeasurementError: they did.
+    """
+    most_ms = 1e3 * elapsed_s * CLOCKS_APART * OVERLAPPING.get(answer.runtime.runtime, 1.0)
+    sampled_ms = math.fsum(ms for one in answer.samples for times in one.rounds_ms for ms in times)
+    layers_ms = math.fsum(layer.latency_ms for layers in answer.layers for layer in layers)
+    told_ms = max(sampled_ms, layers_ms)
+    if told_ms > most_ms:
+        what = (
+            f"it tells of {told_ms / 1e3:.3g} s of inference, and was asked {elapsed_s:.3g} s ago"
+        )
+        raise MeasurementError(f"{NOT_VALID}: {what}")
+
+
+def finite_number(value: object) -> float:
+    """A number of an answer: no text, no truth value, no NaN and no infinity.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"not a number: {str(value)[:80]}")
+    return float(value)
+
+
+def _check_rounds(answer: Answer, job: Job, most: int) -> None:
+    least = min(job.min_round_samples, job.max_round_samples)
+    for model, samples in zip(job.models, answer.samples, strict=True):
+        counts = [len(times) for times in samples.rounds_ms]
+        if len(counts) != job.rounds:
+            what = f"the device answered {len(counts)} of {job.rounds} rounds"
+            raise MeasurementError(what, where=str(model))
+        if not least <= min(counts) <= max(counts) <= most:
+            what = (
+                f"{min(counts)} to {max(counts)} samples a round, asked for were {least} to {most}"
+            )
+            raise MeasurementError(f"{NOT_VALID}: {what}", where=str(model))
 
 
 def _no_answer(completed: Completed) -> MeasurementError:
@@ -75,15 +179,11 @@ def _no_answer(completed: Completed) -> MeasurementError:
     )
 
 
-def _told(told: dict[str, str | int | None], job: Job) -> EdgeSpiralError:
-    index = told["model"]
-    return ERRORS[str(told["kind"])](
-        str(told["what"]),
-        where=str(job.models[index]) if isinstance(index, int) else None,
-        hint=str(told["hint"]) or None,
-    )
+def _told(told: Told, job: Job) -> EdgeSpiralError:
+    where = None if told.model is None else str(job.models[told.model])
+    return ERRORS[told.kind](last_words(told.what), where=where, hint=last_words(told.hint) or None)
 
 
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"[:300]

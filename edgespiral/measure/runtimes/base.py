@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from edgespiral.core.records import Fingerprint, LayerLatency
 from edgespiral.core.registry import Registry
-from edgespiral.core.schema import PositiveMs, Record
+from edgespiral.core.schema import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +27,25 @@ SLOWING = re.compile("cpufreq|devfreq|throttle|^Processor$")
 # Raspberry Pi's firmware: voltage too low, clock capped, throttled, near its limit of temperature.
 # Higher bits say what has been since it started.
 SLOWED_NOW = 0xF
-HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]+")
+HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
+# Of an answer, whatever the device. A clock ticks in nanoseconds; 1e8 ms is a day.
+Latency = Annotated[float, Field(ge=1e-6, le=1e8)]
+Words = Annotated[str, Field(max_length=1000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Amount = Annotated[float, Field(ge=0, le=1e12)]
+Celsius = Annotated[float, Field(ge=-274, le=1000)]
+
+
+def inside(name: str) -> str:
+    """`name`, a file of the work folder.
+
+    Raises:
+        ValueError: it lies elsewhere.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ValueError("is no file of the work folder")
+    return name
 
 
 @dataclass(frozen=True)
@@ -64,16 +83,16 @@ class Job:
 class DeviceState(Record):
     """What may change during a run; None where the device does not tell."""
 
-    governor: str | None = None
-    power_mode: str | None = None
-    cooling: tuple[str, ...] = ()
-    firmware_flags: str | None = None
-    throttle_count: float | None = None
-    temperature_c: float | None = None
-    frequency_mhz: float | None = None
-    frequency_limit_mhz: float | None = None
-    throttling: str | None = None
-    load: float | None = None
+    governor: Words | None = None
+    power_mode: Words | None = None
+    cooling: tuple[Words, ...] = ()
+    firmware_flags: Words | None = None
+    throttle_count: Amount | None = None
+    temperature_c: Celsius | None = None
+    frequency_mhz: Amount | None = None
+    frequency_limit_mhz: Amount | None = None
+    throttling: Words | None = None
+    load: Amount | None = None
 
     def slowed_by(self) -> list[str]:
         """What makes the device slower at this moment than it could be, as far as it tells."""
@@ -87,36 +106,36 @@ class DeviceState(Record):
 class DeviceFacts(Record):
     """What a device is."""
 
-    device: str
-    architecture: str
-    operating_system: str
-    cores: int
+    device: Words
+    architecture: Words
+    operating_system: Words
+    cores: Count
 
 
 class RuntimeFacts(Record):
     """What ran, and how it was told to."""
 
-    runtime: str
-    runtime_version: str
-    python_version: str | None = None
-    provider: str
-    threads: int
-    affinity: tuple[int, ...] | None = None
+    runtime: Words
+    runtime_version: Words
+    python_version: Words | None = None
+    provider: Words
+    threads: Count
+    affinity: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] | None = None
 
 
 class Samples(Record):
     """One model's samples, `rounds_ms[round][sample]`."""
 
-    warmup_count: int = Field(ge=0)
-    rounds_ms: tuple[tuple[PositiveMs, ...], ...]
+    warmup_count: int = Field(ge=0, le=1_000_000_000)
+    rounds_ms: tuple[tuple[Latency, ...], ...]
 
 
 class Built(Record):
     """An engine in the work folder; see `EngineFacts`."""
 
-    file: str
-    gpu: str | None = None
-    compute_capability: str | None = None
+    file: Annotated[str, AfterValidator(inside)]
+    gpu: Words | None = None
+    compute_capability: Words | None = None
     unfused: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
 

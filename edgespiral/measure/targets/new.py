@@ -96,7 +96,7 @@ def _runtime(found: DeviceSurvey, binary: str) -> tuple[str, list[Setting]]:
 
 
 def _python(found: DeviceSurvey) -> tuple[int, ...]:
-    return tuple(int(part) for part in found.get("python").split(".")[:2] if part.isdigit())
+    return tuple(int(part) for part in found.get("python").split(".")[:2] if part.isdecimal())
 
 
 def _tensorrt(found: DeviceSurvey) -> list[Setting]:
@@ -123,7 +123,7 @@ def _spelled(told: str) -> str:
 
 def _version(told: str) -> tuple[int, int, int] | None:
     """TensorRT's version: two digits a part from 10 on, one for the major part before."""
-    if not told.isdigit():
+    if not told.isdecimal():
         return None
     number = int(told)
     unit = 1000 if number < 10_000 else 10_000

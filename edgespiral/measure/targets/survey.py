@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,13 @@ from edgespiral.measure.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+NUMBER = re.compile("-?[0-9]{1,12}")
+NUMBERS = dict.fromkeys(("speed", "trip", "temperature", "tensorrt"), NUMBER) | {
+    "cores": re.compile("[1-9][0-9]{0,5}"),
+    "python": re.compile(r"[0-9]{1,3}(\.[0-9a-z+]{1,20})+"),
+}
+LONGEST_VALUE = 4000
 
 # Argument: the Python to ask. Prints `key=value` lines; a key may come more than once.
 SCRIPT = """
@@ -78,7 +86,7 @@ class DeviceSurvey:
 
     def numbers(self, key: str) -> list[int]:
         """All values of a key that are whole numbers."""
-        return [int(value) for value in self.values.get(key, ()) if value.lstrip("-").isdigit()]
+        return [int(value) for value in self.values.get(key, ())]
 
 
 def survey(name: str, transport: Mapping[str, object]) -> DeviceSurvey:
@@ -110,10 +118,12 @@ def _profile(name: str, transport: Mapping[str, object]) -> TargetProfile:
 
 
 def read_survey(output: str) -> dict[str, tuple[str, ...]]:
-    """The values in a survey's output, without empty ones."""
+    """The values in a survey's output, without empty ones and those that are no number."""
     found: dict[str, list[str]] = {}
     for line in output.splitlines():
-        key, equals, value = line.partition("=")
-        if equals and value.strip():
-            found.setdefault(key, []).append(value.strip())
+        key, equals, text = line.partition("=")
+        # It is written into a file that people read and a parser too.
+        value = "".join(c if c.isprintable() else " " for c in text[:LONGEST_VALUE]).strip()
+        if equals and value and (key not in NUMBERS or NUMBERS[key].fullmatch(value)):
+            found.setdefault(key, []).append(value)
     return {key: tuple(values) for key, values in found.items()}

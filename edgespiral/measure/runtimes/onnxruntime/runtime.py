@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.core.errors import ModelError
 from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.profile import OnnxRuntimeProfile
-from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, whole_answer
+from edgespiral.measure.runtimes.agent import CPU
+from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.onnxruntime.profile import check_placement, layer_times
 
 if TYPE_CHECKING:
@@ -81,12 +82,14 @@ class OnnxRuntime:
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which is the last line that it prints."""
         document = agent_document(completed, job)
-        try:
-            document["runtime"]["provider"] = check_placement(
-                document.pop("placed"), document["runtime"]["provider"], job.models
-            )
+        asked = {"runtime": "onnxruntime", "threads": self._settings["threads"]}
+        wanted = str(self._settings["provider"])
+        with reading():
+            placed, told = document.pop("placed"), document["runtime"]["provider"]
+            if told != wanted or (wanted != CPU and len(placed) != len(job.models)):
+                raise ValueError(told)
+            asked["provider"] = check_placement(placed, wanted, job.models)
+            document["runtime"]["provider"] = asked["provider"]
             if job.mode == "profile":
                 document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise MeasurementError("the device's answer is not valid") from error
-        return whole_answer(document, job)
+        return whole_answer(document, job, expected=asked)

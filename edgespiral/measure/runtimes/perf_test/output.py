@@ -24,16 +24,20 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import Job
 
 MARK = "@ "
-FIELDS = 5
+# A model goes by the name of its folder, which is ours.
+ROW = re.compile(
+    r"[^,]*,((?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,20})?(?:e[-+]?[0-9]{1,2})?),[0-9]+,[0-9.]+,([0-9]{1,9})"
+)
 # Sensors of the processor, by the names that vendors give them.
 PROCESSOR_SENSORS = re.compile(r"cpu|big|mid|little|soc|tsens|apc", re.IGNORECASE)
-HAL_TEMPERATURE = re.compile(r"Temperature\{mValue=([-\d.]+), mType=0,")
-THERMAL_STATUS = re.compile(r"Thermal Status: (\d+)")
+HAL_TEMPERATURE = re.compile(r"Temperature\{mValue=(-?[0-9]{1,6}(?:\.[0-9]+)?), mType=0,")
+THERMAL_STATUS = re.compile(r"Thermal Status: ([0-9]{1,4})")
 SEVERITIES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 POWER_MODES = {"0": "normal", "1": "battery saver"}
 # Other values come from sensors that are off or count in units of their own.
 COLDEST_C, HOTTEST_C = 1, 150
 MILLI = 1000
+FREQUENCY = re.compile("[0-9]{1,12}")
 # What tells that the tool itself is not right, and not the model.
 WRONG_TOOL = {
     "CANNOT LINK": "name the libraries that it needs in the target's [runtime] libraries",
@@ -67,7 +71,7 @@ def perf_test_document(completed: Completed, job: Job, settling: int) -> dict[st
         TargetError: the tool cannot be used there.
         MeasurementError: the output is not whole.
     """
-    found = sections(completed.stdout)
+    found = [section for section in sections(completed.stdout) if section.words]
     named = {section.words[0]: section for section in found}
     for section in found:
         if section.words[0] in ("failed", "wordless", "unpinnable"):
@@ -106,14 +110,12 @@ def sample_times(lines: Iterable[str]) -> list[float]:
     """
     times: list[float] = []
     for line in lines:
-        fields = line.rsplit(",", FIELDS - 1)
-        try:
-            if len(fields) != FIELDS or int(fields[-1]) != len(times):
-                raise ValueError
-            times.append(1e3 * float(fields[1]))
-        except ValueError as error:
+        # Exactly: with another locale's commas, a part of a number would be taken for a time.
+        row = ROW.fullmatch(line)
+        if row is None or int(row[2]) != len(times):
             what = f"onnxruntime_perf_test wrote a line without a time: {line[:80]!r}"
-            raise MeasurementError(what) from error
+            raise MeasurementError(what)
+        times.append(1e3 * float(row[1]))
     if not times:
         raise MeasurementError("onnxruntime_perf_test wrote no times")
     return times
@@ -144,12 +146,12 @@ def _severity(number: int) -> str:
 
 
 def _mhz(values: Iterable[str]) -> float | None:
-    return max((int(value) / MILLI for value in values if value.isdigit()), default=None)
+    return max((int(value) / MILLI for value in values if FREQUENCY.fullmatch(value)), default=None)
 
 
 def _temperature_c(zones: Iterable[str], text: str) -> float | None:
     readings = [zone.rpartition(" ") for zone in zones]
-    numbers = [(name, float(v)) for name, _, v in readings if re.fullmatch(r"-?\d+", v)]
+    numbers = [(name, float(v)) for name, _, v in readings if re.fullmatch(r"-?[0-9]{1,12}", v)]
     # Kernels count in thousandths of a degree; some vendors' do not.
     degrees = [(name, v / MILLI if abs(v) >= MILLI else v) for name, v in numbers]
     own = [value for name, value in degrees if PROCESSOR_SENSORS.search(name)]

@@ -13,7 +13,7 @@ from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
 from edgespiral.measure.profile import AndroidProfile
 from edgespiral.measure.runtimes.agent import PROFILED_RUNS, orders
-from edgespiral.measure.runtimes.agent_answer import whole_answer
+from edgespiral.measure.runtimes.agent_answer import reading, whole_answer
 from edgespiral.measure.runtimes.perf_test.free_dimensions import free_dimensions
 from edgespiral.measure.runtimes.perf_test.output import perf_test_document
 from edgespiral.measure.runtimes.perf_test.script import BODY
@@ -99,8 +99,9 @@ class AndroidPerfTest:
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """What the tool wrote, round by round."""
-        document = perf_test_document(completed, job, SETTLING_RUNS)
-        pinned = [int(core) for core in document.pop("pinned")]
+        with reading():
+            document = perf_test_document(completed, job, SETTLING_RUNS)
+            pinned = [int(core) for core in document.pop("pinned")]
         document["runtime"] = {
             "runtime": "onnxruntime",
             "runtime_version": self._version(),

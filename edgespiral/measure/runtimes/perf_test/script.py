@@ -11,6 +11,8 @@ from __future__ import annotations
 # and model_N of every model, round_us, warmup_us, least, most, settling, root.
 BODY = """
 tool=./onnxruntime_perf_test
+# A number has a point, wherever the device's user lives.
+export LC_ALL=C
 cpus=$root/sys/devices/system/cpu
 export LD_LIBRARY_PATH="$PWD${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 

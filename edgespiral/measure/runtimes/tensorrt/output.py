@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError
+from edgespiral.measure.runtimes.agent_answer import finite_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ def sample_times(records: object, *, transfers: bool) -> list[float]:
     """
     key = "latencyMs" if transfers else "computeMs"
     try:
-        times = [float(record[key]) for record in records]  # type: ignore[attr-defined]
+        times = [finite_number(record[key]) for record in records]  # type: ignore[attr-defined]
     except (TypeError, KeyError, ValueError) as error:
         raise MeasurementError(f"trtexec exported times without {key}") from error
     if not times:
@@ -76,7 +77,7 @@ def layer_times(
 def _rows(profile: object) -> list[tuple[str, float]]:
     try:
         rows = [row for row in profile if "name" in row]  # type: ignore[attr-defined]
-        return [(str(row["name"]), float(row["averageMs"])) for row in rows]
+        return [(str(row["name"]), finite_number(row["averageMs"])) for row in rows]
     except (TypeError, KeyError, ValueError) as error:
         raise MeasurementError("trtexec's profile cannot be read") from error
 

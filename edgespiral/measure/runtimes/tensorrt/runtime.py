@@ -10,7 +10,7 @@ from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.measure.engine_files import no_engine, written_record
 from edgespiral.measure.model_files import is_engine, model_content, precision_of, pushed_models
 from edgespiral.measure.profile import TensorRtProfile
-from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, whole_answer
+from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.tensorrt.output import layer_times, sample_times
 from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TRTEXEC_AGENT = Path(__file__).with_name("trtexec_agent.py")
 REQUEST = "request.json"
 QUANTISED = b"QuantizeLinear"
+# The tool tells of the inferences that are under way when it has done as many as it was told.
+UNDER_WAY = 100
 
 
 class TensorRt:
@@ -93,12 +95,15 @@ class TensorRt:
         exported = document.pop("answers", None)
         if not isinstance(exported, list) or len(exported) != len(job.models):
             raise MeasurementError("the device did not answer for every model")
-        try:
+        with reading():
             key, reader = self._reader(job)
             answers = [reader(*pair, job) for pair in zip(exported, job.models, strict=True)]
-        except (KeyError, TypeError) as error:
-            raise MeasurementError("the device's answer is not valid") from error
-        return whole_answer({**document, key: answers}, job)
+        return whole_answer(
+            {**document, key: answers},
+            job,
+            expected={"runtime": "tensorrt"},
+            most_round_samples=2 * job.max_round_samples + UNDER_WAY,
+        )
 
     def _precision_flags(self, model: Path) -> list[str]:
         if self._settings.strongly_typed:

@@ -11,7 +11,7 @@ from edgespiral.core.errors import MeasurementError, MissingExtraError
 from edgespiral.measure.engine_files import no_engine, no_timing
 from edgespiral.measure.model_files import precision_of, pushed_models
 from edgespiral.measure.profile import LocalProfile, TensorRtRtxProfile
-from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, whole_answer
+from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.tensorrt.runtime import named_shapes
 from edgespiral.measure.runtimes.tensorrt_rtx.layers import compiled_layers, unfused
 
@@ -85,8 +85,10 @@ class TensorRtRtx:
         told = document.pop("answers", None)
         if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
             raise MeasurementError("the builder's answer is not valid")
-        pairs = zip(told, job.models, strict=False)
-        return whole_answer({**document, "engines": [_read(*pair) for pair in pairs]}, job)
+        with reading():
+            engines = [_read(*pair) for pair in zip(told, job.models, strict=False)]
+        expected = {"runtime": "tensorrt-rtx"}
+        return whole_answer({**document, "engines": engines}, job, expected=expected)
 
 
 def _read(built: dict[str, Any], model: Path) -> dict[str, Any]:

@@ -22,13 +22,13 @@ WHOLE: dict[str, Any] = {
     "runtime": {
         "runtime": "onnxruntime",
         "runtime_version": "1",
-        "provider": "p",
+        "provider": "CPUExecutionProvider",
         "threads": 2,
     },
     "placed": [],
     "before": {},
     "after": {"load": 0.5},
-    "samples": [{"warmup_count": 3, "rounds_ms": [[1.0, 2.0]]}],
+    "samples": [{"warmup_count": 3, "rounds_ms": [[1.0, 2.0, 1.5]] * 5}],
 }
 
 
@@ -68,7 +68,7 @@ def test_xnnpack_has_threads_of_its_own() -> None:
 
 def test_an_answer_is_read_below_other_output() -> None:
     answer = parse(f"a banner of the device\n{json.dumps(WHOLE)}\n")
-    assert answer.samples[0].rounds_ms == ((1.0, 2.0),)
+    assert answer.samples[0].rounds_ms == ((1.0, 2.0, 1.5),) * 5
 
 
 @pytest.mark.parametrize("end", [0, 1, 40, 200, -2])
@@ -99,6 +99,51 @@ def test_impossible_samples_are_refused(sample: object) -> None:
 def test_a_placement_of_other_models_is_refused() -> None:
     with pytest.raises(MeasurementError, match="the device's answer is not valid"):
         parse(json.dumps(WHOLE | {"placed": [[{"provider": "p", "op_name": "Conv"}]] * 2}))
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [("provider", "TPUExecutionProvider"), ("threads", 4), ("runtime", "another runtime")],
+)
+def test_an_answer_of_something_else_than_was_asked_for_is_refused(part: str, told: object) -> None:
+    runtime = WHOLE["runtime"] | {part: told}
+    with pytest.raises(MeasurementError, match="the device's answer is not valid"):
+        parse(json.dumps(WHOLE | {"runtime": runtime}))
+
+
+def test_a_provider_has_to_tell_what_it_ran() -> None:
+    provider = "XnnpackExecutionProvider"
+    runtime = OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime", threads=2, provider=provider))
+    document = WHOLE | {"runtime": WHOLE["runtime"] | {"provider": provider}}
+    with pytest.raises(MeasurementError, match="the device's answer is not valid"):
+        runtime.parse(Completed(0, json.dumps(document), ""), job(Path("net.onnx")))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {},
+        [],
+        {"op_name": "Conv"},
+        {"op_name": 3, "durations_us": [1]},
+        {"op_name": "Gemm", "durations_us": ["1"], "input_type_shape": [], "output_type_shape": []},
+        *(
+            {
+                "op_name": "Gemm",
+                "durations_us": durations_us,
+                "input_type_shape": [{"float": [1, 4]}, {"float": [2, 4]}],
+                "output_type_shape": [{"float": [1, 2]}],
+            }
+            for durations_us in ([], [-3.0], ["1"], [None], [float("nan")], [1e300])
+        ),
+    ],
+)
+def test_layers_that_cannot_be_are_refused(node: object) -> None:
+    document = {**WHOLE, "nodes": [[node]]}
+    del document["samples"]
+    profiled = Job("profile", (Path("net.onnx"),), 5, 1.0, 2.0, 3, 4)
+    with pytest.raises(MeasurementError, match="the device's answer is not valid"):
+        RUNTIME.parse(Completed(0, json.dumps(document), ""), profiled)
 
 
 @pytest.mark.parametrize("lacking", ["placed", "runtime"])

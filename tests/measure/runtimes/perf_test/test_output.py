@@ -74,6 +74,13 @@ def test_samples_are_single_inferences_in_ms() -> None:
         ["model-0,fast,1,2,0"],
         ["model-0,0.1,1,2"],
         ["model-0,0.1,1,2,1"],
+        ["model-0,0,001234,1,2,0"],
+        ["model-0,1,5,1,2,0"],
+        ["model-0,0.1,1,12,5,0"],
+        ["model-0,nan,1,2,0"],
+        ["model-0,-0.1,1,2,0"],
+        ["model-0,1_0,1,2,0"],
+        ["model-0,001,1,2,0"],
         ["", "P50 Latency is 0.1sec"],
     ],
 )

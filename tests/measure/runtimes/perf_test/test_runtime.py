@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgespiral.core.errors import ModelError, TargetError
+from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
+from edgespiral.measure.completed import Completed
 from edgespiral.measure.profile import AndroidProfile
 from edgespiral.measure.runtimes import AndroidPerfTest, Job
 from edgespiral.measure.session import Session
@@ -64,3 +65,42 @@ def test_libraries_go_along_and_tell_the_version(perf_test: Path, tmp_path: Path
     assert AndroidPerfTest(settings).needs()["version"] == "1.20.1"
     files = AndroidPerfTest(settings).files(Job("measure", (), 5, 1.0, 2.0, 3, 4))
     assert {"onnxruntime_perf_test", "libonnxruntime.so", "measure.sh"} == set(files)
+
+
+STATE = "scaling_cur_freq=1000000\n"
+FACTS = "@ facts\nmodel=Phone\ncores=8\npinned=0\n@ before\n" + STATE
+TIMES = "@ round 0\n" + "".join(f"model-0,0.00{run + 1},4096,12,{run}\n" for run in range(6))
+WHOLE = f"{FACTS}@ warm 0 60\n{TIMES * 5}@ after\n{STATE}@ end\n"
+FORGED = [
+    *("", "@ ", "@ \n@ end", "@ end", "@ failed", "@ failed 7 1", "@ failed x 1", "@ failed 0 x"),
+    *("@ wordless", "@ wordless 9", FACTS, FACTS + "@ end", WHOLE.replace("@ end\n", "")),
+    *(WHOLE.replace("@ warm 0 60", other) for other in ("@ warm 0", "@ warm 0 x", "@ warm 1 60")),
+    *(WHOLE.replace("pinned=0", f"pinned={other}") for other in ("x", "-1", "0.5")),
+    *(WHOLE.replace("pinned=0", "").replace("cores=8", f"cores={o}") for o in ("x", "8²", "-3")),
+    WHOLE.replace(TIMES * 5, TIMES * 4),
+    WHOLE.replace(TIMES * 5, TIMES * 6),
+    WHOLE.replace("model-0,0.006,4096,12,5\n", "").replace("model-0,0.005,4096,12,4\n", ""),
+    WHOLE.replace("0.003", "0,003"),
+    WHOLE.replace("0.004", "nan"),
+    WHOLE.replace("0.005", "-1"),
+    WHOLE.replace("0.006", "1e9"),
+]
+
+
+def parsed(perf_test: Path, output: str) -> Any:
+    runtime = AndroidPerfTest(AndroidProfile(kind="android", binary=str(perf_test)))
+    job = Job("measure", (Path("net.onnx"),), 5, 1.0, 2.0, 3, 4)
+    return runtime.parse(Completed(0, output, ""), job)
+
+
+def test_a_whole_output_is_read(perf_test: Path) -> None:
+    [samples] = parsed(perf_test, WHOLE).samples
+    assert samples.rounds_ms == (pytest.approx((4, 5, 6)),) * 5
+
+
+@pytest.mark.parametrize("output", FORGED, ids=range(len(FORGED)))
+def test_a_forged_output_is_one_clear_error(perf_test: Path, output: str) -> None:
+    with pytest.raises(EdgeSpiralError) as caught:
+        parsed(perf_test, output)
+    assert isinstance(caught.value, MeasurementError | TargetError)
+    assert "\n" not in str(caught.value)

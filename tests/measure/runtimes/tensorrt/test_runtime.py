@@ -18,7 +18,7 @@ DEVICE: dict[str, Any] = {
     "before": {},
     "after": {},
 }
-TIMES = [{"computeMs": 1.0, "latencyMs": 3.0}, {"computeMs": 2.0, "latencyMs": 4.0}]
+TIMES = [{"computeMs": ms, "latencyMs": ms + 2} for ms in (1.0, 2.0, 1.5)]
 Mode = Literal["measure", "profile"]
 
 
@@ -28,11 +28,13 @@ def parse(answers: object, model: Path, mode: Mode = "measure", **settings: Any)
     return runtime.parse(Completed(0, json.dumps({**DEVICE, "answers": answers}), ""), job)
 
 
-@pytest.mark.parametrize(("transfers", "times"), [(False, (1.0, 2.0)), (True, (3.0, 4.0))])
+@pytest.mark.parametrize(
+    ("transfers", "times"), [(False, (1.0, 2.0, 1.5)), (True, (3.0, 4.0, 3.5))]
+)
 def test_samples_are_read(transfers: bool, times: tuple[float, ...]) -> None:
-    exported = [{"warmup_count": 10, "rounds": [TIMES, TIMES]}]
+    exported = [{"warmup_count": 10, "rounds": [TIMES] * 5}]
     [samples] = parse(exported, Path("net.onnx"), data_transfers=transfers).samples
-    assert (samples.warmup_count, samples.rounds_ms) == (10, (times, times))
+    assert (samples.warmup_count, samples.rounds_ms) == (10, (times,) * 5)
 
 
 def test_layers_are_read(convolution: Callable[..., Path]) -> None:
@@ -45,6 +47,28 @@ def test_layers_are_read(convolution: Callable[..., Path]) -> None:
 def test_an_answer_that_is_not_whole_is_an_error(answers: object) -> None:
     with pytest.raises(MeasurementError):
         parse(answers, Path("net.onnx"))
+
+
+@pytest.mark.parametrize("time", ["0.5", "0,5", True, None, float("nan"), 1e400, -1, 0, 1e12, [1]])
+def test_a_time_that_cannot_be_is_refused(time: object) -> None:
+    exported = [{"warmup_count": 10, "rounds": [[*TIMES[1:], {"computeMs": time}]] * 5}]
+    with pytest.raises(MeasurementError):
+        parse(exported, Path("net.onnx"))
+
+
+@pytest.mark.parametrize("rounds", [[TIMES] * 4, [TIMES] * 6, [TIMES[1:]] * 5, [TIMES * 50] * 5])
+def test_other_rounds_and_samples_than_were_asked_for_are_refused(rounds: object) -> None:
+    with pytest.raises(MeasurementError, match="rounds|samples a round"):
+        parse([{"warmup_count": 10, "rounds": rounds}], Path("net.onnx"))
+
+
+@pytest.mark.parametrize("mean", ["0.5", True, None, float("nan"), -1.0, 1e300])
+def test_a_layer_s_time_that_cannot_be_is_refused(
+    convolution: Callable[..., Path], mean: object
+) -> None:
+    rows = [{"name": name, "averageMs": mean} for name in ("conv + r", "fc")]
+    with pytest.raises(MeasurementError):
+        parse([{"profile": rows, "layers": {}}], convolution(), "profile")
 
 
 def test_what_the_device_needs_is_pushed(convolution: Callable[..., Path]) -> None:
