@@ -22,7 +22,6 @@ from edgespiral.core.errors import (
     UsageError,
 )
 from edgespiral.core.schema import Record
-from edgespiral.measure.completed import last_words
 from edgespiral.measure.runtimes.base import Answer
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ ERRORS: dict[str, type[EdgeSpiralError]] = {
     "usage": UsageError,
 }
 NOT_VALID = "the device's answer is not valid"
-LONGEST_ANSWER = 512 * 2**20
+LONGEST_ANSWER, LONGEST_LINE = 512 * 2**20, 1000
 # What an answer that cannot be read does to its reader.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # How much longer than the call all samples may be together: two clocks are never quite alike, and
@@ -181,7 +180,11 @@ def _no_answer(completed: Completed) -> MeasurementError:
 
 def _told(told: Told, job: Job) -> EdgeSpiralError:
     where = None if told.model is None else str(job.models[told.model])
-    return ERRORS[told.kind](last_words(told.what), where=where, hint=last_words(told.hint) or None)
+    return ERRORS[told.kind](_line(told.what), where=where, hint=_line(told.hint) or None)
+
+
+def _line(text: str) -> str:
+    return " ".join(text[:LONGEST_LINE].split())
 
 
 def _first(error: ValidationError) -> str:

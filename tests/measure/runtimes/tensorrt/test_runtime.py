@@ -58,7 +58,7 @@ def test_a_time_that_cannot_be_is_refused(time: object) -> None:
 
 @pytest.mark.parametrize("rounds", [[TIMES] * 4, [TIMES] * 6, [TIMES[1:]] * 5, [TIMES * 50] * 5])
 def test_other_rounds_and_samples_than_were_asked_for_are_refused(rounds: object) -> None:
-    with pytest.raises(MeasurementError, match="rounds|samples a round"):
+    with pytest.raises(MeasurementError, match=r"rounds|samples a round"):
         parse([{"warmup_count": 10, "rounds": rounds}], Path("net.onnx"))
 
 
