@@ -119,6 +119,7 @@ def _end_if_stopped() -> None:
     code = STOP.exit_code
     if code is None:
         return
+    STOP.deafen()
     if code != ExitCode.INTERRUPTED:
         with suppress(OSError):  # a terminal that hung up
             _complain(f"stopped by {STOP.name}")

@@ -42,6 +42,11 @@ class Stop:
         if self._number is None:
             self._number = number
 
+    def deafen(self) -> None:
+        """Hear nothing more: all that is left is to exit, and with the code of the first signal."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     @property
     def exit_code(self) -> int | None:
         """That of a process which a signal ended; None where there was none."""

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import RunFolderError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,6 +66,52 @@ def part_of(path: Path) -> Iterator[Path]:
     finally:
         part.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def claim_folder(folder: Path) -> Path:
+    """Make a folder for a while, or find that of before again; `remove_claimed` may remove it.
+
+    Raises:
+        RunFolderError: something is there that was not made so, or it cannot be made.
+    """
+    check_claim(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _claim(folder).touch()
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot create the folder: {error.strerror}",
+            where=str(folder),
+            hint="choose another --out",
+        ) from error
+    return folder
+
+
+def check_claim(folder: Path) -> None:
+    """Refuse a folder that `claim_folder` would, before anything was spent on a run.
+
+    Raises:
+        RunFolderError: something is there that was not made so.
+    """
+    if not _claim(folder).is_file() and os.path.lexists(folder):
+        raise RunFolderError(
+            "is in the way: it would be removed at the end of the run, and is not the run's",
+            where=str(folder),
+            hint="move it away, or choose another --out",
+        )
+
+
+def remove_claimed(folder: Path) -> None:
+    """Remove a folder that `claim_folder` made, and no other."""
+    mark = _claim(folder)
+    if mark.is_file() and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
+        mark.unlink(missing_ok=True)
+
+
+def _claim(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}{MARKER}")
 
 
 def remove_dead(place: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from edgespiral.core.records import (
     Verdict,
 )
 from edgespiral.core.schema import now_utc
+from edgespiral.core.temporary import remove_claimed
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import float_twin
@@ -284,7 +284,7 @@ class Spiral:
             elsewhere=elsewhere,
         )
         # Before the last record: a run that has it is not entered again.
-        shutil.rmtree(kept_folder(context), ignore_errors=True)
+        remove_claimed(kept_folder(context))
         context.journal.append(finished)
         return finished
 

@@ -20,7 +20,7 @@ from edgespiral.core.listener import OnConsole
 from edgespiral.core.lock import locked
 from edgespiral.core.records import RunStarted
 from edgespiral.core.schema import now_utc
-from edgespiral.core.temporary import remove_dead_below
+from edgespiral.core.temporary import check_claim, remove_dead_below
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
 from edgespiral.export.recipe import load_recipe
@@ -42,7 +42,9 @@ from edgespiral.spiral.context import (
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.planning.allocate import every_choice
+from edgespiral.spiral.student.distillation import OUTPUTS
 from edgespiral.spiral.student.precision import Precisions, measuring
+from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
 
 if TYPE_CHECKING:
@@ -120,6 +122,8 @@ def run_spiral(
     make_folder(out)
     with locked(out):
         remove_dead_below(out)
+        for name in (OUTPUTS, CANDIDATES):
+            check_claim(out / name)
         teacher = PrunableModel.of(trace(model), splits.input_shape, token_count=splits.token_count)
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)

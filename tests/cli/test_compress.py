@@ -132,3 +132,19 @@ def test_several_targets_and_their_budgets_are_read(edgespiral: Command) -> None
     assert done.stderr.startswith(
         "error: --latency-ms, --speedup: exactly one of latency_ms and speedup is needed for b"
     )
+
+
+def test_a_folder_of_the_user_s_is_not_taken_for_the_run_s(
+    edgespiral: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "precious").touch()
+    layers = "nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1152, 10)"
+    (tmp_path / "net.py").write_text(
+        f"from torch import nn\ndef net(): return nn.Sequential({layers})\n"
+    )
+    words = ("compress", "net.py:net", "--data", "digits", "--target", "host-cpu")
+    done = edgespiral(*words, "--speedup", "2", "--out", ".")
+    assert done.returncode == ExitCode.RUN_FOLDER
+    assert "outputs: is in the way" in done.stderr
+    assert (tmp_path / "outputs" / "precious").exists()

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core import temporary
-from edgespiral.core.temporary import MARKER, PART, PREFIX, part_of, remove_dead_below, work_folder
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.temporary import (
+    MARKER,
+    PART,
+    PREFIX,
+    claim_folder,
+    part_of,
+    remove_claimed,
+    remove_dead_below,
+    work_folder,
+)
 
 HOLD = """
 import sys, time
@@ -102,3 +112,24 @@ def test_a_long_name_has_its_part_too(tmp_path: Path) -> None:
     with part_of(tmp_path / ("a" * 250)) as part:
         assert part.parent == tmp_path
     assert names(tmp_path) == []
+
+
+def test_a_claimed_folder_is_found_again_and_removed(tmp_path: Path) -> None:
+    folder = claim_folder(tmp_path / "outputs")
+    (folder / "a").touch()
+    assert claim_folder(folder) == folder
+    remove_claimed(folder)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_of_others_is_neither_claimed_nor_removed(tmp_path: Path) -> None:
+    theirs, linked = tmp_path / "outputs", tmp_path / "linked"
+    theirs.mkdir()
+    (theirs / "precious").touch()
+    with pytest.raises(RunFolderError, match=r"outputs: is in the way.*choose another --out"):
+        claim_folder(theirs)
+    claim_folder(linked).rmdir()
+    linked.symlink_to(theirs)
+    for folder in (theirs, linked):
+        remove_claimed(folder)
+    assert names(theirs) == ["precious"]

@@ -18,6 +18,7 @@ from edgespiral.measure.completed import last_words
 from edgespiral.measure.transports.adb_shell import STDERR, STDOUT, AdbShell
 from edgespiral.measure.transports.base import DeviceLostError
 from edgespiral.measure.transports.link import Link
+from edgespiral.measure.transports.output import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,7 +113,11 @@ class AdbLink(Link):
         return self._first_words(self._keeper, mark)
 
     def _run(
-        self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
+        self,
+        command: Sequence[str],
+        content: IO[bytes] | None,
+        timeout_s: float,
+        most_bytes: int | None,
     ) -> tuple[bytes, str]:
         output: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray()}
         with self._start(command, time.monotonic() + timeout_s) as shell:
@@ -121,6 +126,7 @@ class AdbLink(Link):
                     shell.write_all(content)
                 for kind, said in shell.packets():
                     output.get(kind, bytearray()).extend(said)
+                    check_size(sum(map(len, output.values())), most_bytes)
             except TimeoutError as error:
                 said = bytes(output[STDERR])
                 raise subprocess.TimeoutExpired("adb", timeout_s, stderr=said) from error

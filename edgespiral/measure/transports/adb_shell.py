@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 HEAD = struct.Struct("<BI")
 CHUNK = 32 * 1024
+# Of what adb sends, the most is a mebibyte; what says more is no packet.
+LONGEST_PACKET = 1 << 26
 
 
 class AdbShell:
@@ -87,6 +89,8 @@ class AdbShell:
             if len(head) < HEAD.size:
                 return
             kind, length = HEAD.unpack(head)
+            if length > LONGEST_PACKET:
+                return
             yield kind, self._exactly(length)
             if kind == EXIT:
                 return

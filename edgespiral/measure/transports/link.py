@@ -15,6 +15,7 @@ from edgespiral.measure.transports.device_scripts import (
     keep_command,
     marked_reply,
 )
+from edgespiral.measure.transports.output import MOST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,10 +79,15 @@ class Link(ABC):
         *arguments: str,
         content: IO[bytes] | None = None,
         timeout_s: float,
+        most_bytes: int | None = MOST_BYTES,
     ) -> Reply:
         """Run a script of `device_scripts` in the work folder; its input is `content`.
 
+        Args:
+            most_bytes: of its output; None for no limit.
+
         Raises:
+            MeasurementError: it says more than `most_bytes`.
             DeviceLostError: the connection broke before the end of the answer.
             subprocess.TimeoutExpired: there was no answer in time.
         """
@@ -90,7 +96,7 @@ class Link(ABC):
         mark = secrets.token_hex(8)
         command = ask_command(script, mark, self.work, *arguments)
         try:
-            stdout, stderr = self._run(command, content, timeout_s)
+            stdout, stderr = self._run(command, content, timeout_s, most_bytes)
         except OSError as error:
             raise self._lost(error.strerror or str(error)) from error
         reply = marked_reply(stdout, stderr, mark)
@@ -104,7 +110,11 @@ class Link(ABC):
 
     @abstractmethod
     def _run(
-        self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
+        self,
+        command: Sequence[str],
+        content: IO[bytes] | None,
+        timeout_s: float,
+        most_bytes: int | None,
     ) -> tuple[bytes, str]:
         """Run a command; without `content` its input stays open and empty as long as it runs."""
 

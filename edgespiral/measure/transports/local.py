@@ -16,6 +16,7 @@ from edgespiral.core.files import make_folder, writing
 from edgespiral.core.temporary import work_folder
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.transports.base import too_late
+from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +42,7 @@ class LocalTransport:
         self._work = work
         self._folder: Path | None = None
         self._open = ExitStack()
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._is_closing = False
 
     @classmethod
@@ -107,15 +108,16 @@ class LocalTransport:
         """Run `argv` in the work folder; it outlives neither its time nor this process."""
         try:
             with self._started(argv) as process:
-                stdout, stderr = process.communicate(timeout=timeout_s)
+                stdout, stderr = collected(process, timeout_s)
         except subprocess.TimeoutExpired as error:
             raise too_late(timeout_s, error.stderr) from error
         except OSError as error:
             raise TargetError(f"cannot be started: {error.strerror}", where=argv[0]) from error
-        return Completed(process.returncode, stdout, stderr)
+        texts = (said.decode(errors="replace") for said in (stdout, stderr))
+        return Completed(process.returncode, *texts)
 
     @contextmanager
-    def _started(self, argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    def _started(self, argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         """A process in a group of its own, which ends with the context and with this process."""
         with _watch() as watch, self._process(argv) as process:
             self._running.add(process)
@@ -130,7 +132,7 @@ class LocalTransport:
                 _end(process)
                 self._running.discard(process)
 
-    def _process(self, argv: Sequence[str]) -> subprocess.Popen[str]:
+    def _process(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         # The command is this package's own; nothing of it goes through a shell.
         return subprocess.Popen(  # noqa: S603
             argv,
@@ -139,8 +141,6 @@ class LocalTransport:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
             start_new_session=True,
         )
 
@@ -167,7 +167,7 @@ def _watch() -> Iterator[subprocess.Popen[bytes]]:
             watch.kill()
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process that still runs, with all that it started."""
     if process.poll() is None:
         with suppress(ProcessLookupError):

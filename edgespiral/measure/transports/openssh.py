@@ -22,6 +22,7 @@ from edgespiral.core.temporary import work_folder
 from edgespiral.measure.completed import last_words
 from edgespiral.measure.transports.base import DeviceLostError, endless_input
 from edgespiral.measure.transports.link import Link
+from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,18 +96,27 @@ class OpensshLink(Link):
         return self._first_words(mark)
 
     def _run(
-        self, command: Sequence[str], content: IO[bytes] | None, timeout_s: float
+        self,
+        command: Sequence[str],
+        content: IO[bytes] | None,
+        timeout_s: float,
+        most_bytes: int | None,
     ) -> tuple[bytes, str]:
-        with endless_input() as waiting:
-            done = subprocess.run(  # noqa: S603 (the command is this package's own)
+        with (
+            endless_input() as waiting,
+            subprocess.Popen(  # noqa: S603 (the command is this package's own)
                 self._client(command),
                 stdin=waiting if content is None else content,
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
-            )
-        return done.stdout, done.stderr.decode(errors="replace")
+            ) as client,
+        ):
+            try:
+                stdout, stderr = collected(client, timeout_s, most_bytes)
+            finally:
+                client.kill()
+        return stdout, stderr.decode(errors="replace")
 
     def configuration(self) -> dict[str, str]:
         """What ssh makes of the host's name with the user's configuration."""

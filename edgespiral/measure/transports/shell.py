@@ -15,6 +15,7 @@ from edgespiral.core.files import replacing, sha256_file
 from edgespiral.measure.completed import Completed, last_words
 from edgespiral.measure.transports.base import DeviceLostError, too_late
 from edgespiral.measure.transports.device_scripts import PULL, PUSH, RUN, SWEEP
+from edgespiral.measure.transports.output import MOST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +144,7 @@ class ShellTransport:
 
     def pull(self, remote_name: str, local: Path) -> None:
         """Copy a file of the work folder to `local`, whole or not at all."""
-        reply = self._timely(PULL, remote_name)
+        reply = self._timely(PULL, remote_name, most_bytes=None)
         self._expect(reply, "read", f"cannot fetch {remote_name}")
         digest, _, content = reply.stdout.partition(b"\n")
         if digest.decode(errors="replace") != hashlib.sha256(content).hexdigest():
@@ -156,10 +157,18 @@ class ShellTransport:
         self._pushed.clear()
         self._link.open(self._settings.workdir)
 
-    def _timely(self, script: str, *arguments: str, content: IO[bytes] | None = None) -> Reply:
+    def _timely(
+        self,
+        script: str,
+        *arguments: str,
+        content: IO[bytes] | None = None,
+        most_bytes: int | None = MOST_BYTES,
+    ) -> Reply:
         limit_s = self._settings.timeout_s
         try:
-            return self._link.ask(script, *arguments, content=content, timeout_s=limit_s)
+            return self._link.ask(
+                script, *arguments, content=content, timeout_s=limit_s, most_bytes=most_bytes
+            )
         except subprocess.TimeoutExpired as error:
             raise TargetError(
                 f"{arguments[0]} was not copied within {limit_s:g} s",

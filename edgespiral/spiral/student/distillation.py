@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from edgespiral.core.files import make_folder
+from edgespiral.core.temporary import claim_folder
 from edgespiral.distill.settings import DISTILLATION_RATE, TrainSettings
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A warm network's loss falls at once at a low rate; at the full one it first rises.
 WARM_RATE_SHARE = 0.2
+# Where teachers' outputs lie during a run.
+OUTPUTS = "outputs"
 
 
 class Teaching(NamedTuple):
@@ -115,11 +117,11 @@ def _teachers(context: RunContext, turn: int, model: nn.Module) -> dict[int, nn.
 
 def kept_folder(context: RunContext) -> Path:
     """Where teachers' outputs lie during a run."""
-    return context.out / "outputs"
+    return context.out / OUTPUTS
 
 
 def _outputs(context: RunContext, turn: int, model: nn.Module) -> Tensor:
-    path = make_folder(kept_folder(context)) / f"turn-{turn:02d}.safetensors"
+    path = claim_folder(kept_folder(context)) / f"turn-{turn:02d}.safetensors"
     source = context.splits.train
     if path.exists():
         return kept_outputs(path, model, source)

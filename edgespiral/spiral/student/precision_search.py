@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgespiral.core.records import Candidate, PrecisionMix
+from edgespiral.core.temporary import claim_folder, remove_claimed
 from edgespiral.report import formats
 from edgespiral.spiral.context import (
     Stopwatch,
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         Parent,
         RunContext,
     )
+
+# Where their files lie during a run.
+CANDIDATES = "candidates"
 
 
 @dataclass
@@ -86,11 +89,11 @@ class Planners:
 
     def close(self) -> None:
         """Remove the candidates' files."""
-        shutil.rmtree(self._work, ignore_errors=True)
+        remove_claimed(self._work)
 
     @property
     def _work(self) -> Path:
-        return self.context.out / "candidates"
+        return self.context.out / CANDIDATES
 
     def _new(self, precision: Precision, start_ms: float) -> Planner:
         context = self.context
@@ -100,7 +103,7 @@ class Planners:
             devices=self._devices(start_ms),
             journal=context.journal,
             teacher_onnx=context.teacher_onnx,
-            work=self._work / precision,
+            work=claim_folder(self._work) / precision,
             seed=context.plan.seed,
             precision=precision,
             written=context.precisions.written(precision),

@@ -1,4 +1,5 @@
 import tomllib
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -121,3 +122,16 @@ def test_a_device_that_cannot_run_a_model_is_told(told: str, problem: str) -> No
 def test_what_a_device_says_cannot_break_the_file() -> None:
     profile, _ = written(PI.replace("Raspberry Pi 5", 'a "b" \\ é'))
     assert profile["device"]["description"].startswith('a "b" \\ é Model B')
+
+
+@pytest.mark.parametrize("told", [ORIN, PI, PHONE])
+@pytest.mark.parametrize(
+    "bad", ["x", "-1", "0", "8\u00b2", "1e9", "\x7f\x1b", "\"'[/]\\", "9" * 30]
+)
+def test_whatever_a_device_says_its_profile_can_be_read(told: str, bad: str) -> None:
+    for line in told.strip().splitlines():
+        key = line.partition("=")[0]
+        changed = told.replace(line, f"{key}={bad}")
+        with suppress(TargetError):
+            profile, _ = written(changed)
+            assert profile["name"] == "desk"

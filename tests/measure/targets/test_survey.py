@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from edgespiral.core.errors import TargetError, UsageError
-from edgespiral.measure.targets.survey import read_survey, survey
+from edgespiral.measure.targets.survey import DeviceSurvey, read_survey, survey
 
 
 def test_values_are_read_and_empty_ones_left_out() -> None:
@@ -42,3 +42,22 @@ def test_a_shell_that_says_nothing_is_an_error(board: Any) -> None:
     settings = board.profile().transport.model_dump(exclude_none=True)
     with pytest.raises(TargetError, match="board: its shell broke off in its answer"):
         survey("board", settings)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"speed={other}" for other in ("8\u00b2", "--5", "1e9", "1,5", "9" * 40, "nan")),
+        *(f"cores={other}" for other in ("0", "-4", "4x", "\u0664", "9" * 20)),
+        *(f"tensorrt={other}" for other in ("10.3", "v10")),
+        *(f"python={other}" for other in ("3", "three", "3.\u00b2")),
+    ],
+)
+def test_what_is_no_number_is_left_out(line: str) -> None:
+    key = line.partition("=")[0]
+    assert read_survey(line) == {}
+    assert DeviceSurvey({}, read_survey(line)).numbers(key) == []
+
+
+def test_what_cannot_be_shown_becomes_a_space() -> None:
+    assert read_survey("model=Board\x1b[31m\x7f \x00x\n") == {"model": ("Board [31m   x",)}
