@@ -6,6 +6,7 @@ The mark is a random word. Output that lacks it has not come through whole, what
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 # For how long a device keeps the work folder of a host that has gone without a word.
 GRACE_S = 600
@@ -27,7 +28,7 @@ sweep() {{
     case $work in */{PREFIX}?*) ;; *) return ;; esac
     for entry in $(grep -lsF "{BELONGS_TO}=[${{work##*/}}]" /proc/[0-9]*/environ 2>/dev/null); do
         entry=${{entry#/proc/}}
-        kill -9 "${{entry%%/*}}" 2>/dev/null
+        [ "${{entry%%/*}}" = $$ ] || kill -9 "${{entry%%/*}}" 2>/dev/null
     done
 }}
 """
@@ -130,12 +131,9 @@ digest < "$1" && cat "$1" && state=read
 # ONNX Runtime would send and keep what it learns of the device, from the process that is timed.
 RUN = (
     _IN_WORK
-    + f"""
-export ORT_DISABLE_TELEMETRY=1 {BELONGS_TO}="[${{work##*/}}]"
-"""
     + """
+export ORT_DISABLE_TELEMETRY=1 TMPDIR="$work"
 case $1 in "~/"*) first=$HOME${1#?}; shift; set -- "$first" "$@" ;; esac
-export TMPDIR="$work"
 command -v "$1" >/dev/null 2>&1 || { state=no-command; exit; }
 exec 3<&0
 group=
@@ -173,8 +171,9 @@ def keep_command(workdir: str, work: str, mark: str) -> list[str]:
 
 
 def ask_command(script: str, mark: str, work: str, *arguments: str) -> list[str]:
-    """What runs one of the other scripts in a work folder."""
-    return ["sh", "-c", script, "edgespiral", mark, work, *arguments]
+    """What runs one of the other scripts in a work folder, with all that it starts known by it."""
+    belongs = f"{BELONGS_TO}=[{PurePosixPath(work).name}]"
+    return ["env", belongs, "sh", "-c", script, "edgespiral", mark, work, *arguments]
 
 
 @dataclass(frozen=True)

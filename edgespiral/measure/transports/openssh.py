@@ -119,10 +119,18 @@ class OpensshLink(Link):
         return stdout, stderr.decode(errors="replace")
 
     def configuration(self) -> dict[str, str]:
-        """What ssh makes of the host's name with the user's configuration."""
-        told = subprocess.run(  # noqa: S603 (the command is this package's own)
-            [*self._plain, "-G", "--", self.host], capture_output=True, text=True, check=False
-        )
+        """What ssh makes of the host's name with the user's configuration.
+
+        Raises:
+            TargetError: there is no ssh.
+        """
+        command = [*self._plain, "-G", "--", self.host]
+        try:
+            told = subprocess.run(  # noqa: S603 (the command is this package's own)
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            raise _no_ssh(error) from error
         pairs = (line.partition(" ") for line in told.stdout.splitlines())
         return {key: value for key, _, value in pairs}
 
@@ -170,9 +178,7 @@ class OpensshLink(Link):
                 )
         except OSError as error:
             self.drop()
-            what = f"ssh cannot be started: {error.strerror}"
-            hint = "install OpenSSH's client (Debian, Ubuntu: apt-get install openssh-client)"
-            raise TargetError(what, hint=hint) from error
+            raise _no_ssh(error) from error
 
     def _client(self, command: Sequence[str]) -> list[str]:
         # Without the shared connection there is none: it must not connect on its own.
@@ -261,6 +267,11 @@ class OpensshLink(Link):
 
     def _copy_id(self) -> str:
         return shlex.join(["ssh-copy-id", *self._plain[1:], self.host])
+
+
+def _no_ssh(error: OSError) -> TargetError:
+    hint = "install OpenSSH's client (Debian, Ubuntu: apt-get install openssh-client)"
+    return TargetError(f"ssh cannot be started: {error.strerror}", hint=hint)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from edgespiral.measure.transports.device_scripts import (
     RUN,
     SWEEP,
     Reply,
+    ask_command,
     marked_reply,
 )
 
@@ -155,6 +156,20 @@ def test_a_sweep_ends_what_was_started_for_the_folder_and_nothing_else(tmp_path:
     for other in others:
         other.kill()
         other.wait()
+
+
+def test_a_script_that_hangs_is_swept_with_all_that_it_started(tmp_path: Path) -> None:
+    work = tmp_path / "edgespiral-1"
+    work.mkdir()
+    command = ask_command(RUN, "MARK", str(work), "sh", "-c", "echo begun; sleep 600")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as hanging:
+        assert hanging.stdout is not None
+        assert hanging.stdout.readline() + hanging.stdout.readline() == b"MARK\nbegun\n"
+        sweeping = ask_command(SWEEP, "MARK", str(work))
+        done = subprocess.run(sweeping, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        assert done.stdout == b"MARK\n\nMARK swept\n"
+        assert hanging.wait(60) == -9
+        assert hanging.stdout.read() == b""
 
 
 def victim(tmp_path: Path) -> Path:
