@@ -46,7 +46,7 @@ def profile_text(
         binary: the `onnxruntime_perf_test` for a phone, if that is what it needs.
 
     Raises:
-        TargetError: nothing was found there that could run a model.
+        TargetError: nothing was found there that could run a model, or what was makes no profile.
     """
     kind, runtime = _runtime(found, binary)
     sections = {
@@ -64,7 +64,13 @@ def profile_text(
     for title, settings in sections.items():
         lines += ["", f"[{title}]", *_lines(settings)]
     text = "\n".join(lines) + "\n"
-    TargetProfile.model_validate(tomllib.loads(text), context=AS_WRITTEN)
+    try:
+        TargetProfile.model_validate(tomllib.loads(text), context=AS_WRITTEN)
+    except ValueError as error:
+        what = "what the device says of itself makes no profile"
+        where = found.way.get("connection")
+        hint = "write one by hand: docs/targets.md"
+        raise TargetError(what, where=where, hint=hint) from error
     return text
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -261,3 +262,24 @@ def test_a_login_without_a_shell_is_told(board: Board) -> None:
     with pytest.raises(TargetError, match="its shell ended with exit code 1: no logins") as caught:
         reached(board).__enter__()
     assert not isinstance(caught.value, DeviceLostError)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_nothing_on_the_device(
+    board: Board, tmp_path: Path, number: signal.Signals
+) -> None:
+    text = toml(board.profile())
+    (tmp_path / "board.toml").write_text(f"{text}\n[measure]\nrounds = 40\nround_ms = 2000\n")
+    command = [sys.executable, "-m", "edgespiral", "targets", "check", "board.toml"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        for _ in range(100 * 60):
+            if board.processes("agent.py"):
+                break
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert stderr == f"stopped by {number.name}\n".encode()
+    assert board.processes("") == []
+    assert list(board.folder.iterdir()) == []
