@@ -155,6 +155,8 @@ exec 3<&-
 wait "$child"
 state="exit $?"
 kill -9 "$watch" 2>/dev/null
+# Nothing of this run is left when the next begins.
+wait "$watch" 2>/dev/null
 """
 )
 
