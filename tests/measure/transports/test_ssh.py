@@ -283,3 +283,21 @@ def test_a_command_that_is_ended_leaves_nothing_on_the_device(
     assert stderr == f"stopped by {number.name}\n".encode()
     assert board.processes("") == []
     assert list(board.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", ["open {victim}", "open victim", "open ", "open", "opened /x"])
+def test_a_device_that_names_another_folder_is_refused(
+    board: Board, tmp_path: Path, answer: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("x")
+    told = answer.format(victim=victim)
+    liar = board.program("liar", f'sh -c "$SSH_ORIGINAL_COMMAND" | sed -u "s#open .*#{told}#"')
+    board.stop()
+    board.extra = f"ForceCommand {liar}"
+    board.start()
+    with pytest.raises(TargetError, match="cannot make a work folder") as caught:
+        reached(board).__enter__()
+    assert not isinstance(caught.value, DeviceLostError)
+    assert [path.name for path in victim.iterdir()] == ["precious"]
