@@ -121,17 +121,14 @@ def test_killed_while_appending_nothing_acknowledged_is_lost(tmp_path: Path) -> 
 
 
 def append_until_killed(path: Path, start: int, lines: int) -> int:
-    writer = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WRITER), str(path), str(start)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert writer.stdout is not None
-    for _ in range(lines):
-        assert writer.stdout.readline()
-    writer.send_signal(signal.SIGKILL)
-    rest = writer.stdout.read()
-    assert writer.wait() == -signal.SIGKILL
+    command = [sys.executable, "-c", textwrap.dedent(WRITER), str(path), str(start)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        for _ in range(lines):
+            assert writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        rest = writer.stdout.read()
+        assert writer.wait() == -signal.SIGKILL
     return lines + rest.count("\n")
 
 

@@ -70,7 +70,7 @@ def test_percentiles_need_samples_beyond_them(count: int, p90: bool, p99: bool) 
         assert stats.p90_ms == pytest.approx(np.percentile(samples, 90))
 
 
-@pytest.mark.parametrize(("rounds", "drift"), itertools.product((5, 10, 25), (0.0, 0.05)))
+@pytest.mark.parametrize(("rounds", "drift"), [*itertools.product((5, 10, 25), (0.0, 0.05))])
 def test_the_interval_holds_the_median_as_often_as_it_says(rounds: int, drift: float) -> None:
     source = np.random.default_rng(rounds)
     intervals = [summarise(noisy(source, rounds, drift)).p50_ci95_ms for _ in range(EXPERIMENTS)]

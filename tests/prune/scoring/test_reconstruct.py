@@ -28,6 +28,7 @@ def masked(model, groups, kept, inputs):
         return model(inputs)
 
 
+@torch.no_grad()
 def error(model, of, groups, kept, inputs):
     return float((masked(model, groups, kept, inputs) - of(inputs)).square().mean())
 
