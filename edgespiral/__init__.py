@@ -1,29 +1,109 @@
-"""Compress a trained PyTorch model until it measurably meets a latency budget on its device."""
+"""Compress a trained PyTorch model until it measurably meets a latency budget on its device.
+
+Everything that a program needs is here: `compress` and what it takes and returns, the single steps
+(`train_teacher`, `export_model`, `measure_models`, `load_model`), measuring by hand (`Session`,
+`load_profile`), and every error that is raised on purpose (`EdgeSpiralError` and its tree).
+
+Importing the package loads neither PyTorch nor ONNX Runtime; they come with the first use.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.api import compress, export_model, load_model, measure_models
+    from edgespiral.api import (
+        Compressed,
+        compress,
+        export_model,
+        load_model,
+        measure_models,
+        train_teacher,
+    )
+    from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.errors import (
+        DataError,
+        EdgeSpiralError,
+        ExportError,
+        MeasurementError,
+        MissingExtraError,
+        ModelError,
+        NothingToCutError,
+        RunFolderError,
+        TargetError,
+        TrainingError,
+        UndecidedError,
+        UsageError,
+    )
+    from edgespiral.core.exported import Parity
+    from edgespiral.core.records import Measurement
+    from edgespiral.core.result import Result
+    from edgespiral.measure.profile import TargetProfile, load_profile
+    from edgespiral.measure.session import Session
+    from edgespiral.spiral.plan import Plan
+    from edgespiral.teacher import TrainedTeacher
 
 # Before ONNX Runtime is loaded, here or in a process that inherits this: it would send what it
 # learns of the machine, keep an identity of it and write through links in the temporary folder.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compress", "export_model", "load_model", "measure_models"]
+__all__ = [
+    "BatchSource",
+    "Compressed",
+    "DataError",
+    "DataSplits",
+    "EdgeSpiralError",
+    "ExportError",
+    "Measurement",
+    "MeasurementError",
+    "MissingExtraError",
+    "ModelError",
+    "NothingToCutError",
+    "Parity",
+    "Plan",
+    "Result",
+    "RunFolderError",
+    "Session",
+    "TargetError",
+    "TargetProfile",
+    "TrainedTeacher",
+    "TrainingError",
+    "UndecidedError",
+    "UsageError",
+    "__version__",
+    "compress",
+    "export_model",
+    "load_model",
+    "load_profile",
+    "measure_models",
+    "train_teacher",
+]
+
+_ERRORS = "core.errors"
+_HOMES = {
+    "BatchSource": "core.batches",
+    "DataSplits": "core.batches",
+    "Measurement": "core.records",
+    "Parity": "core.exported",
+    "Plan": "spiral.plan",
+    "Result": "core.result",
+    "Session": "measure.session",
+    "TargetProfile": "measure.profile",
+    "TrainedTeacher": "teacher",
+    "load_profile": "measure.profile",
+}
 
 
 def __getattr__(name: str) -> object:
     # Lazy, because the functions need PyTorch and `edgespiral --help` does not (PEP 562). None of
     # them is named like a subpackage, whose import would take its name's place.
-    if name in __all__:
-        from edgespiral import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name, _ERRORS if name.endswith("Error") else "api")
+    return getattr(importlib.import_module(f"edgespiral.{home}"), name)
 
 
 def __dir__() -> list[str]:

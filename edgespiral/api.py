@@ -1,4 +1,4 @@
-"""The Python API: what the commands do, for notebooks and tests."""
+"""The Python API: what the commands do, for programs, notebooks and tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
-from edgespiral.spiral.plan import load_plan
+from edgespiral.spiral.plan import Plan, beneath, load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
     from edgespiral.core.records import Measurement
     from edgespiral.core.result import Result
     from edgespiral.core.schema import Precision
+    from edgespiral.teacher import TrainedTeacher
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """What `compress` returns: the result's record, the run folder and the smaller model."""
+    """What `compress` returns.
+
+    Attributes:
+        result: the record of `result.json`: the outcome, latencies in milliseconds with their 95 %
+            intervals, accuracies in percent, widths before and after, files with their SHA-256.
+        folder: the run folder, with all that ships (docs/artefacts.md).
+        model: the smaller model on the CPU, in eval mode; its inputs and outputs have the shapes
+            of the one that was given.
+    """
 
     result: Result
     folder: Path
@@ -36,46 +45,106 @@ class Compressed:
 def compress(
     model: nn.Module | str,
     data: DataSplits | Mapping[str, Any] | str,
+    plan: Plan | None = None,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
     **options: Any,  # noqa: ANN401
 ) -> Compressed:
-    """Compress a trained model until it measurably meets a latency budget.
+    """Compress a trained model until it measurably meets a latency budget on its device.
+
+    What is asked for is a `Plan`, or its fields by keyword; a field given by keyword takes the
+    place of the plan's. The model is given as it is, and stays as it was.
 
     Args:
-        model: a trained module that returns logits (N, classes), or what the command takes.
+        model: a trained module that takes a batch as `data` supplies it, of shape (N, C, H, W),
+            (N, T, features) or (N, T), and returns logits of shape (N, classes); or what the
+            command takes.
         data: three splits in memory, the mapping that a factory may return (docs/data.md), or what
-            the command's `--data` takes.
-        out: the run folder.
+            the command's `--data` takes. Training steers the weights, validation the run; the test
+            split is looked at once, at the end.
+        plan: what is asked for. Its `model` and `data` give way to the arguments of these names.
+        out: the run folder, which is made where it is missing; the plan's `out` if not given.
         resume: go on with the run that is in `out`.
         listener: hears the progress; silent by default.
-        options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` and
-            `speedup`, `max_drop`, `epochs`, `turns` and so on (docs/plan.md).
+        options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` (milliseconds)
+            and `speedup` (times, above 1), `max_drop` (points of accuracy), `epochs` (passes over
+            the training split), `turns` and so on (docs/plan.md).
+
+    Returns:
+        The outcome, the run folder and the smaller model. A budget that was not reached is an
+        outcome, not an error: see `result.outcome`.
 
     Raises:
-        EdgeSpiralError: what is wrong, where and what to do; nothing done so far is lost.
+        UsageError: a field of the plan is wrong, no run folder is named, the target or the recipe
+            is unknown, or `model` is no model.
+        ModelError: the model cannot be traced, exported or cut.
+        DataError: the data set is too small, of one class, or not of the shapes above.
+        TargetError: the device or its runtime cannot be used, or was lost.
+        MeasurementError: a measurement failed or is not to be trusted.
+        ExportError: the ONNX file does not compute what PyTorch does.
+        RunFolderError: `out` cannot be used, or holds another run.
+        TrainingError: training diverged.
+        KeyboardInterrupt: Ctrl-C. As after every error, what was done so far lies in `out`, and
+            `resume` goes on with it.
 
     Example:
         >>> import edgespiral
-        >>> small = edgespiral.compress(net, "fashion-mnist", speedup=2, out="runs/net")
-        >>> small.result.speedup.value, small.model
+        >>> from torch import nn
+        >>> net = nn.Sequential(
+        ...     nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),
+        ...     nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(2048, 10),
+        ... )
+        >>> plan = edgespiral.Plan(
+        ...     speedup=1.2, epochs=0.5, max_drop=100, pruner="depgraph", allocation="uniform"
+        ... )
+        >>> small = edgespiral.compress(net, "digits", plan, out="runs/net")
+        >>> small.result.student.parameter_count < small.result.teacher.parameter_count
+        True
+        >>> (small.folder / "model.onnx").is_file()
+        True
     """
     from edgespiral.data import load
     from edgespiral.data.user import splits_of
     from edgespiral.spiral.run import load_teacher, run_spiral
 
-    name = _named(model, options)
+    asked = _asked(plan, options)
+    name = _named(model, asked)
     known = None if isinstance(data, str) else splits_of(data, "data")
-    plan = load_plan(None, {"model": name, "data": known.name if known else data, **options})
-    splits = known or load(plan.data)
-    teacher = load_teacher(plan, splits) if isinstance(model, str) else model
-    folder = Path(out)
+    asked |= {"model": name, "data": known.name if known else data}
+    accepted = load_plan(None, asked)
+    folder = _run_folder(out, accepted)
+    splits = known or load(accepted.data)
+    teacher = load_teacher(accepted, splits) if isinstance(model, str) else model
     result = run_spiral(
-        plan, teacher, splits, out=folder, resume=resume, listener=listener or Silent()
+        accepted, teacher, splits, out=folder, resume=resume, listener=listener or Silent()
     )
     return Compressed(result, folder, saved.load_model(folder))
+
+
+def _asked(plan: object, options: Mapping[str, object]) -> dict[str, object]:
+    """The fields that a plan was made with, and on top of them those given by keyword."""
+    asked = {field: value for field, value in options.items() if value is not None}
+    if plan is None:
+        return asked
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            f"a {type(plan).__name__} is no plan",
+            where="plan",
+            hint="give edgespiral.Plan(...), or its fields by keyword",
+        )
+    given = {field: getattr(plan, field) for field in plan.model_fields_set}
+    return {**beneath(given, asked), **asked}
+
+
+def _run_folder(out: str | Path | None, plan: Plan) -> Path:
+    folder = plan.out if out is None else out
+    if folder is None:
+        raise UsageError(
+            "no run folder is named", where="out", hint='name one, as in out="runs/net"'
+        )
+    return Path(folder)
 
 
 def _named(model: object, options: Mapping[str, object]) -> str:
@@ -96,8 +165,88 @@ def _named(model: object, options: Mapping[str, object]) -> str:
     return type(model).__name__
 
 
+def train_teacher(
+    model: str,
+    data: str,
+    *,
+    out: str | Path,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> TrainedTeacher:
+    """Train a model of the zoo, of torchvision or of your own; see `edgespiral train`.
+
+    Args:
+        model: a name, or `path/to/file.py:factory` (docs/training.md).
+        data: a name, `folder:PATH`, or `path/to/file.py:factory` (docs/data.md).
+        out: a folder that is empty or missing, or with `resume` that of this same training. It gets
+            `weights.safetensors` and `train.json`.
+        epochs: passes over the training split; 8 if not given, on small sets as many as 400 steps
+            take.
+        batch_size: samples a step; 128 if not given, 32 on sets of fewer than 10,000 samples.
+        learning_rate: the highest of the schedule; 0.2 if not given, 0.02 for a model without batch
+            norm or recurrent layers.
+        seed: of weights, order and augmentation; the splits do not depend on it.
+        resume: go on where an earlier call stopped, or return its record if it had finished.
+
+    Returns:
+        The record of `train.json`: accuracies in percent, seconds, settings, versions.
+
+    Raises:
+        UsageError: an unknown model or data set, or a setting that is out of range.
+        ModelError: the model cannot be built, or does not return logits (N, classes).
+        DataError: the data set is missing, too small or of the wrong shape.
+        RunFolderError: `out` holds anything else, or cannot be written.
+        TrainingError: training diverged.
+
+    Example:
+        >>> import edgespiral
+        >>> record = edgespiral.train_teacher("resnet8", "digits", out="runs/teacher", epochs=0.25)
+        >>> record.model, 0 <= record.test_accuracy <= 100
+        ('resnet8', True)
+    """
+    from edgespiral import teacher
+
+    return teacher.train_teacher(
+        model,
+        data,
+        out=Path(out),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        resume=resume,
+    )
+
+
 def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") -> list[Measurement]:
-    """Measure ONNX models on a target, alternating between them; see `edgespiral measure`."""
+    """Measure models on a target, taking turns round by round; see `edgespiral measure`.
+
+    Args:
+        models: ONNX files or run folders, at least one.
+        target: a target's name, or the path of its profile.
+
+    Returns:
+        One record a model, in the order given: the median in milliseconds with its 95 % interval
+        (`stats`), every sample (`rounds_ms`), and what measured it (`fingerprint`).
+
+    Raises:
+        UsageError: there is no such target, or its file is wrong.
+        ModelError: a model is missing, or cannot be loaded or run there.
+        TargetError: the device or its runtime cannot be used.
+        MeasurementError: no answer, or none to be trusted.
+
+    Example:
+        >>> import edgespiral
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+        >>> _ = edgespiral.export_model(net, "digits", "net.onnx")
+        >>> [latency] = edgespiral.measure_models(["net.onnx"])
+        >>> latency.stats.p50_ms > 0
+        True
+    """
     from edgespiral import measure
 
     return measure.measure_models([Path(model) for model in models], target)
@@ -111,11 +260,33 @@ def export_model(
     precision: Precision = "fp32",
     recipe: str = "default",
 ) -> Parity:
-    """Export `model` to ONNX and check it against PyTorch on validation samples.
+    """Export a model to ONNX, and check the file against PyTorch on the validation split.
 
     Args:
+        model: a module that returns logits of shape (N, classes).
+        data: three splits in memory, or what `--data` takes. Inputs have its shape, with a batch of
+            one; int8 is calibrated on its training split.
+        path: the ONNX file that is written. A lower precision leaves the float one beside it.
         precision: fp32, fp16 or int8 (docs/precision.md).
         recipe: how int8 is calibrated, by name or file.
+
+    Returns:
+        How the file's outputs compare with PyTorch's: the largest difference of a logit, the share
+        of samples that get the same class (from 0 to 1), and the ratio of signal to noise in dB.
+
+    Raises:
+        UsageError: there is no such data set or recipe.
+        DataError: the data cannot be calibrated on.
+        ExportError: the model has no ONNX form, or the file does not compute what PyTorch does; no
+            file is left then.
+        RunFolderError: the file cannot be written.
+
+    Example:
+        >>> import edgespiral
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+        >>> edgespiral.export_model(net, "digits", "net.onnx").top1_agreement
+        1.0
     """
     from edgespiral.data import load
     from edgespiral.data.guard import guarded
@@ -128,5 +299,17 @@ def export_model(
 
 
 def load_model(folder: str | Path) -> nn.Module:
-    """The compressed PyTorch model of a run folder, with its weights."""
+    """Load the compressed PyTorch model of a run folder, with its weights.
+
+    It runs the folder's `model.py`: load only folders that you trust as you would a program.
+
+    Args:
+        folder: a run folder, or another one with `model.py` and `model.safetensors`.
+
+    Returns:
+        The model on the CPU, in eval mode.
+
+    Raises:
+        ModelError: the folder has no such model, or its files do not fit each other.
+    """
     return saved.load_model(Path(folder))

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 import edgespiral
+from edgespiral.core import errors
 from edgespiral.core.errors import EdgeSpiralError, UsageError
+from edgespiral.core.journal import read
+from edgespiral.core.listener import Silent
 from edgespiral.data import load
 from edgespiral.models import build
 
@@ -13,6 +19,59 @@ def test_functions_are_at_the_top_and_unknown_names_are_not():
     assert callable(edgespiral.compress)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = edgespiral.nothing
+
+
+def test_every_public_name_can_be_had():
+    for name in edgespiral.__all__:
+        assert getattr(edgespiral, name) is not None
+
+
+def test_the_whole_error_tree_is_public():
+    raised = [errors.EdgeSpiralError]
+    for kind in raised:
+        raised += kind.__subclasses__()
+    own = {kind.__name__ for kind in raised if kind.__module__ == errors.__name__}
+    assert own == {name for name in edgespiral.__all__ if name.endswith("Error")}
+    assert edgespiral.DataError is errors.DataError
+
+
+def test_a_light_name_loads_nothing_heavy():
+    code = "import sys, edgespiral as e; e.DataError, e.Plan; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+class StopsAfterTheTeacher(Silent):
+    """Hears the progress, and presses Ctrl-C once the plan is accepted and the teacher measured."""
+
+    def say(self, text):
+        if text.startswith("teacher:"):
+            raise KeyboardInterrupt
+
+
+def accepted(folder, *plan, **options):
+    """The plan that a run of these arguments writes down first."""
+    net = build("resnet8", classes=10, input_shape=(1, 8, 8))
+    with pytest.raises(KeyboardInterrupt):
+        edgespiral.compress(net, "digits", *plan, listener=StopsAfterTheTeacher(), **options)
+    return read(folder / "journal.jsonl")[0].plan
+
+
+def test_a_plan_and_its_fields_by_keyword_ask_for_the_same(tmp_path):
+    fields = {"speedup": 2.0, "epochs": 1.5, "criterion": "l1", "target": "host-cpu"}
+    by_keyword = accepted(tmp_path / "a", out=tmp_path / "a", **fields)
+    by_plan = accepted(tmp_path / "b", edgespiral.Plan(**fields), out=tmp_path / "b")
+    assert by_plan == by_keyword
+    assert {name: by_plan[name] for name in fields} == fields
+    assert (by_plan["model"], by_plan["data"]) == ("CifarResNet", "digits")
+
+
+def test_a_keyword_takes_the_place_of_the_plan_s_field(tmp_path):
+    own = tmp_path / "own"
+    plan = edgespiral.Plan(model="other", data="fashion-mnist", speedup=2.0, seed=3, out=own)
+    asked = accepted(own, plan, latency_ms=0.0001, epochs=None)
+    assert (asked["latency_ms"], asked["speedup"]) == (0.0001, None)
+    assert (asked["seed"], asked["model"], asked["data"]) == (3, "CifarResNet", "digits")
 
 
 def test_options_are_checked_before_anything_is_done(tmp_path):
@@ -29,13 +88,15 @@ def test_options_are_checked_before_anything_is_done(tmp_path):
     [
         (None, "digits", {}, "model: a NoneType is no model"),
         (torch.nn.Flatten(), "digits", {"weights": "w.pt"}, "weights: a module has its weights"),
+        (torch.nn.Flatten(), "digits", {"plan": {"speedup": 2}}, "plan: a dict is no plan"),
+        (torch.nn.Flatten(), "digits", {"out": None}, "out: no run folder is named"),
         (torch.nn.Flatten(), None, {}, "data: no splits, but a NoneType"),
         (torch.nn.Flatten(), {"train": []}, {}, "data: the mapping lacks validation, test"),
     ],
 )
 def test_what_is_no_model_or_data_is_told(tmp_path, model, data, options, problem):
     with pytest.raises(EdgeSpiralError, match=problem):
-        edgespiral.compress(model, data, out=tmp_path / "run", speedup=2.0, **options)
+        edgespiral.compress(model, data, **{"out": tmp_path / "run", "speedup": 2.0, **options})
     assert not (tmp_path / "run").exists()
 
 

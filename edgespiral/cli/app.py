@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from edgespiral import __version__
 from edgespiral.cli.bench import bench_app
 from edgespiral.cli.build import build
 from edgespiral.cli.calibrate import calibrate
@@ -26,7 +25,8 @@ from edgespiral.cli.targets import targets_app
 from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, tell
 from edgespiral.cli.train import train
 from edgespiral.cli.validate import validate
-from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode, RunFolderError
+from edgespiral.cli.version import version_lines
+from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode, RunFolderError, UsageError
 from edgespiral.core.stopping import STOP
 from edgespiral.core.text import described, shortened
 
@@ -131,20 +131,23 @@ def _exit_code(code: ExitCode) -> int:
     return GateCode.ERROR if sys.argv[1:2] == ["bench"] else code
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        tell(f"edgespiral {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    verbose: Annotated[
         bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        typer.Option("--verbose", help="With --version: all that a bug report needs."),
     ] = False,
 ) -> None:
     """Compress a trained PyTorch model until it measurably meets a latency budget."""
+    if version:
+        tell("\n".join(version_lines(verbose=verbose)))
+        raise typer.Exit
+    if verbose:
+        raise UsageError("goes with --version", where="--verbose")
+    if context.invoked_subcommand is None:
+        raise UsageError("no command is given", hint="edgespiral --help lists them")
 
 
 def _unwritable(error: Exception) -> EdgeSpiralError | None:

@@ -39,7 +39,8 @@ class Latency:
         allow_interface_change: compare though inputs or outputs of the two differ.
 
     Example:
-        >>> assert Latency(Path("model.onnx")).p50_ms < 8
+        >>> from pathlib import Path
+        >>> assert Latency(Path("model.onnx")).p50_ms < 1000
     """
 
     model: Path

@@ -33,8 +33,12 @@ class Fleet:
     """A session on each of several targets, open inside its context.
 
     Example:
-        >>> with Fleet.of([load_profile("host-cpu"), load_profile("jetson-orin")]) as fleet:
+        >>> from pathlib import Path
+        >>> from edgespiral import load_profile
+        >>> with Fleet.of([load_profile("host-cpu")]) as fleet:
         ...     found = fleet.each(lambda _, session: session.measure([Path("model.onnx")]))
+        >>> len(found)
+        1
     """
 
     def __init__(self, sessions: Sequence[Session]) -> None:

@@ -44,8 +44,11 @@ class Session:
         transport: in place of the profile's.
 
     Example:
+        >>> from edgespiral import Session, load_profile
         >>> with Session(load_profile("host-cpu")) as session:
         ...     [(small, speedup)] = session.compare(Path("big.onnx"), [Path("small.onnx")])
+        >>> small.stats.p50_ms > 0, speedup.ci95.low <= speedup.value <= speedup.ci95.high
+        (True, True)
     """
 
     def __init__(

@@ -41,14 +41,26 @@ class Plan(Record):
 
     The budget is either a median latency or a speed-up over the teacher; where there are several
     targets, one for all, or one for each by its name. Paths are relative to the current folder.
+    `model` and `data` are needed in a plan of the command line; in Python, `compress` takes them
+    beside the plan.
+
+    Raises:
+        pydantic.ValidationError: a value that `docs/plan.md` does not allow, an unknown field, or
+            not exactly one budget for each target.
+
+    Example:
+        >>> from edgespiral import Plan
+        >>> plan = Plan(speedup=2, max_drop=1.5, epochs=4)
+        >>> plan.targets, plan.criterion
+        (('host-cpu',), 'fisher')
     """
 
     model_config = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    model: Name
+    model: Name = ""
     weights: File | None = None
-    data: Name
+    data: Name = ""
     target: str | tuple[str, ...] = "host-cpu"
     precision: Literal["fp32", "fp16", "int8", "auto"] | None = None
     recipe: Name = "default"
@@ -132,6 +144,13 @@ class Plan(Record):
         return self
 
 
+class _Complete(Plan):
+    """A plan that also says what is compressed, and on which data."""
+
+    model: Name
+    data: Name
+
+
 def load_plan(config: Path | None, overrides: Mapping[str, object]) -> Plan:
     """The plan of a TOML file, with flags on top.
 
@@ -144,14 +163,21 @@ def load_plan(config: Path | None, overrides: Mapping[str, object]) -> Plan:
         UsageError: all problems at once, each with its place: `file:key` or the flag.
     """
     flags = {key: value for key, value in overrides.items() if value is not None}
-    values = {**_below(read_toml(config) if config else {}, flags), **flags}
+    values = {**beneath(read_toml(config) if config else {}, flags), **flags}
     try:
-        return Plan.model_validate(values)
+        _Complete.model_validate(values)
     except ValidationError as error:
         problems = config_errors(error, Plan, lambda key: _place(key, config, flags))
         if not any(BUDGET_RULE in problem for problem in problems):
             problems += _budget_problem(values, _place("", config, flags))
         raise UsageError("; ".join(problems)) from error
+    return Plan.model_validate(values)
+
+
+def beneath(values: Mapping[str, object], overrides: Mapping[str, object]) -> dict[str, object]:
+    """What of a plan's `values` is left under `overrides`: their budget replaces either kind."""
+    replaced = BUDGETS if any(budget in overrides for budget in BUDGETS) else ()
+    return {key: value for key, value in values.items() if key not in replaced}
 
 
 def plan_sha256(plan: Plan) -> str:
@@ -166,12 +192,6 @@ def plan_sha256(plan: Plan) -> str:
 def flag(field: str) -> str:
     """The command-line name of a plan field."""
     return "MODEL" if field == "model" else f"--{field.replace('_', '-')}"
-
-
-def _below(values: dict[str, object], flags: Mapping[str, object]) -> dict[str, object]:
-    if not any(budget in flags for budget in BUDGETS):
-        return values
-    return {key: value for key, value in values.items() if key not in BUDGETS}
 
 
 def _place(key: str, config: Path | None, flags: Mapping[str, object]) -> str:

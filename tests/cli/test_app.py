@@ -1,10 +1,12 @@
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -43,6 +45,35 @@ def test_every_verb_explains_itself(edgespiral: Command, verb: str) -> None:
 
 def test_the_version_is_the_package_s(edgespiral: Command) -> None:
     assert edgespiral("--version").stdout == f"edgespiral {package.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [("--version", "--verbose"), ("--verbose", "--version")])
+def test_the_long_version_has_what_a_bug_report_needs(
+    edgespiral: Command, words: tuple[str, str]
+) -> None:
+    done = edgespiral(*words)
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+    first, *lines = done.stdout.splitlines()
+    assert first == f"edgespiral {package.__version__}"
+    told = dict(line.split(": ", 1) for line in lines)
+    assert told["python"] == platform.python_version()
+    assert told["platform"] == platform.platform()
+    for name in ("torch", "torchvision", "onnx", "onnxruntime", "nni", "torch-pruning"):
+        assert told[name] == version(name)
+    assert int(told["usable cores"]) == len(os.sched_getaffinity(0))
+    assert told["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("--verbose", "--verbose: goes with --version"),
+        ("--", "no command is given; edgespiral --help lists them"),
+    ],
+)
+def test_options_without_a_command_are_refused(edgespiral: Command, word: str, told: str) -> None:
+    done = edgespiral(word)
+    assert (done.returncode, done.stderr) == (ExitCode.USAGE, f"error: {told}\n")
 
 
 @pytest.mark.parametrize("words", [["compres"], ["compress", "--speed", "2"], ["validate"]])

@@ -34,7 +34,7 @@ def test_the_help_shows_every_field_of_a_plan_with_its_own_default(edgespiral: C
         default = field.default
         if isinstance(default, bool):
             default = name if default else f"no-{name}"
-        if default is not None and not field.is_required():
+        if default not in (None, ""):
             assert f"[default: ({default})]" in shown[1], name
 
 

@@ -383,6 +383,8 @@ def _runtime() -> Any:  # noqa: ANN401
     except ImportError as error:
         hint = "install onnxruntime for the Python that runs there"
         raise AgentError("target", _one_line(error), hint=hint) from error
+    # Builds of some systems report use to their maker; some builds have no such switch.
+    getattr(onnxruntime, "disable_telemetry_events", lambda: None)()
     return onnxruntime
 
 
