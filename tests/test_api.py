@@ -119,7 +119,35 @@ def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
         net, given, out=tmp_path / "run",
         speedup=1.3, epochs=1.0, max_drop=100.0, batch_size=32, latency_cache=tmp_path / "cache",
     )  # fmt: skip
+    assert isinstance(done, edgespiral.Compressed)
     assert done.result.speedup.value >= 1.3
+
+
+def test_a_teacher_is_trained_and_found_again(tmp_path):
+    settings = {"out": str(tmp_path / "teacher"), "epochs": 0.25, "seed": 3}
+    record = edgespiral.train_teacher("resnet8", "digits", **settings)
+    assert isinstance(record, edgespiral.TrainedTeacher)
+    assert (tmp_path / "teacher" / "weights.safetensors").is_file()
+    with pytest.raises(edgespiral.RunFolderError, match="holds this training already"):
+        edgespiral.train_teacher("resnet8", "digits", **settings)
+    assert edgespiral.train_teacher("resnet8", "digits", resume=True, **settings) == record
+
+
+class Ones(edgespiral.BatchSource):
+    """A supply of the user's own: one image, sixteen times."""
+
+    def __len__(self):
+        return 16
+
+    def epoch(self, *, batch_size, seed=None, first_batch=0):
+        for _ in range(first_batch, 16 // batch_size):
+            yield torch.ones(batch_size, 1, 4, 4), torch.zeros(batch_size, dtype=torch.int64)
+
+
+def test_a_supply_of_ones_own_is_exported_on(tmp_path):
+    splits = edgespiral.DataSplits("ones", Ones(), Ones(), Ones(), ("a", "b"), (1, 4, 4))
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)).eval()
+    assert edgespiral.export_model(model, splits, tmp_path / "model.onnx").samples == 16
 
 
 def test_export_then_measure(tmp_path):

@@ -1,9 +1,9 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from devices import Board
 
 from edgespiral.core.errors import TargetError
 from edgespiral.gate.records import CaseResult
@@ -12,8 +12,6 @@ from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
 from edgespiral.measure.profile import TargetProfile
 
-# The class is in tests/conftest.py, which cannot be imported.
-Board = Any
 Make = Callable[..., Path]
 
 

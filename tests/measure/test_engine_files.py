@@ -5,7 +5,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,8 +25,6 @@ from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 from edgespiral.measure.tiny import write_tiny_model
 
-# The class is in tests/conftest.py, which cannot be imported.
-Board = Any
 Make = Callable[..., Path]
 
 

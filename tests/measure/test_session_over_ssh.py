@@ -4,18 +4,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from devices import Board, Meanwhile
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.files import sha256_file
 from edgespiral.measure.session import Session
 
-# The class is in tests/conftest.py, which cannot be imported.
-Board = Any
 Make = Callable[..., Path]
-Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
 
 
 def test_models_are_measured_and_profiled(board: Board, convolution: Make) -> None:

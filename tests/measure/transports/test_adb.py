@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from devices import Meanwhile, Phone
 
 from edgespiral.core.errors import MeasurementError, TargetError
 from edgespiral.measure.session import Session
 from edgespiral.measure.transports import AdbTransport, DeviceLostError
-
-# The class is in tests/conftest.py, which cannot be imported.
-Phone = Any
-Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
 
 
 def reached(phone: Phone, **settings: object) -> AdbTransport:

@@ -1,6 +1,7 @@
 import io
 import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,10 +17,11 @@ from edgespiral.measure.transports.adb_shell import (
 
 
 @pytest.fixture
-def ends() -> tuple[socket.socket, AdbShell]:
+def ends() -> Iterator[tuple[socket.socket, AdbShell]]:
     """A device's end of a connection, and the shell at this one."""
     device, here = socket.socketpair()
-    return device, AdbShell(here, time.monotonic() + 60)
+    with device, here:
+        yield device, AdbShell(here, time.monotonic() + 60)
 
 
 def packet(kind: int, content: bytes) -> bytes:

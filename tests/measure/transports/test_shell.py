@@ -6,16 +6,13 @@ test_ssh.py and test_adb.py have what belongs to one of them.
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from devices import Device
 
 from edgespiral.core.errors import RunFolderError, TargetError
 from edgespiral.measure.transports import TRANSPORTS
 from edgespiral.measure.transports.shell import ShellTransport
-
-# The classes are in tests/conftest.py, which cannot be imported.
-Device = Any
 
 
 @pytest.fixture(params=["board", "phone"])

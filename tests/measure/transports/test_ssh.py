@@ -4,19 +4,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from devices import Board, Meanwhile
 
 from edgespiral.core.errors import MeasurementError, TargetError
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.transports import DeviceLostError, SshTransport
-
-# The class is in tests/conftest.py, which cannot be imported.
-Board = Any
-Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
 
 
 def reached(board: Board, **settings: object) -> SshTransport:

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from devices import Board, Meanwhile
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.session import Session
 
-# The class is in tests/conftest.py, which cannot be imported.
-Board = Any
 Make = Callable[..., Path]
-Meanwhile = Callable[[Callable[[], object], Callable[[], object]], None]
 
 
 def session(board: Board, **runtime: object) -> Session:
