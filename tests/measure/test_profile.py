@@ -1,12 +1,8 @@
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import edgespiral
 from edgespiral.core.errors import UsageError
 from edgespiral.measure.profile import OnnxRuntimeProfile, list_profiles, load_profile
 
@@ -168,20 +164,3 @@ def test_every_profile_of_the_repository_is_good() -> None:
     folder = Path(__file__).parents[2] / "targets"
     names = {load_profile(path, as_written=True).name for path in folder.glob("*.toml")}
     assert names == {path.stem for path in folder.glob("*.toml")} != set()
-
-
-def test_a_build_carries_the_profiles(tmp_path: Path) -> None:
-    root = Path(edgespiral.__file__).parents[1]
-    if not (root / "pyproject.toml").is_file():
-        pytest.skip("not a checkout")
-    pytest.importorskip("setuptools")
-    ignore = shutil.ignore_patterns("__pycache__")
-    for folder in ("edgespiral", "targets"):
-        shutil.copytree(root / folder, tmp_path / folder, symlinks=True, ignore=ignore)
-    shutil.copy(root / "pyproject.toml", tmp_path)
-    (tmp_path / "README.md").touch()
-    code = "import setuptools; setuptools.setup()"
-    command = [sys.executable, "-c", code, "--quiet", "build", "--build-lib", "built"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    built = {path.name for path in (tmp_path / "built/edgespiral/_targets").iterdir()}
-    assert "host-cpu.toml" in built
