@@ -6,7 +6,11 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-annotate --no-header
 DEMO := runs/demo
 
-.PHONY: setup demo test lint types requirements clean
+PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --import-mode=importlib \
+	--timeout=300 --numprocesses=2 --dist=loadfile
+RELEASE := .tools/release
+
+.PHONY: setup demo test test-quick coverage lint types requirements dist clean
 
 setup: $(STAMP)
 
@@ -25,8 +29,16 @@ $(DEMO)/teacher/weights.safetensors: | $(STAMP)
 	$(BIN)/edgespiral train resnet20 --data digits --out $(DEMO)/teacher --resume
 
 test: $(STAMP)
-	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --import-mode=importlib \
-		--timeout=300 --numprocesses=2 --dist=loadfile
+	$(PYTEST)
+
+# What is worth running after every change: under a minute on two cores (tests/tiers.py).
+test-quick: $(STAMP)
+	$(PYTEST) -m quick
+
+# The whole suite, with the lines and branches that it runs; processes that tests start count too.
+coverage: $(STAMP)
+	@rm -f .coverage .coverage.*
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -40,7 +52,16 @@ requirements: $(UV)
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) pyproject.toml requirements/dev.in -c requirements/constraints.txt \
 		-o requirements/dev.txt
+	$(COMPILE) requirements/release.in -o requirements/release.txt
 	@! grep -n '://\|--index\|--find-links' requirements/*.txt
+
+# The archives that are published, and whether an index can show their page.
+dist: $(UV)
+	@rm -rf dist $(RELEASE)
+	@$(UV) venv --quiet --python .tools/bin/python $(RELEASE)
+	@VIRTUAL_ENV=$(RELEASE) $(UV) pip sync --quiet --require-hashes requirements/release.txt
+	VIRTUAL_ENV=$(RELEASE) $(UV) build --quiet --no-build-isolation --out-dir dist
+	$(RELEASE)/bin/twine check --strict dist/*.whl dist/*.tar.gz
 
 $(UV):
 	@PYTHON="$(PYTHON)" requirements/setup.sh

@@ -5,12 +5,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiers import tier
 
 pytest_plugins = ("devices",)
 
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Give each test the marker of its tier."""
+    here = Path(__file__).parent
+    for item in items:
+        marks = frozenset(mark.name for mark in item.iter_markers())
+        found = tier(item.path.relative_to(here), frozenset(item.fixturenames), marks)
+        if found is not None:
+            item.add_marker(found)
 
 
 @pytest.fixture(scope="session", autouse=True)

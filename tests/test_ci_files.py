@@ -1,8 +1,11 @@
-"""The files of docs/ci: checked by linters, and their commands run as a CI would run them."""
+"""The files of docs/ci and .github: checked by linters, and commands run as a CI runs them."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,11 +14,23 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import edgespiral
 from edgespiral.core.errors import GateCode
 from edgespiral.measure.tiny import write_tiny_model
 
-CI = Path(__file__).parents[1] / "docs" / "ci"
-SCHEMAS = {"github.yml": "vendor.github-workflows", "gitlab.yml": "vendor.gitlab-ci"}
+ROOT = Path(__file__).parents[1]
+CI, GITHUB = ROOT / "docs" / "ci", ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+SCHEMAS = {
+    CI / "github.yml": "vendor.github-workflows",
+    CI / "gitlab.yml": "vendor.gitlab-ci",
+    **dict.fromkeys(WORKFLOWS, "vendor.github-workflows"),
+    GITHUB / "ISSUE_TEMPLATE" / "bug.yml": "vendor.github-issue-forms",
+    GITHUB / "ISSUE_TEMPLATE" / "feature.yml": "vendor.github-issue-forms",
+    GITHUB / "ISSUE_TEMPLATE" / "config.yml": "vendor.github-issue-config",
+}
+# A key that each file has, and that its schema asks for.
+KEYS = ("runs-on:", "script:", "body:", "blank_issues_enabled: true")
 SCRIPTS = Path(sys.executable).parent
 TARGET = """
 schema = 1
@@ -88,24 +103,93 @@ def commit(tmp_path: Path) -> Commit:
     return make
 
 
-@pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
-def test_every_file_is_what_its_system_reads(name: str, schema: str, tmp_path: Path) -> None:
-    checked = check(CI / name, schema)
+@pytest.mark.parametrize(("path", "schema"), SCHEMAS.items(), ids=lambda value: Path(value).name)
+def test_every_file_is_what_its_system_reads(path: Path, schema: str, tmp_path: Path) -> None:
+    checked = check(path, schema)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    wrong = tmp_path / name
-    text = (CI / name).read_text()
-    wrong.write_text(text.replace("runs-on:", "run-on:").replace("script:", "scripts:"))
+    wrong, text = tmp_path / path.name, path.read_text()
+    for key in KEYS:
+        text = text.replace(key, f"x{key}")
+    wrong.write_text(text)
     assert check(wrong, schema).returncode != 0
 
 
-def test_the_workflow_is_safe_by_its_linter(tmp_path: Path) -> None:
-    checked = call("zizmor", "--offline", "--pedantic", "--no-progress", str(CI / "github.yml"))
+def test_every_file_of_the_forge_is_checked() -> None:
+    assert set(GITHUB.rglob("*.yml")) <= set(SCHEMAS)
+
+
+@pytest.mark.parametrize("path", [CI / "github.yml", *WORKFLOWS], ids=lambda path: path.name)
+def test_the_workflow_is_safe_by_its_linter(path: Path, tmp_path: Path) -> None:
+    checked = call("zizmor", "--offline", "--pedantic", "--no-progress", str(path))
     assert checked.returncode == 0, checked.stdout
     wrong = tmp_path / ".github" / "workflows" / "wrong.yml"
     wrong.parent.mkdir(parents=True)
-    text = (CI / "github.yml").read_text()
-    wrong.write_text(text.replace("  pull_request:\n", "  pull_request_target:\n"))
+    text = path.read_text()
+    text = text.replace("  pull_request:\n", "  pull_request_target:\n")
+    wrong.write_text(text.replace("permissions: {}", "permissions: write-all"))
     assert call("zizmor", "--offline", "--no-progress", str(wrong)).returncode != 0
+
+
+def scripts(path: Path) -> dict[str, str]:
+    """What each step of a workflow runs, by the step's name."""
+    jobs = YAML(typ="safe").load(path)["jobs"].values()
+    return {one["name"]: one["run"] for job in jobs for one in job["steps"] if "run" in one}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_step_is_a_script_and_makes_what_there_is_to_make(path: Path) -> None:
+    for name, script in scripts(path).items():
+        assert bash(f"set -n\n{script}", ROOT).returncode == 0, name
+        for target in re.findall(r"^\s*make (\S+)", script, re.MULTILINE):
+            assert call("make", "--dry-run", target, folder=ROOT).returncode == 0, target
+    assert call("make", "--dry-run", "releas", folder=ROOT).returncode != 0
+
+
+def test_the_suite_runs_on_every_python_that_the_package_allows() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [line.rpartition(" :: ")[2] for line in project["classifiers"] if ":: 3." in line]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    tests, release = (YAML(typ="safe").load(path)["jobs"] for path in reversed(WORKFLOWS))
+    assert tests["suite"]["strategy"]["matrix"]["python"] == named
+    assert release["try"]["strategy"]["matrix"]["python"] == named
+
+
+def test_only_a_tag_of_the_version_is_released(tmp_path: Path) -> None:
+    script = scripts(GITHUB / "workflows" / "release.yml")["The tag is the version"]
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    tag = f"v{edgespiral.__version__}"
+    assert bash(script, tmp_path, GITHUB_REF_NAME=tag).returncode == 0
+    assert bash(script, tmp_path, GITHUB_REF_NAME=f"{tag}.1").returncode != 0
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n")
+    assert bash(script, tmp_path, GITHUB_REF_NAME=tag).returncode != 0
+
+
+def test_the_demo_of_a_release_is_the_demo_of_the_makefile() -> None:
+    demo = scripts(GITHUB / "workflows" / "release.yml")["Demo"]
+    made = call("make", "--dry-run", "--always-make", "demo", folder=ROOT).stdout
+    for verb in ("train", "compress"):
+        told = [words(text, verb) for text in (demo, made)]
+        assert told[0] == told[1] != []
+
+
+def words(script: str, verb: str) -> list[str]:
+    """What `edgespiral VERB` is told in a script, but for places and going on."""
+    joined = script.replace("\\\n", " ")
+    [line] = [line for line in joined.splitlines() if f"edgespiral {verb} " in line]
+    told = shlex.split(line.partition(f"{verb} ")[2])
+    return [word for word in told if not word.startswith("runs/") and word != "--resume"]
+
+
+def test_hooks_run_what_is_there() -> None:
+    hooks = YAML(typ="safe").load(ROOT / ".pre-commit-config.yaml")["repos"]
+    installed = (ROOT / "requirements" / "dev.in").read_text().split()
+    assert {repository["repo"] for repository in hooks} == {"local"}
+    for hook in (hook for repository in hooks for hook in repository["hooks"]):
+        program, *arguments = shlex.split(hook["entry"])
+        assert Path(program).name in {"python", *installed}
+        paths = [word for word in arguments if word.startswith("tests/")]
+        assert all((ROOT / path).exists() for path in paths)
 
 
 @pytest.mark.parametrize(

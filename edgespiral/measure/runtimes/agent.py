@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # Warm means that two blocks in a row differ by less than this share.
 STABLE_SHARE = 0.05
-LONGEST_WARMUP, BLOCKS_PER_WARMUP = 10, 4
+LONGEST_WARMUP = 10
+BLOCKS_PER_WARMUP = 4
 LEAST_BLOCK_SAMPLES = 3
 PROFILED_RUNS = 10
 # The first runs after loading are slower by a third: memory is first touched.
@@ -382,7 +383,6 @@ def _runtime() -> Any:  # noqa: ANN401
     except ImportError as error:
         hint = "install onnxruntime for the Python that runs there"
         raise AgentError("target", _one_line(error), hint=hint) from error
-    getattr(onnxruntime, "disable_telemetry_events", lambda: None)()  # where a build has the switch
     return onnxruntime
 
 

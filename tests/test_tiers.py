@@ -1,0 +1,32 @@
+"""Tests are sorted into tiers by what they ask for and where they are."""
+
+from pathlib import Path
+
+import pytest
+from tiers import QUICK, SLOW, tier
+
+NONE: frozenset[str] = frozenset()
+
+
+@pytest.mark.parametrize("name", QUICK + SLOW)
+def test_every_place_of_a_tier_is_there(name: str) -> None:
+    assert (Path(__file__).parent / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "fixtures", "marks", "expected"),
+    [
+        ("core/test_plan.py", NONE, NONE, "quick"),
+        ("core/test_plan.py", NONE, frozenset({"slow"}), None),
+        ("core/test_plan.py", NONE, frozenset({"faults"}), None),
+        ("core/test_plan.py", frozenset({"board", "tmp_path"}), NONE, "device"),
+        ("measure/test_agent.py", frozenset({"phone"}), NONE, "device"),
+        ("spiral/test_run_over_ssh.py", frozenset({"board"}), NONE, "device"),
+        ("spiral/test_run.py", NONE, NONE, "slow"),
+        ("gate/test_run.py", NONE, NONE, None),
+    ],
+)
+def test_a_tier_follows_from_place_fixtures_and_marks(
+    path: str, fixtures: frozenset[str], marks: frozenset[str], expected: str | None
+) -> None:
+    assert tier(Path(path), fixtures, marks) == expected

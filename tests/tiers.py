@@ -1,0 +1,28 @@
+"""Which tests are quick and which slow, by what was measured.
+
+Seconds on one core of two that others kept busy (`pytest --durations=0`, 2026-11-28): `core` 20,
+`zoo` 16, `data` 8, `export` 8, `report` 2, `tasks` 1, this list's single files 10; to compare,
+`gate` 37, `prune` 60, `distill` 180, `cli` over 600.
+"""
+
+from pathlib import Path
+
+QUICK = ("core", "data", "export", "report", "tasks", "zoo", "test_architecture.py")
+SLOW = ("cli", "distill", "spiral", "test_api.py", "test_doctests.py", "test_packaging.py")
+DEVICES = frozenset({"board", "phone", "adb_server"})
+
+
+def tier(path: Path, fixtures: frozenset[str], marks: frozenset[str]) -> str | None:
+    """The marker of a test, if it has none that settles it.
+
+    Args:
+        path: of its file, below the folder of the tests.
+        fixtures: that it asks for, directly or not.
+        marks: names of the markers that it has.
+    """
+    if fixtures & DEVICES:
+        return "device"
+    if path.parts[0] in SLOW:
+        return "slow"
+    settled = marks & {"slow", "faults"}
+    return "quick" if path.parts[0] in QUICK and not settled else None
