@@ -67,5 +67,5 @@ $(UV):
 	@PYTHON="$(PYTHON)" requirements/setup.sh
 
 clean:
-	rm -rf .tools .venv runs build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .tools .venv runs build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import edgespiral
+
 ROOT = Path(__file__).parents[1]
 BUILT_IN = {"targets": "_targets", "calibration": "_calibration"}
 SCRIPT = """
@@ -135,6 +137,7 @@ def test_the_wheel_says_whose_and_what_it_is(wheel: Path) -> None:
         facts = message_from_bytes(archive.read(metadata))
         folder = metadata.rpartition("/")[0]
         licence = archive.read(f"{folder}/licenses/LICENSE").decode()
+    assert facts["Version"] == edgespiral.__version__
     assert facts["License-Expression"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in licence
     assert "END OF TERMS AND CONDITIONS" in licence

@@ -45,8 +45,8 @@ class Plan(Record):
     beside the plan.
 
     Raises:
-        pydantic.ValidationError: a value that `docs/plan.md` does not allow, an unknown field, or
-            not exactly one budget for each target.
+        UsageError: a value that `docs/plan.md` does not allow, an unknown field, or not exactly one
+            budget for each target; all problems at once, each with its field.
 
     Example:
         >>> from edgespiral import Plan
@@ -83,6 +83,19 @@ class Plan(Record):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     latency_cache: File | None = None
     out: File | None = None
+
+    # Type checkers know the fields better than this signature does.
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: object) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                problems = config_errors(error, Plan, lambda key: key or ", ".join(BUDGETS))
+                raise UsageError("; ".join(problems)) from error
+
+        # Or validation would go by way of it, and `load_plan` not get at single problems.
+        __init__.__pydantic_base_init__ = True
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def test_exactly_one_budget_is_needed_and_other_problems_are_told_as_well(
 
 
 def test_the_rule_of_one_budget_holds_for_a_plan_built_in_code() -> None:
-    with pytest.raises(ValueError, match="exactly one of latency_ms and speedup"):
+    with pytest.raises(UsageError, match="exactly one of latency_ms and speedup"):
         Plan(model="m", data="d")
 
 
@@ -211,3 +211,27 @@ def test_targets_and_budgets_that_do_not_fit_are_refused(
 def test_where_the_latency_cache_lies_is_not_what_is_asked_for() -> None:
     moved = load_plan(None, {**GOOD, "latency_cache": "elsewhere"})
     assert plan_sha256(moved) == plan_sha256(load_plan(None, GOOD))
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({}, "latency_ms, speedup: exactly one of latency_ms and speedup is needed"),
+        (
+            {"speedup": 2, "epoch": 3, "max_drop": -1.0},
+            "max_drop: must be > 0, is -1.0; epoch: unknown key 'epoch', "
+            "did you mean epochs or teacher?",
+        ),
+        ({"speedup": 2, "model": ""}, "model: String should have at least 1 character, is ''"),
+        (
+            {"speedup": {"b": 2}, "target": ["a", "b"]},
+            "latency_ms, speedup: exactly one of latency_ms and speedup is needed for a",
+        ),
+    ],
+)
+def test_a_plan_in_python_tells_all_that_is_wrong_in_one_line(
+    fields: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        Plan(**fields)
+    assert str(caught.value) == problem
