@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,6 +35,12 @@ def test_the_whole_error_tree_is_public():
     own = {kind.__name__ for kind in raised if kind.__module__ == errors.__name__}
     assert own == {name for name in edgespiral.__all__ if name.endswith("Error")}
     assert edgespiral.DataError is errors.DataError
+
+
+def test_every_public_name_is_documented():
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    names = set(edgespiral.__all__) - {"__version__"}
+    assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
 
 
 def test_a_light_name_loads_nothing_heavy():
