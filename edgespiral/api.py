@@ -277,6 +277,7 @@ def export_model(
     Raises:
         UsageError: there is no such data set or recipe.
         DataError: the data cannot be calibrated on.
+        ModelError: no logits, or they depend on what else is in a batch.
         ExportError: the model has no ONNX form, or the file does not compute what PyTorch does; no
             file is left then.
         RunFolderError: the file cannot be written.
@@ -292,8 +293,11 @@ def export_model(
     from edgespiral.data.guard import guarded
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.export.recipe import load_recipe
+    from edgespiral.models import check_independence, check_logits
 
     splits = load(data) if isinstance(data, str) else guarded(data)
+    check_logits(model, splits)
+    check_independence(model, splits)
     asked = Asked(precision, recipe=load_recipe(recipe), samples=len(splits.validation))
     return export_as(model, Path(path), splits, asked).parity
 

@@ -105,6 +105,7 @@ def train_teacher(
     )
     data.check(splits, settings.batch_size)
     models.check_logits(model, splits)
+    models.check_independence(model, splits)
     with locked(make_folder(out)):
         finished = _claim(out, _plan(model_spec, data_spec, settings), resume=resume)
         if finished is not None:
@@ -173,7 +174,19 @@ def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeache
             where=str(out),
             hint="go on with --resume, or choose another --out",
         )
-    return _read(out / RECORD) if (out / RECORD).exists() else None
+    return _finished(out) if (out / RECORD).exists() else None
+
+
+def _finished(out: Path) -> TrainedTeacher:
+    """The record of the training in `out`, whose accuracies are of the weights beside it."""
+    record, weights = _read(out / RECORD), out / WEIGHTS
+    if not weights.is_file() or sha256_file(weights) != record.weights_sha256:
+        raise RunFolderError(
+            f"is not the file that {RECORD} is about",
+            where=str(weights),
+            hint="put it back, or train anew with another --out",
+        )
+    return record
 
 
 def _differences(out: Path, plan: dict[str, object]) -> str:

@@ -44,14 +44,16 @@ def export(
     chosen = load_recipe(recipe)
     from edgespiral.data import load
     from edgespiral.export.precision import Asked, export_as
-    from edgespiral.models import check_logits
+    from edgespiral.measure.model_files import precision_of
+    from edgespiral.models import check_independence, check_logits
 
     splits = load(data)
     module = _model(model, weights, splits)
     check_logits(module, splits)
+    check_independence(module, splits)
     asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples)
     done = export_as(module, out, splits, asked)
-    tell(f"{out}: {precision}, {_described(done.parity)}")
+    tell(f"{out}: {precision_of(out)}, {_described(done.parity)}")
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):
             tell(f"in float: {layer} ({reason})")

@@ -22,6 +22,23 @@ class Parity(Record):
     sqnr_db: float | None
 
 
+class FileEvaluation(Record):
+    """How the accuracy of an ONNX file was found: by running that very file on this machine.
+
+    `computed_in` is the precision that the file is written in, which is that of the arithmetic
+    here; a target that runs the file in another one was not asked. `samples` are the whole
+    validation split, in batches of `batch_size`, as the file ships. `pytorch_accuracy` is of the
+    model that the file was exported from, on the same samples, in float32 and in larger batches.
+    """
+
+    runtime: str
+    provider: str
+    computed_in: Precision
+    batch_size: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    pytorch_accuracy: Percent
+
+
 class LayerError(Record):
     """How far one layer of a converted model is from the float one, before its activation.
 

@@ -8,7 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
+from edgespiral.core.exported import (
+    EngineFacts,
+    FileEvaluation,
+    QuantisedTraining,
+    RestoredLayer,
+    WeightSparsity,
+)
 from edgespiral.core.schema import Percent, PositiveMs, Precision, Record, Told
 
 
@@ -125,13 +131,16 @@ class OnDevice(Record):
 class ModelFacts(Record):
     """What is known of one model of a run. Accuracies are top-1, in percent.
 
-    They are those of the file that was measured, in its `precision`; `float_accuracy` is the
-    PyTorch model's on the validation split where that is another one.
+    They are those of the file that was measured, and `evaluation` says how they were found; None
+    in journals of before, whose fp32 files have the accuracies of PyTorch. `precision` is read from
+    the file, as the target runs it. `float_accuracy` is the PyTorch model's on the validation split
+    where the file is in a lower precision.
     """
 
     validation_accuracy: Percent
     precision: Precision = "fp32"
     float_accuracy: Percent | None = None
+    evaluation: FileEvaluation | None = None
     test_accuracy: Percent | None = None
     latency: Measurement
     parameter_count: int
@@ -155,7 +164,8 @@ class Baseline(Record):
     """The teacher, measured: where the run starts from.
 
     A run of several targets has figures of the first where others have their only one, and those
-    of the rest in `elsewhere`, in the plan's order; so do all records below.
+    of the rest in `elsewhere`, in the plan's order; so do all records below. `files` has the hashes
+    of what lies in the teacher's folder, and `doubts` what speaks against the run's figures.
     """
 
     kind: Literal["baseline"] = "baseline"
@@ -163,6 +173,8 @@ class Baseline(Record):
     widths: dict[str, int]
     budget_ms: PositiveMs
     elsewhere: tuple[OnDevice, ...] = ()
+    files: dict[str, str] = Field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
 
 class PrecisionTrial(Record):
@@ -291,7 +303,7 @@ class TurnFinished(Record):
 
 
 class RunFinished(Record):
-    """Last record of a journal."""
+    """Last record of a journal; `doubts` are those that only the test split raised."""
 
     kind: Literal["run-finished"] = "run-finished"
     outcome: Outcome
@@ -304,6 +316,7 @@ class RunFinished(Record):
     engine: EngineFacts | None = None
     finished_at: datetime
     elsewhere: tuple[OnDevice, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 Event = Annotated[

@@ -40,7 +40,8 @@ class Result(Record):
     """The outcome of a run.
 
     `devices` has every target of a run of several, the first too, whose figures the other fields
-    hold. `cuts` are those of the turns that led to the best one.
+    hold. `cuts` are those of the turns that led to the best one. `doubts` speak against
+    the figures.
     """
 
     schema_version: Literal[1] = 1
@@ -67,6 +68,7 @@ class Result(Record):
     sparsity: WeightSparsity | None = None
     engine: EngineFacts | None = None
     files: dict[str, str]
+    doubts: tuple[str, ...] = ()
     plan: dict[str, object]
     versions: dict[str, str]
     command: str

@@ -97,6 +97,10 @@ def _move(model: nn.Module, device: torch.device, order: torch.memory_format) ->
 
 def to_device(inputs: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """A batch on the device, images in channels_last order."""
+    return inputs_to(inputs, device), labels.to(device, non_blocking=True)
+
+
+def inputs_to(inputs: Tensor, device: torch.device) -> Tensor:
+    """Inputs on the device, images in channels_last order."""
     order = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
-    moved = inputs.to(device, memory_format=order, non_blocking=True)
-    return moved, labels.to(device, non_blocking=True)
+    return inputs.to(device, memory_format=order, non_blocking=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,48 +11,54 @@ from edgespiral.core.errors import ModelError
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
+from edgespiral.models.modes import evaluating
 from edgespiral.tasks import classification
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.distill.settings import Precision
+    from edgespiral.tasks.classification import Predict
 
 
 def accuracy(
     model: nn.Module,
     source: BatchSource,
     *,
-    batch_size: int = 250,
+    batch_size: int = classification.BATCH_SIZE,
     precision: Precision = "auto",
 ) -> float:
     """Top-1 accuracy over one whole pass in stored order, in percent.
 
     Runs in eval mode on the best device; the model's mode and place are put back.
     """
+    with predicting(model, precision=precision) as predict:
+        return classification.score(predict, source, batch_size=batch_size)
+
+
+@contextmanager
+def predicting(model: nn.Module, *, precision: Precision = "auto") -> Iterator[Predict]:
+    """What `model` says of a batch, in eval mode on the best device, while in the context.
+
+    Its logits stay on that device. The model's mode and place are put back.
+    """
     device = compute.best_device()
-    was_training = model.training
-    asked = for_inference(model.eval())
-    with compute.placed([asked], device), torch.inference_mode():
-        correct = _correct(asked, source, batch_size, precision, device)
-    model.train(was_training)
-    return 100.0 * correct / len(source)
+    resolved = compute.resolved_precision(precision, device)
+    with evaluating(model):
+        asked = for_inference(model)
 
-
-def _correct(
-    model: nn.Module,
-    source: BatchSource,
-    batch_size: int,
-    precision: Precision,
-    device: torch.device,
-) -> int:
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    with compute.autocast(compute.resolved_precision(precision, device), device):
-        for batch in source.epoch(batch_size=batch_size):
-            inputs, labels = compute.to_device(*batch, device)
+        def predict(inputs: Tensor) -> Tensor:
             failed = f"the model fails on inputs of shape {tuple(inputs.shape)}"
             with user_code(ModelError, failed, where=type(model).__name__):
-                logits = model(inputs)
-            correct += classification.correct_count(logits, labels)
-    return int(correct)
+                logits: Tensor = asked(compute.inputs_to(inputs, device))
+            return logits
+
+        with (
+            compute.placed([asked], device),
+            torch.inference_mode(),
+            compute.autocast(resolved, device),
+        ):
+            yield predict

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BATCH = 128
 MOST_BYTES = 2**28
-KEY = "logits"
+KEY, OF, DIGEST = "logits", "of", "sha256"
 
 
 def can_be_kept(source: BatchSource, classes: int) -> bool:
@@ -130,9 +130,9 @@ def _identity(teacher: nn.Module, source: BatchSource) -> str:
 
 
 def _write(path: Path, identity: str, outputs: Tensor) -> None:
+    metadata = {OF: identity, DIGEST: _digest(outputs)}
     with replacing(path) as temporary:
-        found = safetensors.torch.save({KEY: outputs}, metadata={"of": identity})
-        temporary.write_bytes(found)
+        temporary.write_bytes(safetensors.torch.save({KEY: outputs}, metadata=metadata))
 
 
 def _read(path: Path, identity: str) -> Tensor | None:
@@ -144,7 +144,19 @@ def _read(path: Path, identity: str) -> Tensor | None:
             metadata = file.metadata() or {}
             kept: Tensor = file.get_tensor(KEY)
     except (safetensors.SafetensorError, OSError) as error:
-        raise RunFolderError(
-            "the teacher's kept outputs are damaged", where=str(path), hint="delete the file"
-        ) from error
-    return kept if metadata.get("of") == identity else None
+        raise _damaged(path) from error
+    if metadata.get(OF) != identity or DIGEST not in metadata:
+        return None
+    if metadata[DIGEST] != _digest(kept):
+        raise _damaged(path)
+    return kept
+
+
+def _digest(outputs: Tensor) -> str:
+    return hashlib.sha256(outputs.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _damaged(path: Path) -> RunFolderError:
+    return RunFolderError(
+        "the teacher's kept outputs are damaged", where=str(path), hint="delete the file"
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onnx import ModelProto, TensorProto
+    from onnx import GraphProto, ModelProto, TensorProto
 
     from edgespiral.core.schema import Precision
 
@@ -31,8 +33,13 @@ EXTERNAL_MARK = b"location"
 MOST_BYTES = 2**31
 # Digits of a number of bytes that a disk can have.
 LONGEST_COUNT = 18
-# onnx.TensorProto.FLOAT16, without importing onnx.
-FLOAT16 = 10
+# onnx.TensorProto's, without importing onnx.
+FLOAT, FLOAT16 = 1, 10
+# Operators of which each takes or makes 8-bit activations.
+QUANTISED = (
+    *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"),
+    *("ConvInteger", "MatMulInteger"),
+)
 
 
 def find_model(path: Path) -> Path:
@@ -106,14 +113,34 @@ def pushed_models(models: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
 def precision_of(path: Path) -> Precision:
     """The precision that a model's file is written in, by its operators and weights.
 
+    It is fp16 where at least half of the float weights are, wherever the file keeps them.
+
     Raises:
         ModelError: it cannot be read.
     """
-    graph = model_proto(model_content(path), path).graph
-    if any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in graph.node):
+    graphs = list(_graphs(model_proto(model_content(path), path).graph))
+    if any(node.op_type in QUANTISED for graph in graphs for node in graph.node):
         return "int8"
-    halves = any(tensor.data_type == FLOAT16 for tensor in graph.initializer)
-    return "fp16" if halves else "fp32"
+    sizes = dict.fromkeys((FLOAT, FLOAT16), 0)
+    for tensor in chain.from_iterable(map(_constants, graphs)):
+        if tensor.data_type in sizes:
+            sizes[tensor.data_type] += math.prod(tensor.dims)
+    return "fp16" if sizes[FLOAT16] and sizes[FLOAT16] >= sizes[FLOAT] else "fp32"
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph and those in its nodes: the branches of an If, the body of a Loop."""
+    yield graph
+    for attribute in chain.from_iterable(node.attribute for node in graph.node):
+        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            yield from _graphs(inner)
+
+
+def _constants(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        if node.op_type == "Constant":
+            yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
 
 
 def external_names(content: bytes, path: Path) -> list[str]:

@@ -36,13 +36,13 @@ def build_result(events: Sequence[Event]) -> Result:
 
 def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
     best = run.best
-    teacher_files = {"model.onnx": baseline.teacher.latency.model_sha256}
+    teacher_files = baseline.files or {"model.onnx": baseline.teacher.latency.model_sha256}
     return Result(
         outcome=finished.outcome,
         message=finished.message,
         exit_code=EXIT_CODES[finished.outcome],
         target=finished.final.target,
-        precision=best.student.precision if best else "fp32",
+        precision=(best.student if best else baseline.teacher).precision,
         precision_trials=run.chosen.trials if run.chosen else (),
         precision_mixes=run.chosen.mixes if run.chosen else (),
         quantised_training=best.quantised_training if best else None,
@@ -75,6 +75,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         sparsity=best.sparsity if best else None,
         engine=finished.engine,
         files=best.files if best else teacher_files,
+        doubts=run.doubts,
         plan=run.started.plan,
         versions=run.started.versions,
         command=run.started.command,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,15 @@ class Run:
         return next((t for t in self.turns if t.turn == self.finished.best_turn), None)
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against the run's figures, as far as it has come."""
+        told = (
+            (self.baseline.doubts if self.baseline else ()),
+            (self.finished.doubts if self.finished else ()),
+        )
+        return tuple(chain(*told))
+
+    @property
     def student_latency(self) -> Measurement | None:
         """The samples of the result, or None where no turn was finished."""
         if self.finished is not None:
@@ -106,7 +116,9 @@ class Run:
 
     @property
     def precision(self) -> Precision:
-        """What students ship in; fp32 for journals that do not say."""
+        """What students ship in, as their files say; before there is one, what was chosen."""
+        if self.best is not None:
+            return self.best.student.precision
         return self.chosen.precision if self.chosen else "fp32"
 
     @property

@@ -23,18 +23,29 @@ from edgespiral.core.schema import now_utc
 from edgespiral.core.temporary import remove_claimed
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.export.parity import file_accuracy
-from edgespiral.export.precision import float_twin
+from edgespiral.export.precision import float_twin, validation_samples
+from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
 from edgespiral.measure.decide import Paired
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.budget import Budgets, joined
-from edgespiral.spiral.context import (
-    Stopwatch,
-)
+from edgespiral.spiral.context import Stopwatch
+from edgespiral.spiral.doubts import doubts_about, doubts_after
+from edgespiral.spiral.judging import judged
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, finished_turns, next_step, planned_turn
+from edgespiral.spiral.publishing import (
+    MODEL,
+    fetch_engine,
+    hashes_of,
+    judged_files,
+    publish,
+    require_judged,
+    restore,
+    shipped_folder,
+)
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.student.distillation import kept_folder
 from edgespiral.spiral.student.parent import parent_of, slimming_epochs
@@ -42,18 +53,14 @@ from edgespiral.spiral.student.precision import choose
 from edgespiral.spiral.student.precision_search import Planners
 from edgespiral.spiral.turn import (
     export_checked,
-    fetch_engine,
     model_facts,
     nothing_cut,
-    publish,
     run_turn,
-    shipped_folder,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import nn
+    from pathlib import Path
 
     from edgespiral.core.records import Event, Measurement, TurnFinished
     from edgespiral.spiral.context import (
@@ -64,13 +71,18 @@ if TYPE_CHECKING:
     from edgespiral.spiral.planning.search import Planned
 
 BASELINE_ROUNDS = 50
+REBUILT_SAMPLES = 16
 
 
 @dataclass
 class Spiral:
-    """One run. All its decisions come from the journal, so it can be interrupted anywhere."""
+    """One run. All its decisions come from the journal, so it can be interrupted anywhere.
+
+    `fresh` is where saved models are run as others will run them.
+    """
 
     context: RunContext
+    fresh: FreshProcess
 
     def run(self) -> RunFinished:
         """Turn until the budget is met, the floor is crossed or nothing is left to cut.
@@ -80,6 +92,7 @@ class Spiral:
         """
         ended = [event for event in self._events() if isinstance(event, RunFinished)]
         if ended:
+            restore(self.context, ended[-1])
             return ended[-1]
         baseline = self._baseline()
         budget = self._budgets(_timed(baseline))
@@ -187,21 +200,23 @@ class Spiral:
     def _baseline(self) -> Baseline:
         known = [event for event in self._events() if isinstance(event, Baseline)]
         if known:
+            # All that follows is measured in pairs with it.
+            require_judged(self.context.folder(0), judged_files(known, 0))
+            self._say_doubts(known[-1].doubts)
             return known[-1]
         context = self.context
-        folder = make_folder(context.folder(0))
-        save_model(context.teacher.model, folder)
-        export_checked(context, context.teacher.model, folder, context.precisions.base)
-        onnx = folder / "model.onnx"
+        folder, model = make_folder(context.folder(0)), context.teacher.model
+        save_model(model, folder)
+        export_checked(context, model, folder, context.precisions.base)
+        self._check_rebuilt(folder)
+        onnx, validation = folder / MODEL, context.splits.validation
+        files, expected = hashes_of(folder), accuracy(model, validation, precision="fp32")
+        score = judged(onnx, validation, expected=expected)
         latency, *others = context.fleet.each(
             lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
         )
         facts = model_facts(
-            context.teacher.model,
-            onnx,
-            latency=latency,
-            precision=context.precisions.base,
-            accuracy=accuracy(context.teacher.model, context.splits.validation),
+            model, onnx, latency=latency, precision=context.session.precision(onnx), score=score
         )
         budget = self._budgets([latency, *others])
         baseline = Baseline(
@@ -212,6 +227,8 @@ class Spiral:
                 OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=_no_speedup())
                 for own, one in zip(budget.each[1:], others, strict=True)
             ),
+            files=files,
+            doubts=doubts_about(model, context.splits),
         )
         context.journal.append(baseline)
         context.listener.say(
@@ -219,7 +236,19 @@ class Spiral:
             f"{', '.join(f'{one.stats.p50_ms:.3g} ms' for one in (latency, *others))}; "
             f"budget {budget}"
         )
+        self._say_doubts(baseline.doubts)
         return baseline
+
+    def _say_doubts(self, doubts: Sequence[str]) -> None:
+        for doubt in doubts:
+            self.context.listener.say(f"  warning: {doubt}")
+
+    def _check_rebuilt(self, folder: Path) -> None:
+        """That `model.py` and its weights are, for others, the model of `folder`'s ONNX file."""
+        samples = validation_samples(self.context.splits, REBUILT_SAMPLES)
+        onnx = folder / MODEL
+        twin = float_twin(onnx)
+        check_rebuilt(self.fresh, folder, twin if twin.is_file() else onnx, samples)
 
     def _budgets(self, teacher: Sequence[Measurement]) -> Budgets:
         return Budgets.from_plan(self.context.plan, [one.stats.p50_ms for one in teacher])
@@ -259,40 +288,50 @@ class Spiral:
     def _source(self, turn: int) -> PrunableModel:
         if turn == 0:
             return self.context.teacher
-        model = trace(load_model(self.context.folder(turn)))
+        folder = self.context.folder(turn)
+        if folder == shipped_folder(self.context, turn):
+            require_judged(folder, judged_files(self._events(), turn))
+        model = trace(load_model(folder))
         splits, reference = self.context.splits, self.context.teacher.groups
         return PrunableModel.of(
             model, splits.input_shape, reference, token_count=splits.token_count
         )
 
     def _finish(self, baseline: Baseline, end: End) -> RunFinished:
-        context = self.context
+        context, shipped = self.context, shipped_folder(self.context, end.best_turn)
+        require_judged(shipped, judged_files(self._events(), end.best_turn))
+        if end.best_turn:
+            self._check_rebuilt(shipped)
         publish(context, end.best_turn)
         engine = fetch_engine(context)
-        best = load_model(shipped_folder(context, end.best_turn))
+        teacher, student = self._test_accuracies(end.best_turn)
+        validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
+        doubts = doubts_after(validation, (teacher, len(context.splits.test)))
+        self._say_doubts(doubts)
         measurement, speedup, elsewhere = self._best_latency(baseline, end.best_turn)
         finished = RunFinished(
             outcome=end.outcome,
             message=end.message,
             best_turn=end.best_turn,
-            teacher_test_accuracy=accuracy(context.teacher.model, context.splits.test),
-            student_test_accuracy=self._test_accuracy(best),
+            teacher_test_accuracy=teacher,
+            student_test_accuracy=student,
             final=measurement,
             speedup=speedup,
             engine=engine,
             finished_at=now_utc(),
             elsewhere=elsewhere,
+            doubts=doubts,
         )
         # Before the last record: a run that has it is not entered again.
         remove_claimed(kept_folder(context))
         context.journal.append(finished)
         return finished
 
-    def _test_accuracy(self, model: nn.Module) -> float:
-        """Of the published file, where that computes otherwise than `model`."""
-        path, test = self.context.out / "model.onnx", self.context.splits.test
-        converted = (self.context.out / float_twin(path).name).is_file()
-        return file_accuracy(path, test) if converted else accuracy(model, test)
+    def _test_accuracies(self, best_turn: int) -> tuple[float, float]:
+        """Of the teacher's file and of the published one."""
+        test = self.context.splits.test
+        teacher = file_accuracy(self.context.folder(0) / MODEL, test)
+        return teacher, file_accuracy(self.context.out / MODEL, test) if best_turn else teacher
 
     def _best_latency(
         self, baseline: Baseline, turn: int

@@ -23,12 +23,13 @@ from edgespiral.core.schema import now_utc
 from edgespiral.core.temporary import check_claim, remove_dead_below
 from edgespiral.core.versions import versions
 from edgespiral.data import check, load
+from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
-from edgespiral.models import names
+from edgespiral.models import check_independence, names
 from edgespiral.models.load import check_logits, load_model
 from edgespiral.models.saved import trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
@@ -118,9 +119,10 @@ def run_spiral(
     check(splits, plan.batch_size)
     check_layers(model)
     check_logits(model, splits)
+    check_independence(model, splits)
     precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
-    with locked(out):
+    with locked(out), FreshProcess() as fresh:
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
@@ -145,7 +147,7 @@ def run_spiral(
                 sparse_kernels=max(kernels.values(), key=KERNELS.index),
                 cache_folder=cache_folder(plan.latency_cache),
             )
-            Spiral(context).run()
+            Spiral(context, fresh).run()
         return write_results(journal, out)
 
 

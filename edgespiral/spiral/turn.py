@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgespiral.core.files import make_folder, replacing, sha256_file, write_text
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.intervals import Looks
 from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
 from edgespiral.core.schema import now_utc
@@ -14,20 +14,15 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.parity import file_accuracy
 from edgespiral.export.precision import export_as
-from edgespiral.measure.build import (
-    build_engine,
-)
 from edgespiral.measure.decide import compare_until_decided
-from edgespiral.measure.engine_files import (
-    builds_and_times,
-    engine_path,
-)
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
+from edgespiral.spiral.judging import judged
+from edgespiral.spiral.publishing import MODEL, hashes_of
 from edgespiral.spiral.student.distillation import distil, distillation, teaching_live, teaching_of
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
-from edgespiral.spiral.student.qat import FOLDER, AccuracyRecovery, Shipped
+from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
 from edgespiral.spiral.student.sparsity import sparsity_of, thinned
 
 if TYPE_CHECKING:
@@ -37,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
-    from edgespiral.core.exported import EngineFacts, WeightSparsity
+    from edgespiral.core.exported import WeightSparsity
     from edgespiral.core.records import Measurement, Ratio, TurnPlanned
     from edgespiral.core.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
@@ -46,9 +41,8 @@ if TYPE_CHECKING:
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
+    from edgespiral.spiral.judging import Score
 
-SHIPPED = ("model.onnx", "model.py", "model.safetensors")
-SHIPPED_IF_CONVERTED = ("model.float.onnx", "model.json")
 UNCUT = "none"
 # That each look of a verdict adds.
 DECIDING_ROUNDS = (60, 60, 120)
@@ -72,20 +66,25 @@ def run_turn(
     Raises:
         ModelError: the cut is impossible or wrong.
         TrainingError: distillation diverged; the last good state is kept.
-        ExportError: the ONNX file does not compute what the student does.
+        ExportError: the ONNX file does not compute what the student does, or is right less often.
         MeasurementError, TargetError: the device did not answer.
+        RunFolderError: a file changed while it was judged.
     """
     made = _made(context, planned, parent, budgets, watch, precision=precision, floor=floor)
-    shipped, onnx = made.shipped, made.shipped.folder / "model.onnx"
+    shipped, onnx = made.shipped, made.shipped.folder / MODEL
+    files = hashes_of(shipped.folder)
+    with watch.timing("score"):
+        score = judged(onnx, context.splits.validation, expected=shipped.float_accuracy)
     with watch.timing("measure"):
         found, verdicts = decide(context, onnx, budgets)
     (measurement, speedup), *others = found
+    _require_measured(shipped.folder, files, measurement)
     facts = model_facts(
         shipped.model,
         onnx,
         latency=measurement,
-        precision=precision,
-        accuracy=shipped.accuracy,
+        precision=context.session.precision(onnx),
+        score=score,
         float_accuracy=None if _kept_fp32(context, precision) else shipped.float_accuracy,
     )
     finished = TurnFinished(
@@ -102,7 +101,7 @@ def run_turn(
         verdict=joined(verdicts),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
-        files={path.name: sha256_file(path) for path in _shipped(shipped.folder)},
+        files=files,
         seed=context.plan.seed,
         finished_at=now_utc(),
         sparsity=made.sparsity,
@@ -110,6 +109,14 @@ def run_turn(
     )
     context.journal.append(finished)
     return finished
+
+
+def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measurement) -> None:
+    """Refuse files that changed between being scored and being measured."""
+    if measurement.model_sha256 != files[MODEL] or hashes_of(folder) != files:
+        raise RunFolderError(
+            "the turn's files changed while they were judged", where=str(folder), hint="--resume"
+        )
 
 
 class _Made(NamedTuple):
@@ -152,7 +159,7 @@ def _made(
             last = planned.target_ms <= budgets.latency_ms
             means = AccuracyRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
-    onnx = shipped.folder / "model.onnx"
+    onnx = shipped.folder / MODEL
     sparsity = sparsity_of(context, onnx, shipped.model, masks, folder=folder, precision=precision)
     return _Made(engine, after_cut, shipped, sparsity)
 
@@ -191,14 +198,15 @@ def model_facts(
     *,
     latency: Measurement,
     precision: Precision,
-    accuracy: float,
+    score: Score,
     float_accuracy: float | None = None,
 ) -> ModelFacts:
-    """What is known of a model whose file `onnx` was measured, with the accuracy of that file."""
+    """What is known of a model whose file `onnx` was scored and measured."""
     return ModelFacts(
-        validation_accuracy=accuracy,
+        validation_accuracy=score.accuracy,
         precision=precision,
         float_accuracy=float_accuracy,
+        evaluation=score.evaluation,
         latency=latency,
         parameter_count=sum(p.numel() for p in model.parameters()),
         size_bytes=onnx.stat().st_size,
@@ -209,7 +217,7 @@ def export_checked(
     context: RunContext, model: nn.Module, folder: Path, precision: Precision
 ) -> Exported:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
-    path = folder / "model.onnx"
+    path = folder / MODEL
     return export_as(model, path, context.splits, context.precisions.asked(precision, student=True))
 
 
@@ -219,9 +227,10 @@ def _exported(
     """The student's files, and what an int8 one was made from."""
     exported = export_checked(context, student, folder, precision)
     validation = context.splits.validation
-    float_accuracy = found = accuracy(student, validation)
+    # In float32, as the file is: bf16 turns samples over.
+    float_accuracy = found = accuracy(student, validation, precision="fp32")
     if not _kept_fp32(context, precision):
-        found = file_accuracy(folder / "model.onnx", validation)
+        found = file_accuracy(folder / MODEL, validation)
     return Shipped(folder, student, float_accuracy, found), exported.calibrated
 
 
@@ -271,38 +280,3 @@ def _distil(
         checkpoint=context.folder(planned.turn) / "checkpoint.pt",
         masks=masks,
     )
-
-
-def fetch_engine(context: RunContext) -> EngineFacts | None:
-    """Bring the published model's engine back from the first device that builds one, if any does.
-
-    The device has it already, unless the run was begun anew since it was measured.
-    """
-    model = context.out / "model.onnx"
-    builders = [one for one in context.fleet.sessions if builds_and_times(one.profile)]
-    return build_engine(builders[0], model, engine_path(model)) if builders else None
-
-
-def publish(context: RunContext, turn: int) -> dict[str, str]:
-    """Copy the files of `turn` to the run folder's top, each atomically; return their hashes."""
-    hashes = {}
-    for source in _shipped(shipped_folder(context, turn)):
-        with replacing(context.out / source.name) as temporary:
-            shutil.copyfile(source, temporary)
-        hashes[source.name] = sha256_file(context.out / source.name)
-    return hashes
-
-
-def shipped_folder(context: RunContext, turn: int) -> Path:
-    """Where the files of a finished turn lie that ship; those of turn 0 are the teacher's."""
-    folder = context.folder(turn)
-    for event in context.journal.read():
-        if isinstance(event, TurnFinished) and event.turn == turn:
-            training = event.quantised_training
-            return folder / FOLDER if training is not None and training.kept else folder
-    return folder
-
-
-def _shipped(folder: Path) -> list[Path]:
-    converted = [name for name in SHIPPED_IF_CONVERTED if (folder / name).is_file()]
-    return [folder / name for name in (*SHIPPED, *converted)]

@@ -78,16 +78,16 @@ class TensorRt:
         return [python, TRTEXEC_AGENT.name, REQUEST]
 
     def precision(self, model: Path) -> Precision:
-        """That of the profile; of quantised and strongly typed models that of the file.
+        """That of the file; of a weakly typed one in fp32, that of the profile.
 
         An engine's is in its record, where it has one.
         """
         if is_engine(model):
             record = written_record(model, "tensorrt")
             return record.precision if record else self._settings.precision
-        if self._settings.strongly_typed:
-            return precision_of(model)
-        return "int8" if _is_quantised(model) else self._settings.precision
+        written = precision_of(model)
+        typed = self._settings.strongly_typed or written != "fp32"
+        return written if typed else self._settings.precision
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The times in what `trtexec` exported, which the agent hands on."""
@@ -109,7 +109,8 @@ class TensorRt:
         if self._settings.strongly_typed:
             return []
         # Explicitly quantised models still have layers that are not, which may be fp16.
-        half = [] if self._settings.precision == "fp32" else ["--fp16"]
+        whole = self._settings.precision == "fp32" and precision_of(model) != "fp16"
+        half = [] if whole else ["--fp16"]
         return [*half, "--int8"] if _is_quantised(model) else half
 
     def _reader(self, job: Job) -> tuple[str, Callable[[dict[str, Any], Path, Job], object]]:

@@ -1,0 +1,151 @@
+"""What a saved model computes for someone who has nothing but its two files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Timer
+from typing import TYPE_CHECKING, Self
+
+import safetensors.torch
+import torch
+
+from edgespiral.core.errors import ExportError
+from edgespiral.export.parity import predicting_file
+from edgespiral.models.saved import SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from torch import Tensor
+
+# Between float32 kernels of two frameworks, as a share of the largest output.
+LARGEST_SHARE = 1e-3
+TIMEOUT_S = 600
+DONE = "done"
+# Answers each folder and file of inputs with a file of outputs. What a model's source prints is no
+# answer, and a parent that is gone closes the input, which ends it.
+PROGRAM = f"""
+import os, sys
+answers = os.fdopen(os.dup(1), "w", buffering=1)
+sys.stdout = sys.stderr
+sys.modules["edgespiral"] = None
+import torch
+from safetensors.torch import load_file, save_file
+for line in sys.stdin:
+    folder, inputs, outputs = line.rstrip("\\n").split("\\0")
+    sys.modules.pop("model", None)
+    sys.path.insert(0, folder)
+    try:
+        from model import load
+        with torch.no_grad():
+            found = load()(load_file(inputs)["inputs"])
+        save_file({{"outputs": found.contiguous()}}, outputs)
+        print({DONE!r}, file=answers)
+    except Exception as error:
+        print(type(error).__name__, " ".join(str(error).split())[:200], file=answers)
+    sys.path.remove(folder)
+"""
+
+
+class FreshProcess:
+    """A Python that has torch, and in which EdgeSpiral cannot be imported; ends with its context.
+
+    It starts beside what this process does, since importing torch takes it two seconds.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self._process = self._started()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.communicate()
+
+    def outputs(self, folder: Path, batch: Tensor) -> Tensor:
+        """What the model that `save_model` wrote into `folder` says of `batch` there.
+
+        Raises:
+            ExportError: it cannot be loaded or run there.
+        """
+        with TemporaryDirectory(prefix="edgespiral-") as work:
+            inputs, outputs = Path(work) / "inputs", Path(work) / "outputs"
+            safetensors.torch.save_file({"inputs": batch.contiguous()}, inputs)
+            answer = self._ask("\0".join((str(folder.resolve()), str(inputs), str(outputs))))
+            if answer != DONE:
+                raise ExportError(
+                    f"cannot be run in a process without EdgeSpiral: {answer or 'it broke off'}",
+                    where=str(folder / SOURCE),
+                )
+            return safetensors.torch.load_file(outputs)["outputs"]
+
+    def _ask(self, line: str) -> str:
+        """The answer; empty where the process ended or took too long."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._started()
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        deadline = Timer(TIMEOUT_S, process.kill)
+        deadline.start()
+        try:
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip()
+        except BrokenPipeError:
+            return ""
+        finally:
+            deadline.cancel()
+
+    @staticmethod
+    def _started() -> subprocess.Popen[str]:
+        # Without the present folder on its path, where another `model.py` may lie; the program is
+        # this package's own. Ctrl-C is for this process, which then ends that one.
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+
+
+def check_rebuilt(fresh: FreshProcess, folder: Path, onnx: Path, inputs: Sequence[Tensor]) -> None:
+    """Compare what `folder`'s model computes without EdgeSpiral with what `onnx` does.
+
+    Args:
+        folder: what `save_model` wrote.
+        onnx: the float32 file that was exported from the same model.
+        inputs: samples, of batch 1 each.
+
+    Raises:
+        ExportError: it cannot be loaded or run there, or computes something else.
+    """
+    batch = torch.cat(list(inputs))
+    rebuilt = fresh.outputs(folder, batch)
+    with predicting_file(onnx) as predict:
+        expected = predict(batch)
+    difference = float((rebuilt - expected).abs().max())
+    allowed = LARGEST_SHARE * float(expected.abs().max())
+    # Written so that a difference that is not a number fails.
+    if not difference <= allowed:
+        raise ExportError(
+            f"computes something else than {onnx.name}: it differs by {difference:.2g} on "
+            f"{len(batch)} samples, {allowed:.2g} is allowed",
+            where=str(folder / SOURCE),
+        )

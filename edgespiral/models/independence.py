@@ -1,0 +1,233 @@
+"""Whether a model says the same of a sample whatever else is in its batch.
+
+What ships has batch 1. A model whose outputs depend on the batch would be trained and scored in
+batches as one model, and shipped as another.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from edgespiral.core.errors import ModelError
+from edgespiral.models.modes import evaluating
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import DataSplits
+
+    Values = Sequence[Tensor]
+
+SAMPLES = 4
+# Of the largest output: kernels are chosen by the size of the batch, and sum in other orders.
+ALONE_SHARE = 1e-3
+# Among batches of one size the kernels are the same.
+SAME_SIZE_SHARE = 1e-4
+# What is too little to matter in the outputs may be what a layer began with.
+LAYER_SHARE = 0.1
+# Neighbours that are made up are so many times as large as real ones, to sway what is taken over
+# the batch.
+LOUDER = 5.0
+ON_BATCH = "what it says of a sample depends on the others in its batch"
+ON_CHANCE = "it says something else when it is asked about the same batch again"
+HINTS = {
+    ON_BATCH: "the file that ships has batch 1; use what looks at one sample at a time",
+    ON_CHANCE: "nothing may be drawn at random or kept from call to call in eval mode",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A batch in which a sample of another one is, too.
+
+    Attributes:
+        batch: (M, ...).
+        at: where the sample is in it.
+        of: where it is in the first batch.
+        share: of the largest output, what the sample's may differ by.
+        problem: what it means if they do.
+    """
+
+    batch: Tensor
+    at: int
+    of: int
+    share: float = SAME_SIZE_SHARE
+    problem: str = ON_BATCH
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: its name and kind, what went in and what came out."""
+
+    name: str
+    kind: str
+    has_layers: bool
+    inputs: Values
+    outputs: Values
+
+
+def check_independence(model: nn.Module, splits: DataSplits) -> None:
+    """Ask about validation samples in eval mode alone, in another order and beside others.
+
+    Raises:
+        ModelError: what the model says of a sample depends on the batch, or on chance. The first
+            layer is named whose outputs differ though its inputs do not.
+    """
+    samples, _ = next(iter(splits.validation.epoch(batch_size=SAMPLES)))
+    strangers = _strangers(samples, splits.token_count)
+    first = torch.cat([samples, strangers[: SAMPLES - len(samples)]])
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
+        together = _logits(model, first)
+        if not bool(together.isfinite().all()):
+            return  # which the comparison of the export with PyTorch says
+        for trial in _trials(first, strangers):
+            logits = _logits(model, trial.batch)
+            limit = trial.share * float(together.abs().max())
+            if float((logits[trial.at] - together[trial.of]).abs().max()) > limit:
+                raise ModelError(
+                    trial.problem,
+                    where=_first_layer(model, first, trial),
+                    hint=HINTS[trial.problem],
+                )
+
+
+def _strangers(samples: Tensor, token_count: int | None) -> Tensor:
+    """As many inputs as are compared, unlike any of `samples`."""
+    generator, shape = torch.Generator().manual_seed(0), (SAMPLES, *samples.shape[1:])
+    if token_count is not None:
+        return torch.randint(0, token_count, shape, generator=generator)
+    spread = float(samples.std()) if samples.numel() > 1 else 1.0
+    return LOUDER * (spread or 1.0) * torch.randn(shape, generator=generator)
+
+
+def _trials(first: Tensor, strangers: Tensor) -> list[Trial]:
+    last = len(first) - 1
+    return [
+        Trial(first, 0, 0, problem=ON_CHANCE),
+        Trial(first.flip(0), last, 0),
+        Trial(torch.cat([first[:1], strangers[1:]]), 0, 0),
+        Trial(torch.cat([strangers[:last], first[last:]]), last, last),
+        Trial(first[:1], 0, 0, share=ALONE_SHARE),
+        Trial(first[last:], 0, last, share=ALONE_SHARE),
+    ]
+
+
+def _logits(model: nn.Module, batch: Tensor) -> Tensor:
+    try:
+        logits: Tensor = model(batch)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        alone = "a sample alone" if len(batch) == 1 else f"a batch of {len(batch)}"
+        raise ModelError(f"the model fails on {alone}: {reason}", hint=HINTS[ON_BATCH]) from error
+    return logits
+
+
+def _first_layer(model: nn.Module, first: Tensor, trial: Trial) -> str:
+    """Where it begins: a layer, or the forward of one between the layers in it."""
+    with _calls(model) as together:
+        _logits(model, first)
+    with _calls(model) as apart:
+        _logits(model, trial.batch)
+    with _calls(model) as alone:
+        _logits(model, first[:1])
+    differ = _Differing(trial, len(first))
+    reached: Call | None = None
+    for here, there, single in zip(together, apart, alone, strict=False):
+        inputs_differ = differ(here.inputs, there.inputs, single.inputs)
+        if not inputs_differ and differ(here.outputs, there.outputs, single.outputs):
+            begin = f"{here.name} ({here.kind})" if here.name else here.kind
+            inside = here.has_layers and reached is not None and reached.name.startswith(here.name)
+            return f"{begin}, before {reached.name}" if inside and reached else begin
+        reached = here if inputs_differ and reached is None else reached
+    return type(model).__name__
+
+
+@contextmanager
+def _calls(model: nn.Module) -> Iterator[list[Call]]:
+    """Every layer's calls while in the context, in the order in which they end."""
+    calls: list[Call] = []
+
+    def heard(name: str) -> Any:  # noqa: ANN401 (torch's own type of hooks is Callable[..., Any])
+        def hook(layer: nn.Module, args: object, kwargs: object, outputs: object) -> None:
+            has_layers = next(layer.children(), None) is not None
+            values = _values((args, kwargs)), _values(outputs)
+            calls.append(Call(name, type(layer).__name__, has_layers, *values))
+
+        return hook
+
+    # What is compiled takes no hooks, and is then a part of what is around it.
+    open_layers = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if not isinstance(layer, torch.jit.ScriptModule)
+    ]
+    handles = [
+        layer.register_forward_hook(heard(name), with_kwargs=True) for name, layer in open_layers
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _values(given: object) -> list[Tensor]:
+    """The tensors in any nesting, as they are now: a later layer may work in place."""
+    return [leaf.clone() for leaf in tree_leaves(given) if isinstance(leaf, torch.Tensor)]
+
+
+@dataclass(frozen=True)
+class _Differing:
+    """Tells whether what a layer has of the trial's sample differs between the two batches."""
+
+    trial: Trial
+    count: int
+
+    def __call__(self, together: Values, apart: Values, alone: Values) -> bool:
+        """Each the tensors of one call; those that do not tell their samples apart do not count."""
+        return any(
+            here.is_floating_point() and self._differ(here, there, single)
+            for here, there, single in zip(together, apart, alone, strict=False)
+        )
+
+    def _differ(self, here: Tensor, there: Tensor, single: Tensor) -> bool:
+        pairs = zip(
+            _of_sample(here, single, self.trial.of, self.count),
+            _of_sample(there, single, self.trial.at, len(self.trial.batch)),
+            strict=False,
+        )
+        limit = LAYER_SHARE * self.trial.share * float(here.abs().max()) if here.numel() else 0.0
+        # Of the ways to read one sample, the right one is among those that agree if any does.
+        differences = [float((a - b).abs().max()) for a, b in pairs if a.numel()]
+        return bool(differences) and min(differences) > limit
+
+
+def _of_sample(value: Tensor, single: Tensor, at: int, count: int) -> list[Tensor]:
+    """The part of `value` that is of the sample at `at` of `count`, as far as its shape tells.
+
+    Args:
+        single: the same of a batch of 1.
+
+    Returns:
+        One part for each way to read it: samples one after another, or their parts in turns.
+    """
+    if value.dim() != single.dim():
+        return []
+    sizes = [(dim, one) for dim, one in enumerate(single.shape) if value.shape[dim] != one]
+    if not sizes:
+        return [value] if count > 1 or value.shape == single.shape else []
+    [(dim, size), *more] = sizes
+    if more or value.shape[dim] != count * size:
+        return []
+    places = torch.arange(size)
+    return [
+        value.index_select(dim, at * size + places),
+        value.index_select(dim, at + count * places),
+    ]

@@ -1,0 +1,137 @@
+"""What speaks against a run's figures before anything is cut: each a line that is said once.
+
+A teacher that was trained on the validation split has no accuracy there to lose, so `max_drop` of
+it means nothing; one at chance has nothing to hand on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgespiral.distill.evaluate import predicting
+from edgespiral.tasks import classification
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import BatchSource, DataSplits
+
+# At most as many of each split, in parts from all over it: data sets lie sorted by class.
+SAMPLES = 1000
+PARTS = 40
+# Below it a teacher errs often enough on what it knows that it may well err no more on the rest.
+NEAR_PERFECT_PERCENT = 99.0
+# How sure it is to be that losses on validation are larger, to take the split for unseen.
+LEVEL = 0.05
+SHUFFLES = 1000
+# Standard deviations above what guessing gets right, and of two splits' accuracies apart.
+SIGMAS, SIGMAS_APART = 2.0, 3.0
+UNSEEN = "give it a validation split that it was not trained on"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a model says of some samples: losses in nats, whether it is right, and the labels."""
+
+    losses: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+    @property
+    def percent(self) -> float:
+        """Top-1 accuracy."""
+        return 100.0 * float(self.right.mean())
+
+
+def doubts_about(model: nn.Module, splits: DataSplits) -> tuple[str, ...]:
+    """What speaks against `model` as a teacher on this data, each in one line; mostly nothing.
+
+    Asks about samples of both splits as they are stored; the test split is not looked at.
+    """
+    with predicting(model, precision="fp32") as predict:
+        validation, train = (_told(predict, source) for source in (splits.validation, splits.train))
+    found = _at_chance(validation) or _has_seen(train, validation)
+    return (found,) if found else ()
+
+
+def _at_chance(validation: Told) -> str | None:
+    count = len(validation.labels)
+    share = np.bincount(validation.labels).max() / count
+    bound = count * share + SIGMAS * math.sqrt(count * share * (1 - share))
+    if validation.right.sum() > bound or validation.right.all():
+        return None
+    return (
+        f"the teacher is right on {validation.percent:.1f} % of {count} validation samples, always "
+        f"guessing the commonest class would be on {100 * share:.1f} %: look for another "
+        "normalisation, other weights or another order of the classes than it was trained with"
+    )
+
+
+def _has_seen(train: Told, validation: Told) -> str | None:
+    """Samples that were trained on have smaller losses than others, however well all are told."""
+    if validation.percent < NEAR_PERFECT_PERCENT:
+        return None
+    if _share_as_far_apart(validation.losses, train.losses) < LEVEL:
+        return None
+    return (
+        f"the teacher is as sure of validation samples ({validation.percent:.1f} % right of "
+        f"{len(validation.labels)}) as of training samples ({train.percent:.1f} % of "
+        f"{len(train.labels)}), as if it had been trained on both: --max-drop then means nothing; "
+        f"{UNSEEN}"
+    )
+
+
+def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64]) -> float:
+    """Of random splits of all values into two such parts, how many have means as far apart.
+
+    Of means and not of ranks: what tells the two apart is a few samples of large loss.
+    """
+    values = np.concatenate([larger, smaller])
+    generator, least = np.random.default_rng(0), larger.mean()
+    # With the sum of all fixed, the mean of one part says how far apart the two are.
+    means = [generator.permutation(values)[: len(larger)].mean() for _ in range(SHUFFLES)]
+    return (1 + int(np.sum(np.asarray(means) >= least))) / (1 + SHUFFLES)
+
+
+def doubts_after(validation: Sequence[float], test: Sequence[float]) -> tuple[str, ...]:
+    """What the teacher's accuracy on the test split says of that on validation.
+
+    Args:
+        validation, test: accuracy in percent, and of how many samples.
+    """
+    (known, count), (unknown, tested) = validation, test
+    share = (known * count + unknown * tested) / (100 * (count + tested))
+    deviation = 100 * math.sqrt(share * (1 - share) * (1 / count + 1 / tested))
+    if known - unknown <= SIGMAS_APART * deviation:
+        return ()
+    return (
+        f"the teacher has {known:.2f} % on validation and {unknown:.2f} % on test: if it was "
+        f"trained on the validation split, --max-drop meant nothing; {UNSEEN}",
+    )
+
+
+def _told(predict: classification.Predict, source: BatchSource) -> Told:
+    losses, right, labels = [], [], []
+    for inputs, targets in _spread(source):
+        logits = predict(inputs).cpu()
+        losses.append(classification.sample_losses(logits, targets).double().numpy())
+        right.append((logits.argmax(1) == targets).numpy())
+        labels.append(targets.numpy())
+    return Told(np.concatenate(losses), np.concatenate(right), np.concatenate(labels))
+
+
+def _spread(source: BatchSource) -> Iterator[tuple[Tensor, Tensor]]:
+    """At most `SAMPLES` samples in stored order, in `PARTS` batches from all over the source."""
+    size = max(1, SAMPLES // PARTS)
+    batches = math.ceil(len(source) / size)
+    chosen = range(batches) if batches <= PARTS else np.linspace(0, batches - 1, PARTS).round()
+    for first in map(int, chosen):
+        yield from islice(source.epoch(batch_size=size, first_batch=first), 1)
