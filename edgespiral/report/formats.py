@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
-    from edgespiral.core.records import PrecisionMix, Ratio
+    from edgespiral.core.records import ModelFacts, PrecisionMix, Ratio
 
 
 def ms(value: float) -> str:
@@ -109,6 +109,21 @@ def restored(layer: RestoredLayer) -> str:
         f"{layer.layer}: {points(0.0, layer.accuracy_gain)} points for "
         f"{points(0.0, layer.cost_ms, 4)} ms, {layer.damage_nats:.2g} nats"
     )
+
+
+def evaluation(facts: ModelFacts) -> str:
+    """Of what the accuracies are, and what they do not tell."""
+    found = facts.evaluation
+    if found is None:
+        return "accuracies are PyTorch's: the run is older than the scoring of files"
+    told = (
+        f"accuracies are those of the ONNX files, each sample alone, by {found.runtime} in "
+        f"{found.computed_in} (PyTorch's: {found.pytorch_accuracy:.2f} % of {found.samples} "
+        "validation samples)"
+    )
+    if found.computed_in == facts.precision:
+        return told
+    return f"{told}; the target runs the file in {facts.precision}, which was not scored"
 
 
 def quantised_training(done: QuantisedTraining) -> str:

@@ -96,6 +96,8 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_precisions(run, baseline),
         *_sparsity(run),
         *_won_back(run),
+        Text(formats.evaluation(run.best.student if run.best else baseline.teacher)),
+        *(Text(f"warning: {doubt}", style="yellow") for doubt in run.doubts),
         Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
         Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({formats.points(before, after)})"),
         Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),

@@ -112,9 +112,9 @@ class Spiral:
 
     def _turns(self, rules: Rules, baseline: Baseline, budget: Budgets, planner: Planner) -> End:
         # Asked before any training is paid for; the last turn alone could not tell.
-        fastest_ms = planner.fastest_ms()
-        if fastest_ms > budget.latency_ms:
-            return _unreachable(budget, fastest_ms, 0, "the fastest cut of this model")
+        beyond = planner.beyond_reach(budget.latency_ms)
+        if beyond is not None:
+            return _unreachable(budget, beyond.fastest_ms, 0, "the fastest cut of this model")
         while True:
             step = next_step(rules, baseline, self._events())
             if isinstance(step, End):
@@ -194,6 +194,7 @@ class Spiral:
                 target_ms=step.target_ms,
                 allocation=context.plan.allocation,
                 screen=screen,
+                budget_ms=planner.devices[0].budget_ms,
             )
         return chosen, len(screen.prices) if screen else 0
 
@@ -376,9 +377,13 @@ def _fastest_cut(turn: int, allocation: str) -> str:
 
 
 def _unreachable(budget: Budgets, fastest_ms: float, best_turn: int, fastest: str) -> End:
-    taken = f"{fastest_ms:.3g} ms"
+    times = fastest_ms / budget.latency_ms
+    if times <= 1:
+        # A quick measurement may say so of what a long one has found too slow.
+        message = f"{budget} was not met, and turn {best_turn}'s student cannot be cut further"
+        return End(Outcome.UNREACHABLE, best_turn, message)
+    taken = f"{fastest_ms:.3g} ms, {100 * (times - 1):.2g} % more"
     if len(budget.each) > 1:
-        times = fastest_ms / budget.latency_ms
         taken = f"{times:.3g} times the budget where it is furthest off"
     message = f"{budget} is out of reach: {fastest} takes {taken}"
     return End(Outcome.UNREACHABLE, best_turn, message)

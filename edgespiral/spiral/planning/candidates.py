@@ -110,6 +110,8 @@ class Candidates:
     unverified: set[Key] = field(init=False, default_factory=set)
     confirmed: set[Key] = field(init=False, default_factory=set)
     reused_layers: int = field(init=False, default=0)
+    # The low end of each cut's interval.
+    _lowest_ms: dict[Key, float] = field(init=False, default_factory=dict)
     _architecture: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,8 +133,8 @@ class Candidates:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
             if candidate.precision == self.precision:
-                others = [one.speedup.value for one in candidate.elsewhere]
-                self._learn(candidate.widths, [candidate.speedup.value, *others])
+                others = [one.speedup for one in candidate.elsewhere]
+                self._learn(candidate.widths, [candidate.speedup, *others])
 
     def survey(self, turn: int, probes: Sequence[Widths]) -> None:
         """Profile `probes` layer by layer, unless the cache knows all their shape classes.
@@ -175,7 +177,7 @@ class Candidates:
             )
             for widths, *found in zip(proposals, *answers, strict=True):
                 self.journal.append(self._candidate(turn, widths, found))
-                self._learn(widths, [speedup.value for _, speedup in found])
+                self._learn(widths, [speedup for _, speedup in found])
             for cache, answer in zip(self.caches, answers, strict=False):
                 pairs = zip(proposals, answer, strict=True)
                 cuts = [KnownCut(widths=w, speedup=ratio.value) for w, (_, ratio) in pairs]
@@ -191,6 +193,21 @@ class Candidates:
         self.measure(turn, [widths], rounds=CONFIRMING_ROUNDS)
         self.confirmed.add(key_of(widths))
 
+    def may_be_within(self, turn: int, widths: Widths, limit_ms: float) -> bool:
+        """Whether a measured cut may take `limit_ms` or less: not if its whole interval is above.
+
+        What is in doubt is measured at length.
+
+        Raises:
+            MeasurementError, TargetError: a device did not answer.
+        """
+        key = key_of(widths)
+        told_ms = self.latencies.measured[key]
+        doubtful = self._lowest_ms.get(key, told_ms) <= limit_ms
+        if doubtful and key not in self.confirmed:
+            self.confirm(turn, widths)
+        return doubtful and self._lowest_ms.get(key, told_ms) <= limit_ms
+
     def _profile(self, probes: Sequence[Widths]) -> None:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
         profiles = self.fleet.each(
@@ -200,10 +217,12 @@ class Candidates:
         for cache, rows in zip(self._layer_caches, profiles, strict=False):
             cache.add(layers=rows)
 
-    def _learn(self, widths: Mapping[str, int], speedups: Sequence[float]) -> None:
+    def _learn(self, widths: Mapping[str, int], speedups: Sequence[Ratio]) -> None:
         key = key_of(widths)
         before_ms = self.latencies.measured.get(key)
-        self.latencies.add(widths, speedups)
+        self.latencies.add(widths, [speedup.value for speedup in speedups])
+        highest = [speedup.ci95.high for speedup in speedups]
+        self._lowest_ms[key] = self.latencies.of_speedups(highest)
         if key not in self.unverified or before_ms is None:
             return
         self.unverified.discard(key)

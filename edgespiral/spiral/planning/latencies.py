@@ -83,11 +83,17 @@ class Latencies:
 
     def add(self, widths: Mapping[str, int], speedups: Sequence[float]) -> None:
         """Take over measurements in pairs with the teacher, one a device."""
-        times = [
+        self._add(key_of(widths), self._times(speedups))
+
+    def of_speedups(self, speedups: Sequence[float]) -> float:
+        """The latency of a cut with these speed-ups over the teacher, one a device."""
+        return self.worst_ms(self._times(speedups))
+
+    def _times(self, speedups: Sequence[float]) -> list[float]:
+        return [
             device.teacher_ms / speedup
             for device, speedup in zip(self.devices, speedups, strict=True)
         ]
-        self._add(key_of(widths), times)
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop what was taken for measured."""

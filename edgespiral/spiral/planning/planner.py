@@ -9,6 +9,7 @@ that of the device furthest from its budget (`spiral/planning/latencies.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edgespiral.spiral.planning.allocate import FAMILIES, choices, every_choice
@@ -142,9 +143,23 @@ class Planner:
             UsageError: nothing can be cut in steps of the device's channel multiple.
             MeasurementError, TargetError: the device did not answer.
         """
+        return self._measured_ms(1, self._narrowest)
+
+    def beyond_reach(self, limit_ms: float) -> OutOfReach | None:
+        """The narrowest that any number of turns could cut to, if surely slower than `limit_ms`.
+
+        Raises:
+            As `fastest_ms`.
+        """
+        latency_ms = self.fastest_ms()
+        if self._candidates.may_be_within(1, self._narrowest, limit_ms):
+            return None
+        return OutOfReach(max(latency_ms, self._latencies.measured[key_of(self._narrowest)]))
+
+    @cached_property
+    def _narrowest(self) -> Widths:
         groups, branches = self.original.groups, self.original.branches
-        every = every_choice(groups, branches, self._latencies.step)
-        return self._measured_ms(1, every.narrowest())
+        return every_choice(groups, branches, self._latencies.step).narrowest()
 
     def plan(
         self,
@@ -155,19 +170,22 @@ class Planner:
         target_ms: float,
         allocation: str,
         screen: Screen | None = None,
+        budget_ms: float | None = None,
     ) -> Planned | OutOfReach:
         """Choose widths for `turn` that measure at most `target_ms`, losing least.
 
         With `screen` (and allocation `latency`) whole cuts are compared, else what their groups
-        lose is added up.
+        lose is added up. Where nothing lands well inside the target, the fastest that may be within
+        it is taken, or within `budget_ms` if that is more: what is measured at length after its
+        training tells.
 
         Raises:
             MeasurementError, TargetError: the device did not answer.
         """
-        choice = self._choices(parent, importance)
+        choice, limit_ms = self._choices(parent, importance), max(target_ms, budget_ms or 0.0)
         if choice.is_settled:  # what earlier turns left is as narrow as the device's steps allow
             uncut = self._uncut(turn, choice, target_ms)
-            return uncut or OutOfReach(self._measured_ms(turn, choice.narrowest()))
+            return uncut or self._fastest(turn, choice, limit_ms)
         if allocation in FAMILIES:
             choice = replace(choice, only=tuple(FAMILIES[allocation](choice)))
         uncut = self._uncut(turn, choice, target_ms)
@@ -175,7 +193,22 @@ class Planner:
             return uncut
         self._candidates.survey(turn, probes(choice, self.seed))
         search = Search(turn, target_ms, choice, allocation, self._candidates, screen)
-        return search.best() or OutOfReach(self._measured_ms(turn, choice.narrowest()))
+        return search.best() or self._fastest(turn, choice, limit_ms)
+
+    def _fastest(self, turn: int, choice: Choices, limit_ms: float) -> Planned | OutOfReach:
+        """The fastest cut that was measured, if it may take `limit_ms` or less.
+
+        Not what an earlier turn has made: that was judged at length.
+        """
+        narrowest_ms = self._measured_ms(turn, choice.narrowest())
+        judged = {key_of(choice.widest())} - {key_of(self._base)}
+        measured = self._latencies.measured
+        allowed = [k for k in measured if k not in judged and choice.allows(dict(k))]
+        for key in sorted(allowed, key=lambda k: measured[k]):
+            widths = dict(key)
+            if self._candidates.may_be_within(turn, widths, limit_ms):
+                return Planned(widths, measured[key], choice.total_lost(widths))
+        return OutOfReach(min((measured[key] for key in allowed), default=narrowest_ms))
 
     def _uncut(self, turn: int, choice: Choices, target_ms: float) -> Planned | None:
         """The model as it is, where a lower precision alone is fast enough."""
