@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from edgespiral.data import load
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.spiral.doubts import doubts_about, doubts_after
+
+CLASSES = 10
+
+
+class Told(nn.Module):
+    """As sure of a class as its inputs say: (N, 1, 1, 2) of class and certainty."""
+
+    def forward(self, inputs):
+        answer, certainty = inputs.flatten(1).T
+        return certainty[:, None] * torch.eye(CLASSES)[answer.long()]
+
+
+def samples(count: int, wrong: int, certainty: float, seed: int) -> DatasetSource:
+    """Samples sorted by class, of which `wrong` are told to be of the next one."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) * CLASSES // count
+    answers = labels.clone()
+    answers[:: count // wrong if wrong else count + 1] += 1
+    sure = certainty + torch.rand(count, generator=generator)
+    inputs = torch.stack([answers % CLASSES, sure], dim=1).reshape(count, 1, 1, 2).float()
+    return DatasetSource(TensorDataset(inputs, labels), fixed=True)
+
+
+@pytest.fixture
+def splits():
+    """Makes splits from a training and a validation part; the test part is not to be looked at."""
+    digits = load("digits")
+    return lambda train, validation: replace(digits, train=train, validation=validation, test=None)
+
+
+def test_a_teacher_that_is_as_sure_of_validation_as_of_training_is_doubted(splits):
+    seen = splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 12.0, seed=1))
+    (doubt,) = doubts_about(Told(), seen)
+    assert "100.0 % right of 400) as of training samples (100.0 % of 1000)" in doubt
+    assert "--max-drop then means nothing" in doubt
+    assert "\n" not in doubt
+
+
+def test_one_that_errs_as_rarely_but_is_less_sure_has_not_seen_it(splits):
+    assert not doubts_about(
+        Told(), splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 10.0, seed=1))
+    )
+
+
+def test_neither_has_one_that_errs_more(splits):
+    unseen = splits(samples(3000, 2, 12.0, seed=0), samples(400, 4, 12.0, seed=1))
+    assert not doubts_about(Told(), unseen)
+
+
+def test_of_one_that_has_learnt_little_by_heart_nothing_is_said(splits):
+    same = splits(samples(3000, 300, 12.0, seed=0), samples(400, 40, 12.0, seed=1))
+    assert not doubts_about(Told(), same)
+
+
+def test_a_teacher_at_chance_is_told(splits):
+    parts = splits(samples(3000, 0, 0.0, seed=0), samples(400, 0, 0.0, seed=1))
+    silent = nn.Sequential(nn.Flatten(), nn.Linear(2, CLASSES))
+    for parameter in silent.parameters():
+        nn.init.zeros_(parameter)
+    (doubt,) = doubts_about(silent, parts)
+    assert "right on 10.0 % of 400 validation samples, always guessing" in doubt
+    assert "normalisation" in doubt
+
+
+def test_a_mistaken_order_of_classes_is_at_chance_too(splits):
+    parts = splits(samples(3000, 3000, 12.0, seed=0), samples(400, 400, 12.0, seed=1))
+    (doubt,) = doubts_about(Told(), parts)
+    assert "another order of the classes" in doubt
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "doubted"),
+    [
+        ((100.0, 300), (93.0, 400), True),
+        ((93.5, 6000), (93.0, 10_000), False),
+        ((98.5, 270), (99.2, 360), False),
+        ((100.0, 50), (100.0, 50), False),
+    ],
+)
+def test_a_test_split_that_is_told_far_worse_raises_the_doubt_at_the_end(validation, test, doubted):
+    found = doubts_after(validation, test)
+    assert bool(found) is doubted
+    assert all(f"{test[0]:.2f} % on test" in line for line in found)
