@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,14 @@ def test_resume_of_a_finished_training_changes_nothing(tmp_path):
     before = snapshot(tmp_path / "t")
     assert teach(tmp_path / "t", resume=True) == first
     assert snapshot(tmp_path / "t") == before
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"another")])
+def test_a_finished_training_whose_weights_are_gone_or_others_is_told(tmp_path, damage):
+    teach(tmp_path / "t")
+    damage(tmp_path / "t" / "weights.safetensors")
+    with pytest.raises(RunFolderError, match=r"weights\.safetensors: is not the file that train\."):
+        teach(tmp_path / "t", resume=True)
 
 
 def test_resume_of_nothing_starts(tmp_path):

@@ -93,6 +93,9 @@ REFUSED = {
         ("plain_rnn", "text"), ExitCode.MODEL, "rnn: nn.RNN cannot be cut; use nn.LSTM or nn.GRU"),
     "packed sequences": (
         ("packing", "text"), ExitCode.MODEL, "must not branch on tensor values, nor pack sequen"),
+    "outputs that depend on the batch": (
+        ("batch_statistics", "data"), ExitCode.MODEL,
+        "1 (BatchNorm2d): what it says of a sample depends on the others in its batch; the file"),
     "a share of weights above all": (
         ("net", "data", "--sparsity", "1.5"), ExitCode.USAGE,
         "--sparsity: must be a share of weights between 0 and 1"),

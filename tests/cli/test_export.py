@@ -17,14 +17,20 @@ from edgespiral.models.saved import save_model, trace
 FACTORY = """
 from torch import nn
 
-class ByBatch(nn.Module):
+class ByValue(nn.Module):
     def __init__(self):
         super().__init__()
         self.head = nn.Linear(64, 10)
 
     def forward(self, inputs):
         # Tracing an ONNX file keeps the value that this had for the exporter's zeros.
-        return self.head(inputs.flatten(1)) + float(inputs.sum())
+        return self.head(inputs.flatten(1)) * float((inputs != 0).any())
+
+
+class ByBatch(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False))
+        self.append(nn.Linear(64, 10))
 """
 
 
@@ -92,9 +98,18 @@ def test_a_model_for_other_data_is_refused(tmp_path):
 def test_a_file_that_fails_the_check_is_not_left(tmp_path):
     (tmp_path / "net.py").write_text(FACTORY)
     out = tmp_path / "m.onnx"
-    error = refusal(f"{tmp_path}/net.py:ByBatch", "--data", "digits", "--out", out)
+    error = refusal(f"{tmp_path}/net.py:ByValue", "--data", "digits", "--out", out)
     assert isinstance(error, ExportError)
     assert "the export differs from PyTorch" in str(error)
+    assert not out.exists()
+
+
+def test_a_model_that_depends_on_the_batch_is_refused_before_it_is_written(tmp_path):
+    (tmp_path / "net.py").write_text(FACTORY)
+    out = tmp_path / "m.onnx"
+    error = refusal(f"{tmp_path}/net.py:ByBatch", "--data", "digits", "--out", out)
+    assert isinstance(error, ModelError)
+    assert str(error).startswith("1 (BatchNorm1d): what it says of a sample depends on the others")
     assert not out.exists()
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from edgespiral.cli.train import default_folder, train
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import ModelError, UsageError
 
 COMMAND = "import typer; from edgespiral.cli.train import train; typer.run(train)"
 ARGUMENTS = ["resnet8", "--data", "digits", "--batch-size", "32"]
@@ -64,6 +64,19 @@ def test_errors_are_left_to_the_app(tmp_path):
     result = invoke("resnet9", "--data", "digits", "--out", str(tmp_path / "t"))
     assert isinstance(result.exception, UsageError)
     assert "resnet8" in str(result.exception)
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_model_that_depends_on_the_batch_is_refused_before_any_training(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    norm = nn.BatchNorm1d(64, track_running_stats=False)\n"
+        "    return nn.Sequential(nn.Flatten(), norm, nn.Linear(64, 10))\n"
+    )
+    result = invoke(f"{tmp_path}/net.py:make", "--data", "digits", "--out", str(tmp_path / "t"))
+    assert isinstance(result.exception, ModelError)
+    assert str(result.exception).startswith("1 (BatchNorm1d): what it says of a sample depends on")
     assert not (tmp_path / "t").exists()
 
 

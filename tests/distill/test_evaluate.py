@@ -33,3 +33,10 @@ def test_evaluation_takes_no_gradients_and_puts_the_mode_back():
     accuracy(model, data.load("digits").test)
     assert model.training
     assert not any(model.seen_training)
+
+
+def test_a_layer_that_was_frozen_stays_in_the_mode_it_was_in():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10)).train()
+    model[1].eval()
+    accuracy(model, data.load("digits").test)
+    assert [layer.training for layer in model] == [True, False, True]

@@ -70,6 +70,16 @@ def test_damaged_outputs_are_refused(stored, tmp_path):
         kept_outputs(path, Teacher(), stored)
 
 
+def test_outputs_of_which_a_bit_changed_are_refused(stored, tmp_path):
+    path = tmp_path / "outputs"
+    kept_outputs(path, Teacher(), stored)
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(RunFolderError, match="damaged"):
+        kept_outputs(path, Teacher(), stored)
+
+
 def test_another_teacher_and_other_samples_are_asked_about_anew(stored, tmp_path):
     path, inputs = tmp_path / "outputs", torch.arange(300.0).reshape(300, 1, 1, 1)
     kept_outputs(path, Teacher(), stored)

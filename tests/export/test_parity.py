@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +12,14 @@ from edgespiral.data.stratified import stratified
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, ParityLimits, check_parity, file_accuracy
+from edgespiral.export.parity import (
+    LIMITS,
+    ParityLimits,
+    check_accuracy,
+    check_parity,
+    file_accuracy,
+    predicting_file,
+)
 
 
 @pytest.fixture
@@ -120,3 +130,21 @@ def test_a_files_accuracy_is_that_of_the_model(trained, float_file, digits):
     accuracy = file_accuracy(float_file, digits.validation)
     assert accuracy == pytest.approx(100 * right / len(digits.validation))
     assert accuracy > 50
+
+
+def test_a_file_says_of_a_batch_what_it_says_of_each_sample(trained, float_file, digits):
+    inputs, _ = next(digits.validation.epoch(batch_size=50))
+    with predicting_file(float_file) as predict:
+        assert torch.allclose(predict(inputs), trained(inputs), atol=1e-4)
+        assert predict(inputs[:1]).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("form", "accuracy", "refused"),
+    [("fp32", 91.0, False), ("fp32", 90.0, True), ("fp32", 94.0, True), ("fp16", 90.0, False),
+     ("fp16", 88.0, True), ("int8", 20.0, False)],
+)  # fmt: skip
+def test_a_files_accuracy_may_differ_by_what_rounding_turns_over(form, accuracy, refused):
+    told = pytest.raises(ExportError, match=f"on {accuracy:.2f} % of 270 .*, PyTorch on 92.00 %")
+    with told if refused else nullcontext():
+        check_accuracy(Path("model.onnx"), accuracy, 92.0, 270, form)

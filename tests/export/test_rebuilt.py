@@ -39,8 +39,6 @@ def test_what_was_saved_computes_what_the_file_does(fresh, saved):
 
 
 def test_a_source_that_computes_something_else_is_found(fresh, saved):
-    edit(saved[0] / "model.py", "kernel_size=2", "kernel_size=2, ceil_mode=False")
-    check_rebuilt(fresh, *saved)
     edit(saved[0] / "model.py", "return head", "return 1.01 * head")
     with pytest.raises(ExportError, match=r"model\.py: computes something else than model\.onnx"):
         check_rebuilt(fresh, *saved)
@@ -57,7 +55,7 @@ def test_weights_that_are_others_are_found(fresh, saved, trained):
 
 def test_a_source_that_needs_more_than_torch_cannot_be_run(fresh, saved):
     (saved[0] / "model.py").write_text("from edgespiral import load_model as load\n")
-    with pytest.raises(ExportError, match="without EdgeSpiral: .*edgespiral") as caught:
+    with pytest.raises(ExportError, match=r"without EdgeSpiral: .*edgespiral") as caught:
         check_rebuilt(fresh, *saved)
     assert "\n" not in str(caught.value)
 

@@ -165,3 +165,36 @@ def test_a_file_longer_than_any_model_is_not_read(
         use(path)
     assert tracemalloc.get_traced_memory()[1] < 2**28
     tracemalloc.stop()
+
+
+def test_weights_tell_their_precision_wherever_they_are_kept(
+    tmp_path: Path, convolution: Make
+) -> None:
+    """As nodes of their own, and within a branch, as some exporters write them."""
+    model = onnx.load(convert_untrained(convolution(), "fp16", "onnxruntime"))
+    graph, path = model.graph, tmp_path / "constants.onnx"
+    constants = [
+        onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
+        for tensor in graph.initializer
+    ]
+    del graph.initializer[:]
+    nodes = [*constants, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, path)
+    assert precision_of(path) == "fp16"
+    inner = onnx.helper.make_graph(constants, "inner", [], [])
+    del graph.node[:]
+    graph.node.append(
+        onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    )
+    onnx.save(model, path)
+    assert precision_of(path) == "fp16"
+
+
+def test_a_stray_half_does_not_make_a_file_half(tmp_path: Path, convolution: Make) -> None:
+    model = onnx.load(convolution())
+    stray = onnx.helper.make_tensor("stray", onnx.TensorProto.FLOAT16, [1], [1.0])
+    model.graph.initializer.append(stray)
+    onnx.save(model, tmp_path / "stray.onnx")
+    assert precision_of(tmp_path / "stray.onnx") == "fp32"

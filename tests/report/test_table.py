@@ -2,7 +2,9 @@ from io import StringIO
 
 from rich.console import Console
 
-from edgespiral.core.records import Event
+from edgespiral.core.exported import FileEvaluation
+from edgespiral.core.records import Baseline, Event, RunFinished, TurnFinished
+from edgespiral.core.schema import Precision
 from edgespiral.report.table import print_table
 
 
@@ -11,6 +13,25 @@ def shown(events: list[Event]) -> list[str]:
     print_table(console, events)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
+
+
+def judged(events: list[Event], precision: Precision) -> list[Event]:
+    """The same run, of fp32 files that the target runs in `precision`."""
+    evaluation = FileEvaluation(
+        runtime="ONNX Runtime 1.32.0",
+        provider="CPUExecutionProvider",
+        computed_in="fp32",
+        batch_size=1,
+        samples=6000,
+        pytorch_accuracy=92.95,
+    )
+    scored = {"evaluation": evaluation, "precision": precision}
+    return [
+        event.model_copy(update={"student": event.student.model_copy(update=scored)})
+        if isinstance(event, TurnFinished)
+        else event
+        for event in events
+    ]
 
 
 def row(lines: list[str], name: str) -> list[str]:
@@ -84,3 +105,28 @@ def test_what_won_back_accuracy_is_shown_with_its_price(won_back: list[Event]) -
     assert "trained with its rounding  1 epochs, 91.50 -> 92.40 % (+0.90)" in lines
     assert "in float  /<stem>/Conv: +0.20 points for +0.0031 ms, 0.012 nats" in lines
     assert max(map(len, lines)) <= 80
+
+
+def test_it_says_of_what_the_accuracies_are(met: list[Event]) -> None:
+    assert "older than the scoring of files" in " ".join(shown(met))
+    text = " ".join(shown(judged(met, "fp32")))
+    assert "those of the ONNX files, each sample alone, by ONNX Runtime 1.32.0 in fp32" in text
+    assert "(PyTorch's: 92.95 % of 6000 validation samples)" in text
+    assert "was not scored" not in text
+    assert "the target runs the file in fp16, which was not scored" in " ".join(
+        shown(judged(met, "fp16"))
+    )
+
+
+def test_doubts_are_told_before_the_outcome(met: list[Event]) -> None:
+    doubted = [
+        event.model_copy(update={"doubts": (f"of the {event.kind}",)})
+        if isinstance(event, Baseline | RunFinished)
+        else event
+        for event in met
+    ]
+    lines = shown(doubted)
+    told = [lines.index(f"warning: of the {kind}") for kind in ("baseline", "run-finished")]
+    assert told == sorted(told)
+    assert told[-1] < lines.index("met: the budget of 0.464 ms is met")
+    assert not any(line.startswith("warning") for line in shown(met))

@@ -27,7 +27,8 @@ def samples(count: int, wrong: int, certainty: float, seed: int) -> DatasetSourc
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) * CLASSES // count
     answers = labels.clone()
-    answers[:: count // wrong if wrong else count + 1] += 1
+    if wrong:
+        answers[:: count // wrong] += 1
     sure = certainty + torch.rand(count, generator=generator)
     inputs = torch.stack([answers % CLASSES, sure], dim=1).reshape(count, 1, 1, 2).float()
     return DatasetSource(TensorDataset(inputs, labels), fixed=True)

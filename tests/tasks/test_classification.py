@@ -1,7 +1,9 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
+from edgespiral.data.dataset import DatasetSource
 from edgespiral.tasks import classification
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0], [1.0, 5.0, 0.0], [4.0, 1.0, 1.0]])
@@ -29,3 +31,16 @@ def test_half_precision_logits_lose_nothing_in_the_loss():
 def test_top1_counts_in_percent():
     assert classification.correct_count(LOGITS, LABELS) == 2
     assert classification.top1_percent(LOGITS, LABELS) == 50.0
+
+
+def test_losses_are_one_a_sample():
+    losses = classification.sample_losses(LOGITS, LABELS)
+    assert losses.shape == (4,)
+    assert float(losses.mean()) == pytest.approx(float(classification.loss(LOGITS, LABELS)))
+
+
+def test_whatever_predicts_is_scored_by_the_same_code():
+    source = DatasetSource(TensorDataset(LOGITS, LABELS), fixed=True)
+    for batch_size in (1, 3, 4):
+        assert classification.score(lambda x: x, source, batch_size=batch_size) == 50.0
+    assert classification.score(lambda x: -x, source) == 0.0

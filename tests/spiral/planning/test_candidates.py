@@ -11,7 +11,7 @@ from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.profile import load_profile
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.spiral.planning.candidates import CandidateFiles, Candidates
+from edgespiral.spiral.planning.candidates import CONFIRMING_ROUNDS, CandidateFiles, Candidates
 from edgespiral.spiral.planning.latencies import Device, Latencies, key_of
 from edgespiral.spiral.planning.latency_model import layer_shapes
 
@@ -108,3 +108,16 @@ def test_layers_with_sparse_weights_are_kept_apart(candidates):
     again = candidates("again", two_four=True)
     again.survey(1, probes)
     assert again.reused_layers == 0
+
+
+def test_what_may_be_within_a_limit_is_told_by_its_interval_measured_at_length(candidates):
+    some = candidates("intervals")
+    widths = dict.fromkeys(some.latencies.base_widths, 16)
+    some.measure(1, [widths], rounds=8)
+    measured_ms = some.latencies.measured[key_of(widths)]
+    assert not some.may_be_within(1, widths, 0.1 * measured_ms)
+    assert not some.confirmed
+    assert some.may_be_within(1, widths, 10 * measured_ms)
+    assert some.confirmed == {key_of(widths)}
+    events = [event for event in some.journal.read() if isinstance(event, Candidate)]
+    assert [len(event.measurement.rounds_ms) for event in events] == [8, CONFIRMING_ROUNDS]

@@ -109,8 +109,8 @@ class TensorRt:
         if self._settings.strongly_typed:
             return []
         # Explicitly quantised models still have layers that are not, which may be fp16.
-        whole = self._settings.precision == "fp32" and precision_of(model) != "fp16"
-        half = [] if whole else ["--fp16"]
+        asked_half = self._settings.precision != "fp32"
+        half = ["--fp16"] if asked_half or _is_half(model) else []
         return [*half, "--int8"] if _is_quantised(model) else half
 
     def _reader(self, job: Job) -> tuple[str, Callable[[dict[str, Any], Path, Job], object]]:
@@ -128,6 +128,10 @@ class TensorRt:
         nodes = weighted_layers(model, job.shapes)
         rows = layer_times(exported["profile"], exported["layers"], nodes)
         return [row.model_dump(mode="json") for row in rows]
+
+
+def _is_half(model: Path) -> bool:
+    return not is_engine(model) and precision_of(model) == "fp16"
 
 
 def _is_quantised(model: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.measure.runtimes import Answer, Job, TensorRt
@@ -93,3 +94,15 @@ def test_an_engine_does_not_tell_which_input_a_shape_is_for(tmp_path: Path) -> N
     assert json.loads(request)["is_engine"] == [True]
     with pytest.raises(ModelError, match="give the shape by the input's name"):
         runtime.files(nameless)
+
+
+def test_a_file_in_half_precision_is_not_measured_under_another_name(
+    convolution: Callable[..., Path],
+) -> None:
+    half = convert_untrained(convolution(), "fp16", "tensorrt")
+    runtime = TensorRt(TensorRtProfile(kind="tensorrt", precision="fp32"))
+    assert runtime.precision(half) == "fp16"
+    assert runtime.precision(convolution()) == "fp32"
+    models = (half, convolution())
+    request = runtime.files(Job("measure", models, 5, 1.0, 2.0, 3, 4))["request.json"]
+    assert json.loads(str(request))["precision_flags"] == [["--fp16"], []]
