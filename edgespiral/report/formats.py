@@ -115,7 +115,7 @@ def evaluation(facts: ModelFacts) -> str:
     """Of what the accuracies are, and what they do not tell."""
     found = facts.evaluation
     if found is None:
-        return "accuracies are PyTorch's: the run is older than the scoring of files"
+        return "accuracies in fp32 are PyTorch's: the run is older than the scoring of files"
     told = (
         f"accuracies are those of the ONNX files, each sample alone, by {found.runtime} in "
         f"{found.computed_in} (PyTorch's: {found.pytorch_accuracy:.2f} % of {found.samples} "

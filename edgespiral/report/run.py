@@ -116,8 +116,8 @@ class Run:
 
     @property
     def precision(self) -> Precision:
-        """What students ship in, as their files say; before there is one, what was chosen."""
-        if self.best is not None:
+        """What students ship in, as a file that was scored says; without one, what was chosen."""
+        if self.best is not None and self.best.student.evaluation is not None:
             return self.best.student.precision
         return self.chosen.precision if self.chosen else "fp32"
 

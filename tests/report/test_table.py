@@ -34,6 +34,10 @@ def judged(events: list[Event], precision: Precision) -> list[Event]:
     ]
 
 
+def words_of(events: list[Event]) -> str:
+    return " ".join(" ".join(shown(events)).split())
+
+
 def row(lines: list[str], name: str) -> list[str]:
     return next(line for line in lines if line.startswith(f"{name} ")).split()
 
@@ -108,14 +112,12 @@ def test_what_won_back_accuracy_is_shown_with_its_price(won_back: list[Event]) -
 
 
 def test_it_says_of_what_the_accuracies_are(met: list[Event]) -> None:
-    assert "older than the scoring of files" in " ".join(shown(met))
-    text = " ".join(shown(judged(met, "fp32")))
+    assert "older than the scoring of files" in words_of(met)
+    text = words_of(judged(met, "fp32"))
     assert "those of the ONNX files, each sample alone, by ONNX Runtime 1.32.0 in fp32" in text
     assert "(PyTorch's: 92.95 % of 6000 validation samples)" in text
     assert "was not scored" not in text
-    assert "the target runs the file in fp16, which was not scored" in " ".join(
-        shown(judged(met, "fp16"))
-    )
+    assert "the target runs the file in fp16, which was not scored" in words_of(judged(met, "fp16"))
 
 
 def test_doubts_are_told_before_the_outcome(met: list[Event]) -> None:

@@ -52,41 +52,6 @@ def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, searched, imp
     assert 0 < reach.fastest_ms < planner.start_ms
 
 
-@pytest.mark.parametrize("allocation", ["latency", "uniform", "global"])
-def test_a_cut_within_the_budget_is_tried_however_close_to_it(
-    planner, searched, importance, allocation
-):
-    given = {"allocation": allocation}
-    reach = planner.plan(1, searched, importance, target_ms=1e-5, **given)
-    # Within the target, if not by the hundredths that a search aims below it.
-    planned = planner.plan(1, searched, importance, target_ms=1.01 * reach.fastest_ms, **given)
-    assert isinstance(planned, Planned)
-    # Or within the budget, where a turn aims lower since the one before has just missed it.
-    budget_ms = 1.01 * planned.latency_ms
-    again = planner.plan(1, searched, importance, target_ms=1e-5, budget_ms=budget_ms, **given)
-    assert isinstance(again, Planned)
-
-
-def test_what_an_earlier_turn_made_is_not_tried_again(planner, searched):
-    widths = {group.name: min(16, group.channels) for group in searched.groups}
-    gone = {name: 0 for branch in searched.branches for name in branch.groups}
-    parent = PrunableModel.of(
-        trace(searched.candidate(widths | gone)), (1, 16, 16), reference=searched.groups
-    )
-    scores = Importance({g.name: torch.ones(g.channels) for g in parent.groups}, {}, {})
-    for target_ms in (1e-5, 0.99 * planner.fastest_ms()):
-        found = planner.plan(
-            2, parent, scores, target_ms=target_ms, allocation="latency", budget_ms=1e3
-        )
-        assert isinstance(found, OutOfReach)
-
-
-def test_a_model_is_given_up_only_if_its_narrowest_cut_is_surely_too_slow(planner):
-    beyond = planner.beyond_reach(0.1 * planner.fastest_ms())
-    assert isinstance(beyond, OutOfReach)
-    assert planner.beyond_reach(10 * beyond.fastest_ms) is None
-
-
 def test_the_fastest_of_all_is_narrower_than_one_turn_may_go(planner, searched, importance):
     reach = planner.plan(1, searched, importance, target_ms=1e-5, allocation="latency")
     assert isinstance(reach, OutOfReach)
@@ -165,3 +130,38 @@ def test_what_cuts_buy_is_known_once_a_turn_is_planned(planner, searched, import
     cuts = planner.bought(searched, importance, planned.widths)
     assert {cut.name for cut in cuts} <= {*base, *(branch.name for branch in searched.branches)}
     assert sum(cut.saved_ms["host-cpu"] for cut in cuts) > 0
+
+
+@pytest.mark.parametrize("allocation", ["latency", "uniform", "global"])
+def test_a_cut_within_the_budget_is_tried_however_close_to_it(
+    planner, searched, importance, allocation
+):
+    given = {"allocation": allocation}
+    reach = planner.plan(1, searched, importance, target_ms=1e-5, **given)
+    # Within the target, if not by the hundredths that a search aims below it.
+    planned = planner.plan(1, searched, importance, target_ms=1.01 * reach.fastest_ms, **given)
+    assert isinstance(planned, Planned)
+    # Or within the budget, where a turn aims lower since the one before has just missed it.
+    budget_ms = 1.01 * planned.latency_ms
+    again = planner.plan(1, searched, importance, target_ms=1e-5, budget_ms=budget_ms, **given)
+    assert isinstance(again, Planned)
+
+
+def test_what_an_earlier_turn_made_is_not_tried_again(planner, searched):
+    widths = {group.name: min(16, group.channels) for group in searched.groups}
+    gone = {name: 0 for branch in searched.branches for name in branch.groups}
+    parent = PrunableModel.of(
+        trace(searched.candidate(widths | gone)), (1, 16, 16), reference=searched.groups
+    )
+    scores = Importance({g.name: torch.ones(g.channels) for g in parent.groups}, {}, {})
+    for target_ms in (1e-5, 0.99 * planner.fastest_ms()):
+        found = planner.plan(
+            2, parent, scores, target_ms=target_ms, allocation="latency", budget_ms=1e3
+        )
+        assert isinstance(found, OutOfReach)
+
+
+def test_a_model_is_given_up_only_if_its_narrowest_cut_is_surely_too_slow(planner):
+    beyond = planner.beyond_reach(0.1 * planner.fastest_ms())
+    assert isinstance(beyond, OutOfReach)
+    assert planner.beyond_reach(10 * beyond.fastest_ms) is None
