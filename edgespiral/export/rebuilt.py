@@ -113,16 +113,21 @@ class FreshProcess:
 
     @staticmethod
     def _started() -> subprocess.Popen[str]:
-        # Without the present folder on its path, where another `model.py` may lie; the program is
-        # this package's own. Ctrl-C is for this process, which then ends that one.
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-c", PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-            start_new_session=True,
-        )
+        # Without the present folder on its path, where another `model.py` may lie, and with nothing
+        # left in the model's. Ctrl-C is for this process, which then ends that one.
+        command = [sys.executable, "-P", "-B", "-c", PROGRAM]
+        try:
+            return subprocess.Popen(  # noqa: S603 (the program is this package's own)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+                start_new_session=True,
+            )
+        except OSError as error:
+            what = f"another Python cannot be started: {error.strerror}"
+            raise ExportError(what, where=sys.executable) from error
 
 
 def check_rebuilt(fresh: FreshProcess, folder: Path, onnx: Path, inputs: Sequence[Tensor]) -> None:

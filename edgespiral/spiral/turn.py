@@ -19,7 +19,7 @@ from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.judging import judged
-from edgespiral.spiral.publishing import MODEL, hashes_of
+from edgespiral.spiral.publishing import MODEL, changed, hashes_of
 from edgespiral.spiral.student.distillation import distil, distillation, teaching_live, teaching_of
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
 from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
@@ -113,7 +113,7 @@ def run_turn(
 
 def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measurement) -> None:
     """Refuse files that changed between being scored and being measured."""
-    if measurement.model_sha256 != files[MODEL] or hashes_of(folder) != files:
+    if measurement.model_sha256 != files[MODEL] or changed(folder, files):
         raise RunFolderError(
             "the turn's files changed while they were judged", where=str(folder), hint="--resume"
         )

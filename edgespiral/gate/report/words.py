@@ -23,9 +23,20 @@ def signed(percent: float) -> str:
 
 def figure(check: Check) -> str:
     """A check's value and interval: `8.21 (8.12 to 8.34) ms` or `+5.3 (+4.1 to +6.4) %`."""
-    write, unit = (ms, "ms") if check.kind == "budget" else (signed, "%")
-    bounds = check.bounds
+    bounds, unit = check.bounds, "ms" if check.kind == "budget" else "%"
+
+    def write(value: float) -> str:
+        return _ms_beside(value, check.limit) if unit == "ms" else signed(value)
+
     return f"{write(check.value)} ({write(bounds.low)} to {write(bounds.high)}) {unit}"
+
+
+def _ms_beside(value: float, limit_ms: float | None) -> str:
+    """Milliseconds with as many digits as it takes to be on the same side of a limit as they are."""
+    texts = [ms(value), *(f"{value:.{digits}g}" for digits in range(4, 18))]
+    if limit_ms is None:
+        return texts[0]
+    return next((t for t in texts if (float(t) > limit_ms) == (value > limit_ms)), texts[-1])
 
 
 def limit(check: Check) -> str:

@@ -1,4 +1,4 @@
-from edgespiral.gate.records import BenchResult
+from edgespiral.gate.records import BenchResult, Bounds
 from edgespiral.gate.report import words
 
 MINUS = "\N{MINUS SIGN}"
@@ -42,3 +42,15 @@ def test_a_drift_is_told(mixed_bench: BenchResult) -> None:
     faster = slower.model_copy(update={"drift_percent": -12.0})
     assert words.line(slower).endswith(": undecided, as it became 30 % slower meanwhile")
     assert words.line(faster).endswith("as it became 12 % faster meanwhile")
+
+
+def test_no_figure_is_rounded_across_its_budget(mixed_bench: BenchResult) -> None:
+    check = mixed_bench.cases[0].checks[0]
+    slow = check.model_copy(
+        update={"value": 8.004, "bounds": Bounds(low=8.0004, high=8.01), "limit": 8.0}
+    )
+    assert words.figure(slow) == "8.004 (8.0004 to 8.01) ms"
+    fast = check.model_copy(
+        update={"value": 7.996, "bounds": Bounds(low=7.99, high=7.9979), "limit": 7.998}
+    )
+    assert words.figure(fast) == "7.996 (7.99 to 7.998) ms"
