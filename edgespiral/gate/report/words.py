@@ -32,7 +32,7 @@ def figure(check: Check) -> str:
 
 
 def _ms_beside(value: float, limit_ms: float | None) -> str:
-    """Milliseconds with as many digits as it takes to be on the same side of a limit as they are."""
+    """Milliseconds with the digits that it takes to be on the side of a limit that they are on."""
     texts = [ms(value), *(f"{value:.{digits}g}" for digits in range(4, 18))]
     if limit_ms is None:
         return texts[0]

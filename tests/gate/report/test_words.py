@@ -46,11 +46,11 @@ def test_a_drift_is_told(mixed_bench: BenchResult) -> None:
 
 def test_no_figure_is_rounded_across_its_budget(mixed_bench: BenchResult) -> None:
     check = mixed_bench.cases[0].checks[0]
-    slow = check.model_copy(
-        update={"value": 8.004, "bounds": Bounds(low=8.0004, high=8.01), "limit": 8.0}
-    )
+
+    def near(low: float, high: float) -> Bounds:
+        return check.bounds.model_copy(update={"low": low, "high": high})
+
+    slow = check.model_copy(update={"value": 8.004, "bounds": near(8.0004, 8.01), "limit": 8.0})
     assert words.figure(slow) == "8.004 (8.0004 to 8.01) ms"
-    fast = check.model_copy(
-        update={"value": 7.996, "bounds": Bounds(low=7.99, high=7.9979), "limit": 7.998}
-    )
+    fast = check.model_copy(update={"value": 7.996, "bounds": near(7.99, 7.9979), "limit": 7.998})
     assert words.figure(fast) == "7.996 (7.99 to 7.998) ms"
