@@ -6,7 +6,7 @@ batches as one model, and shipped as another.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,10 @@ class Call:
     inputs: Values
     outputs: Values
 
+    def __str__(self) -> str:
+        """The layer, as a message names it."""
+        return f"{self.name} ({self.kind})" if self.name else self.kind
+
 
 def check_independence(model: nn.Module, splits: DataSplits) -> None:
     """Ask about validation samples in eval mode alone, in another order and beside others.
@@ -84,11 +88,11 @@ def check_independence(model: nn.Module, splits: DataSplits) -> None:
     strangers = _strangers(samples, splits.token_count)
     first = torch.cat([samples, strangers[: SAMPLES - len(samples)]])
     with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
-        together = _logits(model, first)
+        together = _logits(model, first, first)
         if not bool(together.isfinite().all()):
             return  # which the comparison of the export with PyTorch says
         for trial in _trials(first, strangers):
-            logits = _logits(model, trial.batch)
+            logits = _logits(model, trial.batch, first)
             limit = trial.share * float(together.abs().max())
             if float((logits[trial.at] - together[trial.of]).abs().max()) > limit:
                 raise ModelError(
@@ -119,32 +123,45 @@ def _trials(first: Tensor, strangers: Tensor) -> list[Trial]:
     ]
 
 
-def _logits(model: nn.Module, batch: Tensor) -> Tensor:
+def _logits(model: nn.Module, batch: Tensor, first: Tensor) -> Tensor:
+    """What the model says of `batch`, which has samples of `first`, on which it does not fail."""
     try:
         logits: Tensor = model(batch)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         alone = "a sample alone" if len(batch) == 1 else f"a batch of {len(batch)}"
-        raise ModelError(f"the model fails on {alone}: {reason}", hint=HINTS[ON_BATCH]) from error
+        raise ModelError(
+            f"the model fails on {alone}: {reason}",
+            where=_failing_layer(model, batch, first),
+            hint=HINTS[ON_BATCH],
+        ) from error
     return logits
+
+
+def _failing_layer(model: nn.Module, batch: Tensor, first: Tensor) -> str | None:
+    """The layer that ends on `first` and not on `batch`."""
+    with _calls(model) as whole, suppress(Exception):
+        model(first)
+    with _calls(model) as broken, suppress(Exception):
+        model(batch)
+    return str(whole[len(broken)]) if len(broken) < len(whole) else None
 
 
 def _first_layer(model: nn.Module, first: Tensor, trial: Trial) -> str:
     """Where it begins: a layer, or the forward of one between the layers in it."""
     with _calls(model) as together:
-        _logits(model, first)
+        _logits(model, first, first)
     with _calls(model) as apart:
-        _logits(model, trial.batch)
+        _logits(model, trial.batch, first)
     with _calls(model) as alone:
-        _logits(model, first[:1])
+        _logits(model, first[:1], first)
     differ = _Differing(trial, len(first))
     reached: Call | None = None
     for here, there, single in zip(together, apart, alone, strict=False):
         inputs_differ = differ(here.inputs, there.inputs, single.inputs)
         if not inputs_differ and differ(here.outputs, there.outputs, single.outputs):
-            begin = f"{here.name} ({here.kind})" if here.name else here.kind
             inside = here.has_layers and reached is not None and reached.name.startswith(here.name)
-            return f"{begin}, before {reached.name}" if inside and reached else begin
+            return f"{here}, before {reached.name}" if inside and reached else str(here)
         reached = here if inputs_differ and reached is None else reached
     return type(model).__name__
 

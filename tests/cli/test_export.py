@@ -109,7 +109,9 @@ def test_a_model_that_depends_on_the_batch_is_refused_before_it_is_written(tmp_p
     out = tmp_path / "m.onnx"
     error = refusal(f"{tmp_path}/net.py:ByBatch", "--data", "digits", "--out", out)
     assert isinstance(error, ModelError)
-    assert str(error).startswith("1 (BatchNorm1d): what it says of a sample depends on the others")
+    assert str(error).startswith(
+        "1 (BatchNorm1d): the model fails on a sample alone: Expected more"
+    )
     assert not out.exists()
 
 

@@ -76,7 +76,7 @@ def test_a_model_that_depends_on_the_batch_is_refused_before_any_training(tmp_pa
     )
     result = invoke(f"{tmp_path}/net.py:make", "--data", "digits", "--out", str(tmp_path / "t"))
     assert isinstance(result.exception, ModelError)
-    assert str(result.exception).startswith("1 (BatchNorm1d): what it says of a sample depends on")
+    assert str(result.exception).startswith("1 (BatchNorm1d): the model fails on a sample alone: ")
     assert not (tmp_path / "t").exists()
 
 

@@ -145,8 +145,9 @@ def test_a_model_that_cannot_be_asked_about_one_sample_is_told(digits):
             pairs = inputs.view(-1, 2, *inputs.shape[1:])
             return pairs.flip(1).flip(1).reshape(inputs.shape)
 
-    with pytest.raises(ModelError, match="the model fails on a sample alone"):
+    with pytest.raises(ModelError, match="the model fails on a sample alone") as caught:
         check_independence(Between(Paired()), digits)
+    assert caught.value.where == "between (Paired)"
 
 
 def test_one_validation_sample_is_enough(digits):
