@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import onnx
+import onnx.version_converter
 import onnxruntime
 
 from edgespiral.core.errors import ExportError, ModelError
+from edgespiral.core.onnx_graph import STANDARD, fed_inputs, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,31 +22,52 @@ if TYPE_CHECKING:
 
 MULTIPLIES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 RECURRENT = ("LSTM", "GRU", "RNN")
+# The first in which quantising nodes take a scale for each channel.
+CHANNEL_SCALES_OPSET = 13
 
 
 def load_graph(path: Path) -> ModelProto:
-    """The model at `path`, with the shapes of its tensors inferred.
+    """The model at `path` in the form that `normalise` gives, with its tensors' shapes inferred.
 
     Raises:
         ModelError: it cannot be read.
     """
     try:
-        return onnx.shape_inference.infer_shapes(onnx.load(path))
+        model = normalise(_with_channel_scales(onnx.load(path)))
+        return onnx.shape_inference.infer_shapes(model)
     except Exception as error:  # protobuf's own, which has no public home
         raise ModelError("cannot be read as an ONNX model", where=str(path)) from error
 
 
+def opset(model: ModelProto) -> int:
+    """The version of the standard operators that a model is written in."""
+    return max((one.version for one in model.opset_import if one.domain in STANDARD), default=0)
+
+
+def _with_channel_scales(model: ModelProto) -> ModelProto:
+    """The model in an opset that has a scale for each channel, where it can be had."""
+    if opset(model) >= CHANNEL_SCALES_OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, CHANNEL_SCALES_OPSET)
+    # The converter's own, which have no common base; who needs the opset asks for it.
+    except Exception:
+        return model
+
+
 def only_input(model: ModelProto, where: str) -> tuple[str, tuple[int, ...]]:
-    """Name and shape (batch included) of the model's one input.
+    """Name and shape (batch included) of the model's one input; an open batch counts as 1.
 
     Raises:
         ExportError: several inputs, or one whose size is not fixed.
     """
-    held = {tensor.name for tensor in model.graph.initializer}
-    given = [value for value in model.graph.input if value.name not in held]
+    given = fed_inputs(model.graph)
     if len(given) != 1:
         raise ExportError(f"has {len(given)} inputs, one is supported", where=where)
-    shape = [dimension.dim_value for dimension in given[0].type.tensor_type.shape.dim]
+    dimensions = given[0].type.tensor_type.shape.dim
+    shape = [dimension.dim_value for dimension in dimensions]
+    if shape and not dimensions[0].HasField("dim_value"):
+        shape[0] = 1
     if not shape or min(shape) < 1:
         raise ExportError(
             "its input has no fixed shape",
@@ -60,7 +83,11 @@ def weighted_layers(model: ModelProto) -> list[NodeProto]:
     return [
         node
         for node in model.graph.node
-        if node.op_type in RECURRENT or (node.op_type in MULTIPLIES and node.input[1] in held)
+        if node.domain in STANDARD
+        and (
+            node.op_type in RECURRENT
+            or (node.op_type in MULTIPLIES and not held.isdisjoint(node.input[1:2]))
+        )
     ]
 
 

@@ -6,12 +6,11 @@ import gzip
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 from onnx import numpy_helper
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.exported import LayerZeros
-from edgespiral.export.graph import MULTIPLIES, RECURRENT
+from edgespiral.export.graph import MULTIPLIES, RECURRENT, load_graph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,10 +36,7 @@ def read_zeros(path: Path) -> tuple[LayerZeros, ...]:
     Raises:
         ModelError: the file cannot be read, or no layer has weights.
     """
-    try:
-        graph = onnx.load(path).graph
-    except Exception as error:  # protobuf's own, which has no public home
-        raise ModelError("cannot be read as an ONNX model", where=str(path)) from error
+    graph = load_graph(path).graph
     held = {tensor.name: tensor for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
     rows = [_row(node, _weights(node, held, makers)) for node in graph.node]
@@ -77,7 +73,7 @@ def _row(node: NodeProto, weights: list[Weights]) -> LayerZeros | None:
     if not total:
         return None
     return LayerZeros(
-        layer=node.name or node.output[0],
+        layer=node.name,
         operator=node.op_type,
         weights=total,
         zeros=total - sum(int(np.count_nonzero(tensor)) for tensor in weights),

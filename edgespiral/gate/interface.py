@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.measure.model_files import is_engine
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def interface(path: Path) -> tuple[str, ...]:
     except Exception as error:  # protobuf's own, which has no public home
         raise ModelError("is not an ONNX model", where=str(path)) from error
     graph = inferred.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    fed = [f"input {_described(one)}" for one in graph.input if one.name not in weights]
+    fed = [f"input {_described(one)}" for one in fed_inputs(graph)]
     return (*fed, *(f"output {_described(one)}" for one in graph.output))
 
 

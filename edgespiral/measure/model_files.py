@@ -6,7 +6,6 @@ import errno
 import math
 import os
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,14 @@ from google.protobuf.message import Message
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.files import is_file, read_bytes
+from edgespiral.core.onnx_graph import all_tensors, subgraphs
 from edgespiral.core.text import is_printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onnx import GraphProto, ModelProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
     from edgespiral.core.schema import Precision
 
@@ -118,29 +118,22 @@ def precision_of(path: Path) -> Precision:
     Raises:
         ModelError: it cannot be read.
     """
-    graphs = list(_graphs(model_proto(model_content(path), path).graph))
-    if any(node.op_type in QUANTISED for graph in graphs for node in graph.node):
+    graph = model_proto(model_content(path), path).graph
+    if any(node.op_type in QUANTISED for node in _all_nodes(graph)):
         return "int8"
     sizes = dict.fromkeys((FLOAT, FLOAT16), 0)
-    for tensor in chain.from_iterable(map(_constants, graphs)):
+    for tensor in all_tensors(graph):
         if tensor.data_type in sizes:
             sizes[tensor.data_type] += math.prod(tensor.dims)
     return "fp16" if sizes[FLOAT16] and sizes[FLOAT16] >= sizes[FLOAT] else "fp32"
 
 
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """A graph and those in its nodes: the branches of an If, the body of a Loop."""
-    yield graph
-    for attribute in chain.from_iterable(node.attribute for node in graph.node):
-        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            yield from _graphs(inner)
-
-
-def _constants(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
+def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """The nodes of a graph and of those in its nodes: the branches of an If, the body of a Loop."""
     for node in graph.node:
-        if node.op_type == "Constant":
-            yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
+        yield node
+        for part in subgraphs(node):
+            yield from _all_nodes(part)
 
 
 def external_names(content: bytes, path: Path) -> list[str]:

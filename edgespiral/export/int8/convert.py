@@ -23,12 +23,15 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.files import replacing
+from edgespiral.core.onnx_graph import used_names
 from edgespiral.core.registry import unknown_name
 from edgespiral.export.graph import (
+    CHANNEL_SCALES_OPSET,
     MULTIPLIES,
     RECURRENT,
     load_graph,
     only_input,
+    opset,
     refusing,
     weighted_layers,
 )
@@ -105,6 +108,12 @@ def excluded_layers(
 
 def _require_float(model: ModelProto, source: Path) -> None:
     only_input(model, str(source))
+    if opset(model) < CHANNEL_SCALES_OPSET:
+        raise ExportError(
+            f"is of opset {opset(model)}, int8 needs {CHANNEL_SCALES_OPSET}",
+            where=str(source),
+            hint="export it again with a later opset_version",
+        )
     kinds = {node.op_type for node in model.graph.node}
     if kinds & {"QuantizeLinear", "DequantizeLinear", "QLinearConv"}:
         raise ExportError(
@@ -158,7 +167,7 @@ def _leave_outputs_float(model: ModelProto) -> None:
             makers[before].output[made.index(before)] = output.name
             graph.node.remove(back)
             graph.node.remove(pair)
-    used = {name for node in graph.node for name in node.input}
+    used = used_names(graph)
     for tensor in [held for held in graph.initializer if held.name not in used]:
         graph.initializer.remove(tensor)
 

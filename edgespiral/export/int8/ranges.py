@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 from onnxruntime.quantization import CalibrationMethod, create_calibrator
 from pydantic import ValidationError
 
@@ -102,7 +103,9 @@ def _found(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[flo
         # ONNX Runtime's calibrators report to standard output.
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        calibrator = _calibrator(model, folder / "augmented.onnx", recipe)
+        source = folder / "model.onnx"
+        onnx.save(load_graph(model), source)
+        calibrator = _calibrator(source, folder / "augmented.onnx", recipe)
         name = calibrator.infer_session.get_inputs()[0].name
         for at in range(0, len(samples.inputs), CHUNK):
             chunk = (sample.numpy() for sample in samples.inputs[at : at + CHUNK])

@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -121,12 +122,19 @@ def test_nothing_left_to_quantise_is_an_error(float_file, ranges, tmp_path):
         write_int8(float_file, tmp_path / "q.onnx", ranges, form="tensorrt", keep_float=names)
 
 
-def test_a_dynamic_shape_is_refused(float_file, ranges, tmp_path):
+def test_an_open_size_is_refused_and_an_open_batch_is_not(float_file, ranges, tmp_path):
     model = onnx.load(float_file)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
-    onnx.save(model, tmp_path / "dynamic.onnx")
-    with pytest.raises(ExportError, match=r"dynamic\.onnx: its input has no fixed shape"):
-        write_int8(tmp_path / "dynamic.onnx", tmp_path / "q.onnx", ranges, form="tensorrt")
+    sizes = model.graph.input[0].type.tensor_type.shape.dim
+    sizes[0].dim_param = "batch"
+    onnx.save(model, tmp_path / "batch.onnx")
+    write_int8(tmp_path / "batch.onnx", tmp_path / "q.onnx", ranges, form="tensorrt")
+    [given] = onnxruntime.InferenceSession(tmp_path / "q.onnx").get_inputs()
+    assert given.shape[0] == "batch"
+    for size in ({"dim_param": "height"}, {"dim_value": 0}):
+        sizes[2].CopyFrom(onnx.TensorShapeProto.Dimension(**size))
+        onnx.save(model, tmp_path / "dynamic.onnx")
+        with pytest.raises(ExportError, match=r"dynamic\.onnx: its input has no fixed shape"):
+            write_int8(tmp_path / "dynamic.onnx", tmp_path / "q.onnx", ranges, form="tensorrt")
 
 
 def test_excluded_layers_go_by_pattern(float_file):

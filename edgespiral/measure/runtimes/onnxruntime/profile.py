@@ -80,11 +80,14 @@ def _left(nodes: Sequence[Json], wanted: str, model: Path) -> TargetError:
 
 
 def _layer(node: Json) -> Json | None:
+    """The weighted layer that a node is; None where it is none or its shapes do not tell which."""
     name, operator = node["op_name"], OPERATORS.get(node["op_name"])
     if operator is None:
         return None
-    inputs = [next(iter(shape.values())) for shape in node["input_type_shape"]]
-    outputs = [next(iter(shape.values())) for shape in node["output_type_shape"]]
+    inputs = [shape for told in node["input_type_shape"] or () for shape in told.values()]
+    outputs = [shape for told in node["output_type_shape"] or () for shape in told.values()]
+    if len(inputs) < (1 + (operator == "conv")) or not outputs:
+        return None
     # Packed weights are not listed among the inputs. Two matrices are a product of activations.
     is_attention = name.endswith("MatMul") and len(inputs) > 1 and len(inputs[1]) > 1
     if is_attention or not inputs[0] or not outputs[0]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.measure.model_files import model_content, model_proto
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def free_dimensions(model: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[
 
 
 def _inputs(model: Path) -> list[ValueInfoProto]:
-    graph = model_proto(model_content(model), model).graph
-    constants = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in constants]
+    return fed_inputs(model_proto(model_content(model), model).graph)
 
 
 def _only(inputs: Mapping[str, object], model: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.measure.engine_files import no_engine, written_record
 from edgespiral.measure.model_files import is_engine, model_content, precision_of, pushed_models
 from edgespiral.measure.profile import TensorRtProfile
@@ -177,6 +178,4 @@ def named_shapes(job: Job) -> dict[str, list[int]]:
     import onnx
 
     graph = onnx.load(model, load_external_data=False).graph
-    constants = {tensor.name for tensor in graph.initializer}
-    names = [value.name for value in graph.input if value.name not in constants]
-    return {name: list(job.shapes[""]) for name in names}
+    return {value.name: list(job.shapes[""]) for value in fed_inputs(graph)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.onnx_graph import STANDARD, hold_weights, node_name
 from edgespiral.core.records import LayerLatency
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def weighted_layers(
     import onnx
 
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = hold_weights(onnx.load(path, load_external_data=False))
         _fix_inputs(model, shapes or {})
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # protobuf's and ONNX's own, which have no common base
@@ -71,7 +72,9 @@ def weighted_layers(
     return [
         _layer(node, known, weights[node.input[1]], path)
         for node in model.graph.node
-        if node.op_type in (CONVOLUTION, *PRODUCTS) and node.input[1] in weights
+        if node.op_type in (CONVOLUTION, *PRODUCTS)
+        and node.domain in STANDARD
+        and not weights.keys().isdisjoint(node.input[1:2])
     ]
 
 
@@ -107,13 +110,12 @@ def _layer(
     path: Path,
 ) -> WeightedLayer:
     given, result = known.get(node.input[0], ()), known.get(node.output[0], ())
+    name = node_name(node)
     if not given or not result or 0 in (*given, *result):
         hint = "give the input's shape: --shape 1x3x224x224"
-        raise ModelError(f"the shapes of {node.name} are not known", where=str(path), hint=hint)
+        raise ModelError(f"the shapes of {name} are not known", where=str(path), hint=hint)
     if node.op_type == CONVOLUTION:
-        return WeightedLayer(node.name, "conv", given, weight, result)
+        return WeightedLayer(name, "conv", given, weight, result)
     batch = math.prod(result[:-1])
     features, outputs = given[-1], result[-1]
-    return WeightedLayer(
-        node.name, "gemm", (batch, features), (outputs, features), (batch, outputs)
-    )
+    return WeightedLayer(name, "gemm", (batch, features), (outputs, features), (batch, outputs))

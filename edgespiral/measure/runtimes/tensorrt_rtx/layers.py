@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgespiral.core.onnx_graph import hold_weights, node_name
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -83,17 +85,17 @@ def unfused(layers: Sequence[CompiledLayer], model: Path) -> list[str]:
     """
     import onnx
 
-    graph = onnx.load(model, load_external_data=False).graph
+    graph = hold_weights(onnx.load(model, load_external_data=False)).graph
     fast = [layer for layer in layers if layer.multiplies_in_int8]
     missed = [
-        node.name
+        node_name(node)
         for node, has_weights in quantised_layers(graph)
         if not any(
-            node.name in layer.nodes and (layer.has_int8_weights or not has_weights)
+            node_name(node) in layer.nodes and (layer.has_int8_weights or not has_weights)
             for layer in fast
         )
     ]
-    rounds = {node.name for node in graph.node if node.op_type in ROUNDS}
+    rounds = {node_name(node) for node in graph.node if node.op_type in ROUNDS}
     given = {value.name for value in graph.input}
     alone = [
         name

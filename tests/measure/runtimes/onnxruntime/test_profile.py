@@ -36,6 +36,12 @@ def test_products_of_two_activations_are_no_layers() -> None:
     assert (layer["input_shape"], layer["output_shape"]) == ([5, 8], [5, 4])
 
 
+def test_a_layer_whose_shapes_are_not_told_is_left_out() -> None:
+    untold = node(9, operator="Conv", inputs=[[1, 3, 8, 8]], outputs=[[1, 4, 8, 8]])
+    silent = node(9, inputs=[], outputs=[])
+    assert layer_times([untold, silent, node(9)]) == layer_times([node(9)])
+
+
 def test_other_nodes_are_no_layers() -> None:
     assert layer_times([node(5, operator="MaxPool")]) == []
 

@@ -71,6 +71,70 @@ def test_what_was_fused_shares_the_time_by_its_multiplications() -> None:
     assert [row.latency_ms for row in found] == pytest.approx([0.3, 1.6, 0.1])
 
 
+def layer(name: str, outputs: int) -> WeightedLayer:
+    return WeightedLayer(name, "gemm", (1, 8), (outputs, 8), (1, outputs))
+
+
+FOUR = [layer(name, outputs) for name, outputs in (("a", 8), ("b", 16), ("c", 8), ("d", 4))]
+
+
+def times(*rows: tuple[str, float], nodes: list[WeightedLayer] | None = None) -> dict[int, float]:
+    """Milliseconds by the layer's outputs."""
+    found = layer_times(profile(*rows), {"Layers": []}, FOUR if nodes is None else nodes)
+    return {one.output_shape[1]: one.latency_ms for one in found}
+
+
+@pytest.mark.parametrize("written", ["a + b", "a || b", "a, b", "a,b", "PWN(a, b)", "x + (a || b)"])
+def test_all_parts_of_a_fused_layer_are_found(written: str) -> None:
+    nodes = [layer("a", 8), layer("b", 16), layer("c", 4)]
+    assert times((written, 3.0), ("c", 1.0), nodes=nodes) == {8: 1.0, 16: 2.0, 4: 1.0}
+
+
+def test_a_name_with_a_separator_in_it_is_one_name() -> None:
+    nodes = [layer("a + b", 8), layer("b", 16), layer("b, c", 4)]
+    rows = (("a + b", 1.0), ("b", 2.0), ("b, c || b", 5.0))
+    assert times(*rows, nodes=nodes) == {8: 1.0, 16: 6.0, 4: 1.0}
+
+
+def test_what_runs_by_itself_is_in_no_region() -> None:
+    rows = (("a", 1.0), ("{ForeignNode[weight.../out]}", 2.4), ("d", 0.5))
+    assert times(*rows, nodes=[layer("a", 8), layer("b", 16), layer("c", 32), FOUR[3]]) == {
+        8: 1.0,
+        16: pytest.approx(0.8),
+        32: pytest.approx(1.6),
+        4: 0.5,
+    }
+
+
+def test_an_end_that_is_known_bounds_a_region() -> None:
+    nodes = [layer("a", 8), layer("b", 16), layer("c", 32), layer("d", 4)]
+    rows = (("{ForeignNode[norm...b]}", 3.0), ("{ForeignNode[c...out]}", 3.6))
+    found = times(*rows, nodes=nodes)
+    assert found == {8: 1.0, 16: 2.0, 32: pytest.approx(3.2), 4: pytest.approx(0.4)}
+
+
+def test_regions_that_may_hold_the_same_layer_are_left_out() -> None:
+    nodes = [layer("a", 8), layer("b", 16), layer("c", 32)]
+    rows = (("{ForeignNode[p...q]}", 3.0), ("{ForeignNode[r...s]}", 3.6), ("c", 1.0))
+    assert times(*rows, nodes=nodes) == {32: 1.0}
+
+
+def test_what_nothing_names_is_left_out() -> None:
+    nodes = [layer("a", 8), layer("b", 16)]
+    assert times(("a", 1.0), ("__myl_FcAdd_0", 2.0), nodes=nodes) == {8: 1.0}
+
+
+def test_layers_of_one_name_are_not_told_apart() -> None:
+    nodes = [layer("fc", 8), layer("fc", 16), layer("a", 4)]
+    assert times(("fc", 1.0), ("fc", 2.0), ("a", 0.5), nodes=nodes) == {4: 0.5}
+
+
+def test_copies_are_no_layers() -> None:
+    nodes = [layer("a", 8), layer("b", 16)]
+    rows = (("Reformatting CopyNode for Input Tensor 0 to x + b", 9.0), ("a", 1.0), ("b", 2.0))
+    assert times(*rows, nodes=nodes) == {8: 1.0, 16: 2.0}
+
+
 def test_a_layer_that_did_not_run_is_an_error() -> None:
     with pytest.raises(MeasurementError, match="no layer for /block/Conv, /head/Gemm"):
         layer_times(profile(("/stem/Conv", 1.0)), {}, NODES)

@@ -50,6 +50,21 @@ def test_quantised_weights_are_weights(convolution: Make, tmp_path: Path) -> Non
     assert weighted_layers(tmp_path / "quantised.onnx")[0].weight_shape == (32, 3, 3, 3)
 
 
+def test_weights_and_names_may_be_written_in_any_form(convolution: Make, tmp_path: Path) -> None:
+    path = convolution()
+    expected = [layer.weight_shape for layer in weighted_layers(path)]
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.name = ""
+    for weight in list(model.graph.initializer):
+        model.graph.initializer.remove(weight)
+        model.graph.node.insert(0, helper.make_node("Constant", [], [weight.name], value=weight))
+    onnx.save(model, tmp_path / "written.onnx")
+    found = weighted_layers(tmp_path / "written.onnx")
+    assert [layer.weight_shape for layer in found] == expected
+    assert [layer.name for layer in found] == ["node_of_c", "node_of_y"]
+
+
 def test_what_is_no_model_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_text("none")
     with pytest.raises(ModelError, match=r"no\.onnx: cannot be read"):
