@@ -13,12 +13,15 @@ from edgespiral.core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
     from rich.table import Table
+    from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import Quantisation, RestoredLayer
+    from edgespiral.core.exported import Quantisation
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
+    from edgespiral.spiral.student.float_fallback import Held
 
 
 Cache = Annotated[
@@ -72,44 +75,82 @@ def calibrate(
         )
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
+    from edgespiral.export.precision import PARITY_SAMPLES, validation_samples, write_like_float
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
-    path, splits = out or file.with_suffix(".int8.onnx"), load(source)
+    path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
+    splits = load(source)
     ranges = cache.expanduser() if cache else user_cache("ranges")
     made = prepare(file, splits, chosen, form=runtime, cache=ranges)
     console = Terminal()
     for line in _doubts(model, made, splits):
         console.print(line, soft_wrap=True)
-    restored = () if max_drop is None else _held(made, path, splits, max_drop, profile)
-    found = _written(made, path, restored)
-    console.print(_table(found, worst))
-    for line in _in_float(found):
-        console.print(f"in float: {line}", soft_wrap=True)
+    samples = validation_samples(splits, PARITY_SAMPLES)
+    held = (
+        None
+        if max_drop is None
+        else _held(made, path, splits, max_drop, samples=samples, profile=profile)
+    )
+    found = write_like_float(made, path, samples, held.restored if held else ())
+    _say(console, found, worst)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
 
 
+def _say(console: Console, found: Quantisation, worst: int) -> None:
+    console.print(_table(found, worst))
+    for line in _in_float(found):
+        console.print(f"in float: {line}", soft_wrap=True)
+    console.print(_agreement(found), soft_wrap=True)
+
+
+def _checked_out(path: Path, source: Path) -> Path:
+    """The file to write, which is neither the model itself nor its record's.
+
+    Raises:
+        UsageError: it is one of them.
+    """
+    record = path.with_suffix(".json")
+    if path.resolve() == source.resolve() or path == record or record.resolve() == source.resolve():
+        raise UsageError(
+            f"{path} is the model itself, or has its record's name",
+            where="--out",
+            hint="name another .onnx file",
+        )
+    return path
+
+
 def _held(
-    made: Calibrated, path: Path, splits: DataSplits, max_drop: float, profile: TargetProfile
-) -> tuple[RestoredLayer, ...]:
-    """The layers in float that it takes to lose no more than `max_drop` points."""
+    made: Calibrated,
+    path: Path,
+    splits: DataSplits,
+    max_drop: float,
+    *,
+    samples: Sequence[Tensor],
+    profile: TargetProfile,
+) -> Held:
+    """What it takes to lose no more than `max_drop` points."""
 
     from edgespiral.core.listener import OnConsole
     from edgespiral.spiral.student.float_fallback import hold
 
-    listener = OnConsole(Terminal(stderr=True))
-    held = hold(made, path, splits.validation, max_drop, profile=profile, listener=listener)
+    held = hold(
+        made,
+        path,
+        splits.validation,
+        max_drop,
+        samples=samples,
+        profile=profile,
+        listener=OnConsole(Terminal(stderr=True)),
+    )
     tell(f"validation: float {held.float_accuracy:.2f} %, int8 {held.accuracy:.2f} %")
-    return held.restored
+    return held
 
 
-def _written(made: Calibrated, path: Path, restored: Sequence[RestoredLayer]) -> Quantisation:
-    from edgespiral.core.files import write_text
+def _agreement(found: Quantisation) -> str:
+    from edgespiral.report import formats
 
-    kept = made.write(path, [layer.layer for layer in restored])
-    found = made.record(path, kept, restored)
-    write_text(path.with_suffix(".json"), found.model_dump_json(indent=2) + "\n")
-    return found
+    return "" if found.parity is None else f"against float: {formats.parity(found.parity)}"
 
 
 def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import Parity
 
 
 def export(
@@ -46,6 +45,7 @@ def export(
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import check_independence, check_logits
+    from edgespiral.report import formats
 
     splits = load(data)
     module = _model(model, weights, splits)
@@ -53,18 +53,10 @@ def export(
     check_independence(module, splits)
     asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples)
     done = export_as(module, out, splits, asked)
-    tell(f"{out}: {precision_of(out)}, {_described(done.parity)}")
+    tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):
             tell(f"in float: {layer} ({reason})")
-
-
-def _described(parity: Parity) -> str:
-    noise = "exact" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f} dB"
-    return (
-        f"{parity.samples} validation samples, top-1 agrees on {parity.top1_agreement:.1%}, "
-        f"largest difference {parity.max_abs_difference:.2g}, SQNR {noise}"
-    )
 
 
 def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:

@@ -54,11 +54,11 @@ class LayerError(Record):
 
 
 class RestoredLayer(Record):
-    """A layer put back to float, in the order it was, because an int8 model lost too much.
+    """A layer put back to float because an int8 model lost too much; the most damaging is first.
 
-    `damage_nats` is how far its rounding moved the outputs (mean Kullback-Leibler divergence with
-    it less that without); `cost_ms` what float costs there, measured on the target in alternation;
-    `accuracy_gain` the points won on the validation split when it was put back.
+    `damage_nats` is how far its rounding alone moves the outputs (mean Kullback-Leibler
+    divergence); `cost_ms` what float costs there, measured on the target in alternation;
+    `accuracy_gain` the points won on the validation split when it was put back after those before.
     """
 
     layer: str

@@ -47,6 +47,7 @@ class ParityLimits:
     least_top1: float = 0.0
 
 
+FLOAT = "the float model"
 LIMITS: dict[Precision, ParityLimits] = {
     # Float32 kernels that sum in another order differ by less.
     "fp32": ParityLimits(largest_share=1e-3),
@@ -85,19 +86,9 @@ def check_parity(
             difference beyond `limits`.
     """
     samples = list(inputs)
-    session = _session(path)
     with torch.no_grad(), evaluating(model):
-        pairs = [(model(batch).numpy(), _run(session, batch, path)) for batch in samples]
-    if not pairs:
-        raise ExportError("no samples to compare the export on", where=str(path))
-    expected, found = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    try:
-        return _judge(path, expected, found, limits)
-    except ExportError as error:
-        if source is None:
-            raise
-        layer = _first_layer(source, path, samples, limits)
-        raise ExportError(f"{error.what}; {layer}", where=error.where, hint=error.hint) from error
+        expected = [model(batch).numpy() for batch in samples]
+    return _checked(path, samples, expected, limits, source=source, reference="PyTorch")
 
 
 def file_accuracy(path: Path, source: BatchSource) -> float:
@@ -171,8 +162,8 @@ class Reference:
     """
 
     def __init__(self, path: Path, inputs: Sequence[Tensor]) -> None:
-        self._inputs = inputs
-        self._expected = _log_probabilities(path, inputs)
+        self._path, self._inputs = path, inputs
+        self._expected = _outputs(path, inputs)
 
     def divergence_nats(self, path: Path) -> float:
         """Mean Kullback-Leibler divergence of another file's softmax from the reference's.
@@ -180,9 +171,35 @@ class Reference:
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
-        found = _log_probabilities(path, self._inputs)
-        total = F.kl_div(found, self._expected, log_target=True, reduction="batchmean")
+        found, expected = (
+            torch.from_numpy(np.concatenate(logits)).double().log_softmax(1)
+            for logits in (_outputs(path, self._inputs), self._expected)
+        )
+        total = F.kl_div(found, expected, log_target=True, reduction="batchmean")
         return max(0.0, float(total))
+
+    def check(self, path: Path, limits: ParityLimits = LIMITS["int8"]) -> Parity:
+        """Compare another file's outputs with the reference's, as `check_parity` does.
+
+        Raises:
+            ExportError: as `check_parity`; the layer that diverges first is named.
+        """
+        return _checked(
+            path, self._inputs, self._expected, limits, source=self._path, reference=FLOAT
+        )
+
+    def is_near(self, path: Path, limits: ParityLimits = LIMITS["int8"]) -> bool:
+        """Whether `check` would pass.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run it.
+        """
+        found = np.concatenate(_outputs(path, self._inputs))
+        try:
+            _judge(path, np.concatenate(self._expected), found, limits, FLOAT)
+        except ExportError:
+            return False
+        return True
 
 
 def divergence_nats(reference: Path, path: Path, source: BatchSource, samples: int) -> float:
@@ -200,10 +217,32 @@ def divergence_nats(reference: Path, path: Path, source: BatchSource, samples: i
     return Reference(reference, inputs).divergence_nats(path)
 
 
-def _log_probabilities(path: Path, inputs: Sequence[Tensor]) -> Tensor:
+def _outputs(path: Path, inputs: Sequence[Tensor]) -> list[NDArray[np.float32]]:
     session = _session(path)
-    logits = [torch.from_numpy(_run(session, batch, path)) for batch in inputs]
-    return torch.cat(logits).double().log_softmax(1)
+    return [_run(session, batch, path) for batch in inputs]
+
+
+def _checked(
+    path: Path,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[NDArray[np.float32]],
+    limits: ParityLimits,
+    *,
+    source: Path | None,
+    reference: str,
+) -> Parity:
+    """Run `path` on `inputs` and judge it by the `outputs` that a reference has for them."""
+    found = _outputs(path, inputs)
+    if not found:
+        raise ExportError("no samples to compare the export on", where=str(path))
+    expected = np.concatenate(outputs)
+    try:
+        return _judge(path, expected, np.concatenate(found), limits, reference)
+    except ExportError as error:
+        if source is None:
+            raise
+        layer = _first_layer(source, path, inputs, limits)
+        raise ExportError(f"{error.what}; {layer}", where=error.where, hint=error.hint) from error
 
 
 def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: ParityLimits) -> str:
@@ -238,7 +277,11 @@ def _session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 def _judge(
-    path: Path, expected: NDArray[np.float32], found: NDArray[np.float32], limits: ParityLimits
+    path: Path,
+    expected: NDArray[np.float32],
+    found: NDArray[np.float32],
+    limits: ParityLimits,
+    reference: str,
 ) -> Parity:
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
         raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
@@ -254,12 +297,12 @@ def _judge(
     problem = _problem(parity, float(np.abs(expected).max()), limits)
     if problem:
         raise ExportError(
-            f"the export differs from PyTorch by {difference:.2g} on {len(expected)} samples, "
+            f"the export differs from {reference} by {difference:.2g} on {len(expected)} samples, "
             f"top-1 agrees on {parity.top1_agreement:.1%}: {problem}",
             where=str(path),
             hint="look for operators that depend on the batch size or on the input's size"
             if limits.least_sqnr_db is None
-            else "try another recipe, keep the layer in float, or a higher precision",
+            else "try another recipe, calibrate --max-drop, or a higher precision",
         )
     return parity
 
@@ -270,6 +313,8 @@ def _problem(parity: Parity, largest: float, limits: ParityLimits) -> str | None
         if parity.max_abs_difference > allowed:
             return f"{allowed:.2g} is allowed"
     least = limits.least_sqnr_db
+    if least is not None and parity.sqnr_db is None and parity.max_abs_difference > 0:
+        return "all of its outputs should be 0"
     if least is not None and parity.sqnr_db is not None and parity.sqnr_db < least:
         return f"the error is {parity.sqnr_db:.1f} dB below the output, {least:g} dB are needed"
     if parity.top1_agreement < limits.least_top1:

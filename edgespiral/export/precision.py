@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,11 +13,11 @@ from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, ParityLimits, check_parity
+from edgespiral.export.parity import LIMITS, ParityLimits, Reference, check_parity
 from edgespiral.export.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.int8.convert import Form
     from edgespiral.export.recipe import Recipe
+
+# How many validation samples an export is checked on where nothing else is said.
+PARITY_SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Asked:
     precision: Precision = "fp32"
     recipe: Recipe = field(default_factory=lambda: load_recipe("default"))
     form: Form = "onnxruntime"
-    samples: int = 64
+    samples: int = PARITY_SAMPLES
     cache: Path | None = None
     known_data: bool = False
 
@@ -76,21 +80,37 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
     """
     make_folder(path.parent)
     source = path if asked.precision == "fp32" else float_twin(path)
-    export_onnx(model, source, input_shape=data.input_shape, dtype=data.input_dtype)
-    try:
-        parity = check_parity(model, source, validation_samples(data, asked.samples))
+    with leaving_none(path):
+        with leaving_none(source):
+            export_onnx(model, source, input_shape=data.input_shape, dtype=data.input_dtype)
+            samples = validation_samples(data, asked.samples)
+            parity = check_parity(model, source, samples)
         if asked.precision == "fp32":
             return Exported(parity)
         if asked.precision == "int8":
             return _int8(model, path, data, asked)
-        samples = validation_samples(data, asked.samples)
         write_fp16(source, path, samples)
         limits = LIMITS[asked.precision]
         return Exported(check_parity(model, path, samples, limits=limits, source=source))
-    except Exception:
-        # A file that failed its check must not be taken for one that passed.
+
+
+@contextmanager
+def leaving_none(path: Path) -> Iterator[None]:
+    """Remove `path` and its record if anything inside fails, whoever wrote it.
+
+    A file that failed its check, or an older one, must not be taken for one that passed.
+    """
+    try:
+        yield
+    except BaseException:
         path.unlink(missing_ok=True)
+        record_path(path).unlink(missing_ok=True)
         raise
+
+
+def record_path(path: Path) -> Path:
+    """Where the record of the int8 file at `path` lies."""
+    return path.with_suffix(".json")
 
 
 def write_checked(
@@ -114,10 +134,39 @@ def write_checked(
         ExportError: too far from PyTorch.
         RunFolderError: a file cannot be written.
     """
-    kept = made.write(path, [layer.layer for layer in restored])
-    parity = check_parity(model, path, samples, limits=limits, source=made.source)
+    with leaving_none(path):
+        kept = made.write(path, [layer.layer for layer in restored])
+        parity = check_parity(model, path, samples, limits=limits, source=made.source)
+        return _recorded(made, path, kept, restored, parity)
+
+
+def write_like_float(
+    made: Calibrated,
+    path: Path,
+    samples: Sequence[Tensor],
+    restored: Sequence[RestoredLayer] = (),
+) -> Quantisation:
+    """As `write_checked`, where there is no PyTorch model: the float file is what to agree with.
+
+    Raises:
+        ExportError: too far from the float file; nothing is left at `path` then.
+        RunFolderError: a file cannot be written.
+    """
+    with leaving_none(path):
+        kept = made.write(path, [layer.layer for layer in restored])
+        parity = Reference(made.source, samples).check(path)
+        return _recorded(made, path, kept, restored, parity)
+
+
+def _recorded(
+    made: Calibrated,
+    path: Path,
+    kept: Mapping[str, str],
+    restored: Sequence[RestoredLayer],
+    parity: Parity,
+) -> Quantisation:
     record = made.record(path, kept, restored).model_copy(update={"parity": parity})
-    write_text(path.with_suffix(".json"), record.model_dump_json(indent=2) + "\n")
+    write_text(record_path(path), record.model_dump_json(indent=2) + "\n")
     return record
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
+    from edgespiral.core.exported import Parity, QuantisedTraining, RestoredLayer, WeightSparsity
     from edgespiral.core.records import ModelFacts, PrecisionMix, Ratio
 
 
@@ -101,6 +101,15 @@ def _compressed(found: WeightSparsity) -> tuple[str, str]:
     change = 100 * (1 - small / dense_size)
     size = f"{change:.0f} % smaller" if change >= 0 else f"{-change:.0f} % larger"
     return f"{size} compressed file", f"gzip: {count(small)}B, dense {count(dense_size)}B"
+
+
+def parity(found: Parity) -> str:
+    """How near an exported file is to what it was made from."""
+    noise = "exact" if found.sqnr_db is None else f"{found.sqnr_db:.1f} dB"
+    return (
+        f"{found.samples} validation samples, top-1 agrees on {found.top1_agreement:.1%}, "
+        f"largest difference {found.max_abs_difference:.2g}, SQNR {noise}"
+    )
 
 
 def restored(layer: RestoredLayer) -> str:

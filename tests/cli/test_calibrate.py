@@ -1,5 +1,6 @@
 import json
 
+import onnx
 import pytest
 import torch
 import typer
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from edgespiral.cli.calibrate import calibrate
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.data import load
 from edgespiral.export.onnx import export_onnx
 
@@ -112,3 +113,72 @@ def test_what_samples_are_like_is_said(folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert "of 30 samples" in result.output
     assert "digits: train: no sample of 9" in result.output
+
+
+@pytest.fixture(scope="module")
+def two_scales(tmp_path_factory):
+    """A net of which one channel is a million times as large as the others, which float undoes."""
+    folder = tmp_path_factory.mktemp("scales")
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU())
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 10))
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for inputs, labels in load("digits").train.epoch(batch_size=32, seed=0):
+        optimiser.zero_grad()
+        F.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+    with torch.no_grad():
+        model[0].weight[0] *= 1e6
+        model[0].bias[0] *= 1e6
+        model[2].weight[:, 0] *= 1e-6
+    export_onnx(model, folder / "model.onnx", input_shape=(1, 8, 8))
+    return folder / "model.onnx"
+
+
+def test_outputs_far_from_floats_fail_and_leave_nothing(two_scales, tmp_path):
+    words = (two_scales, "--data", "digits", "--cache", tmp_path / "cache")
+    for name in ("q.onnx", "q.json"):
+        (tmp_path / name).write_text("of an earlier time")
+    refused = run(*words, "--out", tmp_path / "q.onnx").exception
+    assert isinstance(refused, ExportError)
+    assert "differs from the float model" in str(refused)
+    assert "first layer to diverge is /2/Conv" in str(refused)
+    assert {path.name for path in tmp_path.iterdir()} == {"cache"}
+
+
+def test_neighbours_go_back_to_float_together(two_scales, tmp_path):
+    words = (two_scales, "--data", "digits", "--cache", tmp_path / "cache")
+    result = run(*words, "--out", tmp_path / "q.onnx", "--max-drop", "1")
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "q.json").read_text())
+    assert {layer["layer"] for layer in record["restored"]} == {"/0/Conv", "/2/Conv"}
+    assert record["parity"]["sqnr_db"] > 10
+    assert "against float: 64 validation samples, top-1 agrees on" in result.output
+
+
+@pytest.mark.parametrize("out", ["model.onnx", "q.json"])
+def test_the_model_is_not_written_over(folder, out):
+    before = (folder / "model.onnx").read_bytes()
+    words = ("--data", "digits", "--recipe", folder / "mine.toml", "--out", folder / out)
+    refused = run(folder / "model.onnx", *words).exception
+    assert isinstance(refused, UsageError)
+    assert str(refused).startswith("--out: ")
+    assert (folder / "model.onnx").read_bytes() == before
+
+
+def test_nodes_without_names_and_constants_are_calibrated(folder, tmp_path):
+    model = onnx.load(folder / "model.onnx")
+    for node in model.graph.node:
+        node.name = ""
+    for weight in list(model.graph.initializer):
+        model.graph.initializer.remove(weight)
+        constant = onnx.helper.make_node("Constant", [], [weight.name], value=weight)
+        model.graph.node.insert(0, constant)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(model, tmp_path / "written.onnx")
+    words = ("--data", "digits", "--out", tmp_path / "q.onnx", "--cache", tmp_path / "cache")
+    result = run(tmp_path / "written.onnx", *words)
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "q.json").read_text())
+    assert [layer["operator"] for layer in record["layers"]] == ["Conv", "Gemm"]
+    assert record["kept_float"] == {}

@@ -35,6 +35,7 @@ from edgespiral.export.graph import (
     refusing,
     weighted_layers,
 )
+from edgespiral.export.int8.between import float_surrounded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -80,8 +81,9 @@ def write_int8(
     }
     if all(node.name in kept for node in weighted_layers(model)):
         raise ExportError("no layer is left to run in int8", where=str(source))
+    surrounded = float_surrounded(model, KINDS[form], kept)
     with refusing(str(source), "cannot be quantised"), _quiet():
-        quantised = _quantised(model, ranges, form, list(kept))
+        quantised = _quantised(model, ranges, form, [*kept, *surrounded])
     with replacing(path) as temporary:
         onnx.save(quantised, temporary)
     return kept

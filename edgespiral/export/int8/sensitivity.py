@@ -9,21 +9,20 @@ from edgespiral.export.graph import load_graph, weighted_layers
 from edgespiral.export.parity import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable
 
     from edgespiral.export.int8.calibration import Calibrated
 
 
 def damages(
-    made: Calibrated,
-    kept: Collection[str],
-    progress: Callable[[int, int, str], None] | None = None,
+    made: Calibrated, progress: Callable[[int, int, str], None] | None = None
 ) -> list[tuple[str, float]]:
-    """What each layer's rounding adds to the outputs' divergence, most first.
+    """What each layer's rounding does to the outputs on its own, most first.
 
-    Of an int8 model in which the layers `kept` are in float: its mean Kullback-Leibler divergence
-    from the float model on the calibration samples, less that with one layer more in float, in
-    nats. A layer on its own would miss that errors add up.
+    Of a model in which that layer alone is in int8, with the tensors that it reads and makes: its
+    mean Kullback-Leibler divergence from the float model on the calibration samples, in nats. The
+    other way round, with that layer alone in float, a tensor that rounding spoils would not show:
+    the layer at its other end keeps it rounded.
 
     Args:
         progress: called before each layer with how many were tried, how many there are, its name.
@@ -34,18 +33,13 @@ def damages(
     reference = Reference(made.source, made.samples.inputs)
     with work_folder() as folder:
         path = folder / "model.onnx"
-        stay = set(made.write(path, kept))
-        whole = reference.divergence_nats(path)
-        layers = [layer for layer in _layers(made) if layer not in stay]
+        stay = made.write(path)
+        names = [node.name for node in weighted_layers(load_graph(made.source))]
+        layers = [layer for layer in names if layer not in stay]
         found = []
-        # The last layer in int8 cannot be tried: without it nothing is left to quantise.
-        for number, layer in enumerate(layers if len(layers) > 1 else ()):
+        for number, layer in enumerate(layers):
             if progress is not None:
                 progress(number, len(layers), layer)
-            made.write(path, {*kept, layer})
-            found.append((layer, whole - reference.divergence_nats(path)))
+            made.write(path, [other for other in layers if other != layer])
+            found.append((layer, reference.divergence_nats(path)))
     return sorted(found, key=lambda pair: -pair[1])
-
-
-def _layers(made: Calibrated) -> Iterator[str]:
-    return (node.name for node in weighted_layers(load_graph(made.source)))

@@ -1,4 +1,4 @@
-"""Layers of an int8 model back to float until it is accurate enough, the cheapest help first."""
+"""Layers of an int8 model back to float until it is accurate enough, as few as it takes."""
 
 from __future__ import annotations
 
@@ -9,28 +9,40 @@ from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.exported import RestoredLayer
 from edgespiral.core.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
-from edgespiral.export.parity import file_accuracy
+from edgespiral.export.parity import LIMITS, ParityLimits, Reference, file_accuracy
+from edgespiral.export.precision import leaving_none
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report import formats
 from edgespiral.spiral.student.precision import form_of, measuring
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
+
+    from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
 
-# Of the most damaging layers so many are timed in float, and so many put back before looking again.
+# Files that take turns with the one that they are compared with, in one measurement.
 TIMED = 8
-A_PASS = 4
 ROUNDS = 40
-# Of the model's latency: what these rounds cannot tell from nothing, and some layers measure as
-# quicker in float. Without it those would go back first, whatever they win.
-LEAST_COST = 0.01
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The layers that went back to float, most damaging first, and the accuracy with them.
+
+    Attributes:
+        holds: whether that is enough.
+    """
+
+    layers: tuple[RestoredLayer, ...]
+    accuracy: float
+    holds: bool
 
 
 @dataclass(frozen=True)
@@ -40,82 +52,143 @@ class FloatFallback:
     Attributes:
         made: the int8 model in the making.
         validation: what accuracy is of.
+        samples: inputs of batch 1, on which int8 is to be within `limits` of float.
         floor: validation accuracy to reach, in percent.
         session: on the target, where the cost of float is measured.
     """
 
     made: Calibrated
     validation: BatchSource
+    samples: Sequence[Tensor]
     floor: float
     session: Session
     listener: Listener
+    limits: ParityLimits = LIMITS["int8"]
 
-    def run(self, accuracy: float) -> tuple[RestoredLayer, ...]:
-        """The layers that go back to float; they end where the floor holds, or no layer is left.
+    def run(self) -> Restored:
+        """As few layers in float as are found to be enough, or the best that was seen.
 
-        Greedy: of the layers whose rounding moves the outputs most, those with most of that per
-        millisecond that float costs there come first, one at a time.
-
-        Args:
-            accuracy: of the int8 file on validation, with no layer restored.
+        The layers are ordered by what their rounding does alone; of those most damaging as few as
+        hold the floor go back, by bisection. Where even the least damaging layer alone is too much,
+        the others are tried. Then each that turns out not to be needed is taken back into int8,
+        first the one whose float costs most on the target. At least one layer stays in int8.
 
         Raises:
             ExportError: a file cannot be written or run.
             MeasurementError, TargetError: the device did not answer.
         """
-        restored: list[RestoredLayer] = []
-        while accuracy < self.floor:
-            kept = [layer.layer for layer in restored]
-            with self.listener.steps("rounding's damage by layer") as advance:
-                found = damages(self.made, kept, advance)
-            if not found:
-                break
-            with work_folder() as folder:
-                priced = self._priced(found[:TIMED], restored, folder)
-                # One at least stays in int8, or the file would be the float one.
-                for layer in priced[: min(A_PASS, len(found) - 1)]:
-                    accuracy = self._put_back(layer, restored, accuracy, folder)
-                    if accuracy >= self.floor:
-                        break
-        return tuple(restored)
+        with self.listener.steps("rounding's damage by layer") as advance:
+            damage_nats = dict(damages(self.made, advance))
+        with work_folder() as folder:
+            trials = _Trials(self, folder, tuple(damage_nats))
+            enough = trials.enough()
+            if enough is None:
+                chosen, cost_ms = trials.best(), dict.fromkeys(damage_nats, 0.0)
+            else:
+                cost_ms = self._costs_ms(enough, folder)
+                chosen = trials.needed(enough, cost_ms)
+            layers = trials.with_gains(chosen, damage_nats, cost_ms)
+            return Restored(layers, trials.accuracy(chosen), enough is not None)
 
-    def _put_back(
-        self, layer: RestoredLayer, restored: list[RestoredLayer], before: float, folder: Path
-    ) -> float:
-        """The accuracy with `layer` in float too, which is added to `restored`."""
-        path = folder / "restored.onnx"
-        self.made.write(path, [layer.layer, *(other.layer for other in restored)])
-        accuracy = file_accuracy(path, self.validation)
-        restored.append(layer.model_copy(update={"accuracy_gain": accuracy - before}))
-        self.listener.say(f"  in float: {formats.restored(restored[-1])}")
-        return accuracy
+    def _costs_ms(self, layers: Collection[str], folder: Path) -> dict[str, float]:
+        """What float costs each of `layers`, in ms, while the others of them are in float too."""
+        whole, order = folder / "whole.onnx", sorted(layers)
+        self.made.write(whole, order)
+        costs_ms: dict[str, float] = {}
+        for at in range(0, len(order), TIMED):
+            chunk = order[at : at + TIMED]
+            files = [folder / f"{number}.onnx" for number in range(len(chunk))]
+            for layer, file in zip(chunk, files, strict=True):
+                self.made.write(file, [other for other in order if other != layer])
+            measured = self.session.compare(whole, files, rounds=ROUNDS)
+            # In pairs, which a drift of the machine does not touch.
+            for layer, (found, ratio) in zip(chunk, measured, strict=True):
+                costs_ms[layer] = found.stats.p50_ms * (ratio.value - 1)
+        return costs_ms
 
-    def _priced(
-        self,
-        layers: Sequence[tuple[str, float]],
-        restored: Sequence[RestoredLayer],
-        folder: Path,
-    ) -> list[RestoredLayer]:
-        """Each layer with the milliseconds that float costs there, most help per ms first."""
-        kept = [layer.layer for layer in restored]
-        whole = folder / "whole.onnx"
-        self.made.write(whole, kept)
-        files = [folder / f"{number}.onnx" for number in range(len(layers))]
-        for (layer, _), file in zip(layers, files, strict=True):
-            self.made.write(file, [*kept, layer])
-        measured = self.session.compare(whole, files, rounds=ROUNDS)
-        priced = [
-            RestoredLayer(
-                layer=layer,
-                damage_nats=damage,
-                # In pairs, which a drift of the machine does not touch.
-                cost_ms=found.stats.p50_ms * (1 - ratio.value),
-                accuracy_gain=0.0,
+
+class _Trials:
+    """Sets of layers in float, each tried once.
+
+    Args:
+        order: all layers, the most damaging first.
+    """
+
+    def __init__(self, restoring: FloatFallback, folder: Path, order: tuple[str, ...]) -> None:
+        self._wanted, self._path, self._order = restoring, folder / "trial.onnx", order
+        self._reference = Reference(restoring.made.source, restoring.samples)
+        self._tried: dict[frozenset[str], tuple[float, bool]] = {}
+
+    def accuracy(self, layers: Collection[str]) -> float:
+        """On validation, in percent, with `layers` in float."""
+        return self._try(layers)[0]
+
+    def enough(self) -> frozenset[str] | None:
+        """Layers that are enough; None where all but one never are."""
+        order, most = self._order, len(self._order) - 1
+        # Of the most damaging, so many are too few and so many are enough.
+        too_few, enough = 0, most
+        if most < 1:
+            return None
+        if not self._holds(order[:most]):
+            return self._all_but_one()
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            if self._holds(order[:middle]):
+                enough = middle
+            else:
+                too_few = middle
+        return frozenset(order[:enough])
+
+    def _all_but_one(self) -> frozenset[str] | None:
+        """All layers but the least damaging one that may be in int8."""
+        sets = (frozenset(self._order) - {layer} for layer in reversed(self._order))
+        return next((layers for layers in sets if self._holds(layers)), None)
+
+    def needed(self, layers: frozenset[str], cost_ms: dict[str, float]) -> frozenset[str]:
+        """Those of `layers` without any of which the rest would not be enough."""
+        for layer in sorted(layers, key=lambda name: -cost_ms[name]):
+            if self._holds(layers - {layer}):
+                layers = layers - {layer}
+        return layers
+
+    def best(self) -> frozenset[str]:
+        """The most accurate that was tried and is near enough; of equals, the fewest layers."""
+        tried = {**self._tried, frozenset(): self._try(())}
+        return max(tried, key=lambda layers: (tried[layers][1], tried[layers][0], -len(layers)))
+
+    def with_gains(
+        self, chosen: frozenset[str], damage_nats: dict[str, float], cost_ms: dict[str, float]
+    ) -> tuple[RestoredLayer, ...]:
+        """The records of `chosen`, with what each won after those before it; they are told too."""
+        layers: list[RestoredLayer] = []
+        done: frozenset[str] = frozenset()
+        for name in (name for name in self._order if name in chosen):
+            gain = self.accuracy(done | {name}) - self.accuracy(done)
+            done |= {name}
+            layers.append(
+                RestoredLayer(
+                    layer=name,
+                    damage_nats=damage_nats[name],
+                    cost_ms=cost_ms[name],
+                    accuracy_gain=gain,
+                )
             )
-            for (layer, damage), (found, ratio) in zip(layers, measured, strict=True)
-        ]
-        least_ms = LEAST_COST * min(found.stats.p50_ms for found, _ in measured)
-        return sorted(priced, key=lambda p: -p.damage_nats / max(p.cost_ms, least_ms))
+            self._wanted.listener.say(f"  in float: {formats.restored(layers[-1])}")
+        return tuple(layers)
+
+    def _holds(self, layers: Collection[str]) -> bool:
+        accuracy, is_near = self._try(layers)
+        return is_near and accuracy >= self._wanted.floor
+
+    def _try(self, layers: Collection[str]) -> tuple[float, bool]:
+        """Accuracy, and whether the outputs are near enough to float's."""
+        key = frozenset(layers)
+        if key not in self._tried:
+            self._wanted.made.write(self._path, key)
+            found = file_accuracy(self._path, self._wanted.validation)
+            self._tried[key] = (found, self._reference.is_near(self._path, self._wanted.limits))
+        return self._tried[key]
 
 
 @dataclass(frozen=True)
@@ -133,18 +206,23 @@ def hold(
     validation: BatchSource,
     max_drop: float,
     *,
+    samples: Sequence[Tensor],
     profile: TargetProfile,
     listener: Listener,
 ) -> Held:
     """Write the int8 file `path` with as many layers in float as it takes to lose `max_drop`.
 
+    It is within the limits of int8 on `samples` too, as every int8 export has to be.
+
     Args:
         max_drop: points of validation accuracy that may be lost against the float file.
+        samples: inputs of batch 1.
         profile: the target, on which the cost of float is measured if any is needed.
 
     Raises:
         UsageError: the target runs another form of int8 files.
-        ExportError: even a single layer in int8 loses more, or a file cannot be written or run.
+        ExportError: even a single layer in int8 loses more, or a file cannot be written or run;
+            nothing is left at `path` then.
         MeasurementError, TargetError: the device did not answer.
     """
     require_timing(profile)
@@ -154,21 +232,28 @@ def hold(
             where="--target",
             hint="name a target of that runtime, or another --runtime",
         )
-    made.write(path)
-    before, accuracy = (file_accuracy(file, validation) for file in (made.source, path))
-    floor = before - max_drop
-    restored: tuple[RestoredLayer, ...] = ()
-    if accuracy < floor:
-        listener.say(f"int8 has {accuracy:.2f} % of {before:.2f} %, {floor:.2f} % are wanted")
+    with leaving_none(path):
+        made.write(path)
+        before, accuracy = (file_accuracy(file, validation) for file in (made.source, path))
+        floor = before - max_drop
+        is_near = Reference(made.source, samples).is_near(path)
+        if accuracy >= floor and is_near:
+            return Held(before, accuracy, ())
+        wanted = f"{floor:.2f} % are wanted" + ("" if is_near else ", and outputs like float's")
+        listener.say(f"int8 has {accuracy:.2f} % of {before:.2f} %, {wanted}")
         with Session(measuring(profile)) as session:
-            restored = FloatFallback(made, validation, floor, session, listener).run(accuracy)
-        accuracy += sum(layer.accuracy_gain for layer in restored)
-        made.write(path, [layer.layer for layer in restored])
-    if accuracy < floor:
-        path.unlink(missing_ok=True)
-        raise ExportError(
-            f"int8 has {accuracy:.2f} % with all layers but one in float, {floor:.2f} % are wanted",
-            where=str(path),
-            hint="allow a larger --max-drop, or keep the float model",
-        )
-    return Held(before, accuracy, restored)
+            restored = FloatFallback(made, validation, samples, floor, session, listener).run()
+        if not restored.holds:
+            raise _out_of_reach(path, restored, floor)
+        made.write(path, [layer.layer for layer in restored.layers])
+        return Held(before, restored.accuracy, restored.layers)
+
+
+def _out_of_reach(path: Path, best: Restored, floor: float) -> ExportError:
+    is_far = best.accuracy >= floor
+    wanted = "its outputs are too far from float's" if is_far else f"{floor:.2f} % are wanted"
+    return ExportError(
+        f"int8 has {best.accuracy:.2f} % with up to all layers but one in float, {wanted}",
+        where=str(path),
+        hint="allow a larger --max-drop, try another recipe, or keep the float model",
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.records import PrecisionChosen, PrecisionTrial
 from edgespiral.export.parity import divergence_nats, file_accuracy
-from edgespiral.export.precision import Asked, export_as
+from edgespiral.export.precision import PARITY_SAMPLES, Asked, export_as
 from edgespiral.measure.profile import AndroidProfile, OnnxRuntimeProfile, TensorRtProfile
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 CPU = "CPUExecutionProvider"
 TRIAL_ROUNDS = 60
-PARITY_SAMPLES = 64
 ROUNDING_SAMPLES = 256
 # Of the points that may be lost: what rounding alone may take and leave enough to pruning.
 SHARE_OF_DROP = 0.5

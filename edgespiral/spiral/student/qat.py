@@ -18,11 +18,15 @@ from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, ParityLimits, file_accuracy
-from edgespiral.export.precision import float_twin, validation_samples, write_checked
+from edgespiral.export.precision import (
+    PARITY_SAMPLES,
+    float_twin,
+    validation_samples,
+    write_checked,
+)
 from edgespiral.models.saved import save_model
 from edgespiral.spiral.student.distillation import distil, distillation
 from edgespiral.spiral.student.float_fallback import FloatFallback
-from edgespiral.spiral.student.precision import PARITY_SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,18 +184,22 @@ class AccuracyRecovery:
     def _restored(self, best: Shipped, made: Calibrated) -> Shipped:
         context = self.context
         context.listener.say(f"  int8 is below the accuracy floor of {self.floor:.2f} %")
-        restoring = FloatFallback(
-            made, context.splits.validation, self.floor, context.session, context.listener
-        )
-        layers = restoring.run(best.accuracy)
         path = best.folder / "model.onnx"
         samples = validation_samples(context.splits, PARITY_SAMPLES)
         # Weights that were trained with rounding are not meant to be run without it.
         trained = best.training is not None and best.training.kept
         limits = ParityLimits() if trained else LIMITS["int8"]
-        write_checked(best.model, made, path, samples, layers, limits=limits)
-        after = best.accuracy + sum(layer.accuracy_gain for layer in layers)
-        return replace(best, accuracy=after, restored=layers)
+        restored = FloatFallback(
+            made,
+            context.splits.validation,
+            samples,
+            self.floor,
+            context.session,
+            context.listener,
+            limits,
+        ).run()
+        write_checked(best.model, made, path, samples, restored.layers, limits=limits)
+        return replace(best, accuracy=restored.accuracy, restored=restored.layers)
 
 
 def _masks_within(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

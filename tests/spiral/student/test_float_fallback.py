@@ -6,7 +6,8 @@ from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import file_accuracy
+from edgespiral.export.parity import LIMITS, Reference, file_accuracy
+from edgespiral.export.precision import validation_samples
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.student.float_fallback import hold
@@ -31,8 +32,15 @@ def ranged(made, **tensors):
 
 
 def held(made, path, digits, max_drop, profile):
-    listener = Silent()
-    return hold(made, path, digits.validation, max_drop, profile=profile, listener=listener)
+    return hold(
+        made,
+        path,
+        digits.validation,
+        max_drop,
+        samples=validation_samples(digits, 64),
+        profile=profile,
+        listener=Silent(),
+    )
 
 
 def test_what_is_accurate_enough_is_left_alone(made, digits, quick, tmp_path):
@@ -53,6 +61,22 @@ def test_layers_go_back_until_the_floor_holds(made, digits, quick, tmp_path):
     assert before + gains == pytest.approx(found.accuracy)
     assert "/0/Conv" in {layer.layer for layer in found.restored}
     assert found.restored[0].damage_nats > 0
+
+
+def test_both_ends_of_a_spoilt_tensor_go_back(made, digits, quick, tmp_path):
+    # Either layer alone in float leaves the tensor between them rounded.
+    ends = dict.fromkeys(("/0/Conv_output_0", "/2/Relu_output_0"), (-1e6, 1e6))
+    spoilt, path = ranged(made, **ends), tmp_path / "q.onnx"
+    found = held(spoilt, path, digits, 1.0, quick)
+    assert {layer.layer for layer in found.restored} == {"/0/Conv", "/3/Conv"}
+    assert found.float_accuracy - found.accuracy <= 1.0
+    assert Reference(made.source, validation_samples(digits, 64)).is_near(path, LIMITS["int8"])
+
+
+def test_layers_that_need_not_be_in_float_are_not(made, digits, quick, tmp_path):
+    spoilt, path = ranged(made, input=(-500.0, 500.0)), tmp_path / "q.onnx"
+    found = held(spoilt, path, digits, 10.0, quick)
+    assert [layer.layer for layer in found.restored] == ["/0/Conv"]
 
 
 def test_a_floor_that_no_int8_layer_allows_is_refused(made, digits, quick, tmp_path):
