@@ -43,6 +43,7 @@ def compress(
     learning_rate: options.LearningRate = None,
     augment: options.Augment = None,
     seed: options.Seed = None,
+    device_samples: options.DeviceSamples = None,
     latency_cache: options.LatencyCache = None,
 ) -> None:
     """Prune and distil a trained model until it meets a latency budget on its targets."""

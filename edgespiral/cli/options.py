@@ -56,6 +56,13 @@ Qat = Annotated[
         show_default="auto",
     ),
 ]
+DeviceSamples = Annotated[
+    int | None,
+    typer.Option(
+        help="Validation samples that what ships is run on, on its device; 0: none.",
+        show_default="512",
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-DATA-TARGET")
 ]

@@ -103,6 +103,20 @@ class Quantisation(Record):
     parity: Parity | None = None
 
 
+class DeviceCheck(Record):
+    """What a model computes on its device, held against what the same file computes here.
+
+    `not_checked` says why there is nothing else. Accuracies are over the `samples` of `parity`,
+    drawn from the validation split with each class in proportion.
+    """
+
+    target: str
+    not_checked: str | None = None
+    parity: Parity | None = None
+    accuracy: Percent | None = None
+    accuracy_here: Percent | None = None
+
+
 class EngineFacts(Record):
     """What a built engine is: of what, by what and for what. It runs there and nowhere else.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from edgespiral.core.exported import (
+    DeviceCheck,
     EngineFacts,
     FileEvaluation,
     QuantisedTraining,
@@ -317,6 +318,7 @@ class RunFinished(Record):
     finished_at: datetime
     elsewhere: tuple[OnDevice, ...] = ()
     doubts: tuple[str, ...] = ()
+    device_checks: tuple[DeviceCheck, ...] = ()
 
 
 Event = Annotated[

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from edgespiral.core.exported import EngineFacts, QuantisedTraining, RestoredLayer, WeightSparsity
+from edgespiral.core.exported import (
+    DeviceCheck,
+    EngineFacts,
+    QuantisedTraining,
+    RestoredLayer,
+    WeightSparsity,
+)
 from edgespiral.core.records import (
     GroupCut,
     Measurement,
@@ -67,6 +73,7 @@ class Result(Record):
     seconds: dict[str, float]
     sparsity: WeightSparsity | None = None
     engine: EngineFacts | None = None
+    device_checks: tuple[DeviceCheck, ...] = ()
     files: dict[str, str]
     doubts: tuple[str, ...] = ()
     plan: dict[str, object]

@@ -276,6 +276,27 @@ def _session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
         raise ExportError(f"ONNX Runtime cannot load it: {reason}", where=str(path)) from error
 
 
+def file_outputs(path: Path, inputs: Sequence[Tensor]) -> NDArray[np.float32]:
+    """What an ONNX file of batch 1 computes of each input, by this machine's CPU: (n, classes).
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+    return np.concatenate(_outputs(path, inputs))
+
+
+def compared(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
+    """How near finite outputs are to those expected: both (n, classes)."""
+    noise = float(np.square(expected - found, dtype=np.float64).sum())
+    signal = float(np.square(expected, dtype=np.float64).sum())
+    return Parity(
+        samples=len(expected),
+        max_abs_difference=float(np.abs(expected - found).max()),
+        top1_agreement=float((expected.argmax(1) == found.argmax(1)).mean()),
+        sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
+    )
+
+
 def _judge(
     path: Path,
     expected: NDArray[np.float32],
@@ -285,20 +306,12 @@ def _judge(
 ) -> Parity:
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
         raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
-    difference = float(np.abs(expected - found).max())
-    noise = float(np.square(expected - found, dtype=np.float64).sum())
-    signal = float(np.square(expected, dtype=np.float64).sum())
-    parity = Parity(
-        samples=len(expected),
-        max_abs_difference=difference,
-        top1_agreement=float((expected.argmax(1) == found.argmax(1)).mean()),
-        sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
-    )
-    problem = _problem(parity, float(np.abs(expected).max()), limits)
+    parity = compared(expected, found)
+    problem = beyond(limits, parity, float(np.abs(expected).max()))
     if problem:
         raise ExportError(
-            f"the export differs from {reference} by {difference:.2g} on {len(expected)} samples, "
-            f"top-1 agrees on {parity.top1_agreement:.1%}: {problem}",
+            f"the export differs from {reference} by {parity.max_abs_difference:.2g} "
+            f"on {len(expected)} samples, top-1 agrees on {parity.top1_agreement:.1%}: {problem}",
             where=str(path),
             hint="look for operators that depend on the batch size or on the input's size"
             if limits.least_sqnr_db is None
@@ -307,7 +320,8 @@ def _judge(
     return parity
 
 
-def _problem(parity: Parity, largest: float, limits: ParityLimits) -> str | None:
+def beyond(limits: ParityLimits, parity: Parity, largest: float) -> str | None:
+    """Which of `limits` is not kept, None where all are; `largest` is that of what was expected."""
     if limits.largest_share is not None:
         allowed = limits.largest_share * largest
         if parity.max_abs_difference > allowed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +15,7 @@ from edgespiral.core.records import Measurement
 from edgespiral.core.schema import now_utc
 from edgespiral.core.stats import paired_ratio, summarise
 from edgespiral.core.temporary import work_folder
-from edgespiral.measure.runtimes import RUNTIMES, Job
+from edgespiral.measure.runtimes import OUTPUTS, RUNTIMES, Job
 from edgespiral.measure.runtimes.agent_answer import check_clock
 from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.measure.transports import TRANSPORTS
@@ -166,6 +167,23 @@ class Session:
         job = self._job("build", [model], None, None)
         return self._transport.repeated(lambda: self._built(job, goal))
 
+    def outputs(self, models: Sequence[Path], inputs: Path, folder: Path) -> list[Path] | None:
+        """What each model computes on the device; None where its runtime does not tell.
+
+        Args:
+            models: ONNX files of one input, of batch 1.
+            inputs: a `.npy` file of samples (n, ...).
+            folder: where the files are put, one a model: its first output's values (n, ...).
+
+        Raises:
+            As `measure` does.
+        """
+        if self.profile.runtime.kind not in OUTPUTS:
+            return None
+        runtime = OUTPUTS[self.profile.runtime.kind](self.profile)
+        job = replace(self._job("outputs", models, None, None), inputs=inputs)
+        return self._transport.repeated(lambda: self._computed(runtime, job, folder))
+
     def precision(self, model: Path) -> Precision:
         """What `model` runs in here.
 
@@ -194,7 +212,7 @@ class Session:
 
     def _job(
         self,
-        mode: Literal["measure", "profile", "build"],
+        mode: Literal["measure", "profile", "build", "outputs"],
         models: Sequence[Path],
         rounds: int | None,
         seconds_per_model: float | None,
@@ -232,15 +250,23 @@ class Session:
             raise MeasurementError("the device built an empty engine", where=self.profile.name)
         return answer
 
-    def _run(self, job: Job) -> Answer:
+    def _computed(self, runtime: Runtime, job: Job, folder: Path) -> list[Path]:
+        answer = self._run(job, runtime)
+        files = [folder / f"outputs-{index}.npy" for index in range(len(job.models))]
+        for file, computed in zip(files, answer.outputs, strict=True):
+            self._transport.pull(computed.file, file)
+        return files
+
+    def _run(self, job: Job, runtime: Runtime | None = None) -> Answer:
+        asked = runtime or self._runtime
         with work_folder(self._work) as folder:
-            for name, content in self._runtime.files(job).items():
+            for name, content in asked.files(job).items():
                 self._transport.push(_as_file(content, folder), name)
-        argv = self._runtime.argv(self._transport.python)
+        argv = asked.argv(self._transport.python)
         started_s = _clock_s()
         completed = self._transport.run(argv, self.profile.transport.timeout_s)
         elapsed_s = _clock_s() - started_s
-        answer = self._runtime.parse(completed, job)
+        answer = asked.parse(completed, job)
         check_clock(answer, elapsed_s)
         return answer
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgespiral.core.exported import Parity, QuantisedTraining, RestoredLayer, WeightSparsity
+    from edgespiral.core.exported import (
+        DeviceCheck,
+        Parity,
+        QuantisedTraining,
+        RestoredLayer,
+        WeightSparsity,
+    )
     from edgespiral.core.records import ModelFacts, PrecisionMix, Ratio
 
 
@@ -109,6 +115,17 @@ def parity(found: Parity) -> str:
     return (
         f"{found.samples} validation samples, top-1 agrees on {found.top1_agreement:.1%}, "
         f"largest difference {found.max_abs_difference:.2g}, SQNR {noise}"
+    )
+
+
+def device_check(found: DeviceCheck) -> str:
+    """Whether a file computes on its device what it computes here."""
+    if found.parity is None or found.accuracy is None or found.accuracy_here is None:
+        return f"not judged on {found.target}: {found.not_checked}"
+    return (
+        f"judged on {found.target}: {found.accuracy:.2f} % of {found.parity.samples} validation "
+        f"samples there, {found.accuracy_here:.2f} % here, "
+        f"top-1 agrees on {found.parity.top1_agreement:.1%}"
     )
 
 

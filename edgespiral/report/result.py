@@ -74,6 +74,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         seconds=run.seconds(),
         sparsity=best.sparsity if best else None,
         engine=finished.engine,
+        device_checks=finished.device_checks,
         files=best.files if best else teacher_files,
         doubts=run.doubts,
         plan=run.started.plan,

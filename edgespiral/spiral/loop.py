@@ -29,10 +29,12 @@ from edgespiral.measure.decide import Paired
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel
+from edgespiral.report import formats
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.doubts import doubts_about, doubts_after
 from edgespiral.spiral.judging import judged
+from edgespiral.spiral.on_device import check_on_device
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, finished_turns, next_step, planned_turn
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edgespiral.core.exported import DeviceCheck
     from edgespiral.core.records import Event, Measurement, TurnFinished
     from edgespiral.spiral.context import (
         Parent,
@@ -303,6 +306,7 @@ class Spiral:
         require_judged(shipped, judged_files(self._events(), end.best_turn))
         if end.best_turn:
             self._check_rebuilt(shipped)
+        checks = self._checked_on_devices(end.best_turn)
         publish(context, end.best_turn)
         engine = fetch_engine(context)
         teacher, student = self._test_accuracies(end.best_turn)
@@ -322,6 +326,7 @@ class Spiral:
             finished_at=now_utc(),
             elsewhere=elsewhere,
             doubts=doubts,
+            device_checks=checks,
         )
         # Before the last record: a run that has it is not entered again.
         remove_claimed(kept_folder(context))
@@ -333,6 +338,17 @@ class Spiral:
         test = self.context.splits.test
         teacher = file_accuracy(self.context.folder(0) / MODEL, test)
         return teacher, file_accuracy(self.context.out / MODEL, test) if best_turn else teacher
+
+    def _checked_on_devices(self, turn: int) -> tuple[DeviceCheck, ...]:
+        """What the file that is to ship computes on every device, against what it computes here."""
+        context, path = self.context, shipped_folder(self.context, turn) / "model.onnx"
+        samples = context.plan.device_samples
+        checks = context.fleet.each(
+            lambda _, session: check_on_device(session, path, context.splits, samples)
+        )
+        for check in checks:
+            context.listener.say(formats.device_check(check))
+        return tuple(checks)
 
     def _best_latency(
         self, baseline: Baseline, turn: int

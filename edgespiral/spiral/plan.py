@@ -81,6 +81,7 @@ class Plan(Record):
     learning_rate: Positive | None = None
     augment: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    device_samples: Annotated[int, Field(ge=0)] = 512
     latency_cache: File | None = None
     out: File | None = None
 
@@ -196,10 +197,11 @@ def beneath(values: Mapping[str, object], overrides: Mapping[str, object]) -> di
 def plan_sha256(plan: Plan) -> str:
     """Hex SHA-256 of what the plan asks for, apart from where files lie.
 
-    `out` and `weights` are left out: a journal holds the hash of the weights themselves.
+    `out` and `weights` are left out: a journal holds the hash of the weights themselves. So is
+    what checks a result and does not change it.
     """
-    places = {"out", "weights", "latency_cache"}
-    return hashlib.sha256(plan.model_dump_json(exclude=places).encode()).hexdigest()
+    others = {"out", "weights", "latency_cache", "device_samples"}
+    return hashlib.sha256(plan.model_dump_json(exclude=others).encode()).hexdigest()
 
 
 def flag(field: str) -> str:

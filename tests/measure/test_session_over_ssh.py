@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 from devices import Board, Meanwhile
 
@@ -23,6 +25,19 @@ def test_models_are_measured_and_profiled(board: Board, convolution: Make) -> No
     assert (small.target, small.model_sha256) == ("board", sha256_file(models[0]))
     assert small.stats.p50_ms < large.stats.p50_ms
     assert [row.operator for row in layers] == ["conv", "gemm"]
+    assert list(board.folder.iterdir()) == []
+
+
+def test_what_a_model_computes_is_fetched(board: Board, convolution: Make, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(3, 3, 16, 16)).astype(np.float32)
+    np.save(tmp_path / "given.npy", values)
+    model = convolution()
+    with Session(board.profile()) as session:
+        files = session.outputs([model], tmp_path / "given.npy", tmp_path)
+    alone = onnxruntime.InferenceSession(model)
+    expected = [alone.run(None, {"x": sample[None]})[0] for sample in values]
+    assert files is not None
+    assert np.load(files[0]) == pytest.approx(np.concatenate(expected), abs=1e-5)
     assert list(board.folder.iterdir()) == []
 
 

@@ -116,7 +116,12 @@ def whole_answer(
     with reading():
         # As JSON, which is what it was: there, lists are as good as tuples.
         answer = Answer.model_validate_json(json.dumps(document), strict=True)
-    kinds = {"measure": answer.samples, "profile": answer.layers, "build": answer.engines}
+    kinds = {
+        "measure": answer.samples,
+        "profile": answer.layers,
+        "build": answer.engines,
+        "outputs": answer.outputs,
+    }
     answered = len(kinds[job.mode])
     if answered != len(job.models):
         raise MeasurementError(f"the device answered for {answered} of {len(job.models)} models")

@@ -27,6 +27,8 @@ SLOWING = re.compile("cpufreq|devfreq|throttle|^Processor$")
 # Raspberry Pi's firmware: voltage too low, clock capped, throttled, near its limit of temperature.
 # Higher bits say what has been since it started.
 SLOWED_NOW = 0xF
+# The inputs' name on the device, and the most bytes that a model's outputs may have.
+INPUTS, MOST_OUTPUT_BYTES = "inputs.npy", 64 * 2**20
 HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
 # Of an answer, whatever the device. A clock ticks in nanoseconds; 1e8 ms is a day.
 Latency = Annotated[float, Field(ge=1e-6, le=1e8)]
@@ -50,15 +52,16 @@ def inside(name: str) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of a device: to time whole models, or their layers, taking turns; or to build.
+    """What is asked of a device: to time models or their layers, to build, or to compute outputs.
 
     Attributes:
         rounds: how many turns each model has, freshly loaded for each.
         round_ms: how long each turn lasts, as far as the bounds on its samples allow.
         shapes: input shapes by name for inputs without a fixed one; "" is the only input.
+        inputs: for outputs, a `.npy` file of samples (n, ...).
     """
 
-    mode: Literal["measure", "profile", "build"]
+    mode: Literal["measure", "profile", "build", "outputs"]
     models: tuple[Path, ...]
     rounds: int
     round_ms: float
@@ -66,6 +69,7 @@ class Job:
     min_round_samples: int
     max_round_samples: int
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    inputs: Path | None = None
 
     def request(self) -> dict[str, object]:
         """What an agent has to know of it, but for the models' names on the device."""
@@ -77,6 +81,8 @@ class Job:
             "warmup_ms": self.warmup_ms,
             "min_round_samples": self.min_round_samples,
             "max_round_samples": self.max_round_samples,
+            "inputs": INPUTS,
+            "most_bytes": MOST_OUTPUT_BYTES,
         }
 
 
@@ -140,8 +146,15 @@ class Built(Record):
     warnings: tuple[str, ...] = ()
 
 
+class Computed(Record):
+    """A `.npy` file in the work folder with a model's output for each of some samples (n, ...)."""
+
+    file: str
+    samples: int = Field(ge=1)
+
+
 class Answer(Record):
-    """A device's answer to a job, one entry a model in `samples`, `layers` or `engines`."""
+    """A device's answer to a job, one entry a model in the field that is for such a job."""
 
     device: DeviceFacts
     runtime: RuntimeFacts
@@ -150,6 +163,7 @@ class Answer(Record):
     samples: tuple[Samples, ...] = ()
     layers: tuple[tuple[LayerLatency, ...], ...] = ()
     engines: tuple[Built, ...] = ()
+    outputs: tuple[Computed, ...] = ()
 
     def fingerprint(self, precision: str) -> Fingerprint:
         """Everything about device and runtime that goes with a figure."""

@@ -10,6 +10,8 @@ from edgespiral.core.records import PrecisionChosen, PrecisionTrial
 from edgespiral.export.parity import divergence_nats, file_accuracy
 from edgespiral.export.precision import PARITY_SAMPLES, Asked, export_as
 from edgespiral.measure.profile import AndroidProfile, OnnxRuntimeProfile, TensorRtProfile
+from edgespiral.report import formats
+from edgespiral.spiral.on_device import check_on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -179,11 +181,14 @@ def _trial(context: RunContext, baseline: Baseline, precision: Precision) -> Pre
     asked = context.precisions.asked(precision, student=False)
     try:
         export_as(context.teacher.model, path, context.splits, asked)
+        # A device that computes otherwise is found before anything is trained for it.
+        check = check_on_device(context.session, path, context.splits, context.plan.device_samples)
     except ExportError as error:
         if context.precisions.wanted != "auto":
             raise
         context.listener.say(f"  {precision} is out: {error}")
         return None
+    context.listener.say(f"  {precision}: {formats.device_check(check)}")
     reference = folder / "model.onnx"
     [(measurement, speedup)] = context.session.compare(reference, [path], rounds=TRIAL_ROUNDS)
     trial = PrecisionTrial(

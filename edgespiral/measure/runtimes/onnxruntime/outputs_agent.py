@@ -1,0 +1,91 @@
+"""Runs ONNX models on given inputs: `outputs_agent.py request.json` prints one JSON document.
+
+It lies on the device beside `agent.py` and needs what that needs. What a model computes is written
+to a file, which the host fetches.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent import (  # type: ignore[import-not-found]
+    NEWER,
+    OLDEST_PYTHON,
+    AgentError,
+    _one_line,
+    _open,
+    _runtime,
+    device_facts,
+    device_state,
+    pin,
+)
+
+if TYPE_CHECKING:
+    Json = dict[str, Any]
+
+
+def main(request_path: str) -> Json:
+    """Do what the request says and return the document to print."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
+    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
+    root = Path(request["system_root"])
+    cores = pin(request["affinity"], root)
+    before = device_state(root)
+    answers = [computed(index, request) for index in range(len(request["models"]))]
+    return {
+        "device": device_facts(root),
+        "runtime": {
+            "runtime": "onnxruntime",
+            "runtime_version": _runtime().__version__,
+            "python_version": platform.python_version(),
+            "provider": request["provider"],
+            "threads": request["threads"],
+            "affinity": cores,
+        },
+        "before": before,
+        "after": device_state(root),
+        "outputs": answers,
+    }
+
+
+def computed(index: int, request: Json) -> Json:
+    """The file with a model's first output for each of the inputs (n, ...), one run for each."""
+    import numpy as np
+
+    samples = np.load(request["inputs"], allow_pickle=False)
+    session = _open(index, request)
+    given = session.get_inputs()
+    if len(given) != 1:
+        what = f"has {len(given)} inputs, one is supported"
+        raise AgentError("model", what, model=index)
+    rows: list[Any] = []
+    for at in range(len(samples)):
+        rows.append(_row(session, given[0].name, samples[at : at + 1], index))
+        taken = rows[0].nbytes * len(samples)
+        if taken > request["most_bytes"]:
+            what = f"its outputs take {taken} bytes, {request['most_bytes']} are allowed"
+            raise AgentError("model", what, hint="ask for fewer samples", model=index)
+    name = f"outputs-{index}.npy"
+    np.save(name, np.concatenate(rows), allow_pickle=False)
+    return {"file": name, "samples": len(rows)}
+
+
+def _row(session: Any, name: str, sample: Any, index: int) -> Any:  # noqa: ANN401
+    try:
+        return session.run(None, {name: sample})[0]
+    except Exception as error:
+        what = f"cannot be run: {_one_line(error)}"
+        raise AgentError("model", what, model=index) from error
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(main(sys.argv[1])))  # noqa: T201
+    except AgentError as problem:
+        print(json.dumps({"error": problem.document}))  # noqa: T201
+        sys.exit(1)

@@ -1,0 +1,134 @@
+"""Whether a file computes on its device what it computes here.
+
+Kernels differ: x86 without VNNI adds two 8-bit products in 16 bits, which saturates, and other
+providers round in other places. Accuracy here says nothing of such a device.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgespiral.core.errors import ExportError, MeasurementError
+from edgespiral.core.exported import DeviceCheck
+from edgespiral.data.stratified import stratified
+from edgespiral.export.parity import ParityLimits, beyond, compared, file_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.schema import Precision
+    from edgespiral.measure.session import Session
+
+    Values = NDArray[np.float32]
+
+# What other orders of sums and other roundings of ties make of one and the same file.
+LIMITS: dict[Precision, ParityLimits] = {
+    "fp32": ParityLimits(least_sqnr_db=40.0, least_top1=0.98),
+    "fp16": ParityLimits(least_sqnr_db=30.0, least_top1=0.95),
+    "int8": ParityLimits(least_sqnr_db=20.0, least_top1=0.95),
+}
+# More is not sent to a device; large inputs are fewer samples then.
+MOST_INPUT_BYTES = 64 * 2**20
+# Of accuracy, beyond what two standard deviations of chance explain.
+MOST_LOST = 0.01
+SIGMAS = 2.0
+HINTS: dict[Precision, str] = {
+    "fp32": "try another provider or version of the device's runtime",
+    "fp16": "ship fp32, or try another provider or version of the device's runtime",
+    "int8": "x86 without VNNI adds two 8-bit products in 16 bits, which saturates: ship fp32, or "
+    "name a device or runtime that does not",
+}
+
+
+def check_on_device(session: Session, path: Path, data: DataSplits, samples: int) -> DeviceCheck:
+    """Run an ONNX file on a session's device and here, on the same samples.
+
+    Args:
+        path: of batch 1.
+        data: samples are drawn from its validation split, each class in proportion.
+        samples: how many at most; 0 checks nothing.
+
+    Raises:
+        ExportError: what it computes there is too far from what it computes here, or less right;
+            the figures of both are told.
+        MeasurementError, TargetError: the device did not answer, or not as it should.
+    """
+    target = session.profile.name
+    if not samples:
+        return DeviceCheck(target=target, not_checked="no samples are asked for")
+    inputs, labels = _drawn(data, samples)
+    found = _outputs_there(session, path, inputs)
+    if found is None:
+        reason = "its runtime does not tell what a model computes"
+        return DeviceCheck(target=target, not_checked=reason)
+    expected = file_outputs(path, inputs)
+    if found.shape != expected.shape:
+        raise MeasurementError(
+            f"its outputs are {found.shape}, {expected.shape} are expected", where=target
+        )
+    right_here, right_there = (values.argmax(1) == labels for values in (expected, found))
+    accuracies = [100 * float(right.mean()) for right in (right_there, right_here)]
+    told = f"on {target} {accuracies[0]:.2f} % of {len(labels)} samples are right, "
+    told += f"{accuracies[1]:.2f} % here"
+    precision = session.precision(path)
+    if not np.isfinite(found).all():
+        raise _wrong(path, f"{told}: outputs there are not finite", precision)
+    parity = compared(expected, found)
+    problem = beyond(LIMITS[precision], parity, float(np.abs(expected).max()))
+    if problem is None and _is_less_right(right_here, right_there):
+        problem = "that is more than chance explains"
+    if problem is not None:
+        agreement = f"top-1 agrees on {parity.top1_agreement:.1%}"
+        raise _wrong(path, f"{told}; {agreement}: {problem}", precision)
+    return DeviceCheck(
+        target=target, parity=parity, accuracy=accuracies[0], accuracy_here=accuracies[1]
+    )
+
+
+def _wrong(path: Path, what: str, precision: Precision) -> ExportError:
+    return ExportError(what, where=str(path), hint=HINTS[precision])
+
+
+def _is_less_right(here: NDArray[np.bool_], there: NDArray[np.bool_]) -> bool:
+    """Whether the device is wrong more often, by the samples on which the two disagree."""
+    lost, won = int((here & ~there).sum()), int((there & ~here).sum())
+    return lost - won > max(MOST_LOST * len(here), SIGMAS * math.sqrt(lost + won))
+
+
+def _drawn(data: DataSplits, samples: int) -> tuple[Sequence[Tensor], NDArray[np.int64]]:
+    """Inputs of batch 1 with their labels; evenly apart where there are more classes than those."""
+    source = data.validation
+    first, _ = next(iter(source.epoch(batch_size=1)))
+    fitting = max(1, MOST_INPUT_BYTES // first.numpy().nbytes)
+    count = min(samples, len(source), fitting)
+    if count >= len(data.class_names):
+        drawn = stratified(source, count, seed=0, where=f"{data.name}: validation")
+        return drawn.inputs, np.asarray(drawn.labels)
+    step = math.ceil(len(source) / count)
+    pairs = list(islice(source.epoch(batch_size=1), 0, None, step))
+    return [inputs for inputs, _ in pairs], np.asarray([int(label) for _, label in pairs])
+
+
+def _outputs_there(session: Session, path: Path, inputs: Sequence[Tensor]) -> Values | None:
+    with TemporaryDirectory(prefix="edgespiral-") as folder:
+        given = Path(folder) / "inputs.npy"
+        np.save(given, np.concatenate([sample.numpy() for sample in inputs]), allow_pickle=False)
+        files = session.outputs([path], given, Path(folder))
+        if files is None:
+            return None
+        try:
+            values = np.load(files[0], allow_pickle=False)
+        except (OSError, ValueError) as error:
+            where = session.profile.name
+            raise MeasurementError("its outputs cannot be read", where=where) from error
+    return np.asarray(values, dtype=np.float32)
