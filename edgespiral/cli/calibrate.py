@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -31,6 +32,14 @@ Cache = Annotated[
         show_default="~/.cache/edgespiral/ranges",
     ),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="The device that the file is judged on and, with --max-drop, on which float's cost "
+        "is measured.",
+        show_default="host-cpu with --max-drop, else none",
+    ),
+]
 
 
 def calibrate(
@@ -56,9 +65,7 @@ def calibrate(
             "it does not lose more.",
         ),
     ] = None,
-    target: Annotated[
-        str, typer.Option(help="With --max-drop: the device on which float's cost is measured.")
-    ] = "host-cpu",
+    target: Target = None,
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
@@ -67,7 +74,9 @@ def calibrate(
     from edgespiral.export.recipe import load_recipe
     from edgespiral.measure.profile import load_profile
 
-    chosen, profile = load_recipe(recipe), load_profile(target)
+    chosen = load_recipe(recipe)
+    is_judged = target is not None or max_drop is not None
+    profile = load_profile(target or "host-cpu") if is_judged else None
     source = data or chosen.data
     if source is None:
         raise UsageError(
@@ -75,7 +84,6 @@ def calibrate(
         )
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
-    from edgespiral.export.precision import PARITY_SAMPLES, validation_samples, write_like_float
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
@@ -86,22 +94,40 @@ def calibrate(
     console = Terminal()
     for line in _doubts(model, made, splits):
         console.print(line, soft_wrap=True)
-    samples = validation_samples(splits, PARITY_SAMPLES)
-    held = (
-        None
-        if max_drop is None
-        else _held(made, path, splits, max_drop, samples=samples, profile=profile)
-    )
-    found = write_like_float(made, path, samples, held.restored if held else ())
+    found = _written(made, path, splits, max_drop, profile)
     _say(console, found, worst)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
+
+
+def _written(
+    made: Calibrated,
+    path: Path,
+    splits: DataSplits,
+    max_drop: float | None,
+    profile: TargetProfile | None,
+) -> Quantisation:
+    """Write the file and judge it: here, and on the target if there is one."""
+    from edgespiral.export.precision import PARITY_SAMPLES, validation_samples, write_like_float
+    from edgespiral.spiral.on_device import DEVICE_SAMPLES, check_on
+    from edgespiral.spiral.student.precision import require_form
+
+    samples = validation_samples(splits, PARITY_SAMPLES)
+    if profile is None:
+        return write_like_float(made, path, samples)
+    require_form(profile, made.form)
+    held = None
+    if max_drop is not None:
+        held = _held(made, path, splits, max_drop, samples=samples, profile=profile)
+    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES)
+    return write_like_float(made, path, samples, held.restored if held else (), check=check)
 
 
 def _say(console: Console, found: Quantisation, worst: int) -> None:
     console.print(_table(found, worst))
     for line in _in_float(found):
         console.print(f"in float: {line}", soft_wrap=True)
-    console.print(_agreement(found), soft_wrap=True)
+    for line in _agreement(found):
+        console.print(line, soft_wrap=True)
 
 
 def _checked_out(path: Path, source: Path) -> Path:
@@ -147,10 +173,13 @@ def _held(
     return held
 
 
-def _agreement(found: Quantisation) -> str:
+def _agreement(found: Quantisation) -> list[str]:
     from edgespiral.report import formats
 
-    return "" if found.parity is None else f"against float: {formats.parity(found.parity)}"
+    near = [] if found.parity is None else [f"against float: {formats.parity(found.parity)}"]
+    if found.device_check is None:
+        return [*near, "not judged on a device: --target names one"]
+    return [*near, formats.device_check(found.device_check)]
 
 
 def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:

@@ -79,6 +79,20 @@ class QuantisedTraining(Record):
     kept: bool
 
 
+class DeviceCheck(Record):
+    """What a model computes on its device, held against what the same file computes here.
+
+    `not_checked` says why there is nothing else. Accuracies are over the `samples` of `parity`,
+    drawn from the validation split with each class in proportion.
+    """
+
+    target: str
+    not_checked: str | None = None
+    parity: Parity | None = None
+    accuracy: Percent | None = None
+    accuracy_here: Percent | None = None
+
+
 class Quantisation(Record):
     """How an int8 model was made: enough to make it again, and what it did to each layer.
 
@@ -101,20 +115,7 @@ class Quantisation(Record):
     layers: tuple[LayerError, ...]
     restored: tuple[RestoredLayer, ...] = ()
     parity: Parity | None = None
-
-
-class DeviceCheck(Record):
-    """What a model computes on its device, held against what the same file computes here.
-
-    `not_checked` says why there is nothing else. Accuracies are over the `samples` of `parity`,
-    drawn from the validation split with each class in proportion.
-    """
-
-    target: str
-    not_checked: str | None = None
-    parity: Parity | None = None
-    accuracy: Percent | None = None
-    accuracy_here: Percent | None = None
+    device_check: DeviceCheck | None = None
 
 
 class EngineFacts(Record):

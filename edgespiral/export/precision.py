@@ -17,13 +17,13 @@ from edgespiral.export.parity import LIMITS, ParityLimits, Reference, check_pari
 from edgespiral.export.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import Parity, Quantisation, RestoredLayer
+    from edgespiral.core.exported import DeviceCheck, Parity, Quantisation, RestoredLayer
     from edgespiral.core.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.int8.convert import Form
@@ -145,17 +145,24 @@ def write_like_float(
     path: Path,
     samples: Sequence[Tensor],
     restored: Sequence[RestoredLayer] = (),
+    *,
+    check: Callable[[Path], DeviceCheck] | None = None,
 ) -> Quantisation:
     """As `write_checked`, where there is no PyTorch model: the float file is what to agree with.
+
+    Args:
+        check: judges the file on its device too.
 
     Raises:
         ExportError: too far from the float file; nothing is left at `path` then.
         RunFolderError: a file cannot be written.
+        What `check` raises; nothing is left then either.
     """
     with leaving_none(path):
         kept = made.write(path, [layer.layer for layer in restored])
         parity = Reference(made.source, samples).check(path)
-        return _recorded(made, path, kept, restored, parity)
+        on_device = None if check is None else check(path)
+        return _recorded(made, path, kept, restored, parity, device_check=on_device)
 
 
 def _recorded(
@@ -164,8 +171,11 @@ def _recorded(
     kept: Mapping[str, str],
     restored: Sequence[RestoredLayer],
     parity: Parity,
+    *,
+    device_check: DeviceCheck | None = None,
 ) -> Quantisation:
-    record = made.record(path, kept, restored).model_copy(update={"parity": parity})
+    update = {"parity": parity, "device_check": device_check}
+    record = made.record(path, kept, restored).model_copy(update=update)
     write_text(record_path(path), record.model_dump_json(indent=2) + "\n")
     return record
 

@@ -178,7 +178,7 @@ class Session:
         Raises:
             As `measure` does.
         """
-        if self.profile.runtime.kind not in OUTPUTS:
+        if not tells_outputs(self.profile):
             return None
         runtime = OUTPUTS[self.profile.runtime.kind](self.profile)
         job = replace(self._job("outputs", models, None, None), inputs=inputs)
@@ -274,6 +274,11 @@ class Session:
 def _clock_s() -> float:
     """A clock that goes on while this machine sleeps, as that of a device does."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def tells_outputs(profile: TargetProfile) -> bool:
+    """Whether a target's runtime tells what a model computes."""
+    return profile.runtime.kind in OUTPUTS
 
 
 def _as_file(content: Path | str, folder: Path) -> Path:

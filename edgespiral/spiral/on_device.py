@@ -18,6 +18,7 @@ from edgespiral.core.errors import ExportError, MeasurementError
 from edgespiral.core.exported import DeviceCheck
 from edgespiral.data.stratified import stratified
 from edgespiral.export.parity import ParityLimits, beyond, compared, file_outputs
+from edgespiral.measure.session import Session, tells_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.schema import Precision
-    from edgespiral.measure.session import Session
+    from edgespiral.measure.profile import TargetProfile
 
     Values = NDArray[np.float32]
 
@@ -37,17 +38,32 @@ LIMITS: dict[Precision, ParityLimits] = {
     "fp16": ParityLimits(least_sqnr_db=30.0, least_top1=0.95),
     "int8": ParityLimits(least_sqnr_db=20.0, least_top1=0.95),
 }
+# Where nothing else is said, as in a plan.
+DEVICE_SAMPLES = 512
 # More is not sent to a device; large inputs are fewer samples then.
 MOST_INPUT_BYTES = 64 * 2**20
 # Of accuracy, beyond what two standard deviations of chance explain.
 MOST_LOST = 0.01
 SIGMAS = 2.0
+SILENT = "its runtime does not tell what a model computes"
 HINTS: dict[Precision, str] = {
     "fp32": "try another provider or version of the device's runtime",
     "fp16": "ship fp32, or try another provider or version of the device's runtime",
     "int8": "x86 without VNNI adds two 8-bit products in 16 bits, which saturates: ship fp32, or "
     "name a device or runtime that does not",
 }
+
+
+def check_on(profile: TargetProfile, path: Path, data: DataSplits, samples: int) -> DeviceCheck:
+    """As `check_on_device`, on a session of its own, which only a runtime that can tell gets.
+
+    Raises:
+        As `check_on_device`.
+    """
+    if not tells_outputs(profile):
+        return DeviceCheck(target=profile.name, not_checked=SILENT)
+    with Session(profile) as session:
+        return check_on_device(session, path, data, samples)
 
 
 def check_on_device(session: Session, path: Path, data: DataSplits, samples: int) -> DeviceCheck:
@@ -69,8 +85,7 @@ def check_on_device(session: Session, path: Path, data: DataSplits, samples: int
     inputs, labels = _drawn(data, samples)
     found = _outputs_there(session, path, inputs)
     if found is None:
-        reason = "its runtime does not tell what a model computes"
-        return DeviceCheck(target=target, not_checked=reason)
+        return DeviceCheck(target=target, not_checked=SILENT)
     expected = file_outputs(path, inputs)
     if found.shape != expected.shape:
         raise MeasurementError(

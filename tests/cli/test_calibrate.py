@@ -156,6 +156,21 @@ def test_neighbours_go_back_to_float_together(two_scales, tmp_path):
     assert "against float: 64 validation samples, top-1 agrees on" in result.output
 
 
+def test_the_file_is_judged_on_the_device_that_is_named(folder, tmp_path):
+    words = (folder / "model.onnx", "--data", "digits", "--recipe", folder / "mine.toml")
+    places = ("--out", tmp_path / "q.onnx", "--cache", tmp_path / "cache")
+    result = run(*words, *places)
+    assert result.exit_code == 0, result.output
+    assert "not judged on a device: --target names one" in result.output
+    assert json.loads((tmp_path / "q.json").read_text())["device_check"] is None
+    result = run(*words, *places, "--target", "host-cpu")
+    assert result.exit_code == 0, result.output
+    assert "judged on host-cpu: " in result.output
+    check = json.loads((tmp_path / "q.json").read_text())["device_check"]
+    assert check["parity"]["samples"] == len(load("digits").validation)
+    assert check["accuracy"] == pytest.approx(check["accuracy_here"], abs=1)
+
+
 @pytest.mark.parametrize("out", ["model.onnx", "q.json"])
 def test_the_model_is_not_written_over(folder, out):
     before = (folder / "model.onnx").read_bytes()

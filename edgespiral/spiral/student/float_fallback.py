@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ExportError, UsageError
+from edgespiral.core.errors import ExportError
 from edgespiral.core.exported import RestoredLayer
 from edgespiral.core.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
@@ -14,7 +14,7 @@ from edgespiral.export.precision import leaving_none
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report import formats
-from edgespiral.spiral.student.precision import form_of, measuring
+from edgespiral.spiral.student.precision import measuring, require_form
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -226,12 +226,7 @@ def hold(
         MeasurementError, TargetError: the device did not answer.
     """
     require_timing(profile)
-    if form_of(profile) != made.form:
-        raise UsageError(
-            f"{profile.name} runs the {form_of(profile)} form, this is {made.form}",
-            where="--target",
-            hint="name a target of that runtime, or another --runtime",
-        )
+    require_form(profile, made.form)
     with leaving_none(path):
         made.write(path)
         before, accuracy = (file_accuracy(file, validation) for file in (made.source, path))

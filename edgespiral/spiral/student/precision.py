@@ -129,6 +129,20 @@ def form_of(profile: TargetProfile) -> Form:
     return "onnxruntime" if _on_cpu(profile) else "tensorrt"
 
 
+def require_form(profile: TargetProfile, form: Form) -> None:
+    """Refuse a target that runs another form of int8 files.
+
+    Raises:
+        UsageError: it does.
+    """
+    if form_of(profile) != form:
+        raise UsageError(
+            f"{profile.name} runs the {form_of(profile)} form, this is {form}",
+            where="--target",
+            hint="name a target of that runtime, or another --runtime",
+        )
+
+
 def measuring(profile: TargetProfile) -> TargetProfile:
     """The target as a run measures on it: with a teacher in float beside students in int8."""
     if profile.runtime.precision != "int8":
