@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MULTIPLIES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 RECURRENT = ("LSTM", "GRU", "RNN")
+SAME_NAME = "two nodes with same node name"
 # The first in which quantising nodes take a scale for each channel.
 CHANNEL_SCALES_OPSET = 13
 
@@ -100,9 +101,26 @@ def open_session(model: Path | bytes, where: str) -> onnxruntime.InferenceSessio
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    source = model if isinstance(model, bytes) else str(model)
     with refusing(where, "ONNX Runtime cannot load it"):
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return cpu_session(model, options)
+
+
+def cpu_session(
+    model: Path | bytes, options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession:
+    """The model on this machine's CPU; nodes of one name, which ONNX Runtime refuses, get others.
+
+    Raises:
+        Exception: ONNX Runtime's own, which have no common base.
+    """
+    source, providers = model if isinstance(model, bytes) else str(model), ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=providers)
+    except Exception as error:
+        if isinstance(model, bytes) or SAME_NAME not in str(error):
+            raise
+        named = load_graph(model).SerializeToString()
+        return onnxruntime.InferenceSession(named, options, providers=providers)
 
 
 def tapped(model: ModelProto, names: Sequence[str], where: str) -> onnxruntime.InferenceSession:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.exported import Parity
+from edgespiral.export.graph import cpu_session
 from edgespiral.export.layers import first_diverging, layer_errors
 from edgespiral.models.modes import evaluating
 from edgespiral.tasks import classification
@@ -270,7 +271,7 @@ def _session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+        return cpu_session(path, options)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(f"ONNX Runtime cannot load it: {reason}", where=str(path)) from error
