@@ -173,7 +173,8 @@ class Session:
         Args:
             models: ONNX files of one input, of batch 1.
             inputs: a `.npy` file of samples (n, ...).
-            folder: where the files are put, one a model: its first output's values (n, ...).
+            folder: where the files are put, one a model: its first output's values for the
+                samples, or for as many of the first of them as the device had time for.
 
         Raises:
             As `measure` does.

@@ -86,6 +86,7 @@ def check_on_device(session: Session, path: Path, data: DataSplits, samples: int
     found = _outputs_there(session, path, inputs)
     if found is None:
         return DeviceCheck(target=target, not_checked=SILENT)
+    inputs, labels = inputs[: len(found)], labels[: len(found)]
     expected = file_outputs(path, inputs)
     if found.shape != expected.shape:
         raise MeasurementError(
@@ -121,17 +122,23 @@ def _is_less_right(here: NDArray[np.bool_], there: NDArray[np.bool_]) -> bool:
 
 
 def _drawn(data: DataSplits, samples: int) -> tuple[Sequence[Tensor], NDArray[np.int64]]:
-    """Inputs of batch 1 with their labels; evenly apart where there are more classes than those."""
+    """Inputs of batch 1 with their labels, in an order in which the first of them will do too.
+
+    They are evenly apart where there are more classes than those.
+    """
     source = data.validation
     first, _ = next(iter(source.epoch(batch_size=1)))
     fitting = max(1, MOST_INPUT_BYTES // first.numpy().nbytes)
     count = min(samples, len(source), fitting)
     if count >= len(data.class_names):
         drawn = stratified(source, count, seed=0, where=f"{data.name}: validation")
-        return drawn.inputs, np.asarray(drawn.labels)
-    step = math.ceil(len(source) / count)
-    pairs = list(islice(source.epoch(batch_size=1), 0, None, step))
-    return [inputs for inputs, _ in pairs], np.asarray([int(label) for _, label in pairs])
+        pairs = list(zip(drawn.inputs, drawn.labels, strict=True))
+    else:
+        step = math.ceil(len(source) / count)
+        apart = islice(source.epoch(batch_size=1), 0, None, step)
+        pairs = [(inputs, int(label)) for inputs, label in apart]
+    order = np.random.default_rng(0).permutation(len(pairs))
+    return [pairs[at][0] for at in order], np.asarray([pairs[at][1] for at in order])
 
 
 def _outputs_there(session: Session, path: Path, inputs: Sequence[Tensor]) -> Values | None:
@@ -146,4 +153,6 @@ def _outputs_there(session: Session, path: Path, inputs: Sequence[Tensor]) -> Va
         except (OSError, ValueError) as error:
             where = session.profile.name
             raise MeasurementError("its outputs cannot be read", where=where) from error
+    if not values.size:
+        raise MeasurementError("its outputs are empty", where=session.profile.name)
     return np.asarray(values, dtype=np.float32)

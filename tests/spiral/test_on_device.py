@@ -11,6 +11,7 @@ from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import TargetProfile, load_profile
+from edgespiral.measure.runtimes import base
 from edgespiral.measure.session import Session
 from edgespiral.spiral import on_device
 from edgespiral.spiral.on_device import check_on_device
@@ -85,6 +86,12 @@ def test_why_nothing_was_judged_is_said(digits, files, samples, kind):
         "no samples are asked for",
         "its runtime does not tell what a model computes",
     }
+
+
+def test_the_first_samples_are_enough_where_the_device_is_slow(files, digits, profile, monkeypatch):
+    monkeypatch.setattr(base, "MOST_OUTPUT_SECONDS", -1.0)
+    with Session(profile) as session:
+        assert check_on_device(session, files / "model.onnx", digits, 100).parity.samples == 1
 
 
 def test_samples_have_every_class_and_fit(digits, monkeypatch):

@@ -27,8 +27,8 @@ SLOWING = re.compile("cpufreq|devfreq|throttle|^Processor$")
 # Raspberry Pi's firmware: voltage too low, clock capped, throttled, near its limit of temperature.
 # Higher bits say what has been since it started.
 SLOWED_NOW = 0xF
-# The inputs' name on the device, and the most bytes that a model's outputs may have.
-INPUTS, MOST_OUTPUT_BYTES = "inputs.npy", 64 * 2**20
+# The inputs' name on the device, and the most bytes and seconds that a model's outputs may take.
+INPUTS, MOST_OUTPUT_BYTES, MOST_OUTPUT_SECONDS = "inputs.npy", 64 * 2**20, 30.0
 HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
 # Of an answer, whatever the device. A clock ticks in nanoseconds; 1e8 ms is a day.
 Latency = Annotated[float, Field(ge=1e-6, le=1e8)]
@@ -83,6 +83,7 @@ class Job:
             "max_round_samples": self.max_round_samples,
             "inputs": INPUTS,
             "most_bytes": MOST_OUTPUT_BYTES,
+            "most_seconds": MOST_OUTPUT_SECONDS,
         }
 
 

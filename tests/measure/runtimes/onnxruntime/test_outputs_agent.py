@@ -29,6 +29,7 @@ def ask(folder: Path, models: list[Path], **changes: Any) -> Any:
         "system_root": "/",
         "inputs": str(folder / "inputs.npy"),
         "most_bytes": 1000,
+        "most_seconds": 60,
     }
     (folder / "request.json").write_text(json.dumps(request | changes))
     command = [sys.executable, str(AGENT), "request.json"]
@@ -61,6 +62,13 @@ def test_outputs_that_take_too_much_are_refused(
     error = ask(tmp_path, [convolution()], most_bytes=199)["error"]
     assert error["what"] == "its outputs take 200 bytes, 199 are allowed"
     assert not (tmp_path / "outputs-0.npy").exists()
+
+
+def test_a_device_without_time_tells_what_it_has_done(
+    tmp_path: Path, convolution: Make, inputs: np.ndarray
+) -> None:
+    assert ask(tmp_path, [convolution()], most_seconds=-1)["outputs"][0]["samples"] == 1
+    assert len(np.load(tmp_path / "outputs-0.npy")) == 1
 
 
 def test_inputs_of_another_shape_are_the_models_error(tmp_path: Path, convolution: Make) -> None:
