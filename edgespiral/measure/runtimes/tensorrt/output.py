@@ -156,7 +156,7 @@ def _regions(
         elsewhere = told.union(named.ambiguous, *(ends[at] for at in regions if at != place))
         stop = named.places.get(last, named.count - 1)
         between = range(named.places.get(first, 0), stop + 1)
-        reach[place] = ({*between} - elsewhere) | ends[place]
+        reach[place] = ({*between} - elsewhere) | (ends[place] - told)
     claims = Counter(index for own in reach.values() for index in own)
     return {
         place: sorted(own) if all(claims[index] == 1 for index in own) else []

@@ -106,6 +106,12 @@ def test_what_runs_by_itself_is_in_no_region() -> None:
     }
 
 
+def test_an_end_that_runs_by_itself_is_in_no_region() -> None:
+    nodes = [layer("a", 8), layer("b", 16), layer("c", 32)]
+    rows = (("a", 1.0), ("{ForeignNode[a...c]}", 4.8))
+    assert times(*rows, nodes=nodes) == {8: 1.0, 16: pytest.approx(1.6), 32: pytest.approx(3.2)}
+
+
 def test_an_end_that_is_known_bounds_a_region() -> None:
     nodes = [layer("a", 8), layer("b", 16), layer("c", 32), layer("d", 4)]
     rows = (("{ForeignNode[norm...b]}", 3.0), ("{ForeignNode[c...out]}", 3.6))
