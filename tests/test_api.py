@@ -10,7 +10,7 @@ import torch
 
 import edgespiral
 from edgespiral.core import errors
-from edgespiral.core.errors import EdgeSpiralError, UsageError
+from edgespiral.core.errors import EdgeSpiralError, ModelError, UsageError
 from edgespiral.core.journal import read
 from edgespiral.core.listener import Silent
 from edgespiral.data import load
@@ -166,3 +166,12 @@ def test_export_then_measure(tmp_path):
     (measurement,) = edgespiral.measure_models([tmp_path / "model.onnx"])
     assert measurement.target == "host-cpu"
     assert measurement.stats.count == sum(map(len, measurement.rounds_ms))
+
+
+def test_the_api_exports_no_model_that_depends_on_the_batch(tmp_path):
+    norm = torch.nn.BatchNorm2d(4, track_running_stats=False)
+    head = (torch.nn.Flatten(), torch.nn.Linear(144, 10))
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), norm, *head)
+    with pytest.raises(ModelError, match=r"1 \(BatchNorm2d\): what it says of a sample depends"):
+        edgespiral.export_model(model, load("digits"), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
