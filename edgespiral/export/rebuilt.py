@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Timer
 from typing import TYPE_CHECKING, Self
 
@@ -13,11 +11,13 @@ import safetensors.torch
 import torch
 
 from edgespiral.core.errors import ExportError
+from edgespiral.core.temporary import work_folder
 from edgespiral.export.parity import predicting_file
 from edgespiral.models.saved import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from torch import Tensor
@@ -82,8 +82,8 @@ class FreshProcess:
         Raises:
             ExportError: it cannot be loaded or run there.
         """
-        with TemporaryDirectory(prefix="edgespiral-") as work:
-            inputs, outputs = Path(work) / "inputs", Path(work) / "outputs"
+        with work_folder() as work:
+            inputs, outputs = work / "inputs", work / "outputs"
             safetensors.torch.save_file({"inputs": batch.contiguous()}, inputs)
             answer = self._ask("\0".join((str(folder.resolve()), str(inputs), str(outputs))))
             if answer != DONE:

@@ -6,75 +6,51 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgespiral.core.files import make_folder
 from edgespiral.core.intervals import ERROR_RATE
 from edgespiral.core.records import (
     Baseline,
-    Interval,
-    OnDevice,
     Outcome,
     PrecisionChosen,
-    Ratio,
     RunFinished,
     TurnPlanned,
     Verdict,
 )
-from edgespiral.core.schema import now_utc
-from edgespiral.core.temporary import remove_claimed
-from edgespiral.distill.evaluate import accuracy
-from edgespiral.export.parity import file_accuracy
-from edgespiral.export.precision import float_twin, validation_samples
-from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
 from edgespiral.measure.decide import Paired
-from edgespiral.models.saved import load_model, save_model, trace
-from edgespiral.prune.groups import widths_of
+from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.report import formats
+from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
-from edgespiral.spiral.doubts import doubts_about, doubts_after
-from edgespiral.spiral.judging import judged
-from edgespiral.spiral.on_device import check_on_device
+from edgespiral.spiral.ending import finish
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import screen_of
-from edgespiral.spiral.policy import End, Next, Rules, finished_turns, next_step, planned_turn
+from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
 from edgespiral.spiral.publishing import (
-    MODEL,
-    fetch_engine,
-    hashes_of,
     judged_files,
-    publish,
     require_judged,
     restore,
     shipped_folder,
 )
 from edgespiral.spiral.schedule import Schedule
-from edgespiral.spiral.student.distillation import kept_folder
 from edgespiral.spiral.student.parent import parent_of, slimming_epochs
 from edgespiral.spiral.student.precision import choose
 from edgespiral.spiral.student.precision_search import Planners
 from edgespiral.spiral.turn import (
-    export_checked,
-    model_facts,
     nothing_cut,
     run_turn,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from edgespiral.core.exported import DeviceCheck
-    from edgespiral.core.records import Event, Measurement, TurnFinished
+    from edgespiral.core.records import Event, TurnFinished
+    from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import (
         Parent,
         RunContext,
     )
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
-
-BASELINE_ROUNDS = 50
-REBUILT_SAMPLES = 16
 
 
 @dataclass
@@ -97,19 +73,20 @@ class Spiral:
         if ended:
             restore(self.context, ended[-1])
             return ended[-1]
-        baseline = self._baseline()
-        budget = self._budgets(_timed(baseline))
+        baseline = baseline_of(self.context, self.fresh)
+        budget = budgets_of(self.context.plan, timed(baseline))
         # Zeros among the weights were asked for beside the budget: then a turn makes them.
         if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
-            return self._finish(baseline, End(Outcome.ALREADY_MET, 0, message))
+            return finish(self.context, self.fresh, baseline, End(Outcome.ALREADY_MET, 0, message))
         planners = Planners(self.context, baseline)
         try:
             chosen = self._precision(baseline, budget, planners)
             start_ms = _start_ms(baseline, chosen)
             planner = planners.planner(chosen.precision, start_ms)
             rules = self._rules(budget, planner.start_ms)
-            return self._finish(baseline, self._turns(rules, baseline, budget, planner))
+            end = self._turns(rules, baseline, budget, planner)
+            return finish(self.context, self.fresh, baseline, end)
         finally:
             planners.close()
 
@@ -201,64 +178,8 @@ class Spiral:
             )
         return chosen, len(screen.prices) if screen else 0
 
-    def _baseline(self) -> Baseline:
-        known = [event for event in self._events() if isinstance(event, Baseline)]
-        if known:
-            # All that follows is measured in pairs with it.
-            require_judged(self.context.folder(0), judged_files(known, 0))
-            self._say_doubts(known[-1].doubts)
-            return known[-1]
-        context = self.context
-        folder, model = make_folder(context.folder(0)), context.teacher.model
-        save_model(model, folder)
-        export_checked(context, model, folder, context.precisions.base)
-        self._check_rebuilt(folder)
-        onnx, validation = folder / MODEL, context.splits.validation
-        files, expected = hashes_of(folder), accuracy(model, validation, precision="fp32")
-        score = judged(onnx, validation, expected=expected)
-        latency, *others = context.fleet.each(
-            lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
-        )
-        facts = model_facts(
-            model, onnx, latency=latency, precision=context.session.precision(onnx), score=score
-        )
-        budget = self._budgets([latency, *others])
-        baseline = Baseline(
-            teacher=facts,
-            widths=widths_of(context.teacher.groups),
-            budget_ms=budget.latency_ms,
-            elsewhere=tuple(
-                OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=_no_speedup())
-                for own, one in zip(budget.each[1:], others, strict=True)
-            ),
-            files=files,
-            doubts=doubts_about(model, context.splits),
-        )
-        context.journal.append(baseline)
-        context.listener.say(
-            f"teacher: {facts.validation_accuracy:.2f} % on validation, "
-            f"{', '.join(f'{one.stats.p50_ms:.3g} ms' for one in (latency, *others))}; "
-            f"budget {budget}"
-        )
-        self._say_doubts(baseline.doubts)
-        return baseline
-
-    def _say_doubts(self, doubts: Sequence[str]) -> None:
-        for doubt in doubts:
-            self.context.listener.say(f"  warning: {doubt}")
-
-    def _check_rebuilt(self, folder: Path) -> None:
-        """That `model.py` and its weights are, for others, the model of `folder`'s ONNX file."""
-        samples = validation_samples(self.context.splits, REBUILT_SAMPLES)
-        onnx = folder / MODEL
-        twin = float_twin(onnx)
-        check_rebuilt(self.fresh, folder, twin if twin.is_file() else onnx, samples)
-
-    def _budgets(self, teacher: Sequence[Measurement]) -> Budgets:
-        return Budgets.from_plan(self.context.plan, [one.stats.p50_ms for one in teacher])
-
     def _already_met(self, baseline: Baseline, budget: Budgets) -> bool:
-        verdicts = budget.verdicts([Paired(one, one) for one in _timed(baseline)], 1 - ERROR_RATE)
+        verdicts = budget.verdicts([Paired(one, one) for one in timed(baseline)], 1 - ERROR_RATE)
         return joined(verdicts) is Verdict.MET
 
     def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
@@ -266,7 +187,7 @@ class Spiral:
         reached = ", ".join(
             f"{teacher.stats.p50_ms / speedup.value:.3g} ms, {speedup.value:.2f}x"
             f"{f' on {teacher.target}' if done.elsewhere else ''}"
-            for teacher, speedup in zip(_timed(baseline), speedups, strict=True)
+            for teacher, speedup in zip(timed(baseline), speedups, strict=True)
         )
         accuracy_told = f"{done.student.validation_accuracy:.2f} % on validation"
         self.context.listener.say(f"  {accuracy_told}, {reached}: budget {done.verdict}")
@@ -301,63 +222,6 @@ class Spiral:
             model, splits.input_shape, reference, token_count=splits.token_count
         )
 
-    def _finish(self, baseline: Baseline, end: End) -> RunFinished:
-        context, shipped = self.context, shipped_folder(self.context, end.best_turn)
-        require_judged(shipped, judged_files(self._events(), end.best_turn))
-        if end.best_turn:
-            self._check_rebuilt(shipped)
-        checks = self._checked_on_devices(end.best_turn)
-        publish(context, end.best_turn)
-        engine = fetch_engine(context)
-        teacher, student = self._test_accuracies(end.best_turn)
-        validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
-        doubts = doubts_after(validation, (teacher, len(context.splits.test)))
-        self._say_doubts(doubts)
-        measurement, speedup, elsewhere = self._best_latency(baseline, end.best_turn)
-        finished = RunFinished(
-            outcome=end.outcome,
-            message=end.message,
-            best_turn=end.best_turn,
-            teacher_test_accuracy=teacher,
-            student_test_accuracy=student,
-            final=measurement,
-            speedup=speedup,
-            engine=engine,
-            finished_at=now_utc(),
-            elsewhere=elsewhere,
-            doubts=doubts,
-            device_checks=checks,
-        )
-        # Before the last record: a run that has it is not entered again.
-        remove_claimed(kept_folder(context))
-        context.journal.append(finished)
-        return finished
-
-    def _test_accuracies(self, best_turn: int) -> tuple[float, float]:
-        """Of the teacher's file and of the published one."""
-        test = self.context.splits.test
-        teacher = file_accuracy(self.context.folder(0) / MODEL, test)
-        return teacher, file_accuracy(self.context.out / MODEL, test) if best_turn else teacher
-
-    def _checked_on_devices(self, turn: int) -> tuple[DeviceCheck, ...]:
-        """What the file that is to ship computes on every device, against what it computes here."""
-        context, path = self.context, shipped_folder(self.context, turn) / "model.onnx"
-        samples = context.plan.device_samples
-        checks = context.fleet.each(
-            lambda _, session: check_on_device(session, path, context.splits, samples)
-        )
-        for check in checks:
-            context.listener.say(formats.device_check(check))
-        return tuple(checks)
-
-    def _best_latency(
-        self, baseline: Baseline, turn: int
-    ) -> tuple[Measurement, Ratio, tuple[OnDevice, ...]]:
-        for done in finished_turns(self._events()):
-            if done.turn == turn:
-                return done.student.latency, done.speedup, done.elsewhere
-        return baseline.teacher.latency, _no_speedup(), baseline.elsewhere
-
     def _events(self) -> Sequence[Event]:
         return self.context.journal.read()
 
@@ -369,21 +233,12 @@ def _start_ms(baseline: Baseline, chosen: PrecisionChosen) -> float:
     return teacher_ms / speedups.get(chosen.precision, 1.0)
 
 
-def _timed(baseline: Baseline) -> list[Measurement]:
-    """The teacher on every device."""
-    return [baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere)]
-
-
 def _each_ms(planner: Planner, latency_ms: float) -> str:
     """A latency as a person would say it, on every device where there are several."""
     own = planner.own_ms(latency_ms)
     if len(own) == 1:
         return f"{latency_ms:.3g} ms"
     return ", ".join(f"{ms:.3g} ms on {target}" for target, ms in own.items())
-
-
-def _no_speedup() -> Ratio:
-    return Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))
 
 
 def _fastest_cut(turn: int, allocation: str) -> str:

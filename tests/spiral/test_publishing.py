@@ -24,7 +24,7 @@ from edgespiral.measure.engine_files import (
 )
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.profile import TargetProfile, load_profile
-from edgespiral.spiral.publishing import fetch_engine, hashes_of, judged_files, restore
+from edgespiral.spiral.publishing import fetch_engine, hashes_of, restore
 
 STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
@@ -87,15 +87,6 @@ def test_a_finished_run_without_its_turns_is_whole_as_long_as_its_files_are(fini
     (run / "model.onnx").unlink()
     with pytest.raises(RunFolderError, match=r"model\.onnx: is missing"):
         resumed()
-
-
-def test_the_teachers_files_are_in_the_journal_as_a_turns_are(finished):
-    events = read(finished.folder / "journal.jsonl")
-    assert judged_files(events, 0) == hashes_of(finished.folder / "teacher")
-    best = finished.result.best_turn
-    assert judged_files(events, best) == hashes_of(finished.folder / f"turn-{best:02d}")
-    with pytest.raises(RunFolderError, match="does not tell of turn 99"):
-        judged_files(events, 99)
 
 
 @pytest.fixture

@@ -16,13 +16,11 @@ RUNTIMES.register("tensorrt-rtx")(TensorRtRtx.from_profile)
 OUTPUTS = {"onnxruntime": OnnxRuntimeOutputs.from_profile}
 
 __all__ = [
-    "OUTPUTS",
     "RUNTIMES",
     "AndroidPerfTest",
     "Answer",
     "Job",
     "OnnxRuntime",
-    "OnnxRuntimeOutputs",
     "Runtime",
     "TensorRt",
     "TensorRtRtx",

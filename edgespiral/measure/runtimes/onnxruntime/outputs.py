@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
 
-AGENT = "outputs_agent.py"
+OUTPUTS_AGENT = Path(__file__).with_name("outputs_agent.py")
 
 
 class OnnxRuntimeOutputs(OnnxRuntime):
@@ -24,12 +24,12 @@ class OnnxRuntimeOutputs(OnnxRuntime):
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """What `OnnxRuntime` needs, the agent beside that one's, and the inputs."""
         assert job.inputs is not None
-        own = {AGENT: Path(__file__).parents[1] / AGENT, INPUTS: job.inputs}
+        own = {OUTPUTS_AGENT.name: OUTPUTS_AGENT, INPUTS: job.inputs}
         return {**super().files(job), **own}
 
     def argv(self, python: str) -> list[str]:
         """The agent, with its request."""
-        return [python, AGENT, REQUEST]
+        return [python, OUTPUTS_AGENT.name, REQUEST]
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which says where the outputs are."""

@@ -1,0 +1,122 @@
+"""Where a run starts from: the teacher, exported, judged and measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.files import make_folder
+from edgespiral.core.records import Baseline, Interval, OnDevice, Ratio
+from edgespiral.distill.evaluate import accuracy
+from edgespiral.export.precision import float_twin, validation_samples
+from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
+from edgespiral.models.saved import save_model
+from edgespiral.prune.groups import widths_of
+from edgespiral.spiral.budget import Budgets
+from edgespiral.spiral.doubts import doubts_about
+from edgespiral.spiral.judging import judged
+from edgespiral.spiral.publishing import MODEL, hashes_of, judged_files, require_judged
+from edgespiral.spiral.turn import export_checked, model_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.listener import Listener
+    from edgespiral.core.records import Measurement
+    from edgespiral.spiral.context import RunContext
+    from edgespiral.spiral.plan import Plan
+
+BASELINE_ROUNDS = 50
+REBUILT_SAMPLES = 16
+
+
+def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
+    """The teacher's record: the journal's, or a new one once it is exported, judged and measured.
+
+    Raises:
+        RunFolderError: the teacher's files are not those that the journal is about.
+        ExportError: it cannot be exported, or the file or its source computes something else.
+        ModelError, TargetError, MeasurementError: as `Session.measure`.
+    """
+    known = [event for event in context.journal.read() if isinstance(event, Baseline)]
+    if known:
+        # All that follows is measured in pairs with it.
+        require_judged(context.folder(0), judged_files(known, 0))
+        say_doubts(context.listener, known[-1].doubts)
+        return known[-1]
+    baseline = _measured(context, fresh)
+    context.journal.append(baseline)
+    _tell(context, baseline)
+    return baseline
+
+
+def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
+    folder, model = make_folder(context.folder(0)), context.teacher.model
+    save_model(model, folder)
+    export_checked(context, model, folder, context.precisions.base)
+    check_source(fresh, folder, context.splits)
+    onnx, validation = folder / MODEL, context.splits.validation
+    files, expected = hashes_of(folder), accuracy(model, validation, precision="fp32")
+    score = judged(onnx, validation, expected=expected)
+    latency, *others = context.fleet.each(
+        lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
+    )
+    facts = model_facts(
+        model, onnx, latency=latency, precision=context.session.precision(onnx), score=score
+    )
+    budget = budgets_of(context.plan, [latency, *others])
+    return Baseline(
+        teacher=facts,
+        widths=widths_of(context.teacher.groups),
+        budget_ms=budget.latency_ms,
+        elsewhere=tuple(
+            OnDevice(budget_ms=own.latency_ms, measurement=measurement, speedup=no_speedup())
+            for own, measurement in zip(budget.each[1:], others, strict=True)
+        ),
+        files=files,
+        doubts=doubts_about(model, context.splits),
+    )
+
+
+def _tell(context: RunContext, baseline: Baseline) -> None:
+    measurements = timed(baseline)
+    latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
+    context.listener.say(
+        f"teacher: {baseline.teacher.validation_accuracy:.2f} % on validation, {latencies}; "
+        f"budget {budgets_of(context.plan, measurements)}"
+    )
+    say_doubts(context.listener, baseline.doubts)
+
+
+def say_doubts(listener: Listener, doubts: Sequence[str]) -> None:
+    """Say what speaks against a run's figures, a line each."""
+    for doubt in doubts:
+        listener.say(f"  warning: {doubt}")
+
+
+def check_source(fresh: FreshProcess, folder: Path, splits: DataSplits) -> None:
+    """That `model.py` and its weights are, for others, the model of `folder`'s ONNX file.
+
+    Raises:
+        ExportError: as `check_rebuilt`.
+    """
+    samples = validation_samples(splits, REBUILT_SAMPLES)
+    onnx = folder / MODEL
+    twin = float_twin(onnx)
+    check_rebuilt(fresh, folder, twin if twin.is_file() else onnx, samples)
+
+
+def budgets_of(plan: Plan, teacher: Sequence[Measurement]) -> Budgets:
+    """The plan's budgets, given the teacher's measurement on each target."""
+    return Budgets.from_plan(plan, [one.stats.p50_ms for one in teacher])
+
+
+def timed(baseline: Baseline) -> list[Measurement]:
+    """The teacher on every device."""
+    return [baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere)]
+
+
+def no_speedup() -> Ratio:
+    """The teacher beside itself."""
+    return Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))

@@ -1,0 +1,101 @@
+"""How a run ends: the best turn's files, checked once more and published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.records import RunFinished
+from edgespiral.core.schema import now_utc
+from edgespiral.core.temporary import remove_claimed
+from edgespiral.export.parity import file_accuracy
+from edgespiral.report import formats
+from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.doubts import doubts_after
+from edgespiral.spiral.on_device import check_on_device
+from edgespiral.spiral.policy import finished_turns
+from edgespiral.spiral.publishing import (
+    MODEL,
+    fetch_engine,
+    judged_files,
+    publish,
+    require_judged,
+    shipped_folder,
+)
+from edgespiral.spiral.student.distillation import kept_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgespiral.core.exported import DeviceCheck
+    from edgespiral.core.records import Baseline, Event, Measurement, OnDevice, Ratio
+    from edgespiral.export.rebuilt import FreshProcess
+    from edgespiral.spiral.context import RunContext
+    from edgespiral.spiral.policy import End
+
+
+def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
+    """Check the best turn's files once more, publish them and look at the test split, once.
+
+    Raises:
+        RunFolderError: a file is not the one that was judged, or cannot be written.
+        ExportError: the published source or file computes something else, here or on a device.
+        ModelError, TargetError, MeasurementError: as `Session.outputs` and `Session.build`.
+    """
+    events, shipped = context.journal.read(), shipped_folder(context, end.best_turn)
+    require_judged(shipped, judged_files(events, end.best_turn))
+    if end.best_turn:
+        check_source(fresh, shipped, context.splits)
+    checks = _checked_on_devices(context, shipped / MODEL)
+    publish(context, end.best_turn)
+    engine = fetch_engine(context)
+    teacher, student = _test_accuracies(context, end.best_turn)
+    validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
+    doubts = doubts_after(validation, (teacher, len(context.splits.test)))
+    say_doubts(context.listener, doubts)
+    measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
+    finished = RunFinished(
+        outcome=end.outcome,
+        message=end.message,
+        best_turn=end.best_turn,
+        teacher_test_accuracy=teacher,
+        student_test_accuracy=student,
+        final=measurement,
+        speedup=speedup,
+        engine=engine,
+        finished_at=now_utc(),
+        elsewhere=elsewhere,
+        doubts=doubts,
+        device_checks=checks,
+    )
+    # Before the last record: a run that has it is not entered again.
+    remove_claimed(kept_folder(context))
+    context.journal.append(finished)
+    return finished
+
+
+def _test_accuracies(context: RunContext, best_turn: int) -> tuple[float, float]:
+    """Of the teacher's file and of the published one."""
+    test = context.splits.test
+    teacher = file_accuracy(context.folder(0) / MODEL, test)
+    return teacher, file_accuracy(context.out / MODEL, test) if best_turn else teacher
+
+
+def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
+    """What the file that is to ship computes on every device, against what it computes here."""
+    samples = context.plan.device_samples
+    checks = context.fleet.each(
+        lambda _, session: check_on_device(session, path, context.splits, samples)
+    )
+    for check in checks:
+        context.listener.say(formats.device_check(check))
+    return tuple(checks)
+
+
+def _best_latency(
+    events: Sequence[Event], baseline: Baseline, turn: int
+) -> tuple[Measurement, Ratio, tuple[OnDevice, ...]]:
+    for done in finished_turns(events):
+        if done.turn == turn:
+            return done.student.latency, done.speedup, done.elsewhere
+    return baseline.teacher.latency, no_speedup(), baseline.elsewhere
