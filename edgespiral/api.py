@@ -294,12 +294,14 @@ def export_model(
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.export.recipe import load_recipe
     from edgespiral.models import check_independence, check_logits
+    from edgespiral.models.accept import folded, unwrapped
 
     splits = load(data) if isinstance(data, str) else guarded(data)
-    check_logits(model, splits)
-    check_independence(model, splits)
+    plain, _ = folded(unwrapped(model))
+    check_logits(plain, splits)
+    check_independence(plain, splits)
     asked = Asked(precision, recipe=load_recipe(recipe), samples=len(splits.validation))
-    return export_as(model, Path(path), splits, asked).parity
+    return export_as(plain, Path(path), splits, asked).parity
 
 
 def load_model(folder: str | Path) -> nn.Module:

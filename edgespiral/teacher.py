@@ -29,6 +29,7 @@ from edgespiral.core.versions import versions
 from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.models.accept import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +95,7 @@ def train_teacher(
         RunFolderError: `out` holds anything else, or another process is at work in it.
     """
     splits = data.load(data_spec)
-    model = _fresh_model(model_spec, splits, seed)
+    model = unwrapped(_fresh_model(model_spec, splits, seed))
     settings = default_settings(
         model,
         len(splits.train),

@@ -45,10 +45,13 @@ def export(
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import check_independence, check_logits
+    from edgespiral.models.accept import folded, unwrapped
     from edgespiral.report import formats
 
     splits = load(data)
-    module = _model(model, weights, splits)
+    module, lines = folded(unwrapped(_model(model, weights, splits)))
+    for line in lines:
+        tell(line)
     check_logits(module, splits)
     check_independence(module, splits)
     asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples)

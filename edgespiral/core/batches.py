@@ -78,3 +78,9 @@ class DataSplits:
         if not isinstance(self.train, AugmentedSource):
             return self
         return replace(self, train=self.train.unaugmented())
+
+
+def first_inputs(splits: DataSplits, count: int = 5) -> Tensor:
+    """Inputs of the first validation samples, (N, *input_shape) with N up to `count`."""
+    inputs, _ = next(iter(splits.validation.epoch(batch_size=count)))
+    return inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
@@ -12,6 +13,7 @@ from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
 from edgespiral.models.catalog import build
 from edgespiral.models.checkpoint_files import read_checkpoint
+from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,37 +84,57 @@ def fit_state(model: nn.Module, state: dict[str, Tensor], *, where: str) -> None
 
 
 def check_logits(model: nn.Module, splits: DataSplits) -> None:
-    """Run two samples through the model in eval mode.
+    """Run two samples through the model in eval mode, and then one.
 
     Raises:
-        ModelError: it fails on them, or returns anything but logits (N, classes).
+        ModelError: it fails on them, or returns anything but finite logits (N, classes).
     """
+    inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
+    for batch in (inputs, inputs[:1]):
+        outputs = _run(model, batch)
+        _require_logits(outputs, (len(batch), len(splits.class_names)))
+
+
+def _run(model: nn.Module, inputs: Tensor) -> object:
     import torch
 
-    inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
-    was_training = model.training
+    kinds = {t.dtype for t in model.parameters() if t.is_floating_point()} - {torch.float32}
+    kind = str(min(kinds, key=str)).removeprefix("torch.") if kinds else None
     failed = f"the model fails on an input of shape {tuple(inputs.shape)}"
-    try:
-        with user_code(ModelError, failed), torch.inference_mode():
-            outputs = model.eval()(inputs)
-    finally:
-        model.train(was_training)
-    _require_logits(outputs, (len(inputs), len(splits.class_names)))
+    hint = f"its weights are {kind}: hand over model.float()" if kind else None
+    with user_code(ModelError, failed, hint=hint), torch.no_grad(), evaluating(model):
+        outputs: object = model(inputs)
+    return outputs
 
 
 def _require_logits(outputs: object, expected: tuple[int, int]) -> None:
     import torch
 
     if not isinstance(outputs, torch.Tensor):
-        got = f"a {type(outputs).__name__}"
+        got, hint = _described(outputs)
     elif tuple(outputs.shape) != expected or not outputs.is_floating_point():
-        got = f"a {str(outputs.dtype).removeprefix('torch.')} tensor {tuple(outputs.shape)}"
+        hint = "return one tensor of (samples, classes); its classes must be those of the data"
+        kind = str(outputs.dtype).removeprefix("torch.")
+        got = f"a {kind} tensor {tuple(outputs.shape)}"
+        if expected[0] == 1 and outputs.is_floating_point():
+            got = f"{tuple(outputs.shape)} for a batch of one"
+    elif not bool(outputs.isfinite().all()):
+        raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
     else:
         return
-    raise ModelError(
-        f"the model returns {got}, not logits of shape {expected}",
-        hint="return one tensor of (samples, classes); its classes must be those of the data",
-    )
+    raise ModelError(f"the model returns {got}, not logits of shape {expected}", hint=hint)
+
+
+def _described(outputs: object) -> tuple[str, str]:
+    """What came instead of a tensor, and how to get one."""
+    kind = type(outputs).__name__
+    if isinstance(outputs, Mapping):
+        names = first_few([str(name) for name in outputs])
+        best = "logits" if "logits" in outputs else next(iter(outputs), "...")
+        return f"a {kind} of {names}", f"wrap it so that it returns outputs[{best!r}] alone"
+    if isinstance(outputs, (tuple, list)):
+        return f"a {kind} of {len(outputs)}", "wrap it so that it returns the logits alone"
+    return f"a {kind}", "return one tensor of (samples, classes)"
 
 
 def _from_factory(spec: str) -> nn.Module:

@@ -7,16 +7,21 @@ import hashlib
 import importlib.util
 import inspect
 import warnings
+from collections import OrderedDict
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
+from torch.fx.proxy import TraceError
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.files import replacing, sha256_file
+from edgespiral.models.layers import layer_class
 from edgespiral.models.modes import evaluating
-from edgespiral.models.source import source_of
+from edgespiral.models.places import place_of
+from edgespiral.models.source import own_state, source_of
+from edgespiral.models.tracing import Tracer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +30,12 @@ if TYPE_CHECKING:
     from torch.fx import Graph, GraphModule, Node
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
-# Defaults of `forward` that tracing can hold fixed.
-PLAIN = (bool, int, float, str, type(None))
-
-
-class _Tracer(torch.fx.Tracer):
-    # Or what is computed from a buffer would become a constant, and the buffer's name be lost.
-    proxy_buffer_attributes = True
+# Batch sizes that a model is run with while it is traced, and those that its graph is tried at.
+FOLLOWED_BATCHES = (2, 3)
+TRIED_BATCHES = (1, 4)
+# Of the largest output: the graph does what the model does, though kernels may round otherwise.
+ALLOWED_DIFFERENCE = {torch.float16: 1e-2, torch.bfloat16: 1e-1}
+USUAL_DIFFERENCE = 1e-4
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -41,26 +45,94 @@ def weights_sha256(model: nn.Module) -> str:
     return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
 
 
-def trace(model: nn.Module) -> GraphModule:
+def trace(model: nn.Module, inputs: Tensor | None = None) -> GraphModule:
     """`model` in eval mode as a graph of its layers; `model` itself stays as it was.
 
     The graph's layers are copies, so cutting them leaves `model` whole; their parameters and
-    buffers are `model`'s own, under the same names. Arguments of `forward` with a plain default
-    keep it and are gone from the graph. Layers get what they work on as their first argument, and
-    `view` is `reshape`, which takes tensors in any memory order.
+    buffers are `model`'s own, under the same names. Arguments of `forward` with a default keep it
+    and are gone from the graph. Layers get what they work on as their first argument, and `view`
+    is `reshape`, which takes tensors in any memory order.
+
+    Args:
+        model: takes one tensor.
+        inputs: samples (N, ...); with them sizes are known while tracing, and the graph is compared
+            with `model` at several batch sizes.
 
     Raises:
-        ModelError: its forward depends on its inputs' values, or on what `torch.fx` cannot follow.
+        ModelError: its forward depends on its inputs' values or on the batch's size, or on what
+            cannot be followed; the user's line is named.
     """
+    batches = () if inputs is None else tuple(_batch(inputs, n) for n in FOLLOWED_BATCHES)
     with evaluating(model):
+        tracer = Tracer(model, batches)
         try:
-            return _own_layers(_traced(model))
+            graph = tracer.trace_model()
+            _normalise(model, graph.graph)
+            graph = _own_layers(graph)
+        except ModelError:
+            raise
         except Exception as error:
+            raise _untraceable(model, error) from error
+        if inputs is not None:
+            check_computes(graph, model, inputs, tracer)
+    return graph
+
+
+def check_computes(
+    graph: nn.Module, model: nn.Module, inputs: Tensor, tracer: Tracer | None = None
+) -> None:
+    """Compare two modules in eval mode on samples, at several batch sizes.
+
+    Args:
+        graph: what is to compute the same as `model`.
+        model: the reference.
+        inputs: samples (N, ...).
+        tracer: that made `graph`; it knows lines that may be at fault.
+
+    Raises:
+        ModelError: the outputs differ by more than rounding.
+    """
+    for size in TRIED_BATCHES:
+        batch = _batch(inputs, size)
+        expected = _outputs(model, batch)
+        try:
+            problem = _difference(_outputs(graph, batch), expected)
+        except Exception as error:  # the generated code can fail in any way
+            problem = f"fails: {_line(error)}"
+        if problem:
+            places = [*tracer.batch_places, *tracer.written_places] if tracer else []
+            suspects = f" (see {first_few(places)})" if places else ""
             raise ModelError(
-                f"cannot be traced: {_line(error)}",
+                f"its trace {problem} on a batch of {size}{suspects}",
                 where=type(model).__name__,
-                hint=f"its forward must not branch on tensor values{_of_sequences(model)}",
-            ) from error
+                hint="its forward must do the same for every batch size, and change no tensor that "
+                "it is a view of",
+            )
+
+
+def check_rebuilds(model: GraphModule, example: Tensor | None = None) -> str:
+    """The source of `model`, once it is known to rebuild it.
+
+    Args:
+        model: what `trace` returned, cut or not.
+        example: (N, ...); if given, the rebuilt model's outputs on it are compared too.
+
+    Raises:
+        ModelError: a layer cannot be written as source, or the source does not rebuild the model.
+    """
+    source = source_of(model)
+    built = ModuleType("model")
+    built.__file__ = SOURCE
+    # Without values: neither time nor random numbers are spent on initial weights.
+    with torch.device("cpu" if example is not None else "meta"), torch.random.fork_rng(devices=[]):
+        exec(compile(source, SOURCE, "exec"), built.__dict__)  # noqa: S102 (our own source)
+        rebuilt = built.Model().eval()
+    wrong = sorted(_description(rebuilt) ^ _description(model))
+    if wrong:
+        raise ModelError("its source does not rebuild it", where=wrong[0][0])
+    if example is not None:
+        _check_outputs(model, rebuilt, example)
+    return source
 
 
 def save_model(
@@ -81,8 +153,7 @@ def save_model(
         ModelError: a layer cannot be written as source, or the source does not rebuild the model.
         RunFolderError: the folder cannot be written.
     """
-    source = source_of(model)
-    _check_rebuilds(model, source, example)
+    source = check_rebuilds(model, example)
     # Copies: safetensors refuses tensors that share memory, and every name is to be in the file.
     tensors = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format)
@@ -113,22 +184,43 @@ def load_model(folder: Path) -> nn.Module:
     return model
 
 
-def _of_sequences(model: nn.Module) -> str:
-    recurrent = any(isinstance(layer, torch.nn.RNNBase) for layer in model.modules())
-    return ", nor pack sequences" if recurrent else ""
+def _batch(inputs: Tensor, size: int) -> Tensor:
+    """So many of the samples, from the first again where they are too few."""
+    return inputs[torch.arange(size) % len(inputs)]
 
 
-def _traced(model: nn.Module) -> GraphModule:
-    every = inspect.signature(model.forward).parameters.values()
-    named = [p for p in every if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    fixed = {p.name: p.default for p in named if isinstance(p.default, PLAIN)}
-    graph = _Tracer().trace(model, concrete_args=fixed or None)
-    # The placeholders are renamed, but come in the order of the named parameters.
-    for parameter, node in zip(named, graph.find_nodes(op="placeholder"), strict=False):
-        if parameter.name in fixed:
-            _erase(node)
-    _normalise(model, graph)
-    return torch.fx.GraphModule(model, graph, type(model).__name__)
+@torch.no_grad()
+def _outputs(model: nn.Module, batch: Tensor) -> object:
+    with evaluating(model), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return model(batch.clone())
+
+
+def _difference(outputs: object, expected: object) -> str | None:
+    if not isinstance(expected, torch.Tensor) or not isinstance(outputs, torch.Tensor):
+        return None if type(outputs) is type(expected) else "returns something else"
+    if outputs.shape != expected.shape:
+        return f"returns {tuple(outputs.shape)} and not {tuple(expected.shape)}"
+    if outputs.dtype != expected.dtype:
+        return f"returns {outputs.dtype} and not {expected.dtype}"
+    allowed = ALLOWED_DIFFERENCE.get(expected.dtype, USUAL_DIFFERENCE)
+    scale = float(expected.abs().max()) if expected.numel() else 0.0
+    same = torch.allclose(outputs, expected, rtol=0, atol=allowed * scale, equal_nan=True)
+    return None if same else "computes something else"
+
+
+def _untraceable(model: nn.Module, error: Exception) -> ModelError:
+    place, code = place_of(error)
+    name = type(model).__name__
+    hint = None
+    if isinstance(error, TraceError):
+        recurrent = any(isinstance(layer, torch.nn.RNNBase) for layer in model.modules())
+        sequences = ", nor pack sequences" if recurrent else ""
+        hint = f"its forward must not branch on tensor values{sequences}"
+    told = f"`{code}`: {_line(error)}" if code else _line(error)
+    return ModelError(
+        f"cannot be traced: {told}", where=f"{name} ({place})" if place else name, hint=hint
+    )
 
 
 def _normalise(model: nn.Module, graph: Graph) -> None:
@@ -145,42 +237,46 @@ def _takes_sizes(view: Node) -> bool:
     return not view.kwargs and not isinstance(view.args[1], torch.dtype)
 
 
-def _erase(node: Node) -> None:
-    for user in list(node.users):
-        _erase(user)
-    node.graph.erase_node(node)
-
-
 def _own_layers(graph: GraphModule) -> GraphModule:
-    tensors = [*graph.parameters(), *graph.buffers()]
-    own: GraphModule = copy.deepcopy(graph, {id(tensor): tensor for tensor in tensors})
+    """The graph with copies of the layers, as plain as their source will rebuild them."""
+    memo: dict[int, object] = {id(t): t for t in (*graph.parameters(), *graph.buffers())}
+    for layer in graph.modules():
+        for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
+            memo[id(hooks)] = OrderedDict()  # those that change something are in the graph
+    own: GraphModule = copy.deepcopy(graph, memo)
+    read = {str(node.target) for node in own.graph.find_nodes(op="get_attr")}
+    called = {str(node.target) for node in own.graph.find_nodes(op="call_module")}
+    for path in called:
+        layer = own.get_submodule(path)
+        kind = layer_class(layer)
+        if kind is None:
+            continue
+        layer.__class__ = kind
+        _drop_unread(layer, path, read)
     return own.eval()
 
 
-def _check_rebuilds(model: GraphModule, source: str, example: Tensor | None) -> None:
-    built = ModuleType("model")
-    built.__file__ = SOURCE
-    # Without values: neither time nor random numbers are spent on initial weights.
-    with torch.device("cpu" if example is not None else "meta"), torch.random.fork_rng(devices=[]):
-        exec(compile(source, SOURCE, "exec"), built.__dict__)  # noqa: S102 (our own source)
-        rebuilt = built.Model().eval()
-    wrong = sorted(_description(rebuilt) ^ _description(model))
-    if wrong:
-        raise ModelError("its source does not rebuild it", where=wrong[0][0])
-    if example is not None:
-        _check_outputs(model, rebuilt, example)
+def _drop_unread(layer: nn.Module, path: str, read: set[str]) -> None:
+    """Take away what others have left in a layer, such as counters of operations."""
+    try:
+        own = own_state(layer)
+    except ModelError:
+        return  # told when its source is written
+    for name in set(layer.state_dict()) - own:
+        if f"{path}.{name}" not in read and "." not in name:
+            delattr(layer, name)
 
 
 def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensor) -> None:
     rebuilt.load_state_dict(model.state_dict())
-    with torch.no_grad(), evaluating(model):
-        try:
-            torch.testing.assert_close(rebuilt(example), model(example))
-        except AssertionError as error:
-            raise ModelError(f"its source computes something else: {_line(error)}") from error
-        except Exception as error:
-            shape = tuple(example.shape)
-            raise ModelError(f"it fails on an input of shape {shape}: {_line(error)}") from error
+    try:
+        expected, outputs = (_outputs(one, example) for one in (model, rebuilt))
+    except Exception as error:
+        shape = tuple(example.shape)
+        raise ModelError(f"it fails on an input of shape {shape}: {_line(error)}") from error
+    problem = _difference(outputs, expected)
+    if problem:
+        raise ModelError(f"its source {problem}", where=type(model).__name__)
 
 
 def _description(model: nn.Module) -> set[tuple[str, str]]:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ModelError
+from edgespiral.models.layers import layer_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,8 +119,9 @@ def _items(model: GraphModule) -> Iterator[tuple[str, str]]:
     for path, module in modules.items():
         yield path, _constructor(path, module)
     parameters = dict(model.named_parameters(remove_duplicate=False))
+    own = {f"{owner}.{name}" for owner, layer in modules.items() for name in own_state(layer)}
     for path, tensor in model.state_dict(keep_vars=True).items():
-        if not any(path.startswith(f"{owner}.") for owner in modules):
+        if path not in own:
             yield path, _empty(tensor, is_parameter=path in parameters)
 
 
@@ -138,11 +140,24 @@ def _empty(tensor: torch.Tensor, *, is_parameter: bool) -> str:
     return f"nn.Parameter({empty}, requires_grad={tensor.is_floating_point()})"
 
 
+def own_state(layer: nn.Module) -> set[str]:
+    """Names of the parameters and buffers that a layer of `layer`'s arguments has when it is new.
+
+    Raises:
+        ModelError: its arguments cannot be read back from it.
+    """
+    with torch.device("meta"):
+        new = eval(_constructor("", layer), {"nn": nn, "torch": torch})  # noqa: S307 (our own)
+    return set(new.state_dict())
+
+
 def _constructor(path: str, module: nn.Module) -> str:
-    kind = type(module)
-    if getattr(nn, kind.__name__, None) is not kind:
+    kind = layer_class(module)
+    if kind is None:
         raise ModelError(
-            f"cannot write a {kind.__name__} as source", where=path, hint="use layers of torch.nn"
+            f"cannot write a {type(module).__name__} as source",
+            where=path,
+            hint="use layers of torch.nn",
         )
     arguments = [a for p in _parameters(module) for a in _argument(path, module, p)]
     return f"nn.{kind.__name__}({', '.join(arguments)}){_conversion(module)}"
@@ -150,7 +165,8 @@ def _constructor(path: str, module: nn.Module) -> str:
 
 def _parameters(module: nn.Module) -> list[inspect.Parameter]:
     if not isinstance(module, nn.RNNBase):
-        return [*inspect.signature(type(module).__init__).parameters.values()]
+        kind = layer_class(module) or type(module)
+        return [*inspect.signature(kind.__init__).parameters.values()]
     # Recurrent layers pass all but their mode on to their base.
     shared = inspect.signature(nn.RNNBase.__init__).parameters.values()
     own = [NONLINEARITY] if isinstance(module, nn.RNN) else []

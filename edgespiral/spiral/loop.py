@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.intervals import ERROR_RATE
 from edgespiral.core.records import (
     Baseline,
@@ -216,8 +217,8 @@ class Spiral:
         folder = self.context.folder(turn)
         if folder == shipped_folder(self.context, turn):
             require_judged(folder, judged_files(self._events(), turn))
-        model = trace(load_model(folder))
         splits, reference = self.context.splits, self.context.teacher.groups
+        model = trace(load_model(folder), first_inputs(splits))
         return PrunableModel.of(
             model, splits.input_shape, reference, token_count=splits.token_count
         )

@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import (
     MeasurementError,
     RunFolderError,
@@ -30,8 +31,9 @@ from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
 from edgespiral.models import check_independence, names
+from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.load import check_logits, load_model
-from edgespiral.models.saved import trace, weights_sha256
+from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.unstack import check_layers
@@ -117,16 +119,14 @@ def run_spiral(
     splits = splits if plan.augment else splits.unaugmented()
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     check(splits, plan.batch_size)
-    check_layers(model)
-    check_logits(model, splits)
-    check_independence(model, splits)
+    model = _accepted(model, splits, listener)
     precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
-        teacher = PrunableModel.of(trace(model), splits.input_shape, token_count=splits.token_count)
+        teacher = _teacher(model, splits)
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
         _check_cuts(plan, teacher, multiple, listener)
@@ -149,6 +149,33 @@ def run_spiral(
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)
+
+
+def _accepted(model: nn.Module, splits: DataSplits, listener: Listener) -> nn.Module:
+    """`model` of plain layers, which takes the data and returns logits.
+
+    Raises:
+        ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
+    """
+    model = unwrapped(model)
+    plain, lines = folded(model)
+    for line in lines:
+        listener.say(f"  {line}")
+    check_layers(plain)
+    check_logits(plain, splits)
+    check_independence(plain, splits)
+    if lines:
+        check_computes(plain, model, first_inputs(splits))
+    return plain
+
+
+def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
+    """`model` traced, and compared on samples with what its source will rebuild."""
+    inputs = first_inputs(splits)
+    graph = trace(model, inputs)
+    teacher = PrunableModel.of(graph, splits.input_shape, token_count=splits.token_count)
+    check_rebuilds(teacher.model, inputs)
+    return teacher
 
 
 def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int, listener: Listener) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.intervals import Looks
@@ -142,7 +143,8 @@ def _made(
     plan, folder = context.plan, make_folder(context.folder(planned.turn))
     with watch.timing("cut"):
         engine = _cut(context, planned, parent, folder)
-    student = trace(load_model(folder / "cut"))
+    inputs = first_inputs(context.splits)
+    student = trace(load_model(folder / "cut"), inputs)
     train = context.splits.train
     masks = thinned(plan, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
     after_cut = accuracy(student, context.splits.validation)
@@ -150,7 +152,7 @@ def _made(
     with watch.timing("distil"):
         _distil(context, planned, parent, student, masks)
     with watch.timing("export"):
-        save_model(student, folder)
+        save_model(student, folder, example=inputs)
         shipped, calibrated = _exported(context, student, folder, precision)
     if calibrated is not None:
         with watch.timing("round"):
@@ -248,7 +250,7 @@ def _cut(context: RunContext, planned: TurnPlanned, parent: Parent, folder: Path
     if done.exists():
         return done.read_text(encoding="utf-8")
     if nothing_cut(parent.source, planned.widths):
-        save_model(parent.model, make_folder(folder / "cut"))
+        save_model(parent.model, make_folder(folder / "cut"), example=first_inputs(context.splits))
         write_text(done, UNCUT)
         return UNCUT
     scores, moments = parent.importance.channels, parent.importance.moments
@@ -256,7 +258,7 @@ def _cut(context: RunContext, planned: TurnPlanned, parent: Parent, folder: Path
     recalibrate_batchnorm(
         cut.model, context.splits.train, batches=RECALIBRATION_BATCHES, seed=context.plan.seed
     )
-    save_model(cut.model, make_folder(folder / "cut"))
+    save_model(cut.model, make_folder(folder / "cut"), example=first_inputs(context.splits))
     write_text(done, cut.engine)
     return cut.engine
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from edgespiral.core.errors import ModelError
-from edgespiral.models.source import source_of
+from edgespiral.models.source import own_state, source_of
 
 LAYERS = [
     nn.Conv2d(2, 4, (3, 1), stride=2, padding=(1, 0), groups=2, bias=False),
@@ -57,8 +57,14 @@ def test_a_layer_is_rebuilt_with_the_arguments_it_had(layer):
     assert {name: value.shape for name, value in rebuilt.state_dict().items()} == shapes
 
 
+def test_what_others_left_in_a_layer_is_no_part_of_its_own_state():
+    layer = nn.Conv2d(1, 2, 1)
+    layer.register_buffer("total_ops", torch.zeros(1))
+    assert own_state(layer) == {"weight", "bias"}
+
+
 REFUSED = {
-    "TransformerEncoderLayer does not keep its d_model": nn.TransformerEncoderLayer(4, 2),
+    "cannot write a TransformerEncoderLayer": nn.TransformerEncoderLayer(4, 2),
     "PairwiseDistance does not keep its p": nn.PairwiseDistance(1.0),
     "cannot write a ParametrizedLinear": weight_norm(nn.Linear(2, 2)),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ import torch.fx
 
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.branches import Silencing
+from edgespiral.prune.double import arithmetic_for
 from edgespiral.prune.engines.recurrent.slicing import outputs_of
 from edgespiral.prune.masking import gated, keep_gates
 
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edgespiral.prune.branches import Branch
+    from edgespiral.prune.double import Arithmetic
     from edgespiral.prune.groups import ChannelGroup
-
-# Right cuts differ by 1e-14 in double precision, and wrong ones by as little as a thousandth.
-RELATIVE_TOLERANCE = 1e-6
 
 
 class Cutter(Protocol):
@@ -72,20 +70,23 @@ def check_cut(original: GraphModule, cut: GraphModule, inputs: Tensor, removal: 
         removal: what was taken out, in terms of the original's groups.
 
     Returns:
-        The largest difference of the outputs, relative to the largest masked output.
+        The largest difference of the outputs, relative to the largest masked output: in double
+        precision, or in the model's own where it does not work in double (`prune.double`).
 
     Raises:
         ModelError: a layer has the wrong size, the cut model does not run, or the outputs differ
             by more than float arithmetic explains.
     """
     _check_sizes(cut, removal)
-    masked = _masked_outputs(original, inputs, removal)
-    smaller = _cut_outputs(cut, inputs)
+    arithmetic = arithmetic_for(original, inputs)
+    with arithmetic.computing():
+        masked = _masked_outputs(original, inputs, removal, arithmetic)
+        smaller = _cut_outputs(cut, inputs, arithmetic)
     if smaller.shape != masked.shape:
         raise ModelError(f"the cut changed the output from {masked.shape} to {smaller.shape}")
     scale = masked.abs().max().clamp_min(torch.finfo(masked.dtype).tiny)
     difference = float((smaller - masked).abs().max() / scale)
-    if not difference <= RELATIVE_TOLERANCE:
+    if not difference <= arithmetic.tolerance:
         raise ModelError(
             f"the cut and the masked model differ by {difference:.1e} of the largest output",
             hint="try another --pruner, and report the architecture",
@@ -109,29 +110,21 @@ def _check_sizes(cut: GraphModule, removal: Removal) -> None:
                 )
 
 
-@torch.no_grad()
-def _masked_outputs(original: GraphModule, inputs: Tensor, removal: Removal) -> Tensor:
-    # In double precision, so that what is left of a difference is an error and not rounding.
-    model = copy.deepcopy(original).eval().double()
+def _masked_outputs(
+    original: GraphModule, inputs: Tensor, removal: Removal, arithmetic: Arithmetic
+) -> Tensor:
+    model = arithmetic.model(original)
     with gated(model, removal.groups, keep_gates(removal.groups, removal.kept)):
-        output = Silencing(model, removal.branches).run(_as_double(inputs))
-    if not isinstance(output, torch.Tensor):
-        raise ModelError(f"the model returns a {type(output).__name__}, not a tensor of logits")
+        output: Tensor = Silencing(model, removal.branches).run(arithmetic.inputs(inputs))
     return output
 
 
-@torch.no_grad()
-def _cut_outputs(cut: GraphModule, inputs: Tensor) -> Tensor:
-    model = copy.deepcopy(cut).eval().double()
+def _cut_outputs(cut: GraphModule, inputs: Tensor, arithmetic: Arithmetic) -> Tensor:
     try:
-        output: Tensor = torch.fx.Interpreter(model).run(_as_double(inputs))
+        model = arithmetic.model(cut)
+        output: Tensor = torch.fx.Interpreter(model).run(arithmetic.inputs(inputs))
     except Exception as error:
         raise ModelError(
             f"the cut model does not run: {error}".splitlines()[0], hint="try --pruner depgraph"
         ) from error
     return output
-
-
-def _as_double(inputs: Tensor) -> Tensor:
-    """Token ids stay whole numbers."""
-    return inputs.double() if inputs.is_floating_point() else inputs

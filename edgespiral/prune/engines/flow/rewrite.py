@@ -19,6 +19,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import GraphAppendingTracer, Proxy
 
 from edgespiral.core.errors import ModelError
+from edgespiral.prune.double import arithmetic_for
 from edgespiral.prune.engines.flow import attention
 
 if TYPE_CHECKING:
@@ -192,11 +193,13 @@ def _gather(model: GraphModule, node: Node, source: Node, order: Tensor) -> None
     node.replace_all_uses_with(new)
 
 
-@torch.no_grad()
 def _check_same(model: GraphModule, new: GraphModule, example: Tensor) -> None:
-    two = torch.cat([example, example.flip(-1)]).double()
-    one, other = (copy.deepcopy(m).eval().double()(two) for m in (model, new))
-    if one.shape != other.shape or not torch.allclose(one, other, TOLERANCE, TOLERANCE):
+    two = torch.cat([example, example.flip(-1)])
+    arithmetic = arithmetic_for(model, two)
+    with arithmetic.computing():
+        one, other = (arithmetic.model(m)(arithmetic.inputs(two)) for m in (model, new))
+    allowed = TOLERANCE if arithmetic.double else arithmetic.tolerance
+    if one.shape != other.shape or not torch.allclose(one, other, allowed, allowed):
         raise ModelError(
             "its attention or shuffles cannot be written out", where=type(model).__name__
         )

@@ -1,0 +1,53 @@
+"""Lines of the user's code, for errors that happen far below them."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+OWN_CODE = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+LIBRARY = sysconfig.get_path("stdlib")
+PACKAGES = "site-packages"
+SHOWN_CODE = 80
+
+
+def place_of(error: BaseException) -> tuple[str, str]:
+    """File with line, and text, of the user's line at which `error` was raised; or empty."""
+    lines = [
+        (frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [(file, line) for file, line in lines if _is_users(file)]
+    if not own:
+        return "", ""
+    file, line = own[-1]
+    return _place(file, line), linecache.getline(file, line).strip()[:SHOWN_CODE]
+
+
+def place_of_frame(frame: FrameType | None) -> str:
+    """File with line of the user's innermost call that `frame` is in; or empty."""
+    while frame is not None and not _is_users(frame.f_code.co_filename):
+        frame = frame.f_back
+    return "" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _place(file: str, line: int) -> str:
+    _, inside, below = file.rpartition(f"{PACKAGES}{os.sep}")
+    if not inside and Path(file).is_relative_to(Path.cwd()):
+        below = str(Path(file).relative_to(Path.cwd()))
+    return f"{below or file}:{line}"
+
+
+def _is_users(file: str) -> bool:
+    if file.startswith((*OWN_CODE, "<")):
+        return False
+    return PACKAGES in file or not file.startswith(LIBRARY)
