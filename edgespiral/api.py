@@ -116,10 +116,9 @@ def compress(
     accepted = load_plan(None, asked)
     folder = _run_folder(out, accepted)
     splits = known or load(accepted.data)
-    teacher = load_teacher(accepted, splits) if isinstance(model, str) else model
-    result = run_spiral(
-        accepted, teacher, splits, out=folder, resume=resume, listener=listener or Silent()
-    )
+    listener = listener or Silent()
+    teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
+    result = run_spiral(accepted, teacher, splits, out=folder, resume=resume, listener=listener)
     return Compressed(result, folder, saved.load_model(folder))
 
 

@@ -92,13 +92,12 @@ def _check_precision(plan: Plan) -> None:
 
 def _check_model(plan: Plan) -> None:
     from edgespiral.core.factory import is_factory
-    from edgespiral.core.registry import unknown_name
-    from edgespiral.models import names
+    from edgespiral.models.catalog import require_known
 
     if is_factory(plan.model):
         _check_file(plan.model)
-    elif plan.model not in names():
-        raise unknown_name("model", plan.model, names())
+    else:
+        require_known(plan.model)
 
 
 def _check_weights(plan: Plan) -> None:
@@ -106,7 +105,10 @@ def _check_weights(plan: Plan) -> None:
 
     if plan.weights is None and plan.model in names():
         raise UsageError("is missing", hint=f"{plan.model} comes without trained weights")
-    if plan.weights is not None and not plan.weights.is_file():
+    if plan.weights is None:
+        return
+    whole = plan.weights.with_name(plan.weights.name.rpartition(":")[0] or plan.weights.name)
+    if not plan.weights.is_file() and not whole.is_file():
         raise UsageError("no such file", where=str(plan.weights))
 
 

@@ -21,15 +21,21 @@ def is_factory(spec: str) -> bool:
     return ".py:" in spec or spec.endswith(".py")
 
 
-def call_factory(spec: str) -> object:
+def call_factory(spec: str, *, ready: Callable[[object], bool] = lambda _: False) -> object:
     """Import `path/to/file.py:factory` and call the factory without arguments.
 
     Files beside the named one can be imported by it, as if it were run as a script.
+
+    Args:
+        spec: the file and the name in it.
+        ready: whether what goes by that name is no factory but what one would make.
 
     Raises:
         UsageError: no such file or factory, or either fails; the user's own error is named.
     """
     factory = _find(spec)
+    if ready(factory):
+        return factory
     with user_code(UsageError, "the factory failed", where=spec):
         return factory()
 

@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
+SHOWN = 12
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that nothing goes by, with the nearest names that exist."""
     names = sorted(known)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    listed = f"known: {', '.join(names[:SHOWN])}{more}"
+    hint = f"did you mean {' or '.join(near)}?" if near else listed
     return UsageError(f"unknown {kind} {name!r}", hint=hint)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import UsageError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
 TEXT, SOUND = "lstm-text", "gru-sound"
+WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pt2", ".onnx", ".h5", ".pkl")
 
 
 def names() -> list[str]:
@@ -22,6 +24,34 @@ def names() -> list[str]:
     from torchvision import models
 
     return sorted([*_small_models(), TEXT, SOUND, *models.list_models(module=models)])
+
+
+def require_known(name: str) -> None:
+    """Refuse what names no model here, and say how to give the one that it names elsewhere.
+
+    Raises:
+        UsageError: it is another library's name, a file of weights, a folder, or unknown.
+    """
+    if name in names():
+        return
+    library, _, inside = name.partition("/")
+    if "hub" in library or library == "timm":
+        own = inside if library == "timm" else name
+        raise UsageError(
+            f"no model {name!r} here",
+            where="model",
+            hint="write two lines into net.py: `import timm` and `def model(): return "
+            f"timm.create_model({own!r}, pretrained=True)`, and give net.py:model",
+        )
+    if Path(name).is_dir():
+        raise UsageError("is a folder", where=name, hint=f"give {Path(name) / 'model.py'}:load")
+    if Path(name).suffix in WEIGHT_FILES:
+        raise UsageError(
+            "is a file of weights, which do not say what model they are of",
+            where=name,
+            hint=f"give a name or path/to/file.py:factory as the model, and --weights {name}",
+        )
+    raise unknown_name("model", name, names())
 
 
 def build(
@@ -39,8 +69,7 @@ def build(
     Raises:
         UsageError: no such model; the nearest names are given. Or one for other inputs.
     """
-    if name not in names():
-        raise unknown_name("model", name, names())
+    require_known(name)
     if name == TEXT:
         return _text(classes, token_count)
     if len(input_shape) != 3 or token_count is not None:

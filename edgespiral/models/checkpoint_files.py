@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 from edgespiral.core.files import is_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import Any
+
+    Inert = Sequence[Callable[..., Any] | tuple[Callable[..., Any], str]]
 
 
-def read_checkpoint(path: Path) -> object:
+def read_checkpoint(path: Path, inert: Inert = ()) -> object:
     """What `torch.save` wrote, without running any code of it.
+
+    Args:
+        path: the file, whatever its name.
+        inert: what to load in the place of classes that the file names.
 
     Raises:
         ValueError: it is no regular file, or claims to hold more than it is long.
@@ -21,7 +29,9 @@ def read_checkpoint(path: Path) -> object:
     import torch
 
     check_archive(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    # By what is in the file: torch goes by the name of one that is named.
+    with torch.serialization.safe_globals(list(inert)), path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def check_archive(path: Path) -> None:

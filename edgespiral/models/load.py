@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
@@ -11,8 +11,10 @@ from edgespiral.core.factory import call_factory, is_factory
 from edgespiral.core.files import is_file
 from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
+from edgespiral.models.accept import unwrapped
 from edgespiral.models.catalog import build
-from edgespiral.models.checkpoint_files import read_checkpoint
+from edgespiral.models.checkpoint import form_of, keys_of, matched, misfits, stand_ins, states_in
+from edgespiral.models.checkpoint_files import check_archive, read_checkpoint
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.models.checkpoint_files import Inert
 
-WRAPPERS = ("state_dict", "model", "model_state_dict")
+Say = Callable[[str], None]
+NOT_LOADED = "the file holds more than tensors and is not loaded, since that would run its code"
 
 
 def load_model(
@@ -32,15 +36,18 @@ def load_model(
     classes: int,
     input_shape: tuple[int, ...],
     token_count: int | None = None,
+    say: Say = lambda _: None,
 ) -> nn.Module:
     """A model by zoo name or `path/to/file.py:factory`, with its weights if given.
 
     Args:
-        spec: a name of `zoo.names()`, or a factory called without arguments.
-        weights: a `.safetensors` file, or a `.pt` read by `torch.load(weights_only=True)`.
+        spec: a name of `zoo.names()`, or a factory called without arguments; or a module there.
+        weights: a `.safetensors` file, or a `.pt` read by `torch.load(weights_only=True)`; of a
+            checkpoint with several sets of weights, `FILE:key` takes the one of that key.
         classes: number of logits of a zoo model.
         input_shape: (C, H, W) of a zoo model, (T,) of one for text.
         token_count: of a zoo model for text, see `DataSplits`.
+        say: told which weights were taken where that was a choice.
 
     Raises:
         UsageError: unknown name, or a factory that cannot be found or fails.
@@ -51,36 +58,65 @@ def load_model(
     else:
         model = build(spec, classes=classes, input_shape=input_shape, token_count=token_count)
     if weights is not None:
-        fit_state(model, read_state(weights), where=str(weights))
+        fit_state(model, read_state(weights, say), where=str(weights), say=say)
     return model
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, say: Say = lambda _: None) -> dict[str, Tensor]:
     """The tensors of a weights file by name.
 
-    Raises:
-        ModelError: missing, damaged, or a pickle that holds more than tensors.
-    """
-    if not is_file(path):
-        raise ModelError("no such weights file", where=str(path))
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return _unwrapped(_read_pickle(path), path)
-
-
-def fit_state(model: nn.Module, state: dict[str, Tensor], *, where: str) -> None:
-    """Load `state` into `model`, every key of it.
+    Args:
+        path: the file; `FILE:key` names one of several sets of weights in it.
+        say: told which set was taken where there are several.
 
     Raises:
-        ModelError: keys are missing, unexpected or of another shape; the first few are named.
+        ModelError: missing, damaged, not PyTorch weights, or a pickle that holds no tensors.
     """
-    # A DataParallel checkpoint differs only in this prefix.
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    problems = _misfits(model.state_dict(), state)
+    file, key = _file_and_key(path)
+    if form_of(file) == "safetensors":
+        return _read_safetensors(file)
+    content, beside = _read_pickle(file)
+    states = states_in(content)
+    if key is not None and key not in states:
+        states = {k: v for k, v in states.items() if k.startswith(f"{key}.")}
+    if not states:
+        what = f"holds no state dict{f' {key!r}' if key else ''}; {keys_of(content)}"
+        hint = "save model.state_dict() instead of the whole model" if beside else None
+        raise ModelError(NOT_LOADED if beside else what, where=str(path), hint=hint)
+    taken = next(iter(states)) if key is None or key not in states else key
+    if key is None and len(states) > 1:
+        others = first_few([other for other in states if other != taken])
+        say(f"weights: {taken!r} of {path.name} is taken; {path.name}:KEY takes another ({others})")
+    return states[taken]
+
+
+def fit_state(
+    model: nn.Module, state: dict[str, Tensor], *, where: str, say: Say = lambda _: None
+) -> None:
+    """Load `state` into `model`, under whatever prefix a wrapper gave its names.
+
+    Raises:
+        ModelError: keys are missing, unexpected, of another shape or kind of number; the first few
+            are named.
+    """
+    fitting, outside = matched(model, state)
+    problems = misfits(model, fitting)
     if problems:
         raise ModelError(f"the weights do not fit the model: {'; '.join(problems)}", where=where)
-    model.load_state_dict(state)
+    if outside:
+        say(f"weights: left out of {where}, beside the model: {first_few(outside)}")
+    # Counters of batches may be missing, which no result depends on.
+    model.load_state_dict(fitting, strict=False)
+
+
+def _file_and_key(path: Path) -> tuple[Path, str | None]:
+    if is_file(path):
+        return path, None
+    name, colon, key = path.name.rpartition(":")
+    if colon and is_file(path.with_name(name)):
+        return path.with_name(name), key
+    what = "is a folder, not a weights file" if path.is_dir() else "no such weights file"
+    raise ModelError(what, where=str(path))
 
 
 def check_logits(model: nn.Module, splits: DataSplits) -> None:
@@ -140,12 +176,12 @@ def _described(outputs: object) -> tuple[str, str]:
 def _from_factory(spec: str) -> nn.Module:
     from torch import nn
 
-    model = call_factory(spec)
+    model = call_factory(spec, ready=lambda named: isinstance(named, nn.Module))
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"the factory returned a {type(model).__name__}, not a torch.nn.Module", where=spec
         )
-    return model
+    return unwrapped(model)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -158,49 +194,20 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"not a readable safetensors file: {error}", where=str(path)) from error
 
 
-def _read_pickle(path: Path) -> object:
+def _read_pickle(path: Path) -> tuple[object, bool]:
+    """What a checkpoint holds, and whether something beside tensors was left out of it."""
+    inert: Inert = []
     try:
-        return read_checkpoint(path)
+        check_archive(path)
+        inert = stand_ins(path)
+        return read_checkpoint(path, inert), bool(inert)
     except ValueError as error:
         what = f"not a readable PyTorch checkpoint: {shortened(str(error))}"
         raise ModelError(what, where=str(path)) from error
     except Exception as error:  # damaged bytes make the unpickler raise anything
-        refused = isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error)
-        if not refused:
+        refused = isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error)
+        if not refused and not inert:
             raise ModelError("not a readable PyTorch checkpoint", where=str(path)) from error
         raise ModelError(
-            "the file holds more than tensors and is not loaded, since that would run its code",
-            where=str(path),
-            hint="save model.state_dict() instead of the whole model",
+            NOT_LOADED, where=str(path), hint="save model.state_dict() instead of the whole model"
         ) from error
-
-
-def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
-    import torch
-
-    while isinstance(content, dict) and not _is_state(content):
-        inner = next((content[key] for key in WRAPPERS if key in content), None)
-        content = inner
-    if not isinstance(content, dict):
-        raise ModelError("holds no state dict", where=str(path))
-    return {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
-
-
-def _is_state(content: dict[object, object]) -> bool:
-    import torch
-
-    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
-
-
-def _misfits(expected: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
-    reshaped = [
-        f"{key} {tuple(given[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in given and given[key].shape != value.shape
-    ]
-    found = {
-        "missing": [key for key in expected if key not in given],
-        "unexpected": [key for key in given if key not in expected],
-        "other shape": reshaped,
-    }
-    return [f"{kind}: {first_few(keys)}" for kind, keys in found.items() if keys]

@@ -75,8 +75,8 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
         EdgeSpiralError: with everything done so far kept in `out`.
     """
     splits = load(plan.data)
-    model = load_teacher(plan, splits)
     listener = OnConsole(console)
+    model = load_teacher(plan, splits, listener)
     try:
         return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener)
     except (KeyboardInterrupt, MeasurementError, TargetError):
@@ -84,8 +84,8 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
         raise
 
 
-def load_teacher(plan: Plan, splits: DataSplits) -> nn.Module:
-    """The plan's model with its trained weights.
+def load_teacher(plan: Plan, splits: DataSplits, listener: Listener) -> nn.Module:
+    """The plan's model with its trained weights; `listener` hears which, where there are several.
 
     Raises:
         UsageError: a zoo model without weights: an untrained teacher has nothing to hand on.
@@ -103,6 +103,7 @@ def load_teacher(plan: Plan, splits: DataSplits) -> nn.Module:
         classes=len(splits.class_names),
         input_shape=splits.input_shape,
         token_count=splits.token_count,
+        say=listener.say,
     )
 
 

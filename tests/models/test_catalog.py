@@ -4,6 +4,7 @@ from torch import fx
 
 from edgespiral import models
 from edgespiral.core.errors import UsageError
+from edgespiral.models.catalog import require_known
 
 RECURRENT = ("lstm-text", "gru-sound")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
@@ -87,3 +88,30 @@ def test_models_of_images_and_sound_refuse_token_ids(name):
 def test_the_model_of_text_refuses_what_has_none():
     with pytest.raises(UsageError, match="lstm-text takes token ids, and the data has none"):
         models.build("lstm-text", classes=4, input_shape=(1, 28, 28))
+
+
+ELSEWHERE = {
+    "timm/resnet18": "timm.create_model('resnet18', pretrained=True)",
+    "hf-hub:timm/resnet18.a1_in1k": "timm.create_model('hf-hub:timm/resnet18.a1_in1k'",
+    "trained.pt": "--weights trained.pt",
+    "weights.safetensors": "is a file of weights",
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_names_of_other_places_are_told_how_to_be_given(name):
+    with pytest.raises(UsageError) as caught:
+        models.build(name, classes=2, input_shape=(3, 8, 8))
+    assert ELSEWHERE[name] in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+def test_a_folder_is_told_where_its_model_is(tmp_path):
+    with pytest.raises(UsageError, match=r"model\.py:load"):
+        require_known(str(tmp_path))
+
+
+def test_an_unknown_name_does_not_list_them_all():
+    with pytest.raises(UsageError, match=r"and \d+ more") as caught:
+        require_known("zzzzzz")
+    assert len(str(caught.value)) < 300

@@ -202,3 +202,48 @@ def test_a_header_that_claims_more_than_the_file_has_is_one_line(tmp_path, heade
     with pytest.raises(ModelError, match="not a readable safetensors file") as caught:
         read_state(path)
     assert is_printable(str(caught.value))
+
+
+def test_a_module_in_a_file_is_a_model(tmp_path):
+    (tmp_path / "ready.py").write_text("from torch import nn\nmodel = nn.Linear(3, 2)\n")
+    assert isinstance(load(None, spec=f"{tmp_path / 'ready.py'}:model"), nn.Linear)
+
+
+def test_what_is_around_a_factorys_module_is_taken_off(tmp_path, trained):
+    (tmp_path / "wrapped.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "def net():\n    return torch.compile(nn.DataParallel(nn.Linear(3, 2)))\n"
+    )
+    assert isinstance(load(None, spec=f"{tmp_path / 'wrapped.py'}:net"), nn.Linear)
+
+
+def test_the_batch_of_one_is_looked_at_too():
+    class Squeezing(nn.Module):
+        def forward(self, inputs):
+            return torch.zeros(len(inputs), 10, 1, 1).squeeze()
+
+    expected = r"returns \(10,\) for a batch of one, not logits of shape \(1, 10\)"
+    with pytest.raises(ModelError, match=expected):
+        models.check_logits(Squeezing(), data.load("digits"))
+
+
+OTHER_OUTPUTS = {
+    r"a dict of logits, extra, not logits.*outputs\['logits'\]": lambda x: {
+        "logits": x,
+        "extra": x,
+    },
+    r"a tuple of 2, not logits": lambda x: (x, x),
+    "a NoneType, not logits": lambda x: None,
+    "NaN or infinite": lambda x: torch.full((len(x), 10), float("nan")),
+}
+
+
+@pytest.mark.parametrize("told", OTHER_OUTPUTS)
+def test_what_comes_instead_of_logits_is_named(told):
+    class Net(nn.Module):
+        def forward(self, x):
+            return OTHER_OUTPUTS[told](x)
+
+    with pytest.raises(ModelError, match=told) as caught:
+        models.check_logits(Net(), data.load("digits"))
+    assert caught.value.hint
