@@ -292,8 +292,9 @@ def export_model(
     from edgespiral.data.guard import guarded
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.models import check_independence, check_logits
+    from edgespiral.models import check_logits
     from edgespiral.models.accept import folded, unwrapped
+    from edgespiral.models.independence import check_independence
 
     splits = load(data) if isinstance(data, str) else guarded(data)
     plain, _ = folded(unwrapped(model))

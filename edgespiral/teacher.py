@@ -30,6 +30,7 @@ from edgespiral.distill.evaluate import accuracy
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
+from edgespiral.models.independence import check_independence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ def train_teacher(
     )
     data.check(splits, settings.batch_size)
     models.check_logits(model, splits)
-    models.check_independence(model, splits)
+    check_independence(model, splits)
     with locked(make_folder(out)):
         finished = _claim(out, _plan(model_spec, data_spec, settings), resume=resume)
         if finished is not None:

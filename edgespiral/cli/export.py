@@ -44,8 +44,9 @@ def export(
     from edgespiral.data import load
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.measure.model_files import precision_of
-    from edgespiral.models import check_independence, check_logits
+    from edgespiral.models import check_logits
     from edgespiral.models.accept import folded, unwrapped
+    from edgespiral.models.independence import check_independence
     from edgespiral.report import formats
 
     splits = load(data)

@@ -18,7 +18,8 @@ def check(splits: DataSplits, batch_size: int) -> None:
 
     Raises:
         DataError: one class only, fewer training samples than a batch, an empty split, labels
-            out of range, inputs of another shape or type than declared, or not finite.
+            out of range, inputs of another shape or type than declared, several in one sample, or
+            not finite.
     """
     splits = guarded(splits)
     if len(splits.class_names) < 2:

@@ -8,11 +8,12 @@ trained on.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgespiral.core.batches import AugmentedSource, BatchSource, DataSplits, StoredSource
-from edgespiral.core.errors import DataError
+from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NO_LABELS = "samples have no labels"
+ONE_INPUT = (
+    "a model takes one tensor here: put the parts into one and take them apart in its forward"
+)
 
 
 @runtime_checkable
@@ -138,19 +142,45 @@ class _Problem:
     why: str = ""
 
 
+def several(inputs: object) -> str | None:
+    """What inputs are that are not one tensor, in words; None where they are one."""
+    import torch
+
+    if isinstance(inputs, torch.Tensor):
+        return None
+    if isinstance(inputs, Mapping):
+        parts = [f"{name} {_shape(value)}" for name, value in inputs.items()]
+    elif isinstance(inputs, (tuple, list)):
+        parts = [_shape(value) for value in inputs]
+    else:
+        return f"inputs are of type {type(inputs).__name__}, not tensors"
+    return f"inputs are a {type(inputs).__name__} of {len(parts)}: {first_few(parts)}"
+
+
+def _shape(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else str(tuple(shape[1:]))
+
+
 def _problem(inputs: Tensor, labels: Tensor, splits: DataSplits) -> _Problem | None:
     import torch
 
-    classes = len(splits.class_names)
+    parts = several(inputs)
+    if parts:
+        return _Problem(parts, why=f"; {ONE_INPUT}")
     if tuple(inputs.shape[1:]) != splits.input_shape:
         return _Problem(f"inputs are {tuple(inputs.shape[1:])}, declared as {splits.input_shape}")
     if not isinstance(labels, torch.Tensor):
         why = "; training, accuracy and criteria that use gradients need them"
         return _Problem(NO_LABELS, why=why)
-    wrong = _wrong_values(inputs, splits)
-    if wrong is not None:
-        return wrong
-    if labels.dtype != torch.int64 or labels.shape != inputs.shape[:1]:
+    return _wrong_values(inputs, splits) or _wrong_labels(labels, len(inputs), splits)
+
+
+def _wrong_labels(labels: Tensor, count: int, splits: DataSplits) -> _Problem | None:
+    import torch
+
+    classes = len(splits.class_names)
+    if labels.dtype != torch.int64 or labels.shape != (count,):
         return _Problem(
             f"labels are {labels.dtype} {tuple(labels.shape)}, not torch.int64 (samples,)"
         )

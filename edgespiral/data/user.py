@@ -13,12 +13,14 @@ from edgespiral.core.errors import DataError
 from edgespiral.core.factory import call_factory
 from edgespiral.core.user_code import user_code
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.guard import guarded
+from edgespiral.data.guard import ONE_INPUT, guarded, several
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PARTS = ("train", "validation", "test")
+# Dimensions of float inputs with the batch: from rows of numbers to video.
+RANKS = (2, 3, 4, 5)
 
 
 def load_user(spec: str) -> DataSplits:
@@ -26,8 +28,9 @@ def load_user(spec: str) -> DataSplits:
 
     The mapping has `train`, `validation` and `test`, each a torch `Dataset` of
     `(input (C, H, W) float32, label)` or a `BatchSource`, and `classes`, the class names, unless
-    the training data set has an attribute of that name. Inputs of sequences are (T, features)
-    float32, or (T,) int64 token ids; these need `token_count`, one more than the largest id.
+    the training data set has an attribute of that name. Inputs may be rows (features,) and videos
+    (C, D, H, W) too; those of sequences are (T, features) float32, or (T,) int64 token ids; these
+    need `token_count`, one more than the largest id.
 
     Raises:
         DataError: it returns anything else.
@@ -99,10 +102,13 @@ def _first_input(source: BatchSource, spec: str) -> Tensor:
         inputs, _ = next(iter(source.epoch(batch_size=1)))
     except StopIteration:
         raise DataError("the training part is empty", where=spec) from None
-    if inputs.is_floating_point() and inputs.ndim not in (3, 4):
+    problem = several(inputs)
+    if problem:
+        raise DataError(problem, where=spec, hint=ONE_INPUT)
+    if inputs.is_floating_point() and inputs.ndim not in RANKS:
         raise DataError(
-            f"inputs are {tuple(inputs.shape[1:])}, not (channels, height, width) or "
-            "(steps, features)",
+            f"inputs are {tuple(inputs.shape[1:])}, not (features,), (steps, features), "
+            "(channels, height, width) or (channels, depth, height, width)",
             where=spec,
         )
     return inputs

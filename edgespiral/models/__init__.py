@@ -1,7 +1,6 @@
 """Bundled and torchvision models by name, and the user's own."""
 
 from edgespiral.models.catalog import build, names
-from edgespiral.models.independence import check_independence
 from edgespiral.models.load import check_logits, load_model
 
-__all__ = ["build", "check_independence", "check_logits", "load_model", "names"]
+__all__ = ["build", "check_logits", "load_model", "names"]

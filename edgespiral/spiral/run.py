@@ -30,8 +30,9 @@ from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
-from edgespiral.models import check_independence, names
+from edgespiral.models import names
 from edgespiral.models.accept import folded, unwrapped
+from edgespiral.models.independence import check_independence
 from edgespiral.models.load import check_logits, load_model
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
 from edgespiral import data
 from edgespiral.core.errors import DataError
@@ -24,6 +24,10 @@ def test_bundled_data_is_good(splits):
     data.check(splits, batch_size=128)
 
 
+class Pairs(list, Dataset):
+    """Samples of two inputs."""
+
+
 BAD = {
     "fewer than a batch of 16": source(10),
     "every training sample has the same label": source(labels=torch.zeros(32, dtype=torch.int64)),
@@ -32,6 +36,9 @@ BAD = {
     "labels are torch.float32": source(labels=torch.rand(32)),
     "NaN": source(inputs=torch.full((32, 1, 8, 8), torch.nan)),
     "declared as": source(inputs=torch.zeros(32, 3, 8, 8)),
+    r"inputs are a list of 2: \(1, 8, 8\), \(3,\)": DatasetSource(
+        Pairs([((torch.zeros(1, 8, 8), torch.zeros(3)), n % 2) for n in range(32)])
+    ),
     "not torch.float32": source(inputs=torch.zeros(32, 1, 8, 8, dtype=torch.uint8)),
 }
 

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,9 @@ from edgespiral import data
 
 def part(count=12):
     return TensorDataset(torch.randn(count, 3, 4, 5), torch.arange(count) % 2)
+
+class Listed(list, torch.utils.data.Dataset):
+    pass
 """
 
 
@@ -55,10 +59,37 @@ def test_other_things_are_refused(tmp_path, body, text):
     assert "mine.py:load" in str(caught.value)
 
 
-def test_vectors_are_not_images(tmp_path):
-    flat = "TensorDataset(torch.randn(4, 3), torch.arange(4))"
-    with pytest.raises(DataError, match="not \\(channels, height, width\\) or"):
-        load(tmp_path, f"dict(train={flat}, validation=part(), test=part(), classes='ab')")
+@pytest.mark.parametrize("shape", [(16,), (7, 16), (3, 4, 5), (3, 2, 4, 5)])
+def test_rows_sequences_images_and_videos_are_taken(tmp_path, shape):
+    part = f"TensorDataset(torch.randn(8, *{shape}), torch.arange(8) % 2)"
+    body = f"dict(train={part}, validation={part}, test={part}, classes='ab')"
+    splits = load(tmp_path, body)
+    assert splits.input_shape == shape
+    data.check(splits, batch_size=4)
+
+
+@pytest.mark.parametrize("shape", ["()", "(1, 1, 1, 1, 1)"])
+def test_other_shapes_are_refused(tmp_path, shape):
+    odd = f"TensorDataset(torch.randn(4, *{shape}), torch.arange(4))"
+    with pytest.raises(DataError, match=r"not \(features,\), \(steps, features\)"):
+        load(tmp_path, f"dict(train={odd}, validation=part(), test=part(), classes='ab')")
+
+
+SEVERAL = {
+    "inputs are a list of 2: (3, 4), (8,)": "(torch.zeros(3, 4), torch.zeros(8))",
+    "inputs are a dict of 2: image (3, 4), age ()": "dict(image=torch.zeros(3, 4), age=1)",
+}
+
+
+@pytest.mark.parametrize("told", SEVERAL)
+def test_several_inputs_are_named(tmp_path, told):
+    several = f"[({SEVERAL[told]}, n % 2) for n in range(8)]"
+    body = f"dict(train=Listed({several}), validation=part(), test=part(), classes='ab')"
+    file = "class Listed(list, torch.utils.data.Dataset): pass"
+    (tmp_path / "listed.py").write_text(f"import torch\n{file}\n")
+    with pytest.raises(DataError, match=re.escape(told)) as caught:
+        load(tmp_path, body)
+    assert "takes one tensor" in str(caught.value)
 
 
 TOKENS = "TensorDataset(torch.arange(60).view(12, 5) % 7, torch.arange(12) % 2)"

@@ -11,7 +11,8 @@ from torch.utils.data import TensorDataset
 from edgespiral.core.errors import ExitCode, ModelError
 from edgespiral.data import load
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.models import build, check_independence
+from edgespiral.models import build
+from edgespiral.models.independence import check_independence
 
 
 @pytest.fixture(scope="module")
