@@ -175,3 +175,52 @@ def test_the_api_exports_no_model_that_depends_on_the_batch(tmp_path):
     with pytest.raises(ModelError, match=r"1 \(BatchNorm2d\): what it says of a sample depends"):
         edgespiral.export_model(model, load("digits"), tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+class Everything(torch.nn.Module):
+    """What people's networks do: hooks, computed weights, casts, loops, branches on sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(1, 16, 3))
+        self.parts = torch.nn.ModuleList(torch.nn.Conv2d(8, 16, 3, padding=1) for _ in range(2))
+        self.head = torch.nn.Linear(32, 2)
+        self.parts[1].register_forward_pre_hook(lambda _, inputs: (inputs[0] * 2 - 1,))
+
+    def forward(self, x):
+        if x.shape[-1] % 3:
+            x = torch.nn.functional.pad(x, (0, 1))
+        x = self.first(x.float())
+        parts = [torch.relu(part(x)) for part, x in zip(self.parts, x.chunk(2, 1), strict=True)]
+        return self.head(torch.cat(parts, 1).mean((2, 3)).float())
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text.strip())
+
+
+def test_a_network_as_people_write_them_is_compressed(tmp_path):
+    given = {part: Samples() for part in ("train", "validation", "test")}
+    torch.manual_seed(0)
+    net, heard = torch.nn.DataParallel(Everything()), Heard()
+    done = edgespiral.compress(
+        net, given, out=tmp_path / "run", allocation="uniform", turns=1, listener=heard,
+        speedup=1.2, epochs=0.5, max_drop=100.0, batch_size=32, latency_cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert "parametrisation folded into plain weights: first" in heard.lines
+    inputs = torch.randn(3, 1, 8, 8)
+    teacher = edgespiral.load_model(tmp_path / "run" / "teacher")
+    assert torch.allclose(teacher(inputs), net.module.eval()(inputs), atol=1e-5)
+    assert done.model(inputs).shape == (3, 2)
+
+
+def test_an_exported_program_is_refused_before_anything_is_done(tmp_path):
+    given = {part: Samples() for part in ("train", "validation", "test")}
+    net = torch.export.export(Everything().eval(), (torch.zeros(2, 1, 8, 8),)).module()
+    with pytest.raises(ModelError, match="exported program"):
+        edgespiral.compress(net, given, out=tmp_path / "run", speedup=2.0, batch_size=32)
+    assert not (tmp_path / "run").exists()

@@ -106,7 +106,14 @@ def _computed(model: nn.Module) -> Iterator[tuple[str, str, Callable[[], object]
 def _unparametrised(layer: nn.Module, name: str) -> Callable[[], object]:
     from torch.nn.utils import parametrize
 
-    return lambda: parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+    def fold() -> None:
+        # Removing takes the attribute from the class, which the module that was copied has too.
+        kind = type(layer)
+        own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
+        layer.__class__ = type(kind.__name__, kind.__bases__, own)
+        parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+
+    return fold
 
 
 def _unhooked(layer: nn.Module, hook: Any) -> Callable[[], object]:  # noqa: ANN401

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch.utils.data import TensorDataset
 
-from edgespiral.core.batches import DataSplits
+from edgespiral.core.batches import DataSplits, first_inputs
 from edgespiral.data.dataset import DatasetSource
 
 
@@ -35,3 +35,8 @@ def test_training_samples_alone_are_taken_as_they_are_stored():
 def test_a_supply_without_random_views_is_left_alone():
     stored = splits(Stored())
     assert stored.unaugmented() is stored
+
+
+def test_the_first_inputs_are_of_the_validation_part():
+    inputs = first_inputs(splits(Stored()), 3)
+    assert inputs.shape == (3, 1, 2, 2)

@@ -29,3 +29,9 @@ def test_the_users_own_error_is_named_in_one_line(tmp_path):
     with pytest.raises(UsageError, match=r"the factory failed: KeyError") as caught:
         call_factory(f"{tmp_path / 'broken.py'}:f")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_ready_is_not_called(tmp_path):
+    (tmp_path / "ready_made.py").write_text("def thing():\n    raise RuntimeError\n")
+    spec = f"{tmp_path / 'ready_made.py'}:thing"
+    assert call_factory(spec, ready=callable).__name__ == "thing"

@@ -119,6 +119,7 @@ def test_computed_weights_become_plain_ones_in_a_copy(kind):
     assert not plain[0]._forward_pre_hooks
     assert torch.allclose(plain(INPUTS), expected, atol=1e-6)
     assert set(model.state_dict()) == names
+    assert torch.equal(model(INPUTS), expected)
 
 
 def test_masks_one_over_the_other_are_folded_together():
