@@ -182,9 +182,9 @@ class Everything(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(1, 16, 3))
-        self.parts = torch.nn.ModuleList(torch.nn.Conv2d(8, 16, 3, padding=1) for _ in range(2))
-        self.head = torch.nn.Linear(32, 2)
+        self.first = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(1, 64, 3))
+        self.parts = torch.nn.ModuleList(torch.nn.Conv2d(32, 64, 3, padding=1) for _ in range(2))
+        self.head = torch.nn.Linear(128, 2)
         self.parts[1].register_forward_pre_hook(lambda _, inputs: (inputs[0] * 2 - 1,))
 
     def forward(self, x):
