@@ -17,6 +17,7 @@ from torch.fx.proxy import TraceError
 
 from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.files import replacing, sha256_file
+from edgespiral.models.functional_layers import restore_layers
 from edgespiral.models.layers import layer_class
 from edgespiral.models.modes import evaluating
 from edgespiral.models.places import place_of
@@ -69,6 +70,7 @@ def trace(model: nn.Module, inputs: Tensor | None = None) -> GraphModule:
             graph = tracer.trace_model()
             _normalise(model, graph.graph)
             graph = _own_layers(graph)
+            restore_layers(graph, model)
         except ModelError:
             raise
         except Exception as error:

@@ -46,6 +46,8 @@ class Tracer(torch.fx.Tracer):
 
     # Or what is computed from a buffer would become a constant, and the buffer's name be lost.
     proxy_buffer_attributes = True
+    # So that what is said of an operation can name the line of the user's code.
+    record_stack_traces = True
 
     def __init__(self, model: nn.Module, batches: tuple[Tensor, ...] = ()) -> None:
         super().__init__()

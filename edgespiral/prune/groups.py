@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch_pruning
 from torch import nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from edgespiral.core.errors import ModelError, NothingToCutError
+from edgespiral.prune.unstack import RECURRENT, directions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
-PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+PRUNABLE = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.Linear,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,18 @@ def unshared(model: nn.Module, groups: Iterable[ChannelGroup]) -> list[ChannelGr
     return found
 
 
+def outputs_of(layer: nn.Module) -> int | None:
+    """Channels that a weighted layer produces; None where it has no weight of its own."""
+    if isinstance(layer, RECURRENT):
+        return layer.hidden_size * directions(layer)
+    if isinstance(layer, nn.Embedding):
+        return layer.embedding_dim
+    if isinstance(layer, _ConvTransposeNd):
+        return layer.out_channels
+    weight = getattr(layer, "weight", None)
+    return len(weight) if isinstance(weight, torch.Tensor) else None
+
+
 def widths_of(groups: Sequence[ChannelGroup]) -> dict[str, int]:
     """Channels per group, by group name."""
     return {group.name: group.channels for group in groups}
@@ -249,13 +266,13 @@ def _merge(slots: Sequence[Slot]) -> tuple[Slot, ...]:
 
 
 def _is_depthwise(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d) and 1 < module.groups == module.out_channels
+    return isinstance(module, _ConvNd) and 1 < module.groups == module.out_channels
 
 
 def _runs(module: nn.Module) -> int:
     if isinstance(module, nn.GroupNorm):
         return module.num_groups
-    if isinstance(module, nn.Conv2d) and not _is_depthwise(module):
+    if isinstance(module, _ConvNd) and not _is_depthwise(module):
         return module.groups
     return 1
 

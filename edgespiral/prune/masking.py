@@ -43,7 +43,7 @@ def gated(
     handles += [
         layer.register_forward_hook(_normaliser(parts, batch_axis))
         for (name, batch_axis), parts in _parts_by_layer(groups, gates, "producers").items()
-        if isinstance(layer := model.get_submodule(name), nn.LayerNorm)
+        if isinstance(layer := model.get_submodule(name), nn.LayerNorm | nn.RMSNorm | nn.GroupNorm)
     ]
     for group in groups:
         for slot in group.producers:
@@ -86,7 +86,7 @@ def _recurrence(gate: Tensor) -> Callable[[nn.Module, Any, Any], Any]:
 
     def replace(module: nn.Module, inputs: tuple[Tensor, ...], _outputs: object) -> object:
         assert isinstance(module, RECURRENT)
-        return gated_recurrence(module, inputs[0], gate)
+        return gated_recurrence(module, inputs[0], gate, *inputs[1:])
 
     return replace
 
@@ -106,19 +106,47 @@ def _multiplier(
 
 def _normaliser(
     parts: list[tuple[Tensor, Tensor]], batch_axis: int
-) -> Callable[[nn.LayerNorm, Any, Tensor], Any]:
+) -> Callable[[nn.Module, Any, Tensor], Any]:
     gates_for = _gates_for(parts, batch_axis)
 
-    def normalise(module: nn.LayerNorm, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+    def normalise(module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+        if isinstance(module, nn.GroupNorm):
+            return _over_groups(module, inputs[0], gates_for(inputs[0], last=False))
         gates = gates_for(inputs[0], last=True)
-        share = gates.mean(-1, keepdim=True)
-        centred = inputs[0] - (inputs[0] * gates).mean(-1, keepdim=True) / share
-        variance = (centred.square() * gates).mean(-1, keepdim=True) / share
-        output = centred / (variance + module.eps).sqrt()
-        output = output if module.weight is None else output * module.weight
-        return output if module.bias is None else output + module.bias
+        assert isinstance(module, nn.LayerNorm | nn.RMSNorm)
+        eps = module.eps if module.eps is not None else torch.finfo(inputs[0].dtype).eps
+        centred = isinstance(module, nn.LayerNorm)
+        output = _normalised(inputs[0], gates, (-1,), eps, centred=centred)
+        return _scaled(output, module.weight, getattr(module, "bias", None))
 
     return normalise
+
+
+def _over_groups(module: nn.GroupNorm, inputs: Tensor, gates: Tensor) -> Tensor:
+    """Group norm over the open channels of each group."""
+    shape = (inputs.shape[0], module.num_groups, -1, *inputs.shape[2:])
+    every = gates.expand(len(gates), inputs.shape[1], *[1] * (inputs.dim() - 2))
+    parted = every.reshape(len(gates), module.num_groups, -1, *[1] * (inputs.dim() - 2))
+    dims = tuple(range(2, inputs.dim() + 1))
+    output = _normalised(inputs.reshape(shape), parted, dims, module.eps).reshape(inputs.shape)
+    view = (-1, *[1] * (inputs.dim() - 2))
+    weight, bias = (p if p is None else p.view(view) for p in (module.weight, module.bias))
+    return _scaled(output, weight, bias)
+
+
+def _normalised(
+    inputs: Tensor, gates: Tensor, dims: tuple[int, ...], eps: float, *, centred: bool = True
+) -> Tensor:
+    share = gates.mean(dims, keepdim=True)
+    if centred:
+        inputs = inputs - (inputs * gates).mean(dims, keepdim=True) / share
+    variance = (inputs.square() * gates).mean(dims, keepdim=True) / share
+    return inputs / (variance + eps).sqrt()
+
+
+def _scaled(inputs: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    output = inputs if weight is None else inputs * weight
+    return output if bias is None else output + bias
 
 
 def _gates_for(parts: list[tuple[Tensor, Tensor]], batch_axis: int) -> Callable[..., Tensor]:

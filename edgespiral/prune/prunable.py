@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
+from edgespiral.core.errors import ModelError, NothingToCutError
 from edgespiral.models.example_inputs import example_input
+from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.engines.base import Cutter, Removal, check_cut
 from edgespiral.prune.engines.depgraph import DepGraphCutter
 from edgespiral.prune.engines.flow.cutter import FlowCutter
-from edgespiral.prune.engines.flow.finder import groups_by_flow, needs_flow
+from edgespiral.prune.engines.flow.finder import needs_flow, nothing_to_cut, survey_by_flow
+from edgespiral.prune.engines.flow.proven import proven_groups
 from edgespiral.prune.engines.flow.rewrite import explicit
 from edgespiral.prune.engines.nni import NniCutter
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
-from edgespiral.prune.engines.recurrent.slicing import SlicingCutter
 from edgespiral.prune.engines.trial import failed_trial
 from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
 from edgespiral.prune.scoring.reconstruct import folded
 from edgespiral.prune.scoring.select import keep_best
-from edgespiral.prune.unstack import recurrent_layers, unstacked
+from edgespiral.prune.unstack import unstacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule
@@ -36,15 +36,14 @@ ENGINES: dict[str, tuple[Cutter, ...]] = {
     "flow": (FlowCutter(),),
     "auto": (NniCutter(), DepGraphCutter(), FlowCutter()),
 }
-# Neither of them can cut recurrent layers.
-ENGINES_FOR_RECURRENT: dict[str, tuple[Cutter, ...]] = {"auto": (SlicingCutter(),)}
 
 
 @dataclass(frozen=True)
 class PrunableModel:
     """A traced model, its groups of coupled channels and its removable branches.
 
-    With `by_flow` the groups are those of `prune.flow`, whatever the graph looks like.
+    With `by_flow` the groups are those of `prune.flow`, whatever the graph looks like, and `kept`
+    says by layer how many of its channels stay whole, and why.
     """
 
     model: GraphModule
@@ -52,6 +51,7 @@ class PrunableModel:
     branches: Sequence[Branch]
     example: Tensor
     by_flow: bool = False
+    kept: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -64,23 +64,27 @@ class PrunableModel:
     ) -> PrunableModel:
         """Find the groups of `model`, whose inputs are (N, *input_shape).
 
-        Where the model has attention, shuffles or norms over channels, these are written out
-        first (`explicit`), so `model` here may be another form of the one given.
+        Where the model has attention, shuffles, stacks of recurrent layers or norms over channels,
+        these are written out first (`explicit`), so `model` here may be another form of the one
+        given.
 
         With `reference`, the groups of the model that `model` was cut from, groups keep the names
         they had there, and there may be none left. With `token_count`, inputs are token ids below
         it.
 
         Raises:
-            NothingToCutError: nothing can be cut.
-            ModelError: a recurrent layer has options that rule it out.
+            NothingToCutError: nothing can be cut; it says why.
+            ModelError: the model does not run on several samples.
         """
         example = example_input(input_shape, token_count=token_count)
-        if recurrent_layers(model):
-            return cls._of(unstacked(model), example, reference, by_flow=False)
-        model = explicit(model, example)
+        model = explicit(unstacked(model), example)
         found = None if needs_flow(model) else _sound_groups(model, example)
-        return cls._of(model, example, reference, by_flow=found is None, found=found)
+        if found is not None:
+            return cls._of(model, example, reference, found)
+        model, survey = proven_groups(model, example)
+        if not survey.groups and reference is None:
+            raise nothing_to_cut(survey.kept)
+        return cls._of(model, example, reference, survey.groups, survey.kept)
 
     @classmethod
     def _of(
@@ -88,19 +92,13 @@ class PrunableModel:
         model: GraphModule,
         example: Tensor,
         reference: Sequence[ChannelGroup] | None,
-        *,
-        by_flow: bool,
-        found: list[ChannelGroup] | None = None,
+        groups: Sequence[ChannelGroup],
+        kept: Mapping[str, tuple[int, str]] | None = None,
     ) -> PrunableModel:
-        try:
-            groups = found or _finder(model, by_flow=by_flow)(model, example)
-        except NothingToCutError:
-            if reference is None:
-                raise
-            groups = []
         if reference is not None:
             groups = renamed(groups, reference)
-        return cls(model, groups, find_branches(model, groups, example), example, by_flow)
+        branches = find_branches(model, groups, example)
+        return cls(model, groups, branches, example, by_flow=kept is not None, kept=kept or {})
 
     def without(self, widths: Mapping[str, int]) -> PrunableModel:
         """The model less the branches whose groups have width 0."""
@@ -108,7 +106,10 @@ class PrunableModel:
         if not gone:
             return self
         smaller = drop(self.model, gone)
-        return PrunableModel._of(smaller, self.example, self.groups, by_flow=self.by_flow)
+        if self.by_flow:
+            survey = survey_by_flow(smaller, self.example)
+            return PrunableModel._of(smaller, self.example, self.groups, survey.groups, survey.kept)
+        return PrunableModel._of(smaller, self.example, self.groups, _found(smaller, self.example))
 
     def candidate(self, widths: Mapping[str, int]) -> GraphModule:
         """An untrained stand-in of the given widths: right in shape, arbitrary in weights.
@@ -122,17 +123,14 @@ class PrunableModel:
     @property
     def quick_engine(self) -> Cutter:
         """That makes its candidates."""
-        if recurrent_layers(self.model):
-            return SlicingCutter()
         return FlowCutter() if self.by_flow else DepGraphCutter()
 
 
-def _finder(
-    model: GraphModule, *, by_flow: bool
-) -> Callable[[GraphModule, Tensor], list[ChannelGroup]]:
-    if recurrent_layers(model):
-        return find_recurrent_groups
-    return groups_by_flow if by_flow else find_groups
+def _found(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
+    try:
+        return find_groups(model, example)
+    except NothingToCutError:
+        return []
 
 
 def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | None:
@@ -141,7 +139,8 @@ def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | N
     Statistics over channels, fixed parts of them, gates made of halves: a cut on trial shows it.
     """
     try:
-        groups = find_groups(model, example)
+        axes = batch_axes(model, example)
+        groups = [with_batch_axes(group, axes) for group in find_groups(model, example)]
     except ModelError:
         return None
     return None if failed_trial(DepGraphCutter(), model, groups, example) else groups
@@ -154,20 +153,8 @@ def _spread(group: ChannelGroup, width: int) -> list[int]:
 
 
 def engines(source: PrunableModel, pruner: str) -> tuple[Cutter, ...]:
-    """The engines that `--pruner` allows for a model, in the order to try them.
-
-    Raises:
-        UsageError: none of them can cut recurrent layers, and the model has some.
-    """
-    if not recurrent_layers(source.model):
-        return ENGINES["flow" if pruner == "auto" and source.by_flow else pruner]
-    if pruner not in ENGINES_FOR_RECURRENT:
-        raise UsageError(
-            f"{pruner} cannot cut recurrent layers, as the model has",
-            where="--pruner",
-            hint="use --pruner auto",
-        )
-    return ENGINES_FOR_RECURRENT[pruner]
+    """The engines that `--pruner` allows for a model, in the order to try them."""
+    return ENGINES["flow" if pruner == "auto" and source.by_flow else pruner]
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     State = Tensor | tuple[Tensor, Tensor]
 
 
-def gated_recurrence(layer: nn.LSTM | nn.GRU, inputs: Tensor, gate: Tensor) -> tuple[Tensor, State]:
-    """What `layer(inputs)` returns, with its own reads of hidden units multiplied by `gate`.
+def gated_recurrence(
+    layer: nn.LSTM | nn.GRU, inputs: Tensor, gate: Tensor, start: State | None = None
+) -> tuple[Tensor, State]:
+    """What `layer(inputs, start)` returns, with its own reads of hidden units multiplied by `gate`.
 
     Args:
-        layer: one layer, one or two directions, without projections, from a zero state.
+        layer: one layer, one or two directions, without projections.
         inputs: (N, T, features), or (T, N, features) if not `batch_first`.
         gate: (N or 1, directions * hidden).
+        start: the initial state as the layer takes it, (directions, N, hidden), for an LSTM twice;
+            zeros if left out.
 
     Returns:
         The outputs, and the final state as the layer gives it: (directions, N, hidden), for an
@@ -37,8 +41,15 @@ def gated_recurrence(layer: nn.LSTM | nn.GRU, inputs: Tensor, gate: Tensor) -> t
     """
     steps = inputs.transpose(0, 1) if layer.batch_first else inputs
     gates = gate.to(inputs.dtype).chunk(directions(layer), dim=1)
+    given = (start,) if isinstance(start, torch.Tensor) else start
     runs = [
-        _direction(layer, steps, part, "_reverse" if index else "")
+        _direction(
+            layer,
+            steps,
+            part,
+            "_reverse" if index else "",
+            given and tuple(s[index] for s in given),
+        )
         for index, part in enumerate(gates)
     ]
     outputs = torch.cat([outputs for outputs, _ in runs], dim=-1)
@@ -48,7 +59,11 @@ def gated_recurrence(layer: nn.LSTM | nn.GRU, inputs: Tensor, gate: Tensor) -> t
 
 
 def _direction(
-    layer: nn.LSTM | nn.GRU, steps: Tensor, gate: Tensor, suffix: str
+    layer: nn.LSTM | nn.GRU,
+    steps: Tensor,
+    gate: Tensor,
+    suffix: str,
+    start: tuple[Tensor, ...] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     backwards = bool(suffix)
     weight_ih, weight_hh, *biases = _parameters(layer, suffix)
@@ -56,7 +71,7 @@ def _direction(
     driven = nn.functional.linear(steps.flip(0) if backwards else steps, weight_ih, bias_ih)
     advance = _lstm_step if isinstance(layer, nn.LSTM) else _gru_step
     hidden = driven.new_zeros(driven.shape[1], layer.hidden_size)
-    state: tuple[Tensor, ...] = (hidden, hidden) if isinstance(layer, nn.LSTM) else (hidden,)
+    state = start or ((hidden, hidden) if isinstance(layer, nn.LSTM) else (hidden,))
     outputs = []
     for drive in driven:
         recurrent = nn.functional.linear(gate * state[0], weight_hh, bias_hh)

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from edgespiral.core.errors import ModelError
-
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
@@ -31,45 +29,16 @@ def directions(layer: nn.RNNBase) -> int:
     return 2 if layer.bidirectional else 1
 
 
-def check_layers(model: nn.Module) -> None:
-    """Refuse recurrent layers whose hidden units cannot be removed, whoever calls them.
-
-    Raises:
-        ModelError: a projection (`proj_size`), a plain `nn.RNN` or a cell.
-    """
-    for name, layer in model.named_modules():
-        problem = _problem(layer)
-        if problem:
-            raise ModelError(f"{problem} cannot be cut", where=name, hint="use nn.LSTM or nn.GRU")
-
-
-def check_supported(model: GraphModule) -> None:
-    """Refuse recurrent layers whose hidden units cannot be removed.
-
-    Raises:
-        ModelError: see `check_layers`; or an initial state is given.
-    """
-    check_layers(model)
-    for node in _calls(model):
-        if len(node.all_input_nodes) != 1:
-            raise ModelError(
-                "a recurrent layer with an initial state of its own cannot be cut",
-                where=str(node.target),
-                hint="start from zeros: call it with its input alone",
-            )
-
-
 def unstacked(model: GraphModule) -> GraphModule:
     """`model`, in which modules of one layer each stand in for every stack of recurrent layers.
 
     A stack at `path` becomes `path.l0`, `path.l1` and so on, with the same parameters, and dropout
-    between them where the stack has it. A model without stacks is returned as it is.
-
-    Raises:
-        ModelError: see `check_supported`.
+    between them where the stack has it. Stacks with projections, with an initial state or whose
+    outputs are not taken apart by index stay, and so does a model without stacks.
     """
-    check_supported(model)
-    stacks = [node for node in _calls(model) if _layer(model, node).num_layers > 1]
+    calls = _calls(model)
+    kept = {str(node.target) for node in calls if not _can_be_rewired(model, node)}
+    stacks = [n for n in calls if _layer(model, n).num_layers > 1 and str(n.target) not in kept]
     if stacks:
         layers = {str(node.target): _layer(model, node) for node in stacks}
         for name, stack in layers.items():
@@ -82,14 +51,12 @@ def unstacked(model: GraphModule) -> GraphModule:
     return model
 
 
-def _problem(layer: nn.Module) -> str | None:
-    if isinstance(layer, nn.RNNBase) and layer.proj_size:
-        return f"an {type(layer).__name__} with projections (proj_size={layer.proj_size})"
-    if isinstance(layer, nn.RNNCellBase) or (
-        isinstance(layer, nn.RNNBase) and not isinstance(layer, RECURRENT)
-    ):
-        return f"nn.{type(layer).__name__}"
-    return None
+def _can_be_rewired(model: GraphModule, node: Node) -> bool:
+    layer = _layer(model, node)
+    taken = all(user.target is operator.getitem for user in node.users)
+    pairs = [u for u in node.users if isinstance(layer, nn.LSTM) and u.args[1:] == (1,)]
+    named = all(isinstance(u.args[-1], int) for pair in pairs for u in pair.users)
+    return taken and named and len(node.all_input_nodes) == 1 and not layer.proj_size
 
 
 def _calls(model: GraphModule) -> list[Node]:
@@ -139,8 +106,6 @@ def _rewire(node: Node, stack: nn.RNNBase) -> None:
             if stack.dropout and depth + 1 < stack.num_layers:
                 source = graph.call_module(f"{path}.dropout{depth}", (source,))
     for user in list(node.users):
-        if user.target is not operator.getitem:
-            raise ModelError("its outputs must be taken apart by index", where=path)
         if user.args[1] == 0:
             user.replace_all_uses_with(source)
         elif isinstance(stack, nn.LSTM):

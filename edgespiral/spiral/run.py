@@ -37,7 +37,6 @@ from edgespiral.models.load import check_logits, load_model
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
-from edgespiral.prune.unstack import check_layers
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.context import (
@@ -163,7 +162,6 @@ def _accepted(model: nn.Module, splits: DataSplits, listener: Listener) -> nn.Mo
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
-    check_layers(plain)
     check_logits(plain, splits)
     check_independence(plain, splits)
     if lines:

@@ -11,7 +11,7 @@ import torch.fx
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.branches import Silencing
 from edgespiral.prune.double import arithmetic_for
-from edgespiral.prune.engines.recurrent.slicing import outputs_of
+from edgespiral.prune.groups import outputs_of
 from edgespiral.prune.masking import gated, keep_gates
 
 if TYPE_CHECKING:

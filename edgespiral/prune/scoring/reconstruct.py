@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from edgespiral.prune.groups import PRUNABLE
 
@@ -108,7 +109,8 @@ def regularised(known: Moments, channels: Tensor) -> Tensor:
 
 
 def _is_dense(layer: nn.Module) -> bool:
-    return isinstance(layer, PRUNABLE) and getattr(layer, "groups", 1) == 1
+    transposed = isinstance(layer, _ConvTransposeNd)
+    return isinstance(layer, PRUNABLE) and getattr(layer, "groups", 1) == 1 and not transposed
 
 
 def _fold(layer: Any, known: Moments, stays: Tensor, goes: Tensor) -> None:  # noqa: ANN401

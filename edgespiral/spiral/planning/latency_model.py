@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
+from edgespiral.prune.groups import PRUNABLE
 from edgespiral.prune.unstack import RECURRENT, directions
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ LEAST_SIZES = 3
 # Of the rows' residuals, not of their squares.
 PROFILE_WEIGHT = 0.1
 GATES = {"lstm": 4, "gru": 3}
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear, *RECURRENT)
+WEIGHTED = (*PRUNABLE, *RECURRENT)
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,7 @@ def _layer_shape(
     spatial: tuple[tuple[int, ...], tuple[int, ...]],
     groups: Sequence[ChannelGroup],
 ) -> LayerShape:
-    if isinstance(module, nn.Conv1d | nn.Conv2d):
+    if isinstance(module, _ConvNd):
         kernel = tuple(module.kernel_size)
         cin, cout, grouped = module.in_channels, module.out_channels, module.groups > 1
         key: ShapeClass = ("conv", grouped, kernel, *spatial)

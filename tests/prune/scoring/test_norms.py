@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgespiral.models.saved import trace
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
+from edgespiral.prune.engines.flow.finder import groups_by_flow
 from edgespiral.prune.groups import ChannelGroup, Slot, find_groups
 from edgespiral.prune.scoring.nni_scores import layer_metrics
 from edgespiral.prune.scoring.norms import NORMS, unit_norms
@@ -16,7 +16,7 @@ def test_a_units_norm_is_of_all_its_gates(sequence, tokens):
     with torch.no_grad():
         for name, parameter in model.rnn.named_parameters():
             parameter.fill_(2.0 if name.endswith("reverse") else 1.0)
-    norms = unit_norms("L1NormPruner", model, find_recurrent_groups(model, tokens))
+    norms = unit_norms("L1NormPruner", model, groups_by_flow(model, tokens))
     # Four gates, each with 12 inputs and 8 hidden units.
     assert norms["rnn"].tolist() == [80.0] * 8 + [160.0] * 8
     assert torch.allclose(norms["embed"], model.embed.weight.abs().sum(0))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
+from edgespiral.prune.engines.flow.finder import groups_by_flow
 from edgespiral.prune.groups import find_groups
 from edgespiral.prune.scoring.divergence import OutputDivergence
 from edgespiral.prune.scoring.obs import after_folding
@@ -98,7 +98,7 @@ def test_channels_that_leave_together_are_scored_together(grouped, example, batc
 
 def test_where_nothing_is_folded_scores_stay(sequence, tokens):
     model = sequence(nn.LSTM)
-    groups = find_recurrent_groups(model, tokens)
+    groups = groups_by_flow(model, tokens)
     scores = even(groups)
     found = after_folding(scores, model, groups, moments(model, groups, [tokens.repeat(8, 1)]))
     recurrent = [g.name for g in groups if any(s.layer == "rnn" for s in g.producers)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
+from edgespiral.prune.engines.flow.finder import groups_by_flow
 from edgespiral.prune.groups import find_groups
 from edgespiral.prune.masking import gated, keep_gates
 from edgespiral.prune.scoring.reconstruct import folded, moments
@@ -105,7 +105,7 @@ def test_grouped_convolutions_and_very_wide_inputs_are_left_alone(grouped, examp
 
 def test_through_recurrent_layers_nothing_is_followed(sequence, tokens):
     model = sequence(nn.LSTM)
-    groups = find_recurrent_groups(model, tokens)
+    groups = groups_by_flow(model, tokens)
     known = moments(model, groups, [tokens.repeat(8, 1)])
     fed_by_it = [g for g in groups if any(s.layer == "rnn" for s in g.producers)]
     assert fed_by_it

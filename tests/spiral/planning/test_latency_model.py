@@ -6,7 +6,7 @@ from torch import nn
 
 from edgespiral.core.records import LayerLatency
 from edgespiral.models.saved import trace
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
+from edgespiral.prune.engines.flow.finder import groups_by_flow
 from edgespiral.prune.groups import find_groups
 from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal, layer_shapes
 
@@ -136,7 +136,7 @@ class Recurrent(nn.Module):
 @pytest.fixture
 def recurrent_layers():
     model, example = trace(Recurrent()), torch.randn(1, 20, 8)
-    return layer_shapes(model, find_recurrent_groups(model, example), example)
+    return layer_shapes(model, groups_by_flow(model, example), example)
 
 
 def test_a_recurrent_layer_is_a_product_of_its_inputs_and_one_of_its_state(recurrent_layers):

@@ -9,11 +9,11 @@ import torch
 import torch.fx
 from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.engines.flow.labels import FROZEN, Flow, follow, varying
+from edgespiral.prune.engines.flow.labels import FROZEN, Flow, follow, losing
+from edgespiral.prune.engines.flow.moves import first
+from edgespiral.prune.engines.flow.narrowing import keep, narrow
 from edgespiral.prune.groups import removed_channels
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from edgespiral.prune.groups import ChannelGroup
 
-RESHAPES = ("view", "reshape")
-SPLITS = ("chunk", "split")
+RESHAPES = ("view", "reshape", "view_as", "reshape_as", "unflatten")
+SPLITS = ("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
+EXPANDS = ("expand", "broadcast_to")
+SLICES = ("getitem", "narrow")
 
 
 class FlowCutter:
@@ -50,7 +52,7 @@ class FlowCutter:
         batch = _batch_dimensions(model, example)
         for node in list(smaller.graph.nodes):
             _resize(smaller, node, knife, batch)
-        for name in dict.fromkeys([*flow.writes, *flow.reads]):
+        for name in flow.writes:
             knife.narrow_layer(smaller, name)
         for name in flow.parameters:
             knife.narrow_parameter(smaller, name)
@@ -72,7 +74,7 @@ class _Knife:
 
     def along(self, components: Tensor) -> tuple[int, Tensor] | None:
         """The dimension of a tensor that loses something, and the positions that stay there."""
-        dims = varying(components)
+        dims = losing(components, self.flow.two_way)
         if not bool(torch.isin(components, self._leaving).any()):
             return None
         if not dims:
@@ -85,18 +87,16 @@ class _Knife:
         found = self.along(self.flow.parameters[name])
         if found is not None:
             path, _, own = name.rpartition(".")
-            _keep(model.get_submodule(path), own, *found)
+            keep(model.get_submodule(path), own, *found)
 
     def narrow_layer(self, model: nn.Module, name: str) -> None:
         """Slice a layer's parameters and buffers, and correct the sizes it states."""
         layer = model.get_submodule(name)
         outputs = self.kept(self.flow.writes[name])
-        if not len(outputs):
+        inputs = self.kept(self.flow.reads[name]) if name in self.flow.reads else None
+        if not len(outputs) or (inputs is not None and not len(inputs)):
             raise ModelError("cannot remove every channel", where=name)
-        if name in self.flow.reads:
-            _narrow_weighted(layer, outputs, self.kept(self.flow.reads[name]), name)
-        else:
-            _narrow_channelwise(layer, outputs)
+        narrow(layer, outputs, inputs)
 
 
 def _leaving(
@@ -113,52 +113,15 @@ def _leaving(
     return torch.cat(found)
 
 
-def _narrow_weighted(layer: Any, outputs: Tensor, inputs: Tensor, name: str) -> None:  # noqa: ANN401
-    if not len(inputs):
-        raise ModelError("cannot remove every channel", where=name)
-    if isinstance(layer, _ConvNd):
-        # Runs of a grouped convolution lose the same places, so the first run's stand for all.
-        run = layer.in_channels // layer.groups
-        within = inputs[inputs < run]
-        layer.in_channels, layer.out_channels = len(inputs), len(outputs)
-    else:
-        within = inputs
-        layer.in_features, layer.out_features = len(inputs), len(outputs)
-    _keep(layer, "weight", 0, outputs)
-    _keep(layer, "weight", 1, within)
-    _keep(layer, "bias", 0, outputs)
-
-
-def _narrow_channelwise(layer: Any, channels: Tensor) -> None:  # noqa: ANN401
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        _keep(layer, name, 0, channels)
-    if isinstance(layer, _ConvNd):
-        layer.groups = layer.in_channels = layer.out_channels = len(channels)
-    elif isinstance(layer, _BatchNorm):
-        layer.num_features = len(channels)
-    else:
-        layer.normalized_shape = (len(channels),)
-
-
-def _keep(owner: nn.Module, name: str, dim: int, positions: Tensor) -> None:
-    old = getattr(owner, name, None)
-    if old is None or old.shape[dim] == len(positions):
-        return
-    new = old.detach().index_select(dim, positions.to(old.device))
-    if isinstance(old, nn.Parameter):
-        setattr(owner, name, nn.Parameter(new, requires_grad=old.requires_grad))
-    else:
-        setattr(owner, name, new)
-
-
 def _resize(model: GraphModule, node: Node, knife: _Knife, batch: dict[str, list[int]]) -> None:
     """Write the new sizes into an operation that states them."""
-    name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
+    name = _operation(model, node)
     components = knife.flow.nodes.get(node.name, ())
-    if node.op not in ("call_method", "call_function") or not components:
-        return
-    if name == "index_select":
+    if name == "index_select" and components:
         _reorder(model, node, knife)
+    elif name in SLICES and node.name in knife.flow.indices:
+        _retake(node, knife)
+    if name not in (*RESHAPES, *SPLITS, *EXPANDS):
         return
     cuts = [knife.along(part) for part in components]
     if not any(cuts):
@@ -169,16 +132,76 @@ def _resize(model: GraphModule, node: Node, knife: _Knife, batch: dict[str, list
             sizes[dim] = -1
         if sizes.count(-1) > 1:
             raise ModelError("the batch is spread over several dimensions", where=node.name)
-        node.args, node.kwargs = (node.args[0], *sizes), {}
+        node.args, node.kwargs = (first(node), *sizes), {}
         node.op, node.target = "call_method", "reshape"
     elif name in SPLITS:
-        dim = next(cut[0] for cut in cuts if cut is not None)
-        sizes = [_sizes(part, cut)[dim] for part, cut in zip(components, cuts, strict=True)]
-        node.args, node.kwargs = (node.args[0], sizes, dim), {}
-        node.op, node.target = "call_function", torch.split
-    elif name == "expand":
+        _resplit(node, components, cuts)
+    else:
         asked = [s if isinstance(s, int) else -1 for s in _sizes(components[0], cuts[0])]
         node.args = (node.args[0], *_expanded(node.args[1:], asked))
+
+
+def _operation(model: GraphModule, node: Node) -> str:
+    """What a node calls; layers that only state sizes go by the function's name."""
+    if node.op == "call_module":
+        return (
+            "unflatten" if isinstance(model.get_submodule(str(node.target)), nn.Unflatten) else ""
+        )
+    if node.op not in ("call_method", "call_function"):
+        return ""
+    return str(getattr(node.target, "__name__", node.target))
+
+
+def _resplit(
+    node: Node, components: Sequence[Tensor], cuts: Sequence[tuple[int, Tensor] | None]
+) -> None:
+    """State the sizes of a split's parts, if it is their dimension that loses something."""
+    asked: Any = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
+    dim = asked % components[0].dim()
+    if not any(cut is not None and cut[0] == dim for cut in cuts):
+        return
+    sizes = [_sizes(part, cut)[dim] for part, cut in zip(components, cuts, strict=True)]
+    if 0 in sizes:
+        raise ModelError("a part of a split loses every channel", where=node.name)
+    node.args, node.kwargs = (first(node), sizes, dim), {}
+    node.op, node.target = "call_function", torch.split
+
+
+def _retake(node: Node, knife: _Knife) -> None:
+    """Move the bounds of a run of channels to where these are once others are gone."""
+    source: Any = first(node)
+    (before,) = knife.flow.nodes[source.name]
+    cut = knife.along(before)
+    places = knife.flow.indices[node.name]
+    if cut is None or cut[0] >= len(places):
+        return
+    dim, stay = cut
+    start, stop, _ = places[dim].indices(before.shape[dim])
+    if (start, stop) == (0, before.shape[dim]):
+        return
+    low, high = int((stay < start).sum()), int((stay < stop).sum())
+    if low == high:
+        raise ModelError("a part loses every channel", where=node.name)
+    if str(getattr(node.target, "__name__", node.target)) == "narrow":
+        node.args = (*node.args[:2], low, high - low)
+        return
+    given = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+    # Of several slices it is the one whose dimension, counted without new ones, is the cut's.
+    node.args = (source, _with_slice(given, before.dim(), dim, slice(low, high)))
+
+
+def _with_slice(given: Sequence[Any], dims: int, dim: int, part: slice) -> tuple[Any, ...]:
+    """An index with the part that it takes of dimension `dim` replaced."""
+    used = sum(p is not None and p is not Ellipsis for p in given)
+    here, new = 0, list(given)
+    for place, taken in enumerate(given):
+        if taken is Ellipsis:
+            here += dims - used
+        elif taken is not None:
+            if here == dim:
+                new[place] = part
+            here += 1
+    return tuple(new)
 
 
 def _expanded(stated: Sequence[Any], sizes: Sequence[int]) -> list[Any]:

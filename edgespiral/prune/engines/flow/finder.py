@@ -3,53 +3,96 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
+from edgespiral.core.errors import NothingToCutError
+from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.engines.flow.labels import FROZEN, Flow, follow
-from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, unshared
+from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, sharing_layers
+from edgespiral.prune.unstack import RECURRENT, directions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
-OVER_CHANNELS = (nn.LayerNorm, nn.GroupNorm, nn.MultiheadAttention)
+NOT_FOLLOWED_BY_OTHERS = (
+    nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.MultiheadAttention, nn.RNNBase, nn.Embedding,
+    nn.PReLU, nn.GLU, nn.PixelShuffle, nn.PixelUnshuffle, nn.Unfold, nn.Fold, _ConvTransposeNd,
+)  # fmt: skip
 SIZES = {"size", "dim", "numel", "getattr"}
 PRODUCTS = {"matmul", "bmm", "einsum", "scaled_dot_product_attention"}
+SHARED = "share a parameter with another layer"
+
+
+@dataclass(frozen=True)
+class FlowSurvey:
+    """The groups that can be cut, and by layer how many channels of it stay, and why."""
+
+    groups: list[ChannelGroup]
+    kept: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
     """Every group of coupled channels of which all effects are known, in network order.
 
+    Raises:
+        NothingToCutError: nothing in the model can be cut; it says why.
+    """
+    survey = survey_by_flow(model, example)
+    if not survey.groups:
+        raise nothing_to_cut(survey.kept)
+    return survey.groups
+
+
+def nothing_to_cut(kept: Mapping[str, tuple[int, str]]) -> NothingToCutError:
+    """The error that names the few reasons that hold the most channels."""
+    return NothingToCutError(
+        f"no layer has channels that can be cut: {'; '.join(main_reasons(kept))}",
+        hint="see docs/architectures.md for what can be cut",
+    )
+
+
+def main_reasons(kept: Mapping[str, tuple[int, str]], most: int = 3) -> list[str]:
+    """What holds the most channels, as "layers: reason", the most channels first."""
+    held: Counter[str] = Counter()
+    layers: dict[str, list[str]] = {}
+    for layer, (count, reason) in kept.items():
+        held[reason] += count
+        layers.setdefault(reason, []).append(layer)
+    told = []
+    for reason, _ in held.most_common(most):
+        first, *rest = layers[reason]
+        others = f" and {len(rest)} more" if rest else ""
+        told.append(f"{first}{others}: channels {reason}")
+    return told
+
+
+def survey_by_flow(model: GraphModule, example: Tensor) -> FlowSurvey:
+    """See `groups_by_flow`; this one tells what stays as well.
+
     Groups that no layer has whole, or that have a single unit, are left out, and so are those of
     layers that share a parameter, and those that do not see the model's inputs: gates, which
     differ by sample, cannot say what they matter.
-
-    Raises:
-        NothingToCutError: nothing in the model can be cut.
     """
-    flow = follow(model, example)
-    fixed = _without_samples(model)
-    order = [name for name, _ in model.named_modules() if name in flow.reads]
-    roots = [layer for layer in order if layer not in fixed]
-    candidates = (_group(flow, units, roots) for units in _classes(flow, order))
-    cuttable = (g for g in candidates if g and not fixed & {s.layer for s in g.consumers})
-    return sorted(unshared(model, cuttable), key=lambda group: order.index(group.name))
+    return _Assembly(model, follow(model, example)).survey(batch_axes(model, example))
 
 
 def needs_flow(model: GraphModule) -> bool:
     """Whether the graph has what other ways to find groups do not follow.
 
-    Such are norms over channels, parameters that the graph reads itself, attention, selections of
-    channels, and outputs of layers that meet the model's input; for all else Torch-Pruning gives
-    the same groups ten times faster.
+    Such are norms over channels, parameters that the graph reads itself, attention, recurrent
+    layers, selections of channels, and outputs of layers that meet the model's input; for all else
+    Torch-Pruning gives the same groups ten times faster.
     """
     layers = (model.get_submodule(str(n.target)) for n in model.graph.find_nodes(op="call_module"))
-    if any(isinstance(layer, OVER_CHANNELS) for layer in layers):
+    if any(isinstance(layer, NOT_FOLLOWED_BY_OTHERS) for layer in layers):
         return True
     names = {getattr(n.target, "__name__", n.target) for n in model.graph.nodes}
     reads_itself = any(True for _ in model.graph.find_nodes(op="get_attr"))
@@ -87,35 +130,112 @@ def _without_samples(model: GraphModule) -> set[str]:
     return {str(node.target) for node in alone if node.op == "call_module"}
 
 
-def _classes(flow: Flow, order: Sequence[str]) -> list[set[int]]:
-    """Components that the same layers give, which are cut by one width."""
-    classes: list[set[int]] = []
-    for layer in order:
-        here = set(flow.writes[layer].tolist()) - {FROZEN}
-        joined = [known for known in classes if known & here]
-        classes = [known for known in classes if not known & here]
-        if here:
-            classes.append(here.union(*joined))
-    return classes
+class _Assembly:
+    """Makes groups out of what labels came to."""
+
+    def __init__(self, model: GraphModule, flow: Flow) -> None:
+        self._flow = flow
+        self._modules: dict[str, Any] = dict(model.named_modules())
+        self._order = [
+            name
+            for name in self._modules
+            if name in flow.reads or (name in flow.writes and self._makes_channels(name))
+        ]
+        fixed = _without_samples(model)
+        self._fixed = fixed
+        self._shared = sharing_layers(model)
+        self._roots = [layer for layer in self._order if layer not in fixed]
+
+    def survey(self, axes: Mapping[str, int]) -> FlowSurvey:
+        """The groups, whose slots say where samples lie, and what stays."""
+        groups: list[ChannelGroup] = []
+        kept = {name: self._flow.frozen[name] for name in self._order if name in self._flow.frozen}
+        for units in self._classes():
+            made = self._group(units)
+            if isinstance(made, ChannelGroup):
+                groups.append(with_batch_axes(made, axes))
+                continue
+            for layer in self._order:
+                count = sum(unit in units for unit in self._flow.writes[layer].tolist())
+                if count:
+                    kept.setdefault(layer, (count, made))
+        groups.sort(key=lambda group: self._order.index(group.name))
+        return FlowSurvey(groups, kept)
+
+    def _makes_channels(self, name: str) -> bool:
+        return isinstance(self._modules[name], nn.Embedding | nn.RNNBase)
+
+    def _classes(self) -> list[set[int]]:
+        """Components that the same layers give, which are cut by one width."""
+        classes: list[set[int]] = []
+        for layer in self._order:
+            here = set(self._flow.writes[layer].tolist()) - {FROZEN}
+            joined = [known for known in classes if known & here]
+            classes = [known for known in classes if not known & here]
+            if here:
+                classes.append(here.union(*joined))
+        return classes
+
+    def _group(self, units: set[int]) -> ChannelGroup | str:
+        """A group, or why there is none, as a verb of which channels are the subject."""
+        flow = self._flow
+        root = next((r for r in self._roots if self._is_whole(flow.writes[r], units)), None)
+        if len(units) < 2:
+            return "leave only all together"
+        if root is None:
+            return "are no layer's as a whole"
+        numbers = {unit: i for i, unit in enumerate(_present(flow.writes[root]))}
+        runs = int((flow.writes[root] != FROZEN).sum()) // len(units)
+        producers = _slots(flow.writes, numbers, runs)
+        consumers = _slots(flow.reads, numbers, runs)
+        own = {*(slot.layer for slot in producers), *(slot.layer for slot in consumers)}
+        read = {unit for layer in flow.reads.values() for unit in layer.tolist()}
+        if read < units or not consumers:
+            return "are read by no layer"
+        if own & self._shared:
+            return SHARED
+        if {slot.layer for slot in consumers} & self._fixed:
+            return "do not depend on the input"
+        producers.sort(key=lambda slot: slot.layer != root)
+        free = self._free_runs(units, producers)
+        if isinstance(free, str):
+            return free
+        channels = runs * len(units)
+        return ChannelGroup(
+            root, channels, max(runs, free), tuple(producers), tuple(consumers), free_runs=free > 1
+        )
+
+    def _is_whole(self, written: Tensor, units: set[int]) -> bool:
+        counts = Counter(written.tolist())
+        counts.pop(FROZEN, None)
+        return set(counts) == units and len(set(counts.values())) == 1
+
+    def _free_runs(self, units: set[int], producers: Sequence[Slot]) -> int | str:
+        """2 where two directions choose each its own units, 1 elsewhere, or why it cannot be cut.
+
+        Of each direction of a recurrent layer as many units must leave.
+        """
+        two = [s for s in producers if self._directions(s.layer) > 1]
+        if not two:
+            return 1
+        written = [self._flow.writes[slot.layer] for slot in two]
+        if any(bool((labels == FROZEN).any()) for labels in written):
+            return "are in part held in one direction only"
+        halves = [labels.view(2, -1) for labels in written]
+        if all(torch.equal(half[0], half[1]) for half in halves):
+            return 1
+        same = all(torch.equal(slot.channel_of, two[0].channel_of) for slot in producers)
+        if not same or len(units) != len(written[0]):
+            return "couple the directions of a bidirectional layer unevenly"
+        return 2
+
+    def _directions(self, name: str) -> int:
+        layer = self._modules[name]
+        return directions(layer) if isinstance(layer, RECURRENT) else 1
 
 
-def _group(flow: Flow, units: set[int], roots: Sequence[str]) -> ChannelGroup | None:
-    root = next((layer for layer in roots if _is_whole(flow.writes[layer], units)), None)
-    if root is None or len(units) < 2:
-        return None
-    numbers = {unit: i for i, unit in enumerate(dict.fromkeys(flow.writes[root].tolist()))}
-    runs = len(flow.writes[root]) // len(units)
-    producers = _slots(flow.writes, numbers, runs)
-    consumers = _slots(flow.reads, numbers, runs)
-    if {unit for layer in flow.reads.values() for unit in layer.tolist()} < units or not consumers:
-        return None
-    producers.sort(key=lambda slot: slot.layer != root)
-    return ChannelGroup(root, runs * len(units), runs, tuple(producers), tuple(consumers))
-
-
-def _is_whole(written: Tensor, units: set[int]) -> bool:
-    counts = Counter(written.tolist())
-    return set(counts) == units and len(set(counts.values())) == 1
+def _present(components: Tensor) -> list[int]:
+    return [unit for unit in dict.fromkeys(components.tolist()) if unit != FROZEN]
 
 
 def _slots(sides: dict[str, Tensor], numbers: dict[int, int], runs: int) -> list[Slot]:

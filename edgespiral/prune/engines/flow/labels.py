@@ -18,7 +18,9 @@ import torch.fx
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from edgespiral.prune.engines.flow.operations import rule_of, unlabelled
+from edgespiral.prune.engines.flow.operations import rule_of
+from edgespiral.prune.engines.flow.places import described
+from edgespiral.prune.engines.flow.unlabelled import unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,13 +36,18 @@ FROZEN = 0
 class Ties:
     """Labels, which of them must leave together, and where they may not leave at all.
 
-    `steady` has pairs of labels and dimensions of one tensor: a tensor that must not lose
-    anything along a dimension has labels that are the same all along it.
+    `steady` has labels and dimensions of one tensor, and why: a tensor that must not lose
+    anything along a dimension has labels that are the same all along it. `held` has labels that
+    never leave, and why. `two_way` has the units of layers with two directions, of each of which
+    as many leave, though not at the same places. `here` is the operation that is being looked at, for such reasons.
     """
 
     count: int = 1
     pairs: list[Tensor] = field(default_factory=list)
-    steady: list[tuple[Tensor, tuple[int, ...]]] = field(default_factory=list)
+    steady: list[tuple[Tensor, tuple[int, ...], str, bool]] = field(default_factory=list)
+    held: list[tuple[Tensor, str]] = field(default_factory=list)
+    two_way: list[Tensor] = field(default_factory=list)
+    here: str = ""
 
     def fresh(self, count: int) -> Tensor:
         """(count,) labels that were not used before."""
@@ -48,16 +55,39 @@ class Ties:
         return torch.arange(self.count - count, self.count)
 
     def tie(self, left: Tensor, right: Tensor) -> None:
-        """Elements of two tensors of labels, equal in shape once broadcast, leave together."""
+        """Elements of two tensors of labels, equal in shape once broadcast, leave together.
+
+        Those that meet what stands for no channel never leave.
+        """
         left, right = torch.broadcast_tensors(left, right)  # type: ignore[no-untyped-call]
         differ = left != right
-        if bool(differ.any()):
-            code = torch.unique(left[differ] * (1 << 31) + right[differ])
-            self.pairs.append(torch.stack([code >> 31, code & ((1 << 31) - 1)], dim=1))
+        if not bool(differ.any()):
+            return
+        left, right = left[differ], right[differ]
+        alone = (left == FROZEN) | (right == FROZEN)
+        if bool(alone.any()):
+            self.freeze((left + right)[alone], "meet the input or a constant")
+            left, right = left[~alone], right[~alone]
+        code = torch.unique(left * (1 << 31) + right)
+        self.pairs.append(torch.stack([code >> 31, code & ((1 << 31) - 1)], dim=1))
 
-    def freeze(self, labels: Tensor) -> None:
-        """None of these may leave."""
-        self.tie(labels, torch.zeros_like(labels))
+    def freeze(self, labels: Tensor, why: str = "") -> None:
+        """None of these may leave, since they `why` in the operation at hand."""
+        chosen = torch.zeros(self.count, dtype=torch.bool)
+        chosen[labels.flatten()] = True
+        chosen[FROZEN] = False
+        if bool(chosen.any()):
+            self.held.append((chosen.nonzero().flatten(), f"{why} ({self.here})".lstrip()))
+
+    def hold_steady(
+        self, labels: Tensor, dims: Sequence[int], why: str, *, apart: bool = False
+    ) -> None:
+        """Nothing leaves along `dims` of a tensor, since its channels `why`.
+
+        Where elements only go `apart`, two rows of equally long directions may.
+        """
+        if dims and bool(labels.any()):
+            self.steady.append((labels, tuple(dims), f"{why} ({self.here})", apart))
 
     def columns(self, labels: Tensor, dim: int) -> Tensor:
         """The labels along `dim`, (size,), which from now on are the same everywhere else."""
@@ -65,13 +95,29 @@ class Ties:
         self.tie(rows, rows[:1])
         return rows[0]
 
+    def classes(self) -> Tensor:
+        """Per label the number of its class: those that are tied, held or not; 0 is FROZEN's."""
+        none = torch.zeros(0, 2, dtype=torch.long)
+        pairs = torch.cat([none, *self.pairs]).numpy()
+        links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (self.count,) * 2)
+        _, numbers = connected_components(links, directed=False)
+        return torch.from_numpy(numbers.astype(np.int64))
+
     def components(self) -> Tensor:
         """Per label the number of its component: those that leave together; 0 never leaves."""
-        pairs = torch.cat([torch.zeros(1, 2, dtype=torch.long), *self.pairs]).numpy()
-        links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (self.count,) * 2)
-        _, found = connected_components(links, directed=False)
-        # The frozen label is the first, so its component is number 0.
-        return torch.from_numpy(found.astype(np.int64))
+        classes = self.classes()
+        stays = torch.zeros(self.count, dtype=torch.bool)
+        for labels, _ in self.held:
+            stays[classes[labels]] = True
+        return torch.where(stays[classes], FROZEN, classes)
+
+    def reasons(self) -> dict[int, str]:
+        """Why each class stays that is held, the first of its reasons."""
+        classes, why = self.classes(), dict[int, str]()
+        for labels, reason in self.held:
+            for number in torch.unique(classes[labels]).tolist():
+                why.setdefault(number, reason)
+        return why
 
 
 @dataclass(frozen=True)
@@ -84,12 +130,18 @@ class Flow:
         reads: per layer that mixes channels, those of its input channels.
         writes: per layer those of its output channels; layers that do not mix, as norms and
             depthwise convolutions, write the channels that they read.
+        indices: per indexing, by name, what it takes of each dimension.
+        two_way: components of the units of layers with two directions.
+        frozen: per layer that keeps some of its output channels, how many and why.
     """
 
     nodes: dict[str, tuple[Tensor, ...]]
     parameters: dict[str, Tensor]
     reads: dict[str, Tensor]
     writes: dict[str, Tensor]
+    indices: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    two_way: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    frozen: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 class Labeller(torch.fx.Interpreter):
@@ -102,10 +154,14 @@ class Labeller(torch.fx.Interpreter):
         self.parameters: dict[str, Tensor] = {}
         self.reads: dict[str, Tensor] = {}
         self.writes: dict[str, Tensor] = {}
+        self.indices: dict[str, tuple[Any, ...]] = {}
+        self.places: dict[Node, str] = {}
+        self.reduced: dict[str, tuple[int, ...]] = {}
 
     def run_node(self, n: Node) -> object:
         """Run one node and label its result."""
         value = super().run_node(n)
+        self.ties.here = self.places[n] = described(n, self.submodules)
         self.labels[n] = self._labels(n, value)
         return value
 
@@ -116,14 +172,15 @@ class Labeller(torch.fx.Interpreter):
             return self._attribute(str(node.target), value)
         if node.op == "output":
             for labels in self.tensors(node.args):
-                self.ties.freeze(labels)
+                self.ties.freeze(labels, "reach the output")
             return None
         return rule_of(node, self.submodules)(self, node, value)
 
     def _attribute(self, name: str, value: object) -> Tensor | None:
         if not isinstance(value, torch.Tensor):
             return None
-        if not isinstance(value, torch.nn.Parameter):
+        # One value for all, or positions in another tensor, stands for no channel.
+        if value.numel() == 1 or not value.is_floating_point():
             return torch.zeros_like(value, dtype=torch.long)
         if name not in self.parameters:
             self.parameters[name] = self.ties.fresh(value.numel()).view(value.shape)
@@ -131,8 +188,12 @@ class Labeller(torch.fx.Interpreter):
 
     def opaque(self, node: Node, value: object) -> Any:  # noqa: ANN401
         """Freeze what goes into a node that nothing is known about."""
-        for labels in self.tensors((node.args, node.kwargs)):
-            self.ties.freeze(labels)
+        return self.opaque_labels(self.tensors((node.args, node.kwargs)), value)
+
+    def opaque_labels(self, operands: Sequence[Tensor], value: object) -> Any:  # noqa: ANN401
+        """Freeze `operands`; what is made of them stands for no channel."""
+        for labels in operands:
+            self.ties.freeze(labels, "are not followed through")
         return unlabelled(value)
 
     def tensors(self, tree: Any) -> list[Tensor]:  # noqa: ANN401
@@ -168,12 +229,42 @@ def follow(model: GraphModule, example: Tensor) -> Flow:
         {name: settled[labels] for name, labels in labeller.parameters.items()},
         {name: settled[labels] for name, labels in labeller.reads.items()},
         {name: settled[labels] for name, labels in labeller.writes.items()},
+        labeller.indices,
+        _two_way(labeller.ties, settled),
+        _frozen(labeller, settled),
     )
+
+
+def _frozen(labeller: Labeller, settled: Tensor) -> dict[str, tuple[int, str]]:
+    classes, reasons = labeller.ties.classes(), labeller.ties.reasons()
+    frozen = {}
+    for name, labels in labeller.writes.items():
+        stays = classes[labels][settled[labels] == FROZEN].tolist()
+        if stays:
+            first = next((reasons[number] for number in stays if number in reasons), "")
+            frozen[name] = (len(stays), first)
+    return frozen
 
 
 def varying(labels: Tensor) -> list[int]:
     """Dimensions along which the labels are not all the same."""
     return [d for d in range(labels.dim()) if bool((labels != labels.narrow(d, 0, 1)).any())]
+
+
+def losing(components: Tensor, two_way: Tensor) -> list[int]:
+    """Dimensions along which a tensor loses channels; more than one, and it cannot be cut.
+
+    Of two directions as many units leave, so a tensor with both in two rows loses columns.
+    """
+    dims = varying(components)
+    for rows in dims:
+        others = [d for d in dims if d != rows]
+        apart = len(dims) == 2 and components.shape[rows] == 2
+        if apart and bool(torch.isin(components, two_way).all()):
+            each = components.unbind(rows)
+            if all(len(varying(row)) == 1 for row in each):
+                return others
+    return dims
 
 
 def _settled(labeller: Labeller) -> Tensor:
@@ -184,19 +275,27 @@ def _settled(labeller: Labeller) -> Tensor:
     know that nothing is left to freeze; the loop looks until then.
     """
     ties = labeller.ties
-    tensors = [x for v in labeller.labels.values() for x in _flat(v) if bool(x.any())]
+    tensors = [(n, x) for n, v in labeller.labels.items() for x in _flat(v) if bool(x.any())]
     while True:
         components = ties.components()
-        known = len(ties.pairs)
-        for labels in tensors:
-            if len(varying(components[labels])) > 1:
-                ties.freeze(labels)
-        for labels, dims in ties.steady:
-            if set(dims) & set(varying(components[labels])):
-                ties.freeze(labels)
-        fresh = torch.cat(ties.pairs[known:]) if len(ties.pairs) > known else torch.zeros(0, 2)
-        if not bool(components[fresh.long()].any()):
+        known = len(ties.held)
+        two_way = _two_way(ties, components)
+        for node, labels in tensors:
+            if len(losing(components[labels], two_way)) > 1:
+                ties.here = labeller.places[node]
+                ties.freeze(labels, "are not a slice of one dimension")
+        for labels, dims, why, apart in ties.steady:
+            here = components[labels]
+            if set(dims) & set(losing(here, two_way) if apart else varying(here)):
+                ties.here = ""
+                ties.held.append((torch.unique(labels[labels > 0]), why))
+        fresh = [labels for labels, _ in ties.held[known:]]
+        if not fresh or not bool(components[torch.cat(fresh)].any()):
             return components
+
+
+def _two_way(ties: Ties, components: Tensor) -> Tensor:
+    return torch.cat([torch.zeros(0, dtype=torch.long), *(components[t] for t in ties.two_way)])
 
 
 def _flat(tree: object) -> Iterator[Tensor]:

@@ -8,47 +8,71 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
+
+from edgespiral.prune.engines.flow import layers, moves, products
+from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
     from torch.fx import Node
 
     from edgespiral.prune.engines.flow.labels import Labeller
+    from edgespiral.prune.engines.flow.unlabelled import Rule
 
-    Rule = Callable[[Labeller, Node, Any], Any]
-
-MOVES = {
-    torch.cat, torch.concat, torch.stack, torch.chunk, torch.split, torch.unbind, torch.flatten,
-    torch.reshape, torch.permute, torch.transpose, torch.swapaxes, torch.unsqueeze, torch.squeeze,
-    torch.movedim, torch.index_select,
-    "view", "reshape", "permute", "transpose", "swapaxes", "contiguous", "expand", "flatten",
-    "chunk", "split", "unbind", "unsqueeze", "squeeze", "movedim", "clone", "detach",
-    nn.Flatten, nn.Unflatten,
-}  # fmt: skip
-ELEMENTWISE = {
-    operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv,
-    operator.neg, torch.add, torch.sub, torch.mul, torch.div, torch.relu, torch.sigmoid, torch.tanh,
-    torch.clamp, torch.exp, F.relu, F.relu6, F.gelu, F.silu, F.hardswish, F.hardsigmoid,
-    F.leaky_relu, F.elu, F.mish, F.sigmoid, F.tanh, F.dropout, F.dropout2d,
-    "add", "add_", "sub", "mul", "mul_", "div", "relu", "sigmoid", "tanh", "clamp", "exp", "float",
-    nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU, nn.ELU,
-    nn.Mish, nn.Sigmoid, nn.Tanh, nn.Hardtanh, nn.Softplus, nn.Identity, nn.Dropout, nn.Dropout2d,
-}  # fmt: skip
+# Each by its name in torch, torch.nn.functional, operator, as a method and as a method in place.
+MOVES = """
+    cat concat concatenate stack hstack vstack dstack flatten ravel reshape permute transpose
+    swapaxes swapdims unsqueeze squeeze movedim moveaxis index_select view contiguous expand
+    broadcast_to unflatten clone detach flip t mT T H tile repeat repeat_interleave channel_shuffle
+    pixel_unshuffle atleast_1d atleast_2d atleast_3d diagonal
+"""
+PARTS = "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split narrow"
+# Elements by themselves; the sizes of the second are all that is read of it.
+LIKE = "expand_as view_as reshape_as type_as"
+ELEMENTWISE = """
+    abs absolute acos acosh add addcdiv addcmul alpha_dropout asin asinh atan atan2 atanh bernoulli
+    bool ceil celu clamp clamp_max clamp_min clip copysign cos cosh div divide double dropout
+    dropout1d dropout2d dropout3d elu empty_like eq erf erfc exp exp2 expm1 feature_alpha_dropout
+    feature_dropout float floor floor_divide floordiv fmax fmin fmod full_like ge gelu gt half
+    hardshrink hardsigmoid hardswish hardtanh heaviside hypot iadd imul int invert isfinite isinf
+    isnan isub itruediv le leaky_relu lerp log log10 log1p log2 logaddexp logical_and logical_not
+    logical_or logical_xor logit logsigmoid long lt masked_fill maximum minimum mish mod mul
+    multiply nan_to_num ne neg negative not_equal ones_like pos positive pow reciprocal relu relu6
+    remainder rms round rrelu rsqrt rsub selu sigmoid sign silu sin sinc sinh softplus softshrink
+    softsign sqrt square sub subtract tan tanh tanhshrink threshold to true_divide truediv trunc
+    where zeros_like bfloat16 ipow and_ or_ xor bitwise_and bitwise_or bitwise_not bitwise_xor
+"""
+ELEMENTWISE_LAYERS = """
+    ReLU ReLU6 GELU SiLU Hardswish Hardsigmoid Hardshrink LeakyReLU ELU CELU SELU Mish Sigmoid Tanh
+    Tanhshrink Hardtanh Softplus Softshrink Softsign LogSigmoid Threshold RReLU Identity Dropout
+    Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout
+"""
 # They act on each channel's picture by itself; channels are dimension 1.
-SPATIAL = {
-    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample,
-    nn.ZeroPad2d, nn.ReflectionPad2d,
-    F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.interpolate,
-    torch.max_pool2d, torch.adaptive_avg_pool1d,
-}  # fmt: skip
+SPATIAL = """
+    max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d lp_pool3d
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+    adaptive_max_pool2d adaptive_max_pool3d interpolate upsample grid_sample
+"""
+SPATIAL_LAYERS = """
+    MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d LPPool1d LPPool2d LPPool3d
+    AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d
+    AdaptiveMaxPool3d Upsample UpsamplingNearest2d UpsamplingBilinear2d ZeroPad1d ZeroPad2d
+    ZeroPad3d ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d ReflectionPad2d
+    ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d
+    CircularPad3d
+"""
 # Values depend on all elements along a dimension, which so must keep its size.
-ALONG_A_DIMENSION = {F.softmax, torch.softmax, F.normalize, F.log_softmax, "softmax"}
-REDUCTIONS = {torch.mean, torch.sum, torch.amax, "mean", "sum", "amax"}
-PRODUCTS = {torch.matmul, torch.bmm, operator.matmul, "matmul", "bmm"}
+ALONG = "softmax log_softmax softmin normalize cumsum cumprod cummax cummin gumbel_softmax"
+ALONG_LAYERS = "Softmax LogSoftmax Softmin Softmax2d"
+REDUCTIONS = """
+    mean sum amax amin prod std var logsumexp norm vector_norm argmax argmin all any nansum nanmean
+    count_nonzero
+"""
+PICKS = "max min median mode topk sort kthvalue aminmax var_mean std_mean"
+SIZES = "size dim numel getattr shape eq _assert is_floating_point ndim ndimension len stride"
+PRODUCTS = "matmul bmm mm baddbmm"
 
 
 def rule_of(node: Node, modules: dict[str, nn.Module]) -> Rule:
@@ -56,237 +80,184 @@ def rule_of(node: Node, modules: dict[str, nn.Module]) -> Rule:
     target: Any = node.target
     if node.op == "call_module":
         target = type(modules[str(node.target)])
-        for kind, rule in LAYERS.items():
+        for kind, rule in layers.LAYERS.items():
             if issubclass(target, kind):
                 return rule
-    return RULES.get(target, _opaque)
+    if target is operator.eq:
+        return _sizes_or(RULES[target])
+    return RULES.get(target, opaque)
 
 
-def unlabelled(value: object) -> Any:  # noqa: ANN401
-    """Labels of a result that stands for no channel: 0, or None where it is not a tensor."""
-    if isinstance(value, torch.Tensor):
-        return torch.zeros(value.shape, dtype=torch.long)
-    if isinstance(value, tuple | list) and any(isinstance(v, torch.Tensor) for v in value):
-        return tuple(unlabelled(v) for v in value)
-    return None
+def _sizes_or(rule: Rule) -> Rule:
+    """`rule` where a tensor comes out, else a size, which stands for no channel."""
 
+    def apply(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
+        return rule(run, node, value) if isinstance(value, torch.Tensor) else None
 
-def _opaque(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
-    return run.opaque(node, value) if run.tensors((node.args, node.kwargs)) else unlabelled(value)
-
-
-def _sizes(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
-    return _opaque(run, node, value) if isinstance(value, torch.Tensor) else None
-
-
-def _move(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401, ARG001
-    first, rest = run.labels_in(node.args[0]), run.values_in(node.args[1:])
-    kwargs = run.values_in(node.kwargs)
-    if node.op == "call_module":
-        return run.submodules[str(node.target)](first)
-    if node.op == "call_method":
-        return getattr(first, str(node.target))(*rest, **kwargs)
-    assert callable(node.target)
-    return node.target(first, *rest, **kwargs)
-
-
-def _getitem(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
-    labels, index = run.labels_in(node.args[0]), run.values_in(node.args[1])
-    if not isinstance(labels, torch.Tensor):
-        return labels[index] if isinstance(value, torch.Tensor) else None
-    run.ties.steady.append((labels, _touched(labels, index)))
-    return labels[index]
-
-
-def _touched(labels: Tensor, index: object) -> tuple[int, ...]:
-    """Dimensions of which an index takes a part."""
-    parts = index if isinstance(index, tuple) else (index,)
-    after = [*parts[parts.index(...) + 1 :]] if ... in parts else []
-    before = parts[: parts.index(...)] if ... in parts else parts
-    used = len([p for p in (*before, *after) if p is not None])
-    whole = [slice(None)] * (labels.dim() - used)
-    places = [p for p in (*before, *whole, *after) if p is not None]
-    return tuple(d for d, part in enumerate(places) if part != slice(None))
-
-
-def _roll(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
-    labels = run.labels_in(node.args[0])
-    dims = node.kwargs.get("dims", node.args[2] if len(node.args) > 2 else None)
-    if not isinstance(dims, tuple | list | int):
-        return _opaque(run, node, value)
-    run.ties.steady.append((labels, _dims(dims, labels)))
-    return labels
-
-
-def _pad(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    labels, widths = run.labels_in(node.args[0]), run.values_in(node.args[1])
-    padded = tuple(labels.dim() - 1 - i // 2 for i, width in enumerate(widths) if width)
-    run.ties.steady.append((labels, padded))
-    for dim in padded:
-        labels = labels.narrow(dim, 0, 1)
-    return labels.expand(value.shape)
+    return apply
 
 
 def _elementwise(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     operands = run.tensors((node.args, node.kwargs))
-    named = [labels for labels in operands if bool(labels.any())]
-    if not named or not isinstance(value, torch.Tensor):
+    if not isinstance(value, torch.Tensor):
+        return unlabelled(value)
+    scales = [one for one in operands if _scales(one, operands)]
+    for labels in scales:
+        run.ties.freeze(labels, "scale all of another layer's")
+    rest = [one for one in operands if not any(one is other for other in scales)]
+    named = [labels for labels in rest if bool(labels.any())]
+    if not named:
         return unlabelled(value)
     result = named[0].expand(value.shape)
     for other in named[1:]:
         run.ties.tie(result, other)
-    for other in operands:
+    for other in rest:
         if not bool(other.any()):
             offset = value.dim() - other.dim()
             full = tuple(d + offset for d, size in enumerate(other.shape) if size > 1)
-            run.ties.steady.append((result, full))
+            run.ties.hold_steady(result, full, "meet the input or a constant")
     return result
 
 
-def _spatial(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    labels = run.labels_in(node.args[0])
-    if labels.dim() < 3:
-        return _opaque(run, node, value)
+def _scales(one: Tensor, operands: Sequence[Tensor]) -> bool:
+    """Whether a labelled operand has one element where the channels of another lie."""
+    if not bool(one.any()):
+        return False
+    for other in operands:
+        for back in range(1, other.dim() + 1):
+            is_single = back > one.dim() or one.shape[-back] == 1
+            if is_single and other.shape[-back] > 1:
+                here = other.movedim(-back, 0)
+                if bool((here != here[0]).any()):
+                    return True
+    return False
+
+
+def _spatial(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
+    labels = run.labels_in(moves.first(node))
+    if not isinstance(labels, torch.Tensor) or labels.dim() < 3 or len(run.tensors(node.args)) > 2:
+        return opaque(run, node, value)
     columns = run.ties.columns(labels, 1)
-    return columns.view(-1, *[1] * (labels.dim() - 2)).expand(value.shape)
+    return moves.spread(columns, value, 1)
 
 
 def _along(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
-    labels, dims = run.labels_in(node.args[0]), _asked_dims(node)
+    labels, dims = run.labels_in(moves.first(node)), _asked_dims(run, node)
     if dims is None:
-        return _opaque(run, node, value)
-    run.ties.steady.append((labels, _dims(dims, labels)))
-    return labels
+        return opaque(run, node, value)
+    run.ties.hold_steady(labels, moves.dims_of(dims, labels), "are normalised over")
+    return labels if isinstance(value, torch.Tensor) else tuple(labels for _ in value)  # type: ignore[attr-defined]
 
 
 def _reduction(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    labels, dims = run.labels_in(node.args[0]), _asked_dims(node)
-    if dims is None:
-        return _opaque(run, node, value)
-    run.ties.steady.append((labels, _dims(dims, labels)))
-    for dim in _dims(dims, labels):
+    labels, dims = run.labels_in(moves.first(node)), _asked_dims(run, node)
+    if dims is None or not isinstance(value, torch.Tensor):
+        return opaque(run, node, value)
+    reduced = moves.dims_of(dims, labels)
+    run.ties.hold_steady(labels, reduced, "are summed up")
+    run.reduced[node.name] = reduced
+    for dim in reduced:
         labels = labels.narrow(dim, 0, 1)
     return labels.reshape(value.shape)
 
 
-def _asked_dims(node: Node) -> Any:  # noqa: ANN401
-    dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
-    return dims if isinstance(dims, int | tuple | list) else None
+def _pick(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
+    """Of two tensors the larger, or what is found along a dimension, with where it was."""
+    if isinstance(value, torch.Tensor):
+        return (
+            _elementwise(run, node, value)
+            if len(node.all_input_nodes) > 1
+            else opaque(run, node, value)
+        )
+    labels, dims = run.labels_in(moves.first(node)), _asked_dims(run, node)
+    if dims is None or not isinstance(labels, torch.Tensor) or not isinstance(value, tuple):
+        return opaque(run, node, value)
+    picked = moves.dims_of(dims, labels)
+    run.ties.hold_steady(labels, picked, "are compared with each other")
+    for dim in picked:
+        labels = labels.narrow(dim, 0, 1)
+    keeps = labels.dim() == value[0].dim()
+    narrowed = labels if keeps else labels.squeeze(picked)
+    return tuple(narrowed.expand(part.shape) for part in value)
 
 
-def _dims(dims: Any, labels: Tensor) -> tuple[int, ...]:  # noqa: ANN401
-    every = [dims] if isinstance(dims, int) else dims
-    return tuple(d % labels.dim() for d in every)
+# Where `dim` stands among the arguments, and what it is when left out.
+DIM_PLACES = {"normalize": (2, 1), "norm": (2, None), "vector_norm": (2, None), "topk": (2, -1),
+              "sort": (1, -1), "kthvalue": (2, -1), "median": (1, None), "gumbel_softmax": (4, -1),
+              "mode": (1, -1)}  # fmt: skip
 
 
-def _product(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    """A batch of products leaves as a whole: one matrix of it is an attention head."""
-    return _contraction(run, value, run.tensors(node.args[:2]))
+def _asked_dims(run: Labeller, node: Node) -> Any:  # noqa: ANN401
+    if node.op == "call_module":
+        layer = run.submodules[str(node.target)]
+        return getattr(layer, "dim", 1 if isinstance(layer, nn.Softmax2d) else None)
+    name = getattr(node.target, "__name__", str(node.target)).lstrip("_")
+    place, default = DIM_PLACES.get(name, (1, None))
+    asked = run.values_in(node.args[place]) if len(node.args) > place else default
+    dims = run.values_in(node.kwargs.get("dim", node.kwargs.get("axis", asked)))
+    whole = isinstance(dims, int | tuple | list) and not isinstance(dims, bool)
+    return dims if whole and dims != () else None
 
 
-def _attention(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    operands = run.tensors(node.args[:3])
-    extra = run.tensors((node.args[3:], node.kwargs))
-    if len(operands) != 3 or extra:
-        return _opaque(run, node, value)
-    return _contraction(run, value, operands)
+def _named(names: str, rule: Rule) -> Iterator[tuple[Any, Rule]]:
+    """Every function and method that goes by one of `names`, with its rule."""
+    for name in names.split():
+        places = (torch, F, torch.linalg, torch.Tensor, torch._C._nn, torch.special)
+        owned = [getattr(place, n, None) for place in places for n in (name, f"{name}_")]
+        yield from ((function, rule) for function in owned if callable(function))
+        if callable(own := getattr(operator, name, None)):
+            yield own, rule
+        yield from ((method, rule) for method in (name, f"{name}_"))
 
 
-def _contraction(run: Labeller, value: Tensor, operands: list[Tensor]) -> Any:  # noqa: ANN401
-    if not any(bool(labels.any()) for labels in operands):
-        return unlabelled(value)
-    batch = value.shape[:-2]
-    flat = [o.expand(*batch, *o.shape[-2:]).reshape(*batch, -1) for o in operands]
-    for labels in flat:
-        run.ties.tie(labels, flat[0][..., :1])
-    return flat[0][..., :1, None].expand(value.shape)
+def _of_layers(names: str, rule: Rule) -> Iterable[tuple[Any, Rule]]:
+    return ((getattr(nn, name), rule) for name in names.split() if hasattr(nn, name))
 
 
-def _einsum(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    equation = str(node.args[0]).replace(" ", "")
-    operands = run.tensors(node.args[1:])
-    inputs, _, output = equation.partition("->")
-    names = inputs.split(",")
-    batch = [c for c in output if all(c in name for name in names)]
-    plain = len(names) == len(operands) == 2 and output.startswith("".join(batch))
-    if not plain or "." in equation or not all(n.startswith("".join(batch)) for n in names):
-        return _opaque(run, node, value)
-    depth = len(batch)
-    matrices = [o.flatten(depth).unsqueeze(-1) for o in operands]
-    target = value.flatten(depth).unsqueeze(-1)
-    return _contraction(run, target, matrices).reshape(value.shape)
+def _sizes(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
+    return opaque(run, node, value) if isinstance(value, torch.Tensor) else None
 
 
-def _linear(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    outputs = _weighted(run, str(node.target), run.labels_in(node.args[0]), -1, value.shape[-1])
-    return outputs.expand(value.shape)
+def _nothing(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401, ARG001
+    """A new tensor of which only the sizes are another's."""
+    return unlabelled(value)
 
 
-def _convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    name = str(node.target)
-    layer: Any = run.submodules[name]
-    labels = run.labels_in(node.args[0])
-    single = [1] * (value.dim() - 2)
-    if layer.transposed or value.dim() != layer.weight.dim():
-        return _opaque(run, node, value)
-    if 1 < layer.groups == layer.in_channels == layer.out_channels:
-        columns = _channelwise(run, name, labels, 1)
-        return columns.view(-1, *single).expand(value.shape)
-    outputs = _weighted(run, name, labels, 1, layer.out_channels)
-    for columns in (run.reads[name], outputs) if layer.groups > 1 else ():
-        runs = columns.view(layer.groups, -1)
-        run.ties.tie(runs, runs[:1])
-    return outputs.view(-1, *single).expand(value.shape)
-
-
-def _weighted(run: Labeller, name: str, labels: Tensor, dim: int, outputs: int) -> Tensor:
-    columns = run.ties.columns(labels, dim)
-    # A layer that is called again reads and writes the same channels.
-    run.ties.tie(columns, run.reads.setdefault(name, columns))
-    if name not in run.writes:
-        run.writes[name] = run.ties.fresh(outputs)
-    return run.writes[name]
-
-
-def _channelwise(run: Labeller, name: str, labels: Tensor, dim: int) -> Tensor:
-    columns = run.ties.columns(labels, dim)
-    run.ties.tie(columns, run.writes.setdefault(name, columns))
-    return columns
-
-
-def _batch_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401, ARG001
-    labels: Tensor = run.labels_in(node.args[0])
-    _channelwise(run, str(node.target), labels, 1)
-    return labels
-
-
-def _layer_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    layer: Any = run.submodules[str(node.target)]
-    labels: Tensor = run.labels_in(node.args[0])
-    if len(layer.normalized_shape) != 1:
-        return _opaque(run, node, value)
-    _channelwise(run, str(node.target), labels, -1)
-    return labels
-
-
-LAYERS: dict[type[nn.Module], Rule] = {
-    nn.Linear: _linear,
-    _ConvNd: _convolution,
-    _BatchNorm: _batch_norm,
-    nn.LayerNorm: _layer_norm,
-}
-RULES: dict[Any, Rule] = {
-    **dict.fromkeys(MOVES, _move),
-    **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(SPATIAL, _spatial),
-    **dict.fromkeys(ALONG_A_DIMENSION, _along),
-    **dict.fromkeys(REDUCTIONS, _reduction),
-    **dict.fromkeys(PRODUCTS, _product),
-    **dict.fromkeys([getattr, operator.eq, torch._assert, "size", "dim"], _sizes),
-    operator.getitem: _getitem,
-    F.pad: _pad,
-    torch.roll: _roll,
-    F.scaled_dot_product_attention: _attention,
-    torch.functional.einsum: _einsum,
-    torch.einsum: _einsum,
-}
+RULES: dict[Any, Rule] = dict(
+    [
+        *_named(SIZES, _sizes),
+        *_named(ELEMENTWISE, _elementwise),
+        *_named(MOVES, moves.move),
+        *_named(PARTS, moves.parts),
+        *_named(LIKE, moves.like),
+        *_named(SPATIAL, _spatial),
+        *_named(ALONG, _along),
+        *_named(REDUCTIONS, _reduction),
+        *_named(PICKS, _pick),
+        *_named(PRODUCTS, products.product),
+        *_named("unbind", moves.unbind),
+        *_named("select", moves.select),
+        *_named("new_zeros new_ones new_full new_empty new_tensor", _nothing),
+        *_of_layers(ELEMENTWISE_LAYERS, _elementwise),
+        *_of_layers(SPATIAL_LAYERS, _spatial),
+        *_of_layers(ALONG_LAYERS, _along),
+        *_of_layers("Flatten Unflatten PixelUnshuffle ChannelShuffle", moves.move),
+        (torch.matmul, products.product),
+        (operator.matmul, products.product),
+        (getattr, moves.attribute),
+        (operator.getitem, moves.getitem),
+        *_named("pad", moves.pad),
+        *_named("roll", moves.roll),
+        *_named("glu", moves.glu),
+        (nn.GLU, moves.glu),
+        *_named("pixel_shuffle", moves.pixel_shuffle),
+        (nn.PixelShuffle, moves.pixel_shuffle),
+        *_named("unfold", moves.unfold),
+        (nn.Unfold, moves.unfold),
+        *_named("fold", moves.fold),
+        (nn.Fold, moves.fold),
+        (F.scaled_dot_product_attention, products.attention),
+        (torch.functional.einsum, products.einsum),
+        (torch.einsum, products.einsum),
+    ]
+)

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError, UsageError
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
+from edgespiral.prune.engines.flow.finder import groups_by_flow
 from edgespiral.prune.groups import find_groups
 from edgespiral.prune.masking import gated
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -98,7 +98,7 @@ def test_every_criterion_scores_hidden_units(name, sequence, tokens):
         for parameter in (model.rnn.weight_ih_l0, model.rnn.weight_hh_l0, model.rnn.bias_ih_l0):
             parameter[3::8] = 0
         model.rnn.bias_hh_l0[3::8] = 0
-    groups = find_recurrent_groups(model, tokens)
+    groups = groups_by_flow(model, tokens)
     inputs = torch.randint(0, 20, (6, 9), generator=torch.Generator().manual_seed(2))
     found = CRITERIA.get(name).score(model, groups, Evidence([(inputs, torch.arange(6) % 3)]))
     assert {group: len(s) for group, s in found.items()} == {"embed": 12, "rnn": 16, "hidden": 10}
@@ -110,7 +110,7 @@ def test_every_criterion_scores_hidden_units(name, sequence, tokens):
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_samples_of_sequences_are_scored_one_by_one(batch_first, sequence, tokens):
     model = sequence(nn.LSTM, "each", num_layers=2, batch_first=batch_first)
-    groups = find_recurrent_groups(unstacked(model), tokens)
+    groups = groups_by_flow(unstacked(model), tokens)
     inputs = torch.randint(0, 20, (6, 9), generator=torch.Generator().manual_seed(2))
     labels = torch.arange(6) % 3
     together = CRITERIA.get("fisher").score(model, groups, Evidence([(inputs, labels)]))

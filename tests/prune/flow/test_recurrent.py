@@ -7,8 +7,8 @@ from torch import nn
 from edgespiral.core.errors import ModelError
 from edgespiral.models.saved import trace
 from edgespiral.prune.engines.base import Removal, check_cut
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups, survey_groups
-from edgespiral.prune.engines.recurrent.slicing import SlicingCutter
+from edgespiral.prune.engines.flow.cutter import FlowCutter
+from edgespiral.prune.engines.flow.finder import groups_by_flow, survey_by_flow
 from edgespiral.prune.scoring.select import keep_best
 from edgespiral.prune.unstack import unstacked
 
@@ -22,9 +22,9 @@ def half_of(groups, seed=0):
 
 
 def cut_in_half(model, example):
-    groups = find_recurrent_groups(model, example)
+    groups = groups_by_flow(model, example)
     kept = half_of(groups)
-    return SlicingCutter().cut(model, example, groups, kept), Removal(groups, kept)
+    return FlowCutter().cut(model, example, groups, kept), Removal(groups, kept)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -65,7 +65,7 @@ def test_convolutions_before_a_recurrent_layer_are_cut_with_it(spectral):
 
 def test_each_direction_chooses_its_own_units(sequence, tokens):
     model = sequence(nn.LSTM, bidirectional=True)
-    groups = find_recurrent_groups(model, tokens)
+    groups = groups_by_flow(model, tokens)
     (group,) = [group for group in groups if group.name == "rnn"]
     assert (group.channels, group.sub_groups, group.free_runs) == (16, 2, True)
     scores = torch.tensor([9.0, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 8, 9])
@@ -74,8 +74,8 @@ def test_each_direction_chooses_its_own_units(sequence, tokens):
 
 def test_the_check_catches_other_units(sequence, tokens):
     model = sequence(nn.GRU)
-    groups = find_recurrent_groups(model, tokens)
-    cut = SlicingCutter().cut(model, tokens, groups, half_of(groups, seed=0))
+    groups = groups_by_flow(model, tokens)
+    cut = FlowCutter().cut(model, tokens, groups, half_of(groups, seed=0))
     with pytest.raises(ModelError, match="differ by"):
         check_cut(model, cut, tokens, Removal(groups, half_of(groups, seed=1)))
 
@@ -139,11 +139,17 @@ class Sliced(nn.Module):
         return self.head(torch.cat([outputs[:, -1, :8], outputs[:, 0, 8:]], 1))
 
 
-def test_a_group_whose_size_is_written_into_the_forward_is_refused(tokens):
-    survey = survey_groups(trace(Sliced()), tokens)
-    assert [group.name for group in survey.groups] == ["embed"]
-    assert "a trial cut of it fails" in survey.refused["rnn"]
-    assert survey.refused["head"] == "the model's output has it"
+def test_a_size_that_is_written_into_the_forward_follows_the_cut(tokens):
+    model = trace(Sliced())
+    cut, removal = cut_in_half(model, tokens)
+    assert [group.name for group in removal.groups] == ["embed", "rnn"]
+    assert check_cut(model, cut, torch.randint(0, 20, (4, 9)), removal) < 1e-12
+    assert (cut.rnn.hidden_size, cut.head.in_features) == (4, 8)
+
+
+def test_what_reaches_the_output_stays_and_the_reason_is_told(tokens):
+    survey = survey_by_flow(trace(Sliced()), tokens)
+    assert survey.kept == {"head": (3, "reach the output (output)")}
 
 
 class Tied(nn.Module):
@@ -161,12 +167,12 @@ class Tied(nn.Module):
 
 
 def test_layers_that_share_weights_keep_them(tokens):
-    with pytest.raises(ModelError, match=r"embed: embed shares a parameter.*rnn: head shares"):
-        find_recurrent_groups(trace(Tied()), tokens)
+    with pytest.raises(ModelError, match="embed and 1 more: channels share a parameter"):
+        groups_by_flow(trace(Tied()), tokens)
 
 
 class Normalised(nn.Module):
-    """A layer norm over hidden units: its statistics change when one leaves."""
+    """A layer norm over hidden units."""
 
     def __init__(self):
         super().__init__()
@@ -178,9 +184,11 @@ class Normalised(nn.Module):
         return self.head(self.norm(self.rnn(inputs)[0]).mean(1))
 
 
-def test_units_under_a_layer_norm_stay_and_the_reason_is_told():
-    with pytest.raises(ModelError, match="rnn: norm, a LayerNorm, reads it"):
-        find_recurrent_groups(trace(Normalised()), torch.randn(1, 7, 5))
+def test_units_under_a_layer_norm_are_normalised_over_what_stays():
+    model = trace(Normalised())
+    cut, removal = cut_in_half(model, torch.randn(1, 7, 5))
+    assert check_cut(model, cut, torch.randn(4, 7, 5), removal) < 1e-12
+    assert cut.norm.normalized_shape == (4,)
 
 
 class Renormalised(nn.Module):
@@ -216,5 +224,5 @@ class AllStates(nn.Module):
 
 
 def test_layers_whose_states_are_read_as_one_stay():
-    with pytest.raises(ModelError, match=r"rnn.l0: a trial cut.*rnn.l1: a trial cut"):
-        find_recurrent_groups(unstacked(trace(AllStates())), torch.randn(1, 9, 5))
+    with pytest.raises(ModelError, match="rnn.l0 and 1 more: channels are not a slice"):
+        groups_by_flow(unstacked(trace(AllStates())), torch.randn(1, 9, 5))

@@ -5,15 +5,16 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.engines.recurrent.engine import find_recurrent_groups
-from edgespiral.prune.engines.recurrent.slicing import SlicingCutter, outputs_of
+from edgespiral.prune.engines.flow.cutter import FlowCutter
+from edgespiral.prune.engines.flow.finder import groups_by_flow
+from edgespiral.prune.groups import outputs_of
 
 
 def test_the_parameters_that_stay_are_the_kept_units_rows_and_columns(sequence, tokens):
     model = sequence(nn.GRU)
-    groups = find_recurrent_groups(model, tokens)
+    groups = groups_by_flow(model, tokens)
     everything = {group.name: list(range(group.channels)) for group in groups}
-    cut = SlicingCutter().cut(model, tokens, groups, {**everything, "rnn": [1, 5]})
+    cut = FlowCutter().cut(model, tokens, groups, {**everything, "rnn": [1, 5]})
     rows = [1, 5, 9, 13, 17, 21]
     assert torch.equal(cut.rnn.weight_hh_l0, model.rnn.weight_hh_l0[rows][:, [1, 5]])
     assert torch.equal(cut.rnn.bias_ih_l0, model.rnn.bias_ih_l0[rows])
@@ -24,18 +25,18 @@ def test_the_parameters_that_stay_are_the_kept_units_rows_and_columns(sequence, 
 
 def test_keeping_everything_changes_nothing(spectral):
     example = torch.randn(1, 1, 8, 10)
-    groups = find_recurrent_groups(spectral, example)
+    groups = groups_by_flow(spectral, example)
     kept = {group.name: list(range(group.channels)) for group in groups}
-    cut = SlicingCutter().cut(spectral, example, groups, kept)
+    cut = FlowCutter().cut(spectral, example, groups, kept)
     assert torch.equal(cut(example), spectral(example))
 
 
 def test_removing_every_unit_is_refused(sequence, tokens):
     model = sequence(nn.LSTM)
-    groups = find_recurrent_groups(model, tokens)
+    groups = groups_by_flow(model, tokens)
     kept = {group.name: [] for group in groups}
-    with pytest.raises(ModelError, match="embed, rnn, hidden: cannot remove every channel"):
-        SlicingCutter().cut(model, tokens, groups, kept)
+    with pytest.raises(ModelError, match="cannot remove every channel"):
+        FlowCutter().cut(model, tokens, groups, kept)
 
 
 def test_the_width_of_a_layers_outputs():
