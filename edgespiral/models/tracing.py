@@ -22,6 +22,7 @@ from torch.fx.proxy import Proxy, TraceError
 from edgespiral.models.layers import layer_class
 from edgespiral.models.places import place_of_frame
 from edgespiral.models.proxies import Followed, followed_in, is_followed, kind_of, mapped, value_of
+from edgespiral.models.transformers import plain_forward
 from edgespiral.models.written import written
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Tracer(torch.fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether it is recorded as one layer: what does what a layer of torch.nn does."""
+        if plain_forward(m) is not None:
+            return False
         return bool(module_qualified_name) and layer_class(m) is not None
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:  # noqa: ANN401
@@ -120,6 +123,7 @@ class Tracer(torch.fx.Tracer):
         """Record a layer, or trace through a module; hooks that change something are traced."""
         if self._computing:
             return forward(*args, **kwargs)
+        forward = plain_forward(m) or forward
         if not (m._forward_pre_hooks or m._forward_hooks):
             return super().call_module(m, forward, args, kwargs)
         if not self._hooks_matter(m, forward, args, kwargs):

@@ -8,6 +8,7 @@ the model, the node it replaces (whose inputs know their shapes) and a tracer, a
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,23 +29,32 @@ if TYPE_CHECKING:
 # What Swin adds to scores of positions that the cyclic shift made neighbours.
 APART = -100.0
 PARTS = ("qkv", "proj")
+APART_PARTS = ("q_proj", "k_proj", "v_proj")
 ARGUMENTS = (
     "input", "qkv_weight", "proj_weight", "relative_position_bias", "window_size", "num_heads",
     "shift_size", "attention_dropout", "dropout", "qkv_bias", "proj_bias", "logit_scale",
 )  # fmt: skip
 
 
+MULTI_HEAD = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
+
+
 def is_plain(layer: nn.Module, node: Node) -> bool:
-    """Whether a call of `layer` is self-attention of the kind that `multi_head` writes out."""
+    """Whether a call of `layer` is attention of the kind that `multi_head` writes out."""
+    if not isinstance(layer, nn.MultiheadAttention):
+        return False
+    named = dict(zip(MULTI_HEAD, node.args, strict=False)) | node.kwargs
+    mask = named.get("attn_mask")
+    shape = getattr(getattr(mask, "meta", {}).get("tensor_meta"), "shape", (0, 0))
+    read = {user.args[1:] for user in node.users if user.target is operator.getitem}
     return (
-        isinstance(layer, nn.MultiheadAttention)
-        and layer.batch_first
-        and layer.in_proj_weight is not None
-        and layer.bias_k is None
+        layer.bias_k is None
         and not layer.add_zero_attn
-        and len(node.args) == 3
-        and len(set(node.args)) == 1
-        and node.kwargs == {"need_weights": False}
+        and named.get("key_padding_mask") is None
+        and len(shape) == 2
+        and not named.get("is_causal")
+        and read == {(0,)}
+        and all(isinstance(named.get(n), torch.fx.Node) for n in MULTI_HEAD[:3])
     )
 
 
@@ -52,24 +62,80 @@ def multi_head(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> 
     """Replace the first item of the pair that `nn.MultiheadAttention` returns."""
     path, old = str(node.target), model.get_submodule(str(node.target))
     assert isinstance(old, nn.MultiheadAttention)
-    assert old.in_proj_weight is not None
+    named: dict[str, Any] = dict(zip(MULTI_HEAD, node.args, strict=False)) | node.kwargs
+    together = old.in_proj_weight is not None and len({named[n] for n in MULTI_HEAD[:3]}) == 1
     parts = nn.Module()
-    parts.in_proj = _linear(old.in_proj_weight, old.in_proj_bias)
+    if together:
+        parts.in_proj = _linear(old.in_proj_weight, old.in_proj_bias)
+    else:
+        _set_apart(parts, old)
     parts.out_proj = _linear(old.out_proj.weight, old.out_proj.bias)
     if isinstance(model.get_submodule(path), nn.MultiheadAttention):
         model.set_submodule(path, parts.eval())
-    inputs: Any = node.args[0]
-    _, length, width = inputs.meta["tensor_meta"].shape
-    heads = old.num_heads
-    qkv = call(tracer, f"{path}.in_proj", inputs)
-    parted = qkv.reshape(-1, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-    attended: Any = F.scaled_dot_product_attention(parted[0], parted[1], parted[2])
-    result = call(tracer, f"{path}.out_proj", attended.transpose(1, 2).reshape(-1, length, width))
+    sides = [_samples_first(named[n], old, tracer) for n in MULTI_HEAD[:3]]
+    heads = _heads_together if together else _heads_apart
+    query, key, value = heads(tracer, path, sides, old)
+    masks = _mask(named.get("attn_mask"), tracer)
+    attended: Any = F.scaled_dot_product_attention(query, key, value, **masks)
+    length = named["query"].meta["tensor_meta"].shape[1 if old.batch_first else 0]
+    merged = attended.transpose(1, 2).reshape(-1, length, old.embed_dim)
+    result = call(tracer, f"{path}.out_proj", merged)
+    result = result if old.batch_first else result.transpose(0, 1)
     for user in list(node.users):
-        if user.args[1] == 0:
-            user.replace_all_uses_with(result.node)
+        user.replace_all_uses_with(result.node)
         user.graph.erase_node(user)
     node.graph.erase_node(node)
+
+
+def _samples_first(node: Node, layer: nn.MultiheadAttention, tracer: GraphAppendingTracer) -> Any:  # noqa: ANN401
+    proxy: Any = Proxy(node, tracer)
+    shape = node.meta["tensor_meta"].shape
+    if layer.batch_first:
+        return proxy, shape[1]
+    return proxy.transpose(0, 1), shape[0]
+
+
+def _heads_together(
+    tracer: GraphAppendingTracer, path: str, sides: list[Any], old: nn.MultiheadAttention
+) -> list[Any]:
+    (inputs, length), heads = sides[0], old.num_heads
+    qkv = call(tracer, f"{path}.in_proj", inputs)
+    parted = qkv.reshape(-1, length, 3, heads, old.embed_dim // heads).permute(2, 0, 3, 1, 4)
+    return [parted[0], parted[1], parted[2]]
+
+
+def _heads_apart(
+    tracer: GraphAppendingTracer, path: str, sides: list[Any], old: nn.MultiheadAttention
+) -> list[Any]:
+    shape = old.num_heads, old.embed_dim // old.num_heads
+    return [
+        call(tracer, f"{path}.{name}", inputs).reshape(-1, length, *shape).transpose(1, 2)
+        for name, (inputs, length) in zip(APART_PARTS, sides, strict=True)
+    ]
+
+
+def _set_apart(parts: nn.Module, old: nn.MultiheadAttention) -> None:
+    """Three layers of what is one weight, since each has inputs of its own."""
+    packed = old.in_proj_weight
+    weights = (
+        [old.q_proj_weight, old.k_proj_weight, old.v_proj_weight]
+        if packed is None
+        else [w.detach().clone() for w in packed.chunk(3)]
+    )
+    biases: list[Any] = [None] * 3
+    if old.in_proj_bias is not None:
+        biases = [b.detach().clone() for b in old.in_proj_bias.chunk(3)]
+    for name, weight, bias in zip(APART_PARTS, weights, biases, strict=True):
+        parts.add_module(name, _linear(weight, bias))
+
+
+def _mask(mask: Any, tracer: GraphAppendingTracer) -> dict[str, Any]:  # noqa: ANN401
+    """Where a mask of truth values is given, the layer and the function mean opposite things."""
+    if mask is None:
+        return {}
+    proxy: Any = Proxy(mask, tracer)
+    is_bool = mask.meta["tensor_meta"].dtype == torch.bool
+    return {"attn_mask": proxy.logical_not() if is_bool else proxy}
 
 
 @dataclass(frozen=True)
