@@ -19,6 +19,7 @@ from edgespiral.cli.build import build
 from edgespiral.cli.calibrate import calibrate
 from edgespiral.cli.compress import compress
 from edgespiral.cli.export import export
+from edgespiral.cli.inspect import inspect
 from edgespiral.cli.measure import measure
 from edgespiral.cli.report import report
 from edgespiral.cli.targets import targets_app
@@ -58,6 +59,7 @@ VERBS: tuple[Callable[..., object], ...] = (
     build,
     calibrate,
     report,
+    inspect,
     validate,
 )
 for verb in VERBS:

@@ -123,11 +123,10 @@ class Tracer(torch.fx.Tracer):
         """Record a layer, or trace through a module; hooks that change something are traced."""
         if self._computing:
             return forward(*args, **kwargs)
-        forward = plain_forward(m) or forward
         if not (m._forward_pre_hooks or m._forward_hooks):
-            return super().call_module(m, forward, args, kwargs)
+            return super().call_module(m, plain_forward(m) or forward, args, kwargs)
         if not self._hooks_matter(m, forward, args, kwargs):
-            return super().call_module(m, m.forward, args, kwargs)
+            return super().call_module(m, plain_forward(m) or m.forward, args, kwargs)
         path = self.path_of_module(m)
         if not self.is_leaf_module(m, path):
             return super().call_module(m, forward, args, kwargs)

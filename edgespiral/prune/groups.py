@@ -201,10 +201,20 @@ def renamed(
     """`groups` under the names that their layers' groups have in `reference`.
 
     A group goes by its first layer; where that layer is gone, a later turn would otherwise know
-    the group by another name than the first turn did.
+    the group by another name than the first turn did. Of several groups of one layer, the order
+    tells which is which.
     """
-    name_of = {slot.layer: group.name for group in reference for slot in group.producers}
-    return [replace(group, name=name_of[group.root]) for group in groups]
+    names: dict[str, list[str]] = {}
+    for group in reference:
+        for slot in group.producers:
+            names.setdefault(slot.layer, []).append(group.name)
+    seen = Counter[str]()
+    result = []
+    for group in groups:
+        own = names[group.root]
+        result.append(replace(group, name=own[min(seen[group.root], len(own) - 1)]))
+        seen[group.root] += 1
+    return result
 
 
 def removed_channels(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, NothingToCutError
+from edgespiral.core.time_limit import limited
 from edgespiral.models.example_inputs import example_input
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
@@ -18,6 +19,7 @@ from edgespiral.prune.engines.flow.rewrite import explicit
 from edgespiral.prune.engines.nni import NniCutter
 from edgespiral.prune.engines.trial import failed_trial
 from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
+from edgespiral.prune.repeatable import check_repeatable
 from edgespiral.prune.scoring.reconstruct import folded
 from edgespiral.prune.scoring.select import keep_best
 from edgespiral.prune.unstack import unstacked
@@ -36,6 +38,8 @@ ENGINES: dict[str, tuple[Cutter, ...]] = {
     "flow": (FlowCutter(),),
     "auto": (NniCutter(), DepGraphCutter(), FlowCutter()),
 }
+# ResNets take seconds, the largest transformers minutes.
+MOST_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class PrunableModel:
         reference: Sequence[ChannelGroup] | None = None,
         *,
         token_count: int | None = None,
+        may_be_uncuttable: bool = False,
     ) -> PrunableModel:
         """Find the groups of `model`, whose inputs are (N, *input_shape).
 
@@ -70,20 +75,29 @@ class PrunableModel:
 
         With `reference`, the groups of the model that `model` was cut from, groups keep the names
         they had there, and there may be none left. With `token_count`, inputs are token ids below
-        it.
+        it. There may be none either where the model `may_be_uncuttable`.
 
         Raises:
             NothingToCutError: nothing can be cut; it says why.
-            ModelError: the model does not run on several samples.
+            ModelError: the model does not run on several samples, its outputs are random, or it
+                takes too long to find its groups.
         """
         example = example_input(input_shape, token_count=token_count)
-        model = explicit(unstacked(model), example)
+        with limited(MOST_SECONDS, "finding what can be cut"):
+            check_repeatable(model, example)
+            made = cls._found(explicit(unstacked(model), example), example, reference)
+        if not made.groups and reference is None and not may_be_uncuttable:
+            raise nothing_to_cut(made.kept)
+        return made
+
+    @classmethod
+    def _found(
+        cls, model: GraphModule, example: Tensor, reference: Sequence[ChannelGroup] | None
+    ) -> PrunableModel:
         found = None if needs_flow(model) else _sound_groups(model, example)
         if found is not None:
             return cls._of(model, example, reference, found)
         model, survey = proven_groups(model, example)
-        if not survey.groups and reference is None:
-            raise nothing_to_cut(survey.kept)
         return cls._of(model, example, reference, survey.groups, survey.kept)
 
     @classmethod

@@ -39,9 +39,8 @@ from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
-from edgespiral.spiral.context import (
-    RunContext,
-)
+from edgespiral.spiral.context import RunContext
+from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.planning.allocate import every_choice
@@ -188,6 +187,8 @@ def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int, listener: Lis
     engines(teacher, plan.pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
     narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
+    for line in share_lines(teacher):
+        listener.say(line)
     if narrow:
         listener.say(f"  too narrow to lose {multiple} channels: {first_few(narrow)}")
     CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)

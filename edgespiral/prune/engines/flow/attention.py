@@ -46,14 +46,16 @@ def is_plain(layer: nn.Module, node: Node) -> bool:
     named = dict(zip(MULTI_HEAD, node.args, strict=False)) | node.kwargs
     mask = named.get("attn_mask")
     shape = getattr(getattr(mask, "meta", {}).get("tensor_meta"), "shape", (0, 0))
-    read = {user.args[1:] for user in node.users if user.target is operator.getitem}
+    read = {user.args[-1] for user in node.users if user.users}
+    taken = all(user.target is operator.getitem for user in node.users)
     return (
         layer.bias_k is None
         and not layer.add_zero_attn
         and named.get("key_padding_mask") is None
         and len(shape) == 2
         and not named.get("is_causal")
-        and read == {(0,)}
+        and taken
+        and read == {0}
         and all(isinstance(named.get(n), torch.fx.Node) for n in MULTI_HEAD[:3])
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,10 +33,14 @@ SHARED = "share a parameter with another layer"
 
 @dataclass(frozen=True)
 class FlowSurvey:
-    """The groups that can be cut, and by layer how many channels of it stay, and why."""
+    """The groups that can be cut, and by layer how many channels of it stay, and why.
+
+    `sums` has the reductions over channels that hold them, see `Flow`.
+    """
 
     groups: list[ChannelGroup]
     kept: dict[str, tuple[int, str]] = field(default_factory=dict)
+    sums: dict[str, int] = field(default_factory=dict)
 
 
 def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
@@ -150,7 +154,7 @@ class _Assembly:
         """The groups, whose slots say where samples lie, and what stays."""
         groups: list[ChannelGroup] = []
         kept = {name: self._flow.frozen[name] for name in self._order if name in self._flow.frozen}
-        for units in self._classes():
+        for units in (part for every in self._classes() for part in self._alike(every)):
             made = self._group(units)
             if isinstance(made, ChannelGroup):
                 groups.append(with_batch_axes(made, axes))
@@ -159,8 +163,8 @@ class _Assembly:
                 count = sum(unit in units for unit in self._flow.writes[layer].tolist())
                 if count:
                     kept.setdefault(layer, (count, made))
-        groups.sort(key=lambda group: self._order.index(group.name))
-        return FlowSurvey(groups, kept)
+        groups = _with_own_names(sorted(groups, key=lambda g: self._order.index(g.root)))
+        return FlowSurvey(groups, kept, self._flow.sums)
 
     def _makes_channels(self, name: str) -> bool:
         return isinstance(self._modules[name], nn.Embedding | nn.RNNBase)
@@ -176,6 +180,20 @@ class _Assembly:
                 classes.append(here.union(*joined))
         return classes
 
+    def _alike(self, units: set[int]) -> list[set[int]]:
+        """All of them if one layer has them evenly; else those together that go to equal places."""
+        if any(self._is_whole(self._flow.writes[layer], units) for layer in self._roots):
+            return [units]
+        places: dict[int, list[tuple[str, int]]] = {unit: [] for unit in sorted(units)}
+        for layer in self._order:
+            for unit, count in Counter(self._flow.writes[layer].tolist()).items():
+                if unit in places:
+                    places[unit].append((layer, count))
+        parts: dict[tuple[tuple[str, int], ...], set[int]] = {}
+        for unit, where in places.items():
+            parts.setdefault(tuple(where), set()).add(unit)
+        return list(parts.values())
+
     def _group(self, units: set[int]) -> ChannelGroup | str:
         """A group, or why there is none, as a verb of which channels are the subject."""
         flow = self._flow
@@ -184,8 +202,9 @@ class _Assembly:
             return "leave only all together"
         if root is None:
             return "are no layer's as a whole"
-        numbers = {unit: i for i, unit in enumerate(_present(flow.writes[root]))}
-        runs = int((flow.writes[root] != FROZEN).sum()) // len(units)
+        here = [unit for unit in flow.writes[root].tolist() if unit in units]
+        numbers = {unit: i for i, unit in enumerate(dict.fromkeys(here))}
+        runs = len(here) // len(units)
         producers = _slots(flow.writes, numbers, runs)
         consumers = _slots(flow.reads, numbers, runs)
         own = {*(slot.layer for slot in producers), *(slot.layer for slot in consumers)}
@@ -206,8 +225,7 @@ class _Assembly:
         )
 
     def _is_whole(self, written: Tensor, units: set[int]) -> bool:
-        counts = Counter(written.tolist())
-        counts.pop(FROZEN, None)
+        counts = Counter(unit for unit in written.tolist() if unit in units)
         return set(counts) == units and len(set(counts.values())) == 1
 
     def _free_runs(self, units: set[int], producers: Sequence[Slot]) -> int | str:
@@ -234,8 +252,15 @@ class _Assembly:
         return directions(layer) if isinstance(layer, RECURRENT) else 1
 
 
-def _present(components: Tensor) -> list[int]:
-    return [unit for unit in dict.fromkeys(components.tolist()) if unit != FROZEN]
+def _with_own_names(groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:
+    """Where several groups have the same root, those after the first are numbered."""
+    seen = Counter[str]()
+    named = []
+    for group in groups:
+        seen[group.root] += 1
+        count = seen[group.root]
+        named.append(group if count == 1 else replace(group, name=f"{group.root}:{count}"))
+    return named
 
 
 def _slots(sides: dict[str, Tensor], numbers: dict[int, int], runs: int) -> list[Slot]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # Also the label of elements that stand for no channel: constants and the model's inputs.
 FROZEN = 0
+SUMMED_UP = "are summed up"
 
 
 @dataclass
@@ -132,6 +133,7 @@ class Flow:
             depthwise convolutions, write the channels that they read.
         indices: per indexing, by name, what it takes of each dimension.
         two_way: components of the units of layers with two directions.
+        sums: per reduction that holds channels, by name, the dimension that they lie on.
         frozen: per layer that keeps some of its output channels, how many and why.
     """
 
@@ -141,6 +143,7 @@ class Flow:
     writes: dict[str, Tensor]
     indices: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     two_way: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    sums: dict[str, int] = field(default_factory=dict)
     frozen: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -156,7 +159,7 @@ class Labeller(torch.fx.Interpreter):
         self.writes: dict[str, Tensor] = {}
         self.indices: dict[str, tuple[Any, ...]] = {}
         self.places: dict[Node, str] = {}
-        self.reduced: dict[str, tuple[int, ...]] = {}
+        self.reduced: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
 
     def run_node(self, n: Node) -> object:
         """Run one node and label its result."""
@@ -231,8 +234,22 @@ def follow(model: GraphModule, example: Tensor) -> Flow:
         {name: settled[labels] for name, labels in labeller.writes.items()},
         labeller.indices,
         _two_way(labeller.ties, settled),
+        _sums(labeller),
         _frozen(labeller, settled),
     )
+
+
+def _sums(labeller: Labeller) -> dict[str, int]:
+    """Reductions over channels that hold them."""
+    classes, reasons = labeller.ties.classes(), labeller.ties.reasons()
+    sums = {}
+    for name, (labels, dims) in labeller.reduced.items():
+        here = classes[labels]
+        lost = [d for d in dims if d in varying(here)]
+        held = {reasons.get(number, "") for number in torch.unique(here).tolist()}
+        if len(lost) == 1 and any(reason.startswith(SUMMED_UP) for reason in held):
+            sums[name] = lost[0]
+    return sums
 
 
 def _frozen(labeller: Labeller, settled: Tensor) -> dict[str, tuple[int, str]]:

@@ -34,6 +34,8 @@ def convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN40
     labels = run.labels_in(node.args[0])
     if value.dim() != layer.weight.dim():
         return opaque(run, node, value)
+    if _lie_along_positions(labels):
+        run.ties.freeze(labels, "lie along the positions that it mixes")
     if takes_whole_groups(layer):
         return spread(_by_groups(run, name, labels, layer), value, 1)
     outputs = _weighted(run, name, labels, 1, layer.out_channels)
@@ -41,6 +43,14 @@ def convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN40
         runs = columns.view(layer.groups, -1)
         run.ties.tie(runs, runs[:1])
     return spread(outputs, value, 1)
+
+
+def _lie_along_positions(labels: Tensor) -> bool:
+    """Whether a convolution runs over channels as if they were pixels, as ECA's does."""
+    first = labels[:, :1]
+    return bool((labels == first).all()) and bool(
+        (first != first.flatten(2)[..., :1].view(*first.shape[:2], *[1] * (labels.dim() - 2))).any()
+    )
 
 
 def takes_whole_groups(layer: _ConvNd) -> bool:

@@ -155,7 +155,7 @@ def _reduction(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
         return opaque(run, node, value)
     reduced = moves.dims_of(dims, labels)
     run.ties.hold_steady(labels, reduced, "are summed up")
-    run.reduced[node.name] = reduced
+    run.reduced[node.name] = (labels, reduced)
     for dim in reduced:
         labels = labels.narrow(dim, 0, 1)
     return labels.reshape(value.shape)

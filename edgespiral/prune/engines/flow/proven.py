@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgespiral.prune.engines.flow.channel_sums import sums_as_layers
 from edgespiral.prune.engines.flow.cutter import FlowCutter
 from edgespiral.prune.engines.flow.finder import FlowSurvey, survey_by_flow
 from edgespiral.prune.engines.trial import failed_trial
@@ -32,9 +33,12 @@ def proven_groups(model: GraphModule, example: Tensor) -> tuple[GraphModule, Flo
         example: one input (1, ...).
 
     Returns:
-        The model to cut, and what was found in it.
+        The model to cut, in which sums over channels are layers, and what was found in it.
     """
     survey = survey_by_flow(model, example)
+    if survey.sums:
+        model = sums_as_layers(model, example, survey.sums)
+        survey = survey_by_flow(model, example)
     inputs = torch.cat([example] * SAMPLES)
     sound, failed = _sound(model, survey.groups, inputs, time.monotonic() + MOST_SECONDS)
     kept = dict(survey.kept)

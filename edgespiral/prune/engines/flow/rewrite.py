@@ -58,7 +58,7 @@ def explicit(model: GraphModule, example: Tensor) -> GraphModule:
     for node, source, order in list(_shuffles(new, example)):
         _gather(new, node, source, order)
     _clean(new)
-    _check_same(model, new, example)
+    check_same(model, new, example)
     return new
 
 
@@ -193,7 +193,12 @@ def _gather(model: GraphModule, node: Node, source: Node, order: Tensor) -> None
     node.replace_all_uses_with(new)
 
 
-def _check_same(model: GraphModule, new: GraphModule, example: Tensor) -> None:
+def check_same(model: GraphModule, new: GraphModule, example: Tensor) -> None:
+    """Compare two forms of a model, in double precision where it can be had.
+
+    Raises:
+        ModelError: they compute different things.
+    """
     two = torch.cat([example, example.flip(-1)])
     arithmetic = arithmetic_for(model, two)
     with arithmetic.computing():
@@ -201,5 +206,6 @@ def _check_same(model: GraphModule, new: GraphModule, example: Tensor) -> None:
     allowed = TOLERANCE if arithmetic.double else arithmetic.tolerance
     if one.shape != other.shape or not torch.allclose(one, other, allowed, allowed):
         raise ModelError(
-            "its attention or shuffles cannot be written out", where=type(model).__name__
+            "its attention, shuffles or sums over channels cannot be written out",
+            where=type(model).__name__,
         )

@@ -1,0 +1,67 @@
+"""What share of a model its groups govern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from edgespiral.prune.groups import PRUNABLE, outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from edgespiral.prune.groups import ChannelGroup, Slot
+
+WEIGHTED = (*PRUNABLE, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Output channels of weighted layers and parameters: all, and those that a cut can take."""
+
+    channels: int
+    cuttable_channels: int
+    parameters: int
+    cuttable_parameters: int
+
+
+def cuttable_share(model: nn.Module, groups: Sequence[ChannelGroup]) -> Share:
+    """Channels that are in a group, and parameters that belong to such a channel.
+
+    Args:
+        model: the traced model.
+        groups: its groups.
+    """
+    made = _governed(slot for group in groups for slot in group.producers)
+    read = _governed(slot for group in groups for slot in group.consumers)
+    channels = cuttable = 0
+    reached = 0.0
+    for name, layer in model.named_modules():
+        outputs = _outputs(layer)
+        if outputs is not None:
+            channels += outputs
+            cuttable += int(outputs * made.get(name, 0.0))
+        own = sum(p.numel() for p in layer.parameters(recurse=False))
+        reached += own * (1 - (1 - made.get(name, 0.0)) * (1 - read.get(name, 0.0)))
+    total = sum(p.numel() for p in model.parameters())
+    return Share(channels, cuttable, total, min(round(reached), total))
+
+
+def _governed(slots: Iterable[Slot]) -> dict[str, float]:
+    """Per layer the share of one side's positions that are in a group."""
+    places: dict[str, torch.Tensor] = {}
+    for slot in slots:
+        here = slot.channel_of >= 0
+        places[slot.layer] = places.get(slot.layer, torch.zeros_like(here)) | here
+    return {name: float(here.float().mean()) for name, here in places.items()}
+
+
+def _outputs(layer: nn.Module) -> int | None:
+    if isinstance(layer, nn.MultiheadAttention):
+        return int(layer.embed_dim)
+    if isinstance(layer, nn.RNNBase):
+        return int(layer.hidden_size * layer.num_layers * (2 if layer.bidirectional else 1))
+    return outputs_of(layer) if isinstance(layer, WEIGHTED) else None
