@@ -1,8 +1,8 @@
 """Layers in place of the functions that a traced forward calls on its own parameters.
 
 A subclass of a layer whose forward is its own (a convolution that pads, a batch norm that
-activates) is traced into, and what is left of it is a function of parameters: `F.conv2d(x, weight)`.
-Such a call is the layer of `torch.nn` that computes it, so it becomes one, at the place and under
+activates) is traced into, and what is left of it is a function of parameters, such as
+`F.conv2d(x, weight)`. Such a call is the layer of `torch.nn` that computes it, so it becomes one, at the place and under
 the parameter names of the module it came from. What else the class does stays in the graph.
 A batch norm or dropout whose `training` the trace fixed trains again as the layer.
 """
@@ -125,7 +125,7 @@ def _understood(graph: GraphModule, model: nn.Module, node: Node) -> _Call | Non
     try:
         owner = model.get_submodule(path)
     except AttributeError:
-        path, owner = "", model
+        owner = model  # a parameter by another name than a layer's has a place of its own
     with torch.no_grad():
         values = {name: _value(graph, value) for name, value in given.items()}
     return _Call(node, {k: _plain(v) for k, v in named.items()}, values, path, owner)
@@ -254,7 +254,8 @@ def _rank(node: Node) -> int | None:
         if known is not None:
             return len(known.shape)
         if source.op == "call_module":
-            layer = source.graph.owning_module.get_submodule(str(source.target))
+            owner = source.graph.owning_module
+            layer = owner and owner.get_submodule(str(source.target))
             for kind, rank in ranks:
                 if isinstance(layer, kind):
                     return int(rank(layer))

@@ -43,7 +43,7 @@ def _encoder_layer(
     src: Any,  # noqa: ANN401
     src_mask: Any = None,  # noqa: ANN401
     src_key_padding_mask: Any = None,  # noqa: ANN401
-    is_causal: bool = False,  # noqa: ARG001, FBT001, FBT002
+    is_causal: bool = False,  # noqa: ARG001
 ) -> Any:  # noqa: ANN401
     def attend(x: Any) -> Any:  # noqa: ANN401
         return module.dropout1(_attention(module.self_attn, x, x, src_mask, src_key_padding_mask))
@@ -61,7 +61,7 @@ def _decoder(module: Any, tgt: Any, memory: Any, *masks: Any, **named: Any) -> A
     return tgt if module.norm is None else module.norm(tgt)
 
 
-def _decoder_layer(
+def _decoder_layer(  # noqa: PLR0917 (as in torch)
     module: Any,  # noqa: ANN401
     tgt: Any,  # noqa: ANN401
     memory: Any,  # noqa: ANN401
@@ -87,7 +87,7 @@ def _decoder_layer(
     return module.norm3(tgt + _feed(module, tgt, module.dropout3))
 
 
-def _transformer(
+def _transformer(  # noqa: PLR0917 (as in torch)
     module: Any,  # noqa: ANN401
     src: Any,  # noqa: ANN401
     tgt: Any,  # noqa: ANN401

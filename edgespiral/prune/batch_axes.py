@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     from edgespiral.prune.groups import ChannelGroup
 
-SAMPLES = (2, 3)
+TOLERANCE = 1e-4
 
 
 @torch.no_grad()
 def batch_axes(model: nn.Module, example: Tensor) -> dict[str, int]:
-    """Per layer the first dimension of its input whose size depends on the batch's.
+    """Per layer the dimension of its input that has samples, each as one run of places.
+
+    Layers whose input mixes the order of samples, or spreads them over dimensions, are left out;
+    those whose input is the same whatever the batch count as having them first.
 
     Args:
         model: the model; its layers are named as in its groups.
@@ -31,28 +34,10 @@ def batch_axes(model: nn.Module, example: Tensor) -> dict[str, int]:
     Raises:
         ModelError: the model does not run on several samples.
     """
-    shapes: list[dict[str, tuple[int, ...]]] = []
-    for samples in SAMPLES:
-        seen: dict[str, tuple[int, ...]] = {}
-        handles = [m.register_forward_pre_hook(_noting(seen, n)) for n, m in model.named_modules()]
-        try:
-            with evaluating(model):
-                model(example.repeat(samples, *[1] * (example.dim() - 1)))
-        except Exception as error:
-            raise ModelError(
-                f"it does not run on a batch of {samples}: {' '.join(str(error).split())[:200]}",
-                where=type(model).__name__,
-            ) from error
-        finally:
-            for handle in handles:
-                handle.remove()
-        shapes.append(seen)
-    fewer, more = shapes
-    return {
-        name: next((d for d, (a, b) in enumerate(zip(shape, more[name], strict=True)) if a != b), 0)
-        for name, shape in fewer.items()
-        if len(shape) == len(more.get(name, ()))
-    }
+    alone = _inputs(model, example)
+    together = _inputs(model, torch.cat([example, example.flip(-1), example]))
+    axes = {name: _axis(one, together[name]) for name, one in alone.items() if name in together}
+    return {name: axis for name, axis in axes.items() if axis is not None}
 
 
 def with_batch_axes(group: ChannelGroup, axes: Mapping[str, int]) -> ChannelGroup:
@@ -64,9 +49,41 @@ def with_batch_axes(group: ChannelGroup, axes: Mapping[str, int]) -> ChannelGrou
     return replace(group, producers=producers, consumers=consumers)
 
 
-def _noting(seen: dict[str, tuple[int, ...]], name: str) -> Any:  # noqa: ANN401
+def _axis(alone: Tensor, together: Tensor) -> int | None:
+    """The dimension along which the first sample of a batch lies as it does by itself."""
+    if alone.dim() != together.dim():
+        return None
+    differ = [d for d in range(alone.dim()) if alone.shape[d] != together.shape[d]]
+    if not differ:
+        return 0
+    first = together.narrow(differ[0], 0, alone.shape[differ[0]])
+    same = first.shape == alone.shape and torch.allclose(
+        first.float(), alone.float(), TOLERANCE, TOLERANCE, equal_nan=True
+    )
+    return differ[0] if same else None
+
+
+def _inputs(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+    """The first input of every layer that is given a tensor."""
+    seen: dict[str, Tensor] = {}
+    handles = [m.register_forward_pre_hook(_noting(seen, n)) for n, m in model.named_modules()]
+    try:
+        with evaluating(model):
+            model(batch)
+    except Exception as error:
+        raise ModelError(
+            f"it does not run on a batch of {len(batch)}: {' '.join(str(error).split())[:200]}",
+            where=type(model).__name__,
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _noting(seen: dict[str, Tensor], name: str) -> Any:  # noqa: ANN401
     def note(_layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         if inputs and isinstance(inputs[0], torch.Tensor):
-            seen.setdefault(name, tuple(inputs[0].shape))
+            seen.setdefault(name, inputs[0].clone())
 
     return note

@@ -153,10 +153,13 @@ def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | N
     Statistics over channels, fixed parts of them, gates made of halves: a cut on trial shows it.
     """
     try:
+        groups = find_groups(model, example)
         axes = batch_axes(model, example)
-        groups = [with_batch_axes(group, axes) for group in find_groups(model, example)]
     except ModelError:
         return None
+    if any(slot.layer not in axes for group in groups for slot in group.consumers):
+        return None
+    groups = [with_batch_axes(group, axes) for group in groups]
     return None if failed_trial(DepGraphCutter(), model, groups, example) else groups
 
 

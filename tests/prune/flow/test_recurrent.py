@@ -224,5 +224,5 @@ class AllStates(nn.Module):
 
 
 def test_layers_whose_states_are_read_as_one_stay():
-    with pytest.raises(ModelError, match="rnn.l0 and 1 more: channels are not a slice"):
+    with pytest.raises(ModelError, match=r"rnn\.l0 and 1 more: channels are not a slice"):
         groups_by_flow(unstacked(trace(AllStates())), torch.randn(1, 9, 5))

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from edgespiral.core.errors import NothingToCutError
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.engines.flow.labels import FROZEN, Flow, follow
+from edgespiral.prune.engines.flow.layers import takes_whole_groups
 from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, sharing_layers
 from edgespiral.prune.unstack import RECURRENT, directions
 
@@ -95,12 +96,18 @@ def needs_flow(model: GraphModule) -> bool:
     layers, selections of channels, and outputs of layers that meet the model's input; for all else
     Torch-Pruning gives the same groups ten times faster.
     """
-    layers = (model.get_submodule(str(n.target)) for n in model.graph.find_nodes(op="call_module"))
-    if any(isinstance(layer, NOT_FOLLOWED_BY_OTHERS) for layer in layers):
+    layers = [model.get_submodule(str(n.target)) for n in model.graph.find_nodes(op="call_module")]
+    if any(isinstance(m, NOT_FOLLOWED_BY_OTHERS) or _is_uneven(m) for m in layers):
         return True
     names = {getattr(n.target, "__name__", n.target) for n in model.graph.nodes}
     reads_itself = any(True for _ in model.graph.find_nodes(op="get_attr"))
     return bool(names & PRODUCTS) or reads_itself or _meets_input(model)
+
+
+def _is_uneven(layer: nn.Module) -> bool:
+    """Whether groups of a convolution have one channel on one side and several on the other."""
+    whole = isinstance(layer, _ConvNd) and takes_whole_groups(layer)
+    return whole and layer.in_channels != layer.out_channels
 
 
 def _meets_input(model: GraphModule) -> bool:
@@ -156,6 +163,8 @@ class _Assembly:
         kept = {name: self._flow.frozen[name] for name in self._order if name in self._flow.frozen}
         for units in (part for every in self._classes() for part in self._alike(every)):
             made = self._group(units)
+            if isinstance(made, ChannelGroup) and any(s.layer not in axes for s in made.consumers):
+                made = "are read in rows whose samples cannot be told apart"
             if isinstance(made, ChannelGroup):
                 groups.append(with_batch_axes(made, axes))
                 continue
@@ -196,33 +205,38 @@ class _Assembly:
 
     def _group(self, units: set[int]) -> ChannelGroup | str:
         """A group, or why there is none, as a verb of which channels are the subject."""
-        flow = self._flow
-        root = next((r for r in self._roots if self._is_whole(flow.writes[r], units)), None)
+        writes = self._flow.writes
+        root = next((r for r in self._roots if self._is_whole(writes[r], units)), None)
         if len(units) < 2:
             return "leave only all together"
         if root is None:
             return "are no layer's as a whole"
-        here = [unit for unit in flow.writes[root].tolist() if unit in units]
+        here = [unit for unit in writes[root].tolist() if unit in units]
         numbers = {unit: i for i, unit in enumerate(dict.fromkeys(here))}
         runs = len(here) // len(units)
-        producers = _slots(flow.writes, numbers, runs)
-        consumers = _slots(flow.reads, numbers, runs)
-        own = {*(slot.layer for slot in producers), *(slot.layer for slot in consumers)}
-        read = {unit for layer in flow.reads.values() for unit in layer.tolist()}
-        if read < units or not consumers:
+        producers = _slots(writes, numbers, runs)
+        consumers = _slots(self._flow.reads, numbers, runs)
+        producers.sort(key=lambda slot: slot.layer != root)
+        free = self._free_runs(units, producers)
+        problem = self._problem(units, producers, consumers) or (isinstance(free, str) and free)
+        if problem:
+            return problem
+        both = tuple(producers), tuple(consumers)
+        runs, is_free = max(runs, int(free)), int(free) > 1
+        return ChannelGroup(root, len(here), runs, *both, free_runs=is_free)
+
+    def _problem(
+        self, units: set[int], producers: Sequence[Slot], consumers: Sequence[Slot]
+    ) -> str | None:
+        """Why channels that are coupled as they should be stay nevertheless."""
+        read = {unit for layer in self._flow.reads.values() for unit in layer.tolist()}
+        if not units <= read:
             return "are read by no layer"
-        if own & self._shared:
+        if {slot.layer for slot in (*producers, *consumers)} & self._shared:
             return SHARED
         if {slot.layer for slot in consumers} & self._fixed:
             return "do not depend on the input"
-        producers.sort(key=lambda slot: slot.layer != root)
-        free = self._free_runs(units, producers)
-        if isinstance(free, str):
-            return free
-        channels = runs * len(units)
-        return ChannelGroup(
-            root, channels, max(runs, free), tuple(producers), tuple(consumers), free_runs=free > 1
-        )
+        return None
 
     def _is_whole(self, written: Tensor, units: set[int]) -> bool:
         counts = Counter(unit for unit in written.tolist() if unit in units)

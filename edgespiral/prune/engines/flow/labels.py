@@ -40,7 +40,8 @@ class Ties:
     `steady` has labels and dimensions of one tensor, and why: a tensor that must not lose
     anything along a dimension has labels that are the same all along it. `held` has labels that
     never leave, and why. `two_way` has the units of layers with two directions, of each of which
-    as many leave, though not at the same places. `here` is the operation that is being looked at, for such reasons.
+    as many leave, though not at the same places. `here` is the operation that is being looked at,
+    for such reasons.
     """
 
     count: int = 1

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from edgespiral.prune.engines.flow.moves import module_of, spread
+from edgespiral.prune.engines.flow.moves import spread
 from edgespiral.prune.engines.flow.unlabelled import Rule, opaque
 from edgespiral.prune.unstack import RECURRENT, directions
 
@@ -55,11 +55,11 @@ def _lie_along_positions(labels: Tensor) -> bool:
 
 def takes_whole_groups(layer: _ConvNd) -> bool:
     """Whether a grouped convolution loses groups, as each has one input or one output."""
-    return 1 < layer.groups and layer.groups in (layer.in_channels, layer.out_channels)
+    return layer.groups > 1 and layer.groups in (layer.in_channels, layer.out_channels)
 
 
 def _conv(run: Labeller, node: Node) -> _ConvNd:
-    layer = module_of(run, node)
+    layer = run.submodules[str(node.target)]
     assert isinstance(layer, _ConvNd)
     return layer
 
@@ -97,7 +97,7 @@ def channel_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
 def prelu(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401, ARG001
     """A slope for each channel, or one for all."""
     labels: Tensor = run.labels_in(node.args[0])
-    layer: Any = module_of(run, node)
+    layer: Any = run.submodules[str(node.target)]
     if layer.num_parameters > 1:
         _channelwise(run, str(node.target), labels, 1)
     return labels
@@ -105,7 +105,7 @@ def prelu(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401, ARG
 
 def last_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     """Layer and RMS norm over the last dimension; what stays is normalised by itself."""
-    layer: Any = module_of(run, node)
+    layer: Any = run.submodules[str(node.target)]
     labels: Tensor = run.labels_in(node.args[0])
     if len(layer.normalized_shape) != 1:
         return opaque(run, node, value)
@@ -115,7 +115,7 @@ def last_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 
 def group_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401, ARG001
     """Groups of channels lose the same places; what stays is normalised by itself."""
-    layer: Any = module_of(run, node)
+    layer: Any = run.submodules[str(node.target)]
     labels: Tensor = run.labels_in(node.args[0])
     runs = _channelwise(run, str(node.target), labels, 1).view(layer.num_groups, -1)
     if runs.shape[1] == 1:  # each channel by itself: the number of groups would have to change
@@ -126,7 +126,7 @@ def group_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 
 def embedding(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     """Makes the last dimension of ids."""
-    name, layer = str(node.target), module_of(run, node)
+    name, layer = str(node.target), run.submodules[str(node.target)]
     assert isinstance(layer, nn.Embedding)
     if layer.max_norm is not None:
         return opaque(run, node, value)
@@ -137,7 +137,7 @@ def embedding(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 
 def recurrent(run: Labeller, node: Node, value: Any) -> Any:  # noqa: ANN401
     """Hidden units, forward ones and then backward ones, are read at the next step, too."""
-    name, layer = str(node.target), module_of(run, node)
+    name, layer = str(node.target), run.submodules[str(node.target)]
     assert isinstance(layer, nn.RNNBase)
     steps: Tensor = run.labels_in(node.args[0])
     if not isinstance(layer, RECURRENT) or layer.num_layers > 1 or layer.proj_size:

@@ -6,12 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
     from torch.fx import Node
@@ -188,7 +187,8 @@ def fold(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 def _gathered(run: Labeller, labels: Tensor, channels: int, value: Tensor, dim: int) -> Tensor:
     runs = run.ties.columns(labels, dim).view(channels, -1)
     run.ties.tie(runs, runs[:, :1])
-    return spread(runs[:, 0], value, dim)
+    gathered: Tensor = spread(runs[:, 0], value, dim)
+    return gathered
 
 
 def unfold(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
@@ -211,13 +211,3 @@ def spread(columns: Tensor, values: Any, dim: int) -> Any:  # noqa: ANN401
     view = [1] * values.dim()
     view[dim] = len(columns)
     return columns.view(view).expand(values.shape)
-
-
-def untouched(labels: Iterable[Tensor]) -> bool:
-    """Whether none of these stands for a channel."""
-    return not any(bool(one.any()) for one in labels)
-
-
-def module_of(run: Labeller, node: Node) -> nn.Module:
-    """The layer that a node calls."""
-    return run.submodules[str(node.target)]

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edgespiral.models.functional_layers import base_layer
+from edgespiral.models.saved import load_model, save_model, trace
+
+
+class NormAct(nn.BatchNorm2d):
+    """A batch norm that activates."""
+
+    def __init__(self, channels):
+        super().__init__(channels, momentum=0.3)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        state = self.running_mean, self.running_var, self.weight, self.bias
+        return self.act(F.batch_norm(x, *state, self.training, self.momentum, self.eps))
+
+
+class Same(nn.Conv2d):
+    """A convolution that pads by itself and has a gain besides."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.gain = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        return super().forward(F.pad(x, (0, 1, 0, 1))) * self.gain
+
+
+class Standardised(nn.Conv2d):
+    """A convolution of normalised weights."""
+
+    def forward(self, x):
+        flat = self.weight.reshape(1, self.out_channels, -1)
+        weight = F.batch_norm(flat, None, None, training=True).reshape_as(self.weight)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class ChannelsLast(nn.LayerNorm):
+    """A layer norm of pictures."""
+
+    def forward(self, x):
+        shape, affine = self.normalized_shape, (self.weight, self.bias)
+        return F.layer_norm(x.permute(0, 2, 3, 1), shape, *affine, self.eps).permute(0, 3, 1, 2)
+
+
+class Named(nn.Conv2d):
+    """Only says how to make one."""
+
+    def __init__(self, ins, outs):
+        super().__init__(ins, outs, 1)
+
+
+class Bare(nn.Module):
+    """Functions of parameters that no layer has."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix, self.slope = nn.Parameter(torch.randn(6, 4)), nn.Parameter(torch.randn(1))
+        self.table = nn.Parameter(torch.randn(9, 4))
+        self.up = nn.Parameter(torch.randn(6, 5, 2))
+
+    def forward(self, ids):
+        rows = F.prelu(F.linear(F.embedding(ids, self.table), self.matrix), self.slope)
+        return F.conv_transpose1d(rows.transpose(1, 2), self.up, stride=2)
+
+
+def lively(model):
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+            nn.init.normal_(module.bias)
+    return model.eval()
+
+
+PICTURES = {
+    "batch norm": (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), NormAct(4)), "1", nn.BatchNorm2d),
+    "convolution": (lambda: nn.Sequential(Same(3, 4, 2)), "0", nn.Conv2d),
+    "standardised": (lambda: nn.Sequential(Standardised(3, 4, 3)), "0", nn.Conv2d),
+    "layer norm": (lambda: nn.Sequential(ChannelsLast(3)), "0", nn.LayerNorm),
+    "a way to make one": (lambda: nn.Sequential(Named(3, 4)), "0", nn.Conv2d),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_a_subclass_becomes_the_layer_that_it_is_and_is_saved_as_such(case, tmp_path):
+    make, path, kind = PICTURES[case]
+    model, inputs = lively(make()), torch.randn(2, 3, 6, 6)
+    graph = trace(model)
+    assert type(graph.get_submodule(path)) is kind
+    assert set(graph.state_dict()) == set(model.state_dict())
+    torch.testing.assert_close(graph(inputs), model(inputs))
+    save_model(graph, tmp_path)
+    torch.testing.assert_close(load_model(tmp_path)(inputs), model(inputs))
+
+
+def test_a_restored_batch_norm_trains_and_keeps_its_momentum():
+    model = lively(nn.Sequential(nn.Conv2d(3, 4, 1), NormAct(4)))
+    graph = trace(model).train()
+    before = graph.get_submodule("1").running_mean.clone()
+    graph(torch.randn(8, 3, 6, 6))
+    norm = graph.get_submodule("1")
+    assert not torch.equal(norm.running_mean, before)
+    assert (norm.momentum, int(norm.num_batches_tracked)) == (0.3, 1)
+
+
+def test_functions_of_bare_parameters_become_layers_at_their_names():
+    model, ids = Bare().eval(), torch.randint(0, 9, (2, 7))
+    graph = trace(model)
+    kinds = {name: type(m).__name__ for name, m in graph.named_children()}
+    assert kinds == {
+        "table": "Embedding", "matrix": "Linear", "slope": "PReLU", "up": "ConvTranspose1d",
+    }  # fmt: skip
+    torch.testing.assert_close(graph(ids), model(ids))
+
+
+class Dropping(nn.Module):
+    """Dropout as a function."""
+
+    def forward(self, x):
+        return F.dropout(x, 0.4, training=self.training)
+
+
+def test_a_dropout_that_the_trace_has_fixed_drops_again():
+    graph = trace(Dropping())
+    inputs = torch.ones(1000)
+    assert torch.equal(graph(inputs), inputs)
+    dropped = float((graph.train()(inputs) == 0).float().mean())
+    assert 0.2 < dropped < 0.6
+
+
+class Twice(nn.Module):
+    """Calls one convolution at two strides and once more as before."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        x = F.conv2d(x, self.conv.weight, self.conv.bias)
+        x = F.conv2d(x, self.conv.weight, self.conv.bias)
+        return F.conv2d(x, self.conv.weight, self.conv.bias, 2)
+
+
+def test_calls_that_differ_share_the_weight_in_two_layers():
+    model = Twice().eval()
+    graph, inputs = trace(model), torch.randn(1, 3, 6, 6)
+    layers = [m for m in graph.modules() if isinstance(m, nn.Conv2d)]
+    assert [m.stride for m in layers] == [(1, 1), (2, 2)] or [m.stride for m in layers] == [1, 2]
+    assert layers[0].weight is layers[1].weight is model.conv.weight
+    torch.testing.assert_close(graph(inputs), model(inputs))
+
+
+def test_a_class_that_computes_something_else_is_no_base_layer():
+    assert base_layer(Named) is nn.Conv2d
+    assert base_layer(Same) is None
+    assert base_layer(nn.Conv2d) is None

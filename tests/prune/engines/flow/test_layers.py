@@ -1,0 +1,120 @@
+"""Layers of every kind between convolutions: half of each group goes, and the cut is proven."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgespiral.models.saved import trace
+from edgespiral.prune.prunable import PrunableModel, cut_to
+
+LAYERS = {
+    "PReLU for all": lambda: nn.PReLU(),
+    "PReLU for each": lambda: nn.PReLU(8),
+    "group norm": lambda: nn.GroupNorm(2, 8),
+    "group norm over all": lambda: nn.GroupNorm(1, 8),
+    "instance norm": lambda: nn.InstanceNorm2d(8, affine=True),
+    "transposed": lambda: nn.ConvTranspose2d(8, 8, 2, 2),
+    "transposed in groups": lambda: nn.ConvTranspose2d(8, 8, 2, 2, groups=2),
+    "transposed depthwise": lambda: nn.ConvTranspose2d(8, 8, 2, 2, groups=8),
+    "several filters a channel": lambda: nn.Conv2d(8, 16, 3, padding=1, groups=8),
+    "several channels a filter": lambda: nn.Conv2d(8, 4, 3, padding=1, groups=4),
+    "grouped": lambda: nn.Conv2d(8, 12, 3, padding=1, groups=2),
+    "gated": lambda: nn.GLU(1),
+    "shuffled to pixels": lambda: nn.PixelShuffle(2),
+    "shuffled to channels": lambda: nn.PixelUnshuffle(2),
+    "flat and back": lambda: nn.Sequential(nn.Flatten(2), nn.Unflatten(2, (6, 6))),
+    "patches": lambda: nn.Sequential(nn.Unfold(2, stride=2), nn.Fold((6, 6), 2, stride=2)),
+}
+OUTPUTS = {"several filters a channel": 16, "several channels a filter": 4, "grouped": 12,
+           "gated": 4, "shuffled to pixels": 2, "shuffled to channels": 32}  # fmt: skip
+
+
+def lively(model):
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, 0.3, 0.5)
+    return model.eval()
+
+
+def half_of(model, shape):
+    """Cut half of each group by the engine that `auto` takes."""
+    source = PrunableModel.of(trace(model), shape)
+    scores = {g.name: torch.rand(g.channels) for g in source.groups}
+    widths = {g.name: g.sub_groups * max(1, g.units // 2) for g in source.groups}
+    return source, cut_to(source, widths, scores, "auto")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_between_convolutions_loses_half(name):
+    between = LAYERS[name]()
+    outputs = OUTPUTS.get(name, 8)
+    model = lively(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), between, nn.Conv2d(outputs, 3, 1)))
+    source, cut = half_of(model, (3, 6, 6))
+    assert [group.name for group in source.groups][0] == "0"
+    assert cut.difference < 1e-9
+    assert cut.model.get_submodule("0").out_channels == 4
+    assert cut.model.get_submodule("2").in_channels == outputs // 2
+
+
+VOLUMES = {
+    "a line": (nn.Conv1d, nn.BatchNorm1d, nn.MaxPool1d, nn.ConvTranspose1d, (3, 16)),
+    "a volume": (nn.Conv3d, nn.BatchNorm3d, nn.AvgPool3d, nn.ConvTranspose3d, (3, 8, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_other_dimensions_are_cut_alike(name):
+    conv, norm, pool, up, shape = VOLUMES[name]
+    layers = (conv(3, 8, 3, padding=1), norm(8), nn.ReLU(), pool(2), up(8, 6, 2, 2), conv(6, 2, 1))
+    source, cut = half_of(lively(nn.Sequential(*layers)), shape)
+    assert [(g.name, g.channels) for g in source.groups] == [("0", 8), ("4", 6)]
+    assert cut.difference < 1e-9
+
+
+class Rnn(nn.Module):
+    """Convolutions under a layer that has no rule."""
+
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.convs = nn.Sequential(nn.Conv1d(4, 16, 3), nn.ReLU(), nn.Conv1d(16, 8, 3), nn.ReLU())
+        self.rnn, self.head = kind(8, 6, batch_first=True, **options), nn.Linear(6, 3)
+        self.head = nn.Linear(options.get("proj_size", 6), 3)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.convs(x).transpose(1, 2))[0][:, -1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(nn.RNN, {}), (nn.LSTM, {"proj_size": 2})], ids=["RNN", "projected"]
+)
+def test_a_recurrent_layer_that_cannot_be_cut_is_kept_and_told(kind, options):
+    source, cut = half_of(lively(Rnn(kind, **options)), (4, 12))
+    assert [group.name for group in source.groups] == ["convs.0"]
+    assert cut.difference < 1e-9
+    assert source.kept["convs.2"] == (8, f"are not followed through ({kind.__name__} rnn)")
+
+
+class Translator(nn.Module):
+    """A decoder that starts from what an encoder ended with."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.embed = nn.Embedding(20, 8)
+        self.encoder, self.decoder = (kind(8, 6, batch_first=True) for _ in range(2))
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, ids):
+        _, state = self.encoder(self.embed(ids[:, :5]))
+        return self.head(self.decoder(self.embed(ids[:, 5:]), state)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_a_given_state_couples_the_units_of_two_layers(kind):
+    source = PrunableModel.of(trace(lively(Translator(kind))), (9,), token_count=20)
+    assert [(g.name, g.channels) for g in source.groups] == [("embed", 8), ("encoder", 6)]
+    widths, scores = {"embed": 4, "encoder": 3}, {"embed": torch.rand(8), "encoder": torch.rand(6)}
+    cut = cut_to(source, widths, scores, "auto")
+    assert cut.difference < 1e-9
+    assert (cut.model.encoder.hidden_size, cut.model.decoder.hidden_size) == (3, 3)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgespiral.core.errors import ModelError
+from edgespiral.models.saved import trace
+from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
+from edgespiral.prune.engines.flow.finder import groups_by_flow, survey_by_flow
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_samples_are_found_on_whatever_axis_they_are(sequence, tokens, batch_first):
+    model = sequence(nn.GRU, "each", batch_first=batch_first)
+    axes = batch_axes(model, tokens)
+    assert (axes["rnn"], axes["hidden"]) == ((0, 0) if batch_first else (1, 1))
+    (group,) = [g for g in groups_by_flow(model, tokens) if g.name == "rnn"]
+    assert [slot.batch_axis for slot in group.consumers] == [axes["hidden"]]
+    assert with_batch_axes(group, {}).consumers[0].batch_axis == 0
+
+
+class Framewise(nn.Module):
+    """Runs layers on frames of all samples at once: `mixed` ones have samples vary fastest."""
+
+    def __init__(self, *, mixed):
+        super().__init__()
+        self.mixed = mixed
+        self.inlet, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+
+    def forward(self, inputs):
+        frames = self.inlet(inputs)
+        frames = frames.transpose(0, 1) if self.mixed else frames
+        rows = self.head(frames.flatten(0, 1))
+        shape = (inputs.shape[1], -1, 3) if self.mixed else (-1, inputs.shape[1], 3)
+        return rows.reshape(shape).mean(0 if self.mixed else 1)
+
+
+def test_rows_whose_samples_alternate_are_not_scored_as_if_they_did_not():
+    example = torch.randn(1, 7, 5)
+    assert batch_axes(trace(Framewise(mixed=False)), example)["head"] == 0
+    mixed = trace(Framewise(mixed=True))
+    assert "head" not in batch_axes(mixed, example)
+    survey = survey_by_flow(mixed, example)
+    assert not survey.groups
+    assert "cannot be told apart" in survey.kept["inlet"][1]
+
+
+def test_a_model_for_one_sample_only_is_refused():
+    class Alone(nn.Module):
+        def forward(self, x):
+            return x.reshape(1, 12)
+
+    with pytest.raises(ModelError, match="does not run on a batch of 3"):
+        batch_axes(Alone(), torch.randn(1, 3, 4))
