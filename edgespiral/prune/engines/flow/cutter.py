@@ -124,21 +124,24 @@ def _resize(model: GraphModule, node: Node, knife: _Knife, batch: dict[str, list
     if name not in (*RESHAPES, *SPLITS, *EXPANDS):
         return
     cuts = [knife.along(part) for part in components]
-    if not any(cuts):
+    # A size that is read off another tensor would follow that tensor's cut.
+    if not any(cuts) and len(node.all_input_nodes) < 2:
         return
     if name in RESHAPES:
         sizes = _sizes(components[0], cuts[0])
         for dim in batch[node.name]:
             sizes[dim] = -1
         if sizes.count(-1) > 1:
+            if not any(cuts):
+                return
             raise ModelError("the batch is spread over several dimensions", where=node.name)
         node.args, node.kwargs = (first(node), *sizes), {}
         node.op, node.target = "call_method", "reshape"
     elif name in SPLITS:
         _resplit(node, components, cuts)
     else:
-        asked = [s if isinstance(s, int) else -1 for s in _sizes(components[0], cuts[0])]
-        node.args = (node.args[0], *_expanded(node.args[1:], asked))
+        sizes = _sizes(components[0], cuts[0])
+        node.args = (node.args[0], *_expanded(node.args[1:], sizes, batch[node.name]))
 
 
 def _operation(model: GraphModule, node: Node) -> str:
@@ -157,8 +160,11 @@ def _resplit(
 ) -> None:
     """State the sizes of a split's parts, if it is their dimension that loses something."""
     asked: Any = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
+    if not isinstance(asked, int):
+        raise ModelError("the dimension that is split is computed", where=node.name)
     dim = asked % components[0].dim()
-    if not any(cut is not None and cut[0] == dim for cut in cuts):
+    loses = any(cut is not None and cut[0] == dim for cut in cuts)
+    if not loses and len(node.all_input_nodes) < 2:
         return
     sizes = [_sizes(part, cut)[dim] for part, cut in zip(components, cuts, strict=True)]
     if 0 in sizes:
@@ -174,6 +180,7 @@ def _retake(node: Node, knife: _Knife) -> None:
     cut = knife.along(before)
     places = knife.flow.indices[node.name]
     if cut is None or cut[0] >= len(places):
+        _state(node, source, places, before)
         return
     dim, stay = cut
     start, stop, _ = places[dim].indices(before.shape[dim])
@@ -190,6 +197,18 @@ def _retake(node: Node, knife: _Knife) -> None:
     node.args = (source, _with_slice(given, before.dim(), dim, slice(low, high)))
 
 
+def _state(node: Node, source: Node, places: Sequence[Any], before: Tensor) -> None:
+    """Write down bounds that are read off another tensor, which may be cut."""
+    if len(node.all_input_nodes) < 2 or not isinstance(node.args[1], tuple):
+        return
+    index: tuple[Any, ...] = node.args[1]
+    for dim, place in enumerate(places):
+        if isinstance(place, slice) and place != slice(None):
+            bounds = place.indices(before.shape[dim])
+            index = _with_slice(index, before.dim(), dim, slice(*bounds[:2], place.step))
+    node.args = (source, index)
+
+
 def _with_slice(given: Sequence[Any], dims: int, dim: int, part: slice) -> tuple[Any, ...]:
     """An index with the part that it takes of dimension `dim` replaced."""
     used = sum(p is not None and p is not Ellipsis for p in given)
@@ -204,11 +223,11 @@ def _with_slice(given: Sequence[Any], dims: int, dim: int, part: slice) -> tuple
     return tuple(new)
 
 
-def _expanded(stated: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
-    """Stated sizes of an `expand`, corrected where they are numbers that changed."""
+def _expanded(stated: Sequence[Any], sizes: Sequence[int], batch: Sequence[int]) -> list[Any]:
+    """Stated sizes of an `expand`, corrected where they are not the batch's."""
     flat = stated[0] if len(stated) == 1 and isinstance(stated[0], tuple | list) else stated
-    pairs = zip(flat, sizes, strict=True)
-    return [n if isinstance(s, int) and s not in (-1, n) else s for s, n in pairs]
+    pairs = enumerate(zip(flat, sizes, strict=True))
+    return [s if s == -1 or d in batch else n for d, (s, n) in pairs]
 
 
 def _sizes(components: Tensor, cut: tuple[int, Tensor] | None) -> list[int]:

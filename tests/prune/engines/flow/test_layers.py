@@ -118,3 +118,29 @@ def test_a_given_state_couples_the_units_of_two_layers(kind):
     cut = cut_to(source, widths, scores, "auto")
     assert cut.difference < 1e-9
     assert (cut.model.encoder.hidden_size, cut.model.decoder.hidden_size) == (3, 3)
+
+
+class Reduced(nn.Module):
+    """Sizes that are read off one tensor and stated for another, as in pyramid transformers."""
+
+    def __init__(self):
+        super().__init__()
+        self.inlet, self.norm, self.reduce = nn.Conv2d(3, 8, 1), nn.LayerNorm(8), nn.Conv2d(8, 8, 2)
+        self.wide, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        rows = self.norm(self.inlet(x).flatten(2).transpose(1, 2))
+        n, _, c = rows.shape
+        pictures = self.reduce(rows.transpose(1, 2).reshape(n, c, 6, 6))
+        seen = self.wide(pictures.reshape(n, c, -1).transpose(1, 2))[..., : c // 2]
+        return self.head(torch.cat([seen, seen.relu()], 2).mean(1))
+
+
+def test_a_size_of_one_tensor_does_not_follow_the_cut_of_another():
+    source = PrunableModel.of(trace(lively(Reduced())), (3, 6, 6))
+    whole = {g.name: g.channels for g in source.groups}
+    assert {"inlet": 8, "reduce": 8}.items() <= whole.items()
+    scores = {g.name: torch.rand(g.channels) for g in source.groups}
+    cut = cut_to(source, {**whole, "inlet": 4}, scores, "auto")
+    assert cut.difference < 1e-9
+    assert cut.model.get_submodule("reduce").out_channels == 8
