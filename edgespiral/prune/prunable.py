@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError, NothingToCutError
+from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
 from edgespiral.core.time_limit import limited
 from edgespiral.models.example_inputs import example_input
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
@@ -22,7 +22,7 @@ from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
 from edgespiral.prune.repeatable import check_repeatable
 from edgespiral.prune.scoring.reconstruct import folded
 from edgespiral.prune.scoring.select import keep_best
-from edgespiral.prune.unstack import unstacked
+from edgespiral.prune.unstack import recurrent_layers, unstacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -170,7 +170,17 @@ def _spread(group: ChannelGroup, width: int) -> list[int]:
 
 
 def engines(source: PrunableModel, pruner: str) -> tuple[Cutter, ...]:
-    """The engines that `--pruner` allows for a model, in the order to try them."""
+    """The engines that `--pruner` allows for a model, in the order to try them.
+
+    Raises:
+        UsageError: none of them can cut recurrent layers, and the model has some.
+    """
+    if pruner not in ("auto", "flow") and recurrent_layers(source.model):
+        raise UsageError(
+            f"{pruner} cannot cut recurrent layers, as the model has",
+            where="--pruner",
+            hint="use --pruner auto",
+        )
     return ENGINES["flow" if pruner == "auto" and source.by_flow else pruner]
 
 

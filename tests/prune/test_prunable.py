@@ -163,7 +163,7 @@ def test_stacked_recurrent_layers_get_widths_of_their_own(recurrent):
     widths = {"embedding": 64, "lstm.l0": 96, "lstm.l1": 32}
     scores = {g.name: torch.rand(g.channels) for g in recurrent.groups}
     cut = cut_to(recurrent, widths, scores, "auto")
-    assert cut.engine == "slicing"
+    assert cut.engine == "flow"
     assert sizes(cut.model) == sizes(recurrent.candidate(widths))
     chain = cut.model.lstm
     assert (chain.l0.input_size, chain.l0.hidden_size) == (64, 48)

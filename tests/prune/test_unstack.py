@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.errors import ModelError
 from edgespiral.models.saved import trace
-from edgespiral.prune.unstack import check_layers, directions, recurrent_layers, unstacked
+from edgespiral.prune.unstack import directions, recurrent_layers, unstacked
 
 
 class States(nn.Module):
@@ -59,36 +58,34 @@ def test_a_model_without_stacks_is_left_alone():
     assert directions(traced.rnn) == 2
 
 
-def test_projections_are_refused():
-    class Projected(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.rnn = nn.LSTM(5, 8, proj_size=3)
+class Started(nn.Module):
+    """A stack with an initial state of its own."""
 
-        def forward(self, inputs):
-            return self.rnn(inputs)[0].mean(0)
+    def __init__(self):
+        super().__init__()
+        self.start = nn.Parameter(torch.randn(2, 1, 8))
+        self.rnn = nn.GRU(5, 8, 2)
 
-    with pytest.raises(ModelError, match=r"rnn: an LSTM with projections \(proj_size=3\)"):
-        unstacked(trace(Projected()))
-
-
-@pytest.mark.parametrize("layer", [nn.RNN(5, 8), nn.GRUCell(5, 8)], ids=["RNN", "GRUCell"])
-def test_other_recurrent_layers_are_refused(layer):
-    with pytest.raises(ModelError, match=f"nn.{type(layer).__name__} cannot be cut"):
-        unstacked(trace(nn.Sequential(layer)))
-    with pytest.raises(ModelError, match=f"0: nn.{type(layer).__name__} cannot be cut"):
-        check_layers(nn.Sequential(layer))
+    def forward(self, inputs):
+        return self.rnn(inputs, self.start.expand(-1, inputs.shape[1], -1))[0].mean(0)
 
 
-def test_an_initial_state_is_refused():
-    class Started(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.start = nn.Parameter(torch.zeros(1, 1, 8))
-            self.rnn = nn.GRU(5, 8)
+class Whole(nn.Module):
+    """Hands the pair that a stack returns on as it is."""
 
-        def forward(self, inputs):
-            return self.rnn(inputs, self.start.expand(-1, inputs.shape[1], -1))[0].mean(0)
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(5, 8, 2)
 
-    with pytest.raises(ModelError, match="rnn: a recurrent layer with an initial state"):
-        unstacked(trace(Started()))
+    def forward(self, inputs):
+        return self.rnn(inputs)
+
+
+def projected():
+    return States(nn.LSTM, 2, READS["last"], proj_size=3)
+
+
+@pytest.mark.parametrize("make", [Started, Whole, projected])
+def test_stacks_that_are_called_otherwise_stay_as_they_are(make):
+    traced = trace(make())
+    assert unstacked(traced).rnn.num_layers == 2

@@ -64,13 +64,14 @@ def test_each_branch_of_a_shuffled_stage_has_its_own_width(named, example):
     assert {"stage2.0.branch1.2", "stage2.0.branch2.5", "stage2.1.branch2.5"} <= set(groups)
 
 
-def test_a_norm_over_grouped_channels_freezes_them(example):
+def test_a_norm_over_grouped_channels_loses_the_same_of_each_group(example):
     layers = nn.Sequential(
         nn.Conv2d(3, 8, 1), nn.GroupNorm(2, 8), nn.Conv2d(8, 6, 1), nn.ReLU(), nn.Conv2d(6, 2, 1)
     )
     model = torch.fx.symbolic_trace(layers)
     assert needs_flow(model)
-    assert [g.name for g in groups_by_flow(model, example)] == ["2"]
+    found = groups_by_flow(model, example)
+    assert [(g.name, g.units, g.sub_groups) for g in found] == [("0", 4, 2), ("2", 6, 1)]
 
 
 class MeetsInput(nn.Module):

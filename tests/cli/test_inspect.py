@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from edgespiral.cli.app import app
+from edgespiral.core.errors import UsageError
+
+NET = """
+from torch import nn
+
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 4, 3), nn.Flatten())
+"""
+
+
+@pytest.fixture
+def net(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(NET)
+    return f"{path}:net"
+
+
+def test_it_shows_what_can_be_cut_and_writes_a_page(net, tmp_path):
+    page = tmp_path / "page.html"
+    done = CliRunner().invoke(
+        app, ["inspect", net, "--input-shape", "3x8x8", "--html", str(page)], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    assert "can be cut: 80% of the channels" in done.output
+    assert "engine flow: yes" in done.output
+    assert "<h2>What stays, and why</h2>" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ([], "give one of --data and --input-shape"),
+        (["--data", "digits", "--input-shape", "3x8x8"], "give one of"),
+        (["--input-shape", "3xx8"], "not sizes: '3xx8'"),
+        (["--input-shape", "3x0x8"], "not sizes"),
+    ],
+)
+def test_an_input_is_stated_once_and_in_numbers(net, options, problem):
+    with pytest.raises(UsageError, match=problem):
+        CliRunner().invoke(app, ["inspect", net, *options], catch_exceptions=False)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgespiral.models.saved import trace
+from edgespiral.prune.engines.flow.channel_sums import sums_as_layers
+from edgespiral.prune.prunable import PrunableModel, cut_to
+
+
+class Responses(nn.Module):
+    """Global response norm (Woo et al. 2023, "ConvNeXt V2")."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(1, 8, 1, 1))
+
+    def forward(self, x):
+        size = x.norm(p=2, dim=(2, 3), keepdim=True)
+        return x + self.scale * (x * (size / (size.mean(dim=1, keepdim=True) + 1e-6)))
+
+
+class SpeltOut(nn.Module):
+    """A layer norm of pictures, written by hand."""
+
+    def forward(self, x):
+        mean = x.mean(1, keepdim=True)
+        return (x - mean) / ((x - mean).pow(2).mean(1, keepdim=True) + 1e-6).sqrt()
+
+
+class Lengths(nn.Module):
+    """Divides by the length of each position's channels, which it sums in two ways."""
+
+    def forward(self, x):
+        return x / x.norm(dim=1, keepdim=True) + x * x.sum((1, 2, 3))[:, None, None, None]
+
+
+@pytest.mark.parametrize("kind", [Responses, SpeltOut, Lengths])
+def test_what_sums_over_channels_lets_them_go(kind):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), kind(), nn.Conv2d(8, 3, 1)).eval()
+    source = PrunableModel.of(trace(model), (3, 5, 5))
+    assert [(group.name, group.channels) for group in source.groups] == [("0", 8)]
+    inputs = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(source.model(inputs), model(inputs))
+    cut = cut_to(source, {"0": 4}, {"0": torch.rand(8)}, "auto")
+    assert cut.difference < 1e-9
+
+
+def test_a_sum_that_is_no_layer_stays():
+    graph = trace(nn.Sequential(nn.Conv2d(3, 8, 1), Lengths()))
+    places = {n.name: 1 for n in graph.graph.nodes if n.target == "reshape"}
+    assert sums_as_layers(graph, torch.randn(1, 3, 5, 5), places).code == graph.code

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edgespiral.models.saved import trace
+from edgespiral.prune.engines.flow.moves import dims_of
+from edgespiral.prune.prunable import PrunableModel, cut_to
+
+PARTS = {
+    "slices": lambda x: torch.cat([x[:, :2].relu(), x[:, 2:6], x[..., -2:, :, :]], 1),
+    "split": lambda x: torch.cat([p.relu() for p in torch.split(x, [2, 6], 1)], 1),
+    "narrow": lambda x: torch.cat([x.narrow(1, 0, 3).relu(), x.narrow(1, 3, 5)], 1),
+    "split of another dimension": lambda x: torch.cat(x.split(2, 2), 2),
+    "unbind of another dimension": lambda x: torch.stack(x.unbind(3), 3),
+    "view_as": lambda x: x.flatten(2).view_as(x) + x.flatten(2).reshape_as(x.relu()),
+    "expand": lambda x: x + x.mean((2, 3), keepdim=True).expand(-1, 8, 4, 4),
+    "glu": lambda x: F.glu(torch.cat([x, x.relu()], 1), 1),
+    "pixel shuffle": lambda x: F.pixel_shuffle(F.pixel_unshuffle(x, 2), 2),
+    "unflatten": lambda x: x.flatten(1).unflatten(1, (8, 4, 4)),
+}
+
+
+class Between(nn.Module):
+    """An operation between two convolutions."""
+
+    def __init__(self, operation):
+        super().__init__()
+        self.first, self.second, self.operation = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 3, 1), operation
+
+    def forward(self, x):
+        return self.second(self.operation(self.first(x)))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_moves_or_takes_channels_is_cut_with_them(name):
+    torch.manual_seed(0)
+    source = PrunableModel.of(trace(Between(PARTS[name]).eval()), (3, 4, 4))
+    (group,) = source.groups
+    for seed in range(3):
+        scores = {group.name: torch.rand(8, generator=torch.Generator().manual_seed(seed))}
+        width = group.sub_groups * (group.units // 2)
+        cut = cut_to(source, {group.name: width}, scores, "flow")
+        assert cut.difference < 1e-9
+        assert cut.model.get_submodule("first").out_channels == 4
+
+
+def test_dimensions_are_counted_from_the_first():
+    assert dims_of(-1, torch.zeros(2, 3)) == (1,)
+    assert dims_of((0, -2), torch.zeros(2, 3)) == (0, 0)
