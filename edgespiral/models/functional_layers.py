@@ -2,8 +2,9 @@
 
 A subclass of a layer whose forward is its own (a convolution that pads, a batch norm that
 activates) is traced into, and what is left of it is a function of parameters, such as
-`F.conv2d(x, weight)`. Such a call is the layer of `torch.nn` that computes it, so it becomes one, at the place and under
-the parameter names of the module it came from. What else the class does stays in the graph.
+`F.conv2d(x, weight)`. Such a call is the layer of `torch.nn` that computes it, so it becomes one,
+at the place and under the parameter names of the module it came from. What else the class does
+stays in the graph.
 A batch norm or dropout whose `training` the trace fixed trains again as the layer.
 """
 

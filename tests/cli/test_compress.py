@@ -88,9 +88,10 @@ REFUSED = {
         "0: l1-reg reads scaling factors of batch norm, and no batch norm follows this layer"),
     "a recurrent net with projections": (
         ("projected", "text"), ExitCode.MODEL,
-        "rnn: an LSTM with projections (proj_size=8) cannot be cut; use nn.LSTM or nn.GRU"),
+        "embed: channels are not followed through (LSTM rnn)"),
     "another recurrent layer": (
-        ("plain_rnn", "text"), ExitCode.MODEL, "rnn: nn.RNN cannot be cut; use nn.LSTM or nn.GRU"),
+        ("plain_rnn", "text"), ExitCode.MODEL,
+        "embed: channels are not followed through (RNN rnn)"),
     "packed sequences": (
         ("packing", "text"), ExitCode.MODEL, "must not branch on tensor values, nor pack sequen"),
     "outputs that depend on the batch": (

@@ -190,15 +190,20 @@ class _Assembly:
         return classes
 
     def _alike(self, units: set[int]) -> list[set[int]]:
-        """All of them if one layer has them evenly; else those together that go to equal places."""
-        if any(self._is_whole(self._flow.writes[layer], units) for layer in self._roots):
-            return [units]
-        places: dict[int, list[tuple[str, int]]] = {unit: [] for unit in sorted(units)}
-        for layer in self._order:
-            for unit, count in Counter(self._flow.writes[layer].tolist()).items():
-                if unit in places:
-                    places[unit].append((layer, count))
-        parts: dict[tuple[tuple[str, int], ...], set[int]] = {}
+        """Those that one layer has evenly and no slice tells apart, a set each.
+
+        Else those together that go to equal places; of every part that a slice takes, so some stay.
+        """
+        places: dict[int, list[tuple[object, int]]] = {unit: [] for unit in sorted(units)}
+        for number, part in enumerate(self._flow.parts):
+            for unit in part & units if not units <= part else ():
+                places[unit].append((number, 1))
+        if not any(self._is_whole(self._flow.writes[layer], units) for layer in self._roots):
+            for layer in self._order:
+                for unit, count in Counter(self._flow.writes[layer].tolist()).items():
+                    if unit in places:
+                        places[unit].append((layer, count))
+        parts: dict[tuple[tuple[object, int], ...], set[int]] = {}
         for unit, where in places.items():
             parts.setdefault(tuple(where), set()).add(unit)
         return list(parts.values())

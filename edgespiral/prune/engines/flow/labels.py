@@ -134,6 +134,7 @@ class Flow:
             depthwise convolutions, write the channels that they read.
         indices: per indexing, by name, what it takes of each dimension.
         two_way: components of the units of layers with two directions.
+        parts: components of what slices and splits take, each of which has to keep something.
         sums: per reduction that holds channels, by name, the dimension that they lie on.
         frozen: per layer that keeps some of its output channels, how many and why.
     """
@@ -144,6 +145,7 @@ class Flow:
     writes: dict[str, Tensor]
     indices: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     two_way: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    parts: list[set[int]] = field(default_factory=list)
     sums: dict[str, int] = field(default_factory=dict)
     frozen: dict[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -159,6 +161,7 @@ class Labeller(torch.fx.Interpreter):
         self.reads: dict[str, Tensor] = {}
         self.writes: dict[str, Tensor] = {}
         self.indices: dict[str, tuple[Any, ...]] = {}
+        self.parts: list[Tensor] = []
         self.places: dict[Node, str] = {}
         self.reduced: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
 
@@ -235,6 +238,7 @@ def follow(model: GraphModule, example: Tensor) -> Flow:
         {name: settled[labels] for name, labels in labeller.writes.items()},
         labeller.indices,
         _two_way(labeller.ties, settled),
+        [set(torch.unique(settled[part]).tolist()) for part in labeller.parts],
         _sums(labeller),
         _frozen(labeller, settled),
     )

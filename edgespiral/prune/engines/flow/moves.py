@@ -75,6 +75,7 @@ def parts(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
         start, length = (run.values_in(a) for a in node.args[2:4]) if len(node.args) > 3 else (0, 0)
         dim = dims_of(run.values_in(node.args[1]), taken)[0]
         run.indices[node.name] = (*[slice(None)] * dim, slice(start, start + length))
+    run.parts += [taken] if isinstance(taken, torch.Tensor) else taken
     return taken
 
 
@@ -107,6 +108,8 @@ def getitem(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
         labels, [d for d, p in enumerate(places) if not _is_run(p)], APART, apart=True
     )
     run.indices[node.name] = places
+    if any(p != slice(None) for p in places if isinstance(p, slice)):
+        run.parts.append(labels[index])
     return labels[index]
 
 
@@ -211,3 +214,17 @@ def spread(columns: Tensor, values: Any, dim: int) -> Any:  # noqa: ANN401
     view = [1] * values.dim()
     view[dim] = len(columns)
     return columns.view(view).expand(values.shape)
+
+
+def scales(one: Tensor, operands: Sequence[Tensor]) -> bool:
+    """Whether a labelled operand has one element where the channels of another lie."""
+    if not bool(one.any()):
+        return False
+    for other in operands:
+        for back in range(1, other.dim() + 1):
+            is_single = back > one.dim() or one.shape[-back] == 1
+            if is_single and other.shape[-back] > 1:
+                here = other.movedim(-back, 0)
+                if bool((here != here[0]).any()):
+                    return True
+    return False

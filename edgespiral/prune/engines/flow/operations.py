@@ -13,7 +13,7 @@ from edgespiral.prune.engines.flow import layers, moves, products
 from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor
     from torch.fx import Node
@@ -101,7 +101,7 @@ def _elementwise(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
     operands = run.tensors((node.args, node.kwargs))
     if not isinstance(value, torch.Tensor):
         return unlabelled(value)
-    scales = [one for one in operands if _scales(one, operands)]
+    scales = [one for one in operands if moves.scales(one, operands)]
     for labels in scales:
         run.ties.freeze(labels, "scale all of another layer's")
     rest = [one for one in operands if not any(one is other for other in scales)]
@@ -117,20 +117,6 @@ def _elementwise(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
             full = tuple(d + offset for d, size in enumerate(other.shape) if size > 1)
             run.ties.hold_steady(result, full, "meet the input or a constant")
     return result
-
-
-def _scales(one: Tensor, operands: Sequence[Tensor]) -> bool:
-    """Whether a labelled operand has one element where the channels of another lie."""
-    if not bool(one.any()):
-        return False
-    for other in operands:
-        for back in range(1, other.dim() + 1):
-            is_single = back > one.dim() or one.shape[-back] == 1
-            if is_single and other.shape[-back] > 1:
-                here = other.movedim(-back, 0)
-                if bool((here != here[0]).any()):
-                    return True
-    return False
 
 
 def _spatial(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edgespiral.prune.engines.flow.moves import scales
 from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def attention(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 
 
 def _add_mask(run: Labeller, scores: Tensor, mask: Tensor) -> None:
-    if bool(mask.any()):
+    if scales(mask, [scores]):
+        run.ties.freeze(mask, "are the same for every head")
+    elif bool(mask.any()):
         run.ties.tie(scores, mask)
     else:
         offset = scores.dim() - mask.dim()
