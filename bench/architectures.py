@@ -1,6 +1,7 @@
 """Which torchvision classifiers can be cut, by which engine: writes docs/architectures.md.
 
 Usage: python bench/architectures.py [NAME ...] [--all] [--again] [--json FILE] [--markdown FILE]
+       python bench/architectures.py --timm LIST [--again]
 
 Each network, with random weights, loses half of the channels of every group by each engine. It
 counts as supported where the cut equals the masked model in double precision, the ONNX file
@@ -20,6 +21,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import timm_architectures
 import torch
 import torchvision
 from torch import nn
@@ -263,7 +265,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--again", action="store_true", help="also those in the JSON file")
     parser.add_argument("--json", type=Path, default=Path("bench/results/architectures.json"))
     parser.add_argument("--markdown", type=Path, default=Path("docs/architectures.md"))
+    parser.add_argument("--timm", type=Path, help="a file: per line a timm network, an input size")
     asked = parser.parse_args(argv)
+    if asked.timm is not None:
+        beside = asked.json.with_name("architectures_timm.json")
+        timm_architectures.survey(asked.timm, beside, asked.markdown, again=asked.again)
+        return 0
     every = torchvision.models.list_models(module=torchvision.models)
     names = asked.names or (every if asked.all else FAMILIES)
     warnings.simplefilter("ignore")
@@ -277,7 +284,8 @@ def main(argv: list[str]) -> int:
             ordered = [rows[n] for n in sorted(rows)]
             content = {"versions": versions(), "rows": ordered}
             write_text(asked.json, json.dumps(content, indent=1) + "\n")
-            write_text(asked.markdown, markdown(ordered, " --all" if asked.all else ""))
+            page = markdown(ordered, " --all" if asked.all else "")
+            write_text(asked.markdown, timm_architectures.keeping_section(page, asked.markdown))
     return 0
 
 

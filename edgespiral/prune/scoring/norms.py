@@ -1,4 +1,4 @@
-"""Norms of the weights of hidden units and of embeddings, for which NNI's pruners have none."""
+"""Norms of weights of hidden units, embeddings and transposed convolutions: NNI has none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from edgespiral.prune.unstack import RECURRENT, directions
 
@@ -41,7 +42,7 @@ def unit_norms(
     return {
         name: NORMS[pruner](_rows(layer).detach())
         for name, layer in layers.items()
-        if isinstance(layer, (nn.Embedding, *RECURRENT))
+        if isinstance(layer, (nn.Embedding, _ConvTransposeNd, *RECURRENT))
     }
 
 
@@ -49,6 +50,9 @@ def _rows(layer: nn.Module) -> Tensor:
     """Each channel's own weights: the rows of all its gates, of inputs and of hidden units."""
     if isinstance(layer, nn.Embedding):
         return layer.weight.T
+    if isinstance(layer, _ConvTransposeNd):
+        parted = layer.weight.unflatten(0, (layer.groups, -1)).transpose(1, 2)
+        return parted.flatten(0, 1).flatten(1)
     assert isinstance(layer, RECURRENT)
     runs = []
     for suffix in ("", "_reverse")[: directions(layer)]:

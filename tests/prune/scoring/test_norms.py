@@ -33,3 +33,14 @@ def test_they_are_what_nni_takes_of_other_layers(pruner):
     group = ChannelGroup("0", 5, 1, (slot,), ())
     ours = unit_norms(pruner, nn.Sequential(embedding), [group])["0"]
     assert torch.allclose(ours, theirs, rtol=1e-4)
+
+
+def test_a_transposed_convolutions_norms_are_of_its_output_channels():
+    layer = nn.ConvTranspose2d(4, 6, 1, groups=2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(1.0, 13.0).view(4, 3, 1, 1))
+    slot = Slot("0", torch.arange(6))
+    group = ChannelGroup("0", 6, 1, (slot,), ())
+    norms = unit_norms("L1NormPruner", nn.Sequential(layer), [group])
+    # Of each half of the inputs, column by column.
+    assert norms["0"].tolist() == [1 + 4, 2 + 5, 3 + 6, 7 + 10, 8 + 11, 9 + 12]
