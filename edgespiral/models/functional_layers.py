@@ -19,6 +19,8 @@ import torch.fx
 from torch import nn
 from torch.nn import functional as F
 
+from edgespiral.core.layer_places import free_name, place_layer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -108,7 +110,7 @@ def restore_layers(graph: GraphModule, model: nn.Module) -> None:
         elif node.target in SIGNATURES and (call := _understood(graph, model, node)) is not None:
             layer = _layer(call)
             if layer is not None:
-                _replace(graph, node, _placed(graph, call, layer))
+                _replace(graph, node, place_layer(graph, layer, call.path, call.node.name))
     graph.graph.lint()
     graph.recompile()
 
@@ -307,68 +309,12 @@ BUILDERS: dict[Any, Callable[[_Call], nn.Module | None]] = {
 }
 
 
-def _placed(graph: GraphModule, call: _Call, layer: nn.Module) -> str:
-    """Put `layer` where its parameters were; the name of the place."""
-    path = call.path
-    called = {str(n.target) for n in graph.graph.find_nodes(op="call_module")}
-    there = _attribute(graph, path) if path else None
-    if path in called and there is not None and _same(there, layer):
-        return path
-    if not path or path in called or there is None:
-        path = _free_name(graph, f"{path}_{call.node.name}" if path else call.node.name)
-        graph.add_submodule(path, layer)
-        return path
-    if isinstance(there, nn.Module):
-        _inherit(layer, there)
-        graph.set_submodule(path, layer)
-        return path
-    parent, _, name = path.rpartition(".")
-    delattr(graph.get_submodule(parent), name)
-    graph.add_submodule(path, layer)
-    for node in graph.graph.find_nodes(op="get_attr"):
-        if node.target == path:
-            node.target = f"{path}.weight"
-    return path
-
-
-def _attribute(graph: GraphModule, path: str) -> Any:  # noqa: ANN401
-    try:
-        return operator.attrgetter(path)(graph)
-    except AttributeError:
-        return None
-
-
-def _same(there: object, layer: nn.Module) -> bool:
-    """Whether a layer that is in place computes what another would."""
-    return type(there) is type(layer) and repr(there) == repr(layer)
-
-
-def _inherit(layer: nn.Module, old: nn.Module) -> None:
-    """Move to `layer` what else lives below the place that it takes."""
-    for name, child in old.named_children():
-        layer.add_module(name, child)
-    for name, parameter in old.named_parameters(recurse=False):
-        if name not in layer._parameters:
-            layer.register_parameter(name, parameter)
-    for name, buffer in old.named_buffers(recurse=False):
-        if name not in layer._buffers:
-            layer.register_buffer(name, buffer)
-
-
-def _free_name(graph: GraphModule, name: str) -> str:
-    free, count = name, 1
-    while _attribute(graph, free) is not None:
-        count += 1
-        free = f"{name}_{count}"
-    return free
-
-
 def _restore_dropout(graph: GraphModule, node: Node) -> None:
     named = dict(zip(DROPOUT, node.args, strict=False)) | node.kwargs
     rate, training = named.get("p", 0.5), named.get("training", True)
     if training is not False or not isinstance(rate, float | int) or not 0 < rate < 1:
         return
-    path = _free_name(graph, node.name)
+    path = free_name(graph, node.name)
     graph.add_submodule(path, DROPOUTS[node.target](rate).eval())
     _replace(graph, node, path)
 

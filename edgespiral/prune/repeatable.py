@@ -8,6 +8,7 @@ import torch
 
 from edgespiral.core.errors import ModelError
 from edgespiral.models.modes import evaluating
+from edgespiral.prune.batch_axes import agree
 from edgespiral.prune.engines.flow.places import described
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def check_repeatable(model: GraphModule, example: Tensor) -> None:
             shape = tuple(example.shape)
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"it fails on an input of shape {shape}: {reason}") from error
-    if not isinstance(first, torch.Tensor) or torch.equal(first.nan_to_num(), second.nan_to_num()):
+    if not isinstance(first, torch.Tensor) or agree(first, second):
         return
     modules = dict(model.named_modules())
     places = [described(node, modules) for node in model.graph.nodes if _is_random(node)]

@@ -6,7 +6,7 @@ from torch import nn
 
 from edgespiral.core.errors import ModelError
 from edgespiral.models.saved import trace
-from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
+from edgespiral.prune.batch_axes import agree, batch_axes, with_batch_axes
 from edgespiral.prune.engines.flow.finder import groups_by_flow, survey_by_flow
 
 
@@ -53,3 +53,9 @@ def test_a_model_for_one_sample_only_is_refused():
 
     with pytest.raises(ModelError, match="does not run on a batch of 3"):
         batch_axes(Alone(), torch.randn(1, 3, 4))
+
+
+def test_rounding_is_measured_against_the_largest_value():
+    large = torch.tensor([1e6, 0.0])
+    assert agree(large, large + torch.tensor([0.0, 1.0]))
+    assert not agree(large, large + torch.tensor([0.0, 1e4]))
