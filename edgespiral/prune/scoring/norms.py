@@ -51,7 +51,8 @@ def _rows(layer: nn.Module) -> Tensor:
     if isinstance(layer, nn.Embedding):
         return layer.weight.T
     if isinstance(layer, _ConvTransposeNd):
-        parted = layer.weight.unflatten(0, (layer.groups, -1)).transpose(1, 2)
+        weight = layer.weight
+        parted = weight.view(layer.groups, -1, *weight.shape[1:]).transpose(1, 2)
         return parted.flatten(0, 1).flatten(1)
     assert isinstance(layer, RECURRENT)
     runs = []

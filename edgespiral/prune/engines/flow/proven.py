@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 2
 # One trial takes about as long as finding the groups did; most models need one.
-MOST_SECONDS = 300.0
+MOST_SECONDS = 120.0
 
 
 def proven_groups(model: GraphModule, example: Tensor) -> tuple[GraphModule, FlowSurvey]:
