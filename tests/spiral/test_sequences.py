@@ -90,7 +90,9 @@ class Projected(nn.Module):
 
 
 def test_what_cannot_be_cut_is_told_before_anything_is_done(text, tmp_path):
-    with pytest.raises(ModelError, match=r"lstm: an LSTM with projections \(proj_size=16\)"):
+    with pytest.raises(
+        ModelError, match=r"embedding: channels are not followed through \(LSTM lstm\)"
+    ):
         api.compress(Projected(), text, out=tmp_path / "projected", **OPTIONS)
     net = models.build("lstm-text", classes=4, input_shape=(24,), token_count=60)
     with pytest.raises(UsageError, match="--pruner: nni cannot cut recurrent layers"):

@@ -13,7 +13,7 @@ from edgespiral.prune.engines.flow import layers, moves, products
 from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
     from torch.fx import Node
@@ -131,6 +131,7 @@ def _along(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
     labels, dims = run.labels_in(moves.first(node)), _asked_dims(run, node)
     if dims is None:
         return opaque(run, node, value)
+    _tie_paths(run, labels, moves.dims_of(dims, labels))
     run.ties.hold_steady(labels, moves.dims_of(dims, labels), "are normalised over")
     return labels if isinstance(value, torch.Tensor) else tuple(labels for _ in value)  # type: ignore[attr-defined]
 
@@ -140,11 +141,20 @@ def _reduction(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     if dims is None or not isinstance(value, torch.Tensor):
         return opaque(run, node, value)
     reduced = moves.dims_of(dims, labels)
+    _tie_paths(run, labels, reduced)
     run.ties.hold_steady(labels, reduced, "are summed up")
     run.reduced[node.name] = (labels, reduced)
     for dim in reduced:
         labels = labels.narrow(dim, 0, 1)
     return labels.reshape(value.shape)
+
+
+def _tie_paths(run: Labeller, labels: Tensor, dims: Sequence[int]) -> None:
+    """Where whole sets of channels are stacked along a dimension, they leave together there."""
+    differ = [d for d in range(labels.dim()) if bool((labels != labels.narrow(d, 0, 1)).any())]
+    if set(differ) - set(dims):
+        for dim in set(differ) & set(dims):
+            run.ties.tie(labels, labels.narrow(dim, 0, 1))
 
 
 def _pick(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401

@@ -144,3 +144,26 @@ def test_a_size_of_one_tensor_does_not_follow_the_cut_of_another():
     cut = cut_to(source, {**whole, "inlet": 4}, scores, "auto")
     assert cut.difference < 1e-9
     assert cut.model.get_submodule("reduce").out_channels == 8
+
+
+class Selected(nn.Module):
+    """Two paths weighed against each other (Li et al. 2019, "Selective kernel networks")."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 3, padding=1)
+        self.squeeze, self.select = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 16, 1)
+        self.head = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x):
+        paths = torch.stack([self.one(x), self.other(x)], 1)
+        squeezed = self.squeeze(paths.sum(1).mean((2, 3), keepdim=True))
+        shares = self.select(squeezed).reshape(-1, 2, 8, 1, 1).softmax(1)
+        return self.head((paths * shares).sum(1))
+
+
+def test_paths_that_are_stacked_and_summed_leave_together():
+    source, cut = half_of(lively(Selected()), (3, 6, 6))
+    assert {g.units for g in source.groups} == {8, 4}
+    assert cut.difference < 1e-9
+    assert cut.model.get_submodule("select").out_channels == 8
