@@ -195,7 +195,9 @@ class _Assembly:
         Else those together that go to equal places; of every part that a slice takes, so some stay.
         """
         places: dict[int, list[tuple[object, int]]] = {unit: [] for unit in sorted(units)}
-        for number, part in enumerate(self._flow.parts):
+        # Of two directions equally many stay, so a slice that tells them apart leaves some of each.
+        is_two_way = bool(units & set(self._flow.two_way.tolist()))
+        for number, part in enumerate(() if is_two_way else self._flow.parts):
             for unit in part & units if not units <= part else ():
                 places[unit].append((number, 1))
         if not any(self._is_whole(self._flow.writes[layer], units) for layer in self._roots):
