@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgespiral.prune.groups import ChannelGroup
 
 # Sums of single precision in another order differ by less, other samples by far more.
-TOLERANCE = 1e-3
+TOLERANCE, FLOOR = 1e-3, 1e-12
 
 
 @torch.no_grad()
@@ -64,7 +64,8 @@ def _axis(alone: Tensor, together: Tensor) -> int | None:
 def agree(left: Tensor, right: Tensor) -> bool:
     """Whether two tensors are the same but for rounding, which grows with their largest value."""
     one, other = (x.detach().double().nan_to_num(posinf=0.0, neginf=0.0) for x in (left, right))
-    return bool((one - other).abs().max() <= TOLERANCE * other.abs().max()) if one.numel() else True
+    largest = float(other.abs().max()) if other.numel() else 0.0
+    return not one.numel() or float((one - other).abs().max()) <= TOLERANCE * largest + FLOOR
 
 
 def _inputs(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
