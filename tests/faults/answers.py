@@ -79,6 +79,7 @@ def honest(runtime: str = "onnxruntime") -> Document:
         },
         "before": state,
         "after": dict(state),
+        "placed": [],
         "samples": [
             {"warmup_count": 10, "rounds_ms": [[0.011 + i / 1e3] * ROUND_SAMPLES for i in range(6)]}
         ],

@@ -88,7 +88,7 @@ class Running:
     """A process that a fork server has started; `wait` has to be called."""
 
     def __init__(self, pid: int, argv: Sequence[str], place: Place, limits: Limits) -> None:
-        self.pid, self.argv = pid, argv
+        self.pid, self.argv = pid, tuple(argv)
         self._place, self._limits = place, limits
         self._handle = os.pidfd_open(pid)
         self._started, self._signalled = time.monotonic(), list[int]()
@@ -96,6 +96,13 @@ class Running:
     def has_ended(self, within_s: float = 0.0) -> bool:
         """Whether it has ended, or does so in a time."""
         return bool(select.select([self._handle], [], [], max(0.0, within_s))[0])
+
+    def await_start(self, within_s: float = 30.0) -> None:
+        """Return when the product's own code begins, or the process has ended."""
+        end = time.monotonic() + within_s
+        while not self._place.ready.exists() and time.monotonic() < end:
+            if self.has_ended(0.005):
+                return
 
     def send(self, number: int) -> None:
         """Send it a signal, if it still runs."""
@@ -157,6 +164,7 @@ class ForkServer:
         """
         sys.stdout.flush()
         sys.stderr.flush()
+        place.ready.unlink(missing_ok=True)
         pid = os.fork()
         if pid == 0:
             _become(argv, place, limits, before, {**place.environment, **(environment or {})})
@@ -236,6 +244,7 @@ def _become(
         sys.argv = ["edgespiral", *argv]
         if before is not None:
             before()
+        place.ready.touch()
         code = _ended_with()
         atexit._run_exitfuncs()
         sys.stdout.flush()

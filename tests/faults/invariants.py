@@ -133,9 +133,9 @@ def _said(outcome: Outcome) -> Iterator[Broken]:
 
 
 def _is_result(outcome: Outcome) -> bool:
-    gate = outcome.argv[:1] == ["bench"]
+    gate = tuple(outcome.argv[:1]) == ("bench",)
     endings = (GATE_RESULTS if gate else RESULTS) | STOPPED
-    told = outcome.argv[:2] == ["targets", "check"]
+    told = tuple(outcome.argv[:2]) == ("targets", "check")
     return outcome.exit_code in endings or outcome.exit_code < 0 or outcome.hung or told
 
 
@@ -154,7 +154,7 @@ def _error_line(outcome: Outcome) -> Iterator[Broken]:
 
 def _is_table(outcome: Outcome) -> bool:
     """Whether the gate tells its models' errors in its table, model by model."""
-    return outcome.argv[:1] == ["bench"] and "error" in outcome.stdout
+    return tuple(outcome.argv[:1]) == ("bench",) and "error" in outcome.stdout
 
 
 def _changed(before: Tree, after: Tree) -> Iterator[Broken]:

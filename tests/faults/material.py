@@ -144,6 +144,16 @@ class Material:
         return self._made("run", "compress", "--config", "plan.toml")
 
     @cached_property
+    def planned(self) -> Path:
+        """The same compression as it was when its turn was planned and nothing trained for it."""
+        return self._planned(self.run)
+
+    @cached_property
+    def int8_planned(self) -> Path:
+        """The compression to int8 as it was when its turn was planned."""
+        return self._planned(self.int8_run)
+
+    @cached_property
     def int8_run(self) -> Path:
         """A finished compression to int8, trained on with its rounding."""
         words = ("--precision", "int8", "--recipe", "few.toml", "--qat", "always")
@@ -220,6 +230,16 @@ class Material:
         for path in (self.net, self.tiny, self.plan, self.recipe, self.suite):
             shutil.copy(path, place.cwd)
         return place
+
+    def _planned(self, run: Path) -> Path:
+        goal = self.folder / f"{run.name}-planned"
+        (goal / "teacher").mkdir(parents=True)
+        for path in (run / "teacher").iterdir():
+            shutil.copy(path, goal / "teacher")
+        lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        count = next(i for i, line in enumerate(lines) if b'"turn-planned"' in line[:40]) + 1
+        (goal / "journal.jsonl").write_bytes(b"".join(lines[:count]))
+        return goal
 
     def _text(self, name: str, text: str) -> Path:
         path = self.folder / name

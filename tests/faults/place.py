@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # The product is told about nothing but these.
 INHERITED = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
+# PyTorch's cache of compiled code, which it makes when it is imported.
+TORCHS_OWN = "torchinductor_"
 Tree = dict[str, str]
 
 
@@ -27,7 +29,8 @@ class Place:
     Attributes:
         cwd: where the command runs; input files lie in it.
         stdout, stderr: files, or devices, that the streams go to.
-        watched: the folder whose files no command may change but where it was told to.
+        temporary: the command's TMPDIR.
+        cache: where the command keeps what it may need again.
     """
 
     root: Path
@@ -52,6 +55,11 @@ class Place:
     def cwd(self) -> Path:
         """Where the command runs."""
         return self.root / "cwd"
+
+    @property
+    def ready(self) -> Path:
+        """Is there as soon as the product's own code begins."""
+        return self.root / "ready"
 
     @property
     def home(self) -> Path:
@@ -86,7 +94,7 @@ class Place:
         if not self.temporary.is_dir():
             return []
         names = sorted(path.name for path in self.temporary.iterdir())
-        return [name for name in names if not name.endswith(".log")]
+        return [name for name in names if not name.endswith(".log") and TORCHS_OWN not in name]
 
     def remove(self) -> None:
         """Remove all of it."""

@@ -33,6 +33,7 @@ TIME = re.compile(r'"p50_ms": ?([^,}]+)')
 # Takes flags as trtexec does, says what it was given and writes what it was given.
 TRTEXEC = """#!/bin/sh
 here={here}
+echo "&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec"
 for word in "$@"; do
     case $word in
         --help) echo "--onnx --saveEngine --loadEngine --exportTimes --fp16 --buildOnly"
@@ -58,7 +59,8 @@ class Forged:
         is_control = number % CONTROLS == 0
         forge = {"agent": _agent, "phone": _phone, "trtexec": _trtexec}[kind]
         before_main, honest = forge(place, random, is_control=is_control)
-        argv = random.choice((MEASURE, MEASURE, TABLE, CHECK))
+        # A check asks for two models, where honest answers here are of one.
+        argv = random.choice((MEASURE, MEASURE, TABLE, MEASURE if is_control else CHECK))
         before = place.tree()
         outcome = lab.server.run(argv, place, LIMITS, before=before_main)
         codes = (0,) if is_control else (0, *CODES) if honest is not False else CODES
