@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Line breaks and tabs are the product's own. C0, C1, and what turns the direction of text.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 ERROR = re.compile(r"^error: ", re.MULTILINE)
+RANDOM = re.compile(r"[a-z0-9_]{8}$")
+INTERNAL = re.compile(r"internal error: (\w+)")
 LONGEST_ERROR = 4000
 MOST_MEMORY_MIB = 1536
 # With these something was measured, reached or found; with all others there is an error to tell.
@@ -67,9 +69,9 @@ def judge(
         broken.append(Broken("a process is left", "; ".join(outcome.left)[:200]))
     if outcome.grown_mib > MOST_MEMORY_MIB:
         broken.append(Broken("memory", f"{outcome.grown_mib} MiB"))
-    left = place.left_in_temporary()
-    if left and signal.SIGKILL not in outcome.signalled and not outcome.hung:
-        broken.append(Broken("something is left in TMPDIR", ", ".join(left)[:200]))
+    if signal.SIGKILL not in outcome.signalled and not outcome.hung:
+        left = sorted({RANDOM.sub("*", name) for name in place.left_in_temporary()})
+        broken += [Broken(f"{name} is left in TMPDIR", "") for name in left]
     return broken
 
 
@@ -107,6 +109,8 @@ def _ended(outcome: Outcome, codes: set[int]) -> Iterator[Broken]:
         return
     elif code < 0:
         yield Broken(f"it is killed by {signal.Signals(-code).name}", _last(outcome.stderr))
+    elif INTERNAL.search(outcome.stderr):
+        return
     elif code not in known and not _was_stopped(outcome):
         yield Broken(f"exit code {code} is not documented", _last(outcome.stderr))
     elif codes and code not in codes and not _was_stopped(outcome):
@@ -122,13 +126,14 @@ def _said(outcome: Outcome) -> Iterator[Broken]:
     both = outcome.stdout + outcome.stderr
     if "Traceback (most recent call last)" in both:
         yield Broken("a traceback", _last(outcome.stderr))
-    if "internal error" in both:
-        yield Broken("an internal error", _last(outcome.stderr))
+    internal = INTERNAL.search(both)
+    if internal:
+        yield Broken(f"an internal error: {internal[1]}", _last(outcome.stderr))
     found = CONTROLS.search(both)
     if found:
         around = both[max(0, found.start() - 40) : found.end() + 40]
         yield Broken("control characters are printed", repr(around))
-    if not _is_result(outcome):
+    if not _is_result(outcome) and not outcome.unheard:
         yield from _error_line(outcome)
 
 

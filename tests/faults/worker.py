@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -20,17 +21,24 @@ if TYPE_CHECKING:
     from tests.faults.campaign import Campaign
 
 
-def main(seed: str, *numbered: str) -> None:
-    """Do the numbers that are named as `CAMPAIGN/NUMBER`, in this order."""
+def main(seed: int) -> None:
+    """Do the numbers that standard input names, each as `CAMPAIGN/NUMBER` on a line."""
     sandbox.require()
     server = ForkServer()
     lab = Lab(server, Material(server))
-    _tell({"ready": time.process_time()})
-    for one in numbered:
-        name, _, number = one.partition("/")
-        started = time.monotonic()
-        report = _done(lab, CAMPAIGNS[name], int(seed), int(number))
-        _tell({"id": one, "seconds": round(time.monotonic() - started, 2), **asdict(report)})
+    _tell({"ready": _cpu_s()})
+    for line in sys.stdin:
+        name, _, number = line.strip().partition("/")
+        started, spent = time.monotonic(), _cpu_s()
+        report = _done(lab, CAMPAIGNS[name], seed, int(number))
+        _tell(
+            {
+                "id": one,
+                "seconds": round(time.monotonic() - started, 2),
+                "cpu_s": round(_cpu_s() - spent, 2),
+                **asdict(report),
+            }
+        )
 
 
 def _done(lab: Lab, campaign: Campaign, seed: int, number: int) -> Report:
@@ -42,10 +50,15 @@ def _done(lab: Lab, campaign: Campaign, seed: int, number: int) -> Report:
         return Report("the campaign itself", broken=[Broken("the campaign failed", told[-2000:])])
 
 
+def _cpu_s() -> float:
+    """What this process and all that it has waited for have taken."""
+    return sum(os.times()[:4])
+
+
 def _tell(line: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *sys.argv[2:])
+    main(int(sys.argv[1]))

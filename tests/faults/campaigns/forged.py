@@ -30,15 +30,18 @@ TABLE = ("measure", "net.onnx", "--target", "./device.toml")
 CHECK = ("targets", "check", "./device.toml")
 ENDINGS = (*["exit 0"] * 10, "exit 1", "exit 255", "kill -9 $$", "kill -11 $$")
 TIME = re.compile(r'"p50_ms": ?([^,}]+)')
+HELP = """--onnx --saveEngine --loadEngine --timingCacheFile --profilingVerbosity --skipInference
+--useDLACore --allowGPUFallback --sparsity --memPoolSize --shapes --iterations --duration --warmUp
+--noDataTransfers --useCudaGraph --useSpinWait --exportTimes --dumpProfile --exportProfile
+--exportLayerInfo --help --verbose --fp16 --int8 --stronglyTyped
+"""
 # Takes flags as trtexec does, says what it was given and writes what it was given.
 TRTEXEC = """#!/bin/sh
 here={here}
 echo "&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec"
 for word in "$@"; do
     case $word in
-        --help) echo "--onnx --saveEngine --loadEngine --exportTimes --fp16 --buildOnly"
-            echo "--skipInference --iterations --duration --warmUp --noDataTransfers --shapes"
-            echo "--useCudaGraph --useSpinWait --profilingVerbosity --verbose"; exit 0 ;;
+        --help) cat "$here/help"; exit 0 ;;
         --saveEngine=*) echo engine > "${{word#*=}}" ;;
         --exportTimes=*) cat "$here/times" > "${{word#*=}}" ;;
     esac
@@ -114,6 +117,7 @@ def _trtexec(
         rows = [dict.fromkeys(answers.TIMES_KEYS, 0.011 + i / 1e3) for i in range(40)]
         said = b"&&&& PASSED TensorRT.trtexec [TensorRT v100300]\n"
         files = {"times": _json(rows), "said": said}
+    (folder / "help").write_text(HELP)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     program = folder / "trtexec"

@@ -35,7 +35,7 @@ ORPHANS_S, STOPS_S = 6.0, 30.0
 TEMPORARY = re.compile(r"^\..+\.[a-z0-9_]{8}$")
 COMPRESS = ("compress", "--config", "plan.toml", "--out", "run", "--resume")
 INT8 = ("--precision", "int8", "--recipe", "few.toml", "--qat", "always")
-TRAIN = ("train", "net.py:make", "--data", "digits", "--epochs", "40", "--out", "run", "--resume")
+TRAIN = ("train", "net.py:make", "--data", "digits", "--epochs", "12", "--out", "run", "--resume")
 EXPORT = ("export", "net.py:make", "--data", "digits", "--weights", "weights.safetensors")
 CALIBRATE = ("calibrate", "net.onnx", "--data", "digits", "--recipe", "few.toml")
 
@@ -116,6 +116,7 @@ class Kills:
         job = JOBS[number % len(JOBS)]
         reference = undisturbed(lab, job)
         place = lab.material.place(f"{self.name}/{number}")
+        (place.cwd / "out").mkdir()
         job.put(lab.material, place)
         report = Report(job.name, f"edgespiral {' '.join(job.argv)}", faults=0)
         least = 2 if job.most_kills > 1 else 1
@@ -152,6 +153,7 @@ class Killed:
 def undisturbed(lab: Lab, job: Job) -> Reference:
     """A job without any fault, in a place of its own."""
     place = lab.material.place(f"undisturbed-{job.name.replace(' ', '-')}")
+    (place.cwd / "out").mkdir()
     job.put(lab.material, place)
     outcome = lab.server.run(job.argv, place, LIMITS)
     if outcome.exit_code not in job.ends:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.faults.campaigns.concurrent import Concurrent
+from tests.faults.campaigns.connections import Connections
+from tests.faults.campaigns.disks import Disks
 from tests.faults.campaigns.files import Files
 from tests.faults.campaigns.forged import Forged
 from tests.faults.campaigns.kills import Kills
+from tests.faults.campaigns.sabotage import Sabotage
 
 if TYPE_CHECKING:
     from tests.faults.campaign import Campaign
 
-CAMPAIGNS: dict[str, Campaign] = {one.name: one for one in (Files(), Forged(), Kills())}
+CAMPAIGNS: dict[str, Campaign] = {
+    one.name: one
+    for one in (Sabotage(), Kills(), Connections(), Concurrent(), Disks(), Forged(), Files())
+}

@@ -1,0 +1,54 @@
+"""Connections to a device that are cut, half closed, silent or slow at a random byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.faults import device, proxy
+from tests.faults.campaign import Lab, Report
+from tests.faults.forkserver import Limits
+from tests.faults.invariants import judge
+
+if TYPE_CHECKING:
+    from random import Random
+
+LIMITS = Limits(seconds=180)
+MEASURE = ("measure", "net.onnx", "--target", "./device.toml")
+CHECK = ("targets", "check", "./device.toml")
+# A session's hello, its first command, its first file, its answer.
+REACHES_BYTES = (100, 3000, 8000, 60_000)
+# Of so many a device comes back within `retry_s`.
+FEW = 2
+
+
+class Connections:
+    """Spoilt connections."""
+
+    name, short, whole = "connections", 1, 40
+
+    def run(self, lab: Lab, number: int, random: Random) -> Report:
+        """Spoil some connections of one command over ssh."""
+        why = device.missing()
+        if why:
+            return Report("connections", faults=0, skipped=why)
+        spoilt = [_fault(random) for _ in range(random.choice((1, 1, 2, 20)))]
+        place = lab.material.place(f"{self.name}/{number}")
+        argv = random.choice((MEASURE, MEASURE, CHECK))
+        with device.device(lab, place.root.name, spoilt) as board:
+            device.describe(board, place)
+            before = place.tree()
+            outcome = lab.server.run(argv, place, LIMITS)
+            codes = (0,) if len(spoilt) <= FEW else (0, 5, 6)
+            broken = judge(outcome, place, before, place.tree(), codes)
+            broken += device.left_on(board)
+        place.remove()
+        subject = f"{len(spoilt)} connections: {spoilt[0]['how']}"
+        return Report(subject, f"edgespiral {' '.join(argv)}", broken, faults=len(spoilt))
+
+
+def _fault(random: Random) -> dict[str, Any]:
+    return {
+        "how": random.choice(proxy.HOW),
+        "after_bytes": random.randrange(random.choice(REACHES_BYTES)),
+        "to_device": random.random() < 0.5,
+    }
