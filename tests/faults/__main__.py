@@ -21,7 +21,7 @@ from typing import Any
 from tests.faults import sandbox
 from tests.faults.campaigns.table import CAMPAIGNS
 
-MOST_WORKERS, TOLD_EVERY_S, EXAMPLES = 2, 20.0, 3
+MOST_WORKERS, MOST_LOST, TOLD_EVERY_S, EXAMPLES = 2, 3, 20.0, 3
 Line = dict[str, Any]
 
 
@@ -189,13 +189,16 @@ def _work(
     done: queue.SimpleQueue[tuple[str, Line | None] | None],
     end: float,
 ) -> None:
-    worker = Worker(seed)
+    worker, lost = Worker(seed), 0
     try:
         while time.monotonic() < end:
             number = waiting.get_nowait()
             line = worker.do(number)
             done.put((number, line))
             if line is None:
+                lost += 1
+                if lost == MOST_LOST:
+                    break
                 worker.close()
                 worker = Worker(seed)
     except queue.Empty:

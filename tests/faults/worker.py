@@ -33,7 +33,7 @@ def main(seed: int) -> None:
         report = _done(lab, CAMPAIGNS[name], seed, int(number))
         _tell(
             {
-                "id": one,
+                "id": line.strip(),
                 "seconds": round(time.monotonic() - started, 2),
                 "cpu_s": round(_cpu_s() - spent, 2),
                 **asdict(report),
