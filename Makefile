@@ -10,7 +10,7 @@ PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --im
 	--timeout=300 --numprocesses=2 --dist=loadfile
 RELEASE := .tools/release
 
-.PHONY: setup demo test test-quick coverage lint types requirements dist clean
+.PHONY: setup demo test test-quick coverage faults lint types requirements dist clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ test-quick: $(STAMP)
 coverage: $(STAMP)
 	@rm -f .coverage .coverage.*
 	$(PYTEST) --cov --cov-report=term:skip-covered
+
+# Thousands of seeded faults against the real product, in a sandbox (docs/faults.md).
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults --minutes 28 --out bench/results/faults.json $(FAULTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

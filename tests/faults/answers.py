@@ -7,7 +7,6 @@ answer holds samples that a host may make a figure of.
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -70,12 +69,16 @@ def honest(runtime: str = "onnxruntime") -> Document:
     state = {"governor": "performance", "temperature_c": 40.0}
     return {
         "device": {
-            **{"device": "Board", "architecture": "aarch64"},
-            **{"operating_system": "Linux", "cores": 4},
+            "device": "Board",
+            "architecture": "aarch64",
+            "operating_system": "Linux",
+            "cores": 4,
         },
         "runtime": {
-            **{"runtime": runtime, "runtime_version": "1.0"},
-            **{"provider": "CPUExecutionProvider", "threads": 1},
+            "runtime": runtime,
+            "runtime_version": "1.0",
+            "provider": "CPUExecutionProvider",
+            "threads": 1,
         },
         "before": state,
         "after": dict(state),
@@ -138,7 +141,8 @@ def outputs(draw: Callable[..., Any]) -> bytes:
     """All that a device prints."""
     text = json.dumps(draw(documents())).encode("utf-8", "surrogatepass")
     edit = draw(st.sampled_from((*[_as_it_is] * 12, *OUTPUT_EDITS)))
-    return edit(draw, text)
+    output: bytes = edit(draw, text)
+    return output
 
 
 def _as_it_is(_: Callable[..., Any], text: bytes) -> bytes:
@@ -146,16 +150,16 @@ def _as_it_is(_: Callable[..., Any], text: bytes) -> bytes:
 
 
 def _cut_off(draw: Callable[..., Any], text: bytes) -> bytes:
-    return text[: draw(st.integers(0, len(text)))]
+    return text[: int(draw(st.integers(0, len(text))))]
 
 
 def _with_noise(draw: Callable[..., Any], text: bytes) -> bytes:
     noise = draw(st.one_of(st.binary(max_size=50), st.sampled_from((b"\x1b[2J", b"bye\n", b"\0"))))
-    return draw(st.sampled_from((noise + b"\n" + text, text + noise, text + b"\n" + noise)))
+    return bytes(draw(st.sampled_from((noise + b"\n" + text, text + noise, text + b"\n" + noise))))
 
 
 def _deep(draw: Callable[..., Any], _: bytes) -> bytes:
-    return draw(st.sampled_from((b"[", b'{"a":', b'{"samples":['))) * DEEP
+    return bytes(draw(st.sampled_from((b"[", b'{"a":', b'{"samples":['))) * DEEP)
 
 
 def _digits(draw: Callable[..., Any], text: bytes) -> bytes:
@@ -189,10 +193,11 @@ def is_honest(output: bytes) -> bool:
         return False
 
 
-def is_time(value: object) -> bool:
+def is_time(value: Any) -> bool:
     """Whether a value is a time that a model can take, in ms."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and SHORTEST_MS <= value <= LONGEST_MS
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return bool(SHORTEST_MS <= value <= LONGEST_MS)
 
 
 @st.composite
@@ -204,9 +209,8 @@ def perf_test(draw: Callable[..., Any]) -> bytes:
         change = draw(st.sampled_from(("line", "field", "lost", "twice", "mark", "comma")))
         lines[index : index + 1] = _line(draw, lines[index], change)
     text = "\n".join(lines) + "\n"
-    return draw(st.sampled_from((text, text, text, text[: len(text) // 2]))).encode(
-        "utf-8", "replace"
-    )
+    told: str = draw(st.sampled_from((text, text, text, text[: len(text) // 2])))
+    return told.encode("utf-8", "replace")
 
 
 def perf_test_honest() -> str:
@@ -244,7 +248,7 @@ TIMES_KEYS = ("computeMs", "latencyMs", "startComputeMs")
 @st.composite
 def trtexec_files(draw: Callable[..., Any]) -> dict[str, bytes]:
     """What a forged trtexec writes: the times that it exported, and what it says."""
-    rows: list[Any] = [{key: 0.011 + i / 1e3 for key in TIMES_KEYS} for i in range(40)]
+    rows: list[Any] = [dict.fromkeys(TIMES_KEYS, 0.011 + i / 1000.0) for i in range(40)]
     for _ in range(draw(st.integers(1, 3))):
         index = draw(st.integers(0, len(rows) - 1))
         rows[index] = draw(
@@ -255,7 +259,7 @@ def trtexec_files(draw: Callable[..., Any]) -> dict[str, bytes]:
                 ),
             )
         )
-    shapes = (rows, rows, rows, {"rows": rows}, [], rows[:1], [[]], None)
+    shapes: tuple[Any, ...] = (rows, rows, rows, {"rows": rows}, [], rows[:1], [[]], None)
     times = json.dumps(draw(st.sampled_from(shapes))).encode("utf-8", "surrogatepass")
     said = draw(
         st.sampled_from(

@@ -62,7 +62,16 @@ def _shape(header: Header, random: Random) -> None:
 
 
 def _offsets(header: Header, random: Random) -> None:
-    pairs = ([0, 2**63], [-4, 0], [4, 0], [0, 0], [10**9, 10**9 + 4], [], None, [0, 4, 8])
+    pairs: tuple[Any, ...] = (
+        [0, 2**63],
+        [-4, 0],
+        [4, 0],
+        [0, 0],
+        [10**9, 10**9 + 4],
+        [],
+        None,
+        [0, 4, 8],
+    )
     _tensor(header, random)["data_offsets"] = random.choice(pairs)
 
 
@@ -148,7 +157,7 @@ def _zip_bomb(path: Path, _: Random) -> None:
                 new.writestr(name, old.read(name))
                 continue
             with new.open(name, "w", force_zip64=True) as stream:
-                for _ in range(BOMB_BYTES // len(BLOCK)):
+                for _block in range(BOMB_BYTES // len(BLOCK)):
                     stream.write(BLOCK)
 
 

@@ -1,4 +1,4 @@
-"""A device behind a real ssh server on loopback, with or without a proxy that spoils connections."""
+"""A device behind a real ssh server on loopback; a proxy may spoil the connections to it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def device(lab: Lab, name: str, spoilt: Sequence[dict[str, Any]] = ()) -> Iterat
         remove(folder)
 
 
-def describe(board: Board, place: Place, **measuring: int) -> None:
+def describe(board: Board, place: Place, rounds: int = 6, round_ms: int = 2) -> None:
     """Write the target `device.toml` of a device into a working folder."""
     way = "\n".join(
         (
@@ -71,7 +71,7 @@ def describe(board: Board, place: Place, **measuring: int) -> None:
             *("retry_s = 30", "keepalive_s = 1"),
         )
     )
-    text = target("device", transport="ssh", way=way, **measuring)
+    text = target("device", transport="ssh", way=way, rounds=rounds, round_ms=round_ms)
     (place.cwd / "device.toml").write_text(text)
 
 

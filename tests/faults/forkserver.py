@@ -155,7 +155,7 @@ class ForkServer:
         self,
         argv: Sequence[str],
         place: Place,
-        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        limits: Limits = Limits(),
         *,
         before: Callable[[], None] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -178,7 +178,7 @@ class ForkServer:
         self,
         argv: Sequence[str],
         place: Place,
-        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        limits: Limits = Limits(),
         *,
         before: Callable[[], None] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -266,7 +266,7 @@ def _ended_with() -> int:
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
     except BaseException:  # as the interpreter does with what nobody caught
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         return 1
     return 0
 

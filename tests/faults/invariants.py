@@ -1,4 +1,4 @@
-"""What holds whatever goes wrong: no example's expected answer, but what every ending has to keep."""
+"""What holds whatever goes wrong: not an expected answer, but what every ending has to keep."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def published(run: Path) -> list[Broken]:
         return [Broken("a finished run cannot be read", str(error))]
     best = records[-1].get("best_turn")
     turns = [one for one in records if one.get("kind") == "turn-finished"]
-    finished = next((one["files"] for one in turns if one["turn"] == best), {})
+    finished: dict[str, str] = next((one["files"] for one in turns if one["turn"] == best), {})
     return [
         Broken("a published file is not the journal's", name)
         for files in (finished, result.get("files") or {})

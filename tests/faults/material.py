@@ -1,7 +1,7 @@
 """Honest things that faults are done to: a small network, its weights, runs, models and suites.
 
-All of it is made by the product's own commands, each thing when it is first asked for, and read-only
-from then on: a fault works on a copy.
+All of it is made by the product's own commands, each thing when it is first asked for.
+A fault works on a copy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where one fault happens: a folder with a home, a working folder, a TMPDIR and a cache of its own."""
+"""Where one fault happens: a home, a working folder, a TMPDIR and a cache of its own."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _described(path: Path) -> str:
     about = path.lstat()
     kind, mode = stat.S_IFMT(about.st_mode), stat.S_IMODE(about.st_mode)
     if stat.S_ISLNK(about.st_mode):
-        return f"link to {os.readlink(path)}"
+        return f"link to {path.readlink()}"
     if not stat.S_ISREG(about.st_mode):
         return f"{kind:o} {mode:o}"
     # Large files are sparse ones that a fault made; reading them would take longer than the fault.

@@ -31,8 +31,12 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 # A user namespace may not take these away from a mount.
 KEPT = {
-    **{"nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC},
-    **{"noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21},
+    "nosuid": MS_NOSUID,
+    "nodev": MS_NODEV,
+    "noexec": MS_NOEXEC,
+    "noatime": 1024,
+    "nodiratime": 2048,
+    "relatime": 1 << 21,
 }
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
@@ -80,7 +84,7 @@ def require() -> None:
             raise NotSealedError(f"{point} can be written to")
     if {name for _, name in socket.if_nameindex()} - {"lo"}:
         raise NotSealedError("there is a network")
-    if os.readlink("/proc/self") != str(os.getpid()):
+    if Path("/proc/self").resolve().name != str(os.getpid()):
         raise NotSealedError("the process table is another's")
     if len(list(Path("/proc").glob("[0-9]*"))) > 200:
         raise NotSealedError("the machine's processes can be seen")

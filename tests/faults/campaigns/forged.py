@@ -6,9 +6,7 @@ import math
 import os
 import re
 import sys
-from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.faults import answers
 from tests.faults.campaign import Lab, Report
@@ -18,6 +16,8 @@ from tests.faults.material import target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+    from random import Random
 
     from tests.faults.forkserver import Outcome
     from tests.faults.place import Place
@@ -96,8 +96,8 @@ def _phone(
     (place.cwd / "perf_test").write_bytes(b"\x7fELF")
     runtime = f'binary = "{place.cwd / "perf_test"}"'
     (place.cwd / "device.toml").write_text(target("device", kind="android", runtime=runtime))
-    output = answers.perf_test_honest().encode() if is_control else None
-    output = output or _draw(answers.perf_test(), random)
+    forged: bytes = _draw(answers.perf_test(), random)
+    output = answers.perf_test_honest().encode() if is_control else forged
     program = _program(place, "sh", output, "exit 0" if is_control else random.choice(ENDINGS))
 
     def forge() -> None:
@@ -139,7 +139,7 @@ def _program(place: Place, name: str, output: bytes, ending: str) -> Path:
     return program
 
 
-def _draw(strategy: object, random: Random) -> object:
+def _draw(strategy: Any, random: Random) -> Any:
     return answers.drawn(strategy, random.getrandbits(64))
 
 

@@ -9,8 +9,6 @@ import signal
 import time
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
 from tests.faults.campaign import Lab, Report
@@ -19,8 +17,9 @@ from tests.faults.invariants import Broken, appended, judge, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from random import Random
 
-    from tests.faults.forkserver import Outcome
     from tests.faults.material import Material
     from tests.faults.place import Place
 
