@@ -21,6 +21,7 @@ from edgespiral.cli.compress import compress
 from edgespiral.cli.export import export
 from edgespiral.cli.inspect import inspect
 from edgespiral.cli.measure import measure
+from edgespiral.cli.one_line import OneLineGroup
 from edgespiral.cli.report import report
 from edgespiral.cli.targets import targets_app
 from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, tell
@@ -45,6 +46,7 @@ NO_TEMPORARY = "No usable temporary directory"
 
 app = typer.Typer(
     name="edgespiral",
+    cls=OneLineGroup,
     help="Compress a trained PyTorch model until it measurably meets a latency budget.",
     epilog="Exit codes are explained in docs/exit-codes.md.",
     no_args_is_help=True,

@@ -133,7 +133,8 @@ def _not_numbers(path: Path, random: Random) -> None:
 
     state = torch.load(path, weights_only=True)
     value = random.choice((float("nan"), float("inf"), 1e38, 0.0))
-    torch.save({name: torch.full_like(one, value) for name, one in state.items()}, path)
+    floats = {name: one for name, one in state.items() if one.is_floating_point()}
+    torch.save(state | {name: torch.full_like(one, value) for name, one in floats.items()}, path)
 
 
 def _pickled(path: Path, random: Random) -> None:

@@ -24,6 +24,7 @@ ERROR = re.compile(r"^error: ", re.MULTILINE)
 RANDOM = re.compile(r"[a-z0-9_]{8}$")
 INTERNAL = re.compile(r"internal error: (\w+)")
 LONGEST_ERROR = 4000
+SHELL_SIGNAL_BASE = 128
 MOST_MEMORY_MIB = 1536
 # With these something was measured, reached or found; with all others there is an error to tell.
 RESULTS = {0, 10, 11, 12}
@@ -49,9 +50,9 @@ def documented(verb: str) -> set[int]:
     text = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     main, _, of_bench = text.partition("## `edgespiral bench`")
     rows = of_bench.partition("## Results")[0] if verb == "bench" else main
-    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)}
-    stopped = {int(code) for code in re.findall(r"^\| (1\d\d) \|", main, re.MULTILINE)}
-    return codes | stopped if verb == "bench" else codes - {1}
+    codes = _codes(rows)
+    ended = {code for code in _codes(main) if code > SHELL_SIGNAL_BASE}
+    return codes | ended if verb == "bench" else codes - {1}
 
 
 def judge(
@@ -98,6 +99,12 @@ def published(run: Path) -> list[Broken]:
         for name, digest in files.items()
         if _sha256(run / name) != digest
     ]
+
+
+def _codes(table: str) -> set[int]:
+    """The codes of a table's first column, of which a row may have several."""
+    firsts = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    return {int(code) for first in firsts for code in first.split(",")}
 
 
 def _ended(outcome: Outcome, codes: set[int]) -> Iterator[Broken]:

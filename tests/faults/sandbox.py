@@ -159,6 +159,7 @@ def _main(module: str, *arguments: str) -> None:
     program = shutil.which("setpriv") or "setpriv"
     own = (f"--bounding-set={without}", f"--inh-caps={without}")
     os.chdir(ROOT)
+    os.environ.update({"TMPDIR": str(scratch()), "HOME": str(scratch())})
     os.execv(program, [program, *own, sys.executable, "-B", "-m", module, *arguments])
 
 

@@ -37,7 +37,8 @@ class Connections:
         with device.device(lab, place.root.name, spoilt) as board:
             device.describe(board, place)
             before = place.tree()
-            outcome = lab.server.run(argv, place, LIMITS)
+            outcome = lab.server.start(argv, place, LIMITS).wait()
+            outcome = lab.server.swept(outcome, device.TIDIES_S)
             codes = (0,) if len(spoilt) <= FEW else (0, 5, 6)
             broken = judge(outcome, place, before, place.tree(), codes)
             broken += device.left_on(board)

@@ -57,7 +57,7 @@ class Format:
 class Files:
     """Damaged files."""
 
-    name, short, whole = "files", 70, 1900
+    name, short, whole = "files", 70, 2200
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
         """OutputDivergence one file and let one command read it."""
