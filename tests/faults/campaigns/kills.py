@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from tests.faults import device
 from tests.faults.campaign import Lab, Report
 from tests.faults.forkserver import Limits
 from tests.faults.invariants import Broken, appended, judge, published
@@ -31,6 +32,8 @@ SIGNALS = (
 )
 # What a killed host left running has this long to notice.
 ORPHANS_S, STOPS_S = 6.0, 30.0
+# Of a measurement over ssh, its connection included.
+LONGEST_S = 10.0
 TEMPORARY = re.compile(r"^\..+\.[a-z0-9_]{8}$")
 COMPRESS = ("compress", "--config", "plan.toml", "--out", "run", "--resume")
 INT8 = ("--precision", "int8", "--recipe", "few.toml", "--qat", "always")
@@ -84,6 +87,7 @@ INT8_PLANNED = Job(
     "compress to int8, planned", (*COMPRESS, *INT8), "run", WEIGHTS, 6, _int8_planned, FINISHED
 )
 TRAINING = Job("train", TRAIN, "run", ("run/weights.safetensors",), 6)
+OVER_SSH = Job("measure over ssh", ("measure", "net.onnx", "--target", "./device.toml"), "out")
 JOBS = (
     *(COMPRESSION, PLANNED, TRAINING, PLANNED, INT8_PLANNED, COMPRESSION, PLANNED, TRAINING),
     Job("export", (*EXPORT, "--out", "out/m.onnx"), "out", ("out/m.onnx",)),
@@ -102,17 +106,20 @@ JOBS = (
         put=_desk,
     ),
     Job("targets check", ("targets", "check", "./tiny.toml"), "out"),
+    OVER_SSH,
 )
 
 
 class Kills:
     """Signals at random moments, then the same command again."""
 
-    name, short, whole = "kills", 6, 84
+    name, short, whole = "kills", 6, 105
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
         """Disturb one job, let it go on, and compare what it comes to."""
         job = JOBS[number % len(JOBS)]
+        if job is OVER_SSH:
+            return _over_ssh(lab, number, random)
         reference = undisturbed(lab, job)
         place = lab.material.place(f"{self.name}/{number}")
         (place.cwd / "out").mkdir()
@@ -130,6 +137,29 @@ class Kills:
         report.broken += gone_on(lab, place, job, reference)
         place.remove()
         return report
+
+
+def _over_ssh(lab: Lab, number: int, random: Random) -> Report:
+    """Kill a measurement on a device, which has to tidy up by itself and to be there again."""
+    report = Report(OVER_SSH.name, f"edgespiral {' '.join(OVER_SSH.argv)}")
+    report.skipped = device.missing()
+    if report.skipped:
+        report.faults = 0
+        return report
+    place = lab.material.place(f"kills/{number}")
+    (place.cwd / "out").mkdir()
+    with device.device(lab, place.root.name) as board:
+        device.describe(board, place, rounds=40, round_ms=150)
+        after_s = random.uniform(0, LONGEST_S)
+        signals = random.choice(SIGNALS)
+        killed = disturbed(lab, place, OVER_SSH, after_s, signals, device.TIDIES_S)
+        report.broken += [*killed.broken, *device.left_on(board)]
+        report.faults = int(killed.was_hit)
+        device.describe(board, place)
+        undisturbed_there = Reference(0.0, ())
+        report.broken += gone_on(lab, place, OVER_SSH, undisturbed_there, device.TIDIES_S)
+    place.remove()
+    return report
 
 
 @dataclass(frozen=True)
@@ -163,7 +193,12 @@ def undisturbed(lab: Lab, job: Job) -> Reference:
 
 
 def disturbed(
-    lab: Lab, place: Place, job: Job, after_s: float, signals: Sequence[signal.Signals]
+    lab: Lab,
+    place: Place,
+    job: Job,
+    after_s: float,
+    signals: Sequence[signal.Signals],
+    orphans_s: float = ORPHANS_S,
 ) -> Killed:
     """Start a job and send it signals after a time."""
     journal = place.cwd / "run" / "journal.jsonl"
@@ -178,7 +213,7 @@ def disturbed(
         running.has_ended(0.05)
     outcome = running.wait()
     stopped_s = time.monotonic() - sent
-    outcome = lab.server.swept(outcome, ORPHANS_S)
+    outcome = lab.server.swept(outcome, orphans_s)
     broken = judge(outcome, place, before, place.tree(_own(place, job)), job.ends)
     broken += appended(written, _content(journal))
     if was_hit and stopped_s > STOPS_S:
@@ -186,11 +221,13 @@ def disturbed(
     return Killed(was_hit, [_by(signals, one) for one in broken] if was_hit else broken)
 
 
-def gone_on(lab: Lab, place: Place, job: Job, reference: Reference) -> list[Broken]:
+def gone_on(
+    lab: Lab, place: Place, job: Job, reference: Reference, orphans_s: float = 0.5
+) -> list[Broken]:
     """What is wrong with a job that goes on to its end after all that was done to it."""
     journal = place.cwd / "run" / "journal.jsonl"
     written, before = _content(journal), place.tree(_own(place, job))
-    outcome = lab.server.run(job.argv, place, LIMITS)
+    outcome = lab.server.swept(lab.server.start(job.argv, place, LIMITS).wait(), orphans_s)
     broken = judge(outcome, place, before, place.tree(_own(place, job)), job.ends)
     broken += appended(written, _content(journal))
     digests = tuple(_digest(place.cwd / name) for name in job.results)
