@@ -56,7 +56,12 @@ def documented(verb: str) -> set[int]:
 
 
 def judge(
-    outcome: Outcome, place: Place, before: Tree, after: Tree, codes: Iterable[int] = ()
+    outcome: Outcome,
+    place: Place,
+    before: Tree,
+    after: Tree,
+    codes: Iterable[int] = (),
+    temporaries: Iterable[str] = (),
 ) -> list[Broken]:
     """Every invariant that an ending breaks.
 
@@ -64,6 +69,7 @@ def judge(
         before: what the place held before the command, but for what it was to write.
         after: what it held afterwards.
         codes: the exit codes that are right; all documented ones if none are given.
+        temporaries: what lay in TMPDIR before, left by what SIGKILL ended.
     """
     broken = [*_ended(outcome, set(codes)), *_said(outcome), *_changed(before, after)]
     if outcome.left:
@@ -71,7 +77,8 @@ def judge(
     if outcome.grown_mib > MOST_MEMORY_MIB:
         broken.append(Broken("memory", f"{outcome.grown_mib} MiB"))
     if signal.SIGKILL not in outcome.signalled and not outcome.hung:
-        left = sorted({RANDOM.sub("*", name) for name in place.left_in_temporary()})
+        new = set(place.left_in_temporary()) - set(temporaries)
+        left = sorted({RANDOM.sub("*", name) for name in new})
         broken += [Broken(f"{name} is left in TMPDIR", "") for name in left]
     return broken
 

@@ -32,7 +32,8 @@ def short_form(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("faults") / "faults.json"
     words = [sys.executable, "-m", "tests.faults", "--short", "--out", str(out)]
     subprocess.run(words, cwd=sandbox.ROOT, check=False)
-    return json.loads(out.read_text())
+    document: dict[str, Any] = json.loads(out.read_text())
+    return document
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)

@@ -86,7 +86,8 @@ def _agent(
     def forge() -> None:
         sys.executable = str(program)
 
-    return forge, answers.is_honest(output) and ending == "exit 0"
+    # A whole answer is one, however the program ends that gave it.
+    return forge, answers.is_honest(output)
 
 
 def _phone(

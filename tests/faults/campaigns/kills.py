@@ -202,7 +202,7 @@ def disturbed(
 ) -> Killed:
     """Start a job and send it signals after a time."""
     journal = place.cwd / "run" / "journal.jsonl"
-    written = _content(journal)
+    written, temporaries = _content(journal), place.left_in_temporary()
     before = place.tree(_own(place, job))
     running = lab.server.start(job.argv, place, LIMITS)
     running.await_start()
@@ -214,7 +214,8 @@ def disturbed(
     outcome = running.wait()
     stopped_s = time.monotonic() - sent
     outcome = lab.server.swept(outcome, orphans_s)
-    broken = judge(outcome, place, before, place.tree(_own(place, job)), job.ends)
+    after = place.tree(_own(place, job))
+    broken = judge(outcome, place, before, after, job.ends, temporaries)
     broken += appended(written, _content(journal))
     if was_hit and stopped_s > STOPS_S:
         broken.append(Broken("it does not stop", f"{stopped_s:.0f} s after {signals[0].name}"))
