@@ -187,12 +187,23 @@ class ForkServer:
         running = self.start(argv, place, limits, before=before, environment=environment)
         return self.swept(running.wait())
 
-    def swept(self, outcome: Outcome, within_s: float = 0.5) -> Outcome:
-        """The outcome with what still runs a while after it, which is then killed."""
+    def swept(
+        self,
+        outcome: Outcome,
+        within_s: float = 0.5,
+        may_stay: Callable[[str], bool] = lambda _: False,
+    ) -> Outcome:
+        """The outcome with what still runs a while after it, which is then killed.
+
+        Args:
+            may_stay: whether a process with such a command line is meant to stay.
+        """
         end = time.monotonic() + within_s
-        while (orphans := self._orphans()) and time.monotonic() < end:
+        while left := [words for words in self._orphans().values() if not may_stay(words)]:
+            if time.monotonic() > end:
+                break
             time.sleep(0.02)
-        outcome.left = list(orphans.values())
+        outcome.left = left
         self.kill_orphans()
         return outcome
 

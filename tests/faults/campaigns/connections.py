@@ -38,10 +38,9 @@ class Connections:
             device.describe(board, place)
             before = place.tree()
             outcome = lab.server.start(argv, place, LIMITS).wait()
-            outcome = lab.server.swept(outcome, device.TIDIES_S)
+            outcome = lab.server.swept(outcome, device.TIDIES_S, device.waits)
             codes = (0,) if len(spoilt) <= FEW else (0, 5, 6)
             broken = judge(outcome, place, before, place.tree(), codes)
-            broken += device.left_on(board)
         place.remove()
         subject = f"{len(spoilt)} connections: {spoilt[0]['how']}"
         return Report(subject, f"edgespiral {' '.join(argv)}", broken, faults=len(spoilt))

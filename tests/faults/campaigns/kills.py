@@ -153,7 +153,10 @@ def _over_ssh(lab: Lab, number: int, random: Random) -> Report:
         after_s = random.uniform(0, LONGEST_S)
         signals = random.choice(SIGNALS)
         killed = disturbed(lab, place, OVER_SSH, after_s, signals, device.TIDIES_S)
-        report.broken += [*killed.broken, *device.left_on(board)]
+        report.broken += killed.broken
+        # A host that is killed outright says no farewell, and its device waits for it.
+        if signals[0] != signal.SIGKILL:
+            report.broken += device.left_on(board)
         report.faults = int(killed.was_hit)
         device.describe(board, place)
         undisturbed_there = Reference(0.0, ())
@@ -213,7 +216,7 @@ def disturbed(
         running.has_ended(0.05)
     outcome = running.wait()
     stopped_s = time.monotonic() - sent
-    outcome = lab.server.swept(outcome, orphans_s)
+    outcome = lab.server.swept(outcome, orphans_s, device.waits)
     after = place.tree(_own(place, job))
     broken = judge(outcome, place, before, after, job.ends, temporaries)
     broken += appended(written, _content(journal))
@@ -228,7 +231,8 @@ def gone_on(
     """What is wrong with a job that goes on to its end after all that was done to it."""
     journal = place.cwd / "run" / "journal.jsonl"
     written, before = _content(journal), place.tree(_own(place, job))
-    outcome = lab.server.swept(lab.server.start(job.argv, place, LIMITS).wait(), orphans_s)
+    outcome = lab.server.start(job.argv, place, LIMITS).wait()
+    outcome = lab.server.swept(outcome, orphans_s, device.waits)
     broken = judge(outcome, place, before, place.tree(_own(place, job)), job.ends)
     broken += appended(written, _content(journal))
     digests = tuple(_digest(place.cwd / name) for name in job.results)
