@@ -76,6 +76,12 @@ def describe(board: Board, place: Place, rounds: int = 6, round_ms: int = 2) -> 
     (place.cwd / "device.toml").write_text(text)
 
 
+def spoilt_on(board: Board) -> int:
+    """How many connections to a device the proxy has spoilt."""
+    tally = board.config.with_name("plan.spoilt")
+    return tally.stat().st_size if tally.is_file() else 0
+
+
 def waits(words: str) -> bool:
     """Whether a command line is that of a lost host's keeper, which waits for it for a while."""
     return "grace" in words or re.fullmatch(r"sleep \d{3,}", words) is not None

@@ -2,6 +2,7 @@
 
 `python -m tests.faults.proxy PORT GOAL PLAN`: the plan is a JSON list with an entry for each spoilt
 connection, in the order that they come: `after_bytes`, `how` and `to_device`. Later ones are whole.
+Each spoilt one is a byte more in the file beside the plan that ends in `.spoilt`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def main(port: int, goal: int, plan: Path) -> None:
         while True:
             client, _ = server.accept()
             fault = spoilt.pop(0) if spoilt else None
+            if fault is not None:
+                fault["tally"] = plan.with_suffix(".spoilt")
             threading.Thread(target=_joined, args=(client, goal, fault), daemon=True).start()
 
 
@@ -53,6 +56,8 @@ def _pump(source: socket.socket, goal: socket.socket, fault: dict[str, Any] | No
         while content := source.recv(BLOCK_BYTES):
             if left is not None and fault and left < len(content):
                 goal.sendall(content[:left])
+                with fault["tally"].open("ab") as tally:
+                    tally.write(b".")
                 if not _spoil(fault["how"], source, goal):
                     return
                 content, left = content[left:], None

@@ -24,7 +24,7 @@ FEW = 2
 class Connections:
     """Spoilt connections."""
 
-    name, short, whole = "connections", 1, 40
+    name, short, whole = "connections", 1, 60
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
         """Spoil some connections of one command over ssh."""
@@ -41,9 +41,10 @@ class Connections:
             outcome = lab.server.swept(outcome, device.TIDIES_S, device.waits)
             codes = (0,) if len(spoilt) <= FEW else (0, 5, 6)
             broken = judge(outcome, place, before, place.tree(), codes)
+            faults = device.spoilt_on(board)
         place.remove()
         subject = f"{len(spoilt)} connections: {spoilt[0]['how']}"
-        return Report(subject, f"edgespiral {' '.join(argv)}", broken, faults=len(spoilt))
+        return Report(subject, f"edgespiral {' '.join(argv)}", broken, faults=faults)
 
 
 def _fault(random: Random) -> dict[str, Any]:
