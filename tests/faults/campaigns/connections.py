@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 LIMITS = Limits(seconds=180)
 MEASURE = ("measure", "net.onnx", "--target", "./device.toml")
 CHECK = ("targets", "check", "./device.toml")
-# A session's hello, its first command, its first file, its answer.
-REACHES_BYTES = (100, 3000, 8000, 60_000)
+# A session's hello, its keys, its first command, its first files.
+REACHES_BYTES = (100, 1500, 3000, 8000)
 # Of so many a device comes back within `retry_s`.
 FEW = 2
 

@@ -113,7 +113,7 @@ JOBS = (
 class Kills:
     """Signals at random moments, then the same command again."""
 
-    name, short, whole = "kills", 6, 105
+    name, short, whole = "kills", 3, 105
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
         """Disturb one job, let it go on, and compare what it comes to."""
