@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 
 from tests.faults import damage, sandbox, texts
 from tests.faults.campaign import random_of
+from tests.faults.campaigns.sockets import REACHED
 from tests.faults.campaigns.table import CAMPAIGNS
 from tests.faults.forkserver import ForkServer, Outcome
 from tests.faults.invariants import appended, documented, judge, published
@@ -121,3 +123,21 @@ def test_a_death_by_a_signal_is_seen_but_not_that_by_sigkill(tmp_path: Path) -> 
     assert kinds(143, [15]) == []
     assert kinds(-15, [15]) == ["it is killed by SIGTERM"]
     assert kinds(-9, []) == ["it is killed by SIGKILL"]
+
+
+def test_a_connection_is_seen_in_a_trace_of_real_ones(tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is missing")
+    code = "import socket; socket.socket(%s, socket.SOCK_DGRAM).connect(%s)"
+    reaches = {
+        code % ("socket.AF_INET", "('127.0.0.1', 9)"): True,
+        code % ("socket.AF_UNIX", "'nowhere'"): False,
+    }
+    for index, (program, is_reached) in enumerate(reaches.items()):
+        log = tmp_path / f"{index}"
+        words = [strace, "-f", "-qq", "-e", "trace=network", "-o", str(log), sys.executable]
+        subprocess.run([*words, "-c", program], capture_output=True, check=False)
+        lines = log.read_text().splitlines()
+        assert lines
+        assert any(REACHED.search(line) for line in lines) is is_reached

@@ -11,11 +11,21 @@ from tests.faults.campaigns.files import Files
 from tests.faults.campaigns.forged import Forged
 from tests.faults.campaigns.kills import Kills
 from tests.faults.campaigns.sabotage import Sabotage
+from tests.faults.campaigns.sockets import Sockets
 
 if TYPE_CHECKING:
     from tests.faults.campaign import Campaign
 
 CAMPAIGNS: dict[str, Campaign] = {
     one.name: one
-    for one in (Sabotage(), Kills(), Connections(), Concurrent(), Disks(), Forged(), Files())
+    for one in (
+        Sabotage(),
+        Kills(),
+        Connections(),
+        Sockets(),
+        Concurrent(),
+        Disks(),
+        Forged(),
+        Files(),
+    )
 }
