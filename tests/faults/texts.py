@@ -1,4 +1,4 @@
-"""OutputDivergence to the meaning of a text: values, keys and lines of TOML, JSON and files of JSON lines."""
+"""Damage to text: documents as they are, and outputs of tools, changed by a seed."""
 
 from __future__ import annotations
 
