@@ -34,7 +34,7 @@ class _Touches:
 
 
 def edit_safetensors(path: Path, random: Random) -> str:
-    """OutputDivergence the header of a safetensors file; says how."""
+    """Damage the header of a safetensors file; says how."""
     content = path.read_bytes()
     size = struct.unpack("<Q", content[:8])[0]
     header = json.loads(content[8 : 8 + size])
@@ -171,7 +171,7 @@ def _zip_names(path: Path, random: Random) -> None:
 
 
 def edit_onnx(path: Path, random: Random) -> str:
-    """OutputDivergence an ONNX model's meaning; says how."""
+    """Damage an ONNX model's meaning; says how."""
     import onnx
 
     model = onnx.load(path)

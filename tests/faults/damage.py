@@ -1,4 +1,4 @@
-"""OutputDivergence to a file, whatever its format: its bytes, and what lies in its place."""
+"""Damage to a file, whatever its format: its bytes, and what lies in its place."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ IN_ITS_PLACE: Sequence[Callable[[Path, Random], None]] = (
 
 
 def damage_bytes(path: Path, random: Random) -> str:
-    """OutputDivergence a file's bytes; says how."""
+    """Damage a file's bytes; says how."""
     edit = random.choice(BYTES)
     path.write_bytes(edit(path.read_bytes(), random))
     return edit.__name__

@@ -1,4 +1,4 @@
-"""Damage to text: documents as they are, and outputs of tools, changed by a seed."""
+"""Damage to the meaning of a text: values, keys and lines of TOML, JSON and files of JSON lines."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def nasty(random: Random) -> Any:
 
 
 def edit_json(text: str, random: Random) -> tuple[str, str]:
-    """OutputDivergence a JSON document; says how."""
+    """Damage a JSON document; says how."""
     return _edited(JSON_EDITS, text, random)
 
 
 def edit_lines(text: str, random: Random) -> tuple[str, str]:
-    """OutputDivergence a file of JSON lines: one of its records, or their order; says how."""
+    """Damage a file of JSON lines: one of its records, or their order; says how."""
     return _edited((*LINE_EDITS, _one_record, _one_record, _one_record), text, random)
 
 
 def edit_toml(text: str, random: Random) -> tuple[str, str]:
-    """OutputDivergence a TOML document; says how."""
+    """Damage a TOML document; says how."""
     return _edited((*TOML_EDITS, *LINE_EDITS), text, random)
 
 

@@ -60,7 +60,7 @@ class Files:
     name, short, whole = "files", 70, 2200
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
-        """OutputDivergence one file and let one command read it."""
+        """Damage one file and let one command read it."""
         one = random.choice([form for form in FORMATS for _ in range(form.share)])
         place = lab.material.place(f"{self.name}/{number}")
         file = one.put(lab.material, place)
