@@ -25,7 +25,7 @@ Model = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="digits, fashion-mnist, folder:PATH or path/to/file.py:factory."),
+    typer.Option(help="digits, cifar10, fashion-mnist, folder:PATH or path/to/file.py:factory."),
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="The trained weights of MODEL: .safetensors or .pt.")

@@ -24,7 +24,9 @@ def train(
     *,
     data: Annotated[
         str,
-        typer.Option(help="digits, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."),
+        typer.Option(
+            help="digits, cifar10, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."
+        ),
     ],
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
-from edgespiral.core.files import make_folder, read_bytes
-from edgespiral.core.lock import locked
+from edgespiral.core.files import read_bytes
 from edgespiral.data.holdout import hold_out
+from edgespiral.data.places import downloading, search_folders
 from edgespiral.data.sources.base import without_argument
 from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 VALIDATION_COUNT = 5_000
-# How long to wait for another command that is downloading the same files.
-DOWNLOAD_S = 600
 # The largest of the four has 47 MB unpacked.
 MOST_BYTES = 2**26
 CLASS_NAMES = (
@@ -34,6 +34,8 @@ FILES = {
     "test inputs": "t10k-images-idx3-ubyte",
     "test labels": "t10k-labels-idx1-ubyte",
 }
+# Where in a folder the files lie: as they come, or as torchvision puts them.
+BELOW = ("", "fashion-mnist", "FashionMNIST/raw")
 MENDS = (
     "install the Debian package dataset-fashion-mnist, or put the four idx files into a folder"
     " named by $EDGESPIRAL_DATA"
@@ -63,25 +65,12 @@ def load_fashion_mnist() -> DataSplits:
 
 def find_files() -> dict[str, Path] | None:
     """The four files by part, all from the first folder that has them, or None."""
-    for folder in search_folders():
+    for folder in search_folders(BELOW):
         found = {part: _existing(folder, name) for part, name in FILES.items()}
         files = {part: path for part, path in found.items() if path is not None}
         if len(files) == len(FILES):
             return files
     return None
-
-
-def search_folders() -> list[Path]:
-    """Where the files are looked for, in order, each also with torchvision's subfolders."""
-    named = os.environ.get("EDGESPIRAL_DATA")
-    roots = [Path(named)] if named else []
-    roots += [_cache(), Path("data"), Path("/usr/share/datasets")]
-    below = ("", "fashion-mnist", "FashionMNIST/raw")
-    return [root / sub for root in roots for sub in below]
-
-
-def _cache() -> Path:
-    return Path.home() / ".cache" / "edgespiral"
 
 
 def _existing(folder: Path, name: str) -> Path | None:
@@ -92,13 +81,8 @@ def _existing(folder: Path, name: str) -> Path | None:
 def _download() -> dict[str, Path]:
     from torchvision.datasets import FashionMNIST
 
-    try:
-        with locked(make_folder(_cache()), wait_s=DOWNLOAD_S):
-            FashionMNIST(_cache(), download=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            "fashion-mnist is not on this machine and could not be downloaded", hint=MENDS
-        ) from error
+    with downloading("fashion-mnist", MENDS) as folder:
+        FashionMNIST(folder, download=True)
     files = find_files()
     if files is None:
         raise DataError("the download of fashion-mnist is incomplete", hint=MENDS)
