@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from tiers import tier
+from torch import nn
 
 pytest_plugins = ("devices",)
 
@@ -39,3 +41,21 @@ def _empty_cache(
 ) -> None:
     """What one test measures does not spare another its measurements."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(_caches / f"{abs(hash(request.node.nodeid)):x}"))
+
+
+class Refined(nn.Module):
+    """The input as it comes plus what a block says of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 1, 3, padding=1)
+
+    def forward(self, inputs):
+        return inputs + self.narrow(torch.relu(self.wide(inputs)))
+
+
+@pytest.fixture(scope="session")
+def in_branches():
+    """A net without a stem: all that can be cut is inside of branches that can go."""
+    torch.manual_seed(0)
+    return nn.Sequential(Refined(), Refined(), nn.Flatten(), nn.Linear(64, 10)).eval()

@@ -1,13 +1,13 @@
 """Which tests are quick and which slow, by what was measured.
 
 Seconds on one core of two that others kept busy (`pytest --durations=0`, 2026-11-28): `core` 20,
-`zoo` 16, `data` 8, `export` 8, `report` 2, `tasks` 1, this list's single files 10; to compare,
+`models` 16, `data` 8, `export` 8, `report` 2, `tasks` 1, this list's single files 10; to compare,
 `gate` 37, `prune` 60, `distill` 180, `cli` over 600.
 """
 
 from pathlib import Path
 
-QUICK = ("core", "data", "export", "report", "tasks", "zoo", "test_architecture.py")
+QUICK = ("core", "data", "export", "models", "report", "tasks", "test_architecture.py")
 SLOW = ("cli", "distill", "spiral", "test_api.py", "test_doctests.py", "test_packaging.py")
 DEVICES = frozenset({"board", "phone", "adb_server"})
 

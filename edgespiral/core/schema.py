@@ -15,14 +15,19 @@ Precision = Literal["fp32", "fp16", "int8"]
 Sparsity = float | Literal["none", "2:4"]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """`text`, if it has no line break and nothing that a terminal or a CI acts upon.
+
+    Raises:
+        ValueError: it has some.
+    """
     if not is_printable(text):
         raise ValueError(f"has control characters: {printable(text)}")
     return text
 
 
 # What a person names a thing: no line breaks, and nothing that a terminal or a CI acts upon.
-Line = Annotated[str, AfterValidator(_one_line)]
+Line = Annotated[str, AfterValidator(one_line)]
 # What a device or a file calls itself: told with such characters written out.
 Told = Annotated[str, AfterValidator(printable)]
 

@@ -56,7 +56,9 @@ def part_of(path: Path) -> Iterator[Path]:
         OSError: it cannot be made.
     """
     remove_dead(path.parent)
-    name = f".{path.name[:LONGEST_NAME]}.{secrets.token_hex(4)}{PART}"
+    # Names are as long as their bytes.
+    stem = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    name = f".{stem}.{secrets.token_hex(4)}{PART}"
     part = path.with_name(name)
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:

@@ -72,9 +72,13 @@ class FreshProcess:
         trace: TracebackType | None,
     ) -> None:
         """End it."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.communicate()
+        self._end()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
     def outputs(self, folder: Path, batch: Tensor) -> Tensor:
         """What the model that `save_model` wrote into `folder` says of `batch` there.
@@ -96,6 +100,7 @@ class FreshProcess:
     def _ask(self, line: str) -> str:
         """The answer; empty where the process ended or took too long."""
         if self._process is None or self._process.poll() is not None:
+            self._end()
             self._process = self._started()
         process = self._process
         assert process.stdin is not None

@@ -21,13 +21,13 @@ from pydantic import (
 from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
 from edgespiral.core.plugins import plugin_of
-from edgespiral.core.schema import Line, Record, Sparsity
+from edgespiral.core.schema import Record, Sparsity, one_line
 from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Name = Annotated[Line, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(one_line)]
 Positive = Annotated[float, Field(gt=0)]
 File = Annotated[Path, Field(strict=False)]
 

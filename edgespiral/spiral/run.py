@@ -129,9 +129,9 @@ def run_spiral(
         teacher = _teacher(model, splits)
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
-        _check_cuts(plan, teacher, multiple, listener)
         kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
         announce(plan, teacher.model, kernels, listener)
+        _check_cuts(plan, teacher, multiple, listener)
         journal = _open_journal(plan, teacher, out, resume=resume)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
@@ -187,11 +187,11 @@ def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int, listener: Lis
     engines(teacher, plan.pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
     narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
+    CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
     for line in share_lines(teacher):
         listener.say(line)
     if narrow:
         listener.say(f"  too narrow to lose {multiple} channels: {first_few(narrow)}")
-    CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
 
 
 def write_results(journal: Journal, out: Path) -> Result:

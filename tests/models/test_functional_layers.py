@@ -5,7 +5,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.models.functional_layers import base_layer
 from edgespiral.models.saved import load_model, save_model, trace
 
 
@@ -156,9 +155,3 @@ def test_calls_that_differ_share_the_weight_in_two_layers():
     assert [m.stride for m in layers] == [(1, 1), (2, 2)] or [m.stride for m in layers] == [1, 2]
     assert layers[0].weight is layers[1].weight is model.conv.weight
     torch.testing.assert_close(graph(inputs), model(inputs))
-
-
-def test_a_class_that_computes_something_else_is_no_base_layer():
-    assert base_layer(Named) is nn.Conv2d
-    assert base_layer(Same) is None
-    assert base_layer(nn.Conv2d) is None

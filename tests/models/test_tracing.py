@@ -209,7 +209,8 @@ def test_subclasses_of_layers_are_followed_and_plain_ones_are_layers():
     model = nn.Sequential(Named(4), Doubling(4, 4, 1), nn.Flatten()).eval()
     graph = trace(model, INPUTS)
     assert torch.equal(graph(INPUTS), model(INPUTS))
-    assert [str(n.target) for n in graph.graph.find_nodes(op="call_module")] == ["0", "2"]
+    assert [str(n.target) for n in graph.graph.find_nodes(op="call_module")] == ["0", "1", "2"]
+    assert type(graph.get_submodule("1")) is nn.Conv2d
     assert type(graph.get_submodule("0")) is nn.Conv2d
     assert type(model[0]) is Named
 

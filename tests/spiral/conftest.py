@@ -163,24 +163,6 @@ def wide(digits):
     return model.eval()
 
 
-class Refined(nn.Module):
-    """The input as it comes plus what a block says of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wide, self.narrow = nn.Conv2d(1, 32, 3, padding=1), nn.Conv2d(32, 1, 3, padding=1)
-
-    def forward(self, inputs):
-        return inputs + self.narrow(torch.relu(self.wide(inputs)))
-
-
-@pytest.fixture(scope="session")
-def in_branches():
-    """A net without a stem: all that can be cut is inside of branches that can go."""
-    torch.manual_seed(0)
-    return nn.Sequential(Refined(), Refined(), nn.Flatten(), nn.Linear(64, 10)).eval()
-
-
 @pytest.fixture(scope="session")
 def quick_options(tmp_path_factory):
     """Of a run that measures in short rounds."""

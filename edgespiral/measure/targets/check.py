@@ -10,6 +10,7 @@ from edgespiral.core.temporary import work_folder
 from edgespiral.measure.build import build_engine
 from edgespiral.measure.engine_files import bound_to, builds_only, engine_path
 from edgespiral.measure.session import Session
+from edgespiral.measure.targets.survey import at_once
 from edgespiral.measure.tiny import write_tiny_model
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def check_target(profile: TargetProfile) -> Iterator[CheckLine]:
     """
     kinds = f"{profile.runtime.kind} by way of {profile.transport.kind}"
     yield CheckLine("target", f"{profile.name}: {kinds}")
-    session = Session(profile)
+    session = Session(at_once(profile))
     for name, value in session.needs().items():
         yield CheckLine(name, value)
     with session:

@@ -89,6 +89,14 @@ class DeviceSurvey:
         return [int(value) for value in self.values.get(key, ())]
 
 
+def at_once(profile: TargetProfile) -> TargetProfile:
+    """`profile`, but a device that cannot be reached is not awaited: a person is waiting."""
+    if not hasattr(profile.transport, "retry_s"):
+        return profile
+    transport = profile.transport.model_copy(update={"retry_s": 0.0})
+    return profile.model_copy(update={"transport": transport})
+
+
 def survey(name: str, transport: Mapping[str, object]) -> DeviceSurvey:
     """Ask the device that these settings of a `[transport]` reach.
 
@@ -96,7 +104,7 @@ def survey(name: str, transport: Mapping[str, object]) -> DeviceSurvey:
         UsageError: the settings are wrong.
         TargetError: the device cannot be reached or used, or does not answer.
     """
-    profile = _profile(name, transport)
+    profile = at_once(_profile(name, transport))
     way = TRANSPORTS.get(profile.transport.kind)(profile, None)
     with way:
         command = ["sh", "-c", SCRIPT, "edgespiral", way.python]

@@ -147,10 +147,11 @@ class LocalTransport:
     def pull(self, remote_name: str, local: Path) -> None:
         """Copy a file of the work folder to `local`."""
         try:
-            with writing(local):
-                shutil.copyfile(self.folder / remote_name, local)
+            stream = (self.folder / remote_name).open("rb")
         except OSError as error:
             raise TargetError(f"cannot be fetched: {error.strerror}", where=remote_name) from error
+        with stream, writing(local), local.open("wb") as goal:
+            shutil.copyfileobj(stream, goal)
 
 
 @contextmanager

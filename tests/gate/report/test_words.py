@@ -1,4 +1,5 @@
-from edgespiral.gate.records import BenchResult, Bounds
+from edgespiral.core.records import Interval
+from edgespiral.gate.records import BenchResult
 from edgespiral.gate.report import words
 
 MINUS = "\N{MINUS SIGN}"
@@ -47,7 +48,7 @@ def test_a_drift_is_told(mixed_bench: BenchResult) -> None:
 def test_no_figure_is_rounded_across_its_budget(mixed_bench: BenchResult) -> None:
     check = mixed_bench.cases[0].checks[0]
 
-    def near(low: float, high: float) -> Bounds:
+    def near(low: float, high: float) -> Interval:
         return check.bounds.model_copy(update={"low": low, "high": high})
 
     slow = check.model_copy(update={"value": 8.004, "bounds": near(8.0004, 8.01), "limit": 8.0})
