@@ -23,14 +23,12 @@ from edgespiral.core.errors import MissingExtraError, UsageError
 from edgespiral.core.registry import unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
 OWN = "edgespiral"
 ATTRIBUTE = "PLUGIN"
-# Modules of a kind's package that are no plug-ins: what its plug-ins share.
-SHARED = ("base",)
 EXTRA = re.compile(r"""^([A-Za-z0-9._-]+).*;.*extra\s*==\s*["']([^"']+)["']""")
 
 
@@ -68,11 +66,13 @@ class PluginKind(Generic[T]):
         kind: what a person calls one of them, such as `criterion`.
         package: the package whose modules are the built-in ones.
         group: of the entry points that other distributions add some by.
+        shared: modules of the package that are no plug-ins, beside `base`: what plug-ins share.
     """
 
-    def __init__(self, kind: str, package: str, group: str) -> None:
+    def __init__(self, kind: str, package: str, group: str, *, shared: Sequence[str] = ()) -> None:
         self.kind = kind
         self.group = group
+        self._shared = ("base", *shared)
         self._package = package
         self._loaded: dict[str, T] = {}
 
@@ -133,7 +133,7 @@ class PluginKind(Generic[T]):
         return [
             Plugin(name.replace("_", "-"), f"{self._package}.{name}:{ATTRIBUTE}", OWN)
             for name in modules
-            if not name.startswith("_") and name not in SHARED
+            if not name.startswith("_") and name not in self._shared
         ]
 
     def _imported(self, plugin: Plugin) -> T:

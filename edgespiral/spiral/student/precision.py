@@ -9,7 +9,6 @@ from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.records import PrecisionChosen, PrecisionTrial
 from edgespiral.export.parity import divergence_nats, file_accuracy
 from edgespiral.export.precision import PARITY_SAMPLES, Asked, export_as
-from edgespiral.measure.profile import AndroidProfile, OnnxRuntimeProfile, TensorRtProfile
 from edgespiral.report import formats
 from edgespiral.spiral.on_device import check_on_device
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     Mixed = Callable[[PrecisionTrial | None], PrecisionMix]
 
-CPU = "CPUExecutionProvider"
 TRIAL_ROUNDS = 60
 ROUNDING_SAMPLES = 256
 # Of the points that may be lost: what rounding alone may take and leave enough to pruning.
@@ -111,22 +109,13 @@ class Precisions:
 
 
 def supported(profile: TargetProfile) -> tuple[Precision, ...]:
-    """The precisions that a target's runtime has kernels for, that of unconverted files first.
-
-    ONNX Runtime's CPU provider runs most fp16 layers in float32 between two conversions. TensorRT
-    makes fp16 of fp32 files itself, where the target asks for it, unless they are strongly typed.
-    """
-    if _on_cpu(profile):
-        return ("fp32", "int8")
-    runtime = profile.runtime
-    if isinstance(runtime, TensorRtProfile) and not runtime.strongly_typed:
-        return ("fp32" if runtime.precision == "fp32" else "fp16", "int8")
-    return ("fp32", "fp16", "int8")
+    """The precisions that a target's runtime gains by, that of unconverted files first."""
+    return profile.capabilities.precisions
 
 
 def form_of(profile: TargetProfile) -> Form:
     """The form of int8 files that a target is quick with."""
-    return "onnxruntime" if _on_cpu(profile) else "tensorrt"
+    return profile.capabilities.int8_form
 
 
 def require_form(profile: TargetProfile, form: Form) -> None:
@@ -149,11 +138,6 @@ def measuring(profile: TargetProfile) -> TargetProfile:
         return profile
     runtime = profile.runtime.model_copy(update={"precision": supported(profile)[0]})
     return profile.model_copy(update={"runtime": runtime})
-
-
-def _on_cpu(profile: TargetProfile) -> bool:
-    runtime = profile.runtime
-    return isinstance(runtime, OnnxRuntimeProfile | AndroidProfile) and runtime.provider == CPU
 
 
 def choose(context: RunContext, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:

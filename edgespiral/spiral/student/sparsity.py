@@ -12,7 +12,6 @@ from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.export.zeros import compressed_bytes, read_zeros
-from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.models.saved import load_model
 from edgespiral.prune.sparsity import GROUP, check_thinnable, left_dense, masks_for
 
@@ -39,14 +38,13 @@ KERNELS = get_args(Kernels)
 def sparse_kernels(plan: Plan, profile: TargetProfile) -> Kernels:
     """What the target can do with the zeros that the plan asks for.
 
-    TensorRT alone has kernels for them, for 2:4 in fp16 and int8, where the builder is told to use
-    them (NVIDIA TensorRT Developer Guide, "Sparsity").
+    There are kernels for 2:4 alone, and in fp16 and int8 alone.
     """
-    runtime = profile.runtime
-    if plan.sparsity != "2:4" or not isinstance(runtime, TensorRtProfile):
+    kernels = profile.capabilities.sparse_kernels
+    if plan.sparsity != "2:4" or kernels == "none":
         return "none"
-    low = (plan.precision or runtime.precision) != "fp32"
-    return "on" if runtime.sparsity and low else "off"
+    is_low = (plan.precision or profile.runtime.precision) != "fp32"
+    return kernels if is_low else "off"
 
 
 def planned_multiple(plan: Plan, channel_multiple: int) -> int:

@@ -6,7 +6,6 @@ import pytest
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.runtimes import Job
 from edgespiral.measure.runtimes.agent_answer import (
     LONGEST_ANSWER,
     agent_document,
@@ -14,6 +13,7 @@ from edgespiral.measure.runtimes.agent_answer import (
     finite_number,
     whole_answer,
 )
+from edgespiral.measure.runtimes.base import Job
 
 JOB = Job("measure", (Path("a.onnx"), Path("b.onnx")), 5, 1.0, 2.0, 3, 4)
 

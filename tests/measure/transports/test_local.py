@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from edgespiral.core.errors import MeasurementError, RunFolderError, TargetError
-from edgespiral.measure.transports import LocalTransport
+from edgespiral.measure.transports.local import LocalTransport
 
 
 def script(folder: Path, text: str) -> Path:
@@ -107,7 +107,7 @@ def test_a_command_knows_its_temporary_folder_and_keeps_to_itself(tmp_path: Path
 HOST = """
 import sys
 from pathlib import Path
-from edgespiral.measure.transports import LocalTransport
+from edgespiral.measure.transports.local import LocalTransport
 with LocalTransport(Path(sys.argv[1])) as transport:
     print("open", flush=True)
     # Something that starts something, as an agent does with a tool.
