@@ -84,6 +84,10 @@ class PluginKind(Generic[T]):
         """
         return sorted(self._plugins)
 
+    def built_in(self) -> list[str]:
+        """Names of those that come with EdgeSpiral, sorted; looks at no other distribution."""
+        return sorted(plugin.name for plugin in self._built_in())
+
     def plugins(self) -> list[Plugin]:
         """Where each comes from, in the order of `names`."""
         return [self._plugins[name] for name in self.names()]
@@ -151,14 +155,15 @@ class PluginKind(Generic[T]):
         return loaded
 
 
-def plugin_of(kind: PluginKind[T]) -> Callable[[str], str]:
-    """A validator for fields of records that name a plug-in of `kind`."""
+def plugin_of(kind: PluginKind[T], *, besides: Sequence[str] = ()) -> Callable[[str], str]:
+    """A validator for fields of records that name a plug-in of `kind`, or are one of `besides`."""
 
     def known(name: str) -> str:
-        try:
-            return kind.check(name)
-        except UsageError as error:
-            raise ValueError(f"{error.what}, {error.hint}") from error
+        names = (*besides, *kind.names())
+        if name not in names:
+            error = unknown_name(kind.kind, name, names)
+            raise ValueError(f"{error.what}, {error.hint}")
+        return name
 
     return known
 

@@ -8,6 +8,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.measure.profile import TargetProfile, list_profiles, load_profile
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
+KNOWN = "known: android, onnxruntime, tensorrt, tensorrt-rtx"
 GOOD = """
 schema = 1
 name = "{name}"
@@ -127,15 +128,14 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
     [
         ("", ["kind: is missing"]),
         ("threads = 2", ["kind: is missing"]),
-        ("kind = 3", ["kind: unknown kind '3', known: android, onnxruntime, tensorrt, tensorrt-rtx"]),
+        ("kind = 3", [f"kind: unknown kind '3', {KNOWN}"]),
         (
             'kind = ["tensorrt"]',
             [
                 "kind: unknown kind '['tensorrt']', did you mean tensorrt or tensorrt-rtx?",
             ],
         ),
-        ('kind = "base"', ["kind: unknown kind 'base', known: android, onnxruntime, tensorrt, "
-                           "tensorrt-rtx"]),
+        ('kind = "base"', [f"kind: unknown kind 'base', {KNOWN}"]),
         ('kind = "android"', ["binary: is missing"]),
         (
             'kind = "tensorrt"\nprecison = "fp16"\nworkspace_mib = 0',
@@ -149,7 +149,7 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
             ["precision: unknown precision 'fp8', did you mean fp16 or int8?"],
         ),
         (
-            'kind = "onnxruntime"\nprovider_options = {a = 1}',
+            'kind = "onnxruntime"\nprovider_options = {{a = 1}}',
             ["provider_options.a: must be a valid string, is 1"],
         ),
     ],

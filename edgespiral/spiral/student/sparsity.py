@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.exported import WeightSparsity
@@ -24,27 +24,11 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
     from edgespiral.core.schema import Precision
-    from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.context import (
         RunContext,
     )
     from edgespiral.spiral.plan import Plan
-
-Kernels = Literal["none", "off", "on"]
-# From the least that a target can do with zeros to the most.
-KERNELS = get_args(Kernels)
-
-
-def sparse_kernels(plan: Plan, profile: TargetProfile) -> Kernels:
-    """What the target can do with the zeros that the plan asks for.
-
-    There are kernels for 2:4 alone, and in fp16 and int8 alone.
-    """
-    kernels = profile.capabilities.sparse_kernels
-    if plan.sparsity != "2:4" or kernels == "none":
-        return "none"
-    is_low = (plan.precision or profile.runtime.precision) != "fp32"
-    return kernels if is_low else "off"
+    from edgespiral.spiral.student.kernels import Kernels
 
 
 def planned_multiple(plan: Plan, channel_multiple: int) -> int:
