@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.cli.terminal import Terminal, tell_json
 
 if TYPE_CHECKING:
     from edgespiral.core.plugins import PluginKind
@@ -24,7 +24,7 @@ def plugins(
             {"kind": kind.kind, "group": kind.group, **asdict(plugin), "summary": plugin.summary}
             for kind, plugin in listed
         ]
-        tell(json.dumps(rows, indent=2))
+        tell_json(json.dumps(rows, indent=2))
         return
     from rich.table import Table
 

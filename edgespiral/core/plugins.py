@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 OWN = "edgespiral"
 ATTRIBUTE = "PLUGIN"
+MEND = "mend or uninstall that package"
 EXTRA = re.compile(r"""^([A-Za-z0-9._-]+).*;.*extra\s*==\s*["']([^"']+)["']""")
 
 
@@ -54,7 +55,7 @@ class Plugin:
             spec = find_spec(module)
             source = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
             docstring = ast.get_docstring(ast.parse(source)) or ""
-        except (ImportError, OSError, SyntaxError, ValueError):
+        except Exception:  # another package's own code runs where its module is inside a package
             return ""
         return docstring.partition("\n")[0].rstrip(".")
 
@@ -67,12 +68,22 @@ class PluginKind(Generic[T]):
         package: the package whose modules are the built-in ones.
         group: of the entry points that other distributions add some by.
         shared: modules of the package that are no plug-ins, beside `base`: what plug-ins share.
+        needs: attributes that every plug-in has.
     """
 
-    def __init__(self, kind: str, package: str, group: str, *, shared: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        package: str,
+        group: str,
+        *,
+        shared: Sequence[str] = (),
+        needs: Sequence[str] = (),
+    ) -> None:
         self.kind = kind
         self.group = group
         self._shared = ("base", *shared)
+        self._needs = needs
         self._package = package
         self._loaded: dict[str, T] = {}
 
@@ -106,7 +117,7 @@ class PluginKind(Generic[T]):
         """The plug-in called `name`.
 
         Raises:
-            UsageError: no such name, or what bears it cannot be imported.
+            UsageError: no such name, or what bears it cannot be imported or is none of this kind.
             MissingExtraError: it needs a package of one of EdgeSpiral's extras.
         """
         plugin = self._plugins[self.check(name)]
@@ -152,6 +163,10 @@ class PluginKind(Generic[T]):
             raise MissingExtraError(f"the {place}", extra) from error
         except Exception as error:
             raise _not_imported(plugin, place, error) from error
+        lacks = [name for name in self._needs if not hasattr(loaded, name)]
+        if lacks or (self._needs and isinstance(loaded, type)):
+            what = f"has no {lacks[0]}" if lacks else "is a class, and an instance is needed"
+            raise UsageError(what, where=_where(plugin, place), hint=MEND)
         return loaded
 
 
@@ -191,6 +206,10 @@ def _not_imported(plugin: Plugin, place: str, error: Exception) -> UsageError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return UsageError(
         f"cannot be imported: {type(error).__name__}: {reason}",
-        where=f"{place} of {plugin.distribution} ({plugin.reference})",
-        hint="mend or uninstall that package",
+        where=_where(plugin, place),
+        hint=MEND,
     )
+
+
+def _where(plugin: Plugin, place: str) -> str:
+    return f"{place} of {plugin.distribution} ({plugin.reference})"

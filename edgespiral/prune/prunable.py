@@ -9,7 +9,7 @@ from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.time_limit import limited
 from edgespiral.models.example_inputs import example_input
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
-from edgespiral.prune.engines import AUTO, PRUNING_ENGINES, engines_in_order
+from edgespiral.prune.engines import AUTO, engine_called, engines_in_order
 from edgespiral.prune.engines.base import GroupSurvey, Removal, check_cut
 from edgespiral.prune.engines.flow.finder import nothing_to_cut
 from edgespiral.prune.engines.flow.rewrite import explicit
@@ -126,7 +126,7 @@ class PrunableModel:
     @property
     def quick_engine(self) -> PruningEngine:
         """That found its groups, and makes its candidates."""
-        return PRUNING_ENGINES.get(self.found_by)
+        return engine_called(self.found_by)
 
 
 def _spread(group: ChannelGroup, width: int) -> list[int]:
@@ -147,7 +147,7 @@ def engines(source: PrunableModel, pruner: str) -> list[PruningEngine]:
             for engine in engines_in_order()
             if source.found_by in engine.groups_of and not engine.cannot_cut(source.model)
         ]
-    engine = PRUNING_ENGINES.get(pruner)
+    engine = engine_called(pruner)
     obstacle = engine.cannot_cut(source.model)
     if obstacle:
         raise UsageError(

@@ -10,5 +10,9 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import RuntimePlugin
 
 RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
-    "runtime", __name__, "edgespiral.runtimes", shared=("agent", "agent_answer")
+    "runtime",
+    __name__,
+    "edgespiral.runtimes",
+    shared=("agent", "agent_answer"),
+    needs=("settings", "make", "capabilities", "make_outputs"),
 )

@@ -14,4 +14,5 @@ TRANSPORTS: PluginKind[TransportPlugin[Any]] = PluginKind(
     __name__,
     "edgespiral.transports",
     shared=("adb_link", "adb_shell", "device_scripts", "link", "openssh", "output", "shell"),
+    needs=("settings", "make", "device_id", "is_local"),
 )

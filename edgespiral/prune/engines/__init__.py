@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.plugins import PluginKind
 
 if TYPE_CHECKING:
@@ -11,7 +12,11 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 PRUNING_ENGINES: PluginKind[PruningEngine] = PluginKind(
-    "pruner", __name__, "edgespiral.pruning_engines", shared=("trial",)
+    "pruner",
+    __name__,
+    "edgespiral.pruning_engines",
+    shared=("trial",),
+    needs=("name", "order", "groups_of", "cannot_cut", "find_groups", "cut"),
 )
 
 
@@ -21,5 +26,21 @@ def engines_in_order() -> list[PruningEngine]:
     Raises:
         UsageError, MissingExtraError: one of them cannot be imported.
     """
-    engines = map(PRUNING_ENGINES.get, PRUNING_ENGINES.names())
-    return sorted(engines, key=lambda engine: (engine.order, engine.name))
+    return sorted(map(engine_called, PRUNING_ENGINES.names()), key=lambda engine: engine.order)
+
+
+def engine_called(name: str) -> PruningEngine:
+    """The engine of a name, which records know it by.
+
+    Raises:
+        UsageError: no such engine, or it calls itself something else.
+        MissingExtraError: it needs a package of one of EdgeSpiral's extras.
+    """
+    engine = PRUNING_ENGINES.get(name)
+    if engine.name != name:
+        raise UsageError(
+            f"calls itself {engine.name!r}",
+            where=f"pruner {name}",
+            hint="give it and its entry point one name",
+        )
+    return engine
