@@ -72,8 +72,12 @@ class Unfused:
         return whole_answer(document, job, expected=expected)
 
 
+def _make(settings: UnfusedSettings, *, name: str, on_host: bool) -> Unfused:  # noqa: ARG001
+    return Unfused(settings)
+
+
 PLUGIN = RuntimePlugin(
     settings=UnfusedSettings,
-    make=lambda settings, *, name, on_host: Unfused(settings),  # noqa: ARG005
+    make=_make,
     capabilities=lambda _settings: Capabilities(precisions=("fp32",)),
 )
