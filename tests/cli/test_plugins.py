@@ -2,7 +2,7 @@ import json
 from collections.abc import Callable
 from subprocess import CompletedProcess
 
-Command = Callable[..., "CompletedProcess[str]"]
+Command = Callable[..., CompletedProcess[str]]
 
 
 def test_every_kind_is_listed_with_what_it_is(edgespiral: Command) -> None:
