@@ -131,9 +131,7 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
         ("kind = 3", [f"kind: unknown kind '3', {KNOWN}"]),
         (
             'kind = ["tensorrt"]',
-            [
-                "kind: unknown kind '['tensorrt']', did you mean tensorrt or tensorrt-rtx?",
-            ],
+            ["kind: unknown kind \"['tensorrt']\", did you mean tensorrt or tensorrt-rtx?"],
         ),
         ('kind = "base"', [f"kind: unknown kind 'base', {KNOWN}"]),
         ('kind = "android"', ["binary: is missing"]),
@@ -146,7 +144,7 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
         ),
         (
             'kind = "tensorrt"\nprecision = "fp8"',
-            ["precision: unknown precision 'fp8', did you mean fp16 or int8?"],
+            ["precision: unknown precision 'fp8', did you mean fp32 or fp16?"],
         ),
         (
             'kind = "onnxruntime"\nprovider_options = {{a = 1}}',

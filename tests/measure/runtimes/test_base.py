@@ -68,7 +68,7 @@ from edgespiral.measure.profile import TargetProfile
 for kind, settings in @.items():
     TargetProfile.model_validate({"schema": 1, "name": "x", "runtime": {"kind": kind, **settings},
                                   "transport": {"kind": "local"}}).capabilities
-print(sorted({"torch", "onnx", "onnxruntime", "numpy", "adbutils"} & set(sys.modules)))
+print(sorted({"torch", "onnx", "onnxruntime", "adbutils"} & set(sys.modules)))
 """
     done = subprocess.run(
         [sys.executable, "-c", code.replace("@", repr(NEEDED))], capture_output=True, text=True
