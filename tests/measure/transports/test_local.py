@@ -63,7 +63,7 @@ def test_what_cannot_be_reached_is_a_target_error(tmp_path: Path) -> None:
 def test_the_work_folder_goes_when_the_work_fails(tmp_path: Path) -> None:
     transport = LocalTransport(tmp_path)
     with pytest.raises(TargetError), transport:
-        transport.pull("nothing", transport.folder / "a")
+        transport.pull("nothing", tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 
 
