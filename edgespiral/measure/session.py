@@ -271,7 +271,7 @@ class Session:
         completed = self._transport.run(argv, self.profile.transport.timeout_s)
         elapsed_s = _clock_s() - started_s
         answer = asked.parse(completed, job)
-        check_clock(answer, elapsed_s)
+        check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
         return answer
 
 

@@ -262,6 +262,7 @@ class Capabilities:
         times: whether models run on the device, so that their latency can be measured.
         builds: whether it makes an engine of a file.
         sparse_kernels: whether it has some for 2:4 sparsity, and whether they are turned on.
+        overlap: how many inferences may be under way at once, each counted in full.
     """
 
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -269,6 +270,7 @@ class Capabilities:
     times: bool = True
     builds: bool = False
     sparse_kernels: Literal["none", "off", "on"] = "none"
+    overlap: float = 1.0
 
 
 S = TypeVar("S", bound=RuntimeSettings)

@@ -58,7 +58,7 @@ def test_what_a_runtime_can_do_is_its_own_to_say(
 ) -> None:
     found = capabilities(kind, **settings)
     assert (found.precisions, found.int8_form) == (precisions, form)
-    assert found.sparse_kernels == kernels
+    assert (found.sparse_kernels, found.overlap) == (kernels, 4.0 if kind == "tensorrt" else 1.0)
 
 
 def test_reading_a_profile_of_every_runtime_loads_none_of_their_packages() -> None:

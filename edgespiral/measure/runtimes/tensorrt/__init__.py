@@ -30,6 +30,7 @@ def _capabilities(settings: TensorRtSettings) -> Capabilities:
         int8_form="tensorrt",
         builds=True,
         sparse_kernels="on" if settings.sparsity else "off",
+        overlap=4.0,
     )
 
 
