@@ -63,7 +63,7 @@ def row_of(name: str, side: int) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         source = PrunableModel.of(trace(lively(name, side)), (3, side, side))
-        row |= {"groups": len(source.groups), "engine": "flow" if source.by_flow else "depgraph"}
+        row |= {"groups": len(source.groups), "engine": source.found_by}
         generator = torch.Generator().manual_seed(0)
         scores = {g.name: torch.rand(g.channels, generator=generator) for g in source.groups}
         widths = {g.name: g.sub_groups * max(1, g.units // 2) for g in source.groups}

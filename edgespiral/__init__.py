@@ -13,6 +13,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
+from edgespiral.core.versions import __version__
+
 if TYPE_CHECKING:
     from edgespiral.api import (
         Compressed,
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
 # learns of the machine, keep an identity of it and write through links in the temporary folder.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-__version__ = "0.1.0"
 __all__ = [
     "BatchSource",
     "Compressed",

@@ -4,11 +4,13 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 import edgespiral
 
@@ -69,6 +71,39 @@ def imported_parts(source: str) -> Iterator[str]:
 def backward_imports(part: str, source: str) -> set[str]:
     """What a module of `part` imports and may not."""
     return set(imported_parts(source)) - MAY_IMPORT[part] - {part}
+
+
+def imported_modules(source: str, modules: Iterable[str]) -> set[str]:
+    """Those of `modules` that a source imports anywhere, for the type checker alone too."""
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            within = {f"{node.module}.{alias.name}" for alias in node.names} & set(modules)
+            # What is imported from a package besides its modules comes from its `__init__`.
+            named |= within if len(within) == len(node.names) else {*within, node.module}
+    return named & set(modules)
+
+
+def import_circles(sources: Mapping[str, str]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others, given all sources by name."""
+    imports = {name: imported_modules(text, sources) - {name} for name, text in sources.items()}
+    names = list(imports)
+    numbers = {name: number for number, name in enumerate(names)}
+    edges = [(numbers[name], numbers[other]) for name in names for other in imports[name]]
+    rows, columns = zip(*edges, strict=True) if edges else ((), ())
+    graph = coo_array(([True] * len(edges), (rows, columns)), (len(names),) * 2)
+    _, component_of = connected_components(graph, connection="strong")
+    components: dict[int, list[str]] = {}
+    for name, component in zip(names, component_of.tolist(), strict=True):
+        components.setdefault(component, []).append(name)
+    return [sorted(members) for members in components.values() if len(members) > 1]
+
+
+def module_name(path: Path) -> str:
+    """What a module of the package is imported as."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def functions(source: str) -> Iterator[tuple[str, int]]:
@@ -143,6 +178,23 @@ def listed_files() -> list[Path]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_flow_one_way(path: Path) -> None:
     assert backward_imports(part_of(path), SOURCES[path]) == set()
+
+
+def test_no_modules_import_each_other() -> None:
+    assert import_circles({module_name(path): text for path, text in SOURCES.items()}) == []
+
+
+def test_an_import_circle_would_be_seen() -> None:
+    sources = {
+        "p": "from typing import TYPE_CHECKING",
+        "p.a": "from p import b, c",
+        "p.b": "if TYPE_CHECKING:\n    from p.d import D",
+        "p.c": "import p",
+        "p.d": "def f():\n    import p.a",
+    }
+    assert import_circles(sources) == [["p.a", "p.b", "p.d"]]
+    assert import_circles({"p": "from p.c import C", "p.c": "import p"}) == [["p", "p.c"]]
+    assert import_circles({"p": "from p import a", "p.a": "x = 1"}) == []
 
 
 def test_a_backward_import_would_be_seen() -> None:

@@ -22,6 +22,7 @@ from edgespiral.cli.export import export
 from edgespiral.cli.inspect import inspect
 from edgespiral.cli.measure import measure
 from edgespiral.cli.one_line import OneLineGroup
+from edgespiral.cli.plugins import plugins
 from edgespiral.cli.report import report
 from edgespiral.cli.targets import targets_app
 from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, tell
@@ -63,6 +64,7 @@ VERBS: tuple[Callable[..., object], ...] = (
     report,
     inspect,
     validate,
+    plugins,
 )
 for verb in VERBS:
     app.command()(verb)

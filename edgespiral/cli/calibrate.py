@@ -109,7 +109,7 @@ def _written(
     """Write the file and judge it: here, and on the target if there is one."""
     from edgespiral.export.precision import PARITY_SAMPLES, validation_samples, write_like_float
     from edgespiral.spiral.on_device import DEVICE_SAMPLES, check_on
-    from edgespiral.spiral.student.precision import require_form
+    from edgespiral.spiral.student.precisions import require_form
 
     samples = validation_samples(splits, PARITY_SAMPLES)
     if profile is None:

@@ -7,11 +7,22 @@ are the plan's own (a test holds the two together).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgespiral.core.errors import UsageError
+from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
+from edgespiral.prune.scoring.criteria import CRITERIA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def any_of(names: Sequence[str]) -> str:
+    """Names of plug-ins in a help text, which is made before others' packages are looked at."""
+    return f"{', '.join(names)} or another of `edgespiral plugins`"
+
 
 BUDGET = "Budget (one of latency and speed-up)"
 CUTTING = "Cutting"
@@ -114,7 +125,7 @@ Turns = Annotated[
 Criterion = Annotated[
     str | None,
     typer.Option(
-        help="What a channel is worth: fisher, taylor, l1, l1-reg, l2, fpgm or random.",
+        help=f"What a channel is worth: {any_of(CRITERIA.built_in())}.",
         show_default="fisher",
         rich_help_panel=CUTTING,
     ),
@@ -122,7 +133,7 @@ Criterion = Annotated[
 Pruner = Annotated[
     str | None,
     typer.Option(
-        help="What takes channels out: nni, depgraph, flow or auto.",
+        help=f"What takes channels out: {any_of([*PRUNING_ENGINES.built_in(), AUTO])}.",
         show_default="auto",
         rich_help_panel=CUTTING,
     ),

@@ -26,7 +26,7 @@ def profile_target(
     from edgespiral.measure.profile_file import keep_channel_multiple
     from edgespiral.measure.session import Session
     from edgespiral.measure.targets.staircase import measure_staircase
-    from edgespiral.spiral.student.precision import measuring
+    from edgespiral.spiral.student.precisions import measuring
 
     # Its nets are float ones, as candidates are before they are rounded.
     profile, progress = measuring(load_profile(name)), Terminal(stderr=True)

@@ -77,7 +77,7 @@ def _check_precision(plan: Plan) -> None:
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import load_profiles
     from edgespiral.spiral.plan import flag
-    from edgespiral.spiral.student.precision import Precisions
+    from edgespiral.spiral.student.precisions import Precisions
 
     try:
         profiles = load_profiles(plan.targets)

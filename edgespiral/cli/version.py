@@ -10,7 +10,7 @@ def version_lines(*, verbose: bool) -> list[str]:
 
     Neither PyTorch nor ONNX Runtime is loaded for it: a broken one is a reason to ask.
     """
-    from edgespiral import __version__
+    from edgespiral.core.versions import __version__
 
     facts = _facts() if verbose else {}
     return [f"edgespiral {__version__}", *(f"{name}: {value}" for name, value in facts.items())]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import reprlib
 import tomllib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, get_args
 
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.files import SETTINGS_BYTES, read_text
@@ -15,7 +16,7 @@ from edgespiral.core.registry import unknown_name
 from edgespiral.core.text import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from pydantic.fields import FieldInfo
@@ -33,6 +34,21 @@ LIMITS = {
     "less_than": ("must be <", "lt"),
     "less_than_equal": ("must be <=", "le"),
 }
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Marks a field of which a key of its table, the `kind`, says what record it is.
+
+    Problems below such a field are expected to have the kind before the key.
+
+    Args:
+        kinds: all that the key may say.
+        record: of one of them.
+    """
+
+    kinds: Callable[[], Collection[str]]
+    record: Callable[[str], type[BaseModel]]
 
 
 def load_toml_model(path: Path, model: type[M], context: Mapping[str, object] | None = None) -> M:
@@ -121,21 +137,20 @@ def config_errors(
 
 def _line(detail: ErrorDetails, model: type[BaseModel], place: Callable[[str], str]) -> str:
     keys, record = _walk(model, detail["loc"])
-    if detail["type"].startswith("union_tag_"):
-        keys.append(detail["ctx"]["discriminator"].strip("()"))
     key = shortened(".".join(keys), LONGEST_VALUE)
     return f"{place(key)}: {_problem(detail, record)}"
 
 
 def _problem(detail: ErrorDetails, record: type[BaseModel] | None) -> str:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind in ("missing", "union_tag_not_found"):
+    if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
         known = record.model_fields.items() if record else ()
         return _unknown("key", detail["loc"][-1], [field.alias or name for name, field in known])
-    if kind == "union_tag_invalid" or (kind == "literal_error" and isinstance(given, str)):
-        return _not_a_choice(detail)
+    if kind == "literal_error" and isinstance(given, str):
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        return _unknown(str(detail["loc"][-1]).replace("_", " "), given, choices)
     if kind in LIMITS:
         words, limit = LIMITS[kind]
         return f"{words} {context[limit]:g}, is {_written(given)}"
@@ -151,11 +166,9 @@ def _written(value: object) -> str:
     return brief.repr(value)
 
 
-def _not_a_choice(detail: ErrorDetails) -> str:
-    context = detail["ctx"]
-    known = re.findall(r"'([^']*)'", context.get("expected_tags") or context["expected"])
-    kind = context.get("discriminator", "").strip("()") or str(detail["loc"][-1])
-    return _unknown(kind.replace("_", " "), context.get("tag", detail["input"]), known)
+def unknown_choice(kind: str, name: object, known: Iterable[str]) -> ValueError:
+    """The error for a validator to raise of a name that is none of `known`, with the nearest."""
+    return ValueError(_unknown(kind, name, known))
 
 
 def _unknown(kind: str, name: object, known: Iterable[str]) -> str:
@@ -169,27 +182,24 @@ def _walk(
     keys: list[str] = []
     record: type[BaseModel] | None = model
     following: type[BaseModel] | None = model
-    choices: dict[str, type[BaseModel]] = {}
+    choices: Choices | None = None
     for part in location:
-        if choices:
-            following, choices = choices.get(str(part)), {}
+        chosen, choices = choices, None
+        if chosen and part in chosen.kinds():
+            following = chosen.record(str(part))
             continue
         keys.append(str(part))
         if isinstance(part, int):
             continue
         record = following
         field = _field(record, part) if record else None
-        choices = _tagged(field) if field else {}
+        choices = _choices(field) if field else None
         following = _nested_model(field.annotation) if field else None
     return keys, record
 
 
-def _tagged(field: FieldInfo) -> dict[str, type[BaseModel]]:
-    """Of a choice of records told apart by a key, each record by that key's value."""
-    choices = [get_args(choice) for choice in get_args(field.annotation)]
-    return {
-        mark.tag: choice[0] for choice in choices for mark in choice[1:] if isinstance(mark, Tag)
-    }
+def _choices(field: FieldInfo) -> Choices | None:
+    return next((mark for mark in field.metadata if isinstance(mark, Choices)), None)
 
 
 def _field(model: type[BaseModel], key: str) -> FieldInfo | None:

@@ -23,14 +23,13 @@ from edgespiral.core.errors import MissingExtraError, UsageError
 from edgespiral.core.registry import unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
 OWN = "edgespiral"
 ATTRIBUTE = "PLUGIN"
-# Modules of a kind's package that are no plug-ins: what its plug-ins share.
-SHARED = ("base",)
+MEND = "mend or uninstall that package"
 EXTRA = re.compile(r"""^([A-Za-z0-9._-]+).*;.*extra\s*==\s*["']([^"']+)["']""")
 
 
@@ -56,7 +55,7 @@ class Plugin:
             spec = find_spec(module)
             source = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
             docstring = ast.get_docstring(ast.parse(source)) or ""
-        except (ImportError, OSError, SyntaxError, ValueError):
+        except Exception:  # another package's own code runs where its module is inside a package
             return ""
         return docstring.partition("\n")[0].rstrip(".")
 
@@ -68,11 +67,23 @@ class PluginKind(Generic[T]):
         kind: what a person calls one of them, such as `criterion`.
         package: the package whose modules are the built-in ones.
         group: of the entry points that other distributions add some by.
+        shared: modules of the package that are no plug-ins, beside `base`: what plug-ins share.
+        needs: attributes that every plug-in has.
     """
 
-    def __init__(self, kind: str, package: str, group: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        package: str,
+        group: str,
+        *,
+        shared: Sequence[str] = (),
+        needs: Sequence[str] = (),
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._shared = ("base", *shared)
+        self._needs = needs
         self._package = package
         self._loaded: dict[str, T] = {}
 
@@ -83,6 +94,10 @@ class PluginKind(Generic[T]):
             UsageError: two distributions bring a plug-in of the same name.
         """
         return sorted(self._plugins)
+
+    def built_in(self) -> list[str]:
+        """Names of those that come with EdgeSpiral, sorted; looks at no other distribution."""
+        return sorted(plugin.name for plugin in self._built_in())
 
     def plugins(self) -> list[Plugin]:
         """Where each comes from, in the order of `names`."""
@@ -102,7 +117,7 @@ class PluginKind(Generic[T]):
         """The plug-in called `name`.
 
         Raises:
-            UsageError: no such name, or what bears it cannot be imported.
+            UsageError: no such name, or what bears it cannot be imported or is none of this kind.
             MissingExtraError: it needs a package of one of EdgeSpiral's extras.
         """
         plugin = self._plugins[self.check(name)]
@@ -133,7 +148,7 @@ class PluginKind(Generic[T]):
         return [
             Plugin(name.replace("_", "-"), f"{self._package}.{name}:{ATTRIBUTE}", OWN)
             for name in modules
-            if not name.startswith("_") and name not in SHARED
+            if not name.startswith("_") and name not in self._shared
         ]
 
     def _imported(self, plugin: Plugin) -> T:
@@ -148,17 +163,22 @@ class PluginKind(Generic[T]):
             raise MissingExtraError(f"the {place}", extra) from error
         except Exception as error:
             raise _not_imported(plugin, place, error) from error
+        lacks = [name for name in self._needs if not hasattr(loaded, name)]
+        if lacks or (self._needs and isinstance(loaded, type)):
+            what = f"has no {lacks[0]}" if lacks else "is a class, and an instance is needed"
+            raise UsageError(what, where=_where(plugin, place), hint=MEND)
         return loaded
 
 
-def plugin_of(kind: PluginKind[T]) -> Callable[[str], str]:
-    """A validator for fields of records that name a plug-in of `kind`."""
+def plugin_of(kind: PluginKind[T], *, besides: Sequence[str] = ()) -> Callable[[str], str]:
+    """A validator for fields of records that name a plug-in of `kind`, or are one of `besides`."""
 
     def known(name: str) -> str:
-        try:
-            return kind.check(name)
-        except UsageError as error:
-            raise ValueError(f"{error.what}, {error.hint}") from error
+        names = (*besides, *kind.names())
+        if name not in names:
+            error = unknown_name(kind.kind, name, names)
+            raise ValueError(f"{error.what}, {error.hint}")
+        return name
 
     return known
 
@@ -186,6 +206,10 @@ def _not_imported(plugin: Plugin, place: str, error: Exception) -> UsageError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return UsageError(
         f"cannot be imported: {type(error).__name__}: {reason}",
-        where=f"{place} of {plugin.distribution} ({plugin.reference})",
-        hint="mend or uninstall that package",
+        where=_where(plugin, place),
+        hint=MEND,
     )
+
+
+def _where(plugin: Plugin, place: str) -> str:
+    return f"{place} of {plugin.distribution} ({plugin.reference})"

@@ -12,6 +12,8 @@ from edgespiral.core.text import is_printable, printable
 PositiveMs = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Precision = Literal["fp32", "fp16", "int8"]
+# How int8 files are written, by whose kernels they are for.
+Int8Form = Literal["tensorrt", "onnxruntime"]
 Sparsity = float | Literal["none", "2:4"]
 
 

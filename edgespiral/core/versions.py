@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-import edgespiral
-
+__version__ = "0.1.0"
 PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "nni", "torch-pruning", "numpy")
 
 
@@ -16,7 +15,7 @@ def versions() -> dict[str, str]:
     A package that is installed under another name (onnxruntime-gpu, say) is "unknown".
     """
     found = {name: _version(name) for name in PACKAGES}
-    own = {"python": platform.python_version(), "edgespiral": edgespiral.__version__}
+    own = {"python": platform.python_version(), "edgespiral": __version__}
     return {**own, **found, "platform": platform.platform()}
 
 

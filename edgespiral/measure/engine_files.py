@@ -10,7 +10,6 @@ from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.exported import EngineFacts
 from edgespiral.core.files import read_bytes, sha256_file
 from edgespiral.measure.model_files import is_engine
-from edgespiral.measure.profile import TensorRtProfile, TensorRtRtxProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,12 +32,13 @@ def record_path(engine: Path) -> Path:
 
 def builds_and_times(profile: TargetProfile) -> bool:
     """Whether what is timed on a target is an engine that the device built."""
-    return isinstance(profile.runtime, TensorRtProfile)
+    capabilities = profile.capabilities
+    return capabilities.builds and capabilities.times
 
 
 def builds_only(profile: TargetProfile) -> bool:
     """Whether a target builds engines and runs none."""
-    return isinstance(profile.runtime, TensorRtRtxProfile)
+    return not profile.capabilities.times
 
 
 def require_timing(profile: TargetProfile) -> TargetProfile:

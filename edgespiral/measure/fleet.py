@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import chain
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from edgespiral.measure.profile import LocalProfile, SshProfile
 from edgespiral.measure.session import Session
-from edgespiral.measure.transports.openssh import OpensshLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -22,11 +19,6 @@ if TYPE_CHECKING:
     Shapes = Mapping[str, tuple[int, ...]]
 
 T = TypeVar("T")
-
-ADB = "adb"
-THIS_MACHINE = "this machine"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-NO_JUMP = ("", "none")
 
 
 class Fleet:
@@ -97,9 +89,10 @@ class Fleet:
         found: dict[Hashable, list[int]] = {}
         for position, profile in enumerate(self.profiles):
             found.setdefault(device_of(profile), []).append(position)
-        if (ADB, None) in found:  # without a serial there is one device alone, named or not
-            phones = [key for key in found if isinstance(key, tuple) and key[0] == ADB]
-            found[ADB, None] = sorted(chain.from_iterable([found.pop(key) for key in phones]))
+        for alone in [key for key in found if isinstance(key, tuple) and key[1:] == (None,)]:
+            # The only device that is reached in this way, named or not.
+            same = [key for key in found if isinstance(key, tuple) and key[0] == alone[0]]
+            found[alone] = sorted(chain.from_iterable([found.pop(key) for key in same]))
         return list(found.values())
 
 
@@ -134,16 +127,4 @@ def device_of(profile: TargetProfile) -> Hashable:
 
     Two names of one host count as one, and so does a name for this machine.
     """
-    transport = profile.transport
-    if isinstance(transport, LocalProfile):
-        return THIS_MACHINE
-    if not isinstance(transport, SshProfile):
-        return ADB, transport.serial or os.environ.get("ANDROID_SERIAL")
-    known = OpensshLink(transport).configuration()
-    host, jump = known.get("hostname", transport.host).lower(), known.get("proxyjump", "")
-    direct = jump in NO_JUMP and known.get("proxycommand", "") in NO_JUMP
-    # Another port of this machine is taken for the machine itself: they may well share its cores.
-    if direct and host in LOOPBACK:
-        return THIS_MACHINE
-    way = () if direct else (jump, known.get("proxycommand", ""))
-    return host, known.get("port", ""), *way
+    return profile.transport_plugin.device_id(profile.transport)

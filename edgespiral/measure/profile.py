@@ -2,162 +2,76 @@
 
 from __future__ import annotations
 
-import os
-import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails
 
+from edgespiral.core.config import Choices, unknown_choice
 from edgespiral.core.errors import UsageError
 from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.schema import Line, Precision, Record
+from edgespiral.core.schema import Line
+from edgespiral.measure.runtimes import RUNTIMES
+from edgespiral.measure.settings import (
+    AS_WRITTEN,
+    Count,
+    Positive,
+    RuntimeSettings,
+    Section,
+    TransportSettings,
+)
+from edgespiral.measure.transports import TRANSPORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from edgespiral.core.plugins import PluginKind
+    from edgespiral.measure.runtimes.base import Capabilities, RuntimePlugin
+    from edgespiral.measure.transports.base import TransportPlugin
+
 PROFILES = NamedFiles("target", "targets", "EDGESPIRAL_TARGETS")
-# Asks for a profile whose unset variables are left as they are written, to show it.
-AS_WRITTEN = {"unset variables": "as written"}
-EXAMPLES = {"host": "user@address"}
-FROM_ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
-
-Count = Annotated[int, Field(ge=1)]
-NonEmpty = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0)]
 
 
-def kind(section: object) -> object:
-    """What tells the records apart that a section may be; its name is the key's, for errors."""
-    return section.get("kind") if isinstance(section, dict) else getattr(section, "kind", None)
+def _section_of(kinds: PluginKind[Any]) -> Callable[[object, ValidationInfo], object]:
+    """A validator that hands a table to the settings of the plug-in that its `kind` names.
 
+    Problems are told as those of a choice of records: with the kind before the key.
+    """
 
-def cores(value: object) -> object:
-    """A profile's `affinity`: "big", or a tuple of the cores' numbers."""
-    numbers = value if isinstance(value, list | tuple) else ()
-    if numbers and all(isinstance(number, int) and number >= 0 for number in numbers):
-        return tuple(numbers)
-    if value != "big":
-        raise ValueError('must be "big" or a list of core numbers, as [4, 5]')
-    return value
-
-
-class Section(Record):
-    """A table of a profile. A value that is `$NAME` is taken from the environment."""
-
-    model_config = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _from_environment(cls, value: object, info: ValidationInfo) -> object:
-        named = FROM_ENVIRONMENT.fullmatch(value) if isinstance(value, str) else None
-        if named is None:
+    def validated(value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Section):
             return value
-        if named[1] not in os.environ:
-            if info.context == AS_WRITTEN:
-                return value
-            example = EXAMPLES.get(str(info.field_name), "...")
-            raise ValueError(
-                f"the environment has no variable {named[1]} (export {named[1]}={example})"
-            )
-        return os.environ[named[1]]
+        table: dict[str, object] = value if isinstance(value, dict) else {}
+        name = table.get("kind")
+        if name is None:
+            raise _problem("missing", value)
+        if name not in kinds.names():
+            raise _problem("value_error", name, error=unknown_choice("kind", name, kinds.names()))
+        try:
+            return kinds.get(str(name)).settings.model_validate(table, context=info.context)
+        except ValidationError as error:
+            raise _beneath(str(name), error) from error
+
+    return validated
 
 
-class OnnxRuntimeProfile(Section):
-    """ONNX Runtime, driven by the Python that the transport names."""
-
-    kind: Literal["onnxruntime"]
-    precision: Precision = "fp32"
-    threads: Count = 1
-    affinity: Annotated[tuple[int, ...] | Literal["big"], PlainValidator(cores)] | None = None
-    provider: NonEmpty = "CPUExecutionProvider"
-    provider_options: dict[str, str] = Field(default_factory=dict)
+def _problem(problem: str, given: object, **context: object) -> ValidationError:
+    detail = InitErrorDetails(type=problem, loc=("kind",), input=given, ctx=context)
+    return ValidationError.from_exception_data("kind", [detail])
 
 
-class TensorRtProfile(Section):
-    """TensorRT through the device's own `trtexec`."""
-
-    kind: Literal["tensorrt"]
-    precision: Literal["fp32", "fp16", "int8"] = "fp16"
-    strongly_typed: bool = False
-    trtexec: NonEmpty | None = None
-    dla_core: Annotated[int, Field(ge=0)] | None = None
-    sparsity: bool = False
-    workspace_mib: Count | None = None
-    cuda_graph: bool = True
-    data_transfers: bool = False
-
-
-class AndroidProfile(Section):
-    """ONNX Runtime's own `onnxruntime_perf_test`, built for the device by the user."""
-
-    kind: Literal["android"]
-    precision: Precision = "fp32"
-    binary: NonEmpty
-    libraries: list[NonEmpty] = Field(default_factory=list)
-    threads: Count = 1
-    affinity: Annotated[tuple[int, ...] | Literal["big"], PlainValidator(cores)] = "big"
-    provider: Literal[
-        "CPUExecutionProvider",
-        "XnnpackExecutionProvider",
-        "NnapiExecutionProvider",
-        "QNNExecutionProvider",
-        "ACLExecutionProvider",
-    ] = "CPUExecutionProvider"
-
-
-class TensorRtRtxProfile(Section):
-    """TensorRT for RTX: builds engines for GPUs of one compute capability, without one."""
-
-    kind: Literal["tensorrt-rtx"]
-    compute_capability: Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
-
-    @property
-    def precision(self) -> Precision:
-        """Of the engine of an unconverted file: engines have the types of their files."""
-        return "fp32"
-
-
-class LocalProfile(Section):
-    """This machine, in a process of its own."""
-
-    kind: Literal["local"]
-    timeout_s: Positive = 600
-
-
-class ShellProfile(Section):
-    """A device with a POSIX shell, which may be lost and found again."""
-
-    python: NonEmpty = "python3"
-    workdir: NonEmpty = "/tmp"  # noqa: S108 (a private folder is made below it)
-    timeout_s: Positive = 600
-    connect_timeout_s: Count = 10
-    retry_s: Annotated[float, Field(ge=0)] = 300
-
-
-class SshProfile(ShellProfile):
-    """A device that OpenSSH reaches, with the user's own ssh configuration."""
-
-    kind: Literal["ssh"]
-    host: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
-    config: NonEmpty | None = None
-    keepalive_s: Count = 5
-
-
-class AdbProfile(ShellProfile):
-    """An Android device that an adb server reaches, by USB or by TCP."""
-
-    kind: Literal["adb"]
-    serial: Annotated[str, Field(pattern=r"^[^-\s]\S*$")] | None = None
-    workdir: NonEmpty = "/data/local/tmp"
+def _beneath(kind: str, error: ValidationError) -> ValidationError:
+    details = [
+        InitErrorDetails(
+            type=detail["type"],
+            loc=(kind, *detail["loc"]),
+            input=detail["input"],
+            ctx=detail.get("ctx", {}),
+        )
+        for detail in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, details)
 
 
 class MeasureProfile(Section):
@@ -184,20 +98,32 @@ class TargetProfile(Section):
     schema_version: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     runtime: Annotated[
-        Annotated[OnnxRuntimeProfile, Tag("onnxruntime")]
-        | Annotated[TensorRtProfile, Tag("tensorrt")]
-        | Annotated[AndroidProfile, Tag("android")]
-        | Annotated[TensorRtRtxProfile, Tag("tensorrt-rtx")],
-        Discriminator(kind),
+        SerializeAsAny[RuntimeSettings],
+        BeforeValidator(_section_of(RUNTIMES)),
+        Choices(RUNTIMES.names, lambda kind: RUNTIMES.get(kind).settings),
     ]
     transport: Annotated[
-        Annotated[LocalProfile, Tag("local")]
-        | Annotated[SshProfile, Tag("ssh")]
-        | Annotated[AdbProfile, Tag("adb")],
-        Discriminator(kind),
+        SerializeAsAny[TransportSettings],
+        BeforeValidator(_section_of(TRANSPORTS)),
+        Choices(TRANSPORTS.names, lambda kind: TRANSPORTS.get(kind).settings),
     ]
     measure: MeasureProfile = MeasureProfile()
     device: DeviceProfile = DeviceProfile()
+
+    @property
+    def runtime_plugin(self) -> RuntimePlugin[Any]:
+        """What its runtime's kind stands for."""
+        return RUNTIMES.get(self.runtime.kind)
+
+    @property
+    def transport_plugin(self) -> TransportPlugin[Any]:
+        """What its transport's kind stands for."""
+        return TRANSPORTS.get(self.transport.kind)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its runtime can do, set as it is here."""
+        return self.runtime_plugin.capabilities(self.runtime)
 
 
 def load_profile(name_or_path: str | Path, *, as_written: bool = False) -> TargetProfile:

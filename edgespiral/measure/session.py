@@ -15,10 +15,9 @@ from edgespiral.core.records import Measurement
 from edgespiral.core.schema import now_utc
 from edgespiral.core.stats import paired_ratio, summarise
 from edgespiral.core.temporary import work_folder
-from edgespiral.measure.runtimes import OUTPUTS, RUNTIMES, Job
 from edgespiral.measure.runtimes.agent_answer import check_clock
+from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
-from edgespiral.measure.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     from edgespiral.core.records import LayerLatency, Ratio
     from edgespiral.core.schema import Precision
     from edgespiral.measure.profile import TargetProfile
-    from edgespiral.measure.runtimes import Answer, Runtime
-    from edgespiral.measure.transports import Transport
+    from edgespiral.measure.runtimes.base import Answer, Runtime
+    from edgespiral.measure.transports.base import Transport
 
 ATTEMPTS = 2
 
@@ -64,8 +63,11 @@ class Session:
         self.profile = profile
         self._work = work
         self._shapes = dict(shapes or {})
-        self._runtime = runtime or RUNTIMES.get(profile.runtime.kind)(profile)
-        self._transport = transport or TRANSPORTS.get(profile.transport.kind)(profile, work)
+        way = profile.transport_plugin
+        self._runtime = runtime or profile.runtime_plugin.make(
+            profile.runtime, name=profile.name, on_host=way.is_local
+        )
+        self._transport = transport or way.make(profile.transport, work)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -179,9 +181,10 @@ class Session:
         Raises:
             As `measure` does.
         """
-        if not tells_outputs(self.profile):
+        make = self.profile.runtime_plugin.make_outputs
+        if make is None:
             return None
-        runtime = OUTPUTS[self.profile.runtime.kind](self.profile)
+        runtime = make(self.profile.runtime)
         job = replace(self._job("outputs", models, None, None), inputs=inputs)
         return self._transport.repeated(lambda: self._computed(runtime, job, folder))
 
@@ -268,7 +271,7 @@ class Session:
         completed = self._transport.run(argv, self.profile.transport.timeout_s)
         elapsed_s = _clock_s() - started_s
         answer = asked.parse(completed, job)
-        check_clock(answer, elapsed_s)
+        check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
         return answer
 
 
@@ -279,7 +282,7 @@ def _clock_s() -> float:
 
 def tells_outputs(profile: TargetProfile) -> bool:
     """Whether a target's runtime tells what a model computes."""
-    return profile.runtime.kind in OUTPUTS
+    return profile.runtime_plugin.make_outputs is not None
 
 
 def _as_file(content: Path | str, folder: Path) -> Path:

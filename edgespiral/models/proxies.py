@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import operator
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import torch.fx
 from torch.fx.node import map_aggregate
 from torch.fx.proxy import Attribute, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    import torch.fx
 
-    from edgespiral.models.tracing import Tracer
+class AnsweringTracer(torch.fx.Tracer, ABC):
+    """What a tracer does for proxies that know their values."""
+
+    @abstractmethod
+    def computing(self) -> AbstractContextManager[None]:
+        """Values are computed meanwhile, and nothing is recorded."""
+
+    @abstractmethod
+    def answer(self, proxy: Followed, use: str) -> Any:  # noqa: ANN401
+        """The value of `proxy`, the same for all inputs."""
+
+    @abstractmethod
+    def agreed(self, values: Any, use: str) -> Any:  # noqa: ANN401
+        """The one of `values`, one a batch, if they are equal."""
+
+    @abstractmethod
+    def write(self, proxy: Followed, index: Any, value: Any) -> None:  # noqa: ANN401
+        """Give `proxy` the elements that an assignment to a part of it leaves it with."""
 
 
 class Followed(Proxy):
@@ -22,9 +41,11 @@ class Followed(Proxy):
     `_settled` says that the value depends on no input's values, at most on sizes.
     """
 
-    tracer: Tracer
+    tracer: AnsweringTracer
 
-    def __init__(self, node: torch.fx.Node, tracer: Tracer, values: tuple[Any, ...]) -> None:
+    def __init__(
+        self, node: torch.fx.Node, tracer: AnsweringTracer, values: tuple[Any, ...]
+    ) -> None:
         super().__init__(node, tracer)
         self._values = values
         self._settled = False

@@ -21,7 +21,15 @@ from torch.fx.proxy import Proxy, TraceError
 
 from edgespiral.models.layers import layer_class
 from edgespiral.models.places import place_of_frame
-from edgespiral.models.proxies import Followed, followed_in, is_followed, kind_of, mapped, value_of
+from edgespiral.models.proxies import (
+    AnsweringTracer,
+    Followed,
+    followed_in,
+    is_followed,
+    kind_of,
+    mapped,
+    value_of,
+)
 from edgespiral.models.transformers import plain_forward
 from edgespiral.models.written import written
 
@@ -37,7 +45,7 @@ FACTORIES = (
 RANKS = ("ndim", "dim", "ndimension", "element_size", "get_device")
 
 
-class Tracer(torch.fx.Tracer):
+class Tracer(AnsweringTracer):
     """Traces a module; layers of torch.nn stay whole, with what their hooks do around them.
 
     Args:

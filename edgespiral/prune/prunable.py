@@ -5,24 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError, NothingToCutError, UsageError
+from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.time_limit import limited
 from edgespiral.models.example_inputs import example_input
-from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
-from edgespiral.prune.engines.base import Cutter, Removal, check_cut
-from edgespiral.prune.engines.depgraph import DepGraphCutter
-from edgespiral.prune.engines.flow.cutter import FlowCutter
-from edgespiral.prune.engines.flow.finder import needs_flow, nothing_to_cut, survey_by_flow
-from edgespiral.prune.engines.flow.proven import proven_groups
+from edgespiral.prune.engines import AUTO, engine_called, engines_in_order
+from edgespiral.prune.engines.base import GroupSurvey, Removal, check_cut
+from edgespiral.prune.engines.flow.finder import nothing_to_cut
 from edgespiral.prune.engines.flow.rewrite import explicit
-from edgespiral.prune.engines.nni import NniCutter
-from edgespiral.prune.engines.trial import failed_trial
-from edgespiral.prune.groups import ChannelGroup, find_groups, renamed
+from edgespiral.prune.groups import ChannelGroup, renamed
 from edgespiral.prune.repeatable import check_repeatable
 from edgespiral.prune.scoring.reconstruct import folded
 from edgespiral.prune.scoring.select import keep_best
-from edgespiral.prune.unstack import recurrent_layers, unstacked
+from edgespiral.prune.unstack import unstacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,14 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.scoring.reconstruct import Moments
 
-ENGINES: dict[str, tuple[Cutter, ...]] = {
-    "nni": (NniCutter(),),
-    "depgraph": (DepGraphCutter(),),
-    "flow": (FlowCutter(),),
-    "auto": (NniCutter(), DepGraphCutter(), FlowCutter()),
-}
 # ResNets take seconds, the largest transformers minutes.
 MOST_SECONDS = 1800.0
 
@@ -46,15 +36,17 @@ MOST_SECONDS = 1800.0
 class PrunableModel:
     """A traced model, its groups of coupled channels and its removable branches.
 
-    With `by_flow` the groups are those of `prune.flow`, whatever the graph looks like, and `kept`
-    says by layer how many of its channels stay whole, and why.
+    Attributes:
+        example: one input batch (1, C, H, W).
+        found_by: the engine that found the groups.
+        kept: by layer how many of its channels stay whole and why, if that engine tells.
     """
 
     model: GraphModule
     groups: Sequence[ChannelGroup]
     branches: Sequence[Branch]
     example: Tensor
-    by_flow: bool = False
+    found_by: str
     kept: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     @classmethod
@@ -94,25 +86,23 @@ class PrunableModel:
     def _found(
         cls, model: GraphModule, example: Tensor, reference: Sequence[ChannelGroup] | None
     ) -> PrunableModel:
-        found = None if needs_flow(model) else _sound_groups(model, example)
-        if found is not None:
-            return cls._of(model, example, reference, found)
-        model, survey = proven_groups(model, example)
-        return cls._of(model, example, reference, survey.groups, survey.kept)
+        for engine in engines_in_order():
+            survey = engine.find_groups(model, example, proven=True)
+            if survey is not None:
+                return cls._of(survey, example, reference, engine.name)
+        raise ModelError("no pruning engine knows what the model does with its channels")
 
     @classmethod
     def _of(
         cls,
-        model: GraphModule,
+        survey: GroupSurvey,
         example: Tensor,
         reference: Sequence[ChannelGroup] | None,
-        groups: Sequence[ChannelGroup],
-        kept: Mapping[str, tuple[int, str]] | None = None,
+        found_by: str,
     ) -> PrunableModel:
-        if reference is not None:
-            groups = renamed(groups, reference)
-        branches = find_branches(model, groups, example)
-        return cls(model, groups, branches, example, by_flow=kept is not None, kept=kept or {})
+        groups = survey.groups if reference is None else renamed(survey.groups, reference)
+        branches = find_branches(survey.model, groups, example)
+        return cls(survey.model, groups, branches, example, found_by, survey.kept)
 
     def without(self, widths: Mapping[str, int]) -> PrunableModel:
         """The model less the branches whose groups have width 0."""
@@ -120,10 +110,9 @@ class PrunableModel:
         if not gone:
             return self
         smaller = drop(self.model, gone)
-        if self.by_flow:
-            survey = survey_by_flow(smaller, self.example)
-            return PrunableModel._of(smaller, self.example, self.groups, survey.groups, survey.kept)
-        return PrunableModel._of(smaller, self.example, self.groups, _found(smaller, self.example))
+        survey = self.quick_engine.find_groups(smaller, self.example, proven=False)
+        survey = survey or GroupSurvey(smaller, [])
+        return PrunableModel._of(survey, self.example, self.groups, self.found_by)
 
     def candidate(self, widths: Mapping[str, int]) -> GraphModule:
         """An untrained stand-in of the given widths: right in shape, arbitrary in weights.
@@ -135,32 +124,9 @@ class PrunableModel:
         return rest.quick_engine.cut(rest.model, rest.example, rest.groups, kept)
 
     @property
-    def quick_engine(self) -> Cutter:
-        """That makes its candidates."""
-        return FlowCutter() if self.by_flow else DepGraphCutter()
-
-
-def _found(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
-    try:
-        return find_groups(model, example)
-    except NothingToCutError:
-        return []
-
-
-def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | None:
-    """Torch-Pruning's, unless the model does with its channels what Torch-Pruning does not see.
-
-    Statistics over channels, fixed parts of them, gates made of halves: a cut on trial shows it.
-    """
-    try:
-        groups = find_groups(model, example)
-        axes = batch_axes(model, example)
-    except ModelError:
-        return None
-    if any(slot.layer not in axes for group in groups for slot in group.consumers):
-        return None
-    groups = [with_batch_axes(group, axes) for group in groups]
-    return None if failed_trial(DepGraphCutter(), model, groups, example) else groups
+    def quick_engine(self) -> PruningEngine:
+        """That found its groups, and makes its candidates."""
+        return engine_called(self.found_by)
 
 
 def _spread(group: ChannelGroup, width: int) -> list[int]:
@@ -169,19 +135,27 @@ def _spread(group: ChannelGroup, width: int) -> list[int]:
     return group.channels_of_units(i * group.units // units for i in range(units))
 
 
-def engines(source: PrunableModel, pruner: str) -> tuple[Cutter, ...]:
+def engines(source: PrunableModel, pruner: str) -> list[PruningEngine]:
     """The engines that `--pruner` allows for a model, in the order to try them.
 
     Raises:
-        UsageError: none of them can cut recurrent layers, and the model has some.
+        UsageError: the only one cannot cut what the model has.
     """
-    if pruner not in ("auto", "flow") and recurrent_layers(source.model):
+    if pruner == AUTO:
+        return [
+            engine
+            for engine in engines_in_order()
+            if source.found_by in engine.groups_of and not engine.cannot_cut(source.model)
+        ]
+    engine = engine_called(pruner)
+    obstacle = engine.cannot_cut(source.model)
+    if obstacle:
         raise UsageError(
-            f"{pruner} cannot cut recurrent layers, as the model has",
+            f"{pruner} cannot cut {obstacle}, as the model has",
             where="--pruner",
-            hint="use --pruner auto",
+            hint=f"use --pruner {AUTO}",
         )
-    return ENGINES["flow" if pruner == "auto" and source.by_flow else pruner]
+    return [engine]
 
 
 @dataclass(frozen=True)

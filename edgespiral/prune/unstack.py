@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
 RECURRENT = (nn.LSTM, nn.GRU)
+RECURRENT_LAYERS = "recurrent layers"
 
 
 def recurrent_layers(model: nn.Module) -> dict[str, nn.LSTM | nn.GRU]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.planning.importance import Importance
-    from edgespiral.spiral.student.precision import Precisions
-    from edgespiral.spiral.student.sparsity import Kernels
+    from edgespiral.spiral.student.kernels import Kernels
+    from edgespiral.spiral.student.precisions import Precisions
 
 
 @dataclass

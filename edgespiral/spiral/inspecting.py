@@ -14,9 +14,9 @@ from edgespiral.core.inspection import (
     KeptFacts,
 )
 from edgespiral.prune.cuttable_share import Share, cuttable_share
+from edgespiral.prune.engines import engines_in_order
 from edgespiral.prune.engines.flow.finder import main_reasons, survey_by_flow
 from edgespiral.prune.engines.trial import failed_trial
-from edgespiral.prune.prunable import ENGINES, PrunableModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.prune.engines.base import Cutter
+    from edgespiral.prune.prunable import PrunableModel
 
 # What reaches the output stays in every model, and is no news below this share of the channels.
 EXPECTED = "reach the output"
@@ -55,7 +56,7 @@ def inspect(teacher: PrunableModel, name: str) -> Inspection:
             for layer, (count, reason) in kept.items()
         ),
         main_reasons=tuple(main_reasons(kept)),
-        engines=tuple(_engine(engine, teacher) for engine in ENGINES["auto"]),
+        engines=tuple(_engine(engine, teacher) for engine in engines_in_order()),
         batch_norms=len(_batch_norms(teacher.model)),
         batch_norms_without_statistics=tuple(_without_statistics(teacher.model)),
         precisions=_precisions(teacher.model),
@@ -82,7 +83,7 @@ def shown(share: Share) -> str:
 
 def kept_channels(teacher: PrunableModel) -> Mapping[str, tuple[int, str]]:
     """By layer how many channels stay whole and why, whichever way the groups were found."""
-    if teacher.by_flow:
+    if teacher.kept:
         return teacher.kept
     in_groups = {slot.layer for group in teacher.groups for slot in group.producers}
     kept = survey_by_flow(teacher.model, teacher.example).kept

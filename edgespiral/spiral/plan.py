@@ -22,6 +22,7 @@ from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
 from edgespiral.core.plugins import plugin_of
 from edgespiral.core.schema import Record, Sparsity, one_line
+from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Plan(Record):
     turns: int | Literal["auto"] = "auto"
     epochs: Positive = 4.0
     criterion: Annotated[Name, AfterValidator(plugin_of(CRITERIA))] = "fisher"
-    pruner: Literal["auto", "nni", "depgraph", "flow"] = "auto"
+    pruner: Annotated[Name, AfterValidator(plugin_of(PRUNING_ENGINES, besides=(AUTO,)))] = AUTO
     allocation: Literal["latency", "global", "uniform"] = "latency"
     sparsity: Sparsity = "none"
     teacher: Literal["previous", "original", "both"] = "original"

@@ -45,9 +45,10 @@ from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.distillation import OUTPUTS
-from edgespiral.spiral.student.precision import Precisions, measuring
+from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
-from edgespiral.spiral.student.sparsity import KERNELS, announce, planned_multiple, sparse_kernels
+from edgespiral.spiral.student.precisions import Precisions, measuring
+from edgespiral.spiral.student.sparsity import announce, planned_multiple
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,6 +25,7 @@ VERBS = (
     "build",
     "report",
     "validate",
+    "plugins",
     "targets",
     "bench",
 )

@@ -1,10 +1,10 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import pytest
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from edgespiral.core.config import load_toml_model, read_toml
 from edgespiral.core.errors import UsageError
@@ -14,26 +14,6 @@ from edgespiral.core.schema import Record
 class Wheel(Record):
     kind: Literal["spoked", "solid"]
     size_mm: float = Field(gt=0, lt=1000)
-
-
-class Handle(Record):
-    shape: Literal["handle"]
-    grip: Wheel
-
-
-class Rope(Record):
-    shape: Literal["rope"]
-    length_m: float = Field(gt=0)
-
-
-def shape(pulled_by: dict[str, object]) -> object:
-    return pulled_by.get("shape")
-
-
-class Sledge(Record):
-    pulled_by: Annotated[
-        Annotated[Handle, Tag("handle")] | Annotated[Rope, Tag("rope")], Discriminator(shape)
-    ]
 
 
 class Cart(Record):
@@ -95,35 +75,6 @@ def test_a_key_in_a_list_of_tables_has_its_nearest_name(tmp_path: Path) -> None:
     path.write_text('[[cart]]\nschema = 1\nwheel = { kind = "solid", size_mm = 1 }\nspares = 2\n')
     with pytest.raises(UsageError, match=r"cart\.0\.spares: .* did you mean spare"):
         load_toml_model(path, Train)
-
-
-@pytest.mark.parametrize(
-    ("text", "problems"),
-    [
-        ('shape = "rope"\nlength_m = -1', ["length_m: must be > 0, is -1"]),
-        (
-            'shape = "rope"\nlength = 1',
-            ["length_m: is missing", "length: unknown key 'length', did you mean length_m?"],
-        ),
-        (
-            'shape = "handle"\ngrip = {kind = "solid", size = 2}',
-            [
-                "grip.size_mm: is missing",
-                "grip.size: unknown key 'size', did you mean size_mm?",
-            ],
-        ),
-        ('shape = "ropes"', ["shape: unknown shape 'ropes', did you mean rope?"]),
-        ("length_m = 1", ["shape: is missing"]),
-    ],
-)
-def test_problems_in_one_of_several_tables_name_its_keys(
-    tmp_path: Path, text: str, problems: list[str]
-) -> None:
-    file = tmp_path / "sledge.toml"
-    file.write_text(f"[pulled_by]\n{text}\n", encoding="utf-8")
-    with pytest.raises(UsageError) as caught:
-        load_toml_model(file, Sledge)
-    assert str(caught.value).split("; ") == [f"{file}:pulled_by.{line}" for line in problems]
 
 
 @pytest.mark.parametrize(

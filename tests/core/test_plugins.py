@@ -39,7 +39,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "extra.py").write_text("import adbutils_that_is_missing\n")
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    for module in [name for name in sys.modules if name.split(".")[0] in ("shapes", "triangles")]:
+    for module in [
+        name for name in sys.modules if name.split(".")[0] in ("shapes", "triangles", "odd")
+    ]:
         del sys.modules[module]
 
 
@@ -90,6 +92,39 @@ def test_a_plug_in_that_cannot_be_imported_is_named(installed: Path, shapes: Kin
         UsageError, match=r"ghost of acme-shapes .*No module named 'nowhere_at_all'"
     ):
         PluginKind("shape", "shapes", GROUP).get("ghost")
+
+
+@pytest.mark.parametrize(
+    ("thing", "problem"),
+    [
+        ("right", None),
+        ("wrong", "has no area"),
+        ("Right", "is a class, and an instance is needed"),
+        ("nothing", "cannot be imported: AttributeError: module 'odd' has no attribute 'nothing'"),
+    ],
+)
+def test_what_is_no_plug_in_of_its_kind_is_one_line(
+    installed: Path, thing: str, problem: str | None
+) -> None:
+    code = "class Right:\n    area = 1\n\nright, wrong = Right(), object()\n"
+    (installed / "odd.py").write_text(code)
+    add_distribution(installed, "acme-shapes", f"odd = odd:{thing}")
+    kind: PluginKind[object] = PluginKind("shape", "shapes", GROUP, needs=("area",))
+    if problem is None:
+        assert kind.get("odd")
+        return
+    with pytest.raises(UsageError) as caught:
+        kind.get("odd")
+    where = f"shape odd of acme-shapes (odd:{thing})"
+    assert str(caught.value) == f"{where}: {problem}; mend or uninstall that package"
+
+
+def test_a_summary_that_cannot_be_read_is_empty(installed: Path, shapes: Kind) -> None:
+    (installed / "failing").mkdir()
+    (installed / "failing" / "__init__.py").write_text("raise RuntimeError")
+    add_distribution(installed, "acme-shapes", "failing = failing.shape:thing")
+    [plugin] = [plugin for plugin in shapes.plugins() if plugin.name == "failing"]
+    assert plugin.summary == ""
 
 
 def test_a_missing_package_of_an_extra_is_told_with_the_extra(

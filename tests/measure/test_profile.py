@@ -1,11 +1,14 @@
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.measure.profile import OnnxRuntimeProfile, list_profiles, load_profile
+from edgespiral.measure.profile import TargetProfile, list_profiles, load_profile
+from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
+KNOWN = "known: android, onnxruntime, tensorrt, tensorrt-rtx"
 GOOD = """
 schema = 1
 name = "{name}"
@@ -120,6 +123,62 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("runtime", "problems"),
+    [
+        ("", ["kind: is missing"]),
+        ("threads = 2", ["kind: is missing"]),
+        ("kind = 3", [f"kind: unknown kind '3', {KNOWN}"]),
+        (
+            'kind = ["tensorrt"]',
+            ["kind: unknown kind \"['tensorrt']\", did you mean tensorrt or tensorrt-rtx?"],
+        ),
+        ('kind = "base"', [f"kind: unknown kind 'base', {KNOWN}"]),
+        ('kind = "android"', ["binary: is missing"]),
+        (
+            'kind = "tensorrt"\nprecison = "fp16"\nworkspace_mib = 0',
+            [
+                "workspace_mib: must be >= 1, is 0",
+                "precison: unknown key 'precison', did you mean precision?",
+            ],
+        ),
+        (
+            'kind = "tensorrt"\nprecision = "fp8"',
+            ["precision: unknown precision 'fp8', did you mean fp32 or fp16?"],
+        ),
+        (
+            'kind = "onnxruntime"\nprovider_options = {{a = 1}}',
+            ["provider_options.a: must be a valid string, is 1"],
+        ),
+    ],
+)  # fmt: skip
+def test_problems_of_a_runtime_s_own_settings_name_its_keys(
+    elsewhere: Path, runtime: str, problems: list[str]
+) -> None:
+    write(elsewhere, "bad", text=GOOD.replace('kind = "onnxruntime"', runtime))
+    with pytest.raises(UsageError) as caught:
+        load_profile("bad.toml")
+    assert str(caught.value).split("; ") == [f"bad.toml:runtime.{line}" for line in problems]
+
+
+def test_a_section_that_is_no_table_is_one_line(elsewhere: Path) -> None:
+    text = GOOD.replace('[runtime]\nkind = "onnxruntime"', "runtime = 3")
+    write(elsewhere, "bad", text=text)
+    with pytest.raises(UsageError, match=r"^bad.toml:runtime.kind: is missing$"):
+        load_profile("bad.toml")
+
+
+def test_a_profile_that_is_written_is_read_as_it_was() -> None:
+    text = 'kind = "tensorrt-rtx"\ncompute_capability = "8.9"'
+    values = tomllib.loads(
+        GOOD.format(name="a", description="").replace('kind = "onnxruntime"', text)
+    )
+    profile = TargetProfile.model_validate(values)
+    assert profile.model_dump()["runtime"]["compute_capability"] == "8.9"
+    again = TargetProfile.model_validate_json(profile.model_dump_json(by_alias=True))
+    assert again == profile
+
+
 def test_a_variable_may_be_left_as_it_is_written(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +202,7 @@ def test_cores_are_big_or_named(elsewhere: Path) -> None:
     for written, read in (('"big"', "big"), ("[4, 5]", (4, 5))):
         write(elsewhere, "board", text=text.replace("@", written))
         runtime = load_profile("board.toml").runtime
-        assert isinstance(runtime, OnnxRuntimeProfile)
+        assert isinstance(runtime, OnnxRuntimeSettings)
         assert runtime.affinity == read
     for bad in ('"small"', "[]", "[-1]", "4"):
         write(elsewhere, "board", text=text.replace("@", bad))
@@ -156,7 +215,7 @@ def test_providers_may_have_options(elsewhere: Path) -> None:
     text = GOOD.replace(kind, f'{kind}\nprovider_options.backend_path = "libQnnHtp.so"')
     write(elsewhere, "board", text=text)
     runtime = load_profile("board.toml").runtime
-    assert isinstance(runtime, OnnxRuntimeProfile)
+    assert isinstance(runtime, OnnxRuntimeSettings)
     assert runtime.provider_options == {"backend_path": "libQnnHtp.so"}
 
 

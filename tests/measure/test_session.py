@@ -8,8 +8,9 @@ import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.files import sha256_file
-from edgespiral.measure.profile import OnnxRuntimeProfile, TargetProfile
-from edgespiral.measure.runtimes import OnnxRuntime
+from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
+from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]
@@ -150,7 +151,7 @@ def hot_device(folder: Path, temperature_mc: int) -> OnnxRuntime:
     zone = folder / "sys/class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "temp").write_text(str(temperature_mc))
-    return OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime"), system_root=str(folder))
+    return OnnxRuntime(OnnxRuntimeSettings(kind="onnxruntime"), system_root=str(folder))
 
 
 def test_heat_voids_a_measurement(

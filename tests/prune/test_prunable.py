@@ -94,7 +94,7 @@ class Gated(nn.Module):
 def test_what_torch_pruning_does_not_see_is_cut_by_flow(how):
     torch.manual_seed(0)
     source = PrunableModel.of(trace(Gated(how).eval()), (1, 8, 8))
-    assert source.by_flow
+    assert source.found_by == "flow"
     assert {"stem", "narrow"} <= {group.name for group in source.groups}
     scores = {group.name: torch.rand(group.channels) for group in source.groups}
     widths = {group.name: group.units // 2 * group.sub_groups for group in source.groups}

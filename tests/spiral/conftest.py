@@ -32,7 +32,7 @@ from edgespiral.spiral.context import (
 from edgespiral.spiral.planning.importance import Importance
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import Planner
-from edgespiral.spiral.student.precision import Precisions
+from edgespiral.spiral.student.precisions import Precisions
 
 # More than one pass, so that the teacher is asked about each sample once.
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}

@@ -18,7 +18,7 @@ from edgespiral.core.records import Outcome
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.measure.engine_files import written_record
-from edgespiral.measure.transports import DeviceLostError
+from edgespiral.measure.transports.base import DeviceLostError
 from edgespiral.models import build
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import run_compress

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fnmatch
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -25,6 +25,7 @@ from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.files import replacing
 from edgespiral.core.onnx_graph import used_names
 from edgespiral.core.registry import unknown_name
+from edgespiral.core.schema import Int8Form
 from edgespiral.export.graph import (
     CHANNEL_SCALES_OPSET,
     MULTIPLIES,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from edgespiral.export.int8.ranges import Ranges
 
-Form = Literal["tensorrt", "onnxruntime"]
+Form = Int8Form
 
 POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool")
 MOVES = ("Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Pad")

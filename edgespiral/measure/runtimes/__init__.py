@@ -1,27 +1,18 @@
-"""Runtimes, by the `kind` of a profile's `[runtime]`: one line each."""
+"""What runs models on devices, by the `kind` of a profile's `[runtime]`: one folder a runtime."""
 
-from edgespiral.measure.runtimes.base import RUNTIMES, Answer, Job, Runtime
-from edgespiral.measure.runtimes.onnxruntime.outputs import OnnxRuntimeOutputs
-from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
-from edgespiral.measure.runtimes.perf_test.runtime import AndroidPerfTest
-from edgespiral.measure.runtimes.tensorrt.runtime import TensorRt
-from edgespiral.measure.runtimes.tensorrt_rtx.runtime import TensorRtRtx
+from __future__ import annotations
 
-RUNTIMES.register("android")(AndroidPerfTest.from_profile)
-RUNTIMES.register("onnxruntime")(OnnxRuntime.from_profile)
-RUNTIMES.register("tensorrt")(TensorRt.from_profile)
-RUNTIMES.register("tensorrt-rtx")(TensorRtRtx.from_profile)
+from typing import TYPE_CHECKING, Any
 
-# Those of them that tell what a model computes, by what they do it with.
-OUTPUTS = {"onnxruntime": OnnxRuntimeOutputs.from_profile}
+from edgespiral.core.plugins import PluginKind
 
-__all__ = [
-    "RUNTIMES",
-    "AndroidPerfTest",
-    "Answer",
-    "Job",
-    "OnnxRuntime",
-    "Runtime",
-    "TensorRt",
-    "TensorRtRtx",
-]
+if TYPE_CHECKING:
+    from edgespiral.measure.runtimes.base import RuntimePlugin
+
+RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
+    "runtime",
+    __name__,
+    "edgespiral.runtimes",
+    shared=("agent", "agent_answer"),
+    needs=("settings", "make", "capabilities", "make_outputs"),
+)

@@ -42,9 +42,8 @@ NOT_VALID = "the device's answer is not valid"
 LONGEST_ANSWER, LONGEST_LINE = 512 * 2**20, 1000
 # What an answer that cannot be read does to its reader.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-# How much longer than the call all samples may be together: two clocks are never quite alike, and
-# inferences whose copies overlap are counted in full.
-CLOCKS_APART, OVERLAPPING = 1.02, {"tensorrt": 4.0}
+# How much longer than the call all samples may be together: two clocks are never quite alike.
+CLOCKS_APART = 1.02
 
 
 class Told(Record):
@@ -134,13 +133,18 @@ def whole_answer(
     return answer
 
 
-def check_clock(answer: Answer, elapsed_s: float) -> None:
+def check_clock(answer: Answer, elapsed_s: float, overlap: float = 1.0) -> None:
     """Refuse samples and layers that took longer than the call that asked for them.
+
+    Args:
+        answer: of the device.
+        elapsed_s: that the call took.
+        overlap: how many inferences the runtime has under way at once, see `Capabilities`.
 
     Raises:
         MeasurementError: they did.
     """
-    most_ms = 1e3 * elapsed_s * CLOCKS_APART * OVERLAPPING.get(answer.runtime.runtime, 1.0)
+    most_ms = 1e3 * elapsed_s * CLOCKS_APART * overlap
     sampled_ms = math.fsum(ms for one in answer.samples for times in one.rounds_ms for ms in times)
     layers_ms = math.fsum(layer.latency_ms for layers in answer.layers for layer in layers)
     told_ms = max(sampled_ms, layers_ms)

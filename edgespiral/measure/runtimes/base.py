@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from edgespiral.core.records import Fingerprint, LayerLatency
-from edgespiral.core.registry import Registry
-from edgespiral.core.schema import Record
+from edgespiral.core.schema import Int8Form, Precision, Record
+from edgespiral.measure.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.profile import TargetProfile
 
 
 # Cooling by running slower, not by a fan.
@@ -254,4 +252,66 @@ class Runtime(Protocol):
         """
 
 
-RUNTIMES: Registry[Callable[[TargetProfile], Runtime]] = Registry("runtime")
+@dataclass(frozen=True)
+class Capabilities:
+    """What a runtime can do, set as a target sets it.
+
+    Attributes:
+        precisions: those that it gains by; unconverted files run in the first.
+        int8_form: of the int8 files that it is quick with.
+        times: whether models run on the device, so that their latency can be measured.
+        builds: whether it makes an engine of a file.
+        sparse_kernels: whether it has some for 2:4 sparsity, and whether they are turned on.
+        overlap: how many inferences may be under way at once, each counted in full.
+    """
+
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+    int8_form: Int8Form = "onnxruntime"
+    times: bool = True
+    builds: bool = False
+    sparse_kernels: Literal["none", "off", "on"] = "none"
+    overlap: float = 1.0
+
+
+S = TypeVar("S", bound=RuntimeSettings)
+S_contra = TypeVar("S_contra", bound=RuntimeSettings, contravariant=True)
+
+
+class MakesRuntime(Protocol[S_contra]):
+    """Makes a runtime."""
+
+    def __call__(self, settings: S_contra, *, name: str, on_host: bool) -> Runtime:
+        """The runtime with these settings.
+
+        Args:
+            settings: of the target.
+            name: of the target, for errors.
+            on_host: whether commands are run by the Python that runs this.
+        """
+
+
+@dataclass(frozen=True)
+class RuntimePlugin(Generic[S]):
+    """A runtime as a plug-in of the group `edgespiral.runtimes`; its name is a profile's `kind`.
+
+    Profiles are read without any runtime's packages, so a plug-in's module imports its settings
+    alone and `make` imports the rest.
+
+    Attributes:
+        settings: the record of its `[runtime]` table.
+        make: makes the runtime of such settings.
+        capabilities: what it can do with such settings.
+        make_outputs: makes what runs `outputs` jobs; None where it cannot tell what models compute.
+    """
+
+    settings: type[S]
+    make: MakesRuntime[S]
+    capabilities: Callable[[S], Capabilities]
+    make_outputs: Callable[[S], Runtime] | None = None
+
+
+def onnxruntime_capabilities(provider: str) -> Capabilities:
+    """Those of ONNX Runtime, whose CPU provider runs most fp16 layers in float32 between casts."""
+    if provider == "CPUExecutionProvider":
+        return Capabilities(precisions=("fp32", "int8"))
+    return Capabilities(int8_form="tensorrt")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgespiral.measure.profile import TargetProfile
-    from edgespiral.measure.runtimes import Answer
+    from edgespiral.measure.runtimes.base import Answer
 
 # A ratio further off cannot tell two neighbouring widths apart.
 LARGEST_ERROR = 0.02

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import TargetError
-from edgespiral.measure.profile import AS_WRITTEN, TargetProfile
+from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.settings import AS_WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import TargetError, UsageError
 from edgespiral.measure.profile import TargetProfile
-from edgespiral.measure.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +104,7 @@ def survey(name: str, transport: Mapping[str, object]) -> DeviceSurvey:
         TargetError: the device cannot be reached or used, or does not answer.
     """
     profile = at_once(_profile(name, transport))
-    way = TRANSPORTS.get(profile.transport.kind)(profile, None)
+    way = profile.transport_plugin.make(profile.transport, None)
     with way:
         command = ["sh", "-c", SCRIPT, "edgespiral", way.python]
         done = way.repeated(lambda: way.run(command, profile.transport.timeout_s))

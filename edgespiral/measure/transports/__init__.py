@@ -1,19 +1,18 @@
-"""Transports, by the `kind` of a profile's `[transport]`: one line each."""
+"""Ways to devices, by the `kind` of a profile's `[transport]`: one module a transport."""
 
-from edgespiral.measure.transports.adb import AdbTransport
-from edgespiral.measure.transports.base import TRANSPORTS, DeviceLostError, Transport
-from edgespiral.measure.transports.local import LocalTransport
-from edgespiral.measure.transports.ssh import SshTransport
+from __future__ import annotations
 
-TRANSPORTS.register("adb")(AdbTransport.from_profile)
-TRANSPORTS.register("local")(LocalTransport.from_profile)
-TRANSPORTS.register("ssh")(SshTransport.from_profile)
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "TRANSPORTS",
-    "AdbTransport",
-    "DeviceLostError",
-    "LocalTransport",
-    "SshTransport",
-    "Transport",
-]
+from edgespiral.core.plugins import PluginKind
+
+if TYPE_CHECKING:
+    from edgespiral.measure.transports.base import TransportPlugin
+
+TRANSPORTS: PluginKind[TransportPlugin[Any]] = PluginKind(
+    "transport",
+    __name__,
+    "edgespiral.transports",
+    shared=("adb_link", "adb_shell", "device_scripts", "link", "openssh", "output", "shell"),
+    needs=("settings", "make", "device_id", "is_local"),
+)

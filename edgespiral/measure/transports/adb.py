@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from edgespiral.measure.profile import AdbProfile
-from edgespiral.measure.transports.adb_link import AdbLink
+from edgespiral.measure.transports.adb_link import AdbLink, AdbSettings
+from edgespiral.measure.transports.base import TransportPlugin
 from edgespiral.measure.transports.shell import ShellTransport
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from edgespiral.measure.profile import TargetProfile
 
 
 class AdbTransport(ShellTransport):
     """A device behind an adb server, by USB or by TCP."""
 
-    def __init__(self, settings: AdbProfile) -> None:
+    def __init__(self, settings: AdbSettings) -> None:
         super().__init__(settings, AdbLink(settings))
 
-    @classmethod
-    def from_profile(cls, profile: TargetProfile, _work: Path | None) -> AdbTransport:
-        """The transport that a profile describes."""
-        assert isinstance(profile.transport, AdbProfile)
-        return cls(profile.transport)
+
+PLUGIN = TransportPlugin(
+    AdbSettings,
+    make=lambda settings, _work: AdbTransport(settings),
+    device_id=lambda settings: ("adb", settings.chosen_serial),
+)

@@ -11,10 +11,13 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
 
 from edgespiral.core.errors import MissingExtraError, TargetError
 from edgespiral.measure.completed import last_words
+from edgespiral.measure.settings import NonEmpty, ShellSettings
 from edgespiral.measure.transports.adb_shell import STDERR, STDOUT, AdbShell
 from edgespiral.measure.transports.base import DeviceLostError
 from edgespiral.measure.transports.link import Link
@@ -22,8 +25,6 @@ from edgespiral.measure.transports.output import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from edgespiral.measure.profile import AdbProfile
 
 T = TypeVar("T")
 
@@ -53,6 +54,19 @@ PASSING = (*SETTLING, "offline")
 POLL_S = 0.2
 
 
+class AdbSettings(ShellSettings):
+    """An Android device that an adb server reaches, by USB or by TCP."""
+
+    kind: Literal["adb"]
+    serial: Annotated[str, Field(pattern=r"^[^-\s]\S*$")] | None = None
+    workdir: NonEmpty = "/data/local/tmp"
+
+    @property
+    def chosen_serial(self) -> str | None:
+        """Of the device that adb itself would take; None for the only one."""
+        return self.serial or os.environ.get("ANDROID_SERIAL")
+
+
 class AdbLink(Link):
     """One connection to a device and the work folder that it keeps there.
 
@@ -60,10 +74,10 @@ class AdbLink(Link):
         settings: of the profile.
     """
 
-    def __init__(self, settings: AdbProfile) -> None:
+    def __init__(self, settings: AdbSettings) -> None:
         super().__init__()
         self._limit_s = settings.connect_timeout_s
-        self._serial = settings.serial or os.environ.get("ANDROID_SERIAL")
+        self._serial = settings.chosen_serial
         self._keeper: AdbShell | None = None
         self._mark = ""
         self._connected_here = False

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from edgespiral.core.errors import MeasurementError, TargetError
-from edgespiral.core.registry import Registry
 from edgespiral.measure.completed import last_words
+from edgespiral.measure.settings import TransportSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.profile import TargetProfile
 
 T = TypeVar("T")
+
+# The device that this runs on, however it is reached.
+THIS_MACHINE = "this machine"
 
 
 class DeviceLostError(TargetError):
@@ -102,7 +105,26 @@ class Transport(Protocol):
         """
 
 
-TRANSPORTS: Registry[Callable[[TargetProfile, Path | None], Transport]] = Registry("transport")
+S = TypeVar("S", bound=TransportSettings)
+
+
+@dataclass(frozen=True)
+class TransportPlugin(Generic[S]):
+    """A transport as a plug-in of the group `edgespiral.transports`, by a profile's `kind`.
+
+    Attributes:
+        settings: the record of its `[transport]` table.
+        make: makes the transport of such settings; its temporary files lie in the folder, or in the
+            system's where that is None.
+        device_id: what two targets have in common exactly where they reach the same device. A pair
+            of a word and None is the only device that is reached in the way that the word names.
+        is_local: whether commands are run by the Python that runs this.
+    """
+
+    settings: type[S]
+    make: Callable[[S, Path | None], Transport]
+    device_id: Callable[[S], Hashable]
+    is_local: bool = False
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from edgespiral.core.errors import TargetError
 from edgespiral.core.files import make_folder, writing
 from edgespiral.core.temporary import work_folder
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.transports.base import too_late
+from edgespiral.measure.settings import TransportSettings
+from edgespiral.measure.transports.base import THIS_MACHINE, TransportPlugin, too_late
 from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from edgespiral.measure.profile import TargetProfile
-
 T = TypeVar("T")
 
 # Ends a group of processes, whose number it is told, when its input ends: with this process.
 WATCH = 'read -r group && { while read -r _; do :; done; kill -9 "-$group"; } 2>/dev/null'
+
+
+class LocalSettings(TransportSettings):
+    """This machine, in a process of its own."""
+
+    kind: Literal["local"]
 
 
 class LocalTransport:
@@ -44,11 +49,6 @@ class LocalTransport:
         self._open = ExitStack()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._is_closing = False
-
-    @classmethod
-    def from_profile(cls, _profile: TargetProfile, work: Path | None) -> LocalTransport:
-        """The transport that a profile describes."""
-        return cls(work)
 
     @property
     def python(self) -> str:
@@ -174,3 +174,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+PLUGIN = TransportPlugin(
+    LocalSettings,
+    make=lambda _settings, work: LocalTransport(work),
+    device_id=lambda _settings: THIS_MACHINE,
+    is_local=True,
+)

@@ -15,19 +15,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Timer
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from edgespiral.core.errors import TargetError
 from edgespiral.core.temporary import work_folder
 from edgespiral.measure.completed import last_words
+from edgespiral.measure.settings import Count, NonEmpty, ShellSettings
 from edgespiral.measure.transports.base import DeviceLostError, endless_input
 from edgespiral.measure.transports.link import Link
 from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from edgespiral.measure.profile import SshProfile
 
 # Beyond the connection itself: authentication and the start of a shell on a slow board.
 LOGIN_S = 30
@@ -56,6 +57,15 @@ ALWAYS = (
 )
 
 
+class SshSettings(ShellSettings):
+    """A device that OpenSSH reaches, with the user's own ssh configuration."""
+
+    kind: Literal["ssh"]
+    host: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
+    config: NonEmpty | None = None
+    keepalive_s: Count = 5
+
+
 class OpensshLink(Link):
     """One connection to a device and the work folder that it keeps there.
 
@@ -63,7 +73,7 @@ class OpensshLink(Link):
         settings: of the profile.
     """
 
-    def __init__(self, settings: SshProfile) -> None:
+    def __init__(self, settings: SshSettings) -> None:
         super().__init__()
         self._host = settings.host
         config = ["-F", str(Path(settings.config).expanduser())] if settings.config else []

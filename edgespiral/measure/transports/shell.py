@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from edgespiral.measure.profile import ShellProfile
+    from edgespiral.measure.settings import ShellSettings
     from edgespiral.measure.transports.device_scripts import Reply
     from edgespiral.measure.transports.link import Link
 
@@ -41,7 +41,7 @@ class ShellTransport:
     renamed. A file that is there already with the same content is not sent again.
     """
 
-    def __init__(self, settings: ShellProfile, link: Link) -> None:
+    def __init__(self, settings: ShellSettings, link: Link) -> None:
         self._settings = settings
         self._link = link
         self._pushed: dict[str, str] = {}

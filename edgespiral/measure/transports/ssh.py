@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.measure.profile import SshProfile
-from edgespiral.measure.transports.openssh import OpensshLink
+from edgespiral.measure.transports.base import THIS_MACHINE, TransportPlugin
+from edgespiral.measure.transports.openssh import OpensshLink, SshSettings
 from edgespiral.measure.transports.shell import ShellTransport
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Hashable
 
-    from edgespiral.measure.profile import TargetProfile
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+NO_JUMP = ("", "none")
 
 
 class SshTransport(ShellTransport):
     """A device behind ssh, over one shared connection."""
 
-    def __init__(self, settings: SshProfile) -> None:
+    def __init__(self, settings: SshSettings) -> None:
         super().__init__(settings, OpensshLink(settings))
 
-    @classmethod
-    def from_profile(cls, profile: TargetProfile, _work: Path | None) -> SshTransport:
-        """The transport that a profile describes."""
-        assert isinstance(profile.transport, SshProfile)
-        return cls(profile.transport)
+
+def device_id(settings: SshSettings) -> Hashable:
+    """The same for two names of one host, and for all names of this machine."""
+    known = OpensshLink(settings).configuration()
+    host, jump = known.get("hostname", settings.host).lower(), known.get("proxyjump", "")
+    direct = jump in NO_JUMP and known.get("proxycommand", "") in NO_JUMP
+    # Another port of this machine is taken for the machine itself: they may well share its cores.
+    if direct and host in LOOPBACK:
+        return THIS_MACHINE
+    way = () if direct else (jump, known.get("proxycommand", ""))
+    return host, known.get("port", ""), *way
+
+
+PLUGIN = TransportPlugin(SshSettings, lambda settings, _work: SshTransport(settings), device_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -47,6 +47,55 @@ class Cutter(Protocol):
 
         Raises:
             ModelError: the engine cannot cut this model.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class GroupSurvey:
+    """The groups of coupled channels of a model.
+
+    Attributes:
+        model: in which they are: the one that was asked about, or another form of it.
+        kept: by layer how many of its channels stay whole and why, if the engine tells.
+    """
+
+    model: GraphModule
+    groups: Sequence[ChannelGroup]
+    kept: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+
+class PruningEngine(Cutter, Protocol):
+    """Finds what of a model can be cut, and cuts; a plug-in of `edgespiral.pruning_engines`.
+
+    Attributes:
+        name: the plug-in's.
+        order: the engines of a lower one are asked for groups, and tried, first. NNI has 10,
+            Torch-Pruning 20 and the engine that follows labels, which knows all groups, 30.
+        groups_of: names of the engines whose groups it can cut.
+    """
+
+    order: int
+    groups_of: tuple[str, ...]
+
+    def cannot_cut(self, model: GraphModule) -> str | None:
+        """What the model has that the engine never cuts, such as "recurrent layers"; else None.
+
+        Args:
+            model: the traced model.
+        """
+        ...
+
+    def find_groups(
+        self, model: GraphModule, example: Tensor, *, proven: bool
+    ) -> GroupSurvey | None:
+        """The groups of the model; None where it does with its channels what is not seen here.
+
+        Args:
+            model: the traced model, with attention and the like written out.
+            example: one input batch (1, C, H, W).
+            proven: that all effects of a removal are seen is to be shown by a cut on trial. It was,
+                where the model is one that was found so before, less some branches.
         """
         ...
 

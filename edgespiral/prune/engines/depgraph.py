@@ -5,8 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError
-from edgespiral.prune.groups import dependency_graph, removed_channels
+from edgespiral.core.errors import ModelError, NothingToCutError
+from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
+from edgespiral.prune.engines.base import GroupSurvey
+from edgespiral.prune.engines.flow.finder import needs_flow
+from edgespiral.prune.engines.trial import failed_trial
+from edgespiral.prune.groups import dependency_graph, find_groups, removed_channels
+from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.groups import ChannelGroup
 
 
@@ -21,6 +27,29 @@ class DepGraphCutter:
     """Removes channels group by group, layer by layer, by slicing parameters."""
 
     name = "depgraph"
+    order = 20
+    groups_of: tuple[str, ...] = ("depgraph",)
+
+    def cannot_cut(self, model: GraphModule) -> str | None:
+        """See `PruningEngine.cannot_cut`."""
+        return RECURRENT_LAYERS if recurrent_layers(model) else None
+
+    def find_groups(
+        self, model: GraphModule, example: Tensor, *, proven: bool
+    ) -> GroupSurvey | None:
+        """Torch-Pruning's, unless the model does with its channels what that does not see.
+
+        Statistics over channels, fixed parts of them, gates made of halves: a cut on trial shows
+        it.
+        """
+        if not proven:
+            return GroupSurvey(model, _groups(model, example))
+        if needs_flow(model):
+            return None
+        groups = _sound_groups(model, example)
+        if groups is None or failed_trial(self, model, groups, example):
+            return None
+        return GroupSurvey(model, groups)
 
     def cut(
         self,
@@ -47,3 +76,25 @@ class DepGraphCutter:
             except Exception as error:
                 raise ModelError(f"Torch-Pruning cannot cut it: {error}", where=name) from error
         return smaller
+
+
+def _groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
+    try:
+        return find_groups(model, example)
+    except NothingToCutError:
+        return []
+
+
+def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | None:
+    """The groups whose consumers' samples lie on known axes; None unless all do."""
+    try:
+        groups = find_groups(model, example)
+        axes = batch_axes(model, example)
+    except ModelError:
+        return None
+    if any(slot.layer not in axes for group in groups for slot in group.consumers):
+        return None
+    return [with_batch_axes(group, axes) for group in groups]
+
+
+PLUGIN: PruningEngine = DepGraphCutter()

@@ -18,6 +18,7 @@ from torch import nn
 
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.groups import quiet, removed_channels
+from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.groups import ChannelGroup
 
     Masks = dict[str, dict[str, Tensor]]
@@ -37,6 +39,16 @@ class NniCutter:
     """Removes channels with NNI 3, on our own trace because its tracer fails on torch 2.13."""
 
     name = "nni"
+    order = 10
+    groups_of: tuple[str, ...] = ("depgraph",)
+
+    def cannot_cut(self, model: GraphModule) -> str | None:
+        """See `PruningEngine.cannot_cut`."""
+        return RECURRENT_LAYERS if recurrent_layers(model) else None
+
+    def find_groups(self, model: GraphModule, example: Tensor, *, proven: bool) -> None:  # noqa: ARG002
+        """None: NNI's own analysis does not name the layers that read a group."""
+        return
 
     def cut(
         self,
@@ -126,3 +138,6 @@ def _speedup(model: GraphModule, example: Tensor, masks: Masks) -> None:
     ).speedup_model()
     for parameter in model.parameters():
         parameter.grad = None
+
+
+PLUGIN: PruningEngine = NniCutter()

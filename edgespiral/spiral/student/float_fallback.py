@@ -14,7 +14,7 @@ from edgespiral.export.precision import leaving_none
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
 from edgespiral.report import formats
-from edgespiral.spiral.student.precision import measuring, require_form
+from edgespiral.spiral.student.precisions import measuring, require_form
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.exported import WeightSparsity
@@ -12,7 +12,6 @@ from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.export.zeros import compressed_bytes, read_zeros
-from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.models.saved import load_model
 from edgespiral.prune.sparsity import GROUP, check_thinnable, left_dense, masks_for
 
@@ -25,28 +24,11 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
     from edgespiral.core.schema import Precision
-    from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.context import (
         RunContext,
     )
     from edgespiral.spiral.plan import Plan
-
-Kernels = Literal["none", "off", "on"]
-# From the least that a target can do with zeros to the most.
-KERNELS = get_args(Kernels)
-
-
-def sparse_kernels(plan: Plan, profile: TargetProfile) -> Kernels:
-    """What the target can do with the zeros that the plan asks for.
-
-    TensorRT alone has kernels for them, for 2:4 in fp16 and int8, where the builder is told to use
-    them (NVIDIA TensorRT Developer Guide, "Sparsity").
-    """
-    runtime = profile.runtime
-    if plan.sparsity != "2:4" or not isinstance(runtime, TensorRtProfile):
-        return "none"
-    low = (plan.precision or runtime.precision) != "fp32"
-    return "on" if runtime.sparsity and low else "off"
+    from edgespiral.spiral.student.kernels import Kernels
 
 
 def planned_multiple(plan: Plan, channel_multiple: int) -> int:

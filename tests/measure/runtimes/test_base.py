@@ -1,9 +1,11 @@
-from typing import Any, get_args
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
-from edgespiral.measure.profile import TargetProfile
-from edgespiral.measure.runtimes import RUNTIMES, Answer
+from edgespiral.measure.runtimes import RUNTIMES
+from edgespiral.measure.runtimes.base import Answer, Capabilities
 
 
 def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
@@ -14,10 +16,64 @@ def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
     )
 
 
-def test_every_kind_a_profile_may_name_is_there() -> None:
-    choices = TargetProfile.model_fields["runtime"].annotation
-    kinds = [get_args(kind)[1].tag for kind in get_args(choices)]
-    assert sorted(kinds) == RUNTIMES.names()
+NEEDED: dict[str, dict[str, Any]] = {
+    "android": {"binary": "tool"},
+    "onnxruntime": {},
+    "tensorrt": {},
+    "tensorrt-rtx": {"compute_capability": "8.9"},
+}
+
+
+def capabilities(kind: str, **settings: object) -> Capabilities:
+    plugin = RUNTIMES.get(kind)
+    return plugin.capabilities(plugin.settings.model_validate({"kind": kind, **settings}))
+
+
+def test_every_folder_is_a_runtime_of_its_name() -> None:
+    assert RUNTIMES.names() == sorted(NEEDED)
+    for kind, settings in NEEDED.items():
+        assert capabilities(kind, **settings).precisions[0] in ("fp32", "fp16")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "precisions", "form", "kernels"),
+    [
+        ("onnxruntime", {}, ("fp32", "int8"), "onnxruntime", "none"),
+        (
+            "onnxruntime",
+            {"provider": "CUDAExecutionProvider"},
+            ("fp32", "fp16", "int8"),
+            "tensorrt",
+            "none",
+        ),
+        ("android", {"binary": "tool"}, ("fp32", "int8"), "onnxruntime", "none"),
+        ("tensorrt", {}, ("fp16", "int8"), "tensorrt", "off"),
+        ("tensorrt", {"precision": "fp32"}, ("fp32", "int8"), "tensorrt", "off"),
+        ("tensorrt", {"sparsity": True}, ("fp16", "int8"), "tensorrt", "on"),
+        ("tensorrt", {"strongly_typed": True}, ("fp32", "fp16", "int8"), "tensorrt", "off"),
+    ],
+)
+def test_what_a_runtime_can_do_is_its_own_to_say(
+    kind: str, settings: dict[str, Any], precisions: tuple[str, ...], form: str, kernels: str
+) -> None:
+    found = capabilities(kind, **settings)
+    assert (found.precisions, found.int8_form) == (precisions, form)
+    assert (found.sparse_kernels, found.overlap) == (kernels, 4.0 if kind == "tensorrt" else 1.0)
+
+
+def test_reading_a_profile_of_every_runtime_loads_none_of_their_packages() -> None:
+    code = """
+import sys
+from edgespiral.measure.profile import TargetProfile
+for kind, settings in @.items():
+    TargetProfile.model_validate({"schema": 1, "name": "x", "runtime": {"kind": kind, **settings},
+                                  "transport": {"kind": "local"}}).capabilities
+print(sorted({"torch", "onnx", "onnxruntime", "adbutils"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("@", repr(NEEDED))], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from edgespiral.core.errors import TargetError
 from edgespiral.measure.profile import TargetProfile
-from edgespiral.measure.runtimes import Answer
+from edgespiral.measure.runtimes.base import Answer
 from edgespiral.measure.targets.check import CheckLine, check_lines, check_target
 
 

@@ -12,11 +12,12 @@ from devices import Meanwhile, Phone
 
 from edgespiral.core.errors import MeasurementError, TargetError
 from edgespiral.measure.session import Session
-from edgespiral.measure.transports import AdbTransport, DeviceLostError
+from edgespiral.measure.transports.adb import AdbTransport
+from edgespiral.measure.transports.base import DeviceLostError
 
 
 def reached(phone: Phone, **settings: object) -> AdbTransport:
-    return AdbTransport.from_profile(phone.profile(**settings), None)
+    return AdbTransport(phone.profile(**settings).transport)
 
 
 def replug(phone: Phone) -> None:

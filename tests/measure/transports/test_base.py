@@ -1,16 +1,17 @@
-from typing import get_args
-
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.transports import TRANSPORTS
+from edgespiral.measure.transports.base import THIS_MACHINE
 
 
-def test_every_kind_a_profile_may_name_is_there() -> None:
-    choices = TargetProfile.model_fields["transport"].annotation
-    kinds = [get_args(kind)[1].tag for kind in get_args(choices)]
-    assert sorted(kinds) == TRANSPORTS.names()
+def test_every_module_but_what_they_share_is_a_transport_of_its_name() -> None:
+    assert TRANSPORTS.names() == ["adb", "local", "ssh"]
+    for name in TRANSPORTS.names():
+        plugin = TRANSPORTS.get(name)
+        needed = {"host": "board"} if name == "ssh" else {}
+        settings = plugin.settings.model_validate({"kind": name, **needed})
+        assert plugin.is_local == (plugin.device_id(settings) == THIS_MACHINE) == (name == "local")
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:

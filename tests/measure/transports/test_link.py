@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from edgespiral.measure.transports import DeviceLostError
 from edgespiral.measure.transports.adb_link import AdbLink
+from edgespiral.measure.transports.base import DeviceLostError
 from edgespiral.measure.transports.link import Link
 from edgespiral.measure.transports.openssh import OpensshLink
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from edgespiral.core.errors import MeasurementError, RunFolderError, TargetError
-from edgespiral.measure.transports import LocalTransport
+from edgespiral.measure.transports.local import LocalTransport
 
 
 def script(folder: Path, text: str) -> Path:
@@ -63,7 +63,7 @@ def test_what_cannot_be_reached_is_a_target_error(tmp_path: Path) -> None:
 def test_the_work_folder_goes_when_the_work_fails(tmp_path: Path) -> None:
     transport = LocalTransport(tmp_path)
     with pytest.raises(TargetError), transport:
-        transport.pull("nothing", transport.folder / "a")
+        transport.pull("nothing", tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,7 +107,7 @@ def test_a_command_knows_its_temporary_folder_and_keeps_to_itself(tmp_path: Path
 HOST = """
 import sys
 from pathlib import Path
-from edgespiral.measure.transports import LocalTransport
+from edgespiral.measure.transports.local import LocalTransport
 with LocalTransport(Path(sys.argv[1])) as transport:
     print("open", flush=True)
     # Something that starts something, as an agent does with a tool.

@@ -23,7 +23,7 @@ def device(request: pytest.FixtureRequest) -> Device:
 
 def reached(device: Device, **settings: object) -> ShellTransport:
     profile = device.profile(**settings)
-    transport = TRANSPORTS.get(profile.transport.kind)(profile, None)
+    transport = TRANSPORTS.get(profile.transport.kind).make(profile.transport, None)
     assert isinstance(transport, ShellTransport)
     return transport
 

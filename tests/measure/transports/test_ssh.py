@@ -11,11 +11,12 @@ from devices import Board, Meanwhile
 
 from edgespiral.core.errors import MeasurementError, TargetError
 from edgespiral.measure.profile import TargetProfile
-from edgespiral.measure.transports import DeviceLostError, SshTransport
+from edgespiral.measure.transports.base import DeviceLostError
+from edgespiral.measure.transports.ssh import SshTransport
 
 
 def reached(board: Board, **settings: object) -> SshTransport:
-    return SshTransport.from_profile(board.profile(**settings), None)
+    return SshTransport(board.profile(**settings).transport)
 
 
 def test_a_host_behind_another_is_reached(board: Board) -> None:
@@ -114,8 +115,8 @@ def test_a_host_that_vanishes_leaves_nothing_running(board: Board, tmp_path: Pat
 import os, threading
 from pathlib import Path
 from edgespiral.measure.profile import load_profile
-from edgespiral.measure.transports import SshTransport
-with SshTransport.from_profile(load_profile({str(tmp_path / "board.toml")!r}), None) as transport:
+from edgespiral.measure.transports.ssh import SshTransport
+with SshTransport(load_profile({str(tmp_path / "board.toml")!r}).transport) as transport:
     threading.Timer(1, os._exit, [9]).start()
     transport.run(["sleep", "600"], 60)
 """

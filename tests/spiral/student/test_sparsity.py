@@ -22,12 +22,8 @@ from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.candidates import CandidateFiles
-from edgespiral.spiral.student.sparsity import (
-    planned_multiple,
-    sparse_kernels,
-    sparsity_of,
-    thinned,
-)
+from edgespiral.spiral.student.kernels import sparse_kernels
+from edgespiral.spiral.student.sparsity import planned_multiple, sparsity_of, thinned
 
 
 class Hears(Silent):

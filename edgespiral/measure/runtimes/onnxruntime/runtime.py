@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError
 from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
-from edgespiral.measure.profile import OnnxRuntimeProfile
 from edgespiral.measure.runtimes.agent import CPU
 from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.onnxruntime.profile import check_placement, layer_times
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
     from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtimes.base import Answer, Job
+    from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
 REQUEST = "request.json"
 # It has threads of its own, beside which those of the session would only be in the way.
@@ -35,7 +34,7 @@ class OnnxRuntime:
         system_root: the folder that holds the device's `sys` and `proc`.
     """
 
-    def __init__(self, settings: OnnxRuntimeProfile, *, system_root: str = "/") -> None:
+    def __init__(self, settings: OnnxRuntimeSettings, *, system_root: str = "/") -> None:
         own = {"intra_op_num_threads": str(settings.threads)}
         has_own = settings.provider == XNNPACK
         self._settings = {
@@ -46,12 +45,6 @@ class OnnxRuntime:
             "provider_options": (own if has_own else {}) | settings.provider_options,
             "system_root": system_root,
         }
-
-    @classmethod
-    def from_profile(cls, profile: TargetProfile) -> OnnxRuntime:
-        """The runtime that a profile describes."""
-        assert isinstance(profile.runtime, OnnxRuntimeProfile)
-        return cls(profile.runtime)
 
     def needs(self) -> Mapping[str, str]:
         """Nothing but its agent."""

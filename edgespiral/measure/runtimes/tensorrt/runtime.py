@@ -10,7 +10,6 @@ from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.measure.engine_files import no_engine, written_record
 from edgespiral.measure.model_files import is_engine, model_content, precision_of, pushed_models
-from edgespiral.measure.profile import TensorRtProfile
 from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.tensorrt.output import layer_times, sample_times
 from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
     from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtimes.base import Answer, Job
+    from edgespiral.measure.runtimes.tensorrt.settings import TensorRtSettings
 
 TRTEXEC_AGENT = Path(__file__).with_name("trtexec_agent.py")
 REQUEST = "request.json"
@@ -38,15 +37,9 @@ class TensorRt:
         system_root: the folder that holds the device's `sys` and `proc`.
     """
 
-    def __init__(self, settings: TensorRtProfile, *, system_root: str = "/") -> None:
+    def __init__(self, settings: TensorRtSettings, *, system_root: str = "/") -> None:
         self._settings = settings
         self._system_root = system_root
-
-    @classmethod
-    def from_profile(cls, profile: TargetProfile) -> TensorRt:
-        """The runtime that a profile describes."""
-        assert isinstance(profile.runtime, TensorRtProfile)
-        return cls(profile.runtime)
 
     def needs(self) -> Mapping[str, str]:
         """Nothing but its agent."""

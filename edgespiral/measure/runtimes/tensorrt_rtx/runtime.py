@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from edgespiral.core.errors import MeasurementError, MissingExtraError
 from edgespiral.measure.engine_files import no_engine, no_timing
 from edgespiral.measure.model_files import precision_of, pushed_models
-from edgespiral.measure.profile import LocalProfile, TensorRtRtxProfile
 from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.tensorrt.runtime import named_shapes
 from edgespiral.measure.runtimes.tensorrt_rtx.layers import compiled_layers, unfused
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtimes.base import Answer, Job
 
 RTX_AGENT = Path(__file__).with_name("rtx_agent.py")
@@ -43,13 +41,6 @@ class TensorRtRtx:
     ) -> None:
         self._name, self._compute_capability = name, compute_capability
         self._on_host, self._package = on_host, package
-
-    @classmethod
-    def from_profile(cls, profile: TargetProfile) -> TensorRtRtx:
-        """The runtime that a profile describes."""
-        assert isinstance(profile.runtime, TensorRtRtxProfile)
-        on_host = isinstance(profile.transport, LocalProfile)
-        return cls(profile.name, profile.runtime.compute_capability, on_host=on_host)
 
     def needs(self) -> Mapping[str, str]:
         """Nothing but its agent."""

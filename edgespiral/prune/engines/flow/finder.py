@@ -12,7 +12,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from edgespiral.core.errors import NothingToCutError
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
-from edgespiral.prune.engines.flow.labels import FROZEN, Flow, follow
+from edgespiral.prune.engines.flow.follow import Flow, follow
+from edgespiral.prune.engines.flow.labels import FROZEN
 from edgespiral.prune.engines.flow.layers import takes_whole_groups
 from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, sharing_layers
 from edgespiral.prune.unstack import RECURRENT, directions

@@ -9,8 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from edgespiral.prune.engines.flow.labels import Rule, opaque
 from edgespiral.prune.engines.flow.moves import spread
-from edgespiral.prune.engines.flow.unlabelled import Rule, opaque
 from edgespiral.prune.unstack import RECURRENT, directions
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
+from edgespiral.prune.engines.flow.labels import opaque, unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

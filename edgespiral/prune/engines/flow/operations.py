@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgespiral.prune.engines.flow import layers, moves, products
-from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
+from edgespiral.prune.engines.flow.labels import opaque, unlabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import Node
 
-    from edgespiral.prune.engines.flow.labels import Labeller
-    from edgespiral.prune.engines.flow.unlabelled import Rule
+    from edgespiral.prune.engines.flow.labels import Labeller, Rule
 
+# Why channels stay that are added up.
+SUMMED_UP = "are summed up"
 # Each by its name in torch, torch.nn.functional, operator, as a method and as a method in place.
 MOVES = """
     cat concat concatenate stack hstack vstack dstack flatten ravel reshape permute transpose
@@ -142,7 +143,7 @@ def _reduction(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
         return opaque(run, node, value)
     reduced = moves.dims_of(dims, labels)
     _tie_paths(run, labels, reduced)
-    run.ties.hold_steady(labels, reduced, "are summed up")
+    run.ties.hold_steady(labels, reduced, SUMMED_UP)
     run.reduced[node.name] = (labels, reduced)
     for dim in reduced:
         labels = labels.narrow(dim, 0, 1)

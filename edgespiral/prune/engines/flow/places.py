@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-import edgespiral
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,7 +15,8 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-NOT_THE_USERS = tuple(str(Path(module.__file__ or "").parent) for module in (torch, edgespiral))
+OURS = Path(__file__).parents[3]
+NOT_THE_USERS = (str(Path(torch.__file__).parent), str(OURS))
 
 
 def described(node: Node, modules: Mapping[str, nn.Module]) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edgespiral.prune.engines.flow.labels import opaque, unlabelled
 from edgespiral.prune.engines.flow.moves import scales
-from edgespiral.prune.engines.flow.unlabelled import opaque, unlabelled
 
 if TYPE_CHECKING:
     from torch import Tensor

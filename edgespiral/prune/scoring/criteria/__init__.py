@@ -9,4 +9,9 @@ from edgespiral.core.plugins import PluginKind
 if TYPE_CHECKING:
     from edgespiral.prune.scoring.criteria.base import Criterion
 
-CRITERIA: PluginKind[Criterion] = PluginKind("criterion", __name__, "edgespiral.criteria")
+CRITERIA: PluginKind[Criterion] = PluginKind(
+    "criterion",
+    __name__,
+    "edgespiral.criteria",
+    needs=("score", "check", "trains_scales", "is_control"),
+)

@@ -1,6 +1,7 @@
 """The agent that computes outputs, as a device sees it: a process, a request, a file."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +12,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgespiral.measure.runtimes import agent
+from edgespiral.measure.runtimes.agent_answer import AGENT
+from edgespiral.measure.runtimes.onnxruntime.outputs import OUTPUTS_AGENT
 
-AGENT = Path(agent.__file__).with_name("outputs_agent.py")
 Make = Callable[..., Path]
 
 
@@ -32,7 +33,9 @@ def ask(folder: Path, models: list[Path], **changes: Any) -> Any:
         "most_seconds": 60,
     }
     (folder / "request.json").write_text(json.dumps(request | changes))
-    command = [sys.executable, str(AGENT), "request.json"]
+    for file in (AGENT, OUTPUTS_AGENT):  # as they lie on a device
+        shutil.copy(file, folder)
+    command = [sys.executable, OUTPUTS_AGENT.name, "request.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.stderr == ""
     return json.loads(done.stdout)

@@ -13,10 +13,11 @@ from edgespiral.core.errors import (
     UsageError,
 )
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.profile import OnnxRuntimeProfile
-from edgespiral.measure.runtimes import Job, OnnxRuntime
+from edgespiral.measure.runtimes.base import Job
+from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
+from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
-RUNTIME = OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime", threads=2))
+RUNTIME = OnnxRuntime(OnnxRuntimeSettings(kind="onnxruntime", threads=2))
 WHOLE: dict[str, Any] = {
     "device": {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2},
     "runtime": {
@@ -52,7 +53,7 @@ def test_the_request_names_what_is_pushed(convolution: Callable[..., Path]) -> N
 
 
 def requested(**settings: Any) -> dict[str, Any]:
-    runtime = OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime", **settings))
+    runtime = OnnxRuntime(OnnxRuntimeSettings(kind="onnxruntime", **settings))
     request: dict[str, Any] = json.loads(str(runtime.files(job())["request.json"]))
     return request
 
@@ -113,7 +114,7 @@ def test_an_answer_of_something_else_than_was_asked_for_is_refused(part: str, to
 
 def test_a_provider_has_to_tell_what_it_ran() -> None:
     provider = "XnnpackExecutionProvider"
-    runtime = OnnxRuntime(OnnxRuntimeProfile(kind="onnxruntime", threads=2, provider=provider))
+    runtime = OnnxRuntime(OnnxRuntimeSettings(kind="onnxruntime", threads=2, provider=provider))
     document = WHOLE | {"runtime": WHOLE["runtime"] | {"provider": provider}}
     with pytest.raises(MeasurementError, match="the device's answer is not valid"):
         runtime.parse(Completed(0, json.dumps(document), ""), job(Path("net.onnx")))

@@ -10,8 +10,9 @@ import pytest
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.profile import TensorRtProfile
-from edgespiral.measure.runtimes import Answer, Job, TensorRt
+from edgespiral.measure.runtimes.base import Answer, Job
+from edgespiral.measure.runtimes.tensorrt.runtime import TensorRt
+from edgespiral.measure.runtimes.tensorrt.settings import TensorRtSettings
 
 DEVICE: dict[str, Any] = {
     "device": {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2},
@@ -24,7 +25,7 @@ Mode = Literal["measure", "profile"]
 
 
 def parse(answers: object, model: Path, mode: Mode = "measure", **settings: Any) -> Answer:
-    runtime = TensorRt(TensorRtProfile(kind="tensorrt", **settings))
+    runtime = TensorRt(TensorRtSettings(kind="tensorrt", **settings))
     job = Job(mode, (model,), 5, 1.0, 2.0, 3, 4)
     return runtime.parse(Completed(0, json.dumps({**DEVICE, "answers": answers}), ""), job)
 
@@ -73,7 +74,7 @@ def test_a_layer_s_time_that_cannot_be_is_refused(
 
 
 def test_what_the_device_needs_is_pushed(convolution: Callable[..., Path]) -> None:
-    runtime = TensorRt(TensorRtProfile(kind="tensorrt", dla_core=0))
+    runtime = TensorRt(TensorRtSettings(kind="tensorrt", dla_core=0))
     files = runtime.files(Job("measure", (convolution(),), 5, 1.0, 2.0, 3, 4, {"": (1, 3, 8, 8)}))
     assert {"agent.py", "trtexec_agent.py", "model-0/net.onnx", "request.json"} == set(files)
     request = json.loads(str(files["request.json"]))
@@ -85,7 +86,7 @@ def test_what_the_device_needs_is_pushed(convolution: Callable[..., Path]) -> No
 def test_an_engine_does_not_tell_which_input_a_shape_is_for(tmp_path: Path) -> None:
     engine = tmp_path / "net.engine"
     engine.write_bytes(b"engine")
-    runtime = TensorRt(TensorRtProfile(kind="tensorrt"))
+    runtime = TensorRt(TensorRtSettings(kind="tensorrt"))
     named, nameless = (
         Job("measure", (engine,), 5, 1.0, 2.0, 3, 4, shapes={name: (1, 3)}) for name in ("x", "")
     )
@@ -100,7 +101,7 @@ def test_a_file_in_half_precision_is_not_measured_under_another_name(
     convolution: Callable[..., Path],
 ) -> None:
     half = convert_untrained(convolution(), "fp16", "tensorrt")
-    runtime = TensorRt(TensorRtProfile(kind="tensorrt", precision="fp32"))
+    runtime = TensorRt(TensorRtSettings(kind="tensorrt", precision="fp32"))
     assert runtime.precision(half) == "fp16"
     assert runtime.precision(convolution()) == "fp32"
     models = (half, convolution())

@@ -16,7 +16,8 @@ from edgespiral.core.errors import (
     TargetError,
 )
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.runtimes import Job, TensorRtRtx
+from edgespiral.measure.runtimes.base import Job
+from edgespiral.measure.runtimes.tensorrt_rtx.runtime import TensorRtRtx
 
 FACTS: dict[str, Any] = {
     "device": {"device": "d", "architecture": "a", "operating_system": "o", "cores": 2},

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.prune.engines.flow.labels import FROZEN, follow
+from edgespiral.prune.engines.flow.follow import follow
+from edgespiral.prune.engines.flow.labels import FROZEN
 
 MODES = {
     "relu": lambda x: x.relu(),

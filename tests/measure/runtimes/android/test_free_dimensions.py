@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.measure.runtimes.perf_test.free_dimensions import free_dimensions
+from edgespiral.measure.runtimes.android.free_dimensions import free_dimensions
 
 Make = Callable[..., Path]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from edgespiral.measure.profile import AndroidProfile
-from edgespiral.measure.runtimes import AndroidPerfTest, Job
+from edgespiral.measure.runtimes.android.runtime import AndroidPerfTest
+from edgespiral.measure.runtimes.android.settings import AndroidSettings
+from edgespiral.measure.runtimes.base import Job
 
 Ran = Callable[..., "subprocess.CompletedProcess[str]"]
 SHELL = shutil.which("mksh") or "sh"
@@ -38,7 +39,7 @@ def ran(
     (zone / "temp").write_text("41000\n")
 
     def run(**settings: Any) -> "subprocess.CompletedProcess[str]":
-        profile = AndroidProfile(kind="android", binary=str(perf_test), **settings)
+        profile = AndroidSettings(kind="android", binary=str(perf_test), **settings)
         runtime = AndroidPerfTest(profile, system_root=str(tmp_path))
         job = Job("measure", (convolution(),), 2, 1.0, 2.0, 3, 4)
         for name, content in runtime.files(job).items():

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
-from edgespiral.measure.profile import AndroidProfile
 from edgespiral.measure.runtimes.agent import PROFILED_RUNS, orders
 from edgespiral.measure.runtimes.agent_answer import reading, whole_answer
-from edgespiral.measure.runtimes.perf_test.free_dimensions import free_dimensions
-from edgespiral.measure.runtimes.perf_test.output import perf_test_document
-from edgespiral.measure.runtimes.perf_test.script import BODY
+from edgespiral.measure.runtimes.android.free_dimensions import free_dimensions
+from edgespiral.measure.runtimes.android.output import perf_test_document
+from edgespiral.measure.runtimes.android.script import BODY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgespiral.core.schema import Precision
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.profile import TargetProfile
+    from edgespiral.measure.runtimes.android.settings import AndroidSettings
     from edgespiral.measure.runtimes.base import Answer, Job
 
 TOOL, SCRIPT = "onnxruntime_perf_test", "measure.sh"
@@ -50,15 +49,9 @@ class AndroidPerfTest:
         system_root: the folder that holds the device's `sys` and `proc`; empty for its own.
     """
 
-    def __init__(self, settings: AndroidProfile, *, system_root: str = "") -> None:
+    def __init__(self, settings: AndroidSettings, *, system_root: str = "") -> None:
         self._settings = settings
         self._system_root = system_root
-
-    @classmethod
-    def from_profile(cls, profile: TargetProfile) -> AndroidPerfTest:
-        """The runtime that a profile describes."""
-        assert isinstance(profile.runtime, AndroidProfile)
-        return cls(profile.runtime)
 
     def needs(self) -> dict[str, str]:
         """The programs of the user's that are pushed.

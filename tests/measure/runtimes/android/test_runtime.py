@@ -8,8 +8,9 @@ import pytest
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.profile import AndroidProfile
-from edgespiral.measure.runtimes import AndroidPerfTest, Job
+from edgespiral.measure.runtimes.android.runtime import AndroidPerfTest
+from edgespiral.measure.runtimes.android.settings import AndroidSettings
+from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]
@@ -49,10 +50,10 @@ def test_what_fails_there_is_told(
 
 
 def test_what_cannot_be_run_is_refused_here(perf_test: Path, tmp_path: Path) -> None:
-    runtime = AndroidPerfTest(AndroidProfile(kind="android", binary=str(perf_test)))
+    runtime = AndroidPerfTest(AndroidSettings(kind="android", binary=str(perf_test)))
     with pytest.raises(ModelError, match="is not an ONNX file"):
         runtime.files(Job("measure", (tmp_path / "net.tflite",), 5, 1.0, 2.0, 3, 4))
-    missing = AndroidPerfTest(AndroidProfile(kind="android", binary="nowhere/perf_test"))
+    missing = AndroidPerfTest(AndroidSettings(kind="android", binary="nowhere/perf_test"))
     told = pytest.raises(TargetError, match=r"runtime.binary: no such file: nowhere.*build onnx")
     with told:
         missing.needs()
@@ -61,7 +62,7 @@ def test_what_cannot_be_run_is_refused_here(perf_test: Path, tmp_path: Path) -> 
 def test_libraries_go_along_and_tell_the_version(perf_test: Path, tmp_path: Path) -> None:
     library = tmp_path / "libonnxruntime.so"
     library.write_bytes(b"\0VERS_1.20.1\0")
-    settings = AndroidProfile(kind="android", binary=str(perf_test), libraries=[str(library)])
+    settings = AndroidSettings(kind="android", binary=str(perf_test), libraries=[str(library)])
     assert AndroidPerfTest(settings).needs()["version"] == "1.20.1"
     files = AndroidPerfTest(settings).files(Job("measure", (), 5, 1.0, 2.0, 3, 4))
     assert {"onnxruntime_perf_test", "libonnxruntime.so", "measure.sh"} == set(files)
@@ -88,7 +89,7 @@ FORGED = [
 
 
 def parsed(perf_test: Path, output: str) -> Any:
-    runtime = AndroidPerfTest(AndroidProfile(kind="android", binary=str(perf_test)))
+    runtime = AndroidPerfTest(AndroidSettings(kind="android", binary=str(perf_test)))
     job = Job("measure", (Path("net.onnx"),), 5, 1.0, 2.0, 3, 4)
     return runtime.parse(Completed(0, output, ""), job)
 

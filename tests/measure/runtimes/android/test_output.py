@@ -8,12 +8,12 @@ import pytest
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.runtimes import Job
-from edgespiral.measure.runtimes.perf_test.output import (
+from edgespiral.measure.runtimes.android.output import (
     device_state,
     perf_test_document,
     sample_times,
 )
+from edgespiral.measure.runtimes.base import Job
 
 PIXEL = """
 scaling_governor=sched_pixel

@@ -1,0 +1,143 @@
+"""Which channels leave together, where labels have followed them through a whole graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, flat
+from edgespiral.prune.engines.flow.operations import SUMMED_UP, rule_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What the labels of a graph came to, as components (0 is never removed).
+
+    Attributes:
+        nodes: per node, by name, the components of its tensors' elements.
+        parameters: per parameter that the graph reads itself, those of its elements.
+        reads: per layer that mixes channels, those of its input channels.
+        writes: per layer those of its output channels; layers that do not mix, as norms and
+            depthwise convolutions, write the channels that they read.
+        indices: per indexing, by name, what it takes of each dimension.
+        two_way: components of the units of layers with two directions.
+        parts: components of what slices and splits take, each of which has to keep something.
+        sums: per reduction that holds channels, by name, the dimension that they lie on.
+        frozen: per layer that keeps some of its output channels, how many and why.
+    """
+
+    nodes: dict[str, tuple[Tensor, ...]]
+    parameters: dict[str, Tensor]
+    reads: dict[str, Tensor]
+    writes: dict[str, Tensor]
+    indices: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    two_way: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    parts: list[set[int]] = field(default_factory=list)
+    sums: dict[str, int] = field(default_factory=dict)
+    frozen: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+@torch.no_grad()
+def follow(model: GraphModule, example: Tensor) -> Flow:
+    """Label every tensor of `model` and settle which labels leave together.
+
+    Args:
+        model: the traced model.
+        example: one input batch (1, C, H, W).
+    """
+    labeller = Labeller(model, rule_of)
+    labeller.run(example)
+    settled = _settled(labeller)
+    return Flow(
+        {n.name: tuple(settled[x] for x in flat(v)) for n, v in labeller.labels.items()},
+        {name: settled[labels] for name, labels in labeller.parameters.items()},
+        {name: settled[labels] for name, labels in labeller.reads.items()},
+        {name: settled[labels] for name, labels in labeller.writes.items()},
+        labeller.indices,
+        _two_way(labeller.ties, settled),
+        [set(torch.unique(settled[part]).tolist()) for part in labeller.parts],
+        _sums(labeller),
+        _frozen(labeller, settled),
+    )
+
+
+def _sums(labeller: Labeller) -> dict[str, int]:
+    """Reductions over channels that hold them."""
+    classes, reasons = labeller.ties.classes(), labeller.ties.reasons()
+    sums = {}
+    for name, (labels, dims) in labeller.reduced.items():
+        here = classes[labels]
+        lost = [d for d in dims if d in varying(here)]
+        held = {reasons.get(number, "") for number in torch.unique(here).tolist()}
+        if len(lost) == 1 and any(reason.startswith(SUMMED_UP) for reason in held):
+            sums[name] = lost[0]
+    return sums
+
+
+def _frozen(labeller: Labeller, settled: Tensor) -> dict[str, tuple[int, str]]:
+    classes, reasons = labeller.ties.classes(), labeller.ties.reasons()
+    frozen = {}
+    for name, labels in labeller.writes.items():
+        stays = classes[labels][settled[labels] == FROZEN].tolist()
+        if stays:
+            first = next((reasons[number] for number in stays if number in reasons), "")
+            frozen[name] = (len(stays), first)
+    return frozen
+
+
+def varying(labels: Tensor) -> list[int]:
+    """Dimensions along which the labels are not all the same."""
+    return [d for d in range(labels.dim()) if bool((labels != labels.narrow(d, 0, 1)).any())]
+
+
+def losing(components: Tensor, two_way: Tensor) -> list[int]:
+    """Dimensions along which a tensor loses channels; more than one, and it cannot be cut.
+
+    Of two directions as many units leave, so a tensor with both in two rows loses columns.
+    """
+    dims = varying(components)
+    for rows in dims:
+        others = [d for d in dims if d != rows]
+        apart = len(dims) == 2 and components.shape[rows] == 2
+        if apart and bool(torch.isin(components, two_way).all()):
+            each = components.unbind(rows)
+            if all(len(varying(row)) == 1 for row in each):
+                return others
+    return dims
+
+
+def _settled(labeller: Labeller) -> Tensor:
+    """Components after freezing whatever cannot be sliced out of every tensor.
+
+    A tensor can lose channels where what leaves is a slice of one dimension. Freezing can make
+    another tensor's labels one-dimensional, never the opposite, so one more look is enough to
+    know that nothing is left to freeze; the loop looks until then.
+    """
+    ties = labeller.ties
+    tensors = [(n, x) for n, v in labeller.labels.items() for x in flat(v) if bool(x.any())]
+    while True:
+        components = ties.components()
+        known = len(ties.held)
+        two_way = _two_way(ties, components)
+        for node, labels in tensors:
+            if len(losing(components[labels], two_way)) > 1:
+                ties.here = labeller.places[node]
+                ties.freeze(labels, "are not a slice of one dimension")
+        for labels, dims, why, apart in ties.steady:
+            here = components[labels]
+            if set(dims) & set(losing(here, two_way) if apart else varying(here)):
+                ties.here = ""
+                ties.held.append((torch.unique(labels[labels > 0]), why))
+        fresh = [labels for labels, _ in ties.held[known:]]
+        if not fresh or not bool(components[torch.cat(fresh)].any()):
+            return components
+
+
+def _two_way(ties: Ties, components: Tensor) -> Tensor:
+    return torch.cat([torch.zeros(0, dtype=torch.long), *(components[t] for t in ties.two_way)])
