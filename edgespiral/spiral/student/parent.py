@@ -60,8 +60,8 @@ def parent_of(
     if CRITERIA.get(context.plan.criterion).trains_scales:
         with watch.timing("slim"):
             source = _slimmed(context, turn, model)
-    with watch.timing("plan"):
-        scores = importance_of(context.plan, source, context.splits.train, next_turn)
+    with watch.timing("plan"), context.listener.steps("scoring channels") as advance:
+        scores = importance_of(context.plan, source, context.splits.train, next_turn, advance)
     return Parent(turn, source, scores, model.model)
 
 
