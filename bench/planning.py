@@ -29,7 +29,7 @@ from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
-from edgespiral.prune.scoring.divergence import OutputDivergence, priced
+from edgespiral.prune.scoring.divergence import OutputDivergence
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.prune.scoring.select import keep_best
@@ -79,7 +79,6 @@ def prices(source: PrunableModel, samples: Tensor, seconds: dict[str, float]) ->
         "prices, until told apart",
         lambda: fewer.of_each(variants, lambda: runs.append(1)),
     )
-    priced(fewer, scores, source.branches)
     return {
         "variants": len(variants),
         "batches_until_told_apart": len(runs) / len(variants),
