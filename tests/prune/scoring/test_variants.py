@@ -128,7 +128,7 @@ def test_a_variant_in_a_tour_computes_what_it_computes_alone(name, request):
 @pytest.mark.parametrize("name", NETS)
 def test_prices_together_are_those_of_each_alone(name, request):
     source = source_of(name, request)
-    inputs = [batch(seed)[:, : source.example.shape[1]] for seed in (3, 4)]
+    inputs = [batch(3)[:, : source.example.shape[1]]]
     known = moments(source.model, source.groups, inputs)
     scores = {g.name: torch.rand(g.channels) + 0.1 for g in source.groups}
     damage = OutputDivergence(source.model, source.groups, inputs, known)
@@ -136,11 +136,11 @@ def test_prices_together_are_those_of_each_alone(name, request):
     prices = priced(damage, scores, source.branches)
     for group in source.groups:
         half = group.units // 2 * group.sub_groups
-        lost = prices.channels[group.name].double()
-        order = scores[group.name].reshape(group.sub_groups, group.units).sum(0).argsort()
-        units = order[: group.units - group.units // 2].tolist()
+        stay = keep_best([group], scores, {group.name: half})[group.name]
+        gone = [channel for channel in range(group.channels) if channel not in stay]
         expected = damage_alone.of_widths(scores, {group.name: half})
-        assert float(lost[group.channels_of_units(units)].sum()) == pytest.approx(expected, 1e-3)
+        lost = prices.channels[group.name].double()[gone].sum()
+        assert float(lost) == pytest.approx(expected, 1e-3)
     for branch in source.branches:
         assert prices.branches[branch.name] == pytest.approx(damage_alone.of_branch(branch), 1e-3)
 
