@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LEAST_SHARE_OF_NOISE = 0.1
 # Standard error of a price beside the others, as a share of it, at which no more samples are asked.
-PRICE_ERROR = 0.1
+PRICE_ERROR = 0.2
 
 
 class Prices(NamedTuple):
