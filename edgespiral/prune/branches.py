@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import operator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import torch
@@ -101,6 +102,20 @@ class Silencing(torch.fx.Interpreter):
         value = self.env[other]
         # As an addition would: what comes after may work in place.
         return value.clone()
+
+    def differs_at(self, node: Node) -> bool:
+        """Whether `node` is computed otherwise than in the whole model, or not at all."""
+        return node.name in self._silent or (node in self._skipped and node.op != "placeholder")
+
+    def run_from(self, start: Node, values: Mapping[Node, object]) -> object:
+        """The outputs, from what the whole model has computed before `start` and yet reads.
+
+        Args:
+            start: at most the first node that differs.
+            values: of the nodes before; they may be overwritten.
+        """
+        before = takewhile(lambda node: node is not start, self.graph.nodes)
+        return self.run(initial_env={node: values.get(node) for node in before})
 
     def _operands(self, node: Node) -> list[Node]:
         return [one for one in node.all_input_nodes if one.name != self._silent.get(node.name)]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from edgespiral.prune.groups import ChannelGroup
 
+# What reads channels without being a group's consumer: its statistics are over all of them.
+NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+
 
 @contextmanager
 def gated(
@@ -43,7 +46,7 @@ def gated(
     handles += [
         layer.register_forward_hook(_normaliser(parts, batch_axis))
         for (name, batch_axis), parts in _parts_by_layer(groups, gates, "producers").items()
-        if isinstance(layer := model.get_submodule(name), nn.LayerNorm | nn.RMSNorm | nn.GroupNorm)
+        if isinstance(layer := model.get_submodule(name), NORMS)
     ]
     for group in groups:
         for slot in group.producers:
@@ -56,6 +59,17 @@ def gated(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def gated_layers(model: nn.Module, groups: Sequence[ChannelGroup]) -> set[nn.Module]:
+    """The layers that compute something else while some gate of `groups` is closed."""
+    consumers = {slot.layer for group in groups for slot in group.consumers}
+    producers = {slot.layer for group in groups for slot in group.producers}
+    readers = (model.get_submodule(name) for name in producers)
+    return {
+        *map(model.get_submodule, consumers),
+        *(layer for layer in readers if isinstance(layer, (*NORMS, *RECURRENT))),
+    }
 
 
 def keep_gates(

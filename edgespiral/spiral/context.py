@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.latency_cache import LatencyCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch.fx import GraphModule
@@ -50,13 +51,22 @@ class Parent:
     """The model a turn cuts, and the turn that made it (0: the teacher).
 
     `model` is what that turn made; `source` is that too, or with `l1-reg` what more training
-    made of it.
+    made of it. `score` says what cutting `source` would lose.
     """
 
     turn: int
     source: PrunableModel
-    importance: Importance
+    score: Callable[[], Importance]
     model: GraphModule
+
+    @cached_property
+    def importance(self) -> Importance:
+        """What cutting it would lose, measured when first asked for: a cut that is made is enough.
+
+        Raises:
+            DataError, ModelError: as `importance_of`.
+        """
+        return self.score()
 
 
 @dataclass(frozen=True)

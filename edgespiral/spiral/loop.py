@@ -42,7 +42,7 @@ from edgespiral.spiral.turn import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from edgespiral.core.records import Event, TurnFinished
     from edgespiral.export.rebuilt import FreshProcess
@@ -86,12 +86,19 @@ class Spiral:
             start_ms = _start_ms(baseline, chosen)
             planner = planners.planner(chosen.precision, start_ms)
             rules = self._rules(budget, planner.start_ms)
-            end = self._turns(rules, baseline, budget, planner)
+            end = self._turns(rules, baseline, budget, planner, planners.teacher)
             return finish(self.context, self.fresh, baseline, end)
         finally:
             planners.close()
 
-    def _turns(self, rules: Rules, baseline: Baseline, budget: Budgets, planner: Planner) -> End:
+    def _turns(
+        self,
+        rules: Rules,
+        baseline: Baseline,
+        budget: Budgets,
+        planner: Planner,
+        teacher: Callable[[Stopwatch], Parent],
+    ) -> End:
         # Asked before any training is paid for; the last turn alone could not tell.
         beyond = planner.beyond_reach(budget.latency_ms)
         if beyond is not None:
@@ -105,7 +112,10 @@ class Spiral:
             source = self._source(step.parent)
             if not source.groups:
                 return End(Outcome.UNREACHABLE, step.parent, f"nothing is left to cut for {budget}")
-            parent = parent_of(self.context, step.parent, source, watch, next_turn=step.turn)
+            if (step.parent, step.turn) == (0, 1):  # the search for a precision may have scored it
+                parent = teacher(watch)
+            else:
+                parent = parent_of(self.context, step.parent, source, watch, next_turn=step.turn)
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 fastest = _fastest_cut(step.turn, self.context.plan.allocation)
@@ -163,7 +173,7 @@ class Spiral:
         self, step: Next, parent: Parent, planner: Planner, epochs: float
     ) -> tuple[Planned | OutOfReach, int]:
         """The turn's cut, and how many cuts were compared as a whole to find it."""
-        context = self.context
+        context, importance = self.context, parent.importance
         with context.listener.steps("planning") as advance:
             screen = screen_of(
                 context, parent, step.turn, epochs, planner.weight_count, heard=advance
@@ -171,7 +181,7 @@ class Spiral:
             chosen = planner.plan(
                 step.turn,
                 parent.source,
-                parent.importance,
+                importance,
                 target_ms=step.target_ms,
                 allocation=context.plan.allocation,
                 screen=screen,

@@ -9,22 +9,21 @@ criterion, norms of weights too, a common unit (nats), and prices whole branches
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import DataError, ModelError
-from edgespiral.prune.branches import Silencing
 from edgespiral.prune.groups import widths_of
-from edgespiral.prune.masking import gated, keep_gates
-from edgespiral.prune.scoring.reconstruct import folded
 from edgespiral.prune.scoring.select import keep_best, unit_scores
+from edgespiral.prune.scoring.variants import Tour, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule
@@ -34,6 +33,15 @@ if TYPE_CHECKING:
     from edgespiral.prune.scoring.reconstruct import Moments
 
 LEAST_SHARE_OF_NOISE = 0.1
+# Standard error of a price beside the others, as a share of it, at which no more samples are asked.
+PRICE_ERROR = 0.2
+
+
+class Prices(NamedTuple):
+    """Scores of channels, scaled, and what each branch costs, both in nats a sample."""
+
+    channels: dict[str, Tensor]
+    branches: dict[str, float]
 
 
 @dataclass
@@ -60,14 +68,14 @@ class OutputDivergence:
     moments: Mapping[str, Moments] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Run the model once for its own outputs and once for the noise."""
+        """Run the first batch, so that a model whose outputs are of no use is refused at once."""
         if not self.inputs:
             raise DataError("measuring the damage of a cut needs training samples, and got none")
         self._probe = _adapting_batchnorm(self.model)
-        with torch.no_grad():
-            own = copy.deepcopy(self.model).eval()
-            self._own = [F.log_softmax(own(batch).float(), dim=1) for batch in self.inputs]
-        self._noise = self._divergence(self._probe, self._everything(), ())
+        self._whole = copy.deepcopy(self.model).eval()
+        self._own: dict[int, Tensor] = {}
+        self._noise: dict[int, Tensor] = {}
+        self._noise_of(0)
 
     def of_widths(self, importance: Mapping[str, Tensor], widths: Mapping[str, int]) -> float:
         """Damage of cutting groups to `widths`, the least important channels first."""
@@ -75,7 +83,7 @@ class OutputDivergence:
 
     def of_branch(self, branch: Branch) -> float:
         """Damage of dropping `branch`."""
-        return self._beyond_noise(self._divergence(self._probe, self._everything(), (branch,)))
+        return self.of(self.variant({}, (branch,)))
 
     def of_cut(
         self,
@@ -84,53 +92,138 @@ class OutputDivergence:
         branches: Sequence[Branch] = (),
     ) -> float:
         """Damage of cutting all groups to `widths`, with `branches` gone."""
-        kept = keep_best(self.groups, importance, widths)
-        probe = folded(self._probe, self.groups, kept, self.moments)
-        # Inside of a branch that is gone nothing runs, and nothing is to be closed.
-        inside = {group for branch in branches for group in branch.groups}
-        gone = {name: whole for name, whole in self._everything().items() if name in inside}
-        return self._beyond_noise(self._divergence(probe, {**kept, **gone}, branches))
+        return self.of(self.variant(keep_best(self.groups, importance, widths), branches))
 
-    def _beyond_noise(self, divergence: float) -> float:
-        return max(divergence - self._noise, LEAST_SHARE_OF_NOISE * self._noise, 1e-9)
-
-    def _everything(self) -> dict[str, list[int]]:
-        return {group.name: list(range(group.channels)) for group in self.groups}
+    def variant(
+        self, kept: Mapping[str, Sequence[int]], branches: Sequence[Branch] = ()
+    ) -> Variant:
+        """The model with the `kept` channels of groups, those not named whole, less `branches`."""
+        return Variant.of(self._probe, self.groups, kept, branches, self.moments)
 
     @torch.no_grad()
-    def _divergence(
-        self, probe: GraphModule, kept: Mapping[str, Sequence[int]], silent: Sequence[Branch]
-    ) -> float:
-        total, samples = 0.0, 0
-        masked = Silencing(probe, silent)
-        with gated(probe, self.groups, keep_gates(self.groups, kept)):
-            for batch, own in zip(self.inputs, self._own, strict=True):
-                outputs = F.log_softmax(masked.run(batch).float(), dim=1)
-                total += float(F.kl_div(outputs, own, log_target=True, reduction="sum"))
-                samples += len(batch)
-        if not total == total:  # noqa: PLR0124 (NaN)
+    def of(self, variant: Variant) -> float:
+        """Damage of a variant of the model, on all samples."""
+        with variant.applied(self._probe) as silenced:
+            moved = [self._moved(i, silenced.run(batch)) for i, batch in enumerate(self.inputs)]
+        return self._beyond_noise(torch.cat(moved))
+
+    @torch.no_grad()
+    def of_each(
+        self, variants: Sequence[Variant], heard: Callable[[], None] = lambda: None
+    ) -> list[float]:
+        """Damage of each of some variants, on as many samples as tell them apart.
+
+        All see the same samples. Batches are run until half of the damages, beside the mean of all,
+        have a standard error of `PRICE_ERROR` at most, or none are left.
+
+        Args:
+            variants: of the model, as `variant` makes them.
+            heard: called when one of them has been run on a batch.
+        """
+        moved = torch.zeros(len(variants), 0, dtype=torch.double)
+        for index in range(len(self.inputs) if variants else 0):
+            moved = torch.cat([moved, self._together(index, variants, heard)], dim=1)
+            if _standard_error(moved - self._noise_up_to(moved.shape[1])) <= PRICE_ERROR:
+                break
+        return [self._beyond_noise(samples) for samples in moved]
+
+    def _together(
+        self, index: int, variants: Sequence[Variant], heard: Callable[[], None]
+    ) -> Tensor:
+        """How far each variant moves each sample of a batch: (variants, samples)."""
+        batch = self.inputs[index]
+        moved = torch.zeros(len(variants), len(batch), dtype=torch.double)
+
+        def seen(number: int, outputs: Tensor) -> None:
+            moved[number] = self._moved(index, outputs)
+            heard()
+
+        self._noise[index] = self._moved(index, Tour(self._probe, variants, seen).run(batch))
+        return moved
+
+    def _beyond_noise(self, moved: Tensor) -> float:
+        """The mean of the first samples' (samples,) beyond what nothing masked does to them."""
+        noise = float(self._noise_up_to(len(moved)).mean())
+        return max(float(moved.mean()) - noise, LEAST_SHARE_OF_NOISE * noise, 1e-9)
+
+    def _noise_up_to(self, samples: int) -> Tensor:
+        """How far batch statistics alone move the first samples: (samples,)."""
+        noise: list[Tensor] = []
+        while sum(map(len, noise)) < samples:
+            noise.append(self._noise_of(len(noise)))
+        return torch.cat(noise)
+
+    @torch.no_grad()
+    def _noise_of(self, index: int) -> Tensor:
+        if index not in self._noise:
+            self._noise[index] = self._moved(index, self._probe(self.inputs[index]))
+        return self._noise[index]
+
+    def _moved(self, index: int, outputs: Tensor) -> Tensor:
+        """How far `outputs` are from the model's own, in nats, for each sample of a batch: (N,)."""
+        if index not in self._own:
+            self._own[index] = F.log_softmax(self._whole(self.inputs[index]).float(), dim=1)
+        logs = F.log_softmax(outputs.float(), dim=1)
+        moved = F.kl_div(logs, self._own[index], log_target=True, reduction="none")
+        moved = moved.flatten(1).sum(1).double().cpu()
+        if moved.isnan().any():
             raise ModelError("the model's outputs are not finite", hint="check the weights")
-        return total / samples
+        return moved
 
 
-def in_nats(damage: OutputDivergence, importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`importance` scaled group by group so that losing half of a group counts its damage."""
-    return {
-        group.name: importance[group.name] * _scale(damage, group, importance)
-        for group in damage.groups
-    }
+def priced(
+    damage: OutputDivergence,
+    importance: Mapping[str, Tensor],
+    branches: Sequence[Branch] = (),
+    heard: Callable[[], None] = lambda: None,
+) -> Prices:
+    """Scale scores group by group so that losing half of a group counts its damage.
+
+    Args:
+        damage: measures it, of branches too.
+        importance: per group (channels,) scores; the least lose first.
+        branches: those to be priced as well.
+        heard: called when one of the groups or branches has been run on a batch.
+    """
+    halves = {g.name: g.units // 2 * g.sub_groups for g in damage.groups if g.units > 1}
+    kept = keep_best(damage.groups, importance, {**widths_of(damage.groups), **halves})
+    variants = [damage.variant({name: kept[name]}) for name in halves]
+    variants += [damage.variant({}, (branch,)) for branch in branches]
+    costs = damage.of_each(variants, heard)
+    half_costs = dict(zip(halves, costs, strict=False))
+    return Prices(
+        {
+            group.name: importance[group.name] * _scale(group, importance, half_costs)
+            for group in damage.groups
+        },
+        {b.name: cost for b, cost in zip(branches, costs[len(halves) :], strict=True)},
+    )
 
 
 def _scale(
-    damage: OutputDivergence, group: ChannelGroup, importance: Mapping[str, Tensor]
+    group: ChannelGroup, importance: Mapping[str, Tensor], half_costs: Mapping[str, float]
 ) -> float:
-    units = group.units // 2
-    if not units:
+    if group.name not in half_costs:
         return 1.0
     scores = unit_scores(group, importance[group.name].double())
-    lost = float(scores.sort().values[: group.units - units].sum())
-    half = damage.of_widths(importance, {group.name: units * group.sub_groups})
-    return half / max(lost, 1e-9 * float(scores.sum()), torch.finfo(torch.float).tiny)
+    lost = float(scores.sort().values[: group.units - group.units // 2].sum())
+    least = max(1e-9 * float(scores.sum()), torch.finfo(torch.float).tiny)
+    return half_costs[group.name] / max(lost, least)
+
+
+def _standard_error(beyond: Tensor) -> float:
+    """The median, over variants, of the error of a damage beside the mean of all, as a share of it.
+
+    Args:
+        beyond: damage of each variant on each sample, (variants, samples).
+
+    A sample that all variants move far makes all of them look worse, and says nothing of which is:
+    only what a variant does beyond its share of the mean counts as error.
+    """
+    means, common = beyond.mean(1, keepdim=True), beyond.mean(0)
+    rest = beyond - means / common.mean() * common
+    errors = rest.std(1) / beyond.shape[1] ** 0.5 / means[:, 0].abs()
+    return float(errors.nan_to_num(math.inf).median())
 
 
 def _adapting_batchnorm(model: GraphModule) -> GraphModule:

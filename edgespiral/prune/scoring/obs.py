@@ -11,7 +11,7 @@ criterion says how much a move of the channel's size matters.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CRITERION_SHARE = 0.5
 # Of what the channels of a group give to their consumers; below it they are dead, all of them.
 LEAST_STRENGTH = 1e-30
+# How many units leave between two times that all of a consumer's matrices are brought up to date.
+GATHERED = 48
 
 
 @torch.no_grad()
@@ -67,35 +69,72 @@ def after_folding(
 class _Reader:
     """One consumer, as it is with what has left so far folded in.
 
+    Units have as many positions each, and n is how many there are in all. Whatever leaves changes
+    all of an (n, n) matrix, and most of that is never looked at: the units' own blocks are, at
+    each step, and the columns of what leaves. So changes are gathered, and made together.
+
     Attributes:
-        weights: (units, positions a unit, outputs).
-        inverse: of the inputs' covariance, (units, positions, units, positions).
+        inverse: of the inputs' covariance (n, n), as it was before the changes that are gathered.
+        gram: of the weights by which inputs are read, (n, n), likewise.
         strength: per unit, the mean square of what it gives to the outputs (units,).
     """
 
-    weights: Tensor
     inverse: Tensor
+    gram: Tensor
     strength: Tensor
+    _own_inverse: Tensor = field(init=False)
+    _own_gram: Tensor = field(init=False)
+    # Of those gathered, in rows of n: inverse - shares' columns, gram - shares' halves - halves'
+    # shares. All three matrices are symmetric.
+    _shares: Tensor = field(init=False)
+    _columns: Tensor = field(init=False)
+    _halves: Tensor = field(init=False)
+    _gathered: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        """Take out each unit's own blocks, (units, positions, positions)."""
+        units, size = len(self.strength), len(self.inverse)
+        self._own_inverse = _own_blocks(self.inverse, units).clone()
+        self._own_gram = _own_blocks(self.gram, units).clone()
+        rows = GATHERED * (size // units)
+        self._shares, self._columns, self._halves = self.inverse.new_empty(3, rows, size)
 
     def errors(self) -> Tensor:
         """Rise of the outputs' mean squared error as each unit leaves and is folded: (units,)."""
-        own = _own_blocks(self.inverse)
-        if own.shape[1] == 1:
-            return self.weights.square().sum((1, 2)) / own[:, 0, 0]
-        solved: Tensor = torch.linalg.solve(own, self.weights)
-        return (self.weights * solved).sum((1, 2))
+        if self._own_inverse.shape[1] == 1:
+            return (self._own_gram / self._own_inverse).flatten()
+        solved: Tensor = torch.linalg.solve(self._own_inverse, self._own_gram)
+        return solved.diagonal(dim1=1, dim2=2).sum(1)
 
     def remove(self, unit: int) -> None:
         """Fold one unit into those left."""
-        units, positions, _ = self.weights.shape
-        size = units * positions
-        rows = self.inverse[:, :, unit].reshape(size, positions).clone()
-        own = self.inverse[unit, :, unit].clone()
-        shares = torch.linalg.solve(own, rows.T).T
-        removed = self.weights[unit].clone()
-        self.weights.view(size, -1).addmm_(shares, removed, alpha=-1)
-        self.inverse.view(size, size).addmm_(shares, rows.T, alpha=-1)
-        self.inverse[unit, :, unit] = torch.eye(positions, dtype=own.dtype)
+        positions, before = self._own_inverse.shape[1], self._gathered
+        at = slice(unit * positions, (unit + 1) * positions)
+        shares, columns, halves = self._changes
+        column = self.inverse[at] - shares[:, at].T @ columns
+        gram = self.gram[at] - shares[:, at].T @ halves - halves[:, at].T @ shares
+        share = torch.linalg.solve(column[:, at], column)
+        half = gram - gram[:, at] @ share / 2
+        self._gathered += positions
+        for gathered, rows in zip(self._changes, (share, column, half), strict=True):
+            gathered[before:] = rows
+        self._own_inverse -= _own_products(share, column)
+        products = _own_products(share, half)
+        self._own_gram -= products + products.mT
+        self._own_inverse[unit] = torch.eye(positions, dtype=column.dtype)
+        if self._gathered == len(self._shares):
+            self._make_changes()
+
+    @property
+    def _changes(self) -> tuple[Tensor, Tensor, Tensor]:
+        count = self._gathered
+        return self._shares[:count], self._columns[:count], self._halves[:count]
+
+    def _make_changes(self) -> None:
+        shares, columns, halves = self._changes
+        self.inverse.addmm_(shares.T, columns, alpha=-1)
+        self.gram.addmm_(shares.T, halves, alpha=-1).addmm_(halves.T, shares, alpha=-1)
+        self._gathered = 0
 
 
 def _readers(
@@ -125,21 +164,27 @@ def _positions(group: ChannelGroup, slot: Slot) -> list[list[int]] | None:
 
 def _reader(weight: object, known: Moments, positions: Tensor) -> _Reader:
     assert isinstance(weight, torch.Tensor)
-    units, each = positions.shape
-    flat = positions.flatten()
+    flat, units = positions.flatten(), len(positions)
     covariance = regularised(known, flat)
-    weights = weight.to(covariance).movedim(1, 0).flatten(1)[flat].reshape(units, each, -1)
-    blocks = _own_blocks(covariance.reshape(units, each, units, each))
-    return _Reader(
-        weights,
-        torch.linalg.inv(covariance).reshape(units, each, units, each),
-        (weights * (blocks @ weights)).sum((1, 2)),
-    )
+    weights = weight.to(covariance).movedim(1, 0).flatten(1)[flat]
+    gram = weights @ weights.T
+    given = _own_blocks(covariance, units) * _own_blocks(gram, units)
+    return _Reader(torch.linalg.inv(covariance), gram, given.sum((1, 2)))
 
 
-def _own_blocks(matrix: Tensor) -> Tensor:
+def _own_blocks(matrix: Tensor, units: int) -> Tensor:
     """Each unit with itself, (units, positions, positions), of a matrix over all of them."""
-    return matrix.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+    blocks = matrix.reshape(units, len(matrix) // units, units, -1)
+    return blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+
+
+def _own_products(left: Tensor, right: Tensor) -> Tensor:
+    """Each unit's own blocks, (units, positions, positions), of the product of (positions, n)."""
+    positions = len(left)
+    if positions == 1:
+        return (left * right).view(-1, 1, 1)
+    first, second = (rows.view(positions, -1, positions) for rows in (left, right))
+    return torch.einsum("kup,kuq->upq", first, second)
 
 
 def _rescored(scores: Tensor, group: ChannelGroup, readers: Sequence[_Reader]) -> Tensor:

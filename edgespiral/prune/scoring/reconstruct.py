@@ -9,6 +9,7 @@ al. 2017, "Channel pruning for accelerating very deep neural networks", section 
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,15 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from edgespiral.prune.groups import PRUNABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule
 
     from edgespiral.prune.groups import ChannelGroup, Slot
+
+    # A layer's weight and bias.
+    Weights = tuple[Tensor, Tensor | None]
 
 # Through other layers, such as layer norm, the kept channels change with the cut.
 FOLLOWED = (*PRUNABLE, _BatchNorm)
@@ -77,14 +81,53 @@ def folded(
 
     Consumers without moments, and those of groups that go whole, are left as they are.
     """
-    model = copy.deepcopy(model)
+    smaller = copy.deepcopy(model)
+    for name, (weight, bias) in folded_weights(model, groups, kept, known).items():
+        layer: Any = smaller.get_submodule(name)
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return smaller
+
+
+@torch.no_grad()
+def folded_weights(
+    model: GraphModule,
+    groups: Sequence[ChannelGroup],
+    kept: Mapping[str, Sequence[int]],
+    known: Mapping[str, Moments],
+) -> dict[str, Weights]:
+    """What `folded` changes: the weights of the consumers that expect something else, by name."""
+    weights: dict[str, Weights] = {}
     for group in groups:
+        stay = kept[group.name]
+        if not stay or len(stay) == group.channels:
+            continue
         for slot in foldable(model, group):
-            if slot.layer in known and kept[group.name]:
-                stays = torch.isin(slot.channel_of, torch.tensor(list(kept[group.name])))
+            if slot.layer in known:
+                layer: Any = model.get_submodule(slot.layer)
+                stays = torch.isin(slot.channel_of, torch.tensor(list(stay)))
                 goes = (slot.channel_of >= 0) & ~stays
-                _fold(model.get_submodule(slot.layer), known[slot.layer], stays, goes)
-    return model
+                own = weights.get(slot.layer, (layer.weight, layer.bias))
+                weights[slot.layer] = _folded(own, known[slot.layer], stays, goes)
+    return weights
+
+
+@contextmanager
+def with_weights(model: GraphModule, weights: Mapping[str, Weights]) -> Iterator[None]:
+    """Layers have these weights while the context lasts, of which no gradient is taken."""
+    layers: dict[Any, Weights] = {}
+    try:
+        for name, (weight, bias) in weights.items():
+            layer: Any = model.get_submodule(name)
+            layers[layer] = (layer.weight, layer.bias)
+            # New parameters: autocast keeps what it has made of the old ones.
+            layer.weight = nn.Parameter(weight, requires_grad=False)
+            layer.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        yield
+    finally:
+        for layer, (weight, bias) in layers.items():
+            layer.weight, layer.bias = weight, bias
 
 
 def foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
@@ -113,18 +156,20 @@ def _is_dense(layer: nn.Module) -> bool:
     return isinstance(layer, PRUNABLE) and getattr(layer, "groups", 1) == 1 and not transposed
 
 
-def _fold(layer: Any, known: Moments, stays: Tensor, goes: Tensor) -> None:  # noqa: ANN401
+def _folded(weights: Weights, known: Moments, stays: Tensor, goes: Tensor) -> Weights:
+    weight, bias = weights
     if not bool(goes.any()):
-        return
+        return weights
     within = regularised(known, stays.nonzero().flatten())
     # (going, staying): a removed channel is about its mean plus these times the others' deviations.
     shares = torch.linalg.solve(within, known.covariance[stays][:, goes]).T
-    weight = layer.weight
     removed = weight[:, goes]
+    weight = weight.detach().clone()
     weight[:, stays] += torch.einsum("or...,rk->ok...", removed, shares.to(weight))
-    if layer.bias is not None:
+    if bias is not None:
         rest = (known.mean[goes] - shares @ known.mean[stays]).to(weight)
-        layer.bias += torch.einsum("or...,r->o", removed, rest)
+        bias = bias + torch.einsum("or...,r->o", removed, rest)
+    return weight, bias
 
 
 class _Sums:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -66,7 +67,7 @@ class Choices:
         return {
             name: groups
             for name, groups in self.branches.items()
-            if all(widths[group] == 0 for group in groups)
+            if not any(map(widths.__getitem__, groups))
         }
 
     def total_lost(self, widths: Mapping[str, int]) -> float:
@@ -98,14 +99,25 @@ class Choices:
 
     def narrower(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
         """What one step down can lead to: a group to a smaller width, or a branch gone."""
+        return ({**widths, **step} for step in self.steps_down(widths, adjacent=adjacent))
+
+    def steps_down(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
+        """The changes of widths that lead to what is `narrower`."""
         for name, width in widths.items():
             below = [option for option in self.options[name] if option < width]
             for option in below[-1:] if adjacent else below:
-                yield {**widths, name: option}
+                yield {name: option}
         gone = self.gone(widths)
         for name, groups in self.branches.items():
             if name not in gone:
-                yield {**widths, **dict.fromkeys(groups, 0)}
+                yield dict.fromkeys(groups, 0)
+
+    def lost_after(self, widths: Widths, lost: float, step: Widths) -> float:
+        """`total_lost` once `step` is taken from `widths`, which have `lost`, but for rounding."""
+        if len(step) > 1 or not all(step.values()):
+            return self.total_lost({**widths, **step})
+        ((name, width),) = step.items()
+        return lost - self.lost[name][widths[name]] + self.lost[name][width]
 
     def wider(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
         """What one step up can lead to: a group to a larger width, or a branch back."""
@@ -298,10 +310,21 @@ def _exchange(choice: Choices, latency: Latency, widths: Widths, target_ms: floa
 def _better_neighbour(
     choice: Choices, latency: Latency, widths: Widths, target_ms: float
 ) -> Widths | None:
-    best, best_lost = None, choice.total_lost(widths) * (1 - 1e-9)
+    """Of all exchanges that are fast enough the one that loses least, if less than `widths`."""
+    most = choice.total_lost(widths) * (1 - 1e-9)
+    cheaper = [exchange for exchange in _exchanges(choice, widths) if exchange[0] < most]
+    # The first that is fast enough is it, so the fewest latencies are asked for.
+    for _, grown, step in sorted(cheaper, key=itemgetter(0)):
+        candidate = {**grown, **step}
+        if choice.total_lost(candidate) < most and latency.predict_ms(candidate) <= target_ms:
+            return candidate
+    return None
+
+
+def _exchanges(choice: Choices, widths: Widths) -> Iterator[tuple[float, Widths, Widths]]:
+    """Importance lost by each way to go up and perhaps down elsewhere, where up, and the rest."""
     for grown in choice.wider(widths):
-        for candidate in (grown, *choice.narrower(grown)):
-            lost = choice.total_lost(candidate)
-            if lost < best_lost and latency.predict_ms(candidate) <= target_ms:
-                best, best_lost = candidate, lost
-    return best
+        lost = choice.total_lost(grown)
+        yield lost, grown, {}
+        for step in choice.steps_down(grown):
+            yield choice.lost_after(grown, lost, step), grown, step

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.seeds import derived_seed
@@ -15,14 +17,15 @@ from edgespiral.distill import compute
 from edgespiral.prune.branches import dropped
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
-from edgespiral.prune.scoring.divergence import OutputDivergence, in_nats
+from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor
+    from torch.fx import GraphModule
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.prune.prunable import PrunableModel
@@ -30,11 +33,16 @@ if TYPE_CHECKING:
     from edgespiral.spiral.plan import Plan
 
 BATCH = 128
-SCORED_SAMPLES = 1024
+# A criterion reads gradients; what that costs, up to this share of the run's training.
+SCORED_SHARE = 0.02
+LEAST_SCORED, MOST_SCORED = 256, 1024
 # Measuring damage may cost this share of the run's training: a forward pass is a third of a step.
 DAMAGE_SHARE = 0.03
 FORWARDS_PER_STEP = 3
 LEAST_SAMPLES, MOST_SAMPLES = 128, 256
+# It is measured on so many at a time, and on more only where that does not tell prices apart. Of
+# fewer values a channel than this, batch norms would take their statistics too roughly.
+LEAST_AT_ONCE, LEAST_VALUES = 32, 512
 # So many samples tell whole cuts apart: which of them is better is the same with four times more.
 COMPARED_SAMPLES = 256
 COMPARED_SHARE = 0.04
@@ -43,6 +51,7 @@ LEAST_COMPARED, MOST_COMPARED = 16, 40
 MOMENTS_SHARE = 0.01
 MOST_FOR_MOMENTS = 2048
 CPU = torch.device("cpu")
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,17 @@ class Importance:
     moments: dict[str, Moments]
 
 
-def importance_of(plan: Plan, source: PrunableModel, train: BatchSource, turn: int) -> Importance:
+def importance_of(
+    plan: Plan,
+    source: PrunableModel,
+    train: BatchSource,
+    turn: int,
+    heard: Callable[[int, int, str], None] = lambda _done, _total, _detail: None,
+) -> Importance:
     """Score every channel and branch of `source`: a function of the seed and the turn alone.
+
+    Args:
+        heard: told how many passes are done, how many there may be, and what they are for.
 
     Raises:
         UsageError: no such criterion.
@@ -66,29 +84,96 @@ def importance_of(plan: Plan, source: PrunableModel, train: BatchSource, turn: i
     """
     criterion = CRITERIA.get(plan.criterion)
     seed = derived_seed(plan.seed, turn)
-    size = min(BATCH, len(train))
-    batches = _batches(train, MOST_FOR_MOMENTS, seed)
-    probes = len(source.groups) + len(source.branches) + 1
-    forwards = FORWARDS_PER_STEP * plan.epochs * len(train)
-
-    def inputs(affordable: float, most: int) -> list[Tensor]:
-        samples = min(most, max(LEAST_SAMPLES, affordable))
-        return [inputs for inputs, _ in batches[: max(1, round(samples / size))]]
-
-    for_damage = inputs(DAMAGE_SHARE * forwards / probes, MOST_SAMPLES)
+    shown = _shown(plan, source, train, seed)
+    passes = _Passes(heard, shown.passes(len(source.groups) + len(source.branches)))
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-        known = moments(
-            source.model, source.groups, inputs(MOMENTS_SHARE * forwards, MOST_FOR_MOMENTS)
-        )
-        evidence = Evidence(batches[: SCORED_SAMPLES // size], seed)
+        known = moments(source.model, source.groups, passes.over(shown.for_moments, "covariances"))
+        evidence = Evidence(passes.over(shown.for_scores, plan.criterion), seed)
         scores = criterion.score(source.model, source.groups, evidence)
         if not criterion.is_control:
             scores = after_folding(scores, source.model, source.groups, known)
-        damage = OutputDivergence(source.model, source.groups, for_damage, known)
-        channels = in_nats(damage, scores)
-        branches = {b.name: damage.of_branch(b) for b in source.branches}
-    return Importance(channels, branches, known)
+        damage = OutputDivergence(source.model, source.groups, shown.for_damage, known)
+        prices = priced(damage, scores, source.branches, partial(passes.add, "prices"))
+    return Importance(prices.channels, prices.branches, known)
+
+
+class _Shown(NamedTuple):
+    """Training data of each part of scoring: as much as its share of the training allows."""
+
+    for_moments: list[Tensor]
+    for_scores: list[tuple[Tensor, Tensor]]
+    for_damage: list[Tensor]
+
+    def passes(self, prices: int) -> int:
+        """How many batches are run at most."""
+        return len(self.for_moments) + len(self.for_scores) + prices * len(self.for_damage)
+
+
+def _shown(plan: Plan, source: PrunableModel, train: BatchSource, seed: int) -> _Shown:
+    batches = _batches(train, MOST_FOR_MOMENTS, seed)
+    forwards = FORWARDS_PER_STEP * plan.epochs * len(train)
+    size = min(BATCH, len(train))
+
+    def some(affordable: float, least: int, most: int) -> list[tuple[Tensor, Tensor]]:
+        samples = min(most, max(least, affordable))
+        return batches[: max(1, round(samples / size))]
+
+    probes = len(source.groups) + len(source.branches) + 1
+    damaged = some(DAMAGE_SHARE * forwards / probes, LEAST_SAMPLES, MOST_SAMPLES)
+    moved = some(MOMENTS_SHARE * forwards, LEAST_SAMPLES, MOST_FOR_MOMENTS)
+    at_once = samples_at_once(source.model)
+    return _Shown(
+        [inputs for inputs, _ in moved],
+        some(SCORED_SHARE * forwards / FORWARDS_PER_STEP, LEAST_SCORED, MOST_SCORED),
+        [part for inputs, _ in damaged for part in _parts(inputs, at_once)],
+    )
+
+
+def samples_at_once(model: GraphModule) -> int:
+    """Samples of which every batch norm of a model with known shapes gets values enough."""
+    shapes = [
+        tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
+        for node in model.graph.nodes
+        if node.op == "call_module" and isinstance(model.get_submodule(node.target), _BatchNorm)
+    ]
+    least = min((math.prod(shape[2:]) for shape in shapes), default=LEAST_VALUES)
+    return max(LEAST_AT_ONCE, -(-LEAST_VALUES // least))
+
+
+def _parts(inputs: Tensor, at_once: int) -> Sequence[Tensor]:
+    """A batch in equal parts of at least so many samples."""
+    return inputs.tensor_split(max(1, len(inputs) // at_once))
+
+
+class _Passes:
+    """Tells how many batches have been run, and what for."""
+
+    def __init__(self, heard: Callable[[int, int, str], None], total: int) -> None:
+        self._heard, self._total, self._done = heard, total, 0
+        heard(0, total, "")
+
+    def add(self, detail: str) -> None:
+        """One more."""
+        self._done += 1
+        self._heard(self._done, self._total, detail)
+
+    def over(self, batches: Sequence[Batch], detail: str) -> _Counted[Batch]:
+        """The batches, of which each counts as it is gone over."""
+        return _Counted(batches, partial(self.add, detail))
+
+
+@dataclass(frozen=True)
+class _Counted(Generic[Batch]):
+    """Batches that can be gone over again and again, and who hears of each."""
+
+    batches: Sequence[Batch]
+    heard: Callable[[], None]
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            yield batch
+            self.heard()
 
 
 def comparable(epochs: float, samples: int) -> int:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from edgespiral.prune.groups import PRUNABLE
 from edgespiral.prune.unstack import RECURRENT, directions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -101,6 +102,23 @@ def layer_shapes(
     ]
 
 
+@dataclass(frozen=True)
+class _LayerTime:
+    """A layer's predicted time by the widths that decide it, each computed once a fit.
+
+    An allocation asks for the same few widths of a layer hundreds of thousands of times.
+    """
+
+    layer: LayerShape
+    deciding: Callable[[Mapping[str, int]], Any]
+    known_ms: dict[Any, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, layer: LayerShape) -> _LayerTime:
+        names = {**layer.cin_per_channel, **layer.cout_per_channel}
+        return cls(layer, itemgetter(*names) if names else lambda _: None)
+
+
 @dataclass
 class LatencyModel:
     """Predicts milliseconds from widths. Fit it before use; fit again as measurements come in."""
@@ -110,6 +128,7 @@ class LatencyModel:
     multiple: int
     _classes: dict[tuple[ShapeClass, bool], int] = field(init=False)
     _coefficients: Vector | None = field(init=False, default=None)
+    _times: list[_LayerTime] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """Number the shape classes."""
@@ -140,6 +159,7 @@ class LatencyModel:
         norms = np.maximum(np.linalg.norm(matrix, axis=0), np.finfo(float).tiny)
         solution, _ = nnls(matrix / norms, np.asarray(times) * scale, maxiter=50 * matrix.shape[1])
         self._coefficients = solution / norms
+        self._times = [_LayerTime.of(layer) for layer in self.layers]
 
     def knows(self, row: LayerLatency) -> bool:
         """Whether the model has layers of a profiled layer's shape class."""
@@ -163,7 +183,16 @@ class LatencyModel:
         """Predicted latency at `widths`."""
         if self._coefficients is None:
             raise RuntimeError("fit the latency model before asking it")
-        return float(self._features(widths) @ self._coefficients)
+        total_ms = float(self._coefficients[-1])
+        for time in self._times:
+            key = time.deciding(widths)
+            layer_ms = time.known_ms.get(key)
+            if layer_ms is None:
+                part = self._part_at(time.layer, widths)
+                row = self._row([] if part is None else [part])
+                layer_ms = time.known_ms[key] = float(row @ self._coefficients)
+            total_ms += layer_ms
+        return total_ms
 
     def weight_count(self, widths: Mapping[str, int]) -> float:
         """How many weights the layers have at `widths`; of grouped ones, one input a channel."""
@@ -188,13 +217,23 @@ class LatencyModel:
         return row
 
     def _parts_at(self, widths: Mapping[str, int]) -> Iterator[Part]:
-        removed = {name: self.base_widths[name] - width for name, width in widths.items()}
-        for layer in self.layers:
-            cin = layer.cin - sum(removed[g] * k for g, k in layer.cin_per_channel.items())
-            cout = layer.cout - sum(removed[g] * k for g, k in layer.cout_per_channel.items())
-            # A side at 0 means that the branch around the layer is gone.
-            if cin > 0 and cout > 0:
-                yield self._class_of(layer.shape_class, layer.cin), cin, cout
+        parts = (self._part_at(layer, widths) for layer in self.layers)
+        return (part for part in parts if part is not None)
+
+    def _part_at(self, layer: LayerShape, widths: Mapping[str, int]) -> Part | None:
+        """One layer at `widths`; None where the branch around it is gone."""
+        base = self.base_widths
+        cin, cout = (
+            whole - sum((base[g] - widths[g]) * each for g, each in per_channel.items())
+            for whole, per_channel in (
+                (layer.cin, layer.cin_per_channel),
+                (layer.cout, layer.cout_per_channel),
+            )
+        )
+        # A side at 0 means that the branch is gone.
+        if cin <= 0 or cout <= 0:
+            return None
+        return self._class_of(layer.shape_class, layer.cin), cin, cout
 
     def _parts_of(self, row: LayerLatency) -> list[Part] | None:
         """The parts of a profiled layer; None where this model has none of a class."""

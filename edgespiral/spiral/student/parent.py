@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import safetensors.torch
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Stopwatch,
     )
     from edgespiral.spiral.plan import Plan
+    from edgespiral.spiral.planning.importance import Importance
 
 # Batches that batch norms see anew after a cut.
 RECALIBRATION_BATCHES = 30
@@ -50,19 +52,21 @@ SLIMMING_SHARE = 0.2
 def parent_of(
     context: RunContext, turn: int, model: PrunableModel, watch: Stopwatch, *, next_turn: int
 ) -> Parent:
-    """The parent of `next_turn`: `model`, which `turn` made, ready to be cut.
+    """The parent of `next_turn`: `model`, which `turn` made, ready to be scored and cut.
 
     Raises:
         TrainingError: training for sparse scales diverged; the last good state is kept.
-        DataError, ModelError: as `importance_of`.
     """
     source = model
     if CRITERIA.get(context.plan.criterion).trains_scales:
         with watch.timing("slim"):
             source = _slimmed(context, turn, model)
-    with watch.timing("plan"):
-        scores = importance_of(context.plan, source, context.splits.train, next_turn)
-    return Parent(turn, source, scores, model.model)
+    return Parent(turn, source, partial(_scored, context, source, next_turn), model.model)
+
+
+def _scored(context: RunContext, source: PrunableModel, next_turn: int) -> Importance:
+    with context.listener.steps("scoring channels") as advance:
+        return importance_of(context.plan, source, context.splits.train, next_turn, advance)
 
 
 def slimming_epochs(plan: Plan) -> float:

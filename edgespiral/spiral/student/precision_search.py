@@ -47,12 +47,10 @@ class Planners:
             self._made[precision] = self._new(precision, start_ms)
         return self._made[precision]
 
-    def teacher(self) -> Parent:
-        """The teacher as the first turn's parent, scored once."""
+    def teacher(self, watch: Stopwatch) -> Parent:
+        """The teacher as the first turn's parent, made and scored once."""
         if self._teacher is None:
-            self._teacher = parent_of(
-                self.context, 0, self.context.teacher, Stopwatch(), next_turn=1
-            )
+            self._teacher = parent_of(self.context, 0, self.context.teacher, watch, next_turn=1)
         return self._teacher
 
     def mix(self, budget: Budgets, trial: PrecisionTrial | None) -> PrecisionMix:
@@ -65,7 +63,7 @@ class Planners:
         precision = trial.precision if trial else self.context.precisions.base
         rounding_nats = trial.rounding_nats if trial else 0.0
         planner = self.planner(precision, teacher_ms / (trial.speedup.value if trial else 1.0))
-        parent = self.teacher()
+        parent = self.teacher(Stopwatch())
         found = planner.plan(
             1,
             parent.source,

@@ -6,7 +6,7 @@ import torch
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.prune.branches import find_branches
 from edgespiral.prune.groups import find_groups
-from edgespiral.prune.scoring.divergence import OutputDivergence, in_nats
+from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.reconstruct import moments
 
 
@@ -27,7 +27,7 @@ def test_scaled_scores_price_half_a_group_at_its_damage(residual, example, input
     groups = find_groups(residual, example)
     damage = OutputDivergence(residual, groups, inputs)
     scores = {group.name: torch.rand(group.channels) + 0.1 for group in groups}
-    scaled = in_nats(damage, scores)["stem"]
+    scaled = priced(damage, scores).channels["stem"]
     assert torch.equal(scaled.argsort(), scores["stem"].argsort())
     assert float(scaled.sort().values[:8].sum()) == pytest.approx(
         damage.of_widths(scores, {"stem": 8}), rel=1e-5

@@ -166,3 +166,17 @@ def test_times_of_recurrent_layers_are_learned_from_profiles(recurrent_layers):
         {"inlet": 32, "rnn": 32}
     )
     assert saved_ms == pytest.approx(gru_ms(32, 48) - gru_ms(32, 16), rel=0.05)
+
+
+def test_a_prediction_is_the_sum_of_its_features_whatever_was_asked_before(layers):
+    """Layers' times are kept by their widths, and made anew when the model is fitted again."""
+    grid = [{"first": a, "second": b} for a in (16, 32) for b in (0, 16, 32, 48, 64)]
+    kept = LatencyModel(layers, BASE, 16)
+    for scale in (1.0, 3.0):
+        totals = [WidthTotal(widths, scale * true_ms(widths)) for widths in grid]
+        kept.fit([], totals)
+        for widths in (*grid, *reversed(grid)):
+            fresh = LatencyModel(layers, BASE, 16)
+            fresh.fit([], totals)
+            assert kept.predict_ms(widths) == fresh.predict_ms(widths)
+            assert kept.predict_ms(widths) == pytest.approx(scale * true_ms(widths), rel=0.3)

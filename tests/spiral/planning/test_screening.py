@@ -96,7 +96,8 @@ def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
     plan = load_plan(None, {"model": "resnet20", "data": "digits", "speedup": 2.0, "epochs": 60.0})
     context = a_bench(plan)
     source = context.teacher
-    parent = Parent(0, source, importance_of(plan, source, digits.train, 1), source.model)
+    importance = importance_of(plan, source, digits.train, 1)
+    parent = Parent(0, source, lambda: importance, source.model)
     heard = []
     made = {
         epochs: screen_of(context, parent, 1, epochs, total, heard=lambda *told: heard.append(told))
