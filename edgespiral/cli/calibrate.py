@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
@@ -61,11 +62,12 @@ def calibrate(
         float | None,
         typer.Option(
             min=0.0,
-            help="Points of validation accuracy that int8 may lose; layers go back to float until "
-            "it does not lose more.",
+            help="What of the validation score int8 may lose, in its unit; layers go back to "
+            "float until it does not lose more.",
         ),
     ] = None,
     target: Target = None,
+    task: options.TaskName = "classification",
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
@@ -82,15 +84,17 @@ def calibrate(
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
+    from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
-    splits = load(source)
+    splits, aim = load(source), tasks.load(task)
+    aim.check_data(splits)
     ranges = cache.expanduser() if cache else user_cache("ranges")
-    made = prepare(file, splits, chosen, form=runtime, cache=ranges)
+    made = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
     console = Terminal()
     for line in _doubts(model, made, splits):
         console.print(line, soft_wrap=True)
@@ -169,7 +173,8 @@ def _held(
         profile=profile,
         listener=OnConsole(Terminal(stderr=True)),
     )
-    tell(f"validation: float {held.float_accuracy:.2f} %, int8 {held.accuracy:.2f} %")
+    metric = made.task.metric
+    tell(f"validation: float {metric.text(held.float_accuracy)}, int8 {metric.text(held.accuracy)}")
     return held
 
 
@@ -197,11 +202,11 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
     where = f"{splits.name}: {made.recipe.split}"
     if best is not None:
         known = best.student.float_accuracy or best.student.validation_accuracy
-        check_as_right_as_known(made.source, made.samples, known, where)
+        check_as_right_as_known(made.source, made.samples, known, where, made.task)
     labels = set(made.samples.labels)
     missing = [name for at, name in enumerate(splits.class_names) if at not in labels]
-    count = len(made.samples.labels)
-    right = f"{where}: the float model is right on {right_answers(made.source, made.samples)}"
+    count, right_on = len(made.samples.inputs), right_answers(made.source, made.samples, made.task)
+    right = f"{where}: the float model is right on {right_on:.4g}"
     lines = [f"{right} of {count} samples"]
     return [*lines, f"{where}: no sample of {', '.join(missing)}"] if missing else lines
 

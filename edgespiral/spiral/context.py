@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.latency_cache import LatencyCache
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edgespiral.spiral.planning.importance import Importance
     from edgespiral.spiral.student.precision import Precisions
     from edgespiral.spiral.student.sparsity import Kernels
+    from edgespiral.tasks.base import Task
 
 
 @dataclass
@@ -74,6 +76,7 @@ class RunContext:
     precisions: Precisions
     sparse_kernels: Kernels
     cache_folder: Path | None = None
+    task: Task = CLASSIFICATION
 
     @property
     def session(self) -> Session:

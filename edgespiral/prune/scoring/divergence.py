@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import DataError, ModelError
@@ -22,6 +21,7 @@ from edgespiral.prune.groups import widths_of
 from edgespiral.prune.masking import gated, keep_gates
 from edgespiral.prune.scoring.reconstruct import folded
 from edgespiral.prune.scoring.select import keep_best, unit_scores
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from edgespiral.prune.branches import Branch
     from edgespiral.prune.groups import ChannelGroup
     from edgespiral.prune.scoring.reconstruct import Moments
+    from edgespiral.tasks.base import Task
 
 LEAST_SHARE_OF_NOISE = 0.1
 
 
 @dataclass
 class OutputDivergence:
-    """Mean Kullback-Leibler divergence of masked outputs from the model's own, in nats a sample.
+    """Mean divergence of masked outputs from the model's own, in nats a sample.
 
     Batch norm uses each batch's statistics in the masked model, which is what re-estimating them
     after the cut comes to. What that alone does, with nothing masked, is subtracted as noise.
@@ -48,6 +49,7 @@ class OutputDivergence:
         groups: its groups.
         inputs: batches (N, C, H, W) of training data.
         moments: of the model's layers; with them what goes is folded into what stays.
+        task: whose divergence it is.
 
     Raises:
         DataError: no inputs.
@@ -58,6 +60,7 @@ class OutputDivergence:
     groups: Sequence[ChannelGroup]
     inputs: Sequence[Tensor]
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    task: Task = CLASSIFICATION
 
     def __post_init__(self) -> None:
         """Run the model once for its own outputs and once for the noise."""
@@ -66,7 +69,7 @@ class OutputDivergence:
         self._probe = _adapting_batchnorm(self.model)
         with torch.no_grad():
             own = copy.deepcopy(self.model).eval()
-            self._own = [F.log_softmax(own(batch).float(), dim=1) for batch in self.inputs]
+            self._own = [own(batch).float() for batch in self.inputs]
         self._noise = self._divergence(self._probe, self._everything(), ())
 
     def of_widths(self, importance: Mapping[str, Tensor], widths: Mapping[str, int]) -> float:
@@ -105,8 +108,8 @@ class OutputDivergence:
         masked = Silencing(probe, silent)
         with gated(probe, self.groups, keep_gates(self.groups, kept)):
             for batch, own in zip(self.inputs, self._own, strict=True):
-                outputs = F.log_softmax(masked.run(batch).float(), dim=1)
-                total += float(F.kl_div(outputs, own, log_target=True, reduction="sum"))
+                outputs = masked.run(batch).float()
+                total += float(self.task.divergence(outputs, own).sum())
                 samples += len(batch)
         if not total == total:  # noqa: PLR0124 (NaN)
             raise ModelError("the model's outputs are not finite", hint="check the weights")

@@ -18,6 +18,7 @@ from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.prune.scoring.divergence import OutputDivergence, in_nats
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
 
 BATCH = 128
 SCORED_SAMPLES = 1024
@@ -57,7 +59,13 @@ class Importance:
     moments: dict[str, Moments]
 
 
-def importance_of(plan: Plan, source: PrunableModel, train: BatchSource, turn: int) -> Importance:
+def importance_of(
+    plan: Plan,
+    source: PrunableModel,
+    train: BatchSource,
+    turn: int,
+    task: Task = CLASSIFICATION,
+) -> Importance:
     """Score every channel and branch of `source`: a function of the seed and the turn alone.
 
     Raises:
@@ -81,11 +89,11 @@ def importance_of(plan: Plan, source: PrunableModel, train: BatchSource, turn: i
         known = moments(
             source.model, source.groups, inputs(MOMENTS_SHARE * forwards, MOST_FOR_MOMENTS)
         )
-        evidence = Evidence(batches[: SCORED_SAMPLES // size], seed)
+        evidence = Evidence(batches[: SCORED_SAMPLES // size], seed, task.sample_losses)
         scores = criterion.score(source.model, source.groups, evidence)
         if not criterion.is_control:
             scores = after_folding(scores, source.model, source.groups, known)
-        damage = OutputDivergence(source.model, source.groups, for_damage, known)
+        damage = OutputDivergence(source.model, source.groups, for_damage, known, task)
         channels = in_nats(damage, scores)
         branches = {b.name: damage.of_branch(b) for b in source.branches}
     return Importance(channels, branches, known)
@@ -99,7 +107,13 @@ def comparable(epochs: float, samples: int) -> int:
 
 
 def damage_of_cuts(
-    plan: Plan, source: PrunableModel, importance: Importance, train: BatchSource, turn: int
+    plan: Plan,
+    source: PrunableModel,
+    importance: Importance,
+    train: BatchSource,
+    turn: int,
+    *,
+    task: Task = CLASSIFICATION,
 ) -> Callable[[Mapping[str, int]], float]:
     """A measure of what cutting `source` to widths does to its outputs, in nats a sample.
 
@@ -110,7 +124,7 @@ def damage_of_cuts(
     inputs = [batch for batch, _ in _batches(train, COMPARED_SAMPLES, seed)]
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-        damage = OutputDivergence(source.model, source.groups, inputs, importance.moments)
+        damage = OutputDivergence(source.model, source.groups, inputs, importance.moments, task)
 
     def measured(widths: Mapping[str, int]) -> float:
         gone = dropped(source.branches, widths)
