@@ -4,7 +4,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -39,6 +39,8 @@ MOST_FUNCTION_LINES, MEDIAN_FUNCTION_LINES, MOST_FILE_LINES = 60, 12, 400
 LINES_WITHOUT_OWN_TESTS = 100
 # What others implement: tests are of those that do.
 PROTOCOLS = {"Runtime", "Transport"}
+# Where tasks come from, and what knows of none.
+NO_TASK = {"tasks", "cli", "api", "gate"}
 # What a base class already explains.
 OVERRIDES = {"forward"}
 REGISTRIES = "|".join(("py" + "pi", "python" + "hosted", "npm" + "js", "download\\.py" + "torch"))
@@ -101,6 +103,43 @@ def undocumented(source: str) -> list[str]:
         if isinstance(node, ast.ClassDef):
             waiting += node.body
     return found
+
+
+def taking_a_task(sources: Iterable[str]) -> set[str]:
+    """Functions and classes that take a `task` and do without one."""
+    names: set[str] = set()
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.FunctionDef):
+            last = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+            given = [
+                a for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d
+            ]
+            if any(argument.arg == "task" for argument in (*last, *given)):
+                names.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            fields = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
+            if any(field.startswith("task: Task = ") for field in fields):
+                names.add(node.name)
+    return names
+
+
+def calls_without_task(source: str, taking: set[str]) -> list[str]:
+    """Calls that fall back on classification where the task at hand is to be handed on."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            given = [ast.unparse(argument) for argument in node.args]
+            given += [keyword.arg or "**" for keyword in node.keywords]
+            is_given = any(re.search(r"(^|\.|_)task$|^aim$|^\*", argument) for argument in given)
+            if name in taking and not is_given and not is_method(node.func):
+                found.append(ast.unparse(node))
+    return found
+
+
+def is_method(called: ast.expr) -> bool:
+    """Whether it is a task's own method that is called, such as `task.score`."""
+    return isinstance(called, ast.Attribute) and called.attr == "score"
 
 
 def doors(source: str) -> list[str]:
@@ -200,6 +239,19 @@ def test_a_long_module_without_tests_would_be_seen(tmp_path: Path) -> None:
     (tmp_path / "core").mkdir()
     (tmp_path / "core" / "test_new.py").touch()
     assert not lacks_own_tests(Path("core/new.py"), long, tmp_path)
+
+
+def test_the_task_at_hand_is_handed_on() -> None:
+    taking = taking_a_task(SOURCES.values())
+    assert {"train", "score", "file_score", "OutputDivergence", "RunContext"} <= taking
+    below = {path: text for path, text in SOURCES.items() if part_of(path) not in NO_TASK}
+    assert [call for text in below.values() for call in calls_without_task(text, taking)] == []
+
+
+def test_a_task_that_is_dropped_would_be_seen() -> None:
+    source = "def f(x, task: Task = C): ...\nclass D:\n    task: Task = C\n"
+    assert taking_a_task([source]) == {"f", "D"}
+    assert calls_without_task("f(1)\nf(1, task)\nD(task=aim)\ng(2)", {"f", "D"}) == ["f(1)"]
 
 
 def test_every_door_of_a_package_is_tested() -> None:

@@ -25,7 +25,7 @@ Model = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="digits, fashion-mnist, folder:PATH or path/to/file.py:factory."),
+    typer.Option(help="digits, fashion-mnist, folder:PATH, masks:PATH or path/to/file.py:factory."),
 ]
 Task = Annotated[
     str | None,

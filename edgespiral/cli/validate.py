@@ -11,6 +11,9 @@ from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import EdgeSpiralError, UsageError
 from edgespiral.tasks import DEFAULT
 
+# Data sets that are folders.
+FOLDERS = ("folder", "masks")
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -131,8 +134,9 @@ def _check_data(spec: str) -> None:
     from edgespiral.data.catalog import check_name
 
     check_name(spec)
-    folder = Path(spec.removeprefix("folder:").partition("?")[0])
-    if spec.startswith("folder:"):
+    source, _, rest = spec.partition(":")
+    folder = Path(rest.partition("?")[0])
+    if source in FOLDERS:
         if not folder.is_dir():
             raise UsageError("no such folder", where=str(folder))
     elif is_factory(spec):

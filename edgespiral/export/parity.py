@@ -338,7 +338,8 @@ def _judge(
     if problem:
         raise ExportError(
             f"the export differs from {reference} by {parity.max_abs_difference:.2g} "
-            f"on {len(expected)} samples, decisions agree on {parity.top1_agreement:.1%}: {problem}",
+            f"on {len(expected)} samples, decisions agree on {parity.top1_agreement:.1%}: "
+            f"{problem}",
             where=str(path),
             hint="look for operators that depend on the batch size or on the input's size"
             if limits.least_sqnr_db is None
