@@ -28,7 +28,7 @@ MAY_IMPORT = (
         "teacher": FOUNDATION | {"distill"},
         "api": FOUNDATION | SIBLINGS | {"report", "spiral", "teacher"},
         "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "teacher", "api"},
-        "__init__": {"api", "core", "measure", "spiral", "teacher"},
+        "__init__": {"api", "core", "measure", "spiral", "tasks", "teacher"},
         "__main__": {"cli"},
         "pytest_plugin": {"core", "gate"},
     }
@@ -39,8 +39,6 @@ MOST_FUNCTION_LINES, MEDIAN_FUNCTION_LINES, MOST_FILE_LINES = 60, 12, 400
 LINES_WITHOUT_OWN_TESTS = 100
 # What others implement: tests are of those that do.
 PROTOCOLS = {"Runtime", "Transport"}
-# Where tasks come from, and what knows of none.
-NO_TASK = {"tasks", "cli", "api", "gate"}
 # What a base class already explains.
 OVERRIDES = {"forward"}
 REGISTRIES = "|".join(("py" + "pi", "python" + "hosted", "npm" + "js", "download\\.py" + "torch"))
@@ -105,8 +103,8 @@ def undocumented(source: str) -> list[str]:
     return found
 
 
-def taking_a_task(sources: Iterable[str]) -> set[str]:
-    """Functions and classes that take a `task` and do without one."""
+def doing_without(name: str, sources: Iterable[str]) -> set[str]:
+    """Functions and classes that take a `name`, such as a task, and do without one."""
     names: set[str] = set()
     for node in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(node, ast.FunctionDef):
@@ -114,32 +112,44 @@ def taking_a_task(sources: Iterable[str]) -> set[str]:
             given = [
                 a for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d
             ]
-            if any(argument.arg == "task" for argument in (*last, *given)):
+            if any(argument.arg == name for argument in (*last, *given)):
                 names.add(node.name)
         elif isinstance(node, ast.ClassDef):
             fields = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
-            if any(field.startswith("task: Task = ") for field in fields):
+            if any(field.startswith(f"{name}: {name.title()} = ") for field in fields):
                 names.add(node.name)
     return names
 
 
-def calls_without_task(source: str, taking: set[str]) -> list[str]:
-    """Calls that fall back on classification where the task at hand is to be handed on."""
+def calls_without(name: str, source: str, taking: set[str]) -> list[str]:
+    """Calls that fall back on classification's where the task at hand is to be handed on."""
+    handed = re.compile(rf"(^|\.|_){name}$|^aim(\.metric)?$|^CLASSIFICATION$|^\*")
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        if isinstance(node, ast.Call):
+            is_partial = ast.unparse(node.func) == "partial"
+            called = node.args[0] if is_partial else node.func
             given = [ast.unparse(argument) for argument in node.args]
             given += [keyword.arg or "**" for keyword in node.keywords]
-            is_given = any(re.search(r"(^|\.|_)task$|^aim$|^\*", argument) for argument in given)
-            if name in taking and not is_given and not is_method(node.func):
+            is_given = any(handed.search(argument) for argument in given)
+            if not is_given and is_function(called) and last_name(called) in taking:
                 found.append(ast.unparse(node))
     return found
 
 
-def is_method(called: ast.expr) -> bool:
-    """Whether it is a task's own method that is called, such as `task.score`."""
-    return isinstance(called, ast.Attribute) and called.attr == "score"
+def last_name(called: ast.expr) -> str:
+    """The name of what is called, without where it is from."""
+    return ast.unparse(called).rpartition(".")[2]
+
+
+def is_function(called: ast.expr) -> bool:
+    """Whether it is one that is imported, and no method or variable that shares its name."""
+    text = ast.unparse(called)
+    return (
+        text.startswith("formats.")
+        or text.endswith("precisions.asked")
+        or (isinstance(called, ast.Name) and text != "asked")
+    )
 
 
 def doors(source: str) -> list[str]:
@@ -241,17 +251,25 @@ def test_a_long_module_without_tests_would_be_seen(tmp_path: Path) -> None:
     assert not lacks_own_tests(Path("core/new.py"), long, tmp_path)
 
 
-def test_the_task_at_hand_is_handed_on() -> None:
-    taking = taking_a_task(SOURCES.values())
-    assert {"train", "score", "file_score", "OutputDivergence", "RunContext"} <= taking
-    below = {path: text for path, text in SOURCES.items() if part_of(path) not in NO_TASK}
-    assert [call for text in below.values() for call in calls_without_task(text, taking)] == []
+@pytest.mark.parametrize(
+    ("name", "some"),
+    [
+        ("task", {"train", "score", "file_score", "OutputDivergence", "RunContext", "asked"}),
+        ("metric", {"device_check", "restored", "doubts_after", "Rules"}),
+    ],
+)
+def test_the_task_at_hand_is_handed_on(name: str, some: set[str]) -> None:
+    taking = doing_without(name, SOURCES.values())
+    assert some <= taking
+    outside = [text for path, text in SOURCES.items() if part_of(path) != "tasks"]
+    assert [call for text in outside for call in calls_without(name, text, taking)] == []
 
 
 def test_a_task_that_is_dropped_would_be_seen() -> None:
     source = "def f(x, task: Task = C): ...\nclass D:\n    task: Task = C\n"
-    assert taking_a_task([source]) == {"f", "D"}
-    assert calls_without_task("f(1)\nf(1, task)\nD(task=aim)\ng(2)", {"f", "D"}) == ["f(1)"]
+    assert doing_without("task", [source]) == {"f", "D"}
+    calls = "f(1)\nf(1, task)\nD(task=aim)\ng(2)\npartial(f, 1)"
+    assert calls_without("task", calls, {"f", "D"}) == ["f(1)", "partial(f, 1)"]
 
 
 def test_every_door_of_a_package_is_tested() -> None:

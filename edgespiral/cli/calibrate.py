@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import Quantisation
+    from edgespiral.core.metric import Metric
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.student.float_fallback import Held
@@ -99,7 +100,7 @@ def calibrate(
     for line in _doubts(model, made, splits):
         console.print(line, soft_wrap=True)
     found = _written(made, path, splits, max_drop, profile)
-    _say(console, found, worst)
+    _say(console, found, worst, aim.metric)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
 
 
@@ -122,15 +123,15 @@ def _written(
     held = None
     if max_drop is not None:
         held = _held(made, path, splits, max_drop, samples=samples, profile=profile)
-    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES)
+    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES, task=made.task)
     return write_like_float(made, path, samples, held.restored if held else (), check=check)
 
 
-def _say(console: Console, found: Quantisation, worst: int) -> None:
+def _say(console: Console, found: Quantisation, worst: int, metric: Metric) -> None:
     console.print(_table(found, worst))
-    for line in _in_float(found):
+    for line in _in_float(found, metric):
         console.print(f"in float: {line}", soft_wrap=True)
-    for line in _agreement(found):
+    for line in _agreement(found, metric):
         console.print(line, soft_wrap=True)
 
 
@@ -178,13 +179,13 @@ def _held(
     return held
 
 
-def _agreement(found: Quantisation) -> list[str]:
+def _agreement(found: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
     near = [] if found.parity is None else [f"against float: {formats.parity(found.parity)}"]
     if found.device_check is None:
         return [*near, "not judged on a device: --target names one"]
-    return [*near, formats.device_check(found.device_check)]
+    return [*near, formats.device_check(found.device_check, metric)]
 
 
 def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
@@ -211,10 +212,10 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
     return [*lines, f"{where}: no sample of {', '.join(missing)}"] if missing else lines
 
 
-def _in_float(found: Quantisation) -> list[str]:
+def _in_float(found: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
-    restored = {layer.layer: formats.restored(layer) for layer in found.restored}
+    restored = {layer.layer: formats.restored(layer, metric) for layer in found.restored}
     others = sorted(set(found.kept_float) - set(restored))
     return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
 

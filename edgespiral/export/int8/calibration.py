@@ -162,13 +162,14 @@ def calibrate(
     *,
     form: Form,
     cache: Path | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Quantisation:
     """Make the int8 file `path` of the float file `source`; see `prepare`.
 
     Raises:
         As `prepare`, `Calibrated.write` and `Calibrated.record`.
     """
-    made = prepare(source, data, recipe, form=form, cache=cache)
+    made = prepare(source, data, recipe, form=form, cache=cache, task=task)
     return made.record(path, made.write(path))
 
 
