@@ -36,7 +36,7 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
         Scale.around([*(y for _, y in places.values()), floor], BOTTOM, TOP, 0.12),
     )
     return svg.drawing(
-        "accuracy",
+        "score",
         (WIDTH, HEIGHT),
         (f"Latency against {run.metric.name}", _told(run, baseline)),
         axes.draw(

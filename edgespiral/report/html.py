@@ -23,7 +23,7 @@ OUTCOMES = {
     Outcome.MET: "budget met",
     Outcome.ALREADY_MET: "budget met already",
     Outcome.UNREACHABLE: "budget out of reach",
-    Outcome.ACCURACY_FLOOR: "accuracy floor crossed",
+    Outcome.ACCURACY_FLOOR: "floor crossed",
 }
 
 
@@ -123,7 +123,8 @@ def _score_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str, s
         pair = (run.finished.teacher_test_accuracy, run.finished.student_test_accuracy)
         split = "test"
     metric = run.metric
-    small = f"teacher {metric.text(pair[0])}, {metric.difference(*pair)}"
+    small = f"teacher {metric.text(pair[0])}, {formats.points(*pair)} "
+    small += metric.difference_unit
     return f"{split} {metric.name}", metric.text(pair[1]), small
 
 
