@@ -313,7 +313,7 @@ def export_model(
     from edgespiral.data.guard import guarded
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.models import check_outputs
+    from edgespiral.models import check_outputs, one_output
     from edgespiral.models.accept import folded, unwrapped
     from edgespiral.models.independence import check_independence
     from edgespiral.tasks import resolved
@@ -321,7 +321,7 @@ def export_model(
     aim = resolved(task)
     splits = load(data) if isinstance(data, str) else guarded(data)
     aim.check_data(splits)
-    plain, _ = folded(unwrapped(model))
+    plain, _ = folded(one_output(unwrapped(model), splits, aim.main_output))
     check_outputs(plain, splits, aim.check_outputs)
     check_independence(plain, splits)
     samples = len(splits.validation)

@@ -113,6 +113,7 @@ def train_teacher(
     )
     aim.check_data(splits)
     data.check(splits, settings.batch_size)
+    model = models.one_output(model, splits, aim.main_output)
     models.check_outputs(model, splits, aim.check_outputs)
     check_independence(model, splits)
     with locked(make_folder(out)):

@@ -47,14 +47,16 @@ def export(
     from edgespiral.data import load
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.measure.model_files import precision_of
-    from edgespiral.models import check_outputs
+    from edgespiral.models import check_outputs, one_output
     from edgespiral.models.accept import folded, unwrapped
     from edgespiral.models.independence import check_independence
     from edgespiral.report import formats
 
     splits, aim = load(data), tasks.load(task)
     aim.check_data(splits)
-    module, lines = folded(unwrapped(_model(model, weights, splits)))
+    module, lines = folded(
+        one_output(unwrapped(_model(model, weights, splits)), splits, aim.main_output)
+    )
     for line in lines:
         tell(line)
     check_outputs(module, splits, aim.check_outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
@@ -11,7 +11,7 @@ from edgespiral.core.factory import call_factory, is_factory
 from edgespiral.core.files import is_file
 from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
-from edgespiral.models.accept import unwrapped
+from edgespiral.models.accept import unwrapped, with_one_output
 from edgespiral.models.catalog import build
 from edgespiral.models.checkpoint import form_of, keys_of, matched, misfits, stand_ins, states_in
 from edgespiral.models.checkpoint_files import check_archive, read_checkpoint
@@ -133,6 +133,20 @@ def check_outputs(model: nn.Module, splits: DataSplits, check: OutputCheck) -> N
     inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
     for batch in (inputs, inputs[:1]):
         check(_run(model, batch), len(batch), splits)
+
+
+def one_output(model: nn.Module, splits: DataSplits, key: str | None) -> nn.Module:
+    """`model`, or where it returns a mapping that has `key`, one that returns that entry alone.
+
+    Raises:
+        ModelError: it fails on a validation sample.
+    """
+    if key is None:
+        return model
+    inputs, _ = next(iter(splits.validation.epoch(batch_size=1)))
+    outputs = _run(model, inputs)
+    is_one_of_several = isinstance(outputs, Mapping) and key in outputs
+    return with_one_output(model, key) if is_one_of_several else model
 
 
 def _run(model: nn.Module, inputs: Tensor) -> object:

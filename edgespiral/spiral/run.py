@@ -34,7 +34,7 @@ from edgespiral.measure.profile import load_profiles
 from edgespiral.models import names
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.independence import check_independence
-from edgespiral.models.load import check_outputs, load_model
+from edgespiral.models.load import check_outputs, load_model, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -162,7 +162,7 @@ def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listen
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    model = unwrapped(model)
+    model = one_output(unwrapped(model), splits, task.main_output)
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")

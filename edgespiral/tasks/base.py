@@ -34,6 +34,7 @@ class Task:
     Attributes:
         metric: what `score` returns; `max_drop` is in its unit.
         counted: what `rightness` is a share of, in words.
+        main_output: of a model that returns a mapping, the entry that is the outputs.
 
     Example:
         >>> from torch.nn import functional as F
@@ -53,6 +54,7 @@ class Task:
 
     metric: Metric
     counted = "samples"
+    main_output: str | None = None
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of each sample, (N,), differentiable in `outputs`."""

@@ -31,6 +31,8 @@ class Segmentation(Task):
 
     metric = Metric(name="mIoU")
     counted = "pixels"
+    # As torchvision's models call it, beside that of an auxiliary head.
+    main_output = "out"
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of all pixels that count."""
