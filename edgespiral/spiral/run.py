@@ -236,6 +236,13 @@ def _open_journal(
             where=str(out),
             hint="choose another --out; nothing here was changed",
         )
+    if started.metric != task.metric:
+        raise RunFolderError(
+            f"this folder holds a run that is scored by {started.metric.name}, not by "
+            f"{task.metric.name}",
+            where=str(out),
+            hint="name the task that it was started with, or choose another --out",
+        )
     if not resume:
         raise RunFolderError(
             "this folder already holds this run",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral import api, models, tasks
-from edgespiral.core.errors import DataError, UsageError
+from edgespiral.core.errors import DataError, RunFolderError, UsageError
 from edgespiral.core.journal import read
 from edgespiral.core.metric import Metric
 from edgespiral.core.records import Outcome
@@ -77,6 +77,9 @@ def test_a_task_of_ones_own_is_compressed_and_its_errors_may_grow_by_max_drop(tm
     assert before < 0.25
     assert after <= before + 0.1
     assert file_score(done.folder / "model.onnx", splits.validation, task) == pytest.approx(after)
+    task.metric = Metric(name="MSE", unit="", higher_is_better=False)
+    with pytest.raises(RunFolderError, match="scored by RMSE, not by MSE"):
+        api.compress(teacher, splits, task=task, out=done.folder, resume=True, **options)
 
 
 def test_a_wrong_task_is_told_before_anything_is_done(tmp_path):
