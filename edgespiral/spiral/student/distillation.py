@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -109,8 +110,11 @@ def teaching_of(context: RunContext, turn: int, model: nn.Module, *, epochs: flo
 
 def _values(context: RunContext) -> int:
     """How many numbers the teacher's outputs are for a sample."""
+    splits = context.splits
+    if splits.target_shape is not None:  # one for each class of each target
+        return len(splits.class_names) * math.prod(splits.target_shape)
     with torch.no_grad(), evaluating(context.teacher.model):
-        return int(context.teacher.model(first_inputs(context.splits, 1)).numel())
+        return int(context.teacher.model(first_inputs(splits, 1)).numel())
 
 
 def teaching_live(context: RunContext, turn: int, model: nn.Module) -> Teaching:
