@@ -64,6 +64,7 @@ def importance_of(
     source: PrunableModel,
     train: BatchSource,
     turn: int,
+    *,
     task: Task = CLASSIFICATION,
 ) -> Importance:
     """Score every channel and branch of `source`: a function of the seed and the turn alone.

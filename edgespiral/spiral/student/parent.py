@@ -61,7 +61,9 @@ def parent_of(
         with watch.timing("slim"):
             source = _slimmed(context, turn, model)
     with watch.timing("plan"):
-        scores = importance_of(context.plan, source, context.splits.train, next_turn, context.task)
+        scores = importance_of(
+            context.plan, source, context.splits.train, next_turn, task=context.task
+        )
     return Parent(turn, source, scores, model.model)
 
 
