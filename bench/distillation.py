@@ -29,7 +29,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from edgespiral.core.files import write_text
 from edgespiral.core.versions import versions
 from edgespiral.data import load
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel, cut_to
@@ -183,7 +183,7 @@ def main() -> None:
         model = distil(cut, RECIPES[name], args.epochs, seed)
         found = {
             "seconds": time.perf_counter() - began,
-            "validation_percent": accuracy(model, cut.splits.validation),
+            "validation_percent": score(model, cut.splits.validation),
             "validation_nats": cross_entropy(model, cut.splits),
         }
         rows.append(dict(zip(keys, job, strict=True)) | found)

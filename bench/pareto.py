@@ -36,7 +36,7 @@ import edgespiral
 from edgespiral.core.files import write_text
 from edgespiral.core.versions import versions
 from edgespiral.data import load
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.profile import load_profile
@@ -276,7 +276,7 @@ def trained(pair: Pair, job: Job, table: dict[str, Any] | None) -> dict[str, Any
         "speedup": measured.value, "speedup_ci95": [measured.ci95.low, measured.ci95.high],
         "parameters": parameter_count(model), "wall_s": wall_s, "cpu_s": cpu_s,
         "search_s": table["seconds"] if table else 0.0,
-        "validation_percent": accuracy(model, pair.splits.validation),
+        "validation_percent": score(model, pair.splits.validation),
         "test_percent": 100.0 * float(hits.mean()), "test_samples": len(hits),
         "test_correct": packed(hits),
     }  # fmt: skip

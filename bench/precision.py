@@ -33,7 +33,7 @@ from edgespiral.core.files import write_text
 from edgespiral.core.versions import versions
 from edgespiral.data import load
 from edgespiral.data.stratified import Sampled, stratified
-from edgespiral.export.parity import file_accuracy
+from edgespiral.export.parity import file_score
 from edgespiral.export.precision import Asked, export_as, float_twin
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import load_profile
@@ -98,8 +98,8 @@ def rows(found: dict[str, Path], splits: DataSplits) -> list[dict[str, Any]]:
             "row": name,
             "latency_ms": (measured or first).stats.p50_ms,
             "speedup": ratio.model_dump() if ratio else None,
-            "validation_percent": file_accuracy(path, splits.validation),
-            "test_percent": file_accuracy(path, splits.test),
+            "validation_percent": file_score(path, splits.validation),
+            "test_percent": file_score(path, splits.test),
             "size_bytes": path.stat().st_size,
         }
         for (name, path), measured, ratio in zip(

@@ -40,11 +40,13 @@ if TYPE_CHECKING:
         UsageError,
     )
     from edgespiral.core.exported import Parity
+    from edgespiral.core.metric import Metric
     from edgespiral.core.records import Measurement
     from edgespiral.core.result import Result
     from edgespiral.measure.profile import TargetProfile, load_profile
     from edgespiral.measure.session import Session
     from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
     from edgespiral.teacher import TrainedTeacher
 
 # Before ONNX Runtime is loaded, here or in a process that inherits this: it would send what it
@@ -60,6 +62,7 @@ __all__ = [
     "ExportError",
     "Measurement",
     "MeasurementError",
+    "Metric",
     "MissingExtraError",
     "ModelError",
     "NothingToCutError",
@@ -70,6 +73,7 @@ __all__ = [
     "Session",
     "TargetError",
     "TargetProfile",
+    "Task",
     "TrainedTeacher",
     "TrainingError",
     "UndecidedError",
@@ -88,11 +92,13 @@ _HOMES = {
     "BatchSource": "core.batches",
     "DataSplits": "core.batches",
     "Measurement": "core.records",
+    "Metric": "core.metric",
     "Parity": "core.exported",
     "Plan": "spiral.plan",
     "Result": "core.result",
     "Session": "measure.session",
     "TargetProfile": "measure.profile",
+    "Task": "tasks.base",
     "TrainedTeacher": "teacher",
     "load_profile": "measure.profile",
 }

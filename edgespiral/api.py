@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records import Measurement
     from edgespiral.core.result import Result
     from edgespiral.core.schema import Precision
+    from edgespiral.tasks.base import Task
     from edgespiral.teacher import TrainedTeacher
 
 
@@ -31,7 +32,8 @@ class Compressed:
 
     Attributes:
         result: the record of `result.json`: the outcome, latencies in milliseconds with their 95 %
-            intervals, accuracies in percent, widths before and after, files with their SHA-256.
+            intervals, scores in the unit of its `metric`, widths before and after, files with
+            their SHA-256.
         folder: the run folder, with all that ships (docs/artefacts.md).
         model: the smaller model on the CPU, in eval mode; its inputs and outputs have the shapes
             of the one that was given.
@@ -50,6 +52,7 @@ def compress(
     out: str | Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    task: Task | str | None = None,
     **options: Any,  # noqa: ANN401
 ) -> Compressed:
     """Compress a trained model until it measurably meets a latency budget on its device.
@@ -59,8 +62,8 @@ def compress(
 
     Args:
         model: a trained module that takes a batch as `data` supplies it, of shape (N, C, H, W),
-            (N, T, features) or (N, T), and returns logits of shape (N, classes); or what the
-            command takes.
+            (N, T, features) or (N, T), and returns what the task is about, such as logits of shape
+            (N, classes); or what the command takes.
         data: three splits in memory, the mapping that a factory may return (docs/data.md), or what
             the command's `--data` takes. Training steers the weights, validation the run; the test
             split is looked at once, at the end.
@@ -68,8 +71,10 @@ def compress(
         out: the run folder, which is made where it is missing; the plan's `out` if not given.
         resume: go on with the run that is in `out`.
         listener: hears the progress; silent by default.
+        task: a task of one's own, or what the command's `--task` takes; classification if not given
+            (docs/tasks.md).
         options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` (milliseconds)
-            and `speedup` (times, above 1), `max_drop` (points of accuracy), `epochs` (passes over
+            and `speedup` (times, above 1), `max_drop` (in the metric's unit), `epochs` (passes over
             the training split), `turns` and so on (docs/plan.md).
 
     Returns:
@@ -78,7 +83,7 @@ def compress(
 
     Raises:
         UsageError: a field of the plan is wrong, no run folder is named, the target or the recipe
-            is unknown, or `model` is no model.
+            is unknown, or `model` is no model and `task` no task.
         ModelError: the model cannot be traced, exported or cut.
         DataError: the data set is too small, of one class, or not of the shapes above.
         TargetError: the device or its runtime cannot be used, or was lost.
@@ -108,9 +113,12 @@ def compress(
     from edgespiral.data import load
     from edgespiral.data.user import splits_of
     from edgespiral.spiral.run import load_teacher, run_spiral
+    from edgespiral.tasks import DEFAULT, resolved
 
     asked = _asked(plan, options)
     name = _named(model, asked)
+    if task is not None:
+        asked["task"] = task if isinstance(task, str) else DEFAULT
     known = None if isinstance(data, str) else splits_of(data, "data")
     asked |= {"model": name, "data": known.name if known else data}
     accepted = load_plan(None, asked)
@@ -118,7 +126,15 @@ def compress(
     splits = known or load(accepted.data)
     listener = listener or Silent()
     teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
-    result = run_spiral(accepted, teacher, splits, out=folder, resume=resume, listener=listener)
+    result = run_spiral(
+        accepted,
+        teacher,
+        splits,
+        out=folder,
+        resume=resume,
+        listener=listener,
+        task=resolved(accepted.task if task is None else task),
+    )
     return Compressed(result, folder, saved.load_model(folder))
 
 
@@ -174,6 +190,7 @@ def train_teacher(
     learning_rate: float | None = None,
     seed: int = 0,
     resume: bool = False,
+    task: Task | str = "classification",
 ) -> TrainedTeacher:
     """Train a model of the zoo, of torchvision or of your own; see `edgespiral train`.
 
@@ -189,13 +206,14 @@ def train_teacher(
             norm or recurrent layers.
         seed: of weights, order and augmentation; the splits do not depend on it.
         resume: go on where an earlier call stopped, or return its record if it had finished.
+        task: what the model is for, by name, file or as it is (docs/tasks.md).
 
     Returns:
-        The record of `train.json`: accuracies in percent, seconds, settings, versions.
+        The record of `train.json`: scores in the unit of its `metric`, seconds, settings, versions.
 
     Raises:
         UsageError: an unknown model or data set, or a setting that is out of range.
-        ModelError: the model cannot be built, or does not return logits (N, classes).
+        ModelError: the model cannot be built, or does not return what the task is about.
         DataError: the data set is missing, too small or of the wrong shape.
         RunFolderError: `out` holds anything else, or cannot be written.
         TrainingError: training diverged.
@@ -217,6 +235,7 @@ def train_teacher(
         learning_rate=learning_rate,
         seed=seed,
         resume=resume,
+        task=task,
     )
 
 
@@ -258,25 +277,27 @@ def export_model(
     *,
     precision: Precision = "fp32",
     recipe: str = "default",
+    task: Task | str = "classification",
 ) -> Parity:
     """Export a model to ONNX, and check the file against PyTorch on the validation split.
 
     Args:
-        model: a module that returns logits of shape (N, classes).
+        model: a module that returns what the task is about, such as logits of shape (N, classes).
         data: three splits in memory, or what `--data` takes. Inputs have its shape, with a batch of
             one; int8 is calibrated on its training split.
         path: the ONNX file that is written. A lower precision leaves the float one beside it.
         precision: fp32, fp16 or int8 (docs/precision.md).
         recipe: how int8 is calibrated, by name or file.
+        task: what the model is for, by name, file or as it is (docs/tasks.md).
 
     Returns:
-        How the file's outputs compare with PyTorch's: the largest difference of a logit, the share
-        of samples that get the same class (from 0 to 1), and the ratio of signal to noise in dB.
+        How the file's outputs compare with PyTorch's: the largest difference, the share of
+        decisions that are the same (from 0 to 1), and the ratio of signal to noise in dB.
 
     Raises:
         UsageError: there is no such data set or recipe.
         DataError: the data cannot be calibrated on.
-        ModelError: no logits, or they depend on what else is in a batch.
+        ModelError: the outputs are not the task's, or depend on what else is in a batch.
         ExportError: the model has no ONNX form, or the file does not compute what PyTorch does; no
             file is left then.
         RunFolderError: the file cannot be written.
@@ -292,15 +313,19 @@ def export_model(
     from edgespiral.data.guard import guarded
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.models import check_logits
+    from edgespiral.models import check_outputs, one_output
     from edgespiral.models.accept import folded, unwrapped
     from edgespiral.models.independence import check_independence
+    from edgespiral.tasks import resolved
 
+    aim = resolved(task)
     splits = load(data) if isinstance(data, str) else guarded(data)
-    plain, _ = folded(unwrapped(model))
-    check_logits(plain, splits)
+    aim.check_data(splits)
+    plain, _ = folded(one_output(unwrapped(model), splits, aim.main_output))
+    check_outputs(plain, splits, aim.check_outputs)
     check_independence(plain, splits)
-    asked = Asked(precision, recipe=load_recipe(recipe), samples=len(splits.validation))
+    samples = len(splits.validation)
+    asked = Asked(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
     return export_as(plain, Path(path), splits, asked).parity
 
 

@@ -23,20 +23,23 @@ from edgespiral.core.files import (
     write_text,
 )
 from edgespiral.core.lock import locked
-from edgespiral.core.schema import Percent, Record
+from edgespiral.core.metric import ACCURACY, Metric
+from edgespiral.core.schema import Record, Score
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.versions import versions
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
 from edgespiral.models.independence import check_independence
+from edgespiral.tasks import DEFAULT, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.tasks.base import Task
 
 WEIGHTS, RECORD, PLAN, CHECKPOINT = (
     "weights.safetensors",
@@ -50,7 +53,7 @@ BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
 
 class TrainedTeacher(Record):
-    """`train.json`: a finished training. Accuracies are top-1, in percent."""
+    """`train.json`: a finished training. Accuracies are scores of `metric`, in its unit."""
 
     schema_version: Literal[1] = 1
     model: str
@@ -60,8 +63,9 @@ class TrainedTeacher(Record):
     seconds: float
     train_loss: float
     precision: Literal["fp32", "bf16"]
-    validation_accuracy: Percent
-    test_accuracy: Percent
+    metric: Metric = ACCURACY
+    validation_accuracy: Score
+    test_accuracy: Score
     weights_sha256: str
     versions: dict[str, str]
 
@@ -76,6 +80,7 @@ def train_teacher(
     learning_rate: float | None = None,
     seed: int = 0,
     resume: bool = False,
+    task: Task | str = DEFAULT,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainedTeacher:
     """Train `model_spec` on `data_spec` into `out`: `weights.safetensors` and `train.json`.
@@ -89,13 +94,14 @@ def train_teacher(
         learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers.
         seed: of weights, order and augmentation; not of the splits.
         resume: go on where an earlier call stopped, or return its result if it had finished.
+        task: what the model is for.
         progress: see `trainer.train`.
 
     Raises:
         EdgeSpiralError: as `zoo.load_model`, `data.load`, `data.check` and `trainer.train` do.
         RunFolderError: `out` holds anything else, or another process is at work in it.
     """
-    splits = data.load(data_spec)
+    splits, aim = data.load(data_spec), resolved(task)
     model = unwrapped(_fresh_model(model_spec, splits, seed))
     settings = default_settings(
         model,
@@ -105,15 +111,19 @@ def train_teacher(
         learning_rate=learning_rate,
         seed=seed,
     )
+    aim.check_data(splits)
     data.check(splits, settings.batch_size)
-    models.check_logits(model, splits)
+    model = models.one_output(model, splits, aim.main_output)
+    models.check_outputs(model, splits, aim.check_outputs)
     check_independence(model, splits)
     with locked(make_folder(out)):
-        finished = _claim(out, _plan(model_spec, data_spec, settings), resume=resume)
+        finished = _claim(out, _plan(model_spec, data_spec, settings, task), resume=resume)
         if finished is not None:
             return finished
-        report = train(model, splits, settings, checkpoint=out / CHECKPOINT, progress=progress)
-        return _write(out, model, splits, _facts(model_spec, data_spec, settings, report))
+        report = train(
+            model, splits, settings, task=aim, checkpoint=out / CHECKPOINT, progress=progress
+        )
+        return _write(out, model, splits, aim, _facts(model_spec, data_spec, settings, report))
 
 
 def default_settings(
@@ -154,8 +164,13 @@ def _has_bounds(model: nn.Module) -> bool:
     return any(isinstance(module, bounding) for module in model.modules())
 
 
-def _plan(model_spec: str, data_spec: str, settings: TrainSettings) -> dict[str, object]:
-    return {"model": model_spec, "data": data_spec, **asdict(settings)}
+def _plan(
+    model_spec: str, data_spec: str, settings: TrainSettings, task: Task | str
+) -> dict[str, object]:
+    name = task if isinstance(task, str) else type(task).__name__
+    # Folders from before there were tasks go on.
+    own = {} if name == DEFAULT else {"task": name}
+    return {"model": model_spec, "data": data_spec, **own, **asdict(settings)}
 
 
 def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeacher | None:
@@ -224,7 +239,7 @@ def _facts(
 
 
 def _write(
-    out: Path, model: nn.Module, splits: DataSplits, facts: dict[str, object]
+    out: Path, model: nn.Module, splits: DataSplits, task: Task, facts: dict[str, object]
 ) -> TrainedTeacher:
     with replacing(out / WEIGHTS) as temporary:
         # Clones, since safetensors refuses tensors that share memory, as tied weights do.
@@ -234,8 +249,9 @@ def _write(
     record = TrainedTeacher.model_validate(
         {
             **facts,
-            "validation_accuracy": accuracy(model, splits.validation),
-            "test_accuracy": accuracy(model, splits.test),
+            "metric": task.metric,
+            "validation_accuracy": score(model, splits.validation, task=task),
+            "test_accuracy": score(model, splits.test, task=task),
             "weights_sha256": sha256_file(out / WEIGHTS),
             "versions": versions(),
         }

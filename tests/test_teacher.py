@@ -7,7 +7,7 @@ from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.lock import locked
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.teacher import default_settings, train_teacher
 
 
@@ -41,8 +41,8 @@ def test_a_teacher_is_its_weights_and_their_record(tmp_path):
     weights = tmp_path / "t" / "weights.safetensors"
     splits = data.load("digits")
     model = models.load_model("resnet8", weights=weights, classes=10, input_shape=(1, 8, 8))
-    assert accuracy(model, splits.test) == record.test_accuracy > 80
-    assert accuracy(model, splits.validation) == record.validation_accuracy
+    assert score(model, splits.test) == record.test_accuracy > 80
+    assert score(model, splits.validation) == record.validation_accuracy
     assert record.weights_sha256 == sha256_file(weights)
     written = json.loads((tmp_path / "t" / "train.json").read_text())
     assert written["settings"]["epochs"] == 4

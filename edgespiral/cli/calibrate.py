@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.exported import Quantisation
+    from edgespiral.core.metric import Metric
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.student.float_fallback import Held
@@ -61,11 +63,12 @@ def calibrate(
         float | None,
         typer.Option(
             min=0.0,
-            help="Points of validation accuracy that int8 may lose; layers go back to float until "
-            "it does not lose more.",
+            help="What of the validation score int8 may lose, in its unit; layers go back to "
+            "float until it does not lose more.",
         ),
     ] = None,
     target: Target = None,
+    task: options.TaskName = "classification",
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
@@ -82,20 +85,22 @@ def calibrate(
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
+    from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
-    splits = load(source)
+    splits, aim = load(source), tasks.load(task)
+    aim.check_data(splits)
     ranges = cache.expanduser() if cache else user_cache("ranges")
-    made = prepare(file, splits, chosen, form=runtime, cache=ranges)
+    made = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
     console = Terminal()
     for line in _doubts(model, made, splits):
         console.print(line, soft_wrap=True)
     found = _written(made, path, splits, max_drop, profile)
-    _say(console, found, worst)
+    _say(console, found, worst, aim.metric)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
 
 
@@ -118,15 +123,15 @@ def _written(
     held = None
     if max_drop is not None:
         held = _held(made, path, splits, max_drop, samples=samples, profile=profile)
-    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES)
+    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES, task=made.task)
     return write_like_float(made, path, samples, held.restored if held else (), check=check)
 
 
-def _say(console: Console, found: Quantisation, worst: int) -> None:
+def _say(console: Console, found: Quantisation, worst: int, metric: Metric) -> None:
     console.print(_table(found, worst))
-    for line in _in_float(found):
+    for line in _in_float(found, metric):
         console.print(f"in float: {line}", soft_wrap=True)
-    for line in _agreement(found):
+    for line in _agreement(found, metric):
         console.print(line, soft_wrap=True)
 
 
@@ -169,17 +174,18 @@ def _held(
         profile=profile,
         listener=OnConsole(Terminal(stderr=True)),
     )
-    tell(f"validation: float {held.float_accuracy:.2f} %, int8 {held.accuracy:.2f} %")
+    metric = made.task.metric
+    tell(f"validation: float {metric.text(held.float_accuracy)}, int8 {metric.text(held.accuracy)}")
     return held
 
 
-def _agreement(found: Quantisation) -> list[str]:
+def _agreement(found: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
     near = [] if found.parity is None else [f"against float: {formats.parity(found.parity)}"]
     if found.device_check is None:
         return [*near, "not judged on a device: --target names one"]
-    return [*near, formats.device_check(found.device_check)]
+    return [*near, formats.device_check(found.device_check, metric)]
 
 
 def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
@@ -197,19 +203,19 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
     where = f"{splits.name}: {made.recipe.split}"
     if best is not None:
         known = best.student.float_accuracy or best.student.validation_accuracy
-        check_as_right_as_known(made.source, made.samples, known, where)
+        check_as_right_as_known(made.source, made.samples, known, where, made.task)
     labels = set(made.samples.labels)
     missing = [name for at, name in enumerate(splits.class_names) if at not in labels]
-    count = len(made.samples.labels)
-    right = f"{where}: the float model is right on {right_answers(made.source, made.samples)}"
+    count, right_on = len(made.samples.inputs), right_answers(made.source, made.samples, made.task)
+    right = f"{where}: the float model is right on {right_on:.4g}"
     lines = [f"{right} of {count} samples"]
     return [*lines, f"{where}: no sample of {', '.join(missing)}"] if missing else lines
 
 
-def _in_float(found: Quantisation) -> list[str]:
+def _in_float(found: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
-    restored = {layer.layer: formats.restored(layer) for layer in found.restored}
+    restored = {layer.layer: formats.restored(layer, metric) for layer in found.restored}
     others = sorted(set(found.kept_float) - set(restored))
     return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
 

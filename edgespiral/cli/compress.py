@@ -19,6 +19,7 @@ def compress(
     model: options.Model = None,
     *,
     data: options.Data = None,
+    task: options.Task = None,
     weights: options.Weights = None,
     target: options.Targets = None,
     precision: options.Precision = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import UsageError
 
@@ -33,6 +34,7 @@ def export(
     recipe: Annotated[
         str, typer.Option(help="How int8 is calibrated: a recipe's name or file.")
     ] = "default",
+    task: options.TaskName = "classification",
     runtime: Annotated[
         Literal["onnxruntime", "tensorrt"], typer.Option(help="What an int8 file is for.")
     ] = "onnxruntime",
@@ -41,21 +43,25 @@ def export(
     from edgespiral.export.recipe import load_recipe
 
     chosen = load_recipe(recipe)
+    from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.measure.model_files import precision_of
-    from edgespiral.models import check_logits
+    from edgespiral.models import check_outputs, one_output
     from edgespiral.models.accept import folded, unwrapped
     from edgespiral.models.independence import check_independence
     from edgespiral.report import formats
 
-    splits = load(data)
-    module, lines = folded(unwrapped(_model(model, weights, splits)))
+    splits, aim = load(data), tasks.load(task)
+    aim.check_data(splits)
+    module, lines = folded(
+        one_output(unwrapped(_model(model, weights, splits)), splits, aim.main_output)
+    )
     for line in lines:
         tell(line)
-    check_logits(module, splits)
+    check_outputs(module, splits, aim.check_outputs)
     check_independence(module, splits)
-    asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples)
+    asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples, task=aim)
     done = export_as(module, out, splits, asked)
     tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")
     if done.quantisation:

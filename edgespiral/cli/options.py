@@ -36,7 +36,22 @@ Model = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="digits, cifar10, fashion-mnist, folder:PATH or path/to/file.py:factory."),
+    typer.Option(
+        help="digits, cifar10, fashion-mnist, folder:PATH, masks:PATH or path/to/file.py:factory."
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="What MODEL is for: classification, segmentation or path/to/file.py:factory.",
+        show_default="classification",
+    ),
+]
+TaskName = Annotated[
+    str,
+    typer.Option(
+        help="What MODEL is for: classification, segmentation or path/to/file.py:factory."
+    ),
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="The trained weights of MODEL: .safetensors or .pt.")
@@ -108,7 +123,7 @@ LatencyCache = Annotated[
 MaxDrop = Annotated[
     float | None,
     typer.Option(
-        help="Accuracy points that may be lost, on the validation split.",
+        help="What the metric may lose on the validation split, in its unit (accuracy: points).",
         show_default="2.0",
         rich_help_panel=BUDGET,
     ),

@@ -18,7 +18,7 @@ def report(
         bool, typer.Option("--json", help="Print the result record instead of the table.")
     ] = False,
 ) -> None:
-    """Show a run: its turns, accuracy and latency, from its journal alone."""
+    """Show a run: its turns, scores and latencies, from its journal alone."""
 
     from edgespiral.core.files import write_text
     from edgespiral.core.journal import read

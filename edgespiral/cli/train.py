@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.invocation import tell_stopped
 
@@ -28,6 +29,7 @@ def train(
             help="digits, cifar10, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."
         ),
     ],
+    task: options.TaskName = "classification",
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
     ] = None,
@@ -65,6 +67,7 @@ def train(
                 learning_rate=learning_rate,
                 seed=seed,
                 resume=resume,
+                task=task,
                 progress=heard,
             )
     except KeyboardInterrupt:
@@ -107,10 +110,14 @@ def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
 
 
 def _show(teacher: TrainedTeacher, folder: Path) -> None:
+    from edgespiral.core.metric import ACCURACY
     from edgespiral.teacher import WEIGHTS
 
+    metric = teacher.metric
+    named = "" if metric == ACCURACY else f" {metric.name}"
+
     tell(
-        f"{teacher.model} on {teacher.data}: {teacher.test_accuracy:.2f} % test,"
-        f" {teacher.validation_accuracy:.2f} % validation, {teacher.seconds:.0f} s"
+        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
+        f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
     )
     tell(f"weights: {folder / WEIGHTS}")

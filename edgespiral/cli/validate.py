@@ -9,6 +9,10 @@ import typer
 
 from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import EdgeSpiralError, UsageError
+from edgespiral.tasks import DEFAULT
+
+# Data sets that are folders.
+FOLDERS = ("folder", "masks")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +43,7 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "model": lambda: _check_model(plan),
         "weights": lambda: _check_weights(plan),
         "data": lambda: _check_data(plan.data),
+        "task": lambda: _check_task(plan.task),
         "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
         "recipe": lambda: load_recipe(plan.recipe),
         "precision": lambda: _check_precision(plan),
@@ -57,8 +62,20 @@ def described(plan: Plan) -> str:
     return (
         f"{plan.model} on {plan.data} would be compressed to {goals}, "
         f"in {turns}, with {plan.epochs:g} epochs of distillation in all, losing at most "
-        f"{plan.max_drop:g} accuracy points{_zeros(plan)}"
+        f"{plan.max_drop:g} {_unit(plan)}{_zeros(plan)}"
     )
+
+
+def _unit(plan: Plan) -> str:
+    """What `max_drop` is counted in; a task of one's own is not run to be asked."""
+    return "accuracy points" if plan.task == DEFAULT else "of its metric"
+
+
+def _check_task(spec: str) -> None:
+    from edgespiral.core.factory import is_factory
+
+    if is_factory(spec):
+        _check_file(spec)
 
 
 def _zeros(plan: Plan) -> str:
@@ -117,8 +134,9 @@ def _check_data(spec: str) -> None:
     from edgespiral.data.catalog import check_name
 
     check_name(spec)
-    folder = Path(spec.removeprefix("folder:").partition("?")[0])
-    if spec.startswith("folder:"):
+    source, _, rest = spec.partition(":")
+    folder = Path(rest.partition("?")[0])
+    if source in FOLDERS:
         if not folder.is_dir():
             raise UsageError("no such folder", where=str(folder))
     elif is_factory(spec):

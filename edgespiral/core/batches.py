@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BatchSource(Protocol):
-    """A restartable supply of labelled batches."""
+    """A restartable supply of batches of inputs and targets."""
 
     def __len__(self) -> int:
         """Number of samples in one pass."""
@@ -22,9 +22,10 @@ class BatchSource(Protocol):
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield `(inputs, labels)`: float32 (N, C, H, W), already normalised, and int64 (N,).
+        """Yield `(inputs, targets)`: float32 (N, C, H, W), already normalised, and int64 (N,).
 
-        Inputs of sequences are float32 (N, T, features), or int64 token ids (N, T).
+        Inputs of sequences are float32 (N, T, features), or int64 token ids (N, T). Targets are
+        labels, masks (N, H, W), or whatever else the task takes.
 
         With `seed=None` the stored order, no augmentation, the short last batch kept. With a
         seed, order and augmentation are functions of (seed, batch index) alone, so that a pass
@@ -55,7 +56,14 @@ class StoredSource(BatchSource, Protocol):
 class DataSplits:
     """A data set in three parts: training, validation (steers the run), test (reported once).
 
-    `input_shape` is without the batch. With a `token_count`, inputs are token ids below it.
+    Attributes:
+        name: what messages call it.
+        class_names: of tasks whose targets are classes, else empty.
+        input_shape: without the batch.
+        token_count: inputs are token ids below it.
+        target_shape: of one sample's classes: () for one, (H, W) for a mask; None where targets are
+            of the task's own kind, which then checks them.
+        ignored_class: that of targets which count for nothing, such as 255 in masks.
     """
 
     name: str
@@ -65,6 +73,8 @@ class DataSplits:
     class_names: tuple[str, ...]
     input_shape: tuple[int, ...]
     token_count: int | None = None
+    target_shape: tuple[int, ...] | None = ()
+    ignored_class: int | None = None
 
     @property
     def input_dtype(self) -> torch.dtype:

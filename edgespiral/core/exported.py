@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgespiral.core.schema import Percent, Precision, Record, Told
+from edgespiral.core.schema import Precision, Record, Score, Told
 
 
 class Parity(Record):
@@ -36,7 +36,7 @@ class FileEvaluation(Record):
     computed_in: Precision
     batch_size: int = Field(ge=1)
     samples: int = Field(ge=1)
-    pytorch_accuracy: Percent
+    pytorch_accuracy: Score
 
 
 class LayerError(Record):
@@ -74,8 +74,8 @@ class QuantisedTraining(Record):
     """
 
     epochs: float
-    accuracy_before: Percent
-    accuracy_after: Percent
+    accuracy_before: Score
+    accuracy_after: Score
     kept: bool
 
 
@@ -89,8 +89,8 @@ class DeviceCheck(Record):
     target: str
     not_checked: str | None = None
     parity: Parity | None = None
-    accuracy: Percent | None = None
-    accuracy_here: Percent | None = None
+    accuracy: Score | None = None
+    accuracy_here: Score | None = None
 
 
 class Quantisation(Record):

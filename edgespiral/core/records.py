@@ -16,7 +16,8 @@ from edgespiral.core.exported import (
     RestoredLayer,
     WeightSparsity,
 )
-from edgespiral.core.schema import Percent, PositiveMs, Precision, Record, Told
+from edgespiral.core.metric import ACCURACY, Metric
+from edgespiral.core.schema import PositiveMs, Precision, Record, Score, Told
 
 
 class Verdict(StrEnum):
@@ -130,7 +131,7 @@ class OnDevice(Record):
 
 
 class ModelFacts(Record):
-    """What is known of one model of a run. Accuracies are top-1, in percent.
+    """What is known of one model of a run. Accuracies are scores of the run's metric, in its unit.
 
     They are those of the file that was measured, and `evaluation` says how they were found; None
     in journals of before, whose fp32 files have the accuracies of PyTorch. `precision` is read from
@@ -138,24 +139,28 @@ class ModelFacts(Record):
     where the file is in a lower precision.
     """
 
-    validation_accuracy: Percent
+    validation_accuracy: Score
     precision: Precision = "fp32"
-    float_accuracy: Percent | None = None
+    float_accuracy: Score | None = None
     evaluation: FileEvaluation | None = None
-    test_accuracy: Percent | None = None
+    test_accuracy: Score | None = None
     latency: Measurement
     parameter_count: int
     size_bytes: int
 
 
 class RunStarted(Record):
-    """First record of a journal: the plan and everything needed to do it again."""
+    """First record of a journal: the plan and everything needed to do it again.
+
+    `metric` is what all figures called accuracy are; it is top-1 accuracy where a journal is older.
+    """
 
     kind: Literal["run-started"] = "run-started"
     schema_version: Literal[1] = 1
     plan: dict[str, object]
     plan_sha256: str
     teacher_sha256: str
+    metric: Metric = ACCURACY
     versions: dict[str, str]
     command: str
     started_at: datetime
@@ -186,7 +191,7 @@ class PrecisionTrial(Record):
     """
 
     precision: Precision
-    validation_accuracy: Percent
+    validation_accuracy: Score
     speedup: Ratio
     rounding_nats: float = Field(ge=0)
     measurement: Measurement
@@ -292,7 +297,7 @@ class TurnFinished(Record):
     speedup: Ratio
     quantised_training: QuantisedTraining | None = None
     restored: tuple[RestoredLayer, ...] = ()
-    accuracy_after_cut: Percent
+    accuracy_after_cut: Score
     verdict: Verdict
     epochs: float
     seconds: dict[str, float]
@@ -310,8 +315,8 @@ class RunFinished(Record):
     outcome: Outcome
     message: str
     best_turn: int
-    teacher_test_accuracy: Percent
-    student_test_accuracy: Percent
+    teacher_test_accuracy: Score
+    student_test_accuracy: Score
     final: Measurement
     speedup: Ratio
     engine: EngineFacts | None = None

@@ -11,6 +11,7 @@ from edgespiral.core.exported import (
     RestoredLayer,
     WeightSparsity,
 )
+from edgespiral.core.metric import ACCURACY, Metric
 from edgespiral.core.records import (
     GroupCut,
     Measurement,
@@ -45,9 +46,9 @@ class TurnCuts(Record):
 class Result(Record):
     """The outcome of a run.
 
-    `devices` has every target of a run of several, the first too, whose figures the other fields
-    hold. `cuts` are those of the turns that led to the best one. `doubts` speak against
-    the figures.
+    `metric` is what all figures called accuracy are. `devices` has every target of a run of
+    several, the first too, whose figures the other fields hold. `cuts` are those of the turns that
+    led to the best one. `doubts` speak against the figures.
     """
 
     schema_version: Literal[1] = 1
@@ -55,6 +56,7 @@ class Result(Record):
     message: str
     exit_code: int
     target: str
+    metric: Metric = ACCURACY
     precision: Precision = "fp32"
     precision_trials: tuple[PrecisionTrial, ...] = ()
     precision_mixes: tuple[PrecisionMix, ...] = ()

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from edgespiral.core.text import is_printable, printable
 
 PositiveMs = Annotated[float, Field(gt=0)]
-Percent = Annotated[float, Field(ge=0, le=100)]
+# Of a task's metric, in its unit.
+Score = float
 Precision = Literal["fp32", "fp16", "int8"]
 # How int8 files are written, by whose kernels they are for.
 Int8Form = Literal["tensorrt", "onnxruntime"]

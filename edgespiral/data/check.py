@@ -22,7 +22,7 @@ def check(splits: DataSplits, batch_size: int) -> None:
             not finite.
     """
     splits = guarded(splits)
-    if len(splits.class_names) < 2:
+    if splits.target_shape is not None and len(splits.class_names) < 2:
         raise DataError("one class only; a classifier needs two or more", where=splits.name)
     if len(splits.train) < batch_size:
         raise DataError(
@@ -35,7 +35,8 @@ def check(splits: DataSplits, batch_size: int) -> None:
         if len(source) == 0:
             raise DataError("no samples", where=f"{splits.name}: {part}")
         _look_at(source, batch_size, seed=None)
-    _require_two_classes(splits, batch_size)
+    if splits.target_shape is not None:
+        _require_two_classes(splits, batch_size)
 
 
 def _look_at(source: BatchSource, batch_size: int, *, seed: int | None) -> None:
@@ -49,7 +50,7 @@ def _look_at(source: BatchSource, batch_size: int, *, seed: int | None) -> None:
 def _require_two_classes(splits: DataSplits, batch_size: int) -> None:
     first: int | None = None
     for _, labels in splits.train.epoch(batch_size=batch_size, seed=0):
-        first = int(labels[0]) if first is None else first
+        first = int(labels.flatten()[0]) if first is None else first
         if bool((labels != first).any()):
             return
     raise DataError("every training sample has the same label", where=f"{splits.name}: train")

@@ -171,25 +171,42 @@ def _problem(inputs: Tensor, labels: Tensor, splits: DataSplits) -> _Problem | N
     if tuple(inputs.shape[1:]) != splits.input_shape:
         return _Problem(f"inputs are {tuple(inputs.shape[1:])}, declared as {splits.input_shape}")
     if not isinstance(labels, torch.Tensor):
-        why = "; training, accuracy and criteria that use gradients need them"
+        why = "; training, scores and criteria that use gradients need them"
         return _Problem(NO_LABELS, why=why)
-    return _wrong_values(inputs, splits) or _wrong_labels(labels, len(inputs), splits)
+    return _wrong_values(inputs, splits) or _wrong_targets(labels, len(inputs), splits)
 
 
-def _wrong_labels(labels: Tensor, count: int, splits: DataSplits) -> _Problem | None:
+def _wrong_targets(targets: Tensor, count: int, splits: DataSplits) -> _Problem | None:
     import torch
 
-    classes = len(splits.class_names)
-    if labels.dtype != torch.int64 or labels.shape != (count,):
+    if splits.target_shape is None:
+        differs = len(targets) != count
+        return _Problem(f"{len(targets)} targets for {count} inputs") if differs else None
+    shape = (count, *splits.target_shape)
+    if targets.dtype != torch.int64 or targets.shape != shape:
+        declared = ", ".join(map(str, ("samples", *splits.target_shape)))
+        declared += "" if splits.target_shape else ","
+        name = "masks" if splits.target_shape else "labels"
         return _Problem(
-            f"labels are {labels.dtype} {tuple(labels.shape)}, not torch.int64 (samples,)"
+            f"{name} are {targets.dtype} {tuple(targets.shape)}, not torch.int64 ({declared})"
         )
-    outside = (labels < 0) | (labels >= classes)
-    if bool(outside.any()):
-        low, high = int(labels.min()), int(labels.max())
-        allowed = f"but {classes} classes allow 0 to {classes - 1}"
-        return _Problem(f"labels run from {low} to {high}, {allowed}", _first(outside))
-    return None
+    return _wrong_classes(targets, splits)
+
+
+def _wrong_classes(targets: Tensor, splits: DataSplits) -> _Problem | None:
+    classes, ignored = len(splits.class_names), splits.ignored_class
+    outside = (targets < 0) | (targets >= classes)
+    if ignored is not None:
+        outside &= targets != ignored
+    if not bool(outside.any()):
+        return None
+    strange = targets if ignored is None else targets[targets != ignored]
+    low, high = int(strange.min()), int(strange.max())
+    name = "masks have classes" if targets.ndim > 1 else "labels run"
+    besides = "" if ignored is None else f", and {ignored} for what does not count"
+    allowed = f"but {classes} classes allow 0 to {classes - 1}{besides}"
+    rows = outside.flatten(1).any(dim=1) if targets.ndim > 1 else outside
+    return _Problem(f"{name} from {low} to {high}, {allowed}", _first(rows))
 
 
 def _wrong_values(inputs: Tensor, splits: DataSplits) -> _Problem | None:

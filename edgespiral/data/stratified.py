@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from edgespiral.core.errors import DataError
 
@@ -25,19 +26,26 @@ class Sampled:
 
     Attributes:
         inputs: one (1, *input_shape) each, as the model takes it.
-        labels: one class index each.
-        sha256: of the samples' values and labels themselves, so that it tells changed data too.
+        targets: theirs, (n, ...).
+        sha256: of the samples' values and targets themselves, so that it tells changed data too.
     """
 
     inputs: tuple[Tensor, ...]
-    labels: tuple[int, ...]
+    targets: Tensor
     sha256: str
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """One class index each; of masks those that are there."""
+        classes = self.targets if self.targets.ndim == 1 else torch.unique(self.targets)
+        return tuple(int(label) for label in classes)
 
 
 def stratified(source: BatchSource, count: int, *, seed: int, where: str) -> Sampled:
     """`count` samples in stored form, each class in proportion and at least once.
 
-    Goes through the split twice: once for the labels, once for what was chosen.
+    Samples of which each has a mask, or anything but one class, are drawn evenly instead.
+    Goes through the split twice: once for the targets, once for what was chosen.
 
     Args:
         where: what the split is called in messages.
@@ -52,14 +60,16 @@ def stratified(source: BatchSource, count: int, *, seed: int, where: str) -> Sam
             hint="lower the recipe's samples",
         )
     batches = source.epoch(batch_size=BATCH_SIZE)
-    labels = np.concatenate([batch.numpy() for _, batch in batches])
-    chosen = _chosen(labels, count, seed, where)
+    targets = torch.cat([batch for _, batch in batches])
+    is_one_class = targets.ndim == 1 and not targets.is_floating_point()
+    strata = targets.numpy() if is_one_class else np.zeros(len(targets), np.int64)
+    chosen = _chosen(strata, count, seed, where)
     inputs = _picked(source, chosen)
     digest = hashlib.sha256()
     for sample, index in zip(inputs, chosen, strict=True):
         digest.update(sample.numpy().tobytes())
-        digest.update(int(labels[index]).to_bytes(8, "little"))
-    return Sampled(inputs, tuple(int(labels[index]) for index in chosen), digest.hexdigest())
+        digest.update(targets[index].numpy().tobytes())
+    return Sampled(inputs, targets[chosen], digest.hexdigest())
 
 
 def _chosen(labels: NDArray[np.int64], count: int, seed: int, where: str) -> NDArray[np.int64]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from edgespiral.core.batches import BatchSource, DataSplits
@@ -15,12 +16,11 @@ from edgespiral.core.user_code import user_code
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.guard import ONE_INPUT, guarded, several
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 PARTS = ("train", "validation", "test")
 # Dimensions of float inputs with the batch: from rows of numbers to video.
 RANKS = (2, 3, 4, 5)
+# The class of pixels that count for nothing, by the custom of segmentation data.
+IGNORED = 255
 
 
 def load_user(spec: str) -> DataSplits:
@@ -31,6 +31,9 @@ def load_user(spec: str) -> DataSplits:
     the training data set has an attribute of that name. Inputs may be rows (features,) and videos
     (C, D, H, W) too; those of sequences are (T, features) float32, or (T,) int64 token ids; these
     need `token_count`, one more than the largest id.
+
+    Labels are classes, or masks (H, W) of them, in which 255 counts for nothing (`ignored_class`).
+    Targets of a task of one's own are announced by `target_shape` None, and may do without classes.
 
     Raises:
         DataError: it returns anything else.
@@ -64,12 +67,15 @@ def _made(found: object, spec: str) -> DataSplits:
     if missing:
         raise DataError(f"the mapping lacks {', '.join(missing)}", where=spec)
     sources = {part: _source(found[part], f"{spec}: {part}") for part in PARTS}
-    first = _first_input(sources["train"], spec)
+    first, target = _first_sample(sources["train"], spec)
+    shape = found.get("target_shape", _mask_shape(target))
     return DataSplits(
         name=spec,
-        class_names=_class_names(found, spec),
+        class_names=() if shape is None and "classes" not in found else _class_names(found, spec),
         input_shape=tuple(first.shape[1:]),
         token_count=_token_count(found.get("token_count"), first, spec),
+        target_shape=None if shape is None else tuple(shape),
+        ignored_class=found.get("ignored_class", IGNORED if shape else None),
         **sources,
     )
 
@@ -97,9 +103,9 @@ def _class_names(found: Mapping[str, Any], spec: str) -> tuple[str, ...]:
     return tuple(str(name) for name in classes)
 
 
-def _first_input(source: BatchSource, spec: str) -> Tensor:
+def _first_sample(source: BatchSource, spec: str) -> tuple[Tensor, object]:
     try:
-        inputs, _ = next(iter(source.epoch(batch_size=1)))
+        inputs, target = next(iter(source.epoch(batch_size=1)))
     except StopIteration:
         raise DataError("the training part is empty", where=spec) from None
     problem = several(inputs)
@@ -111,7 +117,13 @@ def _first_input(source: BatchSource, spec: str) -> Tensor:
             "(channels, height, width) or (channels, depth, height, width)",
             where=spec,
         )
-    return inputs
+    return inputs, target
+
+
+def _mask_shape(target: object) -> tuple[int, ...]:
+    """(H, W) where the first batch has a mask of classes, else () for one class a sample."""
+    is_mask = isinstance(target, Tensor) and target.ndim == 3 and not target.is_floating_point()
+    return tuple(target.shape[1:]) if isinstance(target, Tensor) and is_mask else ()
 
 
 def _token_count(given: object, first: Tensor, spec: str) -> int | None:

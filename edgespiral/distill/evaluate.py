@@ -1,4 +1,4 @@
-"""Accuracy of a model on a split."""
+"""The score of a model on a split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
 from edgespiral.models.modes import evaluating
-from edgespiral.tasks import classification
+from edgespiral.tasks.base import BATCH_SIZE
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,29 +22,30 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.distill.settings import Precision
-    from edgespiral.tasks.classification import Predict
+    from edgespiral.tasks.base import Predict, Task
 
 
-def accuracy(
+def score(
     model: nn.Module,
     source: BatchSource,
     *,
-    batch_size: int = classification.BATCH_SIZE,
+    task: Task = CLASSIFICATION,
+    batch_size: int = BATCH_SIZE,
     precision: Precision = "auto",
 ) -> float:
-    """Top-1 accuracy over one whole pass in stored order, in percent.
+    """What `task` scores over one whole pass in stored order, in its metric's unit.
 
     Runs in eval mode on the best device; the model's mode and place are put back.
     """
     with predicting(model, precision=precision) as predict:
-        return classification.score(predict, source, batch_size=batch_size)
+        return task.score(predict, source, batch_size=batch_size)
 
 
 @contextmanager
 def predicting(model: nn.Module, *, precision: Precision = "auto") -> Iterator[Predict]:
     """What `model` says of a batch, in eval mode on the best device, while in the context.
 
-    Its logits stay on that device. The model's mode and place are put back.
+    Its outputs stay on that device. The model's mode and place are put back.
     """
     device = compute.best_device()
     resolved = compute.resolved_precision(precision, device)
@@ -53,8 +55,8 @@ def predicting(model: nn.Module, *, precision: Precision = "auto") -> Iterator[P
         def predict(inputs: Tensor) -> Tensor:
             failed = f"the model fails on inputs of shape {tuple(inputs.shape)}"
             with user_code(ModelError, failed, where=type(model).__name__):
-                logits: Tensor = asked(compute.inputs_to(inputs, device))
-            return logits
+                outputs: Tensor = asked(compute.inputs_to(inputs, device))
+            return outputs
 
         with (
             compute.placed([asked], device),

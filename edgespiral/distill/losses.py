@@ -1,26 +1,26 @@
-"""Distillation losses by name. All take logits and return a scalar to minimise."""
+"""Distillation losses by name. All take outputs and return a scalar to minimise."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from torch.nn import functional as F
-
 from edgespiral.core.registry import Registry
-from edgespiral.tasks import classification
+from edgespiral.tasks.classification import CLASSIFICATION, kl_distance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgespiral.tasks.base import Task
+
 
 class DistillationLoss(Protocol):
-    """(1-alpha) * cross-entropy + alpha * a distance between student and teachers."""
+    """(1-alpha) * the task's loss + alpha * a distance between student and teachers."""
 
     def __call__(
         self,
-        student_logits: Tensor,
-        teacher_logits: Tensor,
-        labels: Tensor,
+        student_outputs: Tensor,
+        teacher_outputs: Tensor,
+        targets: Tensor,
         *,
         temperature: float,
         alpha: float,
@@ -29,13 +29,13 @@ class DistillationLoss(Protocol):
         """Scalar loss.
 
         Args:
-            student_logits: (N, C).
-            teacher_logits: (N, C), or (T, N, C) for T teachers, whose softened outputs are
+            student_outputs: (N, ...).
+            teacher_outputs: (N, ...), or (T, N, ...) for T teachers, whose softened outputs are
                 averaged.
-            labels: (N,), int64.
-            temperature: what logits are divided by before the softmax, > 0.
+            targets: (N, ...).
+            temperature: what outputs are divided by before the softmax, > 0.
             alpha: weight of the distance, 0 to 1.
-            label_smoothing: of the cross-entropy.
+            label_smoothing: of the task's loss.
         """
         ...
 
@@ -44,14 +44,16 @@ class Distance(Protocol):
     """How far the student is from its teachers."""
 
     def __call__(
-        self, student_logits: Tensor, teacher_logits: Tensor, temperature: float
+        self, student_outputs: Tensor, teacher_outputs: Tensor, temperature: float, /
     ) -> Tensor:
-        """Scalar; `teacher_logits` is (T, N, C)."""
+        """Scalar; `teacher_outputs` is (T, N, ...)."""
         ...
 
 
-# One, because no other has won (docs/training.md); a bench may add its own.
+# Of the task's own. No other has won (docs/training.md); a bench may add some.
+TASKS_OWN = "kd"
 DISTANCES: Registry[Distance] = Registry("loss")
+DISTANCES.register(TASKS_OWN)(kl_distance)
 
 
 def names() -> list[str]:
@@ -59,41 +61,30 @@ def names() -> list[str]:
     return DISTANCES.names()
 
 
-def get(name: str) -> DistillationLoss:
-    """The loss called `name`, such as `kd`.
+def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
+    """The loss called `name`, such as `kd`: with the distance of `task`.
 
     Raises:
         UsageError: no such loss; the nearest names are given.
     """
-    distance = DISTANCES.get(name)
+    distance = task.distance if name == TASKS_OWN else DISTANCES.get(name)
 
     def combined(
-        student_logits: Tensor,
-        teacher_logits: Tensor,
-        labels: Tensor,
+        student_outputs: Tensor,
+        teacher_outputs: Tensor,
+        targets: Tensor,
         *,
         temperature: float,
         alpha: float,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        student = student_logits.float()
-        teachers = teacher_logits.float().reshape(-1, *student.shape)
+        student = student_outputs.float()
+        teachers = teacher_outputs.float().reshape(-1, *student.shape)
         soft = distance(student, teachers, temperature)
-        hard = classification.loss(student, labels, label_smoothing=label_smoothing)
+        hard = task.loss(student, targets, label_smoothing=label_smoothing)
         return (1 - alpha) * hard + alpha * soft
 
     return combined
 
 
-@DISTANCES.register("kd")
-def kl_distance(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """tau^2 * KL(softmax(z_t/tau) || softmax(z_s/tau)), a mean over samples.
-
-    Source: Hinton et al. 2015, section 2. Shapes: (N, C) and (T, N, C).
-    """
-    soft = F.softmax(teacher_logits / temperature, dim=-1).mean(dim=0)
-    log_student = F.log_softmax(student_logits / temperature, dim=-1)
-    return temperature**2 * F.kl_div(log_student, soft, reduction="batchmean")
-
-
-distillation_loss = get("kd")
+distillation_loss = get("kd", CLASSIFICATION)

@@ -28,11 +28,11 @@ class TrainSettings:
         schedule: after a linear warm-up, `one-cycle` falls linearly to 0, `cosine` along a cosine.
         warmup_fraction: the part of all steps that warms up, 0 to 1.
         temperature: of the distillation loss.
-        alpha: weight of the distillation term; 1 - alpha that of the cross-entropy.
+        alpha: weight of the distillation term; 1 - alpha that of the task's loss.
         loss: a name of `losses.names()`; matters only with a teacher.
         seed: of order, augmentation and dropout.
         precision: `auto` is bf16 where the device multiplies it natively, else fp32.
-        label_smoothing: of the cross-entropy.
+        label_smoothing: of the task's loss, where its targets are classes.
         scale_l1: weight of the L1 norm of all batch norms' scaling factors in the loss, 0 for none
             (Liu et al. 2017, "Network slimming", eq. 1).
     """

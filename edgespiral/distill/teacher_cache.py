@@ -1,7 +1,7 @@
 """A teacher's outputs, asked for once and looked up in every pass.
 
 A teacher says the same of a sample each time that it sees the same view of it. So where training
-samples are shown as they are stored, its logits are computed in one pass and kept, in place of a
+samples are shown as they are stored, its outputs are computed in one pass and kept, in place of a
 forward pass of the teacher at every step (Shen and Xing 2022, "A Fast Knowledge Distillation
 Framework for Visual Recognition", section 3, with one view a sample).
 """
@@ -37,10 +37,14 @@ MOST_BYTES = 2**28
 KEY, OF, DIGEST = "logits", "of", "sha256"
 
 
-def can_be_kept(source: BatchSource, classes: int) -> bool:
-    """Whether `source` shows its samples as stored, and few enough for memory."""
+def can_be_kept(source: BatchSource, values: int) -> bool:
+    """Whether `source` shows its samples as stored, and few enough for memory.
+
+    Args:
+        values: how many numbers a teacher's outputs are for each sample.
+    """
     fixed = isinstance(source, StoredSource) and source.order(0) is not None
-    return fixed and 4 * classes * len(source) <= MOST_BYTES
+    return fixed and 4 * values * len(source) <= MOST_BYTES
 
 
 def stored_order(source: BatchSource, seed: int) -> Tensor:
@@ -69,7 +73,7 @@ def kept_outputs(
     *,
     save_every_s: float = SAVE_EVERY_S,
 ) -> Tensor:
-    """The logits (N, C) of `teacher` for all of `source` in stored order, kept in file `path`.
+    """The outputs (N, ...) of `teacher` for all of `source` in stored order, kept in file `path`.
 
     Args:
         path: made if missing, and anew if it is of another teacher or of other samples.

@@ -22,7 +22,7 @@ from edgespiral.distill import compute, interrupt, losses
 from edgespiral.distill.masks import HeldZeros
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.teacher_cache import stored_order
-from edgespiral.tasks import classification
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.tasks.base import Task
 
 REPORT_STEPS = 10
 LOSS_MEMORY = 0.98
@@ -42,6 +43,7 @@ def train(
     splits: DataSplits,
     settings: TrainSettings,
     *,
+    task: Task = CLASSIFICATION,
     teachers: Sequence[nn.Module] = (),
     outputs: Tensor | None = None,
     masks: Mapping[str, Tensor] | None = None,
@@ -51,11 +53,12 @@ def train(
     """Train `student` in place on `splits.train`, from `teachers` where there are any.
 
     Args:
-        student: (N, C, H, W) -> logits (N, classes); left in eval mode, on its device.
+        student: (N, C, H, W) -> outputs (N, ...); left in eval mode, on its device.
         splits: only the training part is used.
+        task: whose loss is minimised, and whose distance to the teachers.
         settings: with several teachers their softened outputs are averaged.
         teachers: seen in eval mode on the same view as the student, once a batch.
-        outputs: their logits (T, N, C) for the training samples as stored, looked up instead;
+        outputs: their outputs (T, N, ...) for the training samples as stored, looked up instead;
             only for a training part that knows its `order`.
         masks: by parameter name, False where a weight is zero and stays so.
         checkpoint: a file written every 20 s and after each pass; if it is there already, the
@@ -71,7 +74,14 @@ def train(
     device = compute.best_device()
     with compute.placed([student, *teachers], device), _numerics(device):
         run = _Run(
-            student, splits.train, settings, teachers, outputs, masks=masks or {}, path=checkpoint
+            student,
+            splits.train,
+            settings,
+            teachers,
+            outputs,
+            task=task,
+            masks=masks or {},
+            path=checkpoint,
         )
         _go(run, progress)
     flush_subnormals(student)
@@ -105,11 +115,12 @@ class _Run:
         teachers: Sequence[nn.Module],
         outputs: Tensor | None,
         *,
+        task: Task,
         masks: Mapping[str, Tensor],
         path: Path | None,
     ) -> None:
         self.device = compute.best_device()
-        self._settings = settings
+        self._settings, self._task = settings, task
         self._source = source
         self._path = path
         self._per_epoch = len(source) // settings.batch_size
@@ -123,7 +134,7 @@ class _Run:
         self._student = student.train()
         self._teachers = [teacher.eval() for teacher in teachers]
         self._outputs = outputs
-        self._loss_function = losses.get(settings.loss)
+        self._loss_function = losses.get(settings.loss, task)
         self._optimizer = _sgd(student, settings)
         self._zeros = HeldZeros(student, masks)
         self._scales = batchnorm_scales(student) if settings.scale_l1 else []
@@ -147,8 +158,8 @@ class _Run:
                 batch_size=self._settings.batch_size, seed=seed, first_batch=first
             )
             known = self._known(seed, first)
-            for inputs, labels in itertools.islice(batches, self.steps - self.step):
-                self._do_step(*compute.to_device(inputs, labels, self.device), next(known))
+            for inputs, targets in itertools.islice(batches, self.steps - self.step):
+                self._do_step(*compute.to_device(inputs, targets, self.device), next(known))
                 yield
                 if time.monotonic() - self._saved_at > checkpoints.SAVE_EVERY_S:
                     self.save()
@@ -190,7 +201,7 @@ class _Run:
         )
 
     def _known(self, seed: int, first: int) -> Iterator[Tensor | None]:
-        """What is known of the teachers' logits (T, B, C), batch by batch of a pass."""
+        """What is known of the teachers' outputs (T, B, ...), batch by batch of a pass."""
         if self._outputs is None:
             return itertools.repeat(None)
         outputs, size = self._outputs, self._settings.batch_size
@@ -198,16 +209,16 @@ class _Run:
         starts = range(first * size, len(order), size)
         return (outputs[:, order[at : at + size]].to(self.device) for at in starts)
 
-    def _do_step(self, inputs: Tensor, labels: Tensor, known: Tensor | None) -> None:
+    def _do_step(self, inputs: Tensor, targets: Tensor, known: Tensor | None) -> None:
         self.is_in_step = True
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.rate_at(self.step, self.steps)
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
-        soft = self._teacher_logits(inputs) if known is None else known
+        soft = self._teacher_outputs(inputs) if known is None else known
         with self._running(self._student), compute.autocast(self._precision, self.device):
-            logits = self._student(inputs)
-        loss = self._loss_of(logits, soft, labels)
+            outputs = self._student(inputs)
+        loss = self._loss_of(outputs, soft, targets)
         if self._scales:
             scales = sum(scale.abs().sum() for scale in self._scales)
             loss = loss + self._settings.scale_l1 * scales
@@ -221,32 +232,32 @@ class _Run:
         self.step += 1
         self.is_in_step = False
 
-    def _teacher_logits(self, inputs: Tensor) -> Tensor | None:
-        """(T, N, C) for T teachers."""
+    def _teacher_outputs(self, inputs: Tensor) -> Tensor | None:
+        """(T, N, ...) for T teachers."""
         if not self._teachers:
             return None
         with torch.inference_mode(), compute.autocast(self._precision, self.device):
-            logits = torch.stack([self._asked(teacher, inputs) for teacher in self._teachers])
-        return logits.clone()  # outside inference mode, so that a loss may keep it for backward
+            outputs = torch.stack([self._asked(teacher, inputs) for teacher in self._teachers])
+        return outputs.clone()  # outside inference mode, so that a loss may keep it for backward
 
     def _asked(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
         with self._running(teacher):
-            logits: Tensor = teacher(inputs).float()
-        return logits
+            outputs: Tensor = teacher(inputs).float()
+        return outputs
 
     def _running(self, model: nn.Module) -> AbstractContextManager[None]:
         return user_code(
             ModelError, f"the model fails at step {self.step + 1}", where=type(model).__name__
         )
 
-    def _loss_of(self, logits: Tensor, soft: Tensor | None, labels: Tensor) -> Tensor:
+    def _loss_of(self, outputs: Tensor, soft: Tensor | None, targets: Tensor) -> Tensor:
         smoothing = self._settings.label_smoothing
         if soft is None:
-            return classification.loss(logits, labels, label_smoothing=smoothing)
+            return self._task.loss(outputs, targets, label_smoothing=smoothing)
         return self._loss_function(
-            logits,
+            outputs,
             soft,
-            labels,
+            targets,
             temperature=self._settings.temperature,
             alpha=self._settings.alpha,
             label_smoothing=smoothing,

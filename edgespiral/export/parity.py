@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 import torch
-from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.exported import Parity
 from edgespiral.export.graph import cpu_session
 from edgespiral.export.layers import first_diverging, layer_errors
 from edgespiral.models.modes import evaluating
-from edgespiral.tasks import classification
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.schema import Precision
-    from edgespiral.tasks.classification import Predict
+    from edgespiral.tasks.base import Predict, Task
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class ParityLimits:
     Attributes:
         largest_share: largest difference, as a share of the largest output; None: any.
         least_sqnr_db: of the outputs' squares to those of the differences; None: any.
-        least_top1: share of samples, from 0 to 1, on which the largest output is the same.
+        least_top1: share of decisions, from 0 to 1, that are the same.
     """
 
     largest_share: float | None = None
@@ -61,7 +60,6 @@ PROVIDER = "CPUExecutionProvider"
 SHIPPED_BATCH = 1
 # Samples that the order of sums, or rounding, may turn over; as many of them win as lose by it.
 TURNED_SHARE: dict[Precision, float] = {"fp32": 0.005, "fp16": 0.02}
-SIGMAS = 3.0
 
 
 def check_parity(
@@ -69,15 +67,17 @@ def check_parity(
     path: Path,
     inputs: Iterable[Tensor],
     *,
+    task: Task = CLASSIFICATION,
     limits: ParityLimits = LIMITS["fp32"],
     source: Path | None = None,
 ) -> Parity:
-    """Run both on the same inputs and compare the logits.
+    """Run both on the same inputs and compare the outputs.
 
     Args:
         model: the PyTorch model, run in eval mode.
         path: the ONNX file, run by ONNX Runtime on this machine's CPU.
         inputs: batches of the file's input shape.
+        task: which says what of the outputs are decisions.
         limits: what is allowed.
         source: the float32 ONNX file that `path` was made from; with it, a failure names the
             layer that diverges first.
@@ -89,17 +89,17 @@ def check_parity(
     samples = list(inputs)
     with torch.no_grad(), evaluating(model):
         expected = [model(batch).numpy() for batch in samples]
-    return _checked(path, samples, expected, limits, source=source, reference="PyTorch")
+    return _checked(path, samples, expected, limits, task=task, source=source, reference="PyTorch")
 
 
-def file_accuracy(path: Path, source: BatchSource) -> float:
-    """Top-1 accuracy of an ONNX file of batch 1, over a whole pass, in percent.
+def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> float:
+    """What `task` scores of an ONNX file of batch 1, over a whole pass, in its metric's unit.
 
     Raises:
         ExportError: ONNX Runtime cannot run it.
     """
     with predicting_file(path) as predict:
-        return classification.score(predict, source)
+        return task.score(predict, source)
 
 
 @contextmanager
@@ -124,28 +124,35 @@ def predicting_file(path: Path) -> Iterator[Predict]:
         yield predict
 
 
-def check_accuracy(
-    path: Path, accuracy: float, expected: float, samples: int, form: Precision
+def check_score(
+    path: Path,
+    score: float,
+    expected: float,
+    samples: int,
+    form: Precision,
+    *,
+    task: Task = CLASSIFICATION,
 ) -> None:
-    """Hold an ONNX file's accuracy against that of the PyTorch model that it was exported from.
+    """Hold an ONNX file's score against that of the PyTorch model that it was exported from.
 
     Args:
-        accuracy: of the file, in percent.
-        expected: of the model, on the same samples, in percent.
+        score: of the file.
+        expected: of the model, on the same samples.
         samples: how many these are.
         form: the precision of the file; int8 loses what it loses, and that is told.
+        task: whose scores they are.
 
     Raises:
-        ExportError: they differ by more samples than rounding turns over.
+        ExportError: they differ by more than rounding turns over.
     """
     share = TURNED_SHARE.get(form)
     if share is None:
         return
-    allowed = 1 + SIGMAS * math.sqrt(share * samples)
-    if abs(accuracy - expected) / 100 * samples > allowed:
+    if abs(score - expected) > task.allowed_difference(expected, samples, share):
+        metric = task.metric
         raise ExportError(
-            f"the file is right on {accuracy:.2f} % of {samples} validation samples, PyTorch on "
-            f"{expected:.2f} %",
+            f"the {metric.name} of the file is {metric.text(score)} on {samples} validation "
+            f"samples, of PyTorch {metric.text(expected)}",
             where=str(path),
             hint="look for what depends on the batch, or what the exporter held fixed",
         )
@@ -157,27 +164,27 @@ class Reference:
     Args:
         path: an ONNX file of batch 1.
         inputs: of its shape.
+        task: which says how far outputs are apart.
 
     Raises:
         ExportError: ONNX Runtime cannot run it.
     """
 
-    def __init__(self, path: Path, inputs: Sequence[Tensor]) -> None:
-        self._path, self._inputs = path, inputs
+    def __init__(self, path: Path, inputs: Sequence[Tensor], task: Task = CLASSIFICATION) -> None:
+        self._path, self._inputs, self._task = path, inputs, task
         self._expected = _outputs(path, inputs)
 
     def divergence_nats(self, path: Path) -> float:
-        """Mean Kullback-Leibler divergence of another file's softmax from the reference's.
+        """Mean divergence of another file's outputs from the reference's, in nats a sample.
 
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
         found, expected = (
-            torch.from_numpy(np.concatenate(logits)).double().log_softmax(1)
-            for logits in (_outputs(path, self._inputs), self._expected)
+            torch.from_numpy(np.concatenate(outputs)).double()
+            for outputs in (_outputs(path, self._inputs), self._expected)
         )
-        total = F.kl_div(found, expected, log_target=True, reduction="batchmean")
-        return max(0.0, float(total))
+        return max(0.0, float(self._task.divergence(found, expected).mean()))
 
     def check(self, path: Path, limits: ParityLimits = LIMITS["int8"]) -> Parity:
         """Compare another file's outputs with the reference's, as `check_parity` does.
@@ -186,7 +193,13 @@ class Reference:
             ExportError: as `check_parity`; the layer that diverges first is named.
         """
         return _checked(
-            path, self._inputs, self._expected, limits, source=self._path, reference=FLOAT
+            path,
+            self._inputs,
+            self._expected,
+            limits,
+            task=self._task,
+            source=self._path,
+            reference=FLOAT,
         )
 
     def is_near(self, path: Path, limits: ParityLimits = LIMITS["int8"]) -> bool:
@@ -197,25 +210,32 @@ class Reference:
         """
         found = np.concatenate(_outputs(path, self._inputs))
         try:
-            _judge(path, np.concatenate(self._expected), found, limits, FLOAT)
+            _judge(path, np.concatenate(self._expected), found, limits, FLOAT, task=self._task)
         except ExportError:
             return False
         return True
 
 
-def divergence_nats(reference: Path, path: Path, source: BatchSource, samples: int) -> float:
-    """Mean Kullback-Leibler divergence of a file's softmax from a reference's, over some samples.
+def divergence_nats(
+    reference: Path,
+    path: Path,
+    source: BatchSource,
+    samples: int,
+    task: Task = CLASSIFICATION,
+) -> float:
+    """Mean divergence of a file's outputs from a reference's, over some samples, in nats.
 
     Args:
         reference, path: ONNX files of batch 1.
         samples: at most as many, spread over the whole of `source`.
+        task: whose divergence it is.
 
     Raises:
         ExportError: ONNX Runtime cannot run one of them.
     """
     step = max(1, math.ceil(len(source) / samples))
     inputs = [batch for batch, _ in islice(source.epoch(batch_size=1), 0, None, step)]
-    return Reference(reference, inputs).divergence_nats(path)
+    return Reference(reference, inputs, task).divergence_nats(path)
 
 
 def _outputs(path: Path, inputs: Sequence[Tensor]) -> list[NDArray[np.float32]]:
@@ -229,6 +249,7 @@ def _checked(
     outputs: Sequence[NDArray[np.float32]],
     limits: ParityLimits,
     *,
+    task: Task,
     source: Path | None,
     reference: str,
 ) -> Parity:
@@ -238,7 +259,7 @@ def _checked(
         raise ExportError("no samples to compare the export on", where=str(path))
     expected = np.concatenate(outputs)
     try:
-        return _judge(path, expected, np.concatenate(found), limits, reference)
+        return _judge(path, expected, np.concatenate(found), limits, reference, task=task)
     except ExportError as error:
         if source is None:
             raise
@@ -258,11 +279,11 @@ def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: Pa
 
 def _run(session: onnxruntime.InferenceSession, batch: Tensor, path: Path) -> NDArray[np.float32]:
     try:
-        [logits] = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
+        [outputs] = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=str(path)) from error
-    return np.asarray(logits)
+    return np.asarray(outputs)
 
 
 def _session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
@@ -278,7 +299,7 @@ def _session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
 
 
 def file_outputs(path: Path, inputs: Sequence[Tensor]) -> NDArray[np.float32]:
-    """What an ONNX file of batch 1 computes of each input, by this machine's CPU: (n, classes).
+    """What an ONNX file of batch 1 computes of each input, by this machine's CPU: (n, ...).
 
     Raises:
         ExportError: ONNX Runtime cannot run it.
@@ -286,14 +307,17 @@ def file_outputs(path: Path, inputs: Sequence[Tensor]) -> NDArray[np.float32]:
     return np.concatenate(_outputs(path, inputs))
 
 
-def compared(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
-    """How near finite outputs are to those expected: both (n, classes)."""
+def compared(
+    expected: NDArray[np.float32], found: NDArray[np.float32], task: Task = CLASSIFICATION
+) -> Parity:
+    """How near finite outputs are to those expected: both (n, ...)."""
+    agreement = task.agreement(torch.from_numpy(found), torch.from_numpy(expected))
     noise = float(np.square(expected - found, dtype=np.float64).sum())
     signal = float(np.square(expected, dtype=np.float64).sum())
     return Parity(
         samples=len(expected),
         max_abs_difference=float(np.abs(expected - found).max()),
-        top1_agreement=float((expected.argmax(1) == found.argmax(1)).mean()),
+        top1_agreement=float(agreement.double().mean()),
         sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
     )
 
@@ -304,15 +328,18 @@ def _judge(
     found: NDArray[np.float32],
     limits: ParityLimits,
     reference: str,
+    *,
+    task: Task,
 ) -> Parity:
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
         raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
-    parity = compared(expected, found)
+    parity = compared(expected, found, task)
     problem = beyond(limits, parity, float(np.abs(expected).max()))
     if problem:
         raise ExportError(
             f"the export differs from {reference} by {parity.max_abs_difference:.2g} "
-            f"on {len(expected)} samples, top-1 agrees on {parity.top1_agreement:.1%}: {problem}",
+            f"on {len(expected)} samples, decisions agree on {parity.top1_agreement:.1%}: "
+            f"{problem}",
             where=str(path),
             hint="look for operators that depend on the batch size or on the input's size"
             if limits.least_sqnr_db is None

@@ -15,6 +15,7 @@ from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, ParityLimits, Reference, check_parity
 from edgespiral.export.recipe import load_recipe
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.int8.convert import Form
     from edgespiral.export.recipe import Recipe
+    from edgespiral.tasks.base import Task
 
 # How many validation samples an export is checked on where nothing else is said.
 PARITY_SAMPLES = 64
@@ -44,6 +46,7 @@ class Asked:
         cache: folder of calibration ranges; None keeps none.
         known_data: the data were found to be the model's before, and a student that has learnt too
             little is no reason to doubt them.
+        task: which says how far outputs are apart.
     """
 
     precision: Precision = "fp32"
@@ -52,6 +55,7 @@ class Asked:
     samples: int = PARITY_SAMPLES
     cache: Path | None = None
     known_data: bool = False
+    task: Task = CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,15 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
         with leaving_none(source):
             export_onnx(model, source, input_shape=data.input_shape, dtype=data.input_dtype)
             samples = validation_samples(data, asked.samples)
-            parity = check_parity(model, source, samples)
+            parity = check_parity(model, source, samples, task=asked.task)
         if asked.precision == "fp32":
             return Exported(parity)
         if asked.precision == "int8":
             return _int8(model, path, data, asked)
         write_fp16(source, path, samples)
         limits = LIMITS[asked.precision]
-        return Exported(check_parity(model, path, samples, limits=limits, source=source))
+        parity = check_parity(model, path, samples, task=asked.task, limits=limits, source=source)
+        return Exported(parity)
 
 
 @contextmanager
@@ -136,7 +141,9 @@ def write_checked(
     """
     with leaving_none(path):
         kept = made.write(path, [layer.layer for layer in restored])
-        parity = check_parity(model, path, samples, limits=limits, source=made.source)
+        parity = check_parity(
+            model, path, samples, task=made.task, limits=limits, source=made.source
+        )
         return _recorded(made, path, kept, restored, parity)
 
 
@@ -160,7 +167,7 @@ def write_like_float(
     """
     with leaving_none(path):
         kept = made.write(path, [layer.layer for layer in restored])
-        parity = Reference(made.source, samples).check(path)
+        parity = Reference(made.source, samples, made.task).check(path)
         on_device = None if check is None else check(path)
         return _recorded(made, path, kept, restored, parity, device_check=on_device)
 
@@ -205,6 +212,7 @@ def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Expor
         form=asked.form,
         cache=asked.cache,
         known_data=asked.known_data,
+        task=asked.task,
     )
     record = write_checked(model, made, path, validation_samples(data, asked.samples))
     assert record.parity is not None

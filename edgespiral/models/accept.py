@@ -53,6 +53,21 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def with_one_output(model: nn.Module, key: str) -> nn.Module:
+    """`model`, of which `forward` returns the entry `key` of its mapping alone.
+
+    It shares its layers with `model`, under the same names.
+    """
+    kind = type(model)
+
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (torch's own)
+        return kind.forward(self, *args, **kwargs)[key]
+
+    alone = copy.copy(model)
+    alone.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+    return alone
+
+
 def folded(model: nn.Module) -> tuple[nn.Module, list[str]]:
     """`model` with plain weights in place of computed ones, and a line for each kind of them.
 

@@ -1,4 +1,4 @@
-"""Models by name: small ones, for images, text and sound, and torchvision's classifiers."""
+"""Models by name: small ones, for images, text, sound and segmentation, and torchvision's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
 TEXT, SOUND = "lstm-text", "gru-sound"
+UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
 WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pt2", ".onnx", ".h5", ".pkl")
 
 
@@ -23,7 +24,7 @@ def names() -> list[str]:
     """Every name that `build` knows, sorted."""
     from torchvision import models
 
-    return sorted([*_small_models(), TEXT, SOUND, *models.list_models(module=models)])
+    return sorted([*_small_models(), TEXT, SOUND, UNET, LRASPP, *models.list_models(module=models)])
 
 
 def require_known(name: str) -> None:
@@ -59,6 +60,8 @@ def build(
 ) -> nn.Module:
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
+    `unet-small` and `lraspp_mobilenet_v3_large` return (N, classes, H, W), a class a pixel.
+
     `lstm-text` takes token ids (N, T) below `token_count`, all others (N, C, H, W); for `gru-sound`
     H are frequency bands and W are frames.
 
@@ -80,6 +83,8 @@ def build(
         )
     if name == SOUND:
         return _sound(classes, *input_shape[:2])
+    if name == UNET:
+        return _unet(classes, input_shape)
     small = _small_models()
     if name in small:
         return small[name](classes, input_shape[0])
@@ -126,12 +131,38 @@ def _sound(classes: int, channels: int, bands: int) -> nn.Module:
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     from torchvision import models
 
+    if name == LRASPP:
+        return _lraspp(classes, channels)
     auxiliary = name in {"googlenet", "inception_v3"}
     extra = {"aux_logits": False, "init_weights": True} if auxiliary else {}
     model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     if channels != 3:
         _replace_stem(model, channels)
     return model
+
+
+def _unet(classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    from edgespiral.models.zoo.unet import WIDTHS, UNet
+
+    step = 2 ** (len(WIDTHS) - 1)
+    if any(side % step for side in input_shape[1:]):
+        raise UsageError(
+            f"{UNET} takes images whose sides are multiples of {step}, and the data has "
+            f"{tuple(input_shape)}",
+            where="model",
+        )
+    return UNet(classes=classes, channels=input_shape[0])
+
+
+def _lraspp(classes: int, channels: int) -> nn.Module:
+    from torchvision import models
+
+    from edgespiral.models.zoo.unet import Scaled
+
+    whole = models.get_model(LRASPP, weights=None, weights_backbone=None, num_classes=classes)
+    if channels != 3:
+        _replace_stem(whole, channels)
+    return Scaled(whole.backbone, whole.classifier)
 
 
 def _replace_stem(model: nn.Module, channels: int) -> None:

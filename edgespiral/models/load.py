@@ -11,7 +11,7 @@ from edgespiral.core.factory import call_factory, is_factory
 from edgespiral.core.files import is_file
 from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
-from edgespiral.models.accept import unwrapped
+from edgespiral.models.accept import unwrapped, with_one_output
 from edgespiral.models.catalog import build
 from edgespiral.models.checkpoint import form_of, keys_of, matched, misfits, stand_ins, states_in
 from edgespiral.models.checkpoint_files import check_archive, read_checkpoint
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.models.checkpoint_files import Inert
+
+    OutputCheck = Callable[[object, int, DataSplits], None]
 
 Say = Callable[[str], None]
 NOT_LOADED = "the file holds more than tensors and is not loaded, since that would run its code"
@@ -119,21 +121,37 @@ def _file_and_key(path: Path) -> tuple[Path, str | None]:
     raise ModelError(what, where=str(path))
 
 
-def check_logits(model: nn.Module, splits: DataSplits) -> None:
+def check_outputs(model: nn.Module, splits: DataSplits, check: OutputCheck) -> None:
     """Run two samples through the model in eval mode, and then one.
 
+    Args:
+        check: what the data is for says what outputs are to be, as `Task.check_outputs`.
+
     Raises:
-        ModelError: it fails on them, or returns anything but finite logits (N, classes).
+        ModelError: it fails on them, or `check` refuses what it returns.
     """
     inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
-    classes = len(splits.class_names)
-    _require_logits(_run(model, inputs), (len(inputs), classes))
+    check(_run(model, inputs), len(inputs), splits)
     # Where it fails on a sample alone, `check_independence` names the layer.
     try:
         alone = _run(model, inputs[:1])
     except ModelError:
         return
-    _require_logits(alone, (1, classes))
+    check(alone, 1, splits)
+
+
+def one_output(model: nn.Module, splits: DataSplits, key: str | None) -> nn.Module:
+    """`model`, or where it returns a mapping that has `key`, one that returns that entry alone.
+
+    Raises:
+        ModelError: it fails on a validation sample.
+    """
+    if key is None:
+        return model
+    inputs, _ = next(iter(splits.validation.epoch(batch_size=1)))
+    outputs = _run(model, inputs)
+    is_one_of_several = isinstance(outputs, Mapping) and key in outputs
+    return with_one_output(model, key) if is_one_of_several else model
 
 
 def _run(model: nn.Module, inputs: Tensor) -> object:
@@ -146,36 +164,6 @@ def _run(model: nn.Module, inputs: Tensor) -> object:
     with user_code(ModelError, failed, hint=hint), torch.no_grad(), evaluating(model):
         outputs: object = model(inputs)
     return outputs
-
-
-def _require_logits(outputs: object, expected: tuple[int, int]) -> None:
-    import torch
-
-    if not isinstance(outputs, torch.Tensor):
-        got, hint = _described(outputs)
-    elif tuple(outputs.shape) != expected or not outputs.is_floating_point():
-        hint = "return one tensor of (samples, classes); its classes must be those of the data"
-        kind = str(outputs.dtype).removeprefix("torch.")
-        got = f"a {kind} tensor {tuple(outputs.shape)}"
-        if expected[0] == 1 and outputs.is_floating_point():
-            got = f"{tuple(outputs.shape)} for a batch of one"
-    elif not bool(outputs.isfinite().all()):
-        raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
-    else:
-        return
-    raise ModelError(f"the model returns {got}, not logits of shape {expected}", hint=hint)
-
-
-def _described(outputs: object) -> tuple[str, str]:
-    """What came instead of a tensor, and how to get one."""
-    kind = type(outputs).__name__
-    if isinstance(outputs, Mapping):
-        names = first_few([str(name) for name in outputs])
-        best = "logits" if "logits" in outputs else next(iter(outputs), "...")
-        return f"a {kind} of {names}", f"wrap it so that it returns outputs[{best!r}] alone"
-    if isinstance(outputs, (tuple, list)):
-        return f"a {kind} of {len(outputs)}", "wrap it so that it returns the logits alone"
-    return f"a {kind}", "return one tensor of (samples, classes)"
 
 
 def _from_factory(spec: str) -> nn.Module:

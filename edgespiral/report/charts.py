@@ -13,6 +13,7 @@ from edgespiral.report.svg import Axes, Scale
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgespiral.core.metric import Metric
     from edgespiral.core.records import Baseline, Measurement, TurnFinished
     from edgespiral.report.run import Run
 
@@ -22,12 +23,12 @@ STEPS = 200
 BAR, BAR_GAP, NAMES = 9.0, 9.0, 176.0
 
 
-def accuracy_chart(run: Run, baseline: Baseline) -> Markup:
-    """Latency against validation accuracy, a point a turn, with the budget and the floor."""
+def score_chart(run: Run, baseline: Baseline) -> Markup:
+    """Latency against the validation score, a point a turn, with the budget and the floor."""
     teacher = baseline.teacher
     start = (teacher.latency.stats.p50_ms, teacher.validation_accuracy)
     places = {0: start} | {turn.turn: _place(run, turn) for turn in run.turns}
-    floor = teacher.validation_accuracy - run.max_drop
+    floor = run.metric.floor(teacher.validation_accuracy, run.max_drop)
     tried = _candidates_ms(run, baseline)
     times = [*(x for x, _ in places.values()), baseline.budget_ms, *tried]
     axes = Axes(
@@ -35,15 +36,20 @@ def accuracy_chart(run: Run, baseline: Baseline) -> Markup:
         Scale.around([*(y for _, y in places.values()), floor], BOTTOM, TOP, 0.12),
     )
     return svg.drawing(
-        "accuracy",
+        "score",
         (WIDTH, HEIGHT),
-        ("Latency against accuracy", _told(run, baseline)),
-        axes.draw(("median latency, ms", "validation accuracy, %")),
-        _limits(axes, baseline.budget_ms, floor),
+        (f"Latency against {run.metric.name}", _told(run, baseline)),
+        axes.draw(
+            ("median latency, ms", f"validation {run.metric.name}, {run.metric.unit}".strip(" ,"))
+        ),
+        _limits(axes, baseline.budget_ms, floor, run.metric.name),
         *(_tried(axes, latency_ms) for latency_ms in tried),
         *(_step(axes, places, turn) for turn in run.turns),
         *(_spread(axes, run, turn) for turn in run.turns),
-        *(_point(axes, place, turn, _kind(run, turn)) for turn, place in places.items()),
+        *(
+            _point(axes, place, turn, _kind(run, turn), run.metric)
+            for turn, place in places.items()
+        ),
     )
 
 
@@ -85,11 +91,12 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
 def _told(run: Run, baseline: Baseline) -> str:
     facts = baseline.teacher
     told = [
-        f"Teacher {facts.validation_accuracy:.2f} % in {formats.ms(facts.latency.stats.p50_ms)} ms"
+        f"Teacher {run.metric.text(facts.validation_accuracy)} in "
+        f"{formats.ms(facts.latency.stats.p50_ms)} ms"
     ]
     for turn in run.turns:
-        latency_ms, accuracy = _place(run, turn)
-        told.append(f"turn {turn.turn} {accuracy:.2f} % in {formats.ms(latency_ms)} ms")
+        latency_ms, score = _place(run, turn)
+        told.append(f"turn {turn.turn} {run.metric.text(score)} in {formats.ms(latency_ms)} ms")
     return f"{'; '.join(told)}; budget {formats.ms(baseline.budget_ms)} ms."
 
 
@@ -111,14 +118,14 @@ def _kind(run: Run, turn: int) -> str:
     return "best" if turn == best else "teacher" if turn == 0 else "student"
 
 
-def _limits(axes: Axes, budget_ms: float, floor: float) -> Markup:
+def _limits(axes: Axes, budget_ms: float, floor: float, name: str) -> Markup:
     at = axes.y(floor)
     left, right = axes.x.start, axes.x.end
     return Markup().join(
         [
             _budget(axes, budget_ms),
             svg.line((left, at), (right, at), class_="floor"),
-            svg.text(right, at + 16, "accuracy floor", class_="note", text_anchor="end"),
+            svg.text(right, at + 16, f"{name} floor", class_="note", text_anchor="end"),
         ]
     )
 
@@ -158,10 +165,10 @@ def _spread(axes: Axes, run: Run, turn: TurnFinished) -> Markup:
     return svg.line((ends[0], at), (ends[1], at), class_="spread")
 
 
-def _point(axes: Axes, place: tuple[float, float], turn: int, kind: str) -> Markup:
+def _point(axes: Axes, place: tuple[float, float], turn: int, kind: str, metric: Metric) -> Markup:
     x, y = axes.x(place[0]), axes.y(place[1])
     name = "teacher" if turn == 0 else f"turn {turn}"
-    shown = f"{name}: {place[1]:.2f} % in {formats.ms(place[0])} ms"
+    shown = f"{name}: {metric.text(place[1])} in {formats.ms(place[0])} ms"
     circle = svg.element(
         "circle", svg.element("title", shown), cx=x, cy=y, r=7 if kind == "best" else 5, class_=kind
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.metric import ACCURACY
+
 if TYPE_CHECKING:
     from edgespiral.core.exported import (
         DeviceCheck,
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
         RestoredLayer,
         WeightSparsity,
     )
+    from edgespiral.core.metric import Metric
     from edgespiral.core.records import ModelFacts, PrecisionMix, Ratio
 
 
@@ -27,7 +30,7 @@ def interval(ratio: Ratio) -> str:
 
 
 def points(before: float, after: float, decimals: int = 2) -> str:
-    """The change between two accuracies in points, with its sign."""
+    """The change between two scores, with its sign."""
     return f"{after - before:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
@@ -113,38 +116,44 @@ def parity(found: Parity) -> str:
     """How near an exported file is to what it was made from."""
     noise = "exact" if found.sqnr_db is None else f"{found.sqnr_db:.1f} dB"
     return (
-        f"{found.samples} validation samples, top-1 agrees on {found.top1_agreement:.1%}, "
+        f"{found.samples} validation samples, decisions agree on {found.top1_agreement:.1%}, "
         f"largest difference {found.max_abs_difference:.2g}, SQNR {noise}"
     )
 
 
-def device_check(found: DeviceCheck) -> str:
+def device_check(found: DeviceCheck, metric: Metric = ACCURACY) -> str:
     """Whether a file computes on its device what it computes here."""
     if found.parity is None or found.accuracy is None or found.accuracy_here is None:
         return f"not judged on {found.target}: {found.not_checked}"
     return (
-        f"judged on {found.target}: {found.accuracy:.2f} % of {found.parity.samples} validation "
-        f"samples there, {found.accuracy_here:.2f} % here, "
-        f"top-1 agrees on {found.parity.top1_agreement:.1%}"
+        f"judged on {found.target}: {metric.name} {metric.text(found.accuracy)} of "
+        f"{found.parity.samples} validation samples there, "
+        f"{metric.text(found.accuracy_here)} here, "
+        f"decisions agree on {found.parity.top1_agreement:.1%}"
     )
 
 
-def restored(layer: RestoredLayer) -> str:
+def change(before: float, after: float, metric: Metric = ACCURACY) -> str:
+    """Two scores and their difference."""
+    return f"{before:.2f} -> {metric.text(after)} ({points(before, after)})"
+
+
+def restored(layer: RestoredLayer, metric: Metric = ACCURACY) -> str:
     """A layer that was put back to float, with what that won and cost."""
     return (
-        f"{layer.layer}: {points(0.0, layer.accuracy_gain)} points for "
+        f"{layer.layer}: {points(0.0, layer.accuracy_gain)} {metric.difference_unit} for "
         f"{points(0.0, layer.cost_ms, 4)} ms, {layer.damage_nats:.2g} nats"
     )
 
 
-def evaluation(facts: ModelFacts) -> str:
-    """Of what the accuracies are, and what they do not tell."""
+def evaluation(facts: ModelFacts, metric: Metric = ACCURACY) -> str:
+    """Of what the scores are, and what they do not tell."""
     found = facts.evaluation
     if found is None:
-        return "accuracies in fp32 are PyTorch's: the run is older than the scoring of files"
+        return "scores in fp32 are PyTorch's: the run is older than the scoring of files"
     told = (
-        f"accuracies are those of the ONNX files, each sample alone, by {found.runtime} in "
-        f"{found.computed_in} (PyTorch's: {found.pytorch_accuracy:.2f} % of {found.samples} "
+        f"scores are those of the ONNX files, each sample alone, by {found.runtime} in "
+        f"{found.computed_in} (PyTorch's: {metric.text(found.pytorch_accuracy)} of {found.samples} "
         "validation samples)"
     )
     if found.computed_in == facts.precision:
@@ -152,10 +161,10 @@ def evaluation(facts: ModelFacts) -> str:
     return f"{told}; the target runs the file in {facts.precision}, which was not scored"
 
 
-def quantised_training(done: QuantisedTraining) -> str:
+def quantised_training(done: QuantisedTraining, metric: Metric = ACCURACY) -> str:
     """What training with the rounding inside did, on the validation split."""
     out = "" if done.kept else ", not kept"
     return (
-        f"{done.epochs:.3g} epochs, {done.accuracy_before:.2f} -> {done.accuracy_after:.2f} % "
-        f"({points(done.accuracy_before, done.accuracy_after)}){out}"
+        f"{done.epochs:.3g} epochs, "
+        f"{change(done.accuracy_before, done.accuracy_after, metric)}{out}"
     )

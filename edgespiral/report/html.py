@@ -23,7 +23,7 @@ OUTCOMES = {
     Outcome.MET: "budget met",
     Outcome.ALREADY_MET: "budget met already",
     Outcome.UNREACHABLE: "budget out of reach",
-    Outcome.ACCURACY_FLOOR: "accuracy floor crossed",
+    Outcome.ACCURACY_FLOOR: "floor crossed",
 }
 
 
@@ -67,7 +67,7 @@ def _measured(run: Run) -> dict[str, object]:
     return {
         "baseline": baseline,
         "tiles": _tiles(run, baseline),
-        "accuracy_chart": charts.accuracy_chart(run, baseline),
+        "score_chart": charts.score_chart(run, baseline),
         "samples_chart": charts.samples_chart(baseline, student),
         "widths_chart": charts.widths_chart(baseline.widths, widths_after),
         "devices": run.devices(),
@@ -84,7 +84,7 @@ def _tiles(run: Run, baseline: Baseline) -> list[tuple[str, str, str]]:
     return [
         _speed_tile(run),
         _latency_tile(run, baseline, before),
-        _accuracy_tile(run, before, after),
+        _score_tile(run, before, after),
         (
             "parameters",
             formats.count(after.parameter_count),
@@ -116,14 +116,16 @@ def _latency_tile(run: Run, baseline: Baseline, before: ModelFacts) -> tuple[str
     return "median latency", f"{formats.ms(latency_ms)} ms", small
 
 
-def _accuracy_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str, str, str]:
+def _score_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str, str, str]:
     pair = (before.validation_accuracy, after.validation_accuracy)
     split = "validation"
     if run.finished is not None:
         pair = (run.finished.teacher_test_accuracy, run.finished.student_test_accuracy)
         split = "test"
-    small = f"teacher {pair[0]:.2f} %, {formats.points(*pair)} points"
-    return f"{split} accuracy", f"{pair[1]:.2f} %", small
+    metric = run.metric
+    small = f"teacher {metric.text(pair[0])}, {formats.points(*pair)} "
+    small += metric.difference_unit
+    return f"{split} {metric.name}", metric.text(pair[1]), small
 
 
 def _bought(run: Run) -> list[tuple[int, list[GroupCut]]]:

@@ -42,6 +42,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         message=finished.message,
         exit_code=EXIT_CODES[finished.outcome],
         target=finished.final.target,
+        metric=run.metric,
         precision=(best.student if best else baseline.teacher).precision,
         precision_trials=run.chosen.trials if run.chosen else (),
         precision_mixes=run.chosen.mixes if run.chosen else (),

@@ -25,6 +25,7 @@ from edgespiral.core.stats import verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgespiral.core.metric import Metric
     from edgespiral.core.records import Event, Measurement, ModelFacts, Verdict
     from edgespiral.core.schema import Precision
 
@@ -133,8 +134,13 @@ class Run:
         return tuple(reversed(found))
 
     @property
+    def metric(self) -> Metric:
+        """What scores are."""
+        return self.started.metric
+
+    @property
     def max_drop(self) -> float:
-        """Accuracy points that the plan allows to lose."""
+        """What the plan allows to lose, in the metric's unit."""
         return float(str(self.started.plan["max_drop"]))
 
     def seconds(self) -> dict[str, float]:

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from edgespiral.core.records import Baseline, Event, TurnFinished
 
 STYLES = {Verdict.MET: "green", Verdict.MISSED: "", Verdict.UNDECIDED: "yellow"}
-NUMBERS = ("latency ms", "speed-up", "accuracy %", "after cut %", "params", "seconds")
 
 
 def print_table(console: Console, events: Sequence[Event]) -> None:
-    """Turns, accuracies and latencies of a run, finished or not, for a terminal of 80 columns.
+    """Turns, scores and latencies of a run, finished or not, for a terminal of 80 columns.
 
     A message is one line however long it is, for what reads it.
 
@@ -45,7 +44,9 @@ def _table(events: Sequence[Event]) -> RenderableType:
 def _turns(run: Run, baseline: Baseline) -> Table:
     table = Table(title=_title(run, baseline), box=None, pad_edge=False)
     table.add_column("turn")
-    for name in NUMBERS:
+    metric = run.metric
+    after_cut = f"after cut {metric.unit}".strip()
+    for name in ("latency ms", "speed-up", metric.label, after_cut, "params", "seconds"):
         table.add_column(name, justify="right")
     table.add_column("budget")
     facts = baseline.teacher
@@ -96,10 +97,10 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_precisions(run, baseline),
         *_sparsity(run),
         *_won_back(run),
-        Text(formats.evaluation(run.best.student if run.best else baseline.teacher)),
+        Text(formats.evaluation(run.best.student if run.best else baseline.teacher, run.metric)),
         *(Text(f"warning: {doubt}", style="yellow") for doubt in run.doubts),
         Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
-        Text(f"test accuracy  {before:.2f} -> {after:.2f} % ({formats.points(before, after)})"),
+        Text(f"{f'test {run.metric.name}':14} {formats.change(before, after, run.metric)}"),
         Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),
         *_devices(run),
     ]
@@ -134,9 +135,11 @@ def _won_back(run: Run) -> list[Text]:
         return []
     training = run.best.quantised_training
     lines = (
-        [f"trained with its rounding  {formats.quantised_training(training)}"] if training else []
+        [f"trained with its rounding  {formats.quantised_training(training, run.metric)}"]
+        if training
+        else []
     )
-    lines += [f"in float  {formats.restored(layer)}" for layer in run.best.restored]
+    lines += [f"in float  {formats.restored(layer, run.metric)}" for layer in run.best.restored]
     return [Text(line) for line in lines]
 
 
@@ -147,7 +150,8 @@ def _precisions(run: Run, baseline: Baseline) -> list[Text]:
     before = baseline.teacher.validation_accuracy
     lines = [
         f"teacher in {trial.precision}  {trial.speedup.value:.2f}x, "
-        f"{trial.validation_accuracy:.2f} % ({formats.points(before, trial.validation_accuracy)})"
+        f"{run.metric.text(trial.validation_accuracy)} "
+        f"({formats.points(before, trial.validation_accuracy)})"
         for trial in run.chosen.trials
     ]
     lines += [f"cut in {mix.precision}  {formats.mix(mix)}" for mix in run.chosen.mixes]

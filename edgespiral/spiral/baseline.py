@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.files import make_folder
 from edgespiral.core.records import Baseline, Interval, OnDevice, Ratio
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.export.precision import float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
 from edgespiral.models.saved import save_model
@@ -57,13 +57,14 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     export_checked(context, model, folder, context.precisions.base)
     check_source(fresh, folder, context.splits)
     onnx, validation = folder / MODEL, context.splits.validation
-    files, expected = hashes_of(folder), accuracy(model, validation, precision="fp32")
-    score = judged(onnx, validation, expected=expected)
+    files, task = hashes_of(folder), context.task
+    expected = score(model, validation, task=task, precision="fp32")
+    judgement = judged(onnx, validation, expected=expected, task=task)
     latency, *others = context.fleet.each(
         lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
     )
     facts = model_facts(
-        model, onnx, latency=latency, precision=context.session.precision(onnx), score=score
+        model, onnx, latency=latency, precision=context.session.precision(onnx), score=judgement
     )
     budget = budgets_of(context.plan, [latency, *others])
     return Baseline(
@@ -75,7 +76,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
             for own, measurement in zip(budget.each[1:], others, strict=True)
         ),
         files=files,
-        doubts=doubts_about(model, context.splits),
+        doubts=doubts_about(model, context.splits, task),
     )
 
 
@@ -83,7 +84,8 @@ def _tell(context: RunContext, baseline: Baseline) -> None:
     measurements = timed(baseline)
     latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
     context.listener.say(
-        f"teacher: {baseline.teacher.validation_accuracy:.2f} % on validation, {latencies}; "
+        f"teacher: {context.task.metric.text(baseline.teacher.validation_accuracy)} on validation, "
+        f"{latencies}; "
         f"budget {budgets_of(context.plan, measurements)}"
     )
     say_doubts(context.listener, baseline.doubts)

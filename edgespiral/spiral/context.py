@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.latency_cache import LatencyCache
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from edgespiral.spiral.planning.importance import Importance
     from edgespiral.spiral.student.kernels import Kernels
     from edgespiral.spiral.student.precisions import Precisions
+    from edgespiral.tasks.base import Task
 
 
 @dataclass
@@ -84,6 +86,7 @@ class RunContext:
     precisions: Precisions
     sparse_kernels: Kernels
     cache_folder: Path | None = None
+    task: Task = CLASSIFICATION
 
     @property
     def session(self) -> Session:

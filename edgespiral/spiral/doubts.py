@@ -1,6 +1,6 @@
 """What speaks against a run's figures before anything is cut: each a line that is said once.
 
-A teacher that was trained on the validation split has no accuracy there to lose, so `max_drop` of
+A teacher that was trained on the validation split has no score there to lose, so `max_drop` of
 it means nothing; one at chance has nothing to hand on.
 """
 
@@ -12,9 +12,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from edgespiral.core.metric import ACCURACY
 from edgespiral.distill.evaluate import predicting
-from edgespiral.tasks import classification
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.metric import Metric
+    from edgespiral.tasks.base import Predict, Task
 
 # At most as many of each split, in parts from all over it: data sets lie sorted by class.
 SAMPLES = 1000
@@ -32,47 +36,57 @@ NEAR_PERFECT_PERCENT = 99.0
 # How sure it is to be that losses on validation are larger, to take the split for unseen.
 LEVEL = 0.05
 SHUFFLES = 1000
-# Standard deviations above what guessing gets right, and of two splits' accuracies apart.
+# Standard deviations above what guessing gets right, and of two splits' scores apart.
 SIGMAS, SIGMAS_APART = 2.0, 3.0
 UNSEEN = "give it a validation split that it was not trained on"
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a model says of some samples: losses in nats, whether it is right, and the labels."""
+    """What a model says of some samples: losses, how right it is (0 to 1), and the targets."""
 
     losses: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    labels: NDArray[np.int64]
+    right: NDArray[np.float64]
+    targets: Tensor
 
     @property
     def percent(self) -> float:
-        """Top-1 accuracy."""
+        """How right it is in the mean."""
         return 100.0 * float(self.right.mean())
 
 
-def doubts_about(model: nn.Module, splits: DataSplits) -> tuple[str, ...]:
+def doubts_about(
+    model: nn.Module, splits: DataSplits, task: Task = CLASSIFICATION
+) -> tuple[str, ...]:
     """What speaks against `model` as a teacher on this data, each in one line; mostly nothing.
 
     Asks about samples of both splits as they are stored; the test split is not looked at.
     """
     with predicting(model, precision="fp32") as predict:
-        validation, train = (_told(predict, source) for source in (splits.validation, splits.train))
-    found = _at_chance(validation) or _has_seen(train, validation)
+        validation, train = (
+            _told(predict, source, task) for source in (splits.validation, splits.train)
+        )
+    found = _at_chance(validation, task) or _has_seen(train, validation)
     return (found,) if found else ()
 
 
-def _at_chance(validation: Told) -> str | None:
-    count = len(validation.labels)
-    share = np.bincount(validation.labels).max() / count
+def _at_chance(validation: Told, task: Task) -> str | None:
+    count, share = len(validation.right), task.chance(validation.targets)
+    if share is None:
+        return None
     bound = count * share + SIGMAS * math.sqrt(count * share * (1 - share))
     if validation.right.sum() > bound or validation.right.all():
         return None
     return (
-        f"the teacher is right on {validation.percent:.1f} % of {count} validation samples, always "
+        f"the teacher is right on {validation.percent:.1f} % of {_counted(task, count)}, always "
         f"guessing the commonest class would be on {100 * share:.1f} %: look for another "
         "normalisation, other weights or another order of the classes than it was trained with"
     )
+
+
+def _counted(task: Task, count: int) -> str:
+    samples = f"{count} validation samples"
+    return samples if task.counted == "samples" else f"the {task.counted} of {samples}"
 
 
 def _has_seen(train: Told, validation: Told) -> str | None:
@@ -83,8 +97,8 @@ def _has_seen(train: Told, validation: Told) -> str | None:
         return None
     return (
         f"the teacher is as sure of validation samples ({validation.percent:.1f} % right of "
-        f"{len(validation.labels)}) as of training samples ({train.percent:.1f} % of "
-        f"{len(train.labels)}), as if it had been trained on both: --max-drop then means nothing; "
+        f"{len(validation.right)}) as of training samples ({train.percent:.1f} % of "
+        f"{len(train.right)}), as if it had been trained on both: --max-drop then means nothing; "
         f"{UNSEEN}"
     )
 
@@ -101,31 +115,36 @@ def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64
     return (1 + int(np.sum(np.asarray(means) >= least))) / (1 + SHUFFLES)
 
 
-def doubts_after(validation: Sequence[float], test: Sequence[float]) -> tuple[str, ...]:
-    """What the teacher's accuracy on the test split says of that on validation.
+def doubts_after(
+    validation: Sequence[float], test: Sequence[float], metric: Metric = ACCURACY
+) -> tuple[str, ...]:
+    """What the teacher's score on the test split says of that on validation.
 
     Args:
-        validation, test: accuracy in percent, and of how many samples.
+        validation, test: score, and of how many samples.
+        metric: what is scored; only of shares is it known what chance does to them.
     """
+    if not metric.is_share:
+        return ()
     (known, count), (unknown, tested) = validation, test
     share = (known * count + unknown * tested) / (100 * (count + tested))
     deviation = 100 * math.sqrt(share * (1 - share) * (1 / count + 1 / tested))
     if known - unknown <= SIGMAS_APART * deviation:
         return ()
     return (
-        f"the teacher has {known:.2f} % on validation and {unknown:.2f} % on test: if it was "
-        f"trained on the validation split, --max-drop meant nothing; {UNSEEN}",
+        f"the teacher has {metric.text(known)} on validation and {metric.text(unknown)} on test: "
+        f"if it was trained on the validation split, --max-drop meant nothing; {UNSEEN}",
     )
 
 
-def _told(predict: classification.Predict, source: BatchSource) -> Told:
-    losses, right, labels = [], [], []
-    for inputs, targets in _spread(source):
-        logits = predict(inputs).cpu()
-        losses.append(classification.sample_losses(logits, targets).double().numpy())
-        right.append((logits.argmax(1) == targets).numpy())
-        labels.append(targets.numpy())
-    return Told(np.concatenate(losses), np.concatenate(right), np.concatenate(labels))
+def _told(predict: Predict, source: BatchSource, task: Task) -> Told:
+    losses, right, targets = [], [], []
+    for inputs, wanted in _spread(source):
+        outputs = predict(inputs).cpu()
+        losses.append(task.sample_losses(outputs, wanted).double())
+        right.append(task.rightness(outputs, wanted).double())
+        targets.append(wanted)
+    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), torch.cat(targets))
 
 
 def _spread(source: BatchSource) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records import RunFinished
 from edgespiral.core.schema import now_utc
 from edgespiral.core.temporary import remove_claimed
-from edgespiral.export.parity import file_accuracy
+from edgespiral.export.parity import file_score
 from edgespiral.report import formats
 from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
 from edgespiral.spiral.doubts import doubts_after
@@ -49,9 +49,9 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     checks = _checked_on_devices(context, shipped / MODEL)
     publish(context, end.best_turn)
     engine = fetch_engine(context)
-    teacher, student = _test_accuracies(context, end.best_turn)
+    teacher, student = _test_scores(context, end.best_turn)
     validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
-    doubts = doubts_after(validation, (teacher, len(context.splits.test)))
+    doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     say_doubts(context.listener, doubts)
     measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
     finished = RunFinished(
@@ -74,21 +74,23 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     return finished
 
 
-def _test_accuracies(context: RunContext, best_turn: int) -> tuple[float, float]:
+def _test_scores(context: RunContext, best_turn: int) -> tuple[float, float]:
     """Of the teacher's file and of the published one."""
     test = context.splits.test
-    teacher = file_accuracy(context.folder(0) / MODEL, test)
-    return teacher, file_accuracy(context.out / MODEL, test) if best_turn else teacher
+    teacher = file_score(context.folder(0) / MODEL, test, context.task)
+    if not best_turn:
+        return teacher, teacher
+    return teacher, file_score(context.out / MODEL, test, context.task)
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
     """What the file that is to ship computes on every device, against what it computes here."""
     samples = context.plan.device_samples
     checks = context.fleet.each(
-        lambda _, session: check_on_device(session, path, context.splits, samples)
+        lambda _, session: check_on_device(session, path, context.splits, samples, context.task)
     )
     for check in checks:
-        context.listener.say(formats.device_check(check))
+        context.listener.say(formats.device_check(check, context.task.metric))
     return tuple(checks)
 
 

@@ -200,8 +200,9 @@ class Spiral:
             f"{f' on {teacher.target}' if done.elsewhere else ''}"
             for teacher, speedup in zip(timed(baseline), speedups, strict=True)
         )
-        accuracy_told = f"{done.student.validation_accuracy:.2f} % on validation"
-        self.context.listener.say(f"  {accuracy_told}, {reached}: budget {done.verdict}")
+        metric = self.context.task.metric
+        told = f"{metric.text(done.student.validation_accuracy)} on validation"
+        self.context.listener.say(f"  {told}, {reached}: budget {done.verdict}")
 
     def _precision(
         self, baseline: Baseline, budget: Budgets, planners: Planners
@@ -219,7 +220,7 @@ class Spiral:
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
-        return Rules(schedule, plan.max_drop)
+        return Rules(schedule, plan.max_drop, self.context.task.metric)
 
     def _source(self, turn: int) -> PrunableModel:
         if turn == 0:

@@ -24,6 +24,7 @@ from edgespiral.core.plugins import plugin_of
 from edgespiral.core.schema import Record, Sparsity, one_line
 from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.tasks import DEFAULT, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,13 @@ File = Annotated[Path, Field(strict=False)]
 # What each kind of budget must be above.
 BUDGETS = {"latency_ms": 0.0, "speedup": 1.0}
 BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
+
+
+def _task_name(spec: str) -> str:
+    try:
+        return check_name(spec)
+    except UsageError as error:
+        raise ValueError(f"{error.what}, {error.hint}") from error
 
 
 class Plan(Record):
@@ -62,6 +70,7 @@ class Plan(Record):
     model: Name = ""
     weights: File | None = None
     data: Name = ""
+    task: Annotated[Name, AfterValidator(_task_name)] = DEFAULT
     target: str | tuple[str, ...] = "host-cpu"
     precision: Literal["fp32", "fp16", "int8", "auto"] | None = None
     recipe: Name = "default"
@@ -202,6 +211,8 @@ def plan_sha256(plan: Plan) -> str:
     what checks a result and does not change it.
     """
     others = {"out", "weights", "latency_cache", "device_samples"}
+    if plan.task == DEFAULT:  # runs from before there were tasks go on
+        others.add("task")
     return hashlib.sha256(plan.model_dump_json(exclude=others).encode()).hexdigest()
 
 

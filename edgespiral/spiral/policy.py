@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgespiral.core.metric import ACCURACY
 from edgespiral.core.records import Baseline, Outcome, TurnFinished, TurnPlanned, Verdict
 from edgespiral.spiral.schedule import retreat_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgespiral.core.metric import Metric
     from edgespiral.core.records import Event
     from edgespiral.spiral.schedule import Schedule
 
@@ -46,10 +48,11 @@ class Rules:
 
     schedule: Schedule
     max_drop: float
+    metric: Metric = ACCURACY
 
     def floor(self, baseline: Baseline) -> float:
-        """Validation accuracy that a student must hold, in percent."""
-        return baseline.teacher.validation_accuracy - self.max_drop
+        """Validation score that a student must hold."""
+        return self.metric.floor(baseline.teacher.validation_accuracy, self.max_drop)
 
 
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
@@ -83,7 +86,7 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
     parent, parent_ms = 0, rules.schedule.start_ms
     retreated = False
     for done in turns:
-        within = done.student.validation_accuracy >= floor
+        within = rules.metric.holds(done.student.validation_accuracy, floor)
         if within:
             parent, parent_ms = done.turn, reached_ms(baseline, done)
         if within and done.verdict is Verdict.MET:
@@ -118,4 +121,6 @@ def _retreat(events: Sequence[Event], failed: TurnFinished, parent_ms: float) ->
 
 def _floor_message(rules: Rules, best_turn: int) -> str:
     result = f"turn {best_turn} is the fastest within it" if best_turn else "no turn is within it"
-    return f"the accuracy floor ({rules.max_drop:g} points below the teacher) was crossed; {result}"
+    metric = rules.metric
+    drop = f"{rules.max_drop:g} {metric.difference_unit}".strip()
+    return f"the {metric.name} floor ({drop} worse than the teacher) was crossed; {result}"

@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from edgespiral import tasks
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import (
     MeasurementError,
@@ -33,7 +34,7 @@ from edgespiral.measure.profile import load_profiles
 from edgespiral.models import names
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.independence import check_independence
-from edgespiral.models.load import check_logits, load_model
+from edgespiral.models.load import check_outputs, load_model, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.result import Result
     from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
 
 
 def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
@@ -74,11 +76,11 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
     """
-    splits = load(plan.data)
+    splits, task = load(plan.data), tasks.load(plan.task)
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
     try:
-        return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener)
+        return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener, task=task)
     except (KeyboardInterrupt, MeasurementError, TargetError):
         tell_stopped(console)
         raise
@@ -115,12 +117,14 @@ def run_spiral(
     out: Path,
     resume: bool,
     listener: Listener,
+    task: Task,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
     splits = splits if plan.augment else splits.unaugmented()
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
+    task.check_data(splits)
     check(splits, plan.batch_size)
-    model = _accepted(model, splits, listener)
+    model = _accepted(model, splits, task, listener)
     precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -133,7 +137,7 @@ def run_spiral(
         kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
         announce(plan, teacher.model, kernels, listener)
         _check_cuts(plan, teacher, multiple, listener)
-        journal = _open_journal(plan, teacher, out, resume=resume)
+        journal = _open_journal(plan, teacher, task, out, resume=resume)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
                 plan=plan,
@@ -147,22 +151,23 @@ def run_spiral(
                 precisions=precisions,
                 sparse_kernels=max(kernels.values(), key=KERNELS.index),
                 cache_folder=cache_folder(plan.latency_cache),
+                task=task,
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)
 
 
-def _accepted(model: nn.Module, splits: DataSplits, listener: Listener) -> nn.Module:
-    """`model` of plain layers, which takes the data and returns logits.
+def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
+    """`model` of plain layers, which takes the data and returns what the task wants.
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    model = unwrapped(model)
+    model = one_output(unwrapped(model), splits, task.main_output)
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
-    check_logits(plain, splits)
+    check_outputs(plain, splits, task.check_outputs)
     check_independence(plain, splits)
     if lines:
         check_computes(plain, model, first_inputs(splits))
@@ -204,7 +209,9 @@ def write_results(journal: Journal, out: Path) -> Result:
     return result
 
 
-def _open_journal(plan: Plan, teacher: PrunableModel, out: Path, *, resume: bool) -> Journal:
+def _open_journal(
+    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool
+) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
     teacher_sha256 = weights_sha256(teacher.model)
@@ -214,6 +221,7 @@ def _open_journal(plan: Plan, teacher: PrunableModel, out: Path, *, resume: bool
                 plan=json.loads(plan.model_dump_json(exclude={"out"})),
                 plan_sha256=plan_sha256(plan),
                 teacher_sha256=teacher_sha256,
+                metric=task.metric,
                 versions=versions(),
                 command=command_line(),
                 started_at=now_utc(),
@@ -228,6 +236,13 @@ def _open_journal(plan: Plan, teacher: PrunableModel, out: Path, *, resume: bool
             "this folder holds a run of another plan or another teacher",
             where=str(out),
             hint="choose another --out; nothing here was changed",
+        )
+    if started.metric != task.metric:
+        raise RunFolderError(
+            f"this folder holds a run that is scored by {started.metric.name}, not by "
+            f"{task.metric.name}",
+            where=str(out),
+            hint="name the task that it was started with, or choose another --out",
         )
     if not resume:
         raise RunFolderError(

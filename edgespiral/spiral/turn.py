@@ -11,9 +11,9 @@ from edgespiral.core.intervals import Looks
 from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
 from edgespiral.core.schema import now_utc
 from edgespiral.core.seeds import derived_seed
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import recalibrate_batchnorm
-from edgespiral.export.parity import file_accuracy
+from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
 from edgespiral.models.saved import load_model, save_model, trace
@@ -62,7 +62,7 @@ def run_turn(
     """Do everything that `planned` names; steps whose result is on disk are not done again.
 
     Args:
-        floor: validation accuracy that the run is to hold, in percent.
+        floor: validation score that the run is to hold.
 
     Raises:
         ModelError: the cut is impossible or wrong.
@@ -75,7 +75,12 @@ def run_turn(
     shipped, onnx = made.shipped, made.shipped.folder / MODEL
     files = hashes_of(shipped.folder)
     with watch.timing("score"):
-        score = judged(onnx, context.splits.validation, expected=shipped.float_accuracy)
+        judgement = judged(
+            onnx,
+            context.splits.validation,
+            expected=shipped.float_accuracy,
+            task=context.task,
+        )
     with watch.timing("measure"):
         found, verdicts = decide(context, onnx, budgets)
     (measurement, speedup), *others = found
@@ -85,7 +90,7 @@ def run_turn(
         onnx,
         latency=measurement,
         precision=context.session.precision(onnx),
-        score=score,
+        score=judgement,
         float_accuracy=None if _kept_fp32(context, precision) else shipped.float_accuracy,
     )
     finished = TurnFinished(
@@ -147,8 +152,9 @@ def _made(
     student = trace(load_model(folder / "cut"), inputs)
     train = context.splits.train
     masks = thinned(plan, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
-    after_cut = accuracy(student, context.splits.validation)
-    context.listener.say(f"  cut by {engine}: {after_cut:.2f} % before distillation")
+    after_cut = score(student, context.splits.validation, task=context.task)
+    told = context.task.metric.text(after_cut)
+    context.listener.say(f"  cut by {engine}: {told} before distillation")
     with watch.timing("distil"):
         _distil(context, planned, parent, student, masks)
     with watch.timing("export"):
@@ -205,7 +211,7 @@ def model_facts(
 ) -> ModelFacts:
     """What is known of a model whose file `onnx` was scored and measured."""
     return ModelFacts(
-        validation_accuracy=score.accuracy,
+        validation_accuracy=score.value,
         precision=precision,
         float_accuracy=float_accuracy,
         evaluation=score.evaluation,
@@ -220,7 +226,8 @@ def export_checked(
 ) -> Exported:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / MODEL
-    return export_as(model, path, context.splits, context.precisions.asked(precision, student=True))
+    asked = context.precisions.asked(precision, student=True, task=context.task)
+    return export_as(model, path, context.splits, asked)
 
 
 def _exported(
@@ -230,9 +237,9 @@ def _exported(
     exported = export_checked(context, student, folder, precision)
     validation = context.splits.validation
     # In float32, as the file is: bf16 turns samples over.
-    float_accuracy = found = accuracy(student, validation, precision="fp32")
+    float_accuracy = found = score(student, validation, task=context.task, precision="fp32")
     if not _kept_fp32(context, precision):
-        found = file_accuracy(folder / MODEL, validation)
+        found = file_score(folder / MODEL, validation, context.task)
     return Shipped(folder, student, float_accuracy, found), exported.calibrated
 
 

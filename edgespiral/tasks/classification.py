@@ -1,32 +1,107 @@
-"""Single-label image classification: what its loss and its metric are."""
+"""Single-label classification: logits (N, C), one class a sample, top-1 accuracy in percent."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from edgespiral.core.errors import ModelError
+from edgespiral.core.metric import ACCURACY
+from edgespiral.tasks.base import Task, described, require_target_shape
 
+if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgespiral.core.batches import BatchSource
-
-    Predict = Callable[[Tensor], Tensor]
-
-BATCH_SIZE = 250
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.tasks.base import Pairs
 
 
-def loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of logits (N, C) and labels (N,), in nats; a scalar."""
-    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+class Classification(Task):
+    """One class a sample: outputs are logits (N, C), targets labels (N,), int64."""
+
+    metric = ACCURACY
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy, in nats."""
+        return F.cross_entropy(outputs.float(), targets, label_smoothing=label_smoothing)
+
+    def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of each sample, in nats."""
+        return F.cross_entropy(outputs.float(), targets, reduction="none")
+
+    def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+        """See `kl_distance`."""
+        return kl_distance(student, teachers, temperature)
+
+    def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
+        """Kullback-Leibler divergence of each sample's softmax from the reference's, in nats."""
+        found, expected = outputs.log_softmax(1), reference.log_softmax(1)
+        return F.kl_div(found, expected, log_target=True, reduction="none").sum(1)
+
+    def agreement(self, outputs: Tensor, reference: Tensor) -> Tensor:
+        """1 where both name the same class, else 0."""
+        return (outputs.argmax(1) == reference.argmax(1)).float()
+
+    def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """1 where the label has the largest logit, else 0."""
+        return (outputs.argmax(1) == targets).float()
+
+    def chance(self, targets: Tensor) -> float:
+        """The share of the commonest class."""
+        return int(targets.bincount().max()) / len(targets)
+
+    def score_of(self, pairs: Pairs) -> float:
+        """Top-1 accuracy, in percent."""
+        correct: Tensor | int = 0
+        samples = 0
+        for logits, labels in pairs:
+            # Counted where the logits are, so that no batch waits for the one before.
+            correct = correct + correct_count(logits, labels.to(logits.device))
+            samples += len(labels)
+        return 100.0 * int(correct) / samples
+
+    def check_data(self, splits: DataSplits) -> None:
+        """One class a sample.
+
+        Raises:
+            DataError: targets are masks or the like.
+        """
+        hint = "name what the data is for, as --task segmentation"
+        require_target_shape(splits, 0, "one class a sample", hint)
+
+    def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
+        """Finite logits (samples, classes).
+
+        Raises:
+            ModelError: anything else.
+        """
+        expected = (samples, len(splits.class_names))
+        if not isinstance(outputs, torch.Tensor):
+            got, hint = described(outputs), _way_to_logits(outputs)
+        elif tuple(outputs.shape) != expected or not outputs.is_floating_point():
+            hint = "return one tensor of (samples, classes); its classes must be those of the data"
+            kind = str(outputs.dtype).removeprefix("torch.")
+            got = f"a {kind} tensor {tuple(outputs.shape)}"
+            if samples == 1 and outputs.is_floating_point():
+                got = f"{tuple(outputs.shape)} for a batch of one"
+        elif not bool(outputs.isfinite().all()):
+            raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
+        else:
+            return
+        raise ModelError(f"the model returns {got}, not logits of shape {expected}", hint=hint)
 
 
-def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each sample (N,), in nats, of logits (N, C) and labels (N,)."""
-    return F.cross_entropy(logits.float(), labels, reduction="none")
+def kl_distance(student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+    """tau^2 * KL(softmax(z_t/tau) || softmax(z_s/tau)), a mean over samples.
+
+    Source: Hinton et al. 2015, section 2. Shapes: (N, C) and (T, N, C).
+    """
+    soft = F.softmax(teachers / temperature, dim=-1).mean(dim=0)
+    log_student = F.log_softmax(student / temperature, dim=-1)
+    return temperature**2 * F.kl_div(log_student, soft, reduction="batchmean")
 
 
 def correct_count(logits: Tensor, labels: Tensor) -> Tensor:
@@ -39,19 +114,14 @@ def top1_percent(logits: Tensor, labels: Tensor) -> float:
     return 100.0 * float(correct_count(logits, labels)) / len(labels)
 
 
-def score(predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE) -> float:
-    """Top-1 accuracy over one whole pass in stored order, in percent.
+def _way_to_logits(outputs: object) -> str:
+    """How to get a tensor of what is none."""
+    if isinstance(outputs, Mapping):
+        best = "logits" if "logits" in outputs else next(iter(outputs), "...")
+        return f"wrap it so that it returns outputs[{best!r}] alone"
+    if isinstance(outputs, (tuple, list)):
+        return "wrap it so that it returns the logits alone"
+    return "return one tensor of (samples, classes)"
 
-    Args:
-        predict: logits (N, C) of inputs (N, ...), on whatever device: of a PyTorch model, or of an
-            exported file, so that both are scored by the same code.
-        source: what to score on.
-        batch_size: samples that `predict` is given at once.
-    """
-    correct: Tensor | int = 0
-    with torch.inference_mode():
-        for inputs, labels in source.epoch(batch_size=batch_size):
-            logits = predict(inputs)
-            # Counted where the logits are, so that no batch waits for the one before.
-            correct = correct + correct_count(logits, labels.to(logits.device))
-    return 100.0 * int(correct) / len(source)
+
+CLASSIFICATION = PLUGIN = Classification()

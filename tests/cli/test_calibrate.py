@@ -153,7 +153,7 @@ def test_neighbours_go_back_to_float_together(two_scales, tmp_path):
     record = json.loads((tmp_path / "q.json").read_text())
     assert {layer["layer"] for layer in record["restored"]} == {"/0/Conv", "/2/Conv"}
     assert record["parity"]["sqnr_db"] > 10
-    assert "against float: 64 validation samples, top-1 agrees on" in result.output
+    assert "against float: 64 validation samples, decisions agree on" in result.output
 
 
 def test_the_file_is_judged_on_the_device_that_is_named(folder, tmp_path):

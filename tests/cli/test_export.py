@@ -59,7 +59,7 @@ def test_a_folder_is_exported_and_checked(folder):
     out = folder / "new" / "m.onnx"
     result = run(folder, "--data", "digits", "--out", out, "--samples", "5")
     assert result.exit_code == 0, result.output
-    assert f"{out}: fp32, 5 validation samples, top-1 agrees on 100.0%" in result.output
+    assert f"{out}: fp32, 5 validation samples, decisions agree on 100.0%" in result.output
     onnx.checker.check_model(out)
 
 
@@ -128,7 +128,7 @@ def test_an_int8_file_has_its_float_twin_and_record(tmp_path):
     words = (tmp_path, "--data", "digits", "--out", tmp_path / "m.onnx", "--samples", "9")
     result = run(*words, "--precision", "int8", "--recipe", tmp_path / "few.toml")
     assert result.exit_code == 0, result.output
-    assert f"{tmp_path / 'm.onnx'}: int8, 9 validation samples, top-1 agrees on" in result.output
+    assert f"{tmp_path / 'm.onnx'}: int8, 9 validation samples, decisions agree on" in result.output
     assert {"m.onnx", "m.float.onnx", "m.json"} <= {path.name for path in tmp_path.iterdir()}
 
 

@@ -1,9 +1,18 @@
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.core.records import EVENT, Interval, LatencyStats, Ratio, TurnPlanned
+from edgespiral.core.metric import ACCURACY
+from edgespiral.core.records import (
+    EVENT,
+    Interval,
+    LatencyStats,
+    Ratio,
+    RunStarted,
+    TurnPlanned,
+)
 
 PLANNED: dict[str, Any] = {
     "turn": 1,
@@ -12,6 +21,27 @@ PLANNED: dict[str, Any] = {
     "importance_lost": 0.1,
     "epochs": 2.0,
 }
+
+
+STARTED: dict[str, Any] = {
+    "kind": "run-started",
+    "plan": {"max_drop": 2.0},
+    "plan_sha256": "0",
+    "teacher_sha256": "0",
+    "versions": {},
+    "command": "edgespiral compress",
+    "started_at": "2026-11-01T00:00:00Z",
+}
+
+
+def test_a_run_that_names_no_metric_is_of_accuracy() -> None:
+    old = EVENT.validate_json(json.dumps(STARTED))
+    assert isinstance(old, RunStarted)
+    assert old.metric == ACCURACY
+    named = {"name": "RMSE", "unit": "m", "higher_is_better": False}
+    own = EVENT.validate_json(json.dumps(STARTED | {"metric": named}))
+    assert isinstance(own, RunStarted)
+    assert own.metric.model_dump() == named
 
 
 def test_an_event_is_read_back_as_the_record_it_was() -> None:

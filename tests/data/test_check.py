@@ -82,5 +82,5 @@ def test_data_without_labels(splits):
         def epoch(self, *, batch_size, seed=None, first_batch=0):
             yield torch.zeros(batch_size, 1, 8, 8), None
 
-    with pytest.raises(DataError, match="digits: train: samples have no labels; training, accur"):
+    with pytest.raises(DataError, match="digits: train: samples have no labels; training, scores"):
         data.check(replace(splits, train=Unlabelled()), batch_size=16)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from edgespiral import data
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 
 
 class Constant(nn.Module):
@@ -24,13 +24,13 @@ def test_accuracy_counts_every_sample_once():
     labels = torch.cat([labels for _, labels in source.epoch(batch_size=50)])
     for batch_size in (1, 7, 250, 1000):
         expected = 100 * float((labels == 3).float().mean())
-        found = accuracy(Constant(3), source, batch_size=batch_size)
+        found = score(Constant(3), source, batch_size=batch_size)
         assert found == pytest.approx(expected)
 
 
 def test_evaluation_takes_no_gradients_and_puts_the_mode_back():
     model = Constant(3).train()
-    accuracy(model, data.load("digits").test)
+    score(model, data.load("digits").test)
     assert model.training
     assert not any(model.seen_training)
 
@@ -38,5 +38,5 @@ def test_evaluation_takes_no_gradients_and_puts_the_mode_back():
 def test_a_layer_that_was_frozen_stays_in_the_mode_it_was_in():
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10)).train()
     model[1].eval()
-    accuracy(model, data.load("digits").test)
+    score(model, data.load("digits").test)
     assert [layer.training for layer in model] == [True, False, True]

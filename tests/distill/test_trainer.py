@@ -7,7 +7,7 @@ from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError, TrainingError
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import (
     TrainSettings,
     batchnorm_scales,
@@ -61,7 +61,7 @@ def ctrl_c():
 def test_training_learns_and_reports(splits):
     model, seen = fresh(), []
     report = train(model, splits, replace(SETTINGS, epochs=6), progress=seen.append)
-    assert accuracy(model, splits.validation) > 85
+    assert score(model, splits.validation) > 85
     assert report.steps == 108
     assert report.seconds > 0
     assert 0 < report.train_loss < 1
@@ -285,7 +285,7 @@ def test_a_student_follows_its_teacher(splits):
     student = fresh(seed=2)
     settings = replace(SETTINGS, epochs=5, alpha=0.9)
     train(student, splits, settings, teachers=[teacher])
-    assert accuracy(student, splits.validation) > 80
+    assert score(student, splits.validation) > 80
 
 
 def test_fewer_samples_than_a_batch(splits):
@@ -305,14 +305,14 @@ def test_the_callers_random_state_is_left_alone(splits):
 def test_batchnorm_recalibration_mends_spoiled_statistics(splits):
     model = fresh()
     train(model, splits, replace(SETTINGS, epochs=6))
-    good = accuracy(model, splits.validation)
+    good = score(model, splits.validation)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.add_(3.0)
-    spoiled = accuracy(model, splits.validation)
+    spoiled = score(model, splits.validation)
     recalibrate_batchnorm(model, splits.train, batches=9, seed=1)
     assert spoiled < 50
-    assert accuracy(model, splits.validation) > good - 5
+    assert score(model, splits.validation) > good - 5
     assert not model.training
     assert model.bn1.momentum == 0.1
 
@@ -365,4 +365,4 @@ def test_a_model_that_fails_while_it_trains_is_one_line(splits, error, backward)
 
 def test_a_model_that_fails_while_it_is_scored_is_one_line(splits):
     with pytest.raises(ModelError, match=r"Fragile: the model fails on inputs of shape .*KeyError"):
-        accuracy(Fragile(KeyError("size")), splits.test, batch_size=50)
+        score(Fragile(KeyError("size")), splits.test, batch_size=50)

@@ -15,9 +15,9 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import (
     LIMITS,
     ParityLimits,
-    check_accuracy,
     check_parity,
-    file_accuracy,
+    check_score,
+    file_score,
     predicting_file,
 )
 
@@ -47,7 +47,7 @@ def test_a_changed_model_fails_with_the_figures(exported):
     model, path = exported
     with torch.no_grad():
         model[3].bias += torch.tensor([0.0, 5.0, 0.0])
-    with pytest.raises(ExportError, match=r"differs from PyTorch by 5.*top-1 agrees on"):
+    with pytest.raises(ExportError, match=r"differs from PyTorch by 5.*decisions agree on"):
         check_parity(model, path, batches())
 
 
@@ -93,7 +93,7 @@ def test_the_ratio_and_the_agreement_have_limits_of_their_own(exported):
         check_parity(model, path, batches(), limits=ParityLimits(least_sqnr_db=90.0))
     with torch.no_grad():
         model[3].bias -= torch.tensor([0.0, 0.0, 9.0])
-    with pytest.raises(ExportError, match=r"top-1 agrees on \d+\.\d%: 100% are needed"):
+    with pytest.raises(ExportError, match=r"decisions agree on \d+\.\d%: 100% are needed"):
         check_parity(model, path, batches(16), limits=ParityLimits(least_top1=1.0))
 
 
@@ -127,7 +127,7 @@ def test_a_files_accuracy_is_that_of_the_model(trained, float_file, digits):
         int((trained(inputs).argmax(1) == labels).sum())
         for inputs, labels in digits.validation.epoch(batch_size=50)
     )
-    accuracy = file_accuracy(float_file, digits.validation)
+    accuracy = file_score(float_file, digits.validation)
     assert accuracy == pytest.approx(100 * right / len(digits.validation))
     assert accuracy > 50
 
@@ -145,6 +145,6 @@ def test_a_file_says_of_a_batch_what_it_says_of_each_sample(trained, float_file,
      ("fp16", 88.0, True), ("int8", 20.0, False)],
 )  # fmt: skip
 def test_a_files_accuracy_may_differ_by_what_rounding_turns_over(form, accuracy, refused):
-    told = pytest.raises(ExportError, match=f"on {accuracy:.2f} % of 270 .*, PyTorch on 92.00 %")
+    told = pytest.raises(ExportError, match=f"is {accuracy:.2f} % on 270 .*, of PyTorch 92.00 %")
     with told if refused else nullcontext():
-        check_accuracy(Path("model.onnx"), accuracy, 92.0, 270, form)
+        check_score(Path("model.onnx"), accuracy, 92.0, 270, form)

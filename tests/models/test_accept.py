@@ -6,8 +6,11 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.optim.swa_utils import AveragedModel
 
+from edgespiral import models
 from edgespiral.core.errors import ModelError
-from edgespiral.models.accept import folded, unwrapped
+from edgespiral.data import load
+from edgespiral.models.accept import folded, unwrapped, with_one_output
+from edgespiral.models.saved import trace
 
 INPUTS = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -158,3 +161,32 @@ def test_weights_of_inference_mode_are_copied_into_ones_that_train():
     plain(INPUTS).sum().backward()
     assert not lines
     assert plain[0].weight.grad is not None
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.out, self.aux = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        features = self.body(x)
+        return {"out": self.out(features), "aux": self.aux(features)}
+
+
+def test_of_a_mapping_one_entry_is_returned_under_the_same_names():
+    model, inputs = TwoHeads().eval(), torch.randn(2, 3, 4, 4)
+    alone = with_one_output(model, "out")
+    assert torch.equal(alone(inputs), model(inputs)["out"])
+    assert set(model(inputs)) == {"out", "aux"}
+    assert list(alone.state_dict()) == list(model.state_dict())
+    graph = trace(alone, inputs)
+    assert torch.equal(graph(inputs), alone(inputs))
+
+
+def test_a_mapping_is_taken_where_the_task_has_a_name_for_it():
+    digits = load("digits")
+    net = nn.Sequential(nn.Conv2d(1, 3, 1), TwoHeads())
+    assert models.one_output(net, digits, None) is net
+    assert models.one_output(net, digits, "logits") is net
+    inputs, _ = next(iter(digits.validation.epoch(batch_size=2)))
+    assert models.one_output(net, digits, "out")(inputs).shape == (2, 2, 8, 8)

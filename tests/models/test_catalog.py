@@ -7,6 +7,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.models.catalog import require_known
 
 RECURRENT = ("lstm-text", "gru-sound")
+SEGMENTING = ("unet-small", "lraspp_mobilenet_v3_large")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
 
 
@@ -40,8 +41,20 @@ REAL = {"regnet_y_400mf", "swin_t", "swin_v2_t"}
 SHAPES_ONLY = [
     name
     for name in models.names()
-    if name not in SMALL + RECURRENT and not name.startswith(("regnet", "swin"))
+    if name not in SMALL + RECURRENT + SEGMENTING and not name.startswith(("regnet", "swin"))
 ]
+
+
+@pytest.mark.parametrize("name", SEGMENTING)
+def test_segmenters_have_logits_for_each_pixel(name):
+    model = models.build(name, classes=5, input_shape=(1, 64, 96)).eval()
+    with torch.inference_mode():
+        assert model(torch.zeros(2, 1, 64, 96)).shape == (2, 5, 64, 96)
+
+
+def test_a_unet_says_which_sides_it_takes():
+    with pytest.raises(UsageError, match=r"multiples of 8, and the data has \(3, 30, 32\)"):
+        models.build("unet-small", classes=2, input_shape=(3, 30, 32))
 
 
 def logits_shape(name):

@@ -14,12 +14,17 @@ from edgespiral import data, models
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.text import is_printable
 from edgespiral.models.load import read_state
+from edgespiral.tasks.classification import CLASSIFICATION
 
 SHAPE = (1, 8, 8)
 
 
 def load(weights, spec="resnet8"):
     return models.load_model(spec, weights=weights, classes=10, input_shape=SHAPE)
+
+
+def check_outputs(model):
+    models.check_outputs(model, data.load("digits"), CLASSIFICATION.check_outputs)
 
 
 @pytest.fixture
@@ -156,18 +161,18 @@ class Returns(nn.Module):
 )
 def test_a_model_without_logits_is_refused(outputs, text):
     with pytest.raises(ModelError, match=text):
-        models.check_logits(Returns(outputs), data.load("digits"))
+        check_outputs(Returns(outputs))
 
 
 def test_a_model_for_other_inputs_is_refused_in_one_line():
     model = nn.Sequential(nn.Flatten(), nn.Linear(5, 10))
     with pytest.raises(ModelError, match=r"fails on an input of shape \(2, 1, 8, 8\)") as caught:
-        models.check_logits(model, data.load("digits"))
+        check_outputs(model)
     assert "\n" not in str(caught.value)
 
 
 def test_a_classifier_passes_and_keeps_its_mode(trained):
-    models.check_logits(trained, data.load("digits"))
+    check_outputs(trained)
     assert trained.training
 
 
@@ -224,7 +229,7 @@ def test_the_batch_of_one_is_looked_at_too():
 
     expected = r"returns \(10,\) for a batch of one, not logits of shape \(1, 10\)"
     with pytest.raises(ModelError, match=expected):
-        models.check_logits(Squeezing(), data.load("digits"))
+        check_outputs(Squeezing())
 
 
 OTHER_OUTPUTS = {
@@ -245,5 +250,5 @@ def test_what_comes_instead_of_logits_is_named(told):
             return OTHER_OUTPUTS[told](x)
 
     with pytest.raises(ModelError, match=told) as caught:
-        models.check_logits(Net(), data.load("digits"))
+        check_outputs(Net())
     assert caught.value.hint

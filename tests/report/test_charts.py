@@ -3,7 +3,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from edgespiral.core.records import Baseline, Event
-from edgespiral.report.charts import accuracy_chart, samples_chart, widths_chart
+from edgespiral.report.charts import samples_chart, score_chart, widths_chart
 from edgespiral.report.run import Run
 
 
@@ -19,7 +19,7 @@ def parts(events: list[Event]) -> tuple[Run, Baseline]:
 
 
 def test_the_chosen_turn_lies_left_of_the_budget_and_above_the_floor(met: list[Event]) -> None:
-    image = accuracy_chart(*parts(met))
+    image = score_chart(*parts(met))
     [best] = of_class(image, "circle", "best")
     [budget] = of_class(image, "line", "budget")
     [floor] = of_class(image, "line", "floor")
@@ -30,7 +30,7 @@ def test_the_chosen_turn_lies_left_of_the_budget_and_above_the_floor(met: list[E
 
 def test_every_mark_is_inside_the_image(met: list[Event]) -> None:
     run, baseline = parts(met)
-    for image in (accuracy_chart(run, baseline), samples_chart(baseline, run.student_latency)):
+    for image in (score_chart(run, baseline), samples_chart(baseline, run.student_latency)):
         root = ET.fromstring(image)
         width, height = map(float, str(root.get("viewBox")).split()[2:])
         for mark in root.iter():
@@ -39,7 +39,7 @@ def test_every_mark_is_inside_the_image(met: list[Event]) -> None:
 
 
 def test_candidates_far_below_the_budget_are_left_out(met: list[Event]) -> None:
-    assert len(of_class(accuracy_chart(*parts(met)), "line", "tried")) == 4
+    assert len(of_class(score_chart(*parts(met)), "line", "tried")) == 4
 
 
 def test_sample_curves_rise_from_none_to_almost_all(met: list[Event]) -> None:

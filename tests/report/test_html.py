@@ -81,12 +81,12 @@ def test_charts_have_a_title_and_a_description_for_those_who_cannot_see_them(
     met: list[Event],
 ) -> None:
     images = drawings(render_html(met))
-    assert set(images) == {"accuracy", "samples", "widths"}
+    assert set(images) == {"score", "samples", "widths"}
     for image in images.values():
         assert image.get("role") == "img"
         assert [child.tag for child in image[:2]] == ["title", "desc"]
         assert image.get("aria-labelledby") == f"{image[0].get('id')} {image[1].get('id')}"
-    assert images["accuracy"][1].text == (
+    assert images["score"][1].text == (
         "Teacher 93.40 % in 1.02 ms; turn 1 93.00 % in 0.680 ms; "
         "turn 2 92.60 % in 0.453 ms; budget 0.464 ms."
     )
@@ -105,7 +105,7 @@ def test_an_unfinished_run_says_so_and_shows_what_it_has(unfinished: list[Event]
     assert "Turns finished: 1" in text
     assert "93.00 %" in text
     assert "test accuracy" not in text
-    assert "turn 2" not in "".join(drawings(page)["accuracy"].itertext())
+    assert "turn 2" not in "".join(drawings(page)["score"].itertext())
 
 
 def test_a_run_that_has_only_begun_still_tells_how_to_do_it_again(met: list[Event]) -> None:

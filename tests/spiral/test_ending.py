@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from edgespiral.core.journal import read
 from edgespiral.core.records import RunFinished
-from edgespiral.export.parity import file_accuracy
+from edgespiral.export.parity import file_score
 
 
 def test_the_last_record_is_about_the_published_files(finished, digits):
     last = read(finished.folder / "journal.jsonl")[-1]
     assert isinstance(last, RunFinished)
     published, teacher = finished.folder / "model.onnx", finished.folder / "teacher" / "model.onnx"
-    assert last.student_test_accuracy == file_accuracy(published, digits.test)
-    assert last.teacher_test_accuracy == file_accuracy(teacher, digits.test)
+    assert last.student_test_accuracy == file_score(published, digits.test)
+    assert last.teacher_test_accuracy == file_score(teacher, digits.test)
     [check] = last.device_checks
     assert (check.target, check.not_checked) == ("host-cpu", None)
     assert check.accuracy == check.accuracy_here

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ExitCode, ExportError
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.export.onnx import export_onnx
 from edgespiral.spiral.judging import judged
 
@@ -22,15 +22,15 @@ class Whitened(nn.Module):
 
 
 def test_the_accuracy_is_that_of_the_file_and_says_how_it_was_found(wide, digits, tmp_path):
-    path, expected = tmp_path / "model.onnx", accuracy(wide, digits.validation)
+    path, expected = tmp_path / "model.onnx", score(wide, digits.validation)
     export_onnx(wide, path, input_shape=digits.input_shape)
-    score = judged(path, digits.validation, expected=expected)
+    found = judged(path, digits.validation, expected=expected)
     right = sum(
         int(wide(inputs).argmax()) == int(label)
         for inputs, label in digits.validation.epoch(batch_size=1)
     )
-    assert score.accuracy == pytest.approx(100 * right / len(digits.validation))
-    told = score.evaluation
+    assert found.value == pytest.approx(100 * right / len(digits.validation))
+    told = found.evaluation
     assert (told.computed_in, told.batch_size, told.samples) == ("fp32", 1, len(digits.validation))
     assert told.pytorch_accuracy == expected
     assert told.runtime.startswith("ONNX Runtime ")
@@ -39,10 +39,10 @@ def test_the_accuracy_is_that_of_the_file_and_says_how_it_was_found(wide, digits
 def test_a_file_that_is_right_less_often_than_pytorch_is_refused(wide, digits, tmp_path):
     path, model = tmp_path / "model.onnx", Whitened(wide).eval()
     export_onnx(model, path, input_shape=digits.input_shape)
-    expected = accuracy(model, digits.validation)
+    expected = score(model, digits.validation)
     assert expected > 80
     with torch.no_grad(), pytest.raises(ExportError, match="depends on the batch") as caught:
         judged(path, digits.validation, expected=expected)
-    assert f"PyTorch on {expected:.2f} %" in caught.value.what
-    assert "the file is right on" in caught.value.what
+    assert f"of PyTorch {expected:.2f} %" in caught.value.what
+    assert "the accuracy of the file is" in caught.value.what
     assert caught.value.exit_code == ExitCode.EXPORT

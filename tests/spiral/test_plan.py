@@ -128,6 +128,9 @@ def test_the_hash_is_of_what_is_asked_for_not_of_where_files_lie() -> None:
     assert plan_sha256(moved) == base
     assert plan_sha256(load_plan(None, {**GOOD, "speedup": 2})) == base
     assert plan_sha256(load_plan(None, {**GOOD, "seed": 1})) != base
+    # Runs from before there were tasks go on.
+    assert plan_sha256(load_plan(None, {**GOOD, "task": "classification"})) == base
+    assert plan_sha256(load_plan(None, {**GOOD, "task": "segmentation"})) != base
 
 
 def test_a_plan_survives_its_own_json() -> None:

@@ -4,7 +4,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.tasks import classification
+from edgespiral.tasks.classification import CLASSIFICATION, correct_count, top1_percent
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0], [1.0, 5.0, 0.0], [4.0, 1.0, 1.0]])
 LABELS = torch.tensor([0, 1, 1, 2])
@@ -12,35 +12,35 @@ LABELS = torch.tensor([0, 1, 1, 2])
 
 def test_loss_is_the_mean_negative_log_probability():
     by_hand = -LOGITS.softmax(dim=1)[torch.arange(4), LABELS].log().mean()
-    assert classification.loss(LOGITS, LABELS) == pytest.approx(float(by_hand), rel=1e-6)
+    assert CLASSIFICATION.loss(LOGITS, LABELS) == pytest.approx(float(by_hand), rel=1e-6)
 
 
 def test_label_smoothing_mixes_in_the_uniform_distribution():
     uniform = -F.log_softmax(LOGITS, dim=1).mean()
-    expected = 0.9 * classification.loss(LOGITS, LABELS) + 0.1 * uniform
-    smoothed = classification.loss(LOGITS, LABELS, label_smoothing=0.1)
+    expected = 0.9 * CLASSIFICATION.loss(LOGITS, LABELS) + 0.1 * uniform
+    smoothed = CLASSIFICATION.loss(LOGITS, LABELS, label_smoothing=0.1)
     assert float(smoothed) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_half_precision_logits_lose_nothing_in_the_loss():
     half = LOGITS.bfloat16()
-    assert classification.loss(half, LABELS).dtype == torch.float32
-    assert classification.loss(half, LABELS) == classification.loss(half.float(), LABELS)
+    assert CLASSIFICATION.loss(half, LABELS).dtype == torch.float32
+    assert CLASSIFICATION.loss(half, LABELS) == CLASSIFICATION.loss(half.float(), LABELS)
 
 
 def test_top1_counts_in_percent():
-    assert classification.correct_count(LOGITS, LABELS) == 2
-    assert classification.top1_percent(LOGITS, LABELS) == 50.0
+    assert correct_count(LOGITS, LABELS) == 2
+    assert top1_percent(LOGITS, LABELS) == 50.0
 
 
 def test_losses_are_one_a_sample():
-    losses = classification.sample_losses(LOGITS, LABELS)
+    losses = CLASSIFICATION.sample_losses(LOGITS, LABELS)
     assert losses.shape == (4,)
-    assert float(losses.mean()) == pytest.approx(float(classification.loss(LOGITS, LABELS)))
+    assert float(losses.mean()) == pytest.approx(float(CLASSIFICATION.loss(LOGITS, LABELS)))
 
 
 def test_whatever_predicts_is_scored_by_the_same_code():
     source = DatasetSource(TensorDataset(LOGITS, LABELS), fixed=True)
     for batch_size in (1, 3, 4):
-        assert classification.score(lambda x: x, source, batch_size=batch_size) == 50.0
-    assert classification.score(lambda x: -x, source) == 0.0
+        assert CLASSIFICATION.score(lambda x: x, source, batch_size=batch_size) == 50.0
+    assert CLASSIFICATION.score(lambda x: -x, source) == 0.0

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 import onnxruntime
+import torch
 
 from edgespiral.core.errors import DataError, ExportError
 from edgespiral.core.exported import Quantisation
 from edgespiral.core.files import sha256_file
+from edgespiral.core.metric import ACCURACY
 from edgespiral.core.temporary import work_folder
 from edgespiral.data.stratified import stratified
 from edgespiral.export.graph import (
@@ -27,6 +28,7 @@ from edgespiral.export.int8.convert import excluded_layers, write_int8
 from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.layers import layer_errors
 from edgespiral.export.recipe import recipe_sha256
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.convert import Form
     from edgespiral.export.int8.ranges import Ranges
     from edgespiral.export.recipe import Recipe
+    from edgespiral.tasks.base import Task
 
 ERROR_SAMPLES = 64
 # Two standard deviations above what guessing gets right.
@@ -56,6 +59,7 @@ class Calibrated:
         samples: that the ranges are from.
         ranges: of `source`, or of one with the same tensors.
         excluded: layers that the recipe keeps in float.
+        task: which says how far outputs are apart.
     """
 
     source: Path
@@ -64,6 +68,7 @@ class Calibrated:
     samples: Sampled
     ranges: Ranges
     excluded: tuple[str, ...] = ()
+    task: Task = CLASSIFICATION
 
     def write(self, path: Path, keep_float: Collection[str] = ()) -> dict[str, str]:
         """Write the int8 file `path`; return why which layers stay float.
@@ -120,6 +125,7 @@ def prepare(
     form: Form,
     cache: Path | None = None,
     known_data: bool = False,
+    task: Task = CLASSIFICATION,
 ) -> Calibrated:
     """Find the ranges of the float file `source` as a recipe says.
 
@@ -143,9 +149,9 @@ def prepare(
     where = f"{data.name}: {recipe.split}"
     samples = stratified(split, recipe.samples, seed=recipe.seed, where=where)
     if not known_data:
-        check_better_than_chance(source, samples, where)
+        check_better_than_chance(source, samples, where, task)
     ranges = calibrated(source, samples, recipe, cache)
-    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded))
+    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded), task)
 
 
 def calibrate(
@@ -156,13 +162,14 @@ def calibrate(
     *,
     form: Form,
     cache: Path | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Quantisation:
     """Make the int8 file `path` of the float file `source`; see `prepare`.
 
     Raises:
         As `prepare`, `Calibrated.write` and `Calibrated.record`.
     """
-    made = prepare(source, data, recipe, form=form, cache=cache)
+    made = prepare(source, data, recipe, form=form, cache=cache, task=task)
     return made.record(path, made.write(path))
 
 
@@ -188,52 +195,60 @@ def check_shapes(source: Path, data: DataSplits) -> None:
         )
     shape = [dimension.dim_value for dimension in model.graph.output[0].type.tensor_type.shape.dim]
     classes = len(data.class_names)
-    if shape and shape[-1] != classes:
-        raise DataError(f"has {classes} classes, {source} tells {shape[-1]} apart", where=data.name)
+    told = shape[min(1, len(shape) - 1)] if shape else classes
+    if classes and told != classes:
+        raise DataError(f"has {classes} classes, {source} tells {told} apart", where=data.name)
 
 
-def check_better_than_chance(source: Path, samples: Sampled, where: str) -> None:
+def check_better_than_chance(
+    source: Path, samples: Sampled, where: str, task: Task = CLASSIFICATION
+) -> None:
     """Tell data of another scaling or meaning from that which the model was trained on.
 
     Raises:
         DataError: the float model is right on no more samples than always guessing the commonest
             class would be, give or take two standard deviations.
     """
-    count = len(samples.labels)
-    right = right_answers(source, samples)
-    chance = max(np.bincount(samples.labels)) / count
+    count, chance = len(samples.inputs), task.chance(samples.targets)
+    if chance is None:
+        return
+    right = right_answers(source, samples, task)
     bound = count * chance + _margin(count, chance)
     if right <= bound and right < count:
         raise DataError(
-            f"the float model is right on {right} of {count} calibration samples, guessing would "
-            f"be on up to {bound:.0f}",
+            f"the float model is right on {right:.4g} of {count} calibration samples, guessing "
+            f"would be on up to {bound:.0f}",
             where=where,
             hint=SCALING,
         )
 
 
-def check_as_right_as_known(source: Path, samples: Sampled, known: float, where: str) -> None:
-    """Compare the float model's accuracy on the samples with that which it is known to have.
+def check_as_right_as_known(
+    source: Path, samples: Sampled, known: float, where: str, task: Task = CLASSIFICATION
+) -> None:
+    """Compare the float model's score on the samples with that which it is known to have.
 
     Args:
-        known: in percent.
+        known: in the unit of the task's metric; only that which counts samples is compared.
 
     Raises:
         DataError: it is lower by more than two standard deviations.
     """
-    count, right = len(samples.labels), right_answers(source, samples)
+    if task.metric != ACCURACY:
+        return
+    count, right = len(samples.inputs), right_answers(source, samples, task)
     expected = count * known / 100
     if right < expected - _margin(count, known / 100):
         raise DataError(
-            f"the float model is right on {right} of {count} calibration samples; with the "
+            f"the float model is right on {right:.4g} of {count} calibration samples; with the "
             f"{known:.2f} % that its run has written down it would be on {expected:.0f}",
             where=where,
             hint=SCALING,
         )
 
 
-def right_answers(source: Path, samples: Sampled) -> int:
-    """On how many of the samples the model's largest output is the label.
+def right_answers(source: Path, samples: Sampled, task: Task = CLASSIFICATION) -> float:
+    """On how many of the samples the model is right, as `Task.rightness` has it.
 
     Raises:
         ExportError: ONNX Runtime cannot run it.
@@ -241,8 +256,9 @@ def right_answers(source: Path, samples: Sampled) -> int:
     session = open_session(source, str(source))
     name = session.get_inputs()[0].name
     with refusing(str(source), "ONNX Runtime cannot run it"):
-        told = [int(session.run(None, {name: s.numpy()})[0].argmax()) for s in samples.inputs]
-    return int(sum(np.equal(told, samples.labels)))
+        told = [torch.from_numpy(session.run(None, {name: s.numpy()})[0]) for s in samples.inputs]
+    pairs = zip(told, torch.split(samples.targets, 1), strict=True)
+    return sum(float(task.rightness(outputs, targets)) for outputs, targets in pairs)
 
 
 def _margin(count: int, share: float) -> float:

@@ -20,7 +20,7 @@ def damages(
     """What each layer's rounding does to the outputs on its own, most first.
 
     Of a model in which that layer alone is in int8, with the tensors that it reads and makes: its
-    mean Kullback-Leibler divergence from the float model on the calibration samples, in nats. The
+    mean divergence from the float model on the calibration samples, in nats. The
     other way round, with that layer alone in float, a tensor that rounding spoils would not show:
     the layer at its other end keeps it rounded.
 
@@ -30,7 +30,7 @@ def damages(
     Raises:
         ExportError: a file cannot be written or run.
     """
-    reference = Reference(made.source, made.samples.inputs)
+    reference = Reference(made.source, made.samples.inputs, made.task)
     with work_folder() as folder:
         path = folder / "model.onnx"
         stay = made.write(path)

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.scoring.select import keep_best, unit_scores
 from edgespiral.prune.scoring.variants import Tour, Variant
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edgespiral.prune.branches import Branch
     from edgespiral.prune.groups import ChannelGroup
     from edgespiral.prune.scoring.reconstruct import Moments
+    from edgespiral.tasks.base import Task
 
 LEAST_SHARE_OF_NOISE = 0.1
 # Standard error of a price beside the others, as a share of it, at which no more samples are asked.
@@ -46,7 +47,7 @@ class Prices(NamedTuple):
 
 @dataclass
 class OutputDivergence:
-    """Mean Kullback-Leibler divergence of masked outputs from the model's own, in nats a sample.
+    """Mean divergence of masked outputs from the model's own, in nats a sample.
 
     Batch norm uses each batch's statistics in the masked model, which is what re-estimating them
     after the cut comes to. What that alone does, with nothing masked, is subtracted as noise.
@@ -56,6 +57,7 @@ class OutputDivergence:
         groups: its groups.
         inputs: batches (N, C, H, W) of training data.
         moments: of the model's layers; with them what goes is folded into what stays.
+        task: whose divergence it is.
 
     Raises:
         DataError: no inputs.
@@ -66,6 +68,7 @@ class OutputDivergence:
     groups: Sequence[ChannelGroup]
     inputs: Sequence[Tensor]
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    task: Task = CLASSIFICATION
 
     def __post_init__(self) -> None:
         """Run the first batch, so that a model whose outputs are of no use is refused at once."""
@@ -162,10 +165,8 @@ class OutputDivergence:
     def _moved(self, index: int, outputs: Tensor) -> Tensor:
         """How far `outputs` are from the model's own, in nats, for each sample of a batch: (N,)."""
         if index not in self._own:
-            self._own[index] = F.log_softmax(self._whole(self.inputs[index]).float(), dim=1)
-        logs = F.log_softmax(outputs.float(), dim=1)
-        moved = F.kl_div(logs, self._own[index], log_target=True, reduction="none")
-        moved = moved.flatten(1).sum(1).double().cpu()
+            self._own[index] = self._whole(self.inputs[index]).float()
+        moved = self.task.divergence(outputs.float(), self._own[index]).double().cpu()
         if moved.isnan().any():
             raise ModelError("the model's outputs are not finite", hint="check the weights")
         return moved

@@ -20,6 +20,7 @@ from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
 
 BATCH = 128
 # A criterion reads gradients; what that costs, up to this share of the run's training.
@@ -72,6 +74,8 @@ def importance_of(
     train: BatchSource,
     turn: int,
     heard: Callable[[int, int, str], None] = lambda _done, _total, _detail: None,
+    *,
+    task: Task = CLASSIFICATION,
 ) -> Importance:
     """Score every channel and branch of `source`: a function of the seed and the turn alone.
 
@@ -89,11 +93,12 @@ def importance_of(
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
         known = moments(source.model, source.groups, passes.over(shown.for_moments, "covariances"))
-        evidence = Evidence(passes.over(shown.for_scores, plan.criterion), seed)
+        batches = passes.over(shown.for_scores, plan.criterion)
+        evidence = Evidence(batches, seed, task.sample_losses)
         scores = criterion.score(source.model, source.groups, evidence)
         if not criterion.is_control:
             scores = after_folding(scores, source.model, source.groups, known)
-        damage = OutputDivergence(source.model, source.groups, shown.for_damage, known)
+        damage = OutputDivergence(source.model, source.groups, shown.for_damage, known, task)
         prices = priced(damage, scores, source.branches, partial(passes.add, "prices"))
     return Importance(prices.channels, prices.branches, known)
 
@@ -184,7 +189,13 @@ def comparable(epochs: float, samples: int) -> int:
 
 
 def damage_of_cuts(
-    plan: Plan, source: PrunableModel, importance: Importance, train: BatchSource, turn: int
+    plan: Plan,
+    source: PrunableModel,
+    importance: Importance,
+    train: BatchSource,
+    turn: int,
+    *,
+    task: Task = CLASSIFICATION,
 ) -> Callable[[Mapping[str, int]], float]:
     """A measure of what cutting `source` to widths does to its outputs, in nats a sample.
 
@@ -195,7 +206,7 @@ def damage_of_cuts(
     inputs = [batch for batch, _ in _batches(train, COMPARED_SAMPLES, seed)]
     precision = compute.resolved_precision("auto", CPU)
     with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-        damage = OutputDivergence(source.model, source.groups, inputs, importance.moments)
+        damage = OutputDivergence(source.model, source.groups, inputs, importance.moments, task)
 
     def measured(widths: Mapping[str, int]) -> float:
         gone = dropped(source.branches, widths)

@@ -158,7 +158,7 @@ def screen_of(
     affordable = comparable(epochs, len(train))
     if not affordable or plan.allocation != "latency":
         return None
-    damage = damage_of_cuts(plan, parent.source, parent.importance, train, turn)
+    damage = damage_of_cuts(plan, parent.source, parent.importance, train, turn, task=context.task)
     asked = count(1)
 
     def told(widths: Widths) -> float:

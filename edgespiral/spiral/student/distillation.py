@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.temporary import claim_folder
 from edgespiral.distill.settings import DISTILLATION_RATE, TrainSettings
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
+from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +33,7 @@ OUTPUTS = "outputs"
 
 
 class Teaching(NamedTuple):
-    """The teachers of a turn, and their logits (T, N, C) for the training samples if kept."""
+    """The teachers of a turn, and their outputs (T, N, ...) for the training samples if kept."""
 
     teachers: Sequence[nn.Module]
     outputs: Tensor | None = None
@@ -65,6 +68,7 @@ def distil(
             student,
             context.splits,
             settings,
+            task=context.task,
             teachers=teaching.teachers,
             outputs=teaching.outputs,
             masks=masks or {},
@@ -98,10 +102,19 @@ def teaching_of(context: RunContext, turn: int, model: nn.Module, *, epochs: flo
     teachers, source = _teachers(context, turn, model), context.splits.train
     models = list(teachers.values())
     asked_epochs = epochs if any(teachers) else context.plan.epochs
-    if asked_epochs <= 1 or not can_be_kept(source, len(context.splits.class_names)):
+    if asked_epochs <= 1 or not can_be_kept(source, _values(context)):
         return Teaching(models)
     outputs = [_outputs(context, *pair) for pair in teachers.items()]
     return Teaching(models, torch.stack(outputs))
+
+
+def _values(context: RunContext) -> int:
+    """How many numbers the teacher's outputs are for a sample."""
+    splits = context.splits
+    if splits.target_shape is not None:  # one for each class of each target
+        return len(splits.class_names) * math.prod(splits.target_shape)
+    with torch.no_grad(), evaluating(context.teacher.model):
+        return int(context.teacher.model(first_inputs(splits, 1)).numel())
 
 
 def teaching_live(context: RunContext, turn: int, model: nn.Module) -> Teaching:

@@ -9,7 +9,7 @@ from edgespiral.core.errors import ExportError
 from edgespiral.core.exported import RestoredLayer
 from edgespiral.core.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
-from edgespiral.export.parity import LIMITS, ParityLimits, Reference, file_accuracy
+from edgespiral.export.parity import LIMITS, ParityLimits, Reference, file_score
 from edgespiral.export.precision import leaving_none
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
+    from edgespiral.core.metric import Metric
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
 
@@ -34,7 +35,7 @@ ROUNDS = 40
 
 @dataclass(frozen=True)
 class Restored:
-    """The layers that went back to float, most damaging first, and the accuracy with them.
+    """The layers that went back to float, most damaging first, and the score with them.
 
     Attributes:
         holds: whether that is enough.
@@ -51,9 +52,9 @@ class FloatFallback:
 
     Attributes:
         made: the int8 model in the making.
-        validation: what accuracy is of.
+        validation: what is scored on.
         samples: inputs of batch 1, on which int8 is to be within `limits` of float.
-        floor: validation accuracy to reach, in percent.
+        floor: validation score to reach.
         session: on the target, where the cost of float is measured.
     """
 
@@ -116,11 +117,12 @@ class _Trials:
 
     def __init__(self, restoring: FloatFallback, folder: Path, order: tuple[str, ...]) -> None:
         self._wanted, self._path, self._order = restoring, folder / "trial.onnx", order
-        self._reference = Reference(restoring.made.source, restoring.samples)
+        self._reference = Reference(restoring.made.source, restoring.samples, restoring.made.task)
+        self._metric = restoring.made.task.metric
         self._tried: dict[frozenset[str], tuple[float, bool]] = {}
 
     def accuracy(self, layers: Collection[str]) -> float:
-        """On validation, in percent, with `layers` in float."""
+        """The score on validation with `layers` in float."""
         return self._try(layers)[0]
 
     def enough(self) -> frozenset[str] | None:
@@ -155,7 +157,10 @@ class _Trials:
     def best(self) -> frozenset[str]:
         """The most accurate that was tried and is near enough; of equals, the fewest layers."""
         tried = {**self._tried, frozenset(): self._try(())}
-        return max(tried, key=lambda layers: (tried[layers][1], tried[layers][0], -len(layers)))
+        rank = self._metric.rank
+        return max(
+            tried, key=lambda layers: (tried[layers][1], rank(tried[layers][0]), -len(layers))
+        )
 
     def with_gains(
         self, chosen: frozenset[str], damage_nats: dict[str, float], cost_ms: dict[str, float]
@@ -164,7 +169,7 @@ class _Trials:
         layers: list[RestoredLayer] = []
         done: frozenset[str] = frozenset()
         for name in (name for name in self._order if name in chosen):
-            gain = self.accuracy(done | {name}) - self.accuracy(done)
+            gain = self._metric.lost(self.accuracy(done | {name}), self.accuracy(done))
             done |= {name}
             layers.append(
                 RestoredLayer(
@@ -174,26 +179,26 @@ class _Trials:
                     accuracy_gain=gain,
                 )
             )
-            self._wanted.listener.say(f"  in float: {formats.restored(layers[-1])}")
+            self._wanted.listener.say(f"  in float: {formats.restored(layers[-1], self._metric)}")
         return tuple(layers)
 
     def _holds(self, layers: Collection[str]) -> bool:
         accuracy, is_near = self._try(layers)
-        return is_near and accuracy >= self._wanted.floor
+        return is_near and self._metric.holds(accuracy, self._wanted.floor)
 
     def _try(self, layers: Collection[str]) -> tuple[float, bool]:
-        """Accuracy, and whether the outputs are near enough to float's."""
+        """The score, and whether the outputs are near enough to float's."""
         key = frozenset(layers)
         if key not in self._tried:
             self._wanted.made.write(self._path, key)
-            found = file_accuracy(self._path, self._wanted.validation)
+            found = file_score(self._path, self._wanted.validation, self._wanted.made.task)
             self._tried[key] = (found, self._reference.is_near(self._path, self._wanted.limits))
         return self._tried[key]
 
 
 @dataclass(frozen=True)
 class Held:
-    """Validation accuracies, in percent, and what it took to keep the second near the first."""
+    """Validation scores, and what it took to keep the second near the first."""
 
     float_accuracy: float
     accuracy: float
@@ -215,7 +220,7 @@ def hold(
     It is within the limits of int8 on `samples` too, as every int8 export has to be.
 
     Args:
-        max_drop: points of validation accuracy that may be lost against the float file.
+        max_drop: what of the validation score may be lost against the float file.
         samples: inputs of batch 1.
         profile: the target, on which the cost of float is measured if any is needed.
 
@@ -229,26 +234,31 @@ def hold(
     require_form(profile, made.form)
     with leaving_none(path):
         made.write(path)
-        before, accuracy = (file_accuracy(file, validation) for file in (made.source, path))
-        floor = before - max_drop
-        is_near = Reference(made.source, samples).is_near(path)
-        if accuracy >= floor and is_near:
+        task, metric = made.task, made.task.metric
+        before, accuracy = (file_score(file, validation, task) for file in (made.source, path))
+        floor = metric.floor(before, max_drop)
+        is_near = Reference(made.source, samples, task).is_near(path)
+        if metric.holds(accuracy, floor) and is_near:
             return Held(before, accuracy, ())
-        wanted = f"{floor:.2f} % are wanted" + ("" if is_near else ", and outputs like float's")
-        listener.say(f"int8 has {accuracy:.2f} % of {before:.2f} %, {wanted}")
+        wanted = f"{metric.text(floor)} are wanted" + (
+            "" if is_near else ", and outputs like float's"
+        )
+        listener.say(f"int8 has {metric.text(accuracy)} of {metric.text(before)}, {wanted}")
         with Session(measuring(profile)) as session:
             restored = FloatFallback(made, validation, samples, floor, session, listener).run()
         if not restored.holds:
-            raise _out_of_reach(path, restored, floor)
+            raise _out_of_reach(path, restored, floor, metric)
         made.write(path, [layer.layer for layer in restored.layers])
         return Held(before, restored.accuracy, restored.layers)
 
 
-def _out_of_reach(path: Path, best: Restored, floor: float) -> ExportError:
-    is_far = best.accuracy >= floor
-    wanted = "its outputs are too far from float's" if is_far else f"{floor:.2f} % are wanted"
+def _out_of_reach(path: Path, best: Restored, floor: float, metric: Metric) -> ExportError:
+    is_far = metric.holds(best.accuracy, floor)
+    wanted = (
+        "its outputs are too far from float's" if is_far else f"{metric.text(floor)} are wanted"
+    )
     return ExportError(
-        f"int8 has {best.accuracy:.2f} % with up to all layers but one in float, {wanted}",
+        f"int8 has {metric.text(best.accuracy)} with up to all layers but one in float, {wanted}",
         where=str(path),
         hint="allow a larger --max-drop, try another recipe, or keep the float model",
     )

@@ -66,7 +66,9 @@ def parent_of(
 
 def _scored(context: RunContext, source: PrunableModel, next_turn: int) -> Importance:
     with context.listener.steps("scoring channels") as advance:
-        return importance_of(context.plan, source, context.splits.train, next_turn, advance)
+        return importance_of(
+            context.plan, source, context.splits.train, next_turn, advance, task=context.task
+        )
 
 
 def slimming_epochs(plan: Plan) -> float:

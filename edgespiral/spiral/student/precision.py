@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.records import PrecisionChosen, PrecisionTrial
-from edgespiral.export.parity import divergence_nats, file_accuracy
+from edgespiral.export.parity import divergence_nats, file_score
 from edgespiral.export.precision import export_as
 from edgespiral.report import formats
 from edgespiral.spiral.on_device import check_on_device
@@ -14,6 +14,7 @@ from edgespiral.spiral.on_device import check_on_device
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from edgespiral.core.metric import Metric
     from edgespiral.core.records import Baseline, PrecisionMix
     from edgespiral.core.schema import Precision
     from edgespiral.spiral.context import (
@@ -64,37 +65,45 @@ def _trial(context: RunContext, baseline: Baseline, precision: Precision) -> Pre
     """The teacher in `precision`; None where it cannot be had and `auto` may do without it."""
     folder = context.folder(0)
     path = folder / f"{precision}.onnx"
-    asked = context.precisions.asked(precision, student=False)
+    asked = context.precisions.asked(precision, student=False, task=context.task)
     try:
         export_as(context.teacher.model, path, context.splits, asked)
         # A device that computes otherwise is found before anything is trained for it.
-        check = check_on_device(context.session, path, context.splits, context.plan.device_samples)
+        check = check_on_device(
+            context.session, path, context.splits, context.plan.device_samples, context.task
+        )
     except ExportError as error:
         if context.precisions.wanted != "auto":
             raise
         context.listener.say(f"  {precision} is out: {error}")
         return None
-    context.listener.say(f"  {precision}: {formats.device_check(check)}")
+    context.listener.say(f"  {precision}: {formats.device_check(check, context.task.metric)}")
     reference = folder / "model.onnx"
     [(measurement, speedup)] = context.session.compare(reference, [path], rounds=TRIAL_ROUNDS)
     trial = PrecisionTrial(
         precision=precision,
-        validation_accuracy=file_accuracy(path, context.splits.validation),
+        validation_accuracy=file_score(path, context.splits.validation, context.task),
         speedup=speedup,
-        rounding_nats=divergence_nats(reference, path, context.splits.train, ROUNDING_SAMPLES),
+        rounding_nats=divergence_nats(
+            reference, path, context.splits.train, ROUNDING_SAMPLES, context.task
+        ),
         measurement=measurement,
     )
-    trial = trial.model_copy(update={"refused": _refused(trial, baseline, context.plan.max_drop)})
-    context.listener.say(f"  teacher in {_told(trial, baseline)}")
+    metric = context.task.metric
+    refused = _refused(trial, baseline, context.plan.max_drop, metric)
+    trial = trial.model_copy(update={"refused": refused})
+    context.listener.say(f"  teacher in {_told(trial, baseline, metric)}")
     return trial
 
 
-def _refused(trial: PrecisionTrial, baseline: Baseline, max_drop: float) -> str | None:
-    least = baseline.teacher.validation_accuracy - SHARE_OF_DROP * max_drop
+def _refused(
+    trial: PrecisionTrial, baseline: Baseline, max_drop: float, metric: Metric
+) -> str | None:
+    least = metric.floor(baseline.teacher.validation_accuracy, SHARE_OF_DROP * max_drop)
     if trial.speedup.ci95.low <= 1:
         return "not faster for certain"
-    if trial.validation_accuracy < least:
-        return f"below {least:.2f} % by rounding alone"
+    if not metric.holds(trial.validation_accuracy, least):
+        return f"worse than {metric.text(least)} by rounding alone"
     return None
 
 
@@ -108,10 +117,10 @@ def _least_lost(mixes: Sequence[PrecisionMix]) -> tuple[PrecisionMix, str]:
     return best, f"loses least by cutting and rounding together: {lost:.3g} nats{out}"
 
 
-def _told(trial: PrecisionTrial, baseline: Baseline) -> str:
-    lost = trial.validation_accuracy - baseline.teacher.validation_accuracy
+def _told(trial: PrecisionTrial, baseline: Baseline, metric: Metric) -> str:
+    before, after = baseline.teacher.validation_accuracy, trial.validation_accuracy
     out = f": {trial.refused}" if trial.refused else ""
     return (
-        f"{trial.precision}: {trial.speedup.value:.2f}x, {trial.validation_accuracy:.2f} % "
-        f"({lost:+.2f} points){out}"
+        f"{trial.precision}: {trial.speedup.value:.2f}x, {metric.text(after)} "
+        f"({metric.difference(before, after)}){out}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import UsageError
 from edgespiral.export.precision import PARITY_SAMPLES, Asked
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Precisions:
         """That the file has for the device to run in `precision`."""
         return "fp32" if precision == self.base else precision
 
-    def asked(self, precision: Precision, *, student: bool) -> Asked:
+    def asked(self, precision: Precision, *, student: bool, task: Task = CLASSIFICATION) -> Asked:
         """An export for `precision`, checked on `PARITY_SAMPLES` samples."""
         return Asked(
             self.written(precision),
@@ -84,6 +86,7 @@ class Precisions:
             form=self.form,
             samples=PARITY_SAMPLES,
             known_data=student,
+            task=task,
         )
 
     def candidates(self) -> tuple[Precision, ...]:

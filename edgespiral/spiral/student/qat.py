@@ -13,11 +13,11 @@ from edgespiral.core.errors import ExportError, TrainingError
 from edgespiral.core.exported import QuantisedTraining
 from edgespiral.core.files import make_folder
 from edgespiral.core.seeds import derived_seed
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, ParityLimits, file_accuracy
+from edgespiral.export.parity import LIMITS, ParityLimits, file_score
 from edgespiral.export.precision import (
     PARITY_SAMPLES,
     float_twin,
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 # Points below the float student from which `auto` trains with the rounding.
 TOLERANCE = 0.3
+# Of what may be lost, where that is not in points.
+TOLERANCE_SHARE = 0.15
 # Of the run's epochs, on top of them.
 EPOCHS_SHARE = 0.25
 # The rate of distillation is for a network whose batch norms are still there.
@@ -58,10 +60,10 @@ TRAINED = ParityLimits(least_sqnr_db=20.0, least_top1=0.95)
 
 @dataclass(frozen=True)
 class Shipped:
-    """What a turn ships: files in `folder`, the model they were made from, and their accuracies.
+    """What a turn ships: files in `folder`, the model they were made from, and their scores.
 
     Attributes:
-        float_accuracy: of `model`, on validation, in percent.
+        float_accuracy: the score of `model` on validation.
         accuracy: of `folder / "model.onnx"`.
     """
 
@@ -80,7 +82,7 @@ class AccuracyRecovery:
     Attributes:
         teaching: of the turn.
         turn: its number.
-        floor: validation accuracy that the run is to hold, in percent.
+        floor: validation score that the run is to hold.
         last: whether the turn aims at the budget.
         masks: of weights that stay zero, by parameter name.
     """
@@ -103,7 +105,7 @@ class AccuracyRecovery:
         best = first
         if self._to_train(first):
             best, made = self._trained(first, made)
-        if best.accuracy < self.floor <= best.float_accuracy:
+        if self._crosses(best):
             best = self._restored(best, made)
         return best
 
@@ -111,13 +113,22 @@ class AccuracyRecovery:
         wanted = self.context.plan.qat
         if wanted != "auto":
             return wanted == "always" and self.last
-        short = first.float_accuracy - first.accuracy > TOLERANCE
-        return (short and self.last) or first.accuracy < self.floor <= first.float_accuracy
+        metric = self.context.task.metric
+        tolerance = (
+            TOLERANCE if metric.unit == "%" else TOLERANCE_SHARE * self.context.plan.max_drop
+        )
+        short = metric.lost(first.float_accuracy, first.accuracy) > tolerance
+        return (short and self.last) or self._crosses(first)
+
+    def _crosses(self, shipped: Shipped) -> bool:
+        """Whether rounding is what crosses the floor."""
+        holds = self.context.task.metric.holds
+        return holds(shipped.float_accuracy, self.floor) and not holds(shipped.accuracy, self.floor)
 
     def _trained(self, first: Shipped, made: Calibrated) -> tuple[Shipped, Calibrated]:
-        say = self.context.listener.say
+        say, metric = self.context.listener.say, self.context.task.metric
         say(
-            f"  int8 takes {first.accuracy:.2f} % of {first.float_accuracy:.2f} %: "
+            f"  int8 takes {metric.text(first.accuracy)} of {metric.text(first.float_accuracy)}: "
             "training on with its rounding"
         )
         folder = make_folder(first.folder / FOLDER)
@@ -129,15 +140,16 @@ class AccuracyRecovery:
                 raise
             say(f"  it cannot be trained with its rounding: {error}")
             return first, made
-        after = file_accuracy(folder / "model.onnx", self.context.splits.validation)
-        kept = after > first.accuracy
-        say(f"  {after:.2f} % after it" + ("" if kept else ": left as it was"))
+        validation, task = self.context.splits.validation, self.context.task
+        after = file_score(folder / "model.onnx", validation, task)
+        kept = metric.lost(first.accuracy, after) < 0
+        say(f"  {metric.text(after)} after it" + ("" if kept else ": left as it was"))
         training = QuantisedTraining(
             epochs=epochs, accuracy_before=first.accuracy, accuracy_after=after, kept=kept
         )
         if not kept:
             return replace(first, training=training), made
-        float_accuracy = accuracy(model, self.context.splits.validation)
+        float_accuracy = score(model, validation, task=task)
         return Shipped(folder, model, float_accuracy, after, training), retrained
 
     def _train(
@@ -152,7 +164,14 @@ class AccuracyRecovery:
         shape, dtype = context.splits.input_shape, context.splits.input_dtype
         export_onnx(model, source, input_shape=shape, dtype=dtype)
         asked = context.precisions
-        made = prepare(source, context.splits, asked.recipe, form=asked.form, known_data=True)
+        made = prepare(
+            source,
+            context.splits,
+            asked.recipe,
+            form=asked.form,
+            known_data=True,
+            task=context.task,
+        )
         made.write(path)
         add_rounding(model, made, path)
         distil(
@@ -183,7 +202,8 @@ class AccuracyRecovery:
 
     def _restored(self, best: Shipped, made: Calibrated) -> Shipped:
         context = self.context
-        context.listener.say(f"  int8 is below the accuracy floor of {self.floor:.2f} %")
+        metric = context.task.metric
+        context.listener.say(f"  int8 crosses the {metric.name} floor of {metric.text(self.floor)}")
         path = best.folder / "model.onnx"
         samples = validation_samples(context.splits, PARITY_SAMPLES)
         # Weights that were trained with rounding are not meant to be run without it.

@@ -51,7 +51,7 @@ def test_a_range_is_found_once_for_a_model_a_recipe_and_samples(
     assert calibrated(float_file, samples, a_recipe(), tmp_path).tensors["logits"] == (-1.0, 2.0)
     calibrated(float_file, samples, a_recipe(method="mse"), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    others = Sampled(samples.inputs, samples.labels, "other")
+    others = Sampled(samples.inputs, samples.targets, "other")
     assert calibrated(float_file, others, a_recipe(), tmp_path).tensors == first.tensors
 
 

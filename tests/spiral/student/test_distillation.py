@@ -13,6 +13,7 @@ from edgespiral.spiral.student.distillation import (
     teaching_live,
     teaching_of,
 )
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
@@ -23,6 +24,7 @@ def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
         splits=splits,
         listener=Silent(),
         out=out,
+        task=CLASSIFICATION,
     )
 
 

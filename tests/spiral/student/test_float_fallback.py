@@ -6,7 +6,7 @@ from edgespiral.core.errors import ExportError, UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, Reference, file_accuracy
+from edgespiral.export.parity import LIMITS, Reference, file_score
 from edgespiral.export.precision import validation_samples
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import TargetProfile, load_profile
@@ -53,10 +53,10 @@ def test_layers_go_back_until_the_floor_holds(made, digits, quick, tmp_path):
     # Only the first layer reads the input, so that layer in float mends it.
     spoilt, path = ranged(made, input=(-500.0, 500.0)), tmp_path / "q.onnx"
     spoilt.write(path)
-    before = file_accuracy(path, digits.validation)
+    before = file_score(path, digits.validation)
     found = held(spoilt, path, digits, 10.0, quick)
     assert found.float_accuracy - before > 10.0 >= found.float_accuracy - found.accuracy
-    assert file_accuracy(path, digits.validation) == pytest.approx(found.accuracy)
+    assert file_score(path, digits.validation) == pytest.approx(found.accuracy)
     gains = sum(layer.accuracy_gain for layer in found.restored)
     assert before + gains == pytest.approx(found.accuracy)
     assert "/0/Conv" in {layer.layer for layer in found.restored}

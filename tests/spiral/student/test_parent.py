@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import batchnorm_scales
 from edgespiral.spiral.context import (
     Stopwatch,
@@ -43,7 +43,7 @@ def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, d
     assert all(torch.equal(v, before[k]) for k, v in parent.model.state_dict().items())
     scales = batchnorm_scales(parent.source.model)
     assert spread(scales) > 1.2 * spread(batchnorm_scales(parent.model))
-    assert accuracy(parent.source.model, digits.validation) > 90
+    assert score(parent.source.model, digits.validation) > 90
     assert all(bool((scores > 0).all()) for scores in parent.importance.channels.values())
 
     # Stopped and gone on with, it comes to the same weights.

@@ -11,7 +11,7 @@ from edgespiral import api
 from edgespiral.core.errors import DataError, UsageError
 from edgespiral.core.journal import read
 from edgespiral.core.records import Candidate, PrecisionChosen, TurnFinished
-from edgespiral.export.parity import file_accuracy
+from edgespiral.export.parity import file_score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +48,10 @@ def test_int8_ships_what_was_measured(rounded, digits):
     turn = events_of(folder, TurnFinished)[-1]
     assert (turn.student.precision, turn.student.latency.fingerprint.precision) == ("int8", "int8")
     assert turn.student.float_accuracy is not None
-    measured = file_accuracy(folder / "model.onnx", digits.validation)
+    measured = file_score(folder / "model.onnx", digits.validation)
     assert turn.student.validation_accuracy == measured
     assert {"model.onnx", "model.float.onnx", "model.json"} <= set(turn.files)
-    assert rounded.result.student.test_accuracy == file_accuracy(folder / "model.onnx", digits.test)
+    assert rounded.result.student.test_accuracy == file_score(folder / "model.onnx", digits.test)
 
 
 def test_candidates_were_measured_in_int8(rounded):

@@ -13,11 +13,11 @@ from edgespiral import api
 from edgespiral.core.files import sha256_file
 from edgespiral.core.journal import read
 from edgespiral.core.records import TurnFinished
-from edgespiral.distill.evaluate import accuracy
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import check_parity, file_accuracy
+from edgespiral.export.parity import check_parity, file_score
 from edgespiral.export.zeros import read_zeros
 from edgespiral.prune.sparsity import masks_for
 from edgespiral.spiral.plan import load_plan
@@ -42,9 +42,7 @@ def test_a_run_ships_the_better_one(rounded, digits):
     assert done.epochs == 0.25 * 0.5
     assert done.kept == (done.accuracy_after > done.accuracy_before)
     best = max(done.accuracy_before, done.accuracy_after)
-    assert turn.student.validation_accuracy == file_accuracy(
-        folder / "model.onnx", digits.validation
-    )
+    assert turn.student.validation_accuracy == file_score(folder / "model.onnx", digits.validation)
     assert turn.student.validation_accuracy == best
     assert {name: sha256_file(folder / name) for name in turn.files} == turn.files
     inputs = [batch for batch, _ in digits.validation.epoch(batch_size=1)][:8]
@@ -77,10 +75,8 @@ def spoilt(wide, digits, quick_options, a_bench, tmp_path):
         wider = made.ranges.tensors | {"input": (-500.0, 500.0)}
         made = replace(made, ranges=made.ranges.model_copy(update={"tensors": wider}))
         made.write(path)
-        found = accuracy(wide, digits.validation)
-        first = Shipped(
-            tmp_path, context.teacher.model, found, file_accuracy(path, digits.validation)
-        )
+        found = score(wide, digits.validation)
+        first = Shipped(tmp_path, context.teacher.model, found, file_score(path, digits.validation))
         return context, first, made
 
     return make
@@ -98,7 +94,7 @@ def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
     assert found.training is None
     assert "/0/Conv" in {layer.layer for layer in found.restored}
     path = found.folder / "model.onnx"
-    assert file_accuracy(path, digits.validation) == pytest.approx(found.accuracy)
+    assert file_score(path, digits.validation) == pytest.approx(found.accuracy)
     assert found.accuracy >= floor
     record = json.loads(path.with_suffix(".json").read_text())
     assert record["kept_float"]["/0/Conv"] == "put back to hold accuracy"
@@ -112,7 +108,7 @@ def test_auto_trains_where_rounding_took_too_much(spoilt, wide, digits):
     assert found.training.kept
     assert found.restored == ()
     assert found.accuracy > first.accuracy + 10
-    assert found.accuracy == file_accuracy(found.folder / "model.onnx", digits.validation)
+    assert found.accuracy == file_score(found.folder / "model.onnx", digits.validation)
 
 
 def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.prune.masking import gated
 from edgespiral.prune.scoring.norms import unit_norms
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,14 +28,22 @@ if TYPE_CHECKING:
 
     Importance = dict[str, Tensor]
     Batches = Iterable[tuple[Tensor, Tensor]]
+    SampleLosses = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a criterion may look at besides the weights."""
+    """What a criterion may look at besides the weights.
+
+    Attributes:
+        batches: of inputs and targets.
+        seed: of what is drawn at random.
+        losses: of outputs (N, ...) and targets (N, ...), one a sample (N,).
+    """
 
     batches: Batches
     seed: int = 0
+    losses: SampleLosses = CLASSIFICATION.sample_losses
 
 
 class Criterion:
@@ -90,11 +98,11 @@ class GateGradients(Criterion):
         frozen = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         totals = {group.name: torch.zeros(group.channels) for group in groups}
         samples = 0
-        for inputs, labels in evidence.batches:
-            gradients = _gate_gradients(frozen, groups, inputs, labels)
+        for inputs, targets in evidence.batches:
+            gradients = _gate_gradients(frozen, groups, inputs, targets, evidence.losses)
             for group, gradient in zip(groups, gradients, strict=True):
                 totals[group.name] += self._accumulate(gradient.float()).cpu()
-            samples += len(labels)
+            samples += len(inputs)
         if not samples:
             raise DataError("a criterion that uses gradients needs labelled samples, and got none")
         scores = {name: total / samples for name, total in totals.items()}
@@ -104,13 +112,17 @@ class GateGradients(Criterion):
 
 
 def _gate_gradients(
-    model: GraphModule, groups: Sequence[ChannelGroup], inputs: Tensor, labels: Tensor
+    model: GraphModule,
+    groups: Sequence[ChannelGroup],
+    inputs: Tensor,
+    targets: Tensor,
+    losses: SampleLosses,
 ) -> tuple[Tensor, ...]:
     gates = {
         group.name: torch.ones(len(inputs), group.channels, requires_grad=True) for group in groups
     }
     with gated(model, groups, gates):
-        loss = F.cross_entropy(model(inputs), labels, reduction="sum")
+        loss = losses(model(inputs), targets).sum()
     return torch.autograd.grad(loss, list(gates.values()))
 
 

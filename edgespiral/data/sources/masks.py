@@ -1,0 +1,178 @@
+"""Images with a mask each, in folders `images` and `masks`, with or without ready-made splits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError, first_few
+from edgespiral.core.files import read_text
+from edgespiral.core.registry import unknown_name
+from edgespiral.core.user_code import user_code
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.images import check_images
+from edgespiral.data.sources.folder import MAX_WORKERS, MEAN, STD, VALIDATION_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
+IMAGE_FORMS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IGNORED = 255
+DEFAULT_SIZE = 128
+VALIDATION_PART, TEST_PART = 0.1, 0.15
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The files of an image and of its mask, whose pixels are classes."""
+
+    image: Path
+    mask: Path
+
+
+class MaskedImages(Dataset[tuple["Tensor", "Tensor"]]):
+    """RGB images at size x size, normalised, and their masks as int64."""
+
+    def __init__(self, pairs: Sequence[Pair], size: int) -> None:
+        self._pairs, self._size = pairs, size
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        pair, size = self._pairs[index], (self._size, self._size)
+        with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
+            if image.size != mask.size:
+                raise DataError(
+                    f"is {mask.size[0]} x {mask.size[1]} pixels, its image "
+                    f"{image.size[0]} x {image.size[1]}",
+                    where=str(pair.mask),
+                )
+            pixels = np.asarray(image.convert("RGB").resize(size), np.float32) / 255
+            # No class is between two others.
+            classes = np.array(_classes_of(mask).resize(size, Image.Resampling.NEAREST), np.int64)
+        normalised = (pixels - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
+        return torch.from_numpy(normalised.transpose(2, 0, 1).copy()), torch.from_numpy(classes)
+
+
+def load_masks(argument: str) -> DataSplits:
+    """`masks:PATH` or `masks:PATH?size=64`: images and masks resized to size x size.
+
+    Below PATH, or below each of its subfolders train, val and test, lie `images/NAME.jpg` and
+    `masks/NAME.png`; a mask's pixels are classes, 255 counts for nothing. Without subfolders 15 %
+    of the images, drawn once and for all, are the test and a tenth of the rest the validation.
+    `classes.txt` has a class's name a line.
+
+    Raises:
+        DataError: no such folder, no images, one without its mask, or no names of classes.
+    """
+    root, size = _parsed(argument)
+    names = _class_names(root)
+    train, validation, test = _splits(root)
+    pairs = [*train, *validation, *test]
+    check_images(path for pair in pairs for path in (pair.image, pair.mask))
+    return DataSplits(
+        name=f"masks:{root}",
+        train=_source(train, size),
+        validation=_source(validation, size),
+        test=_source(test, size),
+        class_names=names,
+        input_shape=(3, size, size),
+        target_shape=(size, size),
+        ignored_class=IGNORED,
+    )
+
+
+def _classes_of(mask: Image.Image) -> Image.Image:
+    """A mask whose pixels are indices: of a palette, or grey values."""
+    return mask if mask.mode in ("P", "L", "I", "I;16") else mask.convert("L")
+
+
+def _source(pairs: Sequence[Pair], size: int) -> DatasetSource:
+    workers = min(MAX_WORKERS, os.cpu_count() or 1)
+    names = [str(pair.image) for pair in pairs]
+    return DatasetSource(MaskedImages(pairs, size), workers=workers, fixed=True, names=names)
+
+
+def _parsed(argument: str) -> tuple[Path, int]:
+    path, _, query = argument.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name in options:
+        if name != "size":
+            raise unknown_name("masks option", name, ["size"])
+    text = options.get("size", str(DEFAULT_SIZE))
+    if not text.isdecimal() or int(text) < 8:
+        raise DataError(
+            f"size must be a whole number of pixels from 8 up, not {text!r}",
+            where=f"masks:{argument}",
+        )
+    return Path(path).expanduser(), int(text)
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    file = root / CLASSES
+    if not root.is_dir():
+        raise DataError("no such folder", where=str(root))
+    with user_code(
+        DataError, "cannot be read", where=str(file), hint="write a class's name a line"
+    ):
+        lines = read_text(file).splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _splits(root: Path) -> tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair]]:
+    if (root / IMAGES).is_dir():
+        rest, test = _held_out(_pairs(root), TEST_PART)
+        return (*_held_out(rest, VALIDATION_PART), test)
+    validation = next((name for name in VALIDATION_NAMES if (root / name).is_dir()), None)
+    if not (root / "train").is_dir() or validation is None or not (root / "test").is_dir():
+        raise DataError(
+            f"has no {IMAGES} and {MASKS}, nor train, val and test with these", where=str(root)
+        )
+    train, held, test = (_pairs(root / name) for name in ("train", validation, "test"))
+    return train, held, test
+
+
+def _pairs(folder: Path) -> list[Pair]:
+    """Every image with the mask of its name, sorted.
+
+    Raises:
+        DataError: there are none, or some have no mask.
+    """
+    images = _by_name(folder / IMAGES)
+    masks = _by_name(folder / MASKS)
+    if not images:
+        raise DataError("no images", where=str(folder / IMAGES))
+    without = [path.name for name, path in images.items() if name not in masks]
+    if without:
+        raise DataError(f"no mask for {first_few(without)}", where=str(folder / MASKS))
+    return [Pair(path, masks[name]) for name, path in images.items()]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise DataError("no such folder", where=str(folder))
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_FORMS)
+    return {path.stem: path for path in paths}
+
+
+def _held_out(pairs: Sequence[Pair], part: float) -> tuple[list[Pair], list[Pair]]:
+    """(the rest, about `part` of them and at least one), the same for every seed of a run."""
+    held = set(np.random.default_rng(0).permutation(len(pairs))[: max(1, round(part * len(pairs)))])
+    kept = [pair for at, pair in enumerate(pairs) if at not in held]
+    return kept, [pair for at, pair in enumerate(pairs) if at in held]
+
+
+PLUGIN = load_masks

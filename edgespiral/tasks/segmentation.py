@@ -1,0 +1,150 @@
+"""Semantic segmentation: logits (N, C, H, W), a class a pixel, mean intersection over union.
+
+Pixels of the class `IGNORED` count for nothing, as in PASCAL VOC, Cityscapes and CamVid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from edgespiral.core.errors import DataError, ModelError
+from edgespiral.core.metric import Metric
+from edgespiral.tasks.base import Task, described, require_target_shape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.tasks.base import Pairs
+
+IGNORED = 255
+
+
+class Segmentation(Task):
+    """A class a pixel: outputs are logits (N, C, H, W), targets (N, H, W), int64.
+
+    Losses, divergences and distances are means over the pixels of a sample, in nats.
+    """
+
+    metric = Metric(name="mIoU")
+    counted = "pixels"
+    # As torchvision's models call it, beside that of an auxiliary head.
+    main_output = "out"
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy of all pixels that count."""
+        losses = F.cross_entropy(
+            outputs.float(),
+            targets,
+            ignore_index=IGNORED,
+            label_smoothing=label_smoothing,
+            reduction="sum",
+        )
+        return losses / (targets != IGNORED).sum().clamp_min(1)
+
+    def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy of each sample's pixels."""
+        losses = F.cross_entropy(
+            outputs.float(), targets, ignore_index=IGNORED, reduction="none"
+        ).flatten(1)
+        return losses.sum(1) / _counting(targets)
+
+    def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+        """tau^2 * KL(softmax(z_t/tau) || softmax(z_s/tau)), a mean over pixels and samples.
+
+        Source: Hinton et al. 2015, section 2, pixel by pixel. Teachers are (T, N, C, H, W).
+        """
+        soft = F.softmax(teachers / temperature, dim=2).mean(dim=0)
+        log_student = F.log_softmax(student / temperature, dim=1)
+        return temperature**2 * F.kl_div(log_student, soft, reduction="none").sum(1).mean()
+
+    def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
+        """Kullback-Leibler divergence of each pixel's softmax, a mean over a sample's pixels."""
+        found, expected = outputs.log_softmax(1), reference.log_softmax(1)
+        nats = F.kl_div(found, expected, log_target=True, reduction="none").sum(1)
+        return nats.flatten(1).mean(1)
+
+    def agreement(self, outputs: Tensor, reference: Tensor) -> Tensor:
+        """The share of each sample's pixels for which both name the same class."""
+        return (outputs.argmax(1) == reference.argmax(1)).float().flatten(1).mean(1)
+
+    def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The share of each sample's pixels that are right."""
+        right = (outputs.argmax(1) == targets).float().flatten(1)
+        return right.sum(1) / _counting(targets)
+
+    def chance(self, targets: Tensor) -> float | None:
+        """The share of the commonest class among all pixels."""
+        counting = targets[targets != IGNORED]
+        return int(counting.bincount().max()) / len(counting) if len(counting) else None
+
+    def score_of(self, pairs: Pairs) -> float:
+        """Mean over classes of intersection over union of all pixels of the pass, in percent.
+
+        Classes that neither the targets nor the outputs have do not count.
+        """
+        counts: Tensor | int = 0
+        for logits, masks in pairs:
+            # Counted where the logits are, so that no batch waits for the one before.
+            counts = counts + _confusion(logits, masks.to(logits.device))
+        if isinstance(counts, int):
+            return 0.0
+        both = counts.diagonal().double()
+        either = counts.sum(0) + counts.sum(1) - both
+        return 100.0 * float((both / either)[either > 0].mean()) if bool(either.any()) else 0.0
+
+    def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
+        """The share of pixels that may turn over, in points: samples are many pixels each."""
+        return 100 * turned_share
+
+    def check_data(self, splits: DataSplits) -> None:
+        """A mask a sample, as large as the image.
+
+        Raises:
+            DataError: one class a sample, or masks of another size.
+        """
+        wanted = f"masks of {splits.input_shape[1:]}, (height, width) of the images"
+        hint = "each sample is (image (C, H, W) float32, mask (H, W) int64)"
+        require_target_shape(splits, 2, wanted, hint)
+        if len(splits.input_shape) != 3 or splits.target_shape != splits.input_shape[1:]:
+            raise DataError(
+                f"masks are {splits.target_shape}, not {wanted}", where=splits.name, hint=hint
+            )
+
+    def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
+        """Finite logits (samples, classes, height, width).
+
+        Raises:
+            ModelError: anything else.
+        """
+        expected = (samples, len(splits.class_names), *splits.input_shape[1:])
+        if not isinstance(outputs, torch.Tensor):
+            got, hint = described(outputs), 'return one tensor, such as outputs["out"]'
+        elif tuple(outputs.shape) != expected or not outputs.is_floating_point():
+            kind = str(outputs.dtype).removeprefix("torch.")
+            got = f"a {kind} tensor {tuple(outputs.shape)}"
+            hint = "return logits for each class of the data and pixel of the image, scaled up"
+        elif not bool(outputs.isfinite().all()):
+            raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
+        else:
+            return
+        raise ModelError(f"the model returns {got}, not logits of shape {expected}", hint=hint)
+
+
+def _counting(masks: Tensor) -> Tensor:
+    """How many pixels of each sample count, (N,), at least 1."""
+    return (masks != IGNORED).flatten(1).sum(1).clamp_min(1)
+
+
+def _confusion(logits: Tensor, masks: Tensor) -> Tensor:
+    """(C, C) counts of pixels by what they are and what they are told to be."""
+    classes = logits.shape[1]
+    told, counting = logits.argmax(1), masks != IGNORED
+    places = masks[counting] * classes + told[counting]
+    return places.bincount(minlength=classes**2).reshape(classes, classes)
+
+
+PLUGIN = Segmentation()

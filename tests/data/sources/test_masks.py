@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgespiral import data
+from edgespiral.core.errors import DataError, UsageError
+from edgespiral.data.sources.masks import IGNORED
+from edgespiral.tasks.segmentation import PLUGIN as SEGMENTATION
+
+
+def write(folder, count, size=16, mask_size=16):
+    generator = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for at in range(count):
+        pixels = generator.integers(0, 255, (size, size, 3), np.uint8)
+        mask = np.zeros((mask_size, mask_size), np.uint8)
+        mask[: mask_size // 2] = 1
+        mask[-1] = IGNORED
+        Image.fromarray(pixels).save(folder / "images" / f"{at:02d}.jpg")
+        Image.fromarray(mask).save(folder / "masks" / f"{at:02d}.png")
+
+
+@pytest.fixture
+def root(tmp_path):
+    write(tmp_path, 20)
+    (tmp_path / "classes.txt").write_text("ground\nsky\n")
+    return tmp_path
+
+
+def test_folders_of_images_and_masks_make_three_fixed_parts(root):
+    first, again = (data.load(f"masks:{root}?size=8") for _ in range(2))
+    assert [len(part) for part in (first.train, first.validation, first.test)] == [15, 2, 3]
+    assert (first.class_names, first.input_shape) == (("ground", "sky"), (3, 8, 8))
+    inputs, masks = next(iter(first.test.epoch(batch_size=3)))
+    assert (inputs.shape, masks.shape) == ((3, 3, 8, 8), (3, 8, 8))
+    assert masks.dtype == torch.int64
+    assert torch.equal(next(iter(again.test.epoch(batch_size=3)))[0], inputs)
+    assert set(masks.unique().tolist()) <= {0, 1, IGNORED}
+    SEGMENTATION.check_data(first)
+    data.check(first, batch_size=2)
+
+
+def test_ready_made_parts_are_taken(tmp_path):
+    for name, count in (("train", 5), ("val", 2), ("test", 3)):
+        write(tmp_path / name, count)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    found = data.load(f"masks:{tmp_path}")
+    assert [len(part) for part in (found.train, found.validation, found.test)] == [5, 2, 3]
+
+
+def test_what_is_missing_is_told(root):
+    (root / "masks" / "07.png").unlink()
+    with pytest.raises(DataError, match=r"no mask for 07\.jpg"):
+        data.load(f"masks:{root}")
+    (root / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"classes\.txt"):
+        data.load(f"masks:{root}")
+    with pytest.raises(DataError, match="no such folder"):
+        data.load(f"masks:{root / 'nowhere'}")
+
+
+def test_a_mask_of_another_size_than_its_image_is_told_by_its_file(tmp_path):
+    write(tmp_path, 10, mask_size=12)
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    with pytest.raises(DataError, match=r"masks/\d\d\.png: is 12 x 12 pixels, its image 16 x 16"):
+        data.check(data.load(f"masks:{tmp_path}?size=8"), batch_size=2)
+
+
+def test_a_class_that_has_no_name_is_told_with_its_file(root):
+    (root / "classes.txt").write_text("ground\n")
+    with pytest.raises(DataError, match="one class only"):
+        data.check(data.load(f"masks:{root}?size=8"), batch_size=2)
+    mask = np.full((16, 16), 9, np.uint8)
+    Image.fromarray(mask).save(root / "masks" / "03.png")
+    (root / "classes.txt").write_text("ground\nsky\n")
+    with pytest.raises(DataError, match=r"classes from 0 to 9.*03\.jpg"):
+        data.check(data.load(f"masks:{root}?size=8"), batch_size=2)
+
+
+@pytest.mark.parametrize(("query", "error"), [("size=4", DataError), ("sice=64", UsageError)])
+def test_wrong_options_are_refused(root, query, error):
+    with pytest.raises(error):
+        data.load(f"masks:{root}?{query}")

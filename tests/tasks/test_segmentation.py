@@ -1,0 +1,147 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from edgespiral import data
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError, ModelError
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.tasks.classification import CLASSIFICATION
+from edgespiral.tasks.segmentation import IGNORED, PLUGIN
+
+MASKS = torch.tensor([[[0, 0], [1, 1]], [[2, 0], [IGNORED, 1]]])
+
+
+def logits_of(classes):
+    """Logits (N, 3, H, W) that name `classes` (N, H, W) with certainty."""
+    return 20.0 * torch.nn.functional.one_hot(classes, 3).movedim(-1, 1).float()
+
+
+TOLD = torch.tensor([[[0, 0], [1, 0]], [[2, 0], [2, 1]]])
+
+
+def test_miou_is_over_all_pixels_that_count():
+    # Class 0: 3 of 4, class 1: 2 of 3, class 2: 1 of 1; the ignored pixel counts for none.
+    expected = 100 * (3 / 4 + 2 / 3 + 1) / 3
+    pairs = list(zip(logits_of(TOLD).split(1), MASKS.split(1), strict=True))
+    assert PLUGIN.score_of(pairs) == pytest.approx(expected)
+    assert PLUGIN.score_of([(logits_of(TOLD), MASKS)]) == pytest.approx(expected)
+
+
+def test_a_class_that_is_nowhere_does_not_count():
+    masks = torch.zeros(1, 2, 2, dtype=torch.int64)
+    assert PLUGIN.score_of([(logits_of(masks), masks)]) == 100.0
+
+
+def test_losses_are_means_over_pixels_that_count():
+    logits = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    by_hand = -logits.log_softmax(1)[1, [2, 0, 1], [0, 0, 1], [0, 1, 1]].mean()
+    assert float(PLUGIN.sample_losses(logits, MASKS)[1]) == pytest.approx(float(by_hand))
+    weights = torch.tensor([4, 3]) / 7
+    whole = (weights * PLUGIN.sample_losses(logits, MASKS)).sum()
+    assert float(PLUGIN.loss(logits, MASKS)) == pytest.approx(float(whole))
+
+
+def test_a_mask_without_a_pixel_that_counts_has_no_loss():
+    masks = torch.full((1, 2, 2), IGNORED)
+    assert float(PLUGIN.loss(torch.zeros(1, 3, 2, 2), masks)) == 0.0
+    assert PLUGIN.chance(masks) is None
+
+
+def test_what_is_equal_does_not_diverge():
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert PLUGIN.divergence(logits, logits).tolist() == [0.0, 0.0]
+    assert float(PLUGIN.distance(logits, logits[None], 4.0)) == pytest.approx(0.0, abs=1e-6)
+    other = logits.flip(1)
+    by_hand = torch.stack(
+        [
+            (a.softmax(0) * (a.log_softmax(0) - b.log_softmax(0))).sum(0).mean()
+            for a, b in zip(logits, other, strict=True)
+        ]
+    )
+    assert PLUGIN.divergence(other, logits).tolist() == pytest.approx(by_hand.tolist(), rel=1e-5)
+
+
+def test_agreement_rightness_and_chance_are_shares_of_pixels():
+    assert PLUGIN.agreement(logits_of(TOLD), logits_of(TOLD.roll(0))).tolist() == [1.0, 1.0]
+    assert PLUGIN.rightness(logits_of(TOLD), MASKS).tolist() == [0.75, 1.0]
+    assert PLUGIN.chance(MASKS) == pytest.approx(3 / 7)
+
+
+def splits(masks, size=(4, 4), classes=3) -> DataSplits:
+    images = torch.zeros(len(masks), 3, *size)
+    source = DatasetSource(TensorDataset(images, masks), fixed=True)
+    return DataSplits(
+        name="made up",
+        train=source,
+        validation=source,
+        test=source,
+        class_names=tuple("abc"[:classes]),
+        input_shape=(3, *size),
+        target_shape=tuple(masks.shape[1:]),
+        ignored_class=IGNORED,
+    )
+
+
+def masks(size=(4, 4)):
+    return torch.arange(6 * size[0] * size[1]).reshape(6, *size) % 3
+
+
+def test_sound_masks_pass():
+    sound = masks()
+    sound[:, 0] = IGNORED
+    PLUGIN.check_data(splits(sound))
+    data.check(splits(sound), batch_size=2)
+
+
+def test_masks_of_another_size_are_refused():
+    with pytest.raises(DataError, match=r"masks are \(2, 2\), not masks of \(4, 4\)"):
+        PLUGIN.check_data(splits(masks((2, 2))))
+
+
+def test_labels_are_no_masks_and_masks_no_labels():
+    with pytest.raises(DataError, match="targets are one class a sample, not masks"):
+        PLUGIN.check_data(data.load("digits"))
+    with pytest.raises(DataError, match=r"targets are \(4, 4\), not one class a sample"):
+        CLASSIFICATION.check_data(splits(masks()))
+
+
+def test_a_class_that_there_is_not_is_refused_with_its_sample():
+    wrong = masks()
+    wrong[3, 2, 1] = 7
+    with pytest.raises(DataError, match=r"classes from 0 to 7, but 3 classes .*sample") as caught:
+        data.check(splits(wrong), batch_size=2)
+    assert caught.value.exit_code == 4
+
+
+def test_a_mask_of_another_type_is_refused():
+    with pytest.raises(DataError, match=r"masks are torch.int32 \(2, 4, 4\), not torch.int64"):
+        data.check(splits(masks().int()), batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        ({"out": torch.zeros(2, 3, 4, 4)}, 'a dict of out, not logits.*outputs\\["out"\\]'),
+        (torch.zeros(2, 3, 2, 2), r"a float32 tensor \(2, 3, 2, 2\), not .* \(2, 3, 4, 4\)"),
+        (torch.full((2, 3, 4, 4), float("nan")), "NaN"),
+    ],
+)
+def test_other_outputs_are_refused(outputs, told):
+    with pytest.raises(ModelError, match=told):
+        PLUGIN.check_outputs(outputs, 2, splits(masks()))
+    assert PLUGIN.check_outputs(torch.zeros(2, 3, 4, 4), 2, splits(masks())) is None
+
+
+def test_a_mapping_with_masks_is_taken_as_such():
+    from edgespiral.data.user import splits_of
+
+    part = TensorDataset(torch.zeros(6, 3, 4, 4), masks())
+    found = splits_of(
+        {"train": part, "validation": part, "test": part, "classes": ["a", "b", "c"]}, "mine"
+    )
+    assert (found.target_shape, found.ignored_class) == ((4, 4), IGNORED)
+    PLUGIN.check_data(found)
+    assert replace(found, target_shape=()).target_shape == ()
