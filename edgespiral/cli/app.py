@@ -25,7 +25,7 @@ from edgespiral.cli.one_line import OneLineGroup
 from edgespiral.cli.plugins import plugins
 from edgespiral.cli.report import report
 from edgespiral.cli.targets import targets_app
-from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, tell
+from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, open_streams, tell
 from edgespiral.cli.train import train
 from edgespiral.cli.validate import validate
 from edgespiral.cli.version import version_lines
@@ -77,6 +77,7 @@ def main() -> None:
     # Threads that spin while they wait starve each other where the machine is shared: two trainings
     # on two cores took ten times as long as one after the other. Read when PyTorch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    open_streams()
     _accept_any_text()
     STOP.listen()
     try:
@@ -154,6 +155,23 @@ def _root(
         raise UsageError("goes with --version", where="--verbose")
     if context.invoked_subcommand is None:
         raise UsageError("no command is given", hint="edgespiral --help lists them")
+    _require_working_folder()
+
+
+def _require_working_folder() -> None:
+    """Refuse a working folder that was removed, in which libraries end the process themselves.
+
+    Raises:
+        RunFolderError: it is gone, or cannot be looked at.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot be used: {error.strerror}",
+            where="the working folder",
+            hint="go to one that is there",
+        ) from error
 
 
 def _unwritable(error: Exception) -> EdgeSpiralError | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from edgespiral.core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Typer's public name for one kind of refusal; what all kinds have in common is two steps above it.
 Refusal: type[Exception] = typer.BadParameter.__mro__[2]
@@ -27,8 +30,9 @@ class OneLineGroup(TyperGroup):
         """Parse and run; in stand-alone mode end the process, as click's own does.
 
         Raises:
-            UsageError: a flag, a value or a command is wrong.
+            UsageError: a flag, a value or a command is wrong, or a word is no text.
         """
+        _require_text(sys.argv[1:] if args is None else args)
         try:
             ended = super().main(args, standalone_mode=False, **extra)
         except Refusal as refusal:
@@ -38,6 +42,20 @@ class OneLineGroup(TyperGroup):
         if standalone_mode:
             sys.exit(ended if isinstance(ended, int) else ExitCode.OK)
         return ended
+
+
+def _require_text(words: Sequence[str]) -> None:
+    """Refuse words that journals, records and pages cannot have in them, and libraries do not open.
+
+    Raises:
+        UsageError: one is not UTF-8.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            hint = "give the file or folder another name"
+            raise UsageError("is not UTF-8", where=word, hint=hint) from error
 
 
 def _told(refusal: Any) -> ExitCode:  # noqa: ANN401 (of typer's own click, or of click)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -98,6 +99,29 @@ def on_ci() -> bool:
     return any(os.environ.get(name) for name in OBEYING)
 
 
+def open_streams() -> None:
+    """Take the null device for each standard stream that came closed, as from `>&-`.
+
+    Their numbers would else be given to the next files that are opened, and what a library prints
+    would be written into these.
+    """
+    for number in range(3):
+        if not _is_open(number):
+            # The lowest number that is free is given, and those below are taken by now.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
 def drop_unwritten() -> None:
     """Forget what could not be written, so that Python's end does not complain of it once more."""
     for stream in (sys.stdout, sys.stderr):
@@ -107,6 +131,8 @@ def drop_unwritten() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+        except ValueError:  # somebody's code closed it
+            continue
 
 
 def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
@@ -122,6 +148,10 @@ def _writing_to(name: str) -> Iterator[None]:
         raise OutputClosedError from error
     except OSError as error:
         raise RunFolderError(f"cannot write: {error.strerror}", where=name) from error
+    except ValueError as error:
+        if sys.stderr.closed if name == "standard error" else sys.stdout.closed:
+            raise RunFolderError("was closed by code that ran here", where=name) from error
+        raise
 
 
 def _safe(text: str, *, github: bool) -> str:

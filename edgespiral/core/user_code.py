@@ -1,7 +1,8 @@
 """The boundary to code that is not ours: whatever it raises becomes one error that names the place.
 
 A user's data sets, models and factories may raise anything, `SystemExit` of a script's last line
-and `StopIteration` among it. Nothing of that may end a run without a word, or pass for our own.
+and `StopIteration` among it. Nothing of that may end a run without a word, or pass for our own; and
+what they change for the whole process does not change what we do (`core.process_state`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import EdgeSpiralError
+from edgespiral.core.process_state import kept_state
 from edgespiral.core.text import described
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def user_code(
         EdgeSpiralError: an `error` for any exception; our own errors and Ctrl-C pass.
     """
     try:
-        yield
+        with kept_state():
+            yield
     except OURS:
         raise
     except BaseException as raised:

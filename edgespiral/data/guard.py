@@ -88,8 +88,9 @@ class Guarded:
         """See `core.batches.BatchSource`.
 
         Raises:
-            DataError: the source fails, a batch is not what was declared, or a pass in stored
-                order has not as many samples as the source says; the place is named.
+            DataError: the source fails, a batch is not what was declared or has not as many samples
+                as were asked for, a pass in stored order has not as many samples as the source
+                says, or a shuffled one has fewer whole batches; the place is named.
         """
         with user_code(DataError, "cannot be read", where=self._where):
             batches = iter(
@@ -102,11 +103,26 @@ class Guarded:
                 batch = next(batches, None)
             if batch is None:
                 break
-            yield self._checked(batch, seen, seed)
-            seen += len(batch[1])
+            checked = self._checked(batch, seen, seed)
+            self._require_count(len(checked[1]), batch_size)
+            yield checked
+            seen += len(checked[1])
             if seed is None and seen > declared:
                 break
-        if seed is None and seen != max(declared, first_batch * batch_size):
+        self._require_pass(
+            seen, declared, first_batch * batch_size, None if seed is None else batch_size
+        )
+
+    def _require_count(self, count: int, batch_size: int) -> None:
+        if not 1 <= count <= batch_size:
+            what = f"a batch has {count} samples, and 1 to {batch_size} were asked for"
+            raise DataError(what, where=self._where)
+
+    def _require_pass(self, seen: int, declared: int, first: int, dropping: int | None) -> None:
+        """Refuse a pass of another length; what is shuffled may drop the rest of a batch."""
+        wanted = max(declared, first)
+        is_whole = seen == wanted if dropping is None else seen > wanted - dropping
+        if not is_whole:
             amount = "more" if seen > declared else seen
             raise DataError(
                 f"a pass has {amount} samples, and its length is {declared}", where=self._where

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from threading import Timer
 from typing import TYPE_CHECKING, Self
 
@@ -27,9 +29,15 @@ LARGEST_SHARE = 1e-3
 TIMEOUT_S = 600
 DONE = "done"
 # Answers each folder and file of inputs with a file of outputs. What a model's source prints is no
-# answer, and a parent that is gone closes the input, which ends it.
+# answer. A parent that is gone closes the input, which ends it; on Linux it ends at once, while it
+# imports or computes too.
 PROGRAM = f"""
-import os, sys
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[1]):
+        os._exit(0)
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 sys.stdout = sys.stderr
 sys.modules["edgespiral"] = None
@@ -74,12 +82,6 @@ class FreshProcess:
         """End it."""
         self._end()
 
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
     def outputs(self, folder: Path, batch: Tensor) -> Tensor:
         """What the model that `save_model` wrote into `folder` says of `batch` there.
 
@@ -116,11 +118,18 @@ class FreshProcess:
         finally:
             deadline.cancel()
 
+    def _end(self) -> None:
+        """End it and close its pipes; what was not read of a request is lost with it."""
+        if self._process is not None:
+            self._process.kill()
+            with suppress(BrokenPipeError):
+                self._process.communicate()
+
     @staticmethod
     def _started() -> subprocess.Popen[str]:
         # Without the present folder on its path, where another `model.py` may lie, and with nothing
         # left in the model's. Ctrl-C is for this process, which then ends that one.
-        command = [sys.executable, "-P", "-B", "-c", PROGRAM]
+        command = [sys.executable, "-P", "-B", "-c", PROGRAM, str(os.getpid())]
         try:
             return subprocess.Popen(  # noqa: S603 (the program is this package's own)
                 command,

@@ -250,3 +250,26 @@ def test_a_training_that_is_ended_is_gone_on_with(tmp_path: Path) -> None:
     assert "Traceback" not in stderr
     # PyTorch makes one of its own.
     assert list((tmp_path / "tmp").glob("edgespiral*")) == []
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("words", "code"), [("--version", 0), ("measure --nope", 2)])
+def test_closed_streams_are_no_defect(closed: str, words: str, code: int) -> None:
+    shell = f'"$0" -m edgespiral {words} {closed}'
+    done = subprocess.run(
+        ["sh", "-c", shell, sys.executable], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_a_working_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = f'rmdir "{gone}"; "$0" -m edgespiral validate plan.toml'
+    done = subprocess.run(
+        ["sh", "-c", shell, sys.executable], cwd=gone, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == ExitCode.RUN_FOLDER
+    assert done.stderr.startswith("error: the working folder: cannot be used: ")
+    assert done.stderr.count("\n") == 1

@@ -1,3 +1,4 @@
+import os
 import sys
 from collections.abc import Callable
 from subprocess import CompletedProcess
@@ -69,3 +70,11 @@ def test_an_interrupt_ends_with_its_code() -> None:
 def test_a_refusal_can_be_caught_by_callers() -> None:
     with pytest.raises(UsageError, match="No such command 'x'"):
         an_app(lambda: sys.exit(1))(["x"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("words", [["report"], ["compress", "net.py:net", "--out"], ["--version"]])
+def test_a_name_that_is_no_text_is_refused(edgespiral: Command, words: list[str]) -> None:
+    done = edgespiral(*words, os.fsdecode(b"run\xff"))
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith(r"error: run\udcff: is not UTF-8; ")
+    assert done.stderr.count("\n") == 1

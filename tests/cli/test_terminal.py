@@ -12,6 +12,7 @@ from edgespiral.cli.terminal import (
     OBEYING,
     OutputClosedError,
     Terminal,
+    drop_unwritten,
     tell,
     tell_commands,
     tell_json,
@@ -129,3 +130,25 @@ def test_a_closed_pipe_ends_quietly():
 def test_an_encoding_without_dashes_is_no_error():
     done = ended(f"{RUN} targets list", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_came_closed_take_what_is_printed(closed, tmp_path):
+    """Nothing that is opened later gets their numbers, so no file has what is printed in it."""
+    script = (
+        "import os, sys; from edgespiral.cli.terminal import open_streams, drop_unwritten, tell;"
+        " open_streams(); file = open('record', 'w'); tell('out'); tell('err', err=True);"
+        " os.write(1, b'low'); os.write(2, b'low'); sys.stdin.read(); drop_unwritten()"
+    )
+    shell = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, script]
+    done = subprocess.run(shell, cwd=tmp_path, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "record").read_bytes() == b""
+
+
+def test_a_stream_that_somebody_closed_is_told(monkeypatch):
+    with Path(os.devnull).open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(RunFolderError, match="standard output: was closed"):
+        Terminal().print("text")
+    drop_unwritten()

@@ -147,6 +147,43 @@ def test_supplies_of_a_users_own_are_not_believed(splits, supply, words):
         list(part.epoch(batch_size=100))
 
 
+class Chunks:
+    """Batches of the sizes given, whatever was asked for."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def __len__(self):
+        return 300
+
+    def epoch(self, *, batch_size, seed=None, first_batch=0):
+        for size in self.sizes[first_batch:]:
+            yield torch.zeros(size, 1, 8, 8), torch.zeros(size, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((), "a pass has 0 samples, and its length is 300"),
+        ((100, 100), "a pass has 200 samples, and its length is 300"),
+        ((100, 0, 100, 100), "a batch has 0 samples, and 1 to 100 were asked for"),
+        ((100, 200), "a batch has 200 samples, and 1 to 100 were asked for"),
+    ],
+)
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_pass_that_is_not_what_was_asked_for_is_told(splits, sizes, words, seed):
+    part = with_part(splits, "train", Chunks(*sizes)).train
+    with pytest.raises(DataError, match=f"digits: train: {words}"):
+        list(part.epoch(batch_size=100, seed=seed))
+
+
+def test_a_shuffled_pass_may_drop_the_rest_of_a_batch(splits):
+    part = with_part(splits, "train", Chunks(140, 140)).train
+    assert len(list(part.epoch(batch_size=140, seed=1))) == 2
+    with pytest.raises(DataError, match="a pass has 280 samples"):
+        list(part.epoch(batch_size=140))
+
+
 def test_a_guarded_part_does_what_its_source_does(splits):
     source = splits.train.source
     assert isinstance(splits.train, AugmentedSource)

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 from torch import nn
 
@@ -67,3 +72,23 @@ def test_a_source_that_ends_its_process_is_told_and_the_next_one_is_run(fresh, s
         check_rebuilt(fresh, *saved)
     (saved[0] / "model.py").write_text(source, encoding="utf-8")
     check_rebuilt(fresh, *saved)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a child with its parent")
+def test_it_ends_with_a_parent_that_was_killed():
+    """Stopped while it imports, so that it cannot end by itself."""
+    script = (
+        "import os, signal; from edgespiral.export.rebuilt import FreshProcess;"
+        " fresh = FreshProcess().__enter__(); print(fresh._process.pid, flush=True);"
+        " signal.pause()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        while not any("libtorch" in part.path for part in child.memory_maps()):
+            time.sleep(0.01)
+        child.suspend()
+        parent.kill()
+    psutil.wait_procs([child], timeout=60)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.devices import Board
+from devices import Board
+
 from tests.faults import sandbox
 from tests.faults.invariants import Broken
 from tests.faults.material import target
