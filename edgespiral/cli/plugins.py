@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
 ) -> None:
-    """List criteria, data sets, runtimes, transports and pruners, and what brings each."""
+    """List tasks, criteria, data sets, runtimes, transports and pruners, and what brings each."""
     listed = [(kind, plugin) for kind in kinds() for plugin in kind.plugins()]
     if as_json:
         rows = [
@@ -43,5 +43,6 @@ def kinds() -> tuple[PluginKind[Any], ...]:
     from edgespiral.measure.transports import TRANSPORTS
     from edgespiral.prune.engines import PRUNING_ENGINES
     from edgespiral.prune.scoring.criteria import CRITERIA
+    from edgespiral.tasks import TASKS
 
-    return CRITERIA, SOURCES, RUNTIMES, TRANSPORTS, PRUNING_ENGINES
+    return TASKS, CRITERIA, SOURCES, RUNTIMES, TRANSPORTS, PRUNING_ENGINES

@@ -11,6 +11,7 @@ def test_every_kind_is_listed_with_what_it_is(edgespiral: Command) -> None:
     rows = json.loads(done.stdout)
     listed = {(row["kind"], row["name"]) for row in rows}
     assert listed >= {
+        ("task", "classification"),
         ("criterion", "fisher"),
         ("data set", "digits"),
         ("runtime", "onnxruntime"),
