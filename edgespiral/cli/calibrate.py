@@ -73,7 +73,7 @@ def calibrate(
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
 
-    from edgespiral.core.files import user_cache
+    from edgespiral.core.files import make_folder, user_cache
     from edgespiral.export.recipe import load_recipe
     from edgespiral.measure.profile import load_profile
 
@@ -99,6 +99,7 @@ def calibrate(
     console = Terminal()
     for line in _doubts(model, made, splits):
         console.print(line, soft_wrap=True)
+    make_folder(path.parent)
     found = _written(made, path, splits, max_drop, profile)
     _say(console, found, worst, aim.metric)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)

@@ -89,5 +89,5 @@ def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
         classes=len(splits.class_names),
         input_shape=splits.input_shape,
         token_count=splits.token_count,
-        say=typer.echo,
+        say=tell,
     )

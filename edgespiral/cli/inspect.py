@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def inspect(
 ) -> None:
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
     shape = _shape(data, input_shape)
-    from rich.console import Console
-
-    from edgespiral.core.files import write_text
+    from edgespiral.core.files import make_folder, write_text
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.report.inspection import inspection_html, print_inspection
@@ -48,10 +47,11 @@ def inspect(
     module = _model(model, weights, classes, shape, tokens)
     teacher = PrunableModel.of(trace(module), shape, token_count=tokens, may_be_uncuttable=True)
     inspection = inspect_teacher(teacher, model)
-    print_inspection(inspection, Console())
+    print_inspection(inspection, Terminal())
     if html is not None:
+        make_folder(html.parent)
         write_text(html, inspection_html(inspection))
-        typer.echo(f"page: {html}")
+        tell(f"page: {html}")
 
 
 def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:

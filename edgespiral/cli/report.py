@@ -20,7 +20,7 @@ def report(
 ) -> None:
     """Show a run: its turns, scores and latencies, from its journal alone."""
 
-    from edgespiral.core.files import write_text
+    from edgespiral.core.files import make_folder, write_text
     from edgespiral.core.journal import read
     from edgespiral.report.html import render_html
     from edgespiral.report.result import build_result
@@ -33,5 +33,6 @@ def report(
     else:
         print_table(console, events)
     if html is not None:
+        make_folder(html.parent)
         write_text(html, render_html(events))
         Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)

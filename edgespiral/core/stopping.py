@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
+from threading import Timer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHELL_SIGNAL_BASE = 128
 # What sends a signal twice (a terminal and a wrapper, a group and its leader) does so at once. The
 # second would break off the cleaning up that the first began.
 AGAIN_S = 3
+# What Python drops, as nothing can be raised from a destructor, is raised again after this.
+RETRY_S = 0.05
 
 
 class Stop:
@@ -24,6 +33,7 @@ class Stop:
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self.press)
+        sys.unraisablehook = self.hear_dropped
 
     def press(self, number: int, _frame: object) -> None:
         """Hear a signal.
@@ -36,6 +46,21 @@ class Stop:
         if now_s - self._raised_at >= AGAIN_S:
             self._raised_at = now_s
             raise KeyboardInterrupt
+
+    def hear_dropped(self, dropped: UnraisableHookArgs) -> None:
+        """Raise again, without a word, what a signal raised where nothing can be raised.
+
+        Destructors and callbacks of the garbage collector are such places: Python prints a
+        traceback there and goes on, and the signal would be lost.
+        """
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(dropped)
+            return
+        self._raised_at = float("-inf")
+        number = signal.SIGINT if self._number is None else self._number
+        again = Timer(RETRY_S, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
 
     def note(self, number: int) -> None:
         """Keep the first signal, which the exit code tells."""

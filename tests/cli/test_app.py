@@ -273,3 +273,22 @@ def test_a_working_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     assert done.returncode == ExitCode.RUN_FOLDER
     assert done.stderr.startswith("error: the working folder: cannot be used: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_comes_in_a_destructor_is_not_lost(
+    edgespiral: Command, tmp_path: Path, name: str
+) -> None:
+    """Python drops what is raised there, and prints a traceback."""
+    (tmp_path / "net.py").write_text(
+        "import signal, time\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        f"        signal.raise_signal(signal.{name})\n"
+        "def make():\n"
+        "    Last()\n"
+        "    time.sleep(60)\n"
+    )
+    done = edgespiral("export", "net.py:make", "--data", "digits", "--out", "m.onnx")
+    assert done.returncode == 128 + signal.Signals[name]
+    assert "Traceback" not in done.stderr

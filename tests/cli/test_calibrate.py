@@ -77,7 +77,7 @@ def test_a_tilde_in_the_cache_is_the_home_folder(folder, tmp_path, monkeypatch):
 def test_data_come_from_the_recipe_or_must_be_named(folder, tmp_path):
     recipe = tmp_path / "own.toml"
     recipe.write_text(RECIPE.replace('"mine"', '"own"') + 'data = "digits"\n')
-    out = tmp_path / "q.onnx"
+    out = tmp_path / "new" / "folder" / "q.onnx"
     words = (folder / "model.onnx", "--out", out, "--cache", tmp_path / "cache")
     result = run(*words, "--recipe", recipe)
     assert result.exit_code == 0, result.output

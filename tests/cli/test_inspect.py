@@ -22,6 +22,23 @@ def net(tmp_path):
     return f"{path}:net"
 
 
+def test_names_in_a_model_are_data(tmp_path):
+    path, page = tmp_path / "net.py", tmp_path / "new" / "page.html"
+    path.write_text(
+        "from torch import nn\n"
+        "def net():\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 8, 3))\n"
+        "    net.add_module('[/]\\x1b[2J', nn.Conv2d(8, 8, 3))\n"
+        "    net.extend([nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 10)])\n"
+        "    return net\n"
+    )
+    words = ["inspect", f"{path}:net", "--input-shape", "3x8x8", "--html", str(page)]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "\x1b" not in done.output
+    assert page.is_file()
+
+
 def test_it_shows_what_can_be_cut_and_writes_a_page(net, tmp_path):
     page = tmp_path / "page.html"
     done = CliRunner().invoke(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
+import edgespiral
 from edgespiral.cli.terminal import (
     OBEYING,
     OutputClosedError,
@@ -152,3 +154,10 @@ def test_a_stream_that_somebody_closed_is_told(monkeypatch):
     with pytest.raises(RunFolderError, match="standard output: was closed"):
         Terminal().print("text")
     drop_unwritten()
+
+
+def test_nothing_prints_past_the_terminal():
+    package = Path(edgespiral.__file__).parent
+    own = re.compile(r"typer\.echo|\bConsole\(\)|import rich\b|sys\.std(out|err)\.write")
+    printing = {path.name for path in package.rglob("*.py") if own.search(path.read_text())}
+    assert printing == {"terminal.py"}

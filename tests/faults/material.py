@@ -178,6 +178,14 @@ class Material:
         return Path(shutil.move(place.cwd / "result.json", self.folder / "result.json"))
 
     @cached_property
+    def baseline(self) -> Path:
+        """What `bench save` wrote, of enough processes to be compared with."""
+        place = self.place("baseline")
+        self._do(place, "bench", "save", "base", "suite.toml")
+        saved = place.cwd / ".edgespiral" / "baselines" / "base.json"
+        return Path(shutil.move(saved, self.folder / "base.json"))
+
+    @cached_property
     def images(self) -> Path:
         """A folder of two classes of small pictures."""
         import numpy as np

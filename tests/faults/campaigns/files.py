@@ -136,7 +136,7 @@ def _bench_result(material: Material, place: Place) -> Path:
 
 def _baseline(material: Material, place: Place) -> Path:
     (place.cwd / BASELINES).mkdir(parents=True)
-    return Path(shutil.copy(material.bench_result, place.cwd / BASELINES / "base.json"))
+    return Path(shutil.copy(material.baseline, place.cwd / BASELINES))
 
 
 def _engine_record(material: Material, place: Place) -> Path:
