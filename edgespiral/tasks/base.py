@@ -102,6 +102,10 @@ class Task:
         """The mean `rightness` that the best constant answer has on (N, ...); None: not known."""
         return None
 
+    def decisions(self, targets: Tensor) -> int:
+        """Of how many decisions the mean `rightness` is, which says how far chance moves it."""
+        return len(targets)
+
     def score(
         self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
     ) -> float:
