@@ -43,6 +43,10 @@ class Metric(Record):
         """A score with its unit."""
         return f"{score:.{decimals}f} {self.unit}".strip()
 
+    def named(self, score: float) -> str:
+        """A score with its name and unit, as in `accuracy 91.20 %`."""
+        return f"{self.name} {self.text(score)}"
+
     def difference(self, before: float, after: float) -> str:
         """The change from one score to another with its sign and unit."""
         return f"{after - before:+.2f} {self.difference_unit}".strip()

@@ -83,9 +83,9 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
 def _tell(context: RunContext, baseline: Baseline) -> None:
     measurements = timed(baseline)
     latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
+    score_told = context.task.metric.named(baseline.teacher.validation_accuracy)
     context.listener.say(
-        f"teacher: {context.task.metric.text(baseline.teacher.validation_accuracy)} on validation, "
-        f"{latencies}; "
+        f"teacher: {score_told} on validation, {latencies}; "
         f"budget {budgets_of(context.plan, measurements)}"
     )
     say_doubts(context.listener, baseline.doubts)

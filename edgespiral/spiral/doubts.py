@@ -74,8 +74,9 @@ def _at_chance(validation: Told, task: Task) -> str | None:
     count, share = len(validation.right), task.chance(validation.targets)
     if share is None:
         return None
-    bound = count * share + SIGMAS * math.sqrt(count * share * (1 - share))
-    if validation.right.sum() > bound or validation.right.all():
+    deviation = math.sqrt(share * (1 - share) / task.decisions(validation.targets))
+    bound = count * (share + SIGMAS * deviation)
+    if validation.right.sum() > bound or validation.right.min() == 1:
         return None
     return (
         f"the teacher is right on {validation.percent:.1f} % of {_counted(task, count)}, always "

@@ -201,7 +201,7 @@ class Spiral:
             for teacher, speedup in zip(timed(baseline), speedups, strict=True)
         )
         metric = self.context.task.metric
-        told = f"{metric.text(done.student.validation_accuracy)} on validation"
+        told = f"{metric.named(done.student.validation_accuracy)} on validation"
         self.context.listener.say(f"  {told}, {reached}: budget {done.verdict}")
 
     def _precision(

@@ -153,7 +153,7 @@ def _made(
     train = context.splits.train
     masks = thinned(plan, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
     after_cut = score(student, context.splits.validation, task=context.task)
-    told = context.task.metric.text(after_cut)
+    told = context.task.metric.named(after_cut)
     context.listener.say(f"  cut by {engine}: {told} before distillation")
     with watch.timing("distil"):
         _distil(context, planned, parent, student, masks)

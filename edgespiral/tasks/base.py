@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgespiral.core.errors import DataError, UsageError, first_few
+from edgespiral.core.errors import DataError, ModelError, UsageError, first_few
 from edgespiral.core.factory import call_factory
 from edgespiral.core.metric import Metric
 
@@ -102,6 +102,10 @@ class Task:
         """The mean `rightness` that the best constant answer has on (N, ...); None: not known."""
         return None
 
+    def decisions(self, targets: Tensor) -> int:
+        """Of how many decisions the mean `rightness` is, which says how far chance moves it."""
+        return len(targets)
+
     def score(
         self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
     ) -> float:
@@ -138,12 +142,20 @@ class Task:
             DataError: in one line.
         """
 
-    def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
+    def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:  # noqa: ARG002
         """Refuse what a model returns for a batch of so many samples, unless it is this task's.
 
         Raises:
-            ModelError: what is returned and what is to be.
+            ModelError: what is returned and what is to be; here, one tensor (samples, ...).
         """
+        got = described(outputs)
+        if isinstance(outputs, Tensor):
+            got = f"a tensor {tuple(outputs.shape)}"
+        if not isinstance(outputs, Tensor) or outputs.shape[:1] != (samples,):
+            raise ModelError(
+                f"the model returns {got} for {samples} samples",
+                hint="return one tensor whose first dimension is the samples",
+            )
 
 
 def from_factory(spec: str) -> Task:

@@ -81,6 +81,10 @@ class Segmentation(Task):
         counting = targets[targets != IGNORED]
         return int(counting.bincount().max()) / len(counting) if len(counting) else None
 
+    def decisions(self, targets: Tensor) -> int:
+        """As many as there are pixels that count."""
+        return max(1, int((targets != IGNORED).sum()))
+
     def score_of(self, pairs: Pairs) -> float:
         """Mean over classes of intersection over union of all pixels of the pass, in percent.
 

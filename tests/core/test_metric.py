@@ -23,6 +23,7 @@ def test_what_holds_a_floor_is_not_worse(metric, better, worse):
 def test_scores_are_told_with_their_unit():
     assert ACCURACY.label == "accuracy %"
     assert ACCURACY.text(91.234) == "91.23 %"
+    assert ACCURACY.named(91.234) == "accuracy 91.23 %"
     assert ACCURACY.difference(90.0, 88.5) == "-1.50 points"
     assert ERROR.difference(0.5, 0.75) == "+0.25 m"
     assert Metric(name="BLEU", unit="").text(31.5) == "31.50"

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral import tasks
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.metric import Metric
 from edgespiral.tasks.base import Task, require_task
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -65,6 +65,16 @@ def test_losses_a_sample_are_enough_for_a_loss_and_a_distance():
     assert float(task.distance(outputs, teachers, 4.0)) == 2.5
     assert task.rightness(outputs, outputs).tolist() == [1.0, 1.0]
     assert task.chance(targets) is None
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [({"depth": torch.zeros(2, 3)}, "a dict of depth for 2"), (torch.zeros(3), r"tensor \(3,\)")],
+)
+def test_outputs_are_one_tensor_of_all_samples(outputs, told):
+    with pytest.raises(ModelError, match=told):
+        Regression().check_outputs(outputs, 2, None)
+    assert Regression().check_outputs(torch.zeros(2, 3), 2, None) is None
 
 
 def test_a_file_may_differ_by_what_rounding_turns_over():

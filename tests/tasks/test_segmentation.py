@@ -2,12 +2,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from edgespiral import data
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.spiral.doubts import doubts_about
 from edgespiral.tasks.classification import CLASSIFICATION
 from edgespiral.tasks.segmentation import IGNORED, PLUGIN
 
@@ -68,6 +71,30 @@ def test_agreement_rightness_and_chance_are_shares_of_pixels():
     assert PLUGIN.agreement(logits_of(TOLD), logits_of(TOLD.roll(0))).tolist() == [1.0, 1.0]
     assert PLUGIN.rightness(logits_of(TOLD), MASKS).tolist() == [0.75, 1.0]
     assert PLUGIN.chance(MASKS) == pytest.approx(3 / 7)
+
+
+def test_a_few_samples_are_many_decisions():
+    assert PLUGIN.decisions(MASKS) == 7
+    assert CLASSIFICATION.decisions(torch.tensor([0, 1])) == 2
+
+
+@pytest.mark.parametrize(("share_right", "doubted"), [(0.0, True), (0.5, False)])
+def test_a_teacher_is_at_chance_where_it_knows_the_commonest_class_alone(share_right, doubted):
+    """Of five samples, most pixels of one class: by samples, chance would allow for anything."""
+    wanted = torch.zeros(5, 32, 32, dtype=torch.int64)
+    wanted[:, :6] = 1
+    told = torch.zeros_like(wanted)
+    told[:, : round(12 * share_right)] = 1
+    images = told[:, None].float().expand(-1, 3, -1, -1)
+    source = DatasetSource(TensorDataset(images, wanted), fixed=True)
+    parts = replace(splits(wanted, (32, 32)), train=source, validation=source)
+
+    class Told(nn.Module):
+        def forward(self, inputs):
+            return 5.0 * F.one_hot(inputs[:, 0].long(), 3).movedim(-1, 1).float()
+
+    found = doubts_about(Told(), replace(parts, test=source), PLUGIN)
+    assert any("of the pixels of 5 validation samples" in doubt for doubt in found) is doubted
 
 
 def splits(masks, size=(4, 4), classes=3) -> DataSplits:

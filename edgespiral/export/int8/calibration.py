@@ -213,7 +213,7 @@ def check_better_than_chance(
     if chance is None:
         return
     right = right_answers(source, samples, task)
-    bound = count * chance + _margin(count, chance)
+    bound = count * chance + _margin(count, chance, task.decisions(samples.targets))
     if right <= bound and right < count:
         raise DataError(
             f"the float model is right on {right:.4g} of {count} calibration samples, guessing "
@@ -238,7 +238,7 @@ def check_as_right_as_known(
         return
     count, right = len(samples.inputs), right_answers(source, samples, task)
     expected = count * known / 100
-    if right < expected - _margin(count, known / 100):
+    if right < expected - _margin(count, known / 100, count):
         raise DataError(
             f"the float model is right on {right:.4g} of {count} calibration samples; with the "
             f"{known:.2f} % that its run has written down it would be on {expected:.0f}",
@@ -261,8 +261,9 @@ def right_answers(source: Path, samples: Sampled, task: Task = CLASSIFICATION) -
     return sum(float(task.rightness(outputs, targets)) for outputs, targets in pairs)
 
 
-def _margin(count: int, share: float) -> float:
-    return SIGMAS * math.sqrt(count * share * (1 - share))
+def _margin(count: int, share: float, decisions: int) -> float:
+    """What chance may do to how many of `count` are right, where so many decisions are made."""
+    return SIGMAS * count * math.sqrt(share * (1 - share) / decisions)
 
 
 def float_layers(path: Path) -> list[str]:
