@@ -52,6 +52,7 @@ from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -134,9 +135,10 @@ def run_spiral(
         teacher = _teacher(model, splits)
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
+        narrow = _check_cuts(plan, teacher, multiple)
         kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
         announce(plan, teacher.model, kernels, listener)
-        _check_cuts(plan, teacher, multiple, listener)
+        _tell_cuts(teacher, narrow, multiple, listener)
         journal = _open_journal(plan, teacher, task, out, resume=resume)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
@@ -183,8 +185,8 @@ def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     return teacher
 
 
-def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int, listener: Listener) -> None:
-    """Refuse what could only fail once time was spent, and say what will not be cut.
+def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int) -> list[str]:
+    """Refuse what could only fail once time was spent; the groups too narrow to be cut.
 
     Raises:
         UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
@@ -192,8 +194,14 @@ def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int, listener: Lis
     """
     engines(teacher, plan.pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
-    narrow = [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
     CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
+    return [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
+
+
+def _tell_cuts(
+    teacher: PrunableModel, narrow: Sequence[str], multiple: int, listener: Listener
+) -> None:
+    """Say what will not be cut."""
     for line in share_lines(teacher):
         listener.say(line)
     if narrow:
