@@ -1,6 +1,7 @@
 """What every test may ask for; devices are in tests/devices."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 from tiers import tier
 from torch import nn
+
+from edgespiral.core.stopping import SIGNALS, STOP, Stop
 
 pytest_plugins = ("devices",)
 
@@ -24,6 +27,19 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         found = tier(item.path.relative_to(here), frozenset(item.fixturenames), marks)
         if found is not None:
             item.add_marker(found)
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """What a test heard, and what it made signals do, is not the next one's."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    hook = sys.unraisablehook
+    yield
+    vars(STOP).update(vars(Stop()))
+    sys.unraisablehook = hook
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

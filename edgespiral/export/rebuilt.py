@@ -90,7 +90,8 @@ class FreshProcess:
         """
         with work_folder() as work:
             inputs, outputs = work / "inputs", work / "outputs"
-            safetensors.torch.save_file({"inputs": batch.contiguous()}, inputs)
+            # As bytes: the library's own writer reports a full disk as an error of another kind.
+            inputs.write_bytes(safetensors.torch.save({"inputs": batch.contiguous()}))
             answer = self._ask("\0".join((str(folder.resolve()), str(inputs), str(outputs))))
             if answer != DONE:
                 raise ExportError(
@@ -112,11 +113,14 @@ class FreshProcess:
         try:
             process.stdin.write(f"{line}\n")
             process.stdin.flush()
-            return process.stdout.readline().strip()
+            answer = process.stdout.readline().strip()
         except BrokenPipeError:
-            return ""
+            answer = ""
         finally:
             deadline.cancel()
+        if not answer:
+            self._end()  # it is ending, though it may not have ended yet
+        return answer
 
     def _end(self) -> None:
         """End it and close its pipes; what was not read of a request is lost with it."""
@@ -124,6 +128,7 @@ class FreshProcess:
             self._process.kill()
             with suppress(BrokenPipeError):
                 self._process.communicate()
+            self._process = None
 
     @staticmethod
     def _started() -> subprocess.Popen[str]:

@@ -84,8 +84,9 @@ def spoilt_on(board: Board) -> int:
 
 
 def waits(words: str) -> bool:
-    """Whether a command line is that of a lost host's keeper, which waits for it for a while."""
-    return "grace" in words or re.fullmatch(r"sleep \d{3,}", words) is not None
+    """Whether a command line is of what waits for a lost host for a while: its keeper, or sshd."""
+    is_server = words.startswith("sshd: [accepted]")
+    return is_server or "grace" in words or re.fullmatch(r"sleep \d{3,}", words) is not None
 
 
 def left_on(board: Board) -> list[Broken]:
