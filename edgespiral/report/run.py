@@ -19,6 +19,7 @@ from edgespiral.core.records import (
     RunStarted,
     TurnFinished,
     TurnPlanned,
+    Verdict,
 )
 from edgespiral.core.stats import verdict
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.metric import Metric
-    from edgespiral.core.records import Event, Measurement, ModelFacts, Verdict
+    from edgespiral.core.records import Event, Measurement, ModelFacts
     from edgespiral.core.schema import Precision
 
 
@@ -47,6 +48,7 @@ class OnTarget:
     teacher: Measurement
     student: Measurement
     timing: Timing
+    decided: Verdict | None = None
 
     @property
     def target(self) -> str:
@@ -55,8 +57,8 @@ class OnTarget:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the result meets the budget there."""
-        return verdict(self.timing.ci95_ms, self.budget_ms)
+        """Whether the result meets the budget there: as the run decided, where it did."""
+        return self.decided or verdict(self.timing.ci95_ms, self.budget_ms)
 
 
 @dataclass(frozen=True)
@@ -182,13 +184,16 @@ class Run:
 
     def _on(self, index: int, budget_ms: float, teacher: Measurement) -> OnTarget:
         student, speedup = teacher, Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))
+        decided: Verdict | None = None
         if self.best is not None and index == 0:
             student, speedup = self.best.student.latency, self.best.speedup
+            # All are met where the turn's is; else the first device's own is not recorded.
+            decided = Verdict.MET if self.best.verdict is Verdict.MET else None
         elif self.best is not None:
             other = self.best.elsewhere[index - 1]
-            student, speedup = other.measurement, other.speedup
+            student, speedup, decided = other.measurement, other.speedup, other.verdict
         timing = self._timing(index, teacher, student, speedup)
-        return OnTarget(budget_ms, speedup, teacher, student, timing)
+        return OnTarget(budget_ms, speedup, teacher, student, timing, decided)
 
     def _timing(
         self, index: int, teacher: Measurement, student: Measurement, speedup: Ratio

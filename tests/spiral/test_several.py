@@ -64,7 +64,8 @@ def test_every_device_s_budget_is_met(both):
     assert [one.verdict for one in both.result.devices] == [Verdict.MET, Verdict.MET]
     assert [one.student.fingerprint.threads for one in both.result.devices] == [1, 2]
     for one, speedup in zip(both.result.devices, (2.0, 1.3), strict=True):
-        assert one.speedup.ci95.low >= speedup
+        # The interval that is shown is another than the one that decides (docs/measuring.md).
+        assert one.speedup.value >= speedup
         assert one.budget_ms == pytest.approx(one.teacher.stats.p50_ms / speedup)
     turn = events_of(both.folder, TurnFinished)[-1]
     assert [one.measurement.target for one in turn.elsewhere] == ["two"]
