@@ -23,12 +23,8 @@ from edgespiral.core.files import write_text
 from edgespiral.core.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
-from edgespiral.measure.build import (
-    build_engine,
-)
-from edgespiral.measure.engine_files import (
-    engine_path,
-)
+from edgespiral.measure.build import build_engine
+from edgespiral.measure.engine_files import engine_path
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import build

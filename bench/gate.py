@@ -35,9 +35,7 @@ from gate_summary import TOLERANCE_PERCENT, results
 from onnx import TensorProto, helper, numpy_helper
 
 from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.intervals import (
-    round_medians,
-)
+from edgespiral.core.intervals import round_medians
 from edgespiral.core.stats import paired_ratio
 from edgespiral.core.versions import versions
 from edgespiral.gate.checks import Limits

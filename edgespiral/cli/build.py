@@ -31,12 +31,8 @@ def build(
 
     from edgespiral.cli.measure import parse_shape
     from edgespiral.core.files import make_folder
-    from edgespiral.measure.build import (
-        build_engine,
-    )
-    from edgespiral.measure.engine_files import (
-        engine_path,
-    )
+    from edgespiral.measure.build import build_engine
+    from edgespiral.measure.engine_files import engine_path
     from edgespiral.measure.model_files import ENGINES, find_model, is_engine
     from edgespiral.measure.profile import load_profile
     from edgespiral.measure.session import Session

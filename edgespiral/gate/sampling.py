@@ -7,14 +7,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.intervals import (
-    least_count,
-)
+from edgespiral.core.intervals import least_count
 from edgespiral.core.stats import LEAST_ROUNDS
 from edgespiral.gate.checks import CONFIDENCE, LOOKS, Taken, judge, lacks_tail
-from edgespiral.gate.intervals import (
-    LEAST_TAIL_SAMPLES,
-)
+from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES
 from edgespiral.gate.records import GateVerdict
 from edgespiral.measure.decide import merged, until_decided
 

@@ -26,30 +26,19 @@ from edgespiral.spiral.ending import finish
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
-from edgespiral.spiral.publishing import (
-    judged_files,
-    require_judged,
-    restore,
-    shipped_folder,
-)
+from edgespiral.spiral.publishing import judged_files, require_judged, restore, shipped_folder
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.student.parent import parent_of, slimming_epochs
 from edgespiral.spiral.student.precision import choose
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import (
-    nothing_cut,
-    run_turn,
-)
+from edgespiral.spiral.turn import nothing_cut, run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgespiral.core.records import Event, TurnFinished
     from edgespiral.export.rebuilt import FreshProcess
-    from edgespiral.spiral.context import (
-        Parent,
-        RunContext,
-    )
+    from edgespiral.spiral.context import Parent, RunContext
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError, RunFolderError, first_few
 from edgespiral.core.files import replacing, sha256_file, write_text
 from edgespiral.core.records import Baseline, TurnFinished
-from edgespiral.measure.build import (
-    build_engine,
-)
+from edgespiral.measure.build import build_engine
 from edgespiral.measure.engine_files import (
     builds_and_times,
     engine_path,
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.exported import EngineFacts
     from edgespiral.core.records import Event, RunFinished
-    from edgespiral.spiral.context import (
-        RunContext,
-    )
+    from edgespiral.spiral.context import RunContext
 
 MODEL = "model.onnx"
 SHIPPED = (MODEL, "model.py", "model.safetensors")

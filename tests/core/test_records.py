@@ -5,14 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from edgespiral.core.metric import ACCURACY
-from edgespiral.core.records import (
-    EVENT,
-    Interval,
-    LatencyStats,
-    Ratio,
-    RunStarted,
-    TurnPlanned,
-)
+from edgespiral.core.records import EVENT, Interval, LatencyStats, Ratio, RunStarted, TurnPlanned
 
 PLANNED: dict[str, Any] = {
     "turn": 1,

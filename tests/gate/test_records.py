@@ -1,14 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.core.records import (
-    Interval,
-)
-from edgespiral.gate.records import (
-    CaseResult,
-    GateVerdict,
-    gravest,
-)
+from edgespiral.core.records import Interval
+from edgespiral.gate.records import CaseResult, GateVerdict, gravest
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.groups import (
-    find_groups,
-    output_layers,
-    removed_channels,
-    renamed,
-    widths_of,
-)
+from edgespiral.prune.groups import find_groups, output_layers, removed_channels, renamed, widths_of
 
 
 def layers(slots):

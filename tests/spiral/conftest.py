@@ -26,9 +26,7 @@ from edgespiral.measure.session import Session
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.spiral.context import (
-    RunContext,
-)
+from edgespiral.spiral.context import RunContext
 from edgespiral.spiral.planning.importance import Importance
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import Planner

@@ -14,14 +14,8 @@ from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.files import sha256_file
 from edgespiral.core.journal import Journal, read
 from edgespiral.core.listener import Silent
-from edgespiral.measure.build import (
-    build_engine,
-)
-from edgespiral.measure.engine_files import (
-    engine_path,
-    record_path,
-    written_record,
-)
+from edgespiral.measure.build import build_engine
+from edgespiral.measure.engine_files import engine_path, record_path, written_record
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.publishing import fetch_engine, hashes_of, restore

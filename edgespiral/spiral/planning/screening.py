@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgespiral.spiral.context import (
-        Parent,
-        RunContext,
-    )
+    from edgespiral.spiral.context import Parent, RunContext
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.latencies import Key
 

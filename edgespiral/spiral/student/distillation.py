@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.distill.trainer import Progress
-    from edgespiral.spiral.context import (
-        RunContext,
-    )
+    from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
 
 # A warm network's loss falls at once at a low rate; at the full one it first rises.

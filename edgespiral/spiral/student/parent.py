@@ -35,10 +35,7 @@ if TYPE_CHECKING:
 
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.prune.prunable import PrunableModel
-    from edgespiral.spiral.context import (
-        RunContext,
-        Stopwatch,
-    )
+    from edgespiral.spiral.context import RunContext, Stopwatch
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.planning.importance import Importance
 

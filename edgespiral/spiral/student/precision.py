@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from edgespiral.core.metric import Metric
     from edgespiral.core.records import Baseline, PrecisionMix
     from edgespiral.core.schema import Precision
-    from edgespiral.spiral.context import (
-        RunContext,
-    )
+    from edgespiral.spiral.context import RunContext
 
     Mixed = Callable[[PrecisionTrial | None], PrecisionMix]
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records import Candidate, PrecisionMix
 from edgespiral.core.temporary import claim_folder, remove_claimed
 from edgespiral.report import formats
-from edgespiral.spiral.context import (
-    Stopwatch,
-)
+from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import OutOfReach, Planner
 from edgespiral.spiral.student.parent import parent_of
@@ -23,10 +21,7 @@ if TYPE_CHECKING:
     from edgespiral.core.schema import Precision
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.budget import Budgets
-    from edgespiral.spiral.context import (
-        Parent,
-        RunContext,
-    )
+    from edgespiral.spiral.context import Parent, RunContext
 
 # Where their files lie during a run.
 CANDIDATES = "candidates"

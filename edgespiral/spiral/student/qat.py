@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from edgespiral.core.exported import RestoredLayer
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.export.int8.calibration import Calibrated
-    from edgespiral.spiral.context import (
-        RunContext,
-    )
+    from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.student.distillation import Teaching
 
 # Points below the float student from which `auto` trains with the rounding.

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
     from edgespiral.core.schema import Precision
-    from edgespiral.spiral.context import (
-        RunContext,
-    )
+    from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.student.kernels import Kernels
 

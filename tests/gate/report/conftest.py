@@ -3,14 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
-from edgespiral.gate.records import (
-    BenchResult,
-    CaseResult,
-    Check,
-    GateVerdict,
-    Reference,
-    gravest,
-)
+from edgespiral.gate.records import BenchResult, CaseResult, Check, GateVerdict, Reference, gravest
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -6,9 +6,7 @@ import pytest
 import torch
 
 from edgespiral.prune.groups import ChannelGroup
-from edgespiral.spiral.context import (
-    Parent,
-)
+from edgespiral.spiral.context import Parent
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.allocate import choices
 from edgespiral.spiral.planning.importance import importance_of

@@ -7,9 +7,7 @@ import torch
 
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import batchnorm_scales
-from edgespiral.spiral.context import (
-    Stopwatch,
-)
+from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.distillation import teaching_of
 from edgespiral.spiral.student.parent import parent_of, slimming_epochs

@@ -22,9 +22,7 @@ from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
-from edgespiral.measure.build import (
-    build_engine,
-)
+from edgespiral.measure.build import build_engine
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.runtimes.agent_answer import AGENT
 from edgespiral.measure.runtimes.tensorrt_rtx.runtime import RTX_AGENT
