@@ -27,9 +27,9 @@ import torchvision
 from torch import nn
 
 from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
-from edgespiral.core.files import write_text
-from edgespiral.core.stats import paired_ratio
-from edgespiral.core.versions import versions
+from edgespiral.core.statistics.stats import paired_ratio
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity
 from edgespiral.measure.profile import load_profile

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.intervals import Looks, ratio_interval
-from edgespiral.core.records import Verdict
-from edgespiral.core.stats import paired_ratio, verdict
+from edgespiral.core.records.measurement import (
+    Verdict,
+)
+from edgespiral.core.statistics.intervals import Looks, ratio_interval
+from edgespiral.core.statistics.stats import paired_ratio, verdict
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.measure.tiny import write_tiny_model

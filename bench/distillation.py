@@ -26,8 +26,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from edgespiral.core.files import write_text
-from edgespiral.core.versions import versions
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.data import load
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train

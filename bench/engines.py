@@ -19,8 +19,8 @@ import torch
 from architectures import FAMILIES, export_smallest, lively
 
 from edgespiral.core.errors import EdgeSpiralError
-from edgespiral.core.files import write_text
-from edgespiral.core.versions import versions
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.build import build_engine
@@ -30,7 +30,7 @@ from edgespiral.measure.session import Session
 from edgespiral.models import build
 
 if TYPE_CHECKING:
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
 
 TARGET = "tensorrt-rtx"
 PRECISIONS = ("fp32", "fp16", "int8")

@@ -34,10 +34,10 @@ import onnx
 from gate_summary import TOLERANCE_PERCENT, results
 from onnx import TensorProto, helper, numpy_helper
 
-from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.intervals import round_medians
-from edgespiral.core.stats import paired_ratio
-from edgespiral.core.versions import versions
+from edgespiral.core.statistics.intervals import round_medians
+from edgespiral.core.statistics.stats import paired_ratio
+from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.gate.checks import Limits
 from edgespiral.gate.sampling import sample
 from edgespiral.measure.profile import load_profile

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from edgespiral.api import measure_models
-from edgespiral.core.journal import read
-from edgespiral.core.records import Candidate, TurnFinished
+from edgespiral.core.records.events import Candidate, TurnFinished
+from edgespiral.core.records.journal import read
 
 SPEEDUP = 2.2
 EPOCHS = 2

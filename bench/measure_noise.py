@@ -20,8 +20,8 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.stats import paired_ratio
+from edgespiral.core.statistics.stats import paired_ratio
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models.catalog import build

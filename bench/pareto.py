@@ -33,8 +33,8 @@ from pareto_summary import OURS, packed, show, summary
 from torch import nn
 
 import edgespiral
-from edgespiral.core.files import write_text
-from edgespiral.core.versions import versions
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.data import load
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train

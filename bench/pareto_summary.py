@@ -19,7 +19,7 @@ import numpy as np
 from pareto_picture import picture
 from scipy.stats import bootstrap
 
-from edgespiral.core.files import write_text
+from edgespiral.core.system.files import write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

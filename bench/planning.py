@@ -22,8 +22,8 @@ import torch
 from architectures import lively
 from scipy.stats import spearmanr
 
-from edgespiral.core.files import write_text
-from edgespiral.core.versions import versions
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.models.saved import trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel

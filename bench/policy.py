@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgespiral.core.files import write_text
-from edgespiral.core.versions import versions
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 
 DATA = "fashion-mnist"
 

@@ -29,8 +29,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edgespiral.core.files import write_text
-from edgespiral.core.versions import versions
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.data import load
 from edgespiral.data.stratified import Sampled, stratified
 from edgespiral.export.parity import file_score

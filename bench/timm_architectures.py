@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import EdgeSpiralError, ExitCode
-from edgespiral.core.files import write_text
-from edgespiral.core.versions import versions
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
 from edgespiral.models.saved import trace
 from edgespiral.prune.cuttable_share import cuttable_share
 from edgespiral.prune.engines.flow.finder import main_reasons

@@ -13,7 +13,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-from edgespiral.core.versions import __version__
+from edgespiral.core.system.versions import __version__
 
 if TYPE_CHECKING:
     from edgespiral.api import (
@@ -39,10 +39,12 @@ if TYPE_CHECKING:
         UndecidedError,
         UsageError,
     )
-    from edgespiral.core.exported import Parity
-    from edgespiral.core.metric import Metric
-    from edgespiral.core.records import Measurement
-    from edgespiral.core.result import Result
+    from edgespiral.core.records.exported import Parity
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
+    from edgespiral.core.records.metric import Metric
+    from edgespiral.core.records.result import Result
     from edgespiral.measure.profile import TargetProfile, load_profile
     from edgespiral.measure.session import Session
     from edgespiral.spiral.plan import Plan

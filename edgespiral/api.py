@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import Parity
     from edgespiral.core.listener import Listener
-    from edgespiral.core.records import Measurement
-    from edgespiral.core.result import Result
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.exported import Parity
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
+    from edgespiral.core.records.result import Result
+    from edgespiral.core.records.schema import Precision
     from edgespiral.tasks.base import Task
     from edgespiral.teacher import TrainedTeacher
 

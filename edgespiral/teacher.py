@@ -13,7 +13,10 @@ from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import (
+from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.schema import Record, Score
+from edgespiral.core.seeds import derived_seed
+from edgespiral.core.system.files import (
     make_folder,
     parse_json,
     read_bytes,
@@ -22,11 +25,8 @@ from edgespiral.core.files import (
     sha256_file,
     write_text,
 )
-from edgespiral.core.lock import locked
-from edgespiral.core.metric import ACCURACY, Metric
-from edgespiral.core.schema import Record, Score
-from edgespiral.core.seeds import derived_seed
-from edgespiral.core.versions import versions
+from edgespiral.core.system.lock import locked
+from edgespiral.core.system.versions import versions
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.trainer import train

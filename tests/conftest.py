@@ -10,7 +10,7 @@ import torch
 from tiers import tier
 from torch import nn
 
-from edgespiral.core.stopping import SIGNALS, STOP, Stop
+from edgespiral.core.system.stopping import SIGNALS, STOP, Stop
 
 pytest_plugins = ("devices",)
 

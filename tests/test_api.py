@@ -11,8 +11,8 @@ import torch
 import edgespiral
 from edgespiral.core import errors
 from edgespiral.core.errors import EdgeSpiralError, ModelError, UsageError
-from edgespiral.core.journal import read
 from edgespiral.core.listener import Silent
+from edgespiral.core.records.journal import read
 from edgespiral.data import load
 from edgespiral.models import build
 

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
@@ -37,6 +38,8 @@ MAY_IMPORT = (
 )
 HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "nni", "pydantic", "numpy", "sklearn")
 MOST_FUNCTION_LINES, MEDIAN_FUNCTION_LINES, MOST_FILE_LINES = 60, 12, 400
+# A newcomer takes a folder in at one look.
+MOST_FOLDER_MODULES = 13
 # A module of more lines has tests of its own name; a smaller one may be tested through its door.
 LINES_WITHOUT_OWN_TESTS = 100
 # What others implement: tests are of those that do.
@@ -120,6 +123,12 @@ def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
         return 0
     first = node.body[0]
     return (first.end_lineno or first.lineno) - first.lineno + 1
+
+
+def full_folders(modules: Iterable[Path], most: int = MOST_FOLDER_MODULES) -> list[str]:
+    """Folders with more modules than `most`, beside `__init__`."""
+    counts = Counter(path.parent for path in modules if path.name != "__init__.py")
+    return sorted(str(folder) for folder, count in counts.items() if count > most)
 
 
 def undocumented(source: str) -> list[str]:
@@ -285,6 +294,16 @@ def test_files_are_short() -> None:
     files = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert [str(path) for path, count in lines.items() if count >= MOST_FILE_LINES] == []
+
+
+def test_folders_are_taken_in_at_one_look() -> None:
+    assert not full_folders(MODULES)
+
+
+def test_a_full_folder_would_be_seen() -> None:
+    inside = [Path(f"attic/{number}.py") for number in range(MOST_FOLDER_MODULES)]
+    assert not full_folders([*inside, Path("attic/__init__.py")])
+    assert full_folders([*inside, Path("attic/more.py")]) == ["attic"]
 
 
 def test_every_long_module_has_tests_of_its_name() -> None:

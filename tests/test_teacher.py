@@ -5,8 +5,8 @@ import pytest
 
 from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError
-from edgespiral.core.files import sha256_file
-from edgespiral.core.lock import locked
+from edgespiral.core.system.files import sha256_file
+from edgespiral.core.system.lock import locked
 from edgespiral.distill.evaluate import score
 from edgespiral.teacher import default_settings, train_teacher
 

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from edgespiral.cli.bench import bench_app
-from edgespiral.cli.build import build
-from edgespiral.cli.calibrate import calibrate
-from edgespiral.cli.compress import compress
-from edgespiral.cli.export import export
-from edgespiral.cli.inspect import inspect
-from edgespiral.cli.measure import measure
 from edgespiral.cli.one_line import OneLineGroup
-from edgespiral.cli.plugins import plugins
-from edgespiral.cli.report import report
-from edgespiral.cli.targets import targets_app
 from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, open_streams, tell
-from edgespiral.cli.train import train
-from edgespiral.cli.validate import validate
-from edgespiral.cli.version import version_lines
+from edgespiral.cli.verbs.bench import bench_app
+from edgespiral.cli.verbs.build import build
+from edgespiral.cli.verbs.calibrate import calibrate
+from edgespiral.cli.verbs.compress import compress
+from edgespiral.cli.verbs.export import export
+from edgespiral.cli.verbs.inspect import inspect
+from edgespiral.cli.verbs.measure import measure
+from edgespiral.cli.verbs.plugins import plugins
+from edgespiral.cli.verbs.report import report
+from edgespiral.cli.verbs.targets.group import targets_app
+from edgespiral.cli.verbs.train import train
+from edgespiral.cli.verbs.validate import validate
+from edgespiral.cli.verbs.version import version_lines
 from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode, RunFolderError, UsageError
-from edgespiral.core.stopping import STOP
+from edgespiral.core.system.stopping import STOP
 from edgespiral.core.text import described, shortened
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.files import is_file
+from edgespiral.core.system.files import is_file
 from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import EdgeSpiralError
-from edgespiral.core.process_state import kept_state
+from edgespiral.core.system.process_state import kept_state
 from edgespiral.core.text import described
 
 if TYPE_CHECKING:

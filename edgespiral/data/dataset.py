@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.seeds import derived_seed
-from edgespiral.core.stopping import SIGNALS
+from edgespiral.core.system.stopping import SIGNALS
 from edgespiral.core.text import described
 from edgespiral.core.user_code import user_code
 from edgespiral.data.guard import NO_LABELS

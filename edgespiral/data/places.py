@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import DataError
-from edgespiral.core.files import make_folder
-from edgespiral.core.lock import locked
+from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import replacing
+from edgespiral.core.system.files import replacing
 from edgespiral.models.checkpoint_files import read_checkpoint
 
 if TYPE_CHECKING:

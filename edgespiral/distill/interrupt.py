@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgespiral.core.stopping import SIGNALS, STOP
+from edgespiral.core.system.stopping import SIGNALS, STOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ import torch
 
 from edgespiral.core.batches import StoredSource
 from edgespiral.core.errors import DataError, RunFolderError
-from edgespiral.core.files import replacing
+from edgespiral.core.system.files import replacing
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
 from edgespiral.distill.fuse import for_inference

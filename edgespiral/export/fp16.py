@@ -12,7 +12,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.files import replacing
+from edgespiral.core.system.files import replacing
 from edgespiral.export.graph import load_graph, open_session, refusing
 
 if TYPE_CHECKING:

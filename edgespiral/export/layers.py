@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from edgespiral.core.exported import LayerError
+from edgespiral.core.records.exported import LayerError
 from edgespiral.export.graph import load_graph, run_tapped, tapped, weighted_layers
 
 if TYPE_CHECKING:

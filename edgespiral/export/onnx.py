@@ -10,7 +10,7 @@ import onnx
 import torch
 
 from edgespiral.core.errors import EdgeSpiralError, ExportError
-from edgespiral.core.files import replacing
+from edgespiral.core.system.files import replacing
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.exported import Parity
+from edgespiral.core.records.exported import Parity
 from edgespiral.export.graph import cpu_session
 from edgespiral.export.layers import first_diverging, layer_errors
 from edgespiral.models.modes import evaluating
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.tasks.base import Predict, Task
 
 

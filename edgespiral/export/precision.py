@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import DeviceCheck, Parity, Quantisation, RestoredLayer
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.exported import DeviceCheck, Parity, Quantisation, RestoredLayer
+    from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.int8.convert import Form
     from edgespiral.export.recipe import Recipe

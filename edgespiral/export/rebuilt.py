@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.parity import predicting_file
 from edgespiral.models.saved import SOURCE
 

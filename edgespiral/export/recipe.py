@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.schema import Line, Record
+from edgespiral.core.records.schema import Line, Record
+from edgespiral.core.system.named_files import NamedFiles
 
 if TYPE_CHECKING:
     from pathlib import Path

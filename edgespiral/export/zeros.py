@@ -9,7 +9,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.exported import LayerZeros
+from edgespiral.core.records.exported import LayerZeros
 from edgespiral.export.graph import MULTIPLIES, RECURRENT, load_graph
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.core.files import make_folder, parse_json, read_text, write_text
 from edgespiral.core.registry import unknown_name
+from edgespiral.core.system.files import make_folder, parse_json, read_text, write_text
 from edgespiral.core.text import shortened
 from edgespiral.gate.records import SCHEMA, BenchResult, CaseResult
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from edgespiral.core.records import Measurement
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What must be the same on both sides; temperature, frequency and kernel release may differ.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.intervals import Looks, round_medians, sign_median, signed_rank
+from edgespiral.core.statistics.intervals import Looks, round_medians, sign_median, signed_rank
 from edgespiral.gate.intervals import (
     LEAST_PROCESSES,
     difference_of_means,
@@ -21,7 +21,9 @@ from edgespiral.gate.records import Check, GateVerdict, Reference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.records import Interval
+    from edgespiral.core.records.measurement import (
+        Interval,
+    )
     from edgespiral.gate.intervals import Rounds, Vector
 
 # A false alarm costs a team's trust in its gate, so it is rarer than elsewhere.

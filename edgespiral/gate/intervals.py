@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.records import Interval
-from edgespiral.core.stats import SEED, checked
+from edgespiral.core.records.measurement import (
+    Interval,
+)
+from edgespiral.core.statistics.stats import SEED, checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     Rounds = Sequence[Sequence[float]]
 
 TAIL_PERCENT = 99
-# With five samples beyond the 99th percentile; see core/stats.py.
+# With five samples beyond the 99th percentile; see core/statistics/stats.py.
 LEAST_TAIL_SAMPLES = 500
 TAIL_RESAMPLES = 2000
 LEAST_DRIFT_PERCENT = 10.0

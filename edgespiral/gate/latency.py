@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from edgespiral.core.records import LatencyStats
+    from edgespiral.core.records.measurement import (
+        LatencyStats,
+    )
     from edgespiral.gate.records import Check
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError, UsageError
-from edgespiral.core.files import make_folder, write_text
 from edgespiral.core.registry import unknown_name
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.gate.report.ci import render_annotations, render_code_quality, render_metrics
 from edgespiral.gate.report.junit import render_junit
 from edgespiral.gate.report.markdown import render_markdown

@@ -8,8 +8,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgespiral.core.records import Interval, Measurement
-from edgespiral.core.schema import PositiveMs, Record, Told
+from edgespiral.core.records.measurement import (
+    Interval,
+    Measurement,
+)
+from edgespiral.core.records.schema import PositiveMs, Record, Told
 
 SCHEMA = 1
 

@@ -7,9 +7,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.invocation import command_line
-from edgespiral.core.schema import now_utc
-from edgespiral.core.versions import versions
+from edgespiral.core.records.schema import now_utc
+from edgespiral.core.system.invocation import command_line
+from edgespiral.core.system.versions import versions
 from edgespiral.gate.baseline import check_comparable
 from edgespiral.gate.checks import Limits, judge, taken_of
 from edgespiral.gate.git import commit

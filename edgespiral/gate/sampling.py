@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.intervals import least_count
-from edgespiral.core.stats import LEAST_ROUNDS
+from edgespiral.core.statistics.intervals import least_count
+from edgespiral.core.statistics.stats import LEAST_ROUNDS
 from edgespiral.gate.checks import CONFIDENCE, LOOKS, Taken, judge, lacks_tail
 from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES
 from edgespiral.gate.records import GateVerdict
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from edgespiral.core.records import Measurement
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
     from edgespiral.gate.checks import Limits
     from edgespiral.gate.records import Check
     from edgespiral.measure.session import Session

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from edgespiral.core.config import load_toml_model
 from edgespiral.core.errors import EdgeSpiralError, UsageError, first_few
-from edgespiral.core.schema import Line, Record
+from edgespiral.core.records.schema import Line, Record
 from edgespiral.measure.model_files import find_model
 
 TOLERANCE_PERCENT = 2.5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.exported import EngineFacts
-from edgespiral.core.files import replacing, sha256_file
-from edgespiral.core.schema import now_utc
+from edgespiral.core.records.exported import EngineFacts
+from edgespiral.core.records.schema import now_utc
+from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.measure.engine_files import record_path
 
 if TYPE_CHECKING:

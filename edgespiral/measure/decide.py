@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.core.intervals import Looks, least_count, round_medians, sign_median
-from edgespiral.core.records import Verdict
-from edgespiral.core.stats import paired_ratio, summarise, verdict
+from edgespiral.core.records.measurement import (
+    Verdict,
+)
+from edgespiral.core.statistics.intervals import Looks, least_count, round_medians, sign_median
+from edgespiral.core.statistics.stats import paired_ratio, summarise, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from edgespiral.core.records import Measurement, Ratio
+    from edgespiral.core.records.measurement import (
+        Measurement,
+        Ratio,
+    )
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
 

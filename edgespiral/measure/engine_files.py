@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from edgespiral.core.errors import ModelError, TargetError
-from edgespiral.core.exported import EngineFacts
-from edgespiral.core.files import read_bytes, sha256_file
+from edgespiral.core.records.exported import EngineFacts
+from edgespiral.core.system.files import read_bytes, sha256_file
 from edgespiral.measure.model_files import is_engine
 
 if TYPE_CHECKING:

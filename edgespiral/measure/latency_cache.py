@@ -17,16 +17,20 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, ValidationError
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import make_folder, read_bytes, user_cache, write_text
-from edgespiral.core.lock import locked
-from edgespiral.core.records import LayerLatency
-from edgespiral.core.schema import PositiveMs, Record
+from edgespiral.core.records.measurement import (
+    LayerLatency,
+)
+from edgespiral.core.records.schema import PositiveMs, Record
+from edgespiral.core.system.files import make_folder, read_bytes, user_cache, write_text
+from edgespiral.core.system.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from edgespiral.core.records import Fingerprint
+    from edgespiral.core.records.measurement import (
+        Fingerprint,
+    )
     from edgespiral.measure.profile import TargetProfile
 
 LOG = logging.getLogger("edgespiral.measure")

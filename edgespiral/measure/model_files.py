@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.files import is_file, read_bytes
 from edgespiral.core.onnx_graph import all_tensors, subgraphs
+from edgespiral.core.system.files import is_file, read_bytes
 from edgespiral.core.text import is_printable, shortened
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
 
 MODEL = "model.onnx"
 # TensorRT's built engines, by the endings that are customary.

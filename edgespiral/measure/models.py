@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgespiral.core.records import Measurement
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
 
 
 def measure_models(paths: Sequence[Path], target: str) -> list[Measurement]:

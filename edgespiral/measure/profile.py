@@ -9,8 +9,8 @@ from pydantic_core import InitErrorDetails
 
 from edgespiral.core.config import Choices, unknown_choice
 from edgespiral.core.errors import UsageError
-from edgespiral.core.named_files import NamedFiles
-from edgespiral.core.schema import Line
+from edgespiral.core.records.schema import Line
+from edgespiral.core.system.named_files import NamedFiles
 from edgespiral.measure.runtimes import RUNTIMES
 from edgespiral.measure.settings import (
     AS_WRITTEN,

@@ -9,7 +9,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from edgespiral.core.config import settings_text
 from edgespiral.core.errors import RunFolderError, UsageError
-from edgespiral.core.files import make_folder, write_text
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.text import described
 from edgespiral.measure.profile import PROFILES
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.files import sha256_file, writing
-from edgespiral.core.records import Measurement
-from edgespiral.core.schema import now_utc
-from edgespiral.core.stats import paired_ratio, summarise
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.records.measurement import (
+    Measurement,
+)
+from edgespiral.core.records.schema import now_utc
+from edgespiral.core.statistics.stats import paired_ratio, summarise
+from edgespiral.core.system.files import sha256_file, writing
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.runtimes.agent_answer import check_clock
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal
 
-    from edgespiral.core.records import LayerLatency, Ratio
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.measurement import (
+        LayerLatency,
+        Ratio,
+    )
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.runtimes.base import Answer, Runtime
     from edgespiral.measure.transports.base import Transport

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 
-from edgespiral.core.schema import Precision, Record
+from edgespiral.core.records.schema import Precision, Record
 
 # Asks for a profile whose unset variables are left as they are written, to show it.
 AS_WRITTEN = {"unset variables": "as written"}

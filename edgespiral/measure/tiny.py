@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from edgespiral.core.files import replacing
+from edgespiral.core.system.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

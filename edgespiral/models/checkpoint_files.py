@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
-from edgespiral.core.files import is_file
+from edgespiral.core.system.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.factory import call_factory, is_factory
-from edgespiral.core.files import is_file
+from edgespiral.core.system.files import is_file
 from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
 from edgespiral.models.accept import unwrapped, with_one_output

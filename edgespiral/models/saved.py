@@ -16,13 +16,13 @@ import torch
 from torch.fx.proxy import TraceError
 
 from edgespiral.core.errors import ModelError, first_few
-from edgespiral.core.files import replacing, sha256_file
-from edgespiral.models.functional_layers import restore_layers
-from edgespiral.models.layers import layer_class
+from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.models.modes import evaluating
-from edgespiral.models.places import place_of
 from edgespiral.models.source import own_state, source_of
-from edgespiral.models.tracing import Tracer
+from edgespiral.models.tracing.functional_layers import restore_layers
+from edgespiral.models.tracing.layers import layer_class
+from edgespiral.models.tracing.places import place_of
+from edgespiral.models.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ModelError
-from edgespiral.models.layers import layer_class
+from edgespiral.models.tracing.layers import layer_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

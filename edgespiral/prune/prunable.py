@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.core.time_limit import limited
+from edgespiral.core.system.time_limit import limited
 from edgespiral.models.example_inputs import example_input
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.engines import AUTO, engine_called, engines_in_order

@@ -19,7 +19,7 @@ from edgespiral.prune.unstack import RECURRENT
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgespiral.core.schema import Sparsity
+    from edgespiral.core.records.schema import Sparsity
 
     Masks = dict[str, Tensor]
 

@@ -13,8 +13,14 @@ from edgespiral.report.svg import Axes, Scale
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.metric import Metric
-    from edgespiral.core.records import Baseline, Measurement, TurnFinished
+    from edgespiral.core.records.events import (
+        Baseline,
+        TurnFinished,
+    )
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
+    from edgespiral.core.records.metric import Metric
     from edgespiral.report.run import Run
 
 WIDTH, HEIGHT = 520.0, 330.0

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.metric import ACCURACY
+from edgespiral.core.records.metric import ACCURACY
 
 if TYPE_CHECKING:
-    from edgespiral.core.exported import (
+    from edgespiral.core.records.events import (
+        ModelFacts,
+        PrecisionMix,
+    )
+    from edgespiral.core.records.exported import (
         DeviceCheck,
         Parity,
         QuantisedTraining,
         RestoredLayer,
         WeightSparsity,
     )
-    from edgespiral.core.metric import Metric
-    from edgespiral.core.records import ModelFacts, PrecisionMix, Ratio
+    from edgespiral.core.records.measurement import (
+        Ratio,
+    )
+    from edgespiral.core.records.metric import Metric
 
 
 def ms(value: float) -> str:

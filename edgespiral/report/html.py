@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgespiral.core.records import Fingerprint, Outcome
+from edgespiral.core.records.events import (
+    Outcome,
+)
+from edgespiral.core.records.measurement import (
+    Fingerprint,
+)
 from edgespiral.report import charts, formats
 from edgespiral.report.run import Run
 
@@ -16,7 +21,15 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
-    from edgespiral.core.records import Baseline, Event, GroupCut, Measurement, ModelFacts
+    from edgespiral.core.records.events import (
+        Baseline,
+        Event,
+        GroupCut,
+        ModelFacts,
+    )
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
 
 UNITS = {"c": "\N{DEGREE SIGN}C", "mhz": "MHz"}
 OUTCOMES = {

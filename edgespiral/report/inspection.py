@@ -12,7 +12,7 @@ from edgespiral.report.html import template
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgespiral.core.inspection import EngineFacts, Inspection
+    from edgespiral.core.records.inspection import EngineFacts, Inspection
 
 MOST_ROWS = 40
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExitCode, RunFolderError
-from edgespiral.core.records import Outcome
-from edgespiral.core.result import DeviceResult, Result, TurnCuts
+from edgespiral.core.records.events import Outcome
+from edgespiral.core.records.result import DeviceResult, Result, TurnCuts
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.records import Baseline, Event, ModelFacts, RunFinished
+    from edgespiral.core.records.events import Baseline, Event, ModelFacts, RunFinished
 
 EXIT_CODES = {
     Outcome.MET: ExitCode.OK,

@@ -9,26 +9,34 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.records import (
+from edgespiral.core.records.events import (
     Baseline,
     Candidate,
-    Interval,
     PrecisionChosen,
-    Ratio,
     RunFinished,
     RunStarted,
     TurnFinished,
     TurnPlanned,
+)
+from edgespiral.core.records.measurement import (
+    Interval,
+    Ratio,
     Verdict,
 )
-from edgespiral.core.stats import verdict
+from edgespiral.core.statistics.stats import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.metric import Metric
-    from edgespiral.core.records import Event, Measurement, ModelFacts
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.events import (
+        Event,
+        ModelFacts,
+    )
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
+    from edgespiral.core.records.metric import Metric
+    from edgespiral.core.records.schema import Precision
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from edgespiral.core.errors import first_few
-from edgespiral.core.records import Outcome, Verdict
+from edgespiral.core.records.events import (
+    Outcome,
+)
+from edgespiral.core.records.measurement import (
+    Verdict,
+)
 from edgespiral.report import formats
 from edgespiral.report.run import Run
 
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from edgespiral.core.records import Baseline, Event, TurnFinished
+    from edgespiral.core.records.events import Baseline, Event, TurnFinished
 
 STYLES = {Verdict.MET: "green", Verdict.MISSED: "", Verdict.UNDECIDED: "yellow"}
 

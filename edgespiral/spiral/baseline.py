@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.files import make_folder
-from edgespiral.core.records import Baseline, Interval, OnDevice, Ratio
+from edgespiral.core.records.events import (
+    Baseline,
+    OnDevice,
+)
+from edgespiral.core.records.measurement import (
+    Interval,
+    Ratio,
+)
+from edgespiral.core.system.files import make_folder
 from edgespiral.distill.evaluate import score
 from edgespiral.export.precision import float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
@@ -13,8 +20,8 @@ from edgespiral.models.saved import save_model
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
-from edgespiral.spiral.judging import judged
-from edgespiral.spiral.publishing import MODEL, hashes_of, judged_files, require_judged
+from edgespiral.spiral.shipping.judging import judged
+from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.turn import export_checked, model_facts
 
 if TYPE_CHECKING:
@@ -23,7 +30,9 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
-    from edgespiral.core.records import Measurement
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
 

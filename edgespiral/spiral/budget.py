@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgespiral.core.intervals import ratio_interval, round_medians, sign_median
-from edgespiral.core.records import Interval, Verdict
-from edgespiral.core.stats import verdict
+from edgespiral.core.records.measurement import (
+    Interval,
+    Verdict,
+)
+from edgespiral.core.statistics.intervals import ratio_interval, round_medians, sign_median
+from edgespiral.core.statistics.stats import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.journal import Journal
     from edgespiral.core.listener import Listener
-    from edgespiral.core.records import Baseline
+    from edgespiral.core.records.events import Baseline
+    from edgespiral.core.records.journal import Journal
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.prune.prunable import PrunableModel

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from edgespiral.core.metric import ACCURACY
+from edgespiral.core.records.metric import ACCURACY
 from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
-    from edgespiral.core.metric import Metric
+    from edgespiral.core.records.metric import Metric
     from edgespiral.tasks.base import Predict, Task
 
 # At most as many of each split, in parts from all over it: data sets lie sorted by class.

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgespiral.core.inspection import BranchFacts, EngineFacts, GroupFacts, Inspection, KeptFacts
+from edgespiral.core.records.inspection import (
+    BranchFacts,
+    EngineFacts,
+    GroupFacts,
+    Inspection,
+    KeptFacts,
+)
 from edgespiral.prune.cuttable_share import Share, cuttable_share
 from edgespiral.prune.engines import engines_in_order
 from edgespiral.prune.engines.flow.finder import main_reasons, survey_by_flow

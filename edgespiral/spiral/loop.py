@@ -7,27 +7,34 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.intervals import ERROR_RATE
-from edgespiral.core.records import (
+from edgespiral.core.records.events import (
     Baseline,
     Outcome,
     PrecisionChosen,
     RunFinished,
     TurnPlanned,
+)
+from edgespiral.core.records.measurement import (
     Verdict,
 )
+from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.measure.decide import Paired
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
-from edgespiral.spiral.ending import finish
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
-from edgespiral.spiral.publishing import judged_files, require_judged, restore, shipped_folder
 from edgespiral.spiral.schedule import Schedule
+from edgespiral.spiral.shipping.ending import finish
+from edgespiral.spiral.shipping.publishing import (
+    judged_files,
+    require_judged,
+    restore,
+    shipped_folder,
+)
 from edgespiral.spiral.student.parent import parent_of, slimming_epochs
 from edgespiral.spiral.student.precision import choose
 from edgespiral.spiral.student.precision_search import Planners
@@ -36,7 +43,7 @@ from edgespiral.spiral.turn import nothing_cut, run_turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgespiral.core.records import Event, TurnFinished
+    from edgespiral.core.records.events import Event, TurnFinished
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import Parent, RunContext
     from edgespiral.spiral.planning.planner import Planner

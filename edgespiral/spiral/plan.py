@@ -21,7 +21,7 @@ from pydantic import (
 from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
 from edgespiral.core.plugins import plugin_of
-from edgespiral.core.schema import Record, Sparsity, one_line
+from edgespiral.core.records.schema import Record, Sparsity, one_line
 from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.tasks import DEFAULT, check_name

@@ -7,15 +7,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgespiral.core.metric import ACCURACY
-from edgespiral.core.records import Baseline, Outcome, TurnFinished, TurnPlanned, Verdict
+from edgespiral.core.records.events import (
+    Baseline,
+    Outcome,
+    TurnFinished,
+    TurnPlanned,
+)
+from edgespiral.core.records.measurement import (
+    Verdict,
+)
+from edgespiral.core.records.metric import ACCURACY
 from edgespiral.spiral.schedule import retreat_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.metric import Metric
-    from edgespiral.core.records import Event
+    from edgespiral.core.records.events import Event
+    from edgespiral.core.records.metric import Metric
     from edgespiral.spiral.schedule import Schedule
 
 # After its scheduled turns a run may try this often again: once back from the accuracy floor, or

@@ -15,15 +15,15 @@ from edgespiral.core.errors import (
     UsageError,
     first_few,
 )
-from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.invocation import command_line, tell_stopped
-from edgespiral.core.journal import Journal
 from edgespiral.core.listener import OnConsole
-from edgespiral.core.lock import locked
-from edgespiral.core.records import RunStarted
-from edgespiral.core.schema import now_utc
-from edgespiral.core.temporary import check_claim, remove_dead_below
-from edgespiral.core.versions import versions
+from edgespiral.core.records.events import RunStarted
+from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.schema import now_utc
+from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.core.system.invocation import command_line, tell_stopped
+from edgespiral.core.system.lock import locked
+from edgespiral.core.system.temporary import check_claim, remove_dead_below
+from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
-    from edgespiral.core.result import Result
+    from edgespiral.core.records.result import Result
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 

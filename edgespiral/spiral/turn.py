@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import make_folder, write_text
-from edgespiral.core.intervals import Looks
-from edgespiral.core.records import ModelFacts, OnDevice, TurnFinished, Verdict
-from edgespiral.core.schema import now_utc
+from edgespiral.core.records.events import (
+    ModelFacts,
+    OnDevice,
+    TurnFinished,
+)
+from edgespiral.core.records.measurement import (
+    Verdict,
+)
+from edgespiral.core.records.schema import now_utc
 from edgespiral.core.seeds import derived_seed
+from edgespiral.core.statistics.intervals import Looks
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.parity import file_score
@@ -19,8 +26,8 @@ from edgespiral.measure.decide import compare_until_decided
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
-from edgespiral.spiral.judging import judged
-from edgespiral.spiral.publishing import MODEL, changed, hashes_of
+from edgespiral.spiral.shipping.judging import judged
+from edgespiral.spiral.shipping.publishing import MODEL, changed, hashes_of
 from edgespiral.spiral.student.distillation import distil, distillation, teaching_live, teaching_of
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
 from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
@@ -33,16 +40,22 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
-    from edgespiral.core.exported import WeightSparsity
-    from edgespiral.core.records import Measurement, Ratio, TurnPlanned
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.events import (
+        TurnPlanned,
+    )
+    from edgespiral.core.records.exported import WeightSparsity
+    from edgespiral.core.records.measurement import (
+        Measurement,
+        Ratio,
+    )
+    from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.precision import Exported
     from edgespiral.measure.decide import Paired
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
-    from edgespiral.spiral.judging import Score
+    from edgespiral.spiral.shipping.judging import Score
 
 UNCUT = "none"
 # That each look of a verdict adds.

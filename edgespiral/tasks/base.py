@@ -11,7 +11,7 @@ from torch import Tensor
 
 from edgespiral.core.errors import DataError, ModelError, UsageError, first_few
 from edgespiral.core.factory import call_factory
-from edgespiral.core.metric import Metric
+from edgespiral.core.records.metric import Metric
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.metric import ACCURACY
+from edgespiral.core.records.metric import ACCURACY
 from edgespiral.tasks.base import Task, described, require_target_shape
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
-from edgespiral.core.metric import Metric
+from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import Task, described, require_target_shape
 
 if TYPE_CHECKING:

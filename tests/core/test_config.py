@@ -8,7 +8,7 @@ from pydantic import Field
 
 from edgespiral.core.config import load_toml_model, read_toml
 from edgespiral.core.errors import UsageError
-from edgespiral.core.schema import Record
+from edgespiral.core.records.schema import Record
 
 
 class Wheel(Record):

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from edgespiral.core.stopping import SIGNALS, STOP
+from edgespiral.core.system.stopping import SIGNALS, STOP
 from edgespiral.distill import interrupt
 
 

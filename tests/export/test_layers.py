@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgespiral.core.exported import LayerError
+from edgespiral.core.records.exported import LayerError
 from edgespiral.data.stratified import stratified
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import calibrated

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from edgespiral.core.errors import DataError, ExportError
-from edgespiral.core.exported import Quantisation
+from edgespiral.core.records.exported import Quantisation
 from edgespiral.export.precision import Asked, export_as, float_twin
 
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.records import Interval
+from edgespiral.core.records.measurement import (
+    Interval,
+)
 from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, lacks_tail, verdict_of
 from edgespiral.gate.records import GateVerdict
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.intervals import round_medians, signed_rank
+from edgespiral.core.statistics.intervals import round_medians, signed_rank
 from edgespiral.gate.intervals import difference_of_means, drift, process_tails, tail_ratio
 
 

@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.core.records import Interval
+from edgespiral.core.records.measurement import (
+    Interval,
+)
 from edgespiral.gate.records import CaseResult, GateVerdict, gravest
 
 

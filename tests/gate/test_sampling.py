@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.intervals import least_count
+from edgespiral.core.statistics.intervals import least_count
 from edgespiral.gate.checks import CONFIDENCE, Limits
 from edgespiral.gate.sampling import (
     BASELINE_PROCESSES,

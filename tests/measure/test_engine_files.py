@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import ModelError, RunFolderError, TargetError
-from edgespiral.core.exported import EngineFacts
-from edgespiral.core.files import sha256_file
+from edgespiral.core.records.exported import EngineFacts
+from edgespiral.core.system.files import sha256_file
 from edgespiral.measure.build import build_engine
 from edgespiral.measure.engine_files import (
     bound_to,

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.schema import Precision
+from edgespiral.core.records.schema import Precision
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.model_files import find_model, model_files, precision_of
 from edgespiral.measure.profile import TargetProfile

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
-from edgespiral.core.files import sha256_file
+from edgespiral.core.system.files import sha256_file
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings

@@ -11,7 +11,7 @@ import pytest
 from devices import Board, Meanwhile
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
-from edgespiral.core.files import sha256_file
+from edgespiral.core.system.files import sha256_file
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]

@@ -3,27 +3,29 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from edgespiral.core.exported import QuantisedTraining, RestoredLayer, WeightSparsity
-from edgespiral.core.records import (
+from edgespiral.core.records.events import (
     Baseline,
     Candidate,
     Event,
-    Fingerprint,
     GroupCut,
-    Interval,
-    LatencyStats,
-    Measurement,
     ModelFacts,
     OnDevice,
     Outcome,
     PrecisionChosen,
     PrecisionMix,
     PrecisionTrial,
-    Ratio,
     RunFinished,
     RunStarted,
     TurnFinished,
     TurnPlanned,
+)
+from edgespiral.core.records.exported import QuantisedTraining, RestoredLayer, WeightSparsity
+from edgespiral.core.records.measurement import (
+    Fingerprint,
+    Interval,
+    LatencyStats,
+    Measurement,
+    Ratio,
     Verdict,
 )
 

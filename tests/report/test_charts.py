@@ -2,7 +2,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from edgespiral.core.records import Baseline, Event
+from edgespiral.core.records.events import Baseline, Event
 from edgespiral.report.charts import samples_chart, score_chart, widths_chart
 from edgespiral.report.run import Run
 

@@ -1,7 +1,7 @@
 import pytest
 
-from edgespiral.core.exported import QuantisedTraining, WeightSparsity
-from edgespiral.core.records import Event, PrecisionMix, TurnFinished
+from edgespiral.core.records.events import Event, PrecisionMix, TurnFinished
+from edgespiral.core.records.exported import QuantisedTraining, WeightSparsity
 from edgespiral.report import formats
 
 

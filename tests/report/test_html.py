@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.records import Event
+from edgespiral.core.records.events import Event
 from edgespiral.report.html import render_html
 
 VOID = {"meta", "br", "link", "img", "hr"}

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from edgespiral.core.inspection import EngineFacts, GroupFacts, Inspection, KeptFacts
+from edgespiral.core.records.inspection import EngineFacts, GroupFacts, Inspection, KeptFacts
 from edgespiral.report.inspection import inspection_html, print_inspection, summary, verdict
 
 FACTS = Inspection(

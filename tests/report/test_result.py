@@ -1,8 +1,8 @@
 import pytest
 
 from edgespiral.core.errors import ExitCode, RunFolderError
-from edgespiral.core.records import Event, Outcome
-from edgespiral.core.result import Result
+from edgespiral.core.records.events import Event, Outcome
+from edgespiral.core.records.result import Result
 from edgespiral.report.result import EXIT_CODES, build_result
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.records import Event
+from edgespiral.core.records.events import Event
 from edgespiral.report.run import Run
 
 

@@ -2,9 +2,9 @@ from io import StringIO
 
 from rich.console import Console
 
-from edgespiral.core.exported import FileEvaluation
-from edgespiral.core.records import Baseline, Event, RunFinished, TurnFinished
-from edgespiral.core.schema import Precision
+from edgespiral.core.records.events import Baseline, Event, RunFinished, TurnFinished
+from edgespiral.core.records.exported import FileEvaluation
+from edgespiral.core.records.schema import Precision
 from edgespiral.report.table import print_table
 
 

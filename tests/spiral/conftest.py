@@ -11,9 +11,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgespiral import api
-from edgespiral.core.journal import Journal
 from edgespiral.core.listener import Silent
-from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
+from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.measurement import (
+    Fingerprint,
+    Interval,
+    LatencyStats,
+    Measurement,
+)
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train

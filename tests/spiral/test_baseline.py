@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.journal import read
-from edgespiral.core.records import Baseline
+from edgespiral.core.records.events import Baseline
+from edgespiral.core.records.journal import read
 from edgespiral.spiral.baseline import budgets_of, no_speedup, timed
 from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.publishing import hashes_of, judged_files
+from edgespiral.spiral.shipping.publishing import hashes_of, judged_files
 
 
 def test_the_teachers_files_are_in_the_journal_as_a_turns_are(finished):

@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgespiral.core.records import Verdict
+from edgespiral.core.records.measurement import (
+    Verdict,
+)
 from edgespiral.measure.decide import Paired
 from edgespiral.spiral.budget import Budget, Budgets, joined
 from edgespiral.spiral.plan import load_plan

@@ -4,15 +4,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edgespiral.core.records import (
+from edgespiral.core.records.events import (
     Baseline,
-    Interval,
     ModelFacts,
     OnDevice,
     Outcome,
-    Ratio,
     TurnFinished,
     TurnPlanned,
+)
+from edgespiral.core.records.measurement import (
+    Interval,
+    Ratio,
     Verdict,
 )
 from edgespiral.spiral.policy import EXTRA_TURNS, End, Next, Rules, next_step, reached_ms

@@ -17,8 +17,8 @@ import torch
 
 from edgespiral import api
 from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError, TargetError
-from edgespiral.core.journal import read
-from edgespiral.core.records import Outcome, TurnFinished, TurnPlanned
+from edgespiral.core.records.events import Outcome, TurnFinished, TurnPlanned
+from edgespiral.core.records.journal import read
 from edgespiral.models import build
 
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgespiral import api
-from edgespiral.core.records import Outcome
+from edgespiral.core.records.events import Outcome
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.models import build

@@ -13,8 +13,8 @@ from safetensors.torch import save_model
 
 from edgespiral import api
 from edgespiral.core.errors import ExitCode
-from edgespiral.core.files import sha256_file
-from edgespiral.core.records import Outcome
+from edgespiral.core.records.events import Outcome
+from edgespiral.core.system.files import sha256_file
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.measure.engine_files import written_record

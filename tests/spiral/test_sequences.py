@@ -14,7 +14,7 @@ from torch import nn
 
 from edgespiral import api, models
 from edgespiral.core.errors import ExitCode, ModelError, UsageError
-from edgespiral.core.records import Outcome
+from edgespiral.core.records.events import Outcome
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train

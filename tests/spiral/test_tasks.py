@@ -11,9 +11,9 @@ import pytest
 
 from edgespiral import api, models, tasks
 from edgespiral.core.errors import DataError, RunFolderError, UsageError
-from edgespiral.core.journal import read
-from edgespiral.core.metric import Metric
-from edgespiral.core.records import Outcome
+from edgespiral.core.records.events import Outcome
+from edgespiral.core.records.journal import read
+from edgespiral.core.records.metric import Metric
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train

@@ -4,9 +4,9 @@ import pytest
 
 from edgespiral import api
 from edgespiral.core.errors import TrainingError
-from edgespiral.core.files import sha256_file
-from edgespiral.core.journal import read
-from edgespiral.core.records import TurnFinished
+from edgespiral.core.records.events import TurnFinished
+from edgespiral.core.records.journal import read
+from edgespiral.core.system.files import sha256_file
 from edgespiral.spiral.context import Stopwatch
 
 OPTIONS = {"speedup": 1.6, "epochs": 1.0, "max_drop": 20.0}

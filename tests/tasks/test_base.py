@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from edgespiral import tasks
 from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.core.metric import Metric
+from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import Task, require_task
 from edgespiral.tasks.classification import CLASSIFICATION
 

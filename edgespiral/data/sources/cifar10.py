@@ -9,7 +9,7 @@ import torch
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
-from edgespiral.core.files import read_bytes
+from edgespiral.core.system.files import read_bytes
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.places import downloading, search_folders
 from edgespiral.data.sources.base import without_argument

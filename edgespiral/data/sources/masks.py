@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, first_few
-from edgespiral.core.files import read_text
 from edgespiral.core.registry import unknown_name
+from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.images import check_images

@@ -11,10 +11,10 @@ import onnxruntime
 import torch
 
 from edgespiral.core.errors import DataError, ExportError
-from edgespiral.core.exported import Quantisation
-from edgespiral.core.files import sha256_file
-from edgespiral.core.metric import ACCURACY
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.records.exported import Quantisation
+from edgespiral.core.records.metric import ACCURACY
+from edgespiral.core.system.files import sha256_file
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.stratified import stratified
 from edgespiral.export.graph import (
     MULTIPLIES,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.exported import RestoredLayer
+    from edgespiral.core.records.exported import RestoredLayer
     from edgespiral.data.stratified import Sampled
     from edgespiral.export.int8.convert import Form
     from edgespiral.export.int8.ranges import Ranges

@@ -22,10 +22,10 @@ from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from edgespiral.core.errors import ExportError, UsageError
-from edgespiral.core.files import replacing
 from edgespiral.core.onnx_graph import used_names
+from edgespiral.core.records.schema import Int8Form
 from edgespiral.core.registry import unknown_name
-from edgespiral.core.schema import Int8Form
+from edgespiral.core.system.files import replacing
 from edgespiral.export.graph import (
     CHANNEL_SCALES_OPSET,
     MULTIPLIES,

@@ -13,9 +13,9 @@ from onnxruntime.quantization import CalibrationMethod, create_calibrator
 from pydantic import ValidationError
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.files import make_folder, read_bytes, sha256_file, write_text
-from edgespiral.core.schema import Record
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.records.schema import Record
+from edgespiral.core.system.files import make_folder, read_bytes, sha256_file, write_text
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.graph import load_graph, refusing
 from edgespiral.export.recipe import recipe_sha256
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.graph import load_graph, weighted_layers
 from edgespiral.export.parity import Reference
 

@@ -21,7 +21,7 @@ from edgespiral.core.errors import (
     TargetError,
     UsageError,
 )
-from edgespiral.core.schema import Record
+from edgespiral.core.records.schema import Record
 from edgespiral.measure.runtimes.base import Answer
 
 if TYPE_CHECKING:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Generic, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from edgespiral.core.records import Fingerprint, LayerLatency
-from edgespiral.core.schema import Int8Form, Precision, Record
+from edgespiral.core.records.measurement import (
+    Fingerprint,
+    LayerLatency,
+)
+from edgespiral.core.records.schema import Int8Form, Precision, Record
 from edgespiral.measure.settings import RuntimeSettings
 
 if TYPE_CHECKING:

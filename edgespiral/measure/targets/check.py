@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgespiral.core.stats import paired_ratio, summarise
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.statistics.stats import paired_ratio, summarise
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.build import build_engine
 from edgespiral.measure.engine_files import bound_to, builds_only, engine_path
 from edgespiral.measure.session import Session

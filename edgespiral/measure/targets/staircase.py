@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.stats import checked
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.statistics.stats import checked
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.tiny import write_convolutions
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgespiral.core.records import Measurement
+    from edgespiral.core.records.measurement import (
+        Measurement,
+    )
     from edgespiral.measure.session import Session
 
     Vector = NDArray[np.float64]

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from edgespiral.core.errors import TargetError
-from edgespiral.core.files import make_folder, writing
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.system.files import make_folder, writing
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.settings import TransportSettings
 from edgespiral.measure.transports.base import THIS_MACHINE, TransportPlugin, too_late

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from edgespiral.core.errors import TargetError
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.completed import last_words
 from edgespiral.measure.settings import Count, NonEmpty, ShellSettings
 from edgespiral.measure.transports.base import DeviceLostError, endless_input

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from edgespiral.core.errors import TargetError
-from edgespiral.core.files import replacing, sha256_file
+from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.measure.completed import Completed, last_words
 from edgespiral.measure.transports.base import DeviceLostError, too_late
 from edgespiral.measure.transports.device_scripts import PULL, PUSH, RUN, SWEEP

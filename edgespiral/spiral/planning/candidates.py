@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from edgespiral.core.files import make_folder
-from edgespiral.core.records import Candidate, OnDevice
+from edgespiral.core.records.events import Candidate, OnDevice
+from edgespiral.core.system.files import make_folder
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from edgespiral.core.journal import Journal
-    from edgespiral.core.records import LayerLatency, Measurement, Ratio
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.journal import Journal
+    from edgespiral.core.records.measurement import (
+        LayerLatency,
+        Measurement,
+        Ratio,
+    )
+    from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache

@@ -16,7 +16,9 @@ from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from edgespiral.core.records import LayerLatency
+    from edgespiral.core.records.measurement import (
+        LayerLatency,
+    )
     from edgespiral.spiral.planning.latency_model import LayerShape
 
     Key = tuple[tuple[str, int], ...]

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
-    from edgespiral.core.records import LayerLatency
+    from edgespiral.core.records.measurement import (
+        LayerLatency,
+    )
     from edgespiral.prune.groups import ChannelGroup
 
     Vector = NDArray[np.float64]

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from edgespiral.core.journal import Journal
-    from edgespiral.core.records import Candidate, GroupCut
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.events import Candidate, GroupCut
+    from edgespiral.core.records.journal import Journal
+    from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.temporary import claim_folder
+from edgespiral.core.system.temporary import claim_folder
 from edgespiral.distill.settings import DISTILLATION_RATE, TrainSettings
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.exported import RestoredLayer
-from edgespiral.core.temporary import work_folder
+from edgespiral.core.records.exported import RestoredLayer
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
 from edgespiral.export.parity import LIMITS, ParityLimits, Reference, file_score
 from edgespiral.export.precision import leaving_none
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
-    from edgespiral.core.metric import Metric
+    from edgespiral.core.records.metric import Metric
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
 

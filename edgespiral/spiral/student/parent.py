@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import safetensors.torch
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.files import make_folder, replacing
 from edgespiral.core.seeds import derived_seed
+from edgespiral.core.system.files import make_folder, replacing
 from edgespiral.core.text import described
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
 from edgespiral.prune.scoring.criteria import CRITERIA

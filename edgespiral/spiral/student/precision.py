@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.records import PrecisionChosen, PrecisionTrial
+from edgespiral.core.records.events import PrecisionChosen, PrecisionTrial
 from edgespiral.export.parity import divergence_nats, file_score
 from edgespiral.export.precision import export_as
 from edgespiral.report import formats
-from edgespiral.spiral.on_device import check_on_device
+from edgespiral.spiral.shipping.on_device import check_on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgespiral.core.metric import Metric
-    from edgespiral.core.records import Baseline, PrecisionMix
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.events import Baseline, PrecisionMix
+    from edgespiral.core.records.metric import Metric
+    from edgespiral.core.records.schema import Precision
     from edgespiral.spiral.context import RunContext
 
     Mixed = Callable[[PrecisionTrial | None], PrecisionMix]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records import Candidate, PrecisionMix
-from edgespiral.core.temporary import claim_folder, remove_claimed
+from edgespiral.core.records.events import Candidate, PrecisionMix
+from edgespiral.core.system.temporary import claim_folder, remove_claimed
 from edgespiral.report import formats
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.planning.latencies import Device
@@ -17,8 +17,8 @@ from edgespiral.spiral.student.sparsity import planned_multiple
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgespiral.core.records import Baseline, PrecisionTrial
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.events import Baseline, PrecisionTrial
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext

@@ -12,7 +12,7 @@ from edgespiral.tasks.classification import CLASSIFICATION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.schema import Int8Form, Precision
+    from edgespiral.core.records.schema import Int8Form, Precision
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.plan import Plan

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError, TrainingError
-from edgespiral.core.exported import QuantisedTraining
-from edgespiral.core.files import make_folder
+from edgespiral.core.records.exported import QuantisedTraining
 from edgespiral.core.seeds import derived_seed
+from edgespiral.core.system.files import make_folder
 from edgespiral.distill.evaluate import score
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
-    from edgespiral.core.exported import RestoredLayer
+    from edgespiral.core.records.exported import RestoredLayer
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.spiral.context import RunContext

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError, first_few
-from edgespiral.core.exported import WeightSparsity
+from edgespiral.core.records.exported import WeightSparsity
 from edgespiral.distill.masks import apply_masks
 from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.listener import Listener
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.student.kernels import Kernels

@@ -12,7 +12,7 @@ from edgespiral.measure.settings import Count, RuntimeSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
 

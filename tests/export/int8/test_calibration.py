@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from edgespiral.core.errors import DataError, ExportError, UsageError
-from edgespiral.core.files import sha256_file
+from edgespiral.core.system.files import sha256_file
 from edgespiral.data.stratified import stratified
 from edgespiral.data.tensors import Normalisation, TensorSource
 from edgespiral.export.int8.calibration import (

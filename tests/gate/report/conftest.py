@@ -2,7 +2,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from edgespiral.core.records import Fingerprint, Interval, LatencyStats, Measurement
+from edgespiral.core.records.measurement import (
+    Fingerprint,
+    Interval,
+    LatencyStats,
+    Measurement,
+)
 from edgespiral.gate.records import BenchResult, CaseResult, Check, GateVerdict, Reference, gravest
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

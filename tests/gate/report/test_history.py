@@ -5,7 +5,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from edgespiral.core.records import Interval
+from edgespiral.core.records.measurement import (
+    Interval,
+)
 from edgespiral.gate.records import Break, GateVerdict, History, HistoryPoint, Shift, Trend
 from edgespiral.gate.report.history import render_history, render_history_table, trend_chart
 

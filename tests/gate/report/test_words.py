@@ -1,4 +1,6 @@
-from edgespiral.core.records import Interval
+from edgespiral.core.records.measurement import (
+    Interval,
+)
 from edgespiral.gate.records import BenchResult
 from edgespiral.gate.report import words
 

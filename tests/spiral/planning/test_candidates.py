@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgespiral.core.journal import Journal
-from edgespiral.core.records import Candidate
+from edgespiral.core.records.events import Candidate
+from edgespiral.core.records.journal import Journal
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import KnownCut, LatencyCache

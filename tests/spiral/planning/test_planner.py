@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from edgespiral.core.journal import Journal
-from edgespiral.core.records import Candidate
+from edgespiral.core.records.events import Candidate
+from edgespiral.core.records.journal import Journal
 from edgespiral.models.saved import trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel

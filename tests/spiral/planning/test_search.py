@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from edgespiral.core.journal import Journal
-from edgespiral.core.records import Candidate
+from edgespiral.core.records.events import Candidate
+from edgespiral.core.records.journal import Journal
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.planning.screening import Screen
 from edgespiral.spiral.planning.search import Planned

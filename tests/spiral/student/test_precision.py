@@ -9,8 +9,8 @@ import pytest
 
 from edgespiral import api
 from edgespiral.core.errors import DataError, UsageError
-from edgespiral.core.journal import read
-from edgespiral.core.records import Candidate, PrecisionChosen, TurnFinished
+from edgespiral.core.records.events import Candidate, PrecisionChosen, TurnFinished
+from edgespiral.core.records.journal import read
 from edgespiral.export.parity import file_score
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgespiral.core.journal import read
-from edgespiral.core.records import Baseline, Candidate, PrecisionChosen
+from edgespiral.core.records.events import Baseline, Candidate, PrecisionChosen
+from edgespiral.core.records.journal import read
 
 
 def chosen_of(folder):

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from edgespiral import api
-from edgespiral.core.files import sha256_file
-from edgespiral.core.journal import read
-from edgespiral.core.records import TurnFinished
+from edgespiral.core.records.events import TurnFinished
+from edgespiral.core.records.journal import read
+from edgespiral.core.system.files import sha256_file
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.int8.calibration import prepare

@@ -14,9 +14,9 @@ from torch import nn
 
 from edgespiral import api
 from edgespiral.core.errors import ExportError, ModelError, UsageError
-from edgespiral.core.journal import read
 from edgespiral.core.listener import Silent
-from edgespiral.core.records import TurnFinished
+from edgespiral.core.records.events import TurnFinished
+from edgespiral.core.records.journal import read
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel

@@ -20,7 +20,7 @@ from edgespiral.measure.runtimes.android.script import BODY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.android.settings import AndroidSettings
     from edgespiral.measure.runtimes.base import Answer, Job

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
     from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings

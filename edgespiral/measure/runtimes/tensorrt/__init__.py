@@ -8,7 +8,7 @@ from edgespiral.measure.runtimes.base import Capabilities, RuntimePlugin
 from edgespiral.measure.runtimes.tensorrt.settings import TensorRtSettings
 
 if TYPE_CHECKING:
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.runtimes.base import Runtime
 
 

@@ -17,7 +17,7 @@ from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
     from edgespiral.measure.runtimes.tensorrt.settings import TensorRtSettings

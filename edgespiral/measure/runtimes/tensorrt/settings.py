@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgespiral.core.schema import Precision
+from edgespiral.core.records.schema import Precision
 from edgespiral.measure.settings import Count, NonEmpty, RuntimeSettings
 
 

@@ -17,7 +17,7 @@ from edgespiral.measure.runtimes.tensorrt_rtx.layers import compiled_layers, unf
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.schema import Precision
+    from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
 

@@ -16,8 +16,8 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import GraphAppendingTracer, Proxy
 
 from edgespiral.prune.engines.flow.attention import call
-from edgespiral.prune.engines.flow.moves import first
 from edgespiral.prune.engines.flow.rewrite import check_same
+from edgespiral.prune.engines.flow.rules.moves import first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

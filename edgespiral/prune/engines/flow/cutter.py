@@ -13,8 +13,8 @@ from torch.fx.passes.shape_prop import ShapeProp
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.engines.flow.follow import Flow, follow, losing
 from edgespiral.prune.engines.flow.labels import FROZEN
-from edgespiral.prune.engines.flow.moves import first
 from edgespiral.prune.engines.flow.narrowing import keep, narrow
+from edgespiral.prune.engines.flow.rules.moves import first
 from edgespiral.prune.groups import removed_channels
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from edgespiral.core.errors import NothingToCutError
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.engines.flow.follow import Flow, follow
 from edgespiral.prune.engines.flow.labels import FROZEN
-from edgespiral.prune.engines.flow.layers import takes_whole_groups
+from edgespiral.prune.engines.flow.rules.layers import takes_whole_groups
 from edgespiral.prune.groups import PRUNABLE, ChannelGroup, Slot, sharing_layers
 from edgespiral.prune.unstack import RECURRENT, directions
 

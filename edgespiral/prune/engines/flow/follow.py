@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, flat
-from edgespiral.prune.engines.flow.operations import SUMMED_UP, rule_of
+from edgespiral.prune.engines.flow.rules.operations import SUMMED_UP, rule_of
 
 if TYPE_CHECKING:
     from torch import Tensor

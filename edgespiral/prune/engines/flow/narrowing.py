@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.engines.flow.layers import takes_whole_groups
+from edgespiral.prune.engines.flow.rules.layers import takes_whole_groups
 from edgespiral.prune.unstack import RECURRENT, directions
 
 CHANNELWISE = ("weight", "bias", "running_mean", "running_var")

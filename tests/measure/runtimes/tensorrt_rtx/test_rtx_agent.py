@@ -16,8 +16,8 @@ from onnx import helper
 from torchvision.models.vision_transformer import VisionTransformer
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
-from edgespiral.core.exported import EngineFacts
-from edgespiral.core.schema import Precision
+from edgespiral.core.records.exported import EngineFacts
+from edgespiral.core.records.schema import Precision
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx

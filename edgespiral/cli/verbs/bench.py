@@ -1,0 +1,250 @@
+"""`edgespiral bench`: a latency gate for CI."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edgespiral.cli.terminal import Terminal, tell, tell_commands, tell_json
+from edgespiral.core.errors import GateCode, UsageError
+from edgespiral.core.system.temporary import work_folder
+
+if TYPE_CHECKING:
+    from edgespiral.gate.records import BenchResult, CaseResult
+    from edgespiral.gate.reference import Find
+    from edgespiral.gate.run import Gate
+
+CODES = {
+    "pass": GateCode.PASS,
+    "measured": GateCode.PASS,
+    "regressed": GateCode.REGRESSION,
+    "error": GateCode.ERROR,
+    "undecided": GateCode.UNDECIDED,
+}
+EPILOG = "Exit codes: 0 pass, 1 regression, 2 error, 3 undecided. See docs/bench.md."
+
+
+class RunByDefault(TyperGroup):
+    """A group whose first word may be left out where it is `run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (click's own)
+        """Read `bench SUITE.toml` as `bench run SUITE.toml`."""
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["run", *args]
+        return list(super().parse_args(ctx, args))
+
+
+bench_app = typer.Typer(
+    cls=RunByDefault,
+    help="Judge a suite of models against budgets, and against what they were before. "
+    "`bench SUITE.toml` is `bench run SUITE.toml`, whose --help has its options.",
+    epilog=EPILOG,
+)
+
+Suite = Annotated[
+    Path, typer.Argument(help="The suite's TOML file.", show_default="edgespiral-bench.toml")
+]
+DEFAULT_SUITE = Path("edgespiral-bench.toml")
+Target = Annotated[
+    str | None,
+    typer.Option(help="The device: a target's name or file.", show_default="the suite's"),
+]
+Name = Annotated[str, typer.Argument(help="The baseline's name.")]
+Store = Annotated[Path, typer.Option(help="The folder that baselines are kept in.")]
+STORE = Path(".edgespiral") / "baselines"
+Out = Annotated[Path | None, typer.Option(help="Write the result with all samples as JSON.")]
+Reports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT=PATH",
+        help="Write a report; formats: junit, markdown, code-quality, metrics. May be repeated.",
+    ),
+]
+Github = Annotated[
+    bool,
+    typer.Option(
+        "--github/--no-github",
+        envvar="GITHUB_ACTIONS",
+        help="Add to GitHub's step summary and print annotations.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result in place of the table.")]
+
+
+@bench_app.command("run", epilog=EPILOG)
+def run(
+    suite: Suite = DEFAULT_SUITE,
+    *,
+    target: Target = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A model, or a folder with the models' paths, to take turns with."),
+    ] = None,
+    against_ref: Annotated[
+        str | None, typer.Option(help="A git ref whose model files to take turns with.")
+    ] = None,
+    out: Out = None,
+    report: Reports = None,
+    github: Github = False,
+    json: AsJson = False,
+) -> None:
+    """Measure a suite; with --against or --against-ref, in turns with the former models."""
+    from edgespiral.gate.reference import from_path, from_ref
+
+    if against is not None and against_ref is not None:
+        raise UsageError("give one of --against and --against-ref", where="--against-ref")
+    outputs = _outputs(suite, out, report, github=github, json=json)
+    bench = _bench(suite, target)
+    with work_folder() as folder:
+        former: Find | None = None
+        if against is not None:
+            former = from_path(bench.suite, against)
+        elif against_ref is not None:
+            former = from_ref(suite, against_ref, folder)
+        result = _heard(bench, former, github=github)
+    outputs.finish(result)
+
+
+@bench_app.command("save", epilog=EPILOG)
+def save(
+    name: Name,
+    suite: Suite = DEFAULT_SUITE,
+    *,
+    target: Target = None,
+    store: Store = STORE,
+    out: Out = None,
+    report: Reports = None,
+    github: Github = False,
+    json: AsJson = False,
+) -> None:
+    """Measure a suite and keep the result as a baseline."""
+    from edgespiral.gate.baseline import baseline_path, save_baseline
+
+    baseline_path(store, name)
+    outputs = _outputs(suite, out, report, github=github, json=json)
+    bench = _bench(suite, target)
+    result = _heard(bench, None, github=github, for_baseline=True)
+    path = save_baseline(store, name, result)
+    tell(f"saved: {path}", err=True)
+    outputs.finish(result)
+
+
+@bench_app.command("compare", epilog=EPILOG)
+def compare(
+    name: Name,
+    suite: Suite = DEFAULT_SUITE,
+    *,
+    target: Target = None,
+    store: Store = STORE,
+    out: Out = None,
+    report: Reports = None,
+    github: Github = False,
+    json: AsJson = False,
+) -> None:
+    """Measure a suite and judge it against a stored baseline; --against is surer."""
+    from edgespiral.gate.baseline import load_baseline
+    from edgespiral.gate.reference import from_baseline
+
+    outputs = _outputs(suite, out, report, github=github, json=json)
+    bench = _bench(suite, target)
+    former = from_baseline(bench.suite, name, load_baseline(store, name))
+    outputs.finish(_heard(bench, former, github=github))
+
+
+@bench_app.command("history")
+def history(
+    results: Annotated[
+        list[Path], typer.Argument(help="Results of --out, baselines, or folders of them.")
+    ],
+    *,
+    html: Annotated[Path | None, typer.Option(help="Write a page with a chart a model.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the trends as JSON.")] = False,
+) -> None:
+    """Show stored results over time, and where a model's latency changed its level."""
+
+    from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.gate import history as trends
+    from edgespiral.gate.report.history import render_history, render_history_table
+
+    found = trends.history(trends.read_results(results))
+    if json:
+        tell_json(found.model_dump_json())
+    else:
+        Terminal().print(render_history_table(found))
+    if html is not None:
+        make_folder(html.parent)
+        write_text(html, render_history(found))
+
+
+def _bench(suite_path: Path, target: str | None) -> Gate:
+    from edgespiral.gate.run import Gate
+    from edgespiral.gate.suite import load_suite
+    from edgespiral.measure.profile import load_profile
+
+    suite = load_suite(suite_path)
+    return Gate(suite, suite_path, load_profile(target or suite.target))
+
+
+def _heard(
+    bench: Gate, former: Find | None, *, github: bool, for_baseline: bool = False
+) -> BenchResult:
+    """Run a suite, telling on standard error what each model came to as it is done."""
+    from dataclasses import replace
+
+    console = Terminal(stderr=True, github=github)
+
+    def heard(case: CaseResult) -> None:
+        told = f"{case.name}: {case.verdict} ({case.seconds:.1f} s)"
+        console.print(told, soft_wrap=True)
+
+    return replace(bench, former=former, for_baseline=for_baseline).run(heard)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Where a result goes, and what the command ends with."""
+
+    suite: Path
+    out: Path | None
+    reports: dict[Path, str]
+    github: bool
+    json: bool
+
+    def finish(self, result: BenchResult) -> None:
+        from edgespiral.gate import outputs
+        from edgespiral.gate.baseline import write_result
+        from edgespiral.gate.git import place
+
+        # Files first: what is printed may go to somebody who has stopped reading.
+        if self.out is not None:
+            write_result(self.out, result)
+        suite = place(self.suite)
+        outputs.write_reports(self.reports, result, suite)
+        self._show(result)
+        if self.github:
+            # GitHub reads both streams; standard output may be somebody's JSON.
+            tell_commands(outputs.github(result, suite, os.environ))
+        raise typer.Exit(CODES[result.verdict])
+
+    def _show(self, result: BenchResult) -> None:
+
+        from edgespiral.gate.report.table import render_bench
+
+        if self.json:
+            tell_json(result.model_dump_json())
+        else:
+            Terminal(github=self.github).print(render_bench(result))
+
+
+def _outputs(
+    suite: Path, out: Path | None, report: list[str] | None, *, github: bool, json: bool
+) -> _Outputs:
+    from edgespiral.gate.outputs import parse_reports
+
+    return _Outputs(suite, out, parse_reports(report or ()), github=github, json=json)

@@ -1,0 +1,64 @@
+"""`edgespiral build`: an engine of an ONNX model, for one target."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgespiral.core.records.exported import EngineFacts
+
+
+def build(
+    model: Annotated[Path, typer.Argument(help="An ONNX file or a run folder.")],
+    *,
+    target: Annotated[str, typer.Option(help="What the engine is for: a target's name or file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; beside the model if not given.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
+    ] = None,
+) -> None:
+    """Build a TensorRT engine of an ONNX model, and write down what it is and where it runs."""
+    from rich.markup import escape
+
+    from edgespiral.cli.verbs.measure import parse_shape
+    from edgespiral.core.system.files import make_folder
+    from edgespiral.measure.build import build_engine
+    from edgespiral.measure.engine_files import engine_path
+    from edgespiral.measure.model_files import ENGINES, find_model, is_engine
+    from edgespiral.measure.profile import load_profile
+    from edgespiral.measure.session import Session
+
+    source = find_model(model)
+    goal = out or engine_path(source)
+    if not is_engine(goal):
+        endings = ", ".join(ENGINES)
+        raise UsageError(
+            f"{goal.name} is not an engine's name", where="--out", hint=f"end it in {endings}"
+        )
+    shapes = dict(map(parse_shape, shape or ()))
+    make_folder(goal.parent)
+    waiting = Terminal(stderr=True).status(f"building for {escape(target)}")
+    with Session(load_profile(target), shapes=shapes) as session, waiting:
+        facts = build_engine(session, source, goal)
+    _show(goal, facts)
+
+
+def _show(goal: Path, facts: EngineFacts) -> None:
+    from edgespiral.measure.engine_files import bound_to, record_path
+
+    size_mb = goal.stat().st_size / 1e6
+    tell(f"{goal}: {facts.precision}, {size_mb:.2f} MB; {record_path(goal).name} describes it")
+    tell(f"it runs on nothing but {bound_to(facts)}")
+    for name in facts.unfused or ():
+        tell(f"left unfused: {name}")
+    for warning in facts.warnings:
+        tell(f"the builder warns: {warning}")

@@ -1,0 +1,239 @@
+"""`edgespiral calibrate`: an int8 model from a float one, and what that costs layer by layer."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from edgespiral.cli import options  # noqa: TC001 (typer reads it)
+from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+    from torch import Tensor
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.records.exported import Quantisation
+    from edgespiral.core.records.metric import Metric
+    from edgespiral.export.int8.calibration import Calibrated
+    from edgespiral.measure.profile import TargetProfile
+    from edgespiral.spiral.student.float_fallback import Held
+
+
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of ranges found before, by model and recipe.",
+        show_default="~/.cache/edgespiral/ranges",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="The device that the file is judged on and, with --max-drop, on which float's cost "
+        "is measured.",
+        show_default="host-cpu with --max-drop, else none",
+    ),
+]
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="A float ONNX file, or a run folder.")],
+    *,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where samples come from; the recipe's own data if not given."),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "default",
+    runtime: Annotated[
+        Literal["onnxruntime", "tensorrt"], typer.Option(help="What the int8 file is for.")
+    ] = "onnxruntime",
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write.", show_default="MODEL.int8.onnx")
+    ] = None,
+    cache: Cache = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="What of the validation score int8 may lose, in its unit; layers go back to "
+            "float until it does not lose more.",
+        ),
+    ] = None,
+    target: Target = None,
+    task: options.TaskName = "classification",
+    worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
+) -> None:
+    """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
+
+    from edgespiral.core.system.files import make_folder, user_cache
+    from edgespiral.export.recipe import load_recipe
+    from edgespiral.measure.profile import load_profile
+
+    chosen = load_recipe(recipe)
+    is_judged = target is not None or max_drop is not None
+    profile = load_profile(target or "host-cpu") if is_judged else None
+    source = data or chosen.data
+    if source is None:
+        raise UsageError(
+            "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
+        )
+    from edgespiral import tasks
+    from edgespiral.data import load
+    from edgespiral.export.int8.calibration import prepare
+    from edgespiral.measure.model_files import find_model
+
+    file = find_model(model)
+    path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
+    splits, aim = load(source), tasks.load(task)
+    aim.check_data(splits)
+    ranges = cache.expanduser() if cache else user_cache("ranges")
+    made = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
+    console = Terminal()
+    for line in _doubts(model, made, splits):
+        console.print(line, soft_wrap=True)
+    make_folder(path.parent)
+    found = _written(made, path, splits, max_drop, profile)
+    _say(console, found, worst, aim.metric)
+    console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
+
+
+def _written(
+    made: Calibrated,
+    path: Path,
+    splits: DataSplits,
+    max_drop: float | None,
+    profile: TargetProfile | None,
+) -> Quantisation:
+    """Write the file and judge it: here, and on the target if there is one."""
+    from edgespiral.export.precision import PARITY_SAMPLES, validation_samples, write_like_float
+    from edgespiral.spiral.shipping.on_device import DEVICE_SAMPLES, check_on
+    from edgespiral.spiral.student.precisions import require_form
+
+    samples = validation_samples(splits, PARITY_SAMPLES)
+    if profile is None:
+        return write_like_float(made, path, samples)
+    require_form(profile, made.form)
+    held = None
+    if max_drop is not None:
+        held = _held(made, path, splits, max_drop, samples=samples, profile=profile)
+    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES, task=made.task)
+    return write_like_float(made, path, samples, held.restored if held else (), check=check)
+
+
+def _say(console: Console, found: Quantisation, worst: int, metric: Metric) -> None:
+    console.print(_table(found, worst))
+    for line in _in_float(found, metric):
+        console.print(f"in float: {line}", soft_wrap=True)
+    for line in _agreement(found, metric):
+        console.print(line, soft_wrap=True)
+
+
+def _checked_out(path: Path, source: Path) -> Path:
+    """The file to write, which is neither the model itself nor its record's.
+
+    Raises:
+        UsageError: it is one of them.
+    """
+    record = path.with_suffix(".json")
+    if path.resolve() == source.resolve() or path == record or record.resolve() == source.resolve():
+        raise UsageError(
+            f"{path} is the model itself, or has its record's name",
+            where="--out",
+            hint="name another .onnx file",
+        )
+    return path
+
+
+def _held(
+    made: Calibrated,
+    path: Path,
+    splits: DataSplits,
+    max_drop: float,
+    *,
+    samples: Sequence[Tensor],
+    profile: TargetProfile,
+) -> Held:
+    """What it takes to lose no more than `max_drop` points."""
+
+    from edgespiral.core.listener import OnConsole
+    from edgespiral.spiral.student.float_fallback import hold
+
+    held = hold(
+        made,
+        path,
+        splits.validation,
+        max_drop,
+        samples=samples,
+        profile=profile,
+        listener=OnConsole(Terminal(stderr=True)),
+    )
+    metric = made.task.metric
+    tell(f"validation: float {metric.text(held.float_accuracy)}, int8 {metric.text(held.accuracy)}")
+    return held
+
+
+def _agreement(found: Quantisation, metric: Metric) -> list[str]:
+    from edgespiral.report import formats
+
+    near = [] if found.parity is None else [f"against float: {formats.parity(found.parity)}"]
+    if found.device_check is None:
+        return [*near, "not judged on a device: --target names one"]
+    return [*near, formats.device_check(found.device_check, metric)]
+
+
+def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
+    """What there is to say of the samples; a run folder knows how right its model should be.
+
+    Raises:
+        DataError: it is less right on the samples than its run has found.
+    """
+    from edgespiral.core.records.journal import read
+    from edgespiral.export.int8.calibration import check_as_right_as_known, right_answers
+    from edgespiral.report.run import Run
+
+    journal = model / "journal.jsonl"
+    best = Run.of(read(journal)).best if journal.is_file() else None
+    where = f"{splits.name}: {made.recipe.split}"
+    if best is not None:
+        known = best.student.float_accuracy or best.student.validation_accuracy
+        check_as_right_as_known(made.source, made.samples, known, where, made.task)
+    labels = set(made.samples.labels)
+    missing = [name for at, name in enumerate(splits.class_names) if at not in labels]
+    count, right_on = len(made.samples.inputs), right_answers(made.source, made.samples, made.task)
+    right = f"{where}: the float model is right on {right_on:.4g}"
+    lines = [f"{right} of {count} samples"]
+    return [*lines, f"{where}: no sample of {', '.join(missing)}"] if missing else lines
+
+
+def _in_float(found: Quantisation, metric: Metric) -> list[str]:
+    from edgespiral.report import formats
+
+    restored = {layer.layer: formats.restored(layer, metric) for layer in found.restored}
+    others = sorted(set(found.kept_float) - set(restored))
+    return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
+
+
+def _table(found: Quantisation, worst: int) -> Table:
+    from rich.table import Table
+
+    from edgespiral.export.layers import worst_first
+
+    title = f"{found.recipe}: {found.samples} samples, {found.method}"
+    table = Table(title=title, box=None, pad_edge=False)
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind")
+    table.add_column("own SQNR dB", justify="right")
+    table.add_column("SQNR dB so far", justify="right")
+    for error in worst_first(found.layers)[: worst or None]:
+        own = "float" if error.own_sqnr_db is None else f"{error.own_sqnr_db:.1f}"
+        whole = "exact" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
+        table.add_row(error.layer, error.operator, own, whole)
+    return table

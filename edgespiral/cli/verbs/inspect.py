@@ -1,0 +1,92 @@
+"""`edgespiral inspect`: what can be cut of a model, and what holds the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CLASSES = 10
+
+
+def inspect(
+    model: Annotated[
+        str, typer.Argument(help="A zoo name, path/to/file.py:factory or a run folder's model.")
+    ],
+    *,
+    data: Annotated[
+        str | None, typer.Option(help="Data that says what an input is, as for compress.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option(help="Or its sizes without the batch, such as 3x224x224.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=2, help="With --input-shape: inputs are ids below this.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The trained weights: .safetensors or .pt.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page, too.")] = None,
+) -> None:
+    """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
+    shape = _shape(data, input_shape)
+    from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.models.saved import trace
+    from edgespiral.prune.prunable import PrunableModel
+    from edgespiral.report.inspection import inspection_html, print_inspection
+    from edgespiral.spiral.inspecting import inspect as inspect_teacher
+
+    classes, shape, tokens = _facts(data, shape, tokens)
+    module = _model(model, weights, classes, shape, tokens)
+    teacher = PrunableModel.of(trace(module), shape, token_count=tokens, may_be_uncuttable=True)
+    inspection = inspect_teacher(teacher, model)
+    print_inspection(inspection, Terminal())
+    if html is not None:
+        make_folder(html.parent)
+        write_text(html, inspection_html(inspection))
+        tell(f"page: {html}")
+
+
+def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:
+    """The sizes that `--input-shape` states; none where data say what an input is."""
+    if (data is None) == (stated is None):
+        raise UsageError(
+            "give one of --data and --input-shape", where="inspect", hint="--input-shape 3x224x224"
+        )
+    if stated is None:
+        return ()
+    parts = stated.lower().replace(",", "x").split("x")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(
+            f"not sizes: {stated!r}", where="--input-shape", hint="write them as 3x224x224"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _facts(
+    data: str | None, shape: tuple[int, ...], tokens: int | None
+) -> tuple[int, tuple[int, ...], int | None]:
+    """Classes, input sizes and number of token ids."""
+    if data is None:
+        return CLASSES, shape, tokens
+    from edgespiral.data import load
+
+    splits = load(data)
+    return len(splits.class_names), splits.input_shape, splits.token_count
+
+
+def _model(
+    spec: str, weights: Path | None, classes: int, shape: tuple[int, ...], tokens: int | None
+) -> nn.Module:
+    from edgespiral.models import load_model, saved
+
+    if Path(spec).is_dir():
+        return saved.load_model(Path(spec))
+    return load_model(spec, weights=weights, classes=classes, input_shape=shape, token_count=tokens)

@@ -1,0 +1,192 @@
+"""`edgespiral measure`: the latency of ONNX models on a target."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path  # noqa: TC003 (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgespiral.cli.options import budget
+from edgespiral.cli.terminal import Terminal, tell_json
+from edgespiral.core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from edgespiral.core.records.measurement import (
+        Measurement,
+        Verdict,
+    )
+    from edgespiral.measure.session import Session
+
+    Found = tuple[list[Measurement], list[Verdict] | None]
+
+STYLES = {"met": "green", "missed": "red"}
+
+
+def measure(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="ONNX files or run folders.")
+    ],
+    *,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The device: a target's name or file. Give it again for further devices.",
+            show_default="host-cpu",
+        ),
+    ] = None,
+    latency_ms: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TARGET=]MS",
+            help="A budget for the median, TARGET=MS for that of one of several targets: "
+            "the exit code says if it is met.",
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print records with all samples instead of the table.")
+    ] = False,
+) -> None:
+    """Measure ONNX models on a target; several take turns, so their ratios can be trusted."""
+    from edgespiral.measure.fleet import Fleet
+    from edgespiral.measure.model_files import find_model
+    from edgespiral.measure.profile import load_profiles
+
+    files = [find_model(model) for model in models]
+    shapes = dict(map(parse_shape, shape or ()))
+    targets = target or ["host-cpu"]
+    budgets_ms = _budgets_ms(targets, budget("--latency-ms", latency_ms))
+    with Fleet.of(load_profiles(targets), shapes) as fleet:
+        found = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
+    if json:
+        rows = [row for measured, verdicts in found for row in _rows(models, measured, verdicts)]
+        tell_json(jsonlib.dumps(rows))
+    else:
+        for measured, verdicts in found:
+            _show(models, measured, verdicts)
+    if any(verdict.value == "missed" for _, verdicts in found for verdict in verdicts or ()):
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def _budgets_ms(
+    targets: Sequence[str], given: float | dict[str, float] | None
+) -> list[float | None]:
+    """The budget of each target; None where it has none."""
+    if not isinstance(given, dict):
+        return [given for _ in targets]
+    for name in given:
+        if name not in targets:
+            hint = f"the targets are: {', '.join(targets)}"
+            raise UsageError(f"{name} is not measured on", where="--latency-ms", hint=hint)
+    return [given.get(target) for target in targets]
+
+
+def _measured(session: Session, files: Sequence[Path], latency_ms: float | None) -> Found:
+    from edgespiral.measure.decide import decide
+
+    if latency_ms is None:
+        return session.measure(files), None
+    found = decide(session, files, latency_ms)
+    return [one for one, _ in found], [verdict for _, verdict in found]
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Input name (empty where none is given) and sizes of `NAME:1x3x224x224`.
+
+    Raises:
+        UsageError: a size is not a whole number from 1 up.
+    """
+    name, _, sizes = text.rpartition(":")
+    numbers = sizes.replace(",", "x").split("x")
+    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise UsageError(
+            f"not a shape: {text!r}", where="--shape", hint="write 1x3x224x224 or NAME:1x3x224x224"
+        )
+    return name, tuple(int(number) for number in numbers)
+
+
+def _rows(
+    models: Sequence[Path],
+    measured: Sequence[Measurement],
+    verdicts: Sequence[Verdict] | None,
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [
+        {"model": str(model), **one.model_dump(mode="json")}
+        for model, one in zip(models, measured, strict=True)
+    ]
+    for row, verdict in zip(rows, verdicts or (), strict=False):
+        row["verdict"] = verdict.value
+    return rows
+
+
+def _show(
+    models: Sequence[Path],
+    measured: Sequence[Measurement],
+    verdicts: Sequence[Verdict] | None,
+) -> None:
+
+    console = Terminal()
+    console.print(_table(models, measured, verdicts))
+    about = measured[0].fingerprint
+    console.print(
+        f"{about.device}, {about.runtime} {about.runtime_version}, {about.provider}, "
+        f"{about.precision}, threads: {about.threads}",
+        style="dim",
+    )
+
+
+def _table(
+    models: Sequence[Path],
+    measured: Sequence[Measurement],
+    verdicts: Sequence[Verdict] | None,
+) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"latency on {measured[0].target}, ms", box=None, pad_edge=False)
+    table.add_column("model", overflow="fold")
+    for name in ("p50", "95 % interval", "p90", "p99", "samples"):
+        table.add_column(name, justify="right")
+    if len(models) > 1:
+        table.add_column("times as fast", justify="right")
+    if verdicts:
+        table.add_column("budget")
+    for position, model in enumerate(models):
+        table.add_row(Text(str(model)), *_cells(measured, position, verdicts))
+    return table
+
+
+def _cells(
+    measured: Sequence[Measurement], position: int, verdicts: Sequence[Verdict] | None
+) -> list[str | Text]:
+    from rich.text import Text
+
+    from edgespiral.core.statistics.stats import paired_ratio
+    from edgespiral.report.formats import interval, ms
+
+    one, stats = measured[position], measured[position].stats
+    low, high = (f"{bound:.4g}" for bound in (stats.p50_ci95_ms.low, stats.p50_ci95_ms.high))
+    percentiles = ["" if p is None else ms(p) for p in (stats.p90_ms, stats.p99_ms)]
+    cells: list[str | Text] = [
+        ms(stats.p50_ms),
+        f"{low}\N{EN DASH}{high}",
+        *percentiles,
+        str(stats.count),
+    ]
+    if len(measured) > 1:
+        ratio = paired_ratio(measured[0].rounds_ms, one.rounds_ms)
+        cells.append(f"{ratio.value:.3f} ({interval(ratio)})" if position else "")
+    if verdicts:
+        word = verdicts[position].value
+        cells.append(Text(word, style=STYLES[word]))
+    return cells

@@ -1,0 +1,83 @@
+"""`edgespiral targets`: the devices that models can be compressed for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgespiral.cli.terminal import Terminal
+from edgespiral.cli.verbs.targets.new import new_target
+from edgespiral.cli.verbs.targets.profile import profile_target
+
+targets_app = typer.Typer(
+    help="List, show, check, add and profile the devices to measure on.", no_args_is_help=True
+)
+targets_app.command("new")(new_target)
+targets_app.command("profile")(profile_target)
+Name = Annotated[str, typer.Argument(help="A target's name or file.")]
+
+
+@targets_app.command("list")
+def list_targets() -> None:
+    """List the targets that can be had by name, and where each is written down."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from edgespiral.core.errors import EdgeSpiralError
+    from edgespiral.measure.profile import list_profiles, load_profile
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("target", "runtime", "transport", "description", "file"):
+        table.add_column(column, overflow="fold")
+    for name, path in list_profiles().items():
+        try:
+            profile = load_profile(name, as_written=True)
+        except EdgeSpiralError as error:
+            table.add_row(name, "", "", Text(str(error), "red"), str(path))
+            continue
+        kinds = (profile.runtime.kind, profile.transport.kind)
+        table.add_row(name, *kinds, profile.device.description, str(path))
+    Terminal().print(table)
+
+
+@targets_app.command("show")
+def show_target(name: Name) -> None:
+    """Show every setting of a target, the defaults filled in."""
+    from rich.table import Table
+
+    from edgespiral.measure.profile import load_profile
+
+    profile = load_profile(name, as_written=True)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for key, value in profile.model_dump(mode="json", by_alias=True).items():
+        settings = value if isinstance(value, dict) else {"": value}
+        for setting, given in settings.items():
+            table.add_row(f"{key}.{setting}".strip("."), "" if given is None else str(given))
+    Terminal().print(table)
+
+
+@targets_app.command("check")
+def check_target(name: Name) -> None:
+    """Try a target with a tiny model: what is fine there, and what is to be mended?"""
+    from rich.table import Table
+    from rich.text import Text
+
+    from edgespiral.core.errors import EdgeSpiralError
+    from edgespiral.measure.profile import load_profile
+    from edgespiral.measure.targets import check
+
+    profile, failure = load_profile(name), None
+    table = Table(box=None, pad_edge=False, show_header=False)
+    try:
+        for line in check.check_target(profile):
+            mark = Text("ok", "green") if line.ok else Text("mind", "yellow")
+            said = "; ".join(filter(None, (line.value, line.advice)))
+            table.add_row(mark, line.name, Text(said))
+    except EdgeSpiralError as error:
+        said = "; ".join(filter(None, (error.what, error.hint)))
+        table.add_row(Text("mend", "red"), error.where or name, Text(said))
+        failure = error
+    Terminal().print(table)
+    if failure is not None:
+        raise typer.Exit(failure.exit_code)

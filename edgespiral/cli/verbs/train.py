@@ -1,0 +1,123 @@
+"""`edgespiral train`: make a teacher."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgespiral.cli import options  # noqa: TC001 (typer reads it)
+from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.core.system.invocation import tell_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgespiral.distill.settings import Progress
+    from edgespiral.teacher import TrainedTeacher
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="A zoo name or path/to/file.py:factory.")],
+    *,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="digits, cifar10, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."
+        ),
+    ],
+    task: options.TaskName = "classification",
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Samples a step. Default: 128, on small sets 32.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Highest rate of the schedule. 0.2 by default, or 0.02 (docs/training.md)."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder. Default: runs/train-MODEL-DATA.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in the output folder.")
+    ] = False,
+) -> None:
+    """Train a model on a data set: weights.safetensors and train.json."""
+
+    from edgespiral.teacher import train_teacher
+
+    folder = out if out is not None else default_folder(model, data)
+    console = Terminal(stderr=True)
+    try:
+        with _bar(console) as heard:
+            teacher = train_teacher(
+                model,
+                data,
+                out=folder,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                seed=seed,
+                resume=resume,
+                task=task,
+                progress=heard,
+            )
+    except KeyboardInterrupt:
+        tell_stopped(console)
+        raise
+    _show(teacher, folder)
+
+
+def default_folder(model: str, data: str) -> Path:
+    """`runs/train-MODEL-DATA`, with what does not belong in a file name replaced by a dash."""
+    name = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-.") for part in (model, data))
+    return Path("runs") / f"train-{name}"
+
+
+@contextmanager
+def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task("loading", total=None)
+
+        def heard(progress: Progress) -> None:
+            text = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f} samples/s"
+            bars.update(task, completed=progress.step, total=progress.steps, description=text)
+
+        yield heard
+
+
+def _show(teacher: TrainedTeacher, folder: Path) -> None:
+    from edgespiral.core.records.metric import ACCURACY
+    from edgespiral.teacher import WEIGHTS
+
+    metric = teacher.metric
+    named = "" if metric == ACCURACY else f" {metric.name}"
+
+    tell(
+        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
+        f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
+    )
+    tell(f"weights: {folder / WEIGHTS}")

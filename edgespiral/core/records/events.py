@@ -1,0 +1,251 @@
+"""Immutable, schema-versioned records: what a run writes down and every reader reads back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from edgespiral.core.records.exported import (
+    DeviceCheck,
+    EngineFacts,
+    FileEvaluation,
+    QuantisedTraining,
+    RestoredLayer,
+    WeightSparsity,
+)
+from edgespiral.core.records.measurement import (
+    Measurement,
+    Ratio,
+    Verdict,
+)
+from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.schema import PositiveMs, Precision, Record, Score
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    MET = "met"
+    ALREADY_MET = "already-met"
+    UNREACHABLE = "unreachable"
+    ACCURACY_FLOOR = "accuracy-floor"
+
+
+class OnDevice(Record):
+    """A model on one further device of a run of several, measured in pairs with the teacher there.
+
+    `budget_ms` is that device's; `verdict` says whether it is met, and `predicted_ms` what was
+    expected.
+    """
+
+    budget_ms: PositiveMs
+    measurement: Measurement
+    speedup: Ratio
+    predicted_ms: float | None = None
+    verdict: Verdict | None = None
+
+
+class ModelFacts(Record):
+    """What is known of one model of a run. Accuracies are scores of the run's metric, in its unit.
+
+    They are those of the file that was measured, and `evaluation` says how they were found; None
+    in journals of before, whose fp32 files have the accuracies of PyTorch. `precision` is read from
+    the file, as the target runs it. `float_accuracy` is the PyTorch model's on the validation split
+    where the file is in a lower precision.
+    """
+
+    validation_accuracy: Score
+    precision: Precision = "fp32"
+    float_accuracy: Score | None = None
+    evaluation: FileEvaluation | None = None
+    test_accuracy: Score | None = None
+    latency: Measurement
+    parameter_count: int
+    size_bytes: int
+
+
+class RunStarted(Record):
+    """First record of a journal: the plan and everything needed to do it again.
+
+    `metric` is what all figures called accuracy are; it is top-1 accuracy where a journal is older.
+    """
+
+    kind: Literal["run-started"] = "run-started"
+    schema_version: Literal[1] = 1
+    plan: dict[str, object]
+    plan_sha256: str
+    teacher_sha256: str
+    metric: Metric = ACCURACY
+    versions: dict[str, str]
+    command: str
+    started_at: datetime
+
+
+class Baseline(Record):
+    """The teacher, measured: where the run starts from.
+
+    A run of several targets has figures of the first where others have their only one, and those
+    of the rest in `elsewhere`, in the plan's order; so do all records below. `files` has the hashes
+    of what lies in the teacher's folder, and `doubts` what speaks against the run's figures.
+    """
+
+    kind: Literal["baseline"] = "baseline"
+    teacher: ModelFacts
+    widths: dict[str, int]
+    budget_ms: PositiveMs
+    elsewhere: tuple[OnDevice, ...] = ()
+    files: dict[str, str] = Field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+
+
+class PrecisionTrial(Record):
+    """The uncut teacher in one precision: what it keeps, and how fast it is in pairs with fp32.
+
+    `rounding_nats` is the mean Kullback-Leibler divergence of its outputs from the fp32 ones, the
+    unit in which cuts are priced too. `refused` says why `auto` leaves it out.
+    """
+
+    precision: Precision
+    validation_accuracy: Score
+    speedup: Ratio
+    rounding_nats: float = Field(ge=0)
+    measurement: Measurement
+    refused: str | None = None
+
+
+class PrecisionMix(Record):
+    """A cut to the budget in one precision, measured on the device before any training.
+
+    `latency_ms` is above the budget where no cut in this precision meets it; nothing is known of
+    its loss then.
+    """
+
+    precision: Precision
+    latency_ms: PositiveMs
+    widths: dict[str, int]
+    cut_nats: float | None
+    rounding_nats: float
+
+    @property
+    def lost_nats(self) -> float | None:
+        """What cutting and rounding lose together before training."""
+        return None if self.cut_nats is None else self.cut_nats + self.rounding_nats
+
+
+class PrecisionChosen(Record):
+    """The precision that the run's students are built and measured in, and why."""
+
+    kind: Literal["precision-chosen"] = "precision-chosen"
+    precision: Precision
+    reason: str
+    trials: tuple[PrecisionTrial, ...]
+    mixes: tuple[PrecisionMix, ...] = ()
+
+
+class Candidate(Record):
+    """An untrained candidate measured on the target while a turn was planned."""
+
+    kind: Literal["candidate"] = "candidate"
+    turn: int
+    precision: Precision = "fp32"
+    widths: dict[str, int]
+    predicted_ms: float | None
+    speedup: Ratio
+    measurement: Measurement
+    elsewhere: tuple[OnDevice, ...] = ()
+
+
+class GroupCut(Record):
+    """What a turn takes from one group of coupled channels, or that it drops a whole branch.
+
+    `lost_share` is this cut's part of the importance that the turn loses. `saved_ms` is what the
+    fitted latency model says the turn's widths would take longer with this cut alone taken back,
+    by target.
+    """
+
+    name: str
+    before: int = Field(ge=1)
+    after: int = Field(ge=0)
+    lost_share: float = Field(ge=0, le=1)
+    saved_ms: dict[str, float]
+
+
+class TurnPlanned(Record):
+    """The widths a turn will cut to, and the epochs to come.
+
+    `compared` counts the cuts that were compared as a whole, these widths among them. `target_ms`
+    is in the first target's time; for each other device it is the same share of its own budget.
+    `reused_layers` and `reused_models` count the rows of the latency cache that the latency model
+    learned from.
+    """
+
+    kind: Literal["turn-planned"] = "turn-planned"
+    turn: int
+    target_ms: PositiveMs
+    widths: dict[str, int]
+    importance_lost: float
+    epochs: float
+    compared: int = 0
+    cuts: tuple[GroupCut, ...] = ()
+    reused_layers: int = 0
+    reused_models: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_trials(cls, given: object) -> object:
+        """Journals of before had trials of finalists, which nothing reads any more."""
+        if isinstance(given, dict):
+            return {key: value for key, value in given.items() if key != "finalists"}
+        return given
+
+
+class TurnFinished(Record):
+    """One finished turn: cut, distilled, exported and measured."""
+
+    kind: Literal["turn-finished"] = "turn-finished"
+    turn: int
+    parent: int
+    widths: dict[str, int]
+    criterion: str
+    pruner: str
+    student: ModelFacts
+    speedup: Ratio
+    quantised_training: QuantisedTraining | None = None
+    restored: tuple[RestoredLayer, ...] = ()
+    accuracy_after_cut: Score
+    verdict: Verdict
+    epochs: float
+    seconds: dict[str, float]
+    files: dict[str, str]
+    seed: int
+    finished_at: datetime
+    sparsity: WeightSparsity | None = None
+    elsewhere: tuple[OnDevice, ...] = ()
+
+
+class RunFinished(Record):
+    """Last record of a journal; `doubts` are those that only the test split raised."""
+
+    kind: Literal["run-finished"] = "run-finished"
+    outcome: Outcome
+    message: str
+    best_turn: int
+    teacher_test_accuracy: Score
+    student_test_accuracy: Score
+    final: Measurement
+    speedup: Ratio
+    engine: EngineFacts | None = None
+    finished_at: datetime
+    elsewhere: tuple[OnDevice, ...] = ()
+    doubts: tuple[str, ...] = ()
+    device_checks: tuple[DeviceCheck, ...] = ()
+
+
+Event = Annotated[
+    RunStarted | Baseline | PrecisionChosen | Candidate | TurnPlanned | TurnFinished | RunFinished,
+    Field(discriminator="kind"),
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)

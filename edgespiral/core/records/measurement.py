@@ -1,0 +1,98 @@
+"""Records of what was measured on a device: samples in short, the device, layers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from edgespiral.core.records.schema import PositiveMs, Record, Told
+
+
+class Verdict(StrEnum):
+    """What a measurement says about a budget."""
+
+    MET = "met"
+    MISSED = "missed"
+    UNDECIDED = "undecided"
+
+
+class Interval(Record):
+    """A confidence interval, of 95 % unless it says otherwise."""
+
+    low: float
+    high: float
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+
+
+class LatencyStats(Record):
+    """Order statistics of latency samples, in milliseconds.
+
+    A percentile is None where the sample count cannot carry it (see core/statistics/stats.py).
+    """
+
+    count: int = Field(ge=1)
+    p50_ms: PositiveMs
+    p50_ci95_ms: Interval
+    p90_ms: PositiveMs | None
+    p99_ms: PositiveMs | None
+
+
+class Fingerprint(Record):
+    """Everything about the device and the runtime that a latency figure depends on."""
+
+    device: Told
+    architecture: Told
+    operating_system: Told
+    cores: int
+    governor: Told | None = None
+    power_mode: Told | None = None
+    temperature_before_c: float | None = None
+    temperature_after_c: float | None = None
+    frequency_before_mhz: float | None = None
+    frequency_after_mhz: float | None = None
+    runtime: Told
+    runtime_version: Told
+    provider: Told
+    threads: int
+    affinity: tuple[int, ...] | None = None
+    precision: Told
+
+
+class Measurement(Record):
+    """The latency of one model on one target, with its raw samples.
+
+    `rounds_ms` holds the samples in the order taken, one tuple per round; models measured
+    together alternate round by round, so rounds of equal index are pairs.
+    """
+
+    target: str
+    model_sha256: str
+    stats: LatencyStats
+    rounds_ms: tuple[tuple[float, ...], ...]
+    warmup_count: int
+    fingerprint: Fingerprint
+    measured_at: datetime
+
+
+class Ratio(Record):
+    """A paired latency ratio (reference / subject): above 1 the subject is faster."""
+
+    value: float = Field(gt=0)
+    ci95: Interval
+
+
+class LayerLatency(Record):
+    """One layer's time inside a profiled run.
+
+    Shapes are NCHW (convolution) or (N, features). A recurrent layer has inputs (T, N, features),
+    outputs (T, directions, N, hidden) and, in each direction, weights (gates * hidden, features).
+    """
+
+    operator: Literal["conv", "gemm", "lstm", "gru"]
+    input_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    latency_ms: float = Field(ge=0, le=1e8)

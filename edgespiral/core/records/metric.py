@@ -1,0 +1,71 @@
+"""The figure that a task is judged by: what it is called, its unit, and which way is better."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from edgespiral.core.records.schema import Line, Record
+
+
+class Metric(Record):
+    """What scores of a task are.
+
+    Attributes:
+        name: such as `accuracy`.
+        unit: such as `%`; empty where there is none.
+        higher_is_better: false for errors.
+
+    Example:
+        >>> Metric(name="mIoU").text(71.25)
+        '71.25 %'
+    """
+
+    name: Line = Field(min_length=1)
+    unit: Line = "%"
+    higher_is_better: bool = True
+
+    @property
+    def is_share(self) -> bool:
+        """Whether scores are percentages, from 0 to 100 and higher for better."""
+        return self.unit == "%" and self.higher_is_better
+
+    @property
+    def difference_unit(self) -> str:
+        """What differences of two scores are counted in."""
+        return "points" if self.unit == "%" else self.unit
+
+    @property
+    def label(self) -> str:
+        """The name with the unit, as a table's heading has it."""
+        return f"{self.name} {self.unit}".strip()
+
+    def text(self, score: float, decimals: int = 2) -> str:
+        """A score with its unit."""
+        return f"{score:.{decimals}f} {self.unit}".strip()
+
+    def named(self, score: float) -> str:
+        """A score with its name and unit, as in `accuracy 91.20 %`."""
+        return f"{self.name} {self.text(score)}"
+
+    def difference(self, before: float, after: float) -> str:
+        """The change from one score to another with its sign and unit."""
+        return f"{after - before:+.2f} {self.difference_unit}".strip()
+
+    def lost(self, before: float, after: float) -> float:
+        """By how much `after` is worse than `before`; below 0 where it is better."""
+        return before - after if self.higher_is_better else after - before
+
+    def floor(self, reference: float, max_drop: float) -> float:
+        """The worst score that loses no more than `max_drop` against `reference`."""
+        return reference - max_drop if self.higher_is_better else reference + max_drop
+
+    def holds(self, score: float, floor: float) -> bool:
+        """Whether a score is not worse than `floor`."""
+        return score >= floor if self.higher_is_better else score <= floor
+
+    def rank(self, score: float) -> float:
+        """A number that is larger for better scores."""
+        return score if self.higher_is_better else -score
+
+
+ACCURACY = Metric(name="accuracy")

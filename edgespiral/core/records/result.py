@@ -1,0 +1,85 @@
+"""`result.json`: the machine-readable outcome of a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edgespiral.core.records.events import (
+    GroupCut,
+    ModelFacts,
+    Outcome,
+    PrecisionMix,
+    PrecisionTrial,
+)
+from edgespiral.core.records.exported import (
+    DeviceCheck,
+    EngineFacts,
+    QuantisedTraining,
+    RestoredLayer,
+    WeightSparsity,
+)
+from edgespiral.core.records.measurement import (
+    Measurement,
+    Ratio,
+    Verdict,
+)
+from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.schema import PositiveMs, Precision, Record
+
+
+class DeviceResult(Record):
+    """What a run of several targets reached on one of them."""
+
+    target: str
+    budget_ms: PositiveMs
+    verdict: Verdict
+    speedup: Ratio
+    teacher: Measurement
+    student: Measurement
+
+
+class TurnCuts(Record):
+    """What each cut of a turn lost and bought."""
+
+    turn: int
+    cuts: tuple[GroupCut, ...]
+
+
+class Result(Record):
+    """The outcome of a run.
+
+    `metric` is what all figures called accuracy are. `devices` has every target of a run of
+    several, the first too, whose figures the other fields hold. `cuts` are those of the turns that
+    led to the best one. `doubts` speak against the figures.
+    """
+
+    schema_version: Literal[1] = 1
+    outcome: Outcome
+    message: str
+    exit_code: int
+    target: str
+    metric: Metric = ACCURACY
+    precision: Precision = "fp32"
+    precision_trials: tuple[PrecisionTrial, ...] = ()
+    precision_mixes: tuple[PrecisionMix, ...] = ()
+    quantised_training: QuantisedTraining | None = None
+    restored: tuple[RestoredLayer, ...] = ()
+    budget_ms: PositiveMs
+    best_turn: int
+    speedup: Ratio
+    teacher: ModelFacts
+    student: ModelFacts
+    widths_before: dict[str, int]
+    widths_after: dict[str, int]
+    cuts: tuple[TurnCuts, ...] = ()
+    devices: tuple[DeviceResult, ...] = ()
+    turns: int
+    seconds: dict[str, float]
+    sparsity: WeightSparsity | None = None
+    engine: EngineFacts | None = None
+    device_checks: tuple[DeviceCheck, ...] = ()
+    files: dict[str, str]
+    doubts: tuple[str, ...] = ()
+    plan: dict[str, object]
+    versions: dict[str, str]
+    command: str

@@ -1,0 +1,192 @@
+"""Atomic file writes, reads with a limit, and content hashes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.system.temporary import part_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What a person writes: plans, profiles, suites and recipes are a few kilobytes.
+SETTINGS_BYTES = 10**6
+# What this program writes: journals and results have every sample of every measurement.
+RECORD_BYTES = 2**28
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed onto `path`.
+
+    Readers see the old content or the new, never a part of it. The umask decides who may read it.
+
+    Raises:
+        RunFolderError: the folder is read-only, missing or full, or `path` is a link, a folder or
+            a device, which is neither written through nor replaced.
+    """
+    with writing(path):
+        _require_plain(path)
+        with part_of(path) as temporary:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            _sync_names(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a write to `path` that fails where it failed and why.
+
+    An error that names a file in another folder is left as it is: it is not of this write.
+
+    Raises:
+        RunFolderError: the folder is read-only, missing or full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if _is_elsewhere(error, path):
+            raise
+        raise RunFolderError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            hint="check the folder's permissions and free space, or choose another --out",
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, in UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_bytes(path: Path, most_bytes: int = RECORD_BYTES) -> bytes:
+    """The content of a regular file; a pipe or a device is not waited for.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is longer than `most_bytes`; `strerror`
+            has the words.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:
+        raise _unreadable(errno.EINVAL, "not a file's name", path) from error
+    with open(descriptor, "rb") as stream:  # noqa: PTH123 (a descriptor has no path)
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise _unreadable(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unreadable(errno.EINVAL, "not a regular file", path)
+        # Files of /proc have no size, and others may grow.
+        content = b"" if status.st_size > most_bytes else stream.read(most_bytes + 1)
+    if max(status.st_size, len(content)) > most_bytes:
+        raise _unreadable(errno.EFBIG, f"longer than {most_bytes / 1e6:.3g} MB", path)
+    return content
+
+
+def read_text(path: Path, most_bytes: int = RECORD_BYTES) -> str:
+    """The text of a regular file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        OSError: as `read_bytes`.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return read_bytes(path, most_bytes).decode("utf-8-sig")
+
+
+def parse_json(text: str | bytes) -> object:
+    """The value of a JSON document.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a regular file that can be looked at; a name that none can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` and its parents if missing.
+
+    Raises:
+        RunFolderError: it cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot create the folder: {error.strerror}",
+            where=str(path),
+            hint="choose another --out",
+        ) from error
+    return path
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_names(folder: Path) -> None:
+    """Sync a folder where its file system and its permissions let that be done."""
+    try:
+        sync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
+            raise
+
+
+def user_cache(name: str) -> Path:
+    """The folder `name` of this program in the place for caches that the system names."""
+    named = os.environ.get("XDG_CACHE_HOME")
+    return (Path(named) if named else Path.home() / ".cache") / "edgespiral" / name
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse to take the place of a link, a folder, a pipe or a device."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFREG: ""}
+    kind = kinds.get(stat.S_IFMT(mode), "no regular file")
+    if kind:
+        raise _unreadable(errno.EEXIST, f"{kind} is in its place", path)
+
+
+def _is_elsewhere(error: OSError, path: Path) -> bool:
+    # Of a copy that fails midway the second name is that of the file which was written.
+    named = error.filename2 or error.filename
+    return isinstance(named, str) and Path(named).parent != path.parent
+
+
+def _unreadable(number: int, words: str, path: Path) -> OSError:
+    return OSError(number, words, str(path))

@@ -1,0 +1,326 @@
+"""Tracing with the sizes known: the graph is symbolic, and each value is computed along.
+
+A `torch.fx` tracer knows nothing of what flows through the forward, so that every `if` on a size,
+every loop over the parts of a `chunk` and every assertion stops it. Here the forward is also run on
+two batches of different size while it is traced. What is asked of a value that does not depend on
+the inputs' values and is the same for both batches is answered; sizes stay symbols in the graph
+wherever the forward lets them.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.fx
+from torch import Tensor, nn
+from torch.fx.proxy import Proxy, TraceError
+
+from edgespiral.models.tracing.layers import layer_class
+from edgespiral.models.tracing.places import place_of_frame
+from edgespiral.models.tracing.proxies import (
+    AnsweringTracer,
+    Followed,
+    followed_in,
+    is_followed,
+    kind_of,
+    mapped,
+    value_of,
+)
+from edgespiral.models.tracing.transformers import plain_forward
+from edgespiral.models.tracing.written import written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+# Made of numbers alone, so nothing about their arguments tells torch that they are traced.
+FACTORIES = (
+    *("arange", "as_tensor", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "tensor"),
+    "zeros",
+)
+# Whole numbers that no batch changes: better read in the graph as numbers.
+RANKS = ("ndim", "dim", "ndimension", "element_size", "get_device")
+
+
+class Tracer(AnsweringTracer):
+    """Traces a module; layers of torch.nn stay whole, with what their hooks do around them.
+
+    Args:
+        model: in the mode that it is to be traced in.
+        batches: inputs of different batch sizes, run along; without any, sizes stay unknown.
+    """
+
+    # Or what is computed from a buffer would become a constant, and the buffer's name be lost.
+    proxy_buffer_attributes = True
+    # So that what is said of an operation can name the line of the user's code.
+    record_stack_traces = True
+
+    def __init__(self, model: nn.Module, batches: tuple[Tensor, ...] = ()) -> None:
+        super().__init__()
+        self.model = model
+        self.batches = batches
+        self.batch_places: dict[str, None] = {}
+        self.written_places: dict[str, None] = {}
+        self._modules = dict(model.named_modules())
+        self._computing = False
+        self._numbers: list[torch.fx.Node] = []
+
+    def trace_model(self) -> torch.fx.GraphModule:
+        """The model as a graph of its layers and of one input.
+
+        Raises:
+            Exception: whatever the forward raises when it is traced.
+        """
+
+        def entry(inputs: Any) -> Any:  # noqa: ANN401
+            # Called as a whole, so that hooks and a forward of the module's own are part of it.
+            self.root = self.model
+            self.submodule_paths = {m: path for path, m in self.model.named_modules()}
+            for path, module in self.model.named_modules():
+                for name, value in vars(module).items():
+                    if isinstance(value, Tensor):
+                        self.tensor_attrs[value] = f"{path}.{name}" if path else name
+            return self.model(inputs)
+
+        with torch.random.fork_rng(devices=[]), _unchanged(self.model):
+            with self._factories():
+                graph = self.trace(entry)
+            for node in graph.nodes:
+                node.type = None
+            for node in reversed(self._numbers):
+                if not node.users:
+                    graph.erase_node(node)
+            return torch.fx.GraphModule(self.model, graph, type(self.model).__name__)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Values are computed meanwhile, and nothing is recorded."""
+        before, self._computing = self._computing, True
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._computing = before
+
+    def create_arg(self, a: Any) -> Any:  # noqa: ANN401
+        """What stands in the graph for an argument; a proxy is one, whatever it passes for."""
+        return a.node if is_followed(a) else super().create_arg(a)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether it is recorded as one layer: what does what a layer of torch.nn does."""
+        if plain_forward(m) is not None:
+            return False
+        return bool(module_qualified_name) and layer_class(m) is not None
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:  # noqa: ANN401
+        """A module's attribute: a proxy of a parameter or buffer while recording."""
+        if self._computing:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # noqa: ANN401
+        """Record a layer, or trace through a module; hooks that change something are traced."""
+        if self._computing:
+            return forward(*args, **kwargs)
+        if not (m._forward_pre_hooks or m._forward_hooks):
+            return super().call_module(m, plain_forward(m) or forward, args, kwargs)
+        if not self._hooks_matter(m, forward, args, kwargs):
+            return super().call_module(m, plain_forward(m) or m.forward, args, kwargs)
+        path = self.path_of_module(m)
+        if not self.is_leaf_module(m, path):
+            return super().call_module(m, forward, args, kwargs)
+        m.__dict__["forward"] = lambda *a, **k: self.create_proxy("call_module", path, a, k)
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            del m.__dict__["forward"]
+
+    def create_proxy(  # noqa: PLR0917 (torch.fx's own)
+        self,
+        kind: str,
+        target: Any,  # noqa: ANN401
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None = None,
+        type_expr: Any | None = None,  # noqa: ANN401
+        proxy_factory_fn: Callable[[torch.fx.Node], Proxy] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Record an operation, and compute it for each batch.
+
+        Returns:
+            A proxy, or the value itself where it is a truth, a text or a number of dimensions that
+            is the same for all inputs.
+        """
+        if not self.batches:
+            return super().create_proxy(
+                kind, target, args, kwargs, name, type_expr, proxy_factory_fn
+            )
+        values = self._values(kind, target, args, kwargs)
+        given = followed_in((args, kwargs))
+        settled = kind == "get_attr" or (
+            kind != "placeholder"
+            and (_tells_sizes(target, args, values[0]) or all(p._settled for p in given))
+        )
+        if settled and _is_plain(values, _name(target, args)):
+            self._note_batch(given)
+            return values[0]
+        proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr, None)
+        followed = kind_of(values[0])(proxy.node, self, values)
+        followed._settled = settled
+        # One that gives nothing was called for what it does.
+        if not isinstance(values[0], (Tensor, type(None))) and kind in (
+            "call_function",
+            "call_method",
+        ):
+            self._numbers.append(proxy.node)
+        return None if values[0] is None else followed
+
+    def answer(self, proxy: Followed, use: str) -> Any:  # noqa: ANN401
+        """The value of `proxy`, the same for all inputs.
+
+        Raises:
+            TraceError: it is not.
+        """
+        if not proxy._settled:
+            raise TraceError(f"it {use} a tensor's value")
+        return self.agreed(proxy._values, use)
+
+    def agreed(self, values: Any, use: str) -> Any:  # noqa: ANN401
+        """The one of `values`, one a batch, if they are equal.
+
+        Raises:
+            TraceError: they depend on the batch.
+        """
+        if not _agree(values):
+            raise TraceError(f"it {use} the batch size")
+        return values[0]
+
+    def write(self, proxy: Followed, index: Any, value: Any) -> None:  # noqa: ANN401
+        """Give `proxy` the elements that an assignment to a part of it leaves it with."""
+        self.written_places.setdefault(place_of_frame(sys._getframe()))
+        new = written(proxy, index, value)
+        for number, old in enumerate(proxy._values):
+            place, part = mapped((index, value), partial(value_of, number=number))
+            with self.computing():
+                old[place] = part
+        proxy.node = new.node
+
+    def _values(self, kind: str, target: Any, args: Any, kwargs: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        if kind == "placeholder":
+            return tuple(batch.clone() for batch in self.batches)
+        found = []
+        for number in range(len(self.batches)):
+            args_, kwargs_ = mapped((args, kwargs), partial(value_of, number=number))
+            with self.computing():
+                found.append(self._run(kind, target, args_, kwargs_))
+        return tuple(found)
+
+    def _run(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        if kind == "get_attr":
+            path, _, name = target.rpartition(".")
+            return getattr(self._modules[path], name).detach().clone()
+        if kind == "call_module":
+            layer = self._modules[target]
+            return type(layer).forward(layer, *args, **kwargs)
+        if kind == "call_method":
+            return getattr(args[0], target)(*args[1:], **kwargs)
+        return target(*args, **kwargs)
+
+    def _hooks_matter(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> bool:  # noqa: ANN401
+        if not self.batches:
+            return True
+        outputs = []
+        for call in (forward, m.forward):
+            args_, kwargs_ = mapped((args, kwargs), lambda leaf: _copy(value_of(leaf, 0)))
+            with self.computing(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                outputs.append(call(*args_, **kwargs_))
+        try:
+            torch.testing.assert_close(*outputs, rtol=0, atol=0, equal_nan=True)
+        except (AssertionError, TypeError):
+            return True
+        return False
+
+    def _note_batch(self, given: Iterable[Followed]) -> None:
+        numbers = (p for p in given if not isinstance(p._values[0], Tensor))
+        if not all(_agree(number._values) for number in numbers):
+            self.batch_places.setdefault(place_of_frame(sys._getframe()))
+
+    @contextmanager
+    def _factories(self) -> Iterator[None]:
+        """Record calls of torch's factories that are given sizes; types are asked for limits."""
+        if not self.batches:
+            yield
+            return
+        plain = {name: getattr(torch, name) for name in (*FACTORIES, "finfo", "iinfo")}
+        for name, function in plain.items():
+            setattr(torch, name, self._recorded(function))
+        try:
+            yield
+        finally:
+            for name, function in plain.items():
+                setattr(torch, name, function)
+
+    def _recorded(self, function: Any) -> Callable[..., Any]:  # noqa: ANN401
+        def record(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            if self._computing or not followed_in((args, kwargs)):
+                return function(*args, **kwargs)
+            if isinstance(function, type):
+                return function(self.answer(args[0], "asks for the limits of"))
+            return self.create_proxy("call_function", function, args, kwargs)
+
+        return record
+
+
+@contextmanager
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Whatever the forward puts into its modules meanwhile is taken out again."""
+    kept = [
+        (members, dict(members))
+        for module in model.modules()
+        for members in (vars(module), module._parameters, module._buffers)
+    ]
+    try:
+        yield
+    finally:
+        for members, before in kept:
+            members.clear()
+            members.update(before)
+
+
+def _copy(value: Any) -> Any:  # noqa: ANN401
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _agree(values: Sequence[Any]) -> bool:
+    if isinstance(values[0], Tensor):
+        return all(torch.equal(value, values[0]) for value in values)
+    return all(value == values[0] for value in values)
+
+
+def _name(target: Any, args: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    return args[1] if target is getattr else target
+
+
+def _tells_sizes(target: Any, args: tuple[Any, ...], value: object) -> bool:  # noqa: ANN401
+    """Whether it asks for a tensor's sizes or type, which its values have no part in."""
+    asked = args and is_followed(args[0]) and isinstance(args[0]._values[0], Tensor)
+    if not asked or isinstance(value, Tensor):
+        return False
+    name = _name(target, args)
+    if target is getattr or name in ("size", "numel", "nelement", "stride", "type", *RANKS):
+        return True
+    return isinstance(name, str) and name.startswith("is_") and name != "is_nonzero"
+
+
+def _is_plain(values: Sequence[Any], name: Any) -> bool:  # noqa: ANN401
+    return (isinstance(values[0], (bool, str)) or name in RANKS) and _agree(values)

@@ -1,0 +1,111 @@
+"""How a run ends: the best turn's files, checked once more and published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.records.events import RunFinished
+from edgespiral.core.records.schema import now_utc
+from edgespiral.core.system.temporary import remove_claimed
+from edgespiral.export.parity import file_score
+from edgespiral.report import formats
+from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.doubts import doubts_after
+from edgespiral.spiral.policy import finished_turns
+from edgespiral.spiral.shipping.on_device import check_on_device
+from edgespiral.spiral.shipping.publishing import (
+    MODEL,
+    fetch_engine,
+    judged_files,
+    publish,
+    require_judged,
+    shipped_folder,
+)
+from edgespiral.spiral.student.distillation import kept_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgespiral.core.records.events import (
+        Baseline,
+        Event,
+        OnDevice,
+    )
+    from edgespiral.core.records.exported import DeviceCheck
+    from edgespiral.core.records.measurement import (
+        Measurement,
+        Ratio,
+    )
+    from edgespiral.export.rebuilt import FreshProcess
+    from edgespiral.spiral.context import RunContext
+    from edgespiral.spiral.policy import End
+
+
+def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
+    """Check the best turn's files once more, publish them and look at the test split, once.
+
+    Raises:
+        RunFolderError: a file is not the one that was judged, or cannot be written.
+        ExportError: the published source or file computes something else, here or on a device.
+        ModelError, TargetError, MeasurementError: as `Session.outputs` and `Session.build`.
+    """
+    events, shipped = context.journal.read(), shipped_folder(context, end.best_turn)
+    require_judged(shipped, judged_files(events, end.best_turn))
+    if end.best_turn:
+        check_source(fresh, shipped, context.splits)
+    checks = _checked_on_devices(context, shipped / MODEL)
+    publish(context, end.best_turn)
+    engine = fetch_engine(context)
+    teacher, student = _test_scores(context, end.best_turn)
+    validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
+    doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
+    say_doubts(context.listener, doubts)
+    measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
+    finished = RunFinished(
+        outcome=end.outcome,
+        message=end.message,
+        best_turn=end.best_turn,
+        teacher_test_accuracy=teacher,
+        student_test_accuracy=student,
+        final=measurement,
+        speedup=speedup,
+        engine=engine,
+        finished_at=now_utc(),
+        elsewhere=elsewhere,
+        doubts=doubts,
+        device_checks=checks,
+    )
+    # Before the last record: a run that has it is not entered again.
+    remove_claimed(kept_folder(context))
+    context.journal.append(finished)
+    return finished
+
+
+def _test_scores(context: RunContext, best_turn: int) -> tuple[float, float]:
+    """Of the teacher's file and of the published one."""
+    test = context.splits.test
+    teacher = file_score(context.folder(0) / MODEL, test, context.task)
+    if not best_turn:
+        return teacher, teacher
+    return teacher, file_score(context.out / MODEL, test, context.task)
+
+
+def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
+    """What the file that is to ship computes on every device, against what it computes here."""
+    samples = context.plan.device_samples
+    checks = context.fleet.each(
+        lambda _, session: check_on_device(session, path, context.splits, samples, context.task)
+    )
+    for check in checks:
+        context.listener.say(formats.device_check(check, context.task.metric))
+    return tuple(checks)
+
+
+def _best_latency(
+    events: Sequence[Event], baseline: Baseline, turn: int
+) -> tuple[Measurement, Ratio, tuple[OnDevice, ...]]:
+    for done in finished_turns(events):
+        if done.turn == turn:
+            return done.student.latency, done.speedup, done.elsewhere
+    return baseline.teacher.latency, no_speedup(), baseline.elsewhere

@@ -1,0 +1,57 @@
+"""The score of what ships: of the ONNX file itself, held against PyTorch's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnxruntime
+
+from edgespiral.core.records.exported import FileEvaluation
+from edgespiral.export.parity import PROVIDER, SHIPPED_BATCH, check_score, file_score
+from edgespiral.measure.model_files import precision_of
+from edgespiral.tasks.classification import CLASSIFICATION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Score:
+    """An ONNX file's score in the metric's unit, and how it was found."""
+
+    value: float
+    evaluation: FileEvaluation
+
+
+def judged(
+    onnx: Path, source: BatchSource, *, expected: float, task: Task = CLASSIFICATION
+) -> Score:
+    """Score an ONNX file on all of `source`, a sample at a time, as it ships.
+
+    All of it, however slow the model: a pass costs what PyTorch's own does, and a few hundredths of
+    an epoch of training.
+
+    Args:
+        expected: score of the PyTorch model that it was exported from there.
+        task: whose scores they are.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it, or its score is another than the PyTorch
+            model's by more than rounding explains.
+    """
+    written = precision_of(onnx)
+    found = file_score(onnx, source, task)
+    check_score(onnx, found, expected, len(source), written, task=task)
+    evaluation = FileEvaluation(
+        runtime=f"ONNX Runtime {onnxruntime.__version__}",
+        provider=PROVIDER,
+        computed_in=written,
+        batch_size=SHIPPED_BATCH,
+        samples=len(source),
+        pytorch_accuracy=expected,
+    )
+    return Score(found, evaluation)

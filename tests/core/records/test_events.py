@@ -1,0 +1,80 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from edgespiral.core.records.events import (
+    EVENT,
+    RunStarted,
+    TurnPlanned,
+)
+from edgespiral.core.records.measurement import (
+    Interval,
+    LatencyStats,
+    Ratio,
+)
+from edgespiral.core.records.metric import ACCURACY
+
+PLANNED: dict[str, Any] = {
+    "turn": 1,
+    "target_ms": 1.5,
+    "widths": {"conv1": 8},
+    "importance_lost": 0.1,
+    "epochs": 2.0,
+}
+
+
+STARTED: dict[str, Any] = {
+    "kind": "run-started",
+    "plan": {"max_drop": 2.0},
+    "plan_sha256": "0",
+    "teacher_sha256": "0",
+    "versions": {},
+    "command": "edgespiral compress",
+    "started_at": "2026-11-01T00:00:00Z",
+}
+
+
+def test_a_run_that_names_no_metric_is_of_accuracy() -> None:
+    old = EVENT.validate_json(json.dumps(STARTED))
+    assert isinstance(old, RunStarted)
+    assert old.metric == ACCURACY
+    named = {"name": "RMSE", "unit": "m", "higher_is_better": False}
+    own = EVENT.validate_json(json.dumps(STARTED | {"metric": named}))
+    assert isinstance(own, RunStarted)
+    assert own.metric.model_dump() == named
+
+
+def test_an_event_is_read_back_as_the_record_it_was() -> None:
+    planned = TurnPlanned(**PLANNED)
+    assert EVENT.validate_json(EVENT.dump_json(planned)) == planned
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"target_ms": float("nan")}, {"target_ms": 0.0}, {"surprise": 1}, {"epochs": float("inf")}],
+)
+def test_records_refuse_what_means_nothing(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        TurnPlanned(**(PLANNED | change))
+
+
+def test_records_do_not_change() -> None:
+    planned = TurnPlanned(**PLANNED)
+    with pytest.raises(ValidationError, match="frozen"):
+        planned.turn = 2  # type: ignore[misc]
+
+
+def test_a_missing_measurement_is_never_zero() -> None:
+    around = Interval(low=0.9, high=1.1)
+    with pytest.raises(ValidationError, match="count"):
+        LatencyStats(count=0, p50_ms=1.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
+    with pytest.raises(ValidationError, match="p50_ms"):
+        LatencyStats(count=9, p50_ms=0.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
+    with pytest.raises(ValidationError, match="value"):
+        Ratio(value=0, ci95=around)
+
+
+def test_a_turn_planned_with_trials_is_still_read() -> None:
+    assert TurnPlanned(**PLANNED, finalists=[]) == TurnPlanned(**PLANNED)  # type: ignore[call-arg]

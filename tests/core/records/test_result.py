@@ -1,0 +1,14 @@
+from edgespiral.core.records.events import GroupCut
+from edgespiral.core.records.result import Result, TurnCuts
+
+
+def test_what_a_run_of_one_target_does_not_have_may_be_missing() -> None:
+    """Records that were written before these fields existed are still read."""
+    needed = {name for name, field in Result.model_fields.items() if field.is_required()}
+    assert not needed & {"cuts", "devices", "precision", "precision_trials"}
+
+
+def test_cuts_survive_json() -> None:
+    cut = GroupCut(name="conv1", before=32, after=16, lost_share=0.25, saved_ms={"host-cpu": 0.01})
+    cuts = TurnCuts(turn=1, cuts=(cut,))
+    assert TurnCuts.model_validate_json(cuts.model_dump_json()) == cuts
