@@ -126,18 +126,21 @@ def run_spiral(
     task.check_data(splits)
     check(splits, plan.batch_size)
     model = _accepted(model, splits, task, listener)
-    precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
+    precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
         teacher = _teacher(model, splits)
-        steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
+        steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
-        narrow = _check_cuts(plan, teacher, multiple)
-        kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
-        announce(plan, teacher.model, kernels, listener)
+        narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
+        kernels = {
+            profile.name: sparse_kernels(plan.sparsity, plan.precision, profile)
+            for profile in profiles
+        }
+        announce(plan.sparsity, teacher.model, kernels, listener)
         _tell_cuts(teacher, narrow, multiple, listener)
         journal = _open_journal(plan, teacher, task, out, resume=resume)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
@@ -185,16 +188,16 @@ def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     return teacher
 
 
-def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int) -> list[str]:
+def _check_cuts(criterion: str, pruner: str, teacher: PrunableModel, multiple: int) -> list[str]:
     """Refuse what could only fail once time was spent; the groups too narrow to be cut.
 
     Raises:
         UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
         ModelError: the criterion has nothing to go by.
     """
-    engines(teacher, plan.pruner)
+    engines(teacher, pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
-    CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
+    CRITERIA.get(criterion).check(teacher.model, teacher.groups)
     return [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
 
 
