@@ -20,7 +20,7 @@ from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
-from edgespiral.core.system.invocation import command_line, tell_stopped
+from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
+def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, command: str) -> Result:
     """Do what `edgespiral compress` does.
 
     Args:
@@ -73,6 +73,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
         out: the run folder, made if missing.
         resume: go on with the run that is in `out`.
         console: where progress is shown.
+        command: that asked for it, quoted for a shell.
 
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
@@ -81,9 +82,18 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
     try:
-        return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener, task=task)
+        return run_spiral(
+            plan,
+            model,
+            splits,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            command=command,
+        )
     except (KeyboardInterrupt, MeasurementError, TargetError):
-        tell_stopped(console)
+        tell_stopped(console, command)
         raise
 
 
@@ -119,6 +129,7 @@ def run_spiral(
     resume: bool,
     listener: Listener,
     task: Task,
+    command: str,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
     splits = splits if plan.augment else splits.unaugmented()
@@ -142,7 +153,7 @@ def run_spiral(
         }
         announce(plan.sparsity, teacher.model, kernels, listener)
         _tell_cuts(teacher, narrow, multiple, listener)
-        journal = _open_journal(plan, teacher, task, out, resume=resume)
+        journal = _open_journal(plan, teacher, task, out, resume=resume, command=command)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
                 plan=plan,
@@ -221,7 +232,7 @@ def write_results(journal: Journal, out: Path) -> Result:
 
 
 def _open_journal(
-    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool
+    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool, command: str
 ) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
@@ -234,7 +245,7 @@ def _open_journal(
                 teacher_sha256=teacher_sha256,
                 metric=task.metric,
                 versions=versions(),
-                command=command_line(),
+                command=command,
                 started_at=now_utc(),
             )
         )
