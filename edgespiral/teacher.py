@@ -64,8 +64,8 @@ class TrainedTeacher(Record):
     train_loss: float
     precision: Literal["fp32", "bf16"]
     metric: Metric = ACCURACY
-    validation_accuracy: Score
-    test_accuracy: Score
+    validation_score: Score
+    test_score: Score
     weights_sha256: str
     versions: dict[str, str]
 
@@ -250,8 +250,8 @@ def _write(
         {
             **facts,
             "metric": task.metric,
-            "validation_accuracy": score(model, splits.validation, task=task),
-            "test_accuracy": score(model, splits.test, task=task),
+            "validation_score": score(model, splits.validation, task=task),
+            "test_score": score(model, splits.test, task=task),
             "weights_sha256": sha256_file(out / WEIGHTS),
             "versions": versions(),
         }

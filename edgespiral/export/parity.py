@@ -39,20 +39,20 @@ class ParityLimits:
     Attributes:
         largest_share: largest difference, as a share of the largest output; None: any.
         least_sqnr_db: of the outputs' squares to those of the differences; None: any.
-        least_top1: share of decisions, from 0 to 1, that are the same.
+        least_agreement: share of decisions, from 0 to 1, that are the same.
     """
 
     largest_share: float | None = None
     least_sqnr_db: float | None = None
-    least_top1: float = 0.0
+    least_agreement: float = 0.0
 
 
 FLOAT = "the float model"
 LIMITS: dict[Precision, ParityLimits] = {
     # Float32 kernels that sum in another order differ by less.
     "fp32": ParityLimits(largest_share=1e-3),
-    "fp16": ParityLimits(largest_share=0.05, least_sqnr_db=30.0, least_top1=0.95),
-    "int8": ParityLimits(least_sqnr_db=10.0, least_top1=0.9),
+    "fp16": ParityLimits(largest_share=0.05, least_sqnr_db=30.0, least_agreement=0.95),
+    "int8": ParityLimits(least_sqnr_db=10.0, least_agreement=0.9),
 }
 
 PROVIDER = "CPUExecutionProvider"
@@ -317,7 +317,7 @@ def compared(
     return Parity(
         samples=len(expected),
         max_abs_difference=float(np.abs(expected - found).max()),
-        top1_agreement=float(agreement.double().mean()),
+        agreement=float(agreement.double().mean()),
         sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
     )
 
@@ -338,7 +338,7 @@ def _judge(
     if problem:
         raise ExportError(
             f"the export differs from {reference} by {parity.max_abs_difference:.2g} "
-            f"on {len(expected)} samples, decisions agree on {parity.top1_agreement:.1%}: "
+            f"on {len(expected)} samples, decisions agree on {parity.agreement:.1%}: "
             f"{problem}",
             where=str(path),
             hint="look for operators that depend on the batch size or on the input's size"
@@ -359,6 +359,6 @@ def beyond(limits: ParityLimits, parity: Parity, largest: float) -> str | None:
         return "all of its outputs should be 0"
     if least is not None and parity.sqnr_db is not None and parity.sqnr_db < least:
         return f"the error is {parity.sqnr_db:.1f} dB below the output, {least:g} dB are needed"
-    if parity.top1_agreement < limits.least_top1:
-        return f"{limits.least_top1:.0%} are needed"
+    if parity.agreement < limits.least_agreement:
+        return f"{limits.least_agreement:.0%} are needed"
     return None

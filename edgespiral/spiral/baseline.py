@@ -68,20 +68,17 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     files, task = hashes_of(folder), context.task
     expected = score(model, validation, task=task, precision="fp32")
     judgement = judged(onnx, validation, expected=expected, task=task)
-    latency, *others = context.fleet.each(
+    measurements = context.fleet.each(
         lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
     )
-    facts = model_facts(
-        model, onnx, latency=latency, precision=context.session.precision(onnx), score=judgement
-    )
-    budget = Budgets.of(context.plan.budgets, [latency, *others])
+    facts = model_facts(model, onnx, precision=context.session.precision(onnx), score=judgement)
+    budget = Budgets.of(context.plan.budgets, measurements)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
-        budget_ms=budget.latency_ms,
-        elsewhere=tuple(
+        devices=tuple(
             OnDevice(budget_ms=own.latency_ms, measurement=measurement, speedup=no_speedup())
-            for own, measurement in zip(budget.each[1:], others, strict=True)
+            for own, measurement in zip(budget.each, measurements, strict=True)
         ),
         files=files,
         doubts=doubts_about(model, context.splits, task),
@@ -91,7 +88,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
 def _tell(context: RunContext, baseline: Baseline) -> None:
     measurements = timed(baseline)
     latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
-    score_told = context.task.metric.named(baseline.teacher.validation_accuracy)
+    score_told = context.task.metric.named(baseline.teacher.validation_score)
     context.listener.say(
         f"teacher: {score_told} on validation, {latencies}; "
         f"budget {Budgets.of(context.plan.budgets, measurements)}"
@@ -119,7 +116,7 @@ def check_source(fresh: FreshProcess, folder: Path, splits: DataSplits) -> None:
 
 def timed(baseline: Baseline) -> list[Measurement]:
     """The teacher on every device."""
-    return [baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere)]
+    return [device.measurement for device in baseline.devices]
 
 
 def no_speedup() -> Ratio:

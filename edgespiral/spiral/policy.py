@@ -60,7 +60,7 @@ class Rules:
 
     def floor(self, baseline: Baseline) -> float:
         """Validation score that a student must hold."""
-        return self.metric.floor(baseline.teacher.validation_accuracy, self.max_drop)
+        return self.metric.floor(baseline.teacher.validation_score, self.max_drop)
 
 
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
@@ -79,12 +79,11 @@ def reached_ms(baseline: Baseline, done: TurnFinished) -> float:
 
     With several devices it is in the first's time, and of the one furthest from its budget.
     """
-    first_ms = baseline.teacher.latency.stats.p50_ms / done.speedup.value
-    others = (
+    shares_of_budget = (
         teacher.measurement.stats.p50_ms / student.speedup.value / teacher.budget_ms
-        for teacher, student in zip(baseline.elsewhere, done.elsewhere, strict=True)
+        for teacher, student in zip(baseline.devices, done.devices, strict=True)
     )
-    return max([first_ms, *(share * baseline.budget_ms for share in others)])
+    return max(shares_of_budget) * baseline.devices[0].budget_ms
 
 
 def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next | End:
@@ -94,7 +93,7 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
     parent, parent_ms = 0, rules.schedule.start_ms
     retreated = False
     for done in turns:
-        within = rules.metric.holds(done.student.validation_accuracy, floor)
+        within = rules.metric.holds(done.student.validation_score, floor)
         if within:
             parent, parent_ms = done.turn, reached_ms(baseline, done)
         if within and done.verdict is Verdict.MET:
@@ -102,7 +101,7 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
         if not within or retreated:
             target_ms = _retreat(events, done, parent_ms)
             if retreated or target_ms is None:
-                return End(Outcome.ACCURACY_FLOOR, parent, _floor_message(rules, parent))
+                return End(Outcome.SCORE_FLOOR, parent, _floor_message(rules, parent))
             retreated = True
     if len(turns) >= rules.schedule.turns + EXTRA_TURNS:
         message = "the budget was not met in the turns allowed"

@@ -40,6 +40,21 @@ def test_a_baseline_comes_back_as_it_was(tmp_path: Path, result: BenchResult) ->
     assert not any('"a.onnx"' in line and '"b.onnx"' in line for line in lines)
 
 
+def test_a_baseline_of_schema_1_is_read(tmp_path: Path, result: BenchResult) -> None:
+    path = save_baseline(tmp_path, "main", result)
+    document = json.loads(path.read_text())
+    words = {"met": "pass", "missed": "regressed"}
+    cases = [
+        {**case, "verdict": words.get(case["verdict"], case["verdict"])}
+        for case in document["cases"]
+    ]
+    verdict = words.get(document["verdict"], document["verdict"])
+    path.write_text(
+        json.dumps({**document, "schema_version": 1, "verdict": verdict, "cases": cases})
+    )
+    assert load_baseline(tmp_path, "main") == result
+
+
 def test_a_name_that_is_not_there_has_its_nearest(tmp_path: Path, result: BenchResult) -> None:
     with pytest.raises(UsageError, match="no baselines here; edgespiral bench save"):
         load_baseline(tmp_path, "main")

@@ -117,7 +117,7 @@ def _show(teacher: TrainedTeacher, folder: Path) -> None:
     named = "" if metric == ACCURACY else f" {metric.name}"
 
     tell(
-        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
-        f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
+        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_score)} test,"
+        f" {metric.text(teacher.validation_score)} validation, {teacher.seconds:.0f} s"
     )
     tell(f"weights: {folder / WEIGHTS}")

@@ -90,12 +90,12 @@ class Calibrated:
 
         Args:
             kept: what `write` returned.
-            restored: those of them that went back to hold an accuracy floor.
+            restored: those of them that went back to hold a floor of the score.
 
         Raises:
             ExportError: ONNX Runtime cannot run the file.
         """
-        reasons = {**kept, **{layer.layer: "put back to hold accuracy" for layer in restored}}
+        reasons = {**kept, **{layer.layer: "put back to hold the score" for layer in restored}}
         if self.form == "onnxruntime":
             names = {node.name for node in weighted_layers(load_graph(self.source))}
             left = names.intersection(float_layers(path)) - set(kept)

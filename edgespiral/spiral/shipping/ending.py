@@ -9,7 +9,7 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
 from edgespiral.export.parity import file_score
 from edgespiral.report import formats
-from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.baseline import check_source, say_doubts
 from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
         OnDevice,
     )
     from edgespiral.core.records.exported import DeviceCheck
-    from edgespiral.core.records.measurement import (
-        Measurement,
-        Ratio,
-    )
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
@@ -61,21 +57,18 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     publish(out, events, end.best_turn)
     engine = fetch_engine(out / MODEL, context.fleet.sessions)
     teacher, student = _test_scores(out, context.splits.test, context.task, end.best_turn)
-    validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
+    validation = baseline.teacher.validation_score, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     say_doubts(context.listener, doubts)
-    measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
     finished = RunFinished(
         outcome=end.outcome,
         message=end.message,
         best_turn=end.best_turn,
-        teacher_test_accuracy=teacher,
-        student_test_accuracy=student,
-        final=measurement,
-        speedup=speedup,
+        teacher_test_score=teacher,
+        student_test_score=student,
+        devices=_reached(events, baseline, end.best_turn),
         engine=engine,
         finished_at=now_utc(),
-        elsewhere=elsewhere,
         doubts=doubts,
         device_checks=checks,
     )
@@ -104,10 +97,6 @@ def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, .
     return tuple(checks)
 
 
-def _best_latency(
-    events: Sequence[Event], baseline: Baseline, turn: int
-) -> tuple[Measurement, Ratio, tuple[OnDevice, ...]]:
-    for done in finished_turns(events):
-        if done.turn == turn:
-            return done.student.latency, done.speedup, done.elsewhere
-    return baseline.teacher.latency, no_speedup(), baseline.elsewhere
+def _reached(events: Sequence[Event], baseline: Baseline, turn: int) -> tuple[OnDevice, ...]:
+    devices = (done.devices for done in finished_turns(events) if done.turn == turn)
+    return next(devices, baseline.devices)

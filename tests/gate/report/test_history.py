@@ -7,8 +7,9 @@ from rich.console import Console
 
 from edgespiral.core.records.measurement import (
     Interval,
+    Verdict,
 )
-from edgespiral.gate.records import Break, GateVerdict, History, HistoryPoint, Shift, Trend
+from edgespiral.gate.records import Break, History, HistoryPoint, Shift, Trend
 from edgespiral.gate.report.history import render_history, render_history_table, trend_chart
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,7 +26,7 @@ def trend() -> Trend:
             p50_ms=p50_ms,
             ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
             change_percent=None if index else 2.25,
-            verdict=GateVerdict.PASS,
+            verdict=Verdict.MET,
         )
         for index, p50_ms in enumerate(LEVELS)
     )
