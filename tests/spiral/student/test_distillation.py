@@ -29,8 +29,8 @@ def test_the_plan_says_who_teaches(digits, who, expected):
 
 def test_a_training_has_the_run_s_settings_at_a_share_of_its_rate(digits):
     distiller = distiller_of(torch.nn.Linear(1, 1), digits, epochs=4.0)
-    expected = TrainSettings(epochs=0.5, learning_rate=0.02, seed=3)
-    assert distiller.settings(epochs=0.5, seed=3, rate_share=0.2) == expected
+    expected = TrainSettings(epochs=0.5, learning_rate=0.05, seed=3)
+    assert distiller.settings(epochs=0.5, seed=3, rate_share=0.5) == expected
 
 
 def net(seed):
