@@ -66,7 +66,7 @@ def build(
 
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. Auxiliary heads
-    (GoogLeNet, Inception) are left out, so that every model returns one tensor of logits.
+    (GoogLeNet, Inception) are left out, so that every model returns one tensor.
 
     Raises:
         UsageError: no such model; the nearest names are given. Or one for other inputs.

@@ -104,7 +104,7 @@ def _outputs(model: GraphModule, inputs: Tensor, arithmetic: Arithmetic) -> Tens
     with arithmetic.computing():
         output = torch.fx.Interpreter(arithmetic.model(model)).run(arithmetic.inputs(inputs))
     if not isinstance(output, torch.Tensor):
-        raise ModelError(f"the model returns a {type(output).__name__}, not a tensor of logits")
+        raise ModelError(f"the model returns a {type(output).__name__}, not a tensor")
     return output
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.metric import ACCURACY
-
 if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         ModelFacts,
@@ -127,7 +125,7 @@ def parity(found: Parity) -> str:
     )
 
 
-def device_check(found: DeviceCheck, metric: Metric = ACCURACY) -> str:
+def device_check(found: DeviceCheck, metric: Metric) -> str:
     """Whether a file computes on its device what it computes here."""
     if found.parity is None or found.score is None or found.score_here is None:
         return f"not judged on {found.target}: {found.not_checked}"
@@ -139,12 +137,12 @@ def device_check(found: DeviceCheck, metric: Metric = ACCURACY) -> str:
     )
 
 
-def change(before: float, after: float, metric: Metric = ACCURACY) -> str:
+def change(before: float, after: float, metric: Metric) -> str:
     """Two scores and their difference."""
     return f"{before:.2f} -> {metric.text(after)} ({points(before, after)})"
 
 
-def restored(layer: RestoredLayer, metric: Metric = ACCURACY) -> str:
+def restored(layer: RestoredLayer, metric: Metric) -> str:
     """A layer that was put back to float, with what that won and cost."""
     return (
         f"{layer.layer}: {points(0.0, layer.score_gain)} {metric.difference_unit} for "
@@ -152,7 +150,7 @@ def restored(layer: RestoredLayer, metric: Metric = ACCURACY) -> str:
     )
 
 
-def evaluation(facts: ModelFacts, metric: Metric = ACCURACY) -> str:
+def evaluation(facts: ModelFacts, metric: Metric) -> str:
     """Of what the scores are, and what they do not tell."""
     found = facts.evaluation
     if found is None:
@@ -167,7 +165,7 @@ def evaluation(facts: ModelFacts, metric: Metric = ACCURACY) -> str:
     return f"{told}; the target runs the file in {facts.precision}, which was not scored"
 
 
-def quantised_training(done: QuantisedTraining, metric: Metric = ACCURACY) -> str:
+def quantised_training(done: QuantisedTraining, metric: Metric) -> str:
     """What training with the rounding inside did, on the validation split."""
     out = "" if done.kept else ", not kept"
     return f"{done.epochs:.3g} epochs, {change(done.score_before, done.score_after, metric)}{out}"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from edgespiral.core.records.metric import ACCURACY
 from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -117,7 +116,7 @@ def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64
 
 
 def doubts_after(
-    validation: Sequence[float], test: Sequence[float], metric: Metric = ACCURACY
+    validation: Sequence[float], test: Sequence[float], metric: Metric
 ) -> tuple[str, ...]:
     """What the teacher's score on the test split says of that on validation.
 

@@ -16,7 +16,6 @@ from edgespiral.core.records.events import (
 from edgespiral.core.records.measurement import (
     Verdict,
 )
-from edgespiral.core.records.metric import ACCURACY
 from edgespiral.spiral.schedule import retreat_ms
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.metric import Metric
     from edgespiral.spiral.schedule import Schedule
 
-# After its scheduled turns a run may try this often again: once back from the accuracy floor, or
+# After its scheduled turns a run may try this often again: once back from the score floor, or
 # when a longer measurement puts a landing on the wrong side of the budget.
 EXTRA_TURNS = 2
 CLOSER = 0.98
@@ -56,7 +55,7 @@ class Rules:
 
     schedule: Schedule
     max_drop: float
-    metric: Metric = ACCURACY
+    metric: Metric
 
     def floor(self, baseline: Baseline) -> float:
         """Validation score that a student must hold."""

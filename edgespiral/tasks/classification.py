@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.records.metric import ACCURACY
+from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import Task, described, require_target_shape
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Classification(Task):
     """One class a sample: outputs are logits (N, C), targets labels (N,), int64."""
 
-    metric = ACCURACY
+    metric = Metric(name="accuracy")
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy, in nats."""

@@ -28,7 +28,7 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
-from edgespiral.core.records.metric import ACCURACY
+from edgespiral.core.records.metric import Metric
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
@@ -111,7 +111,7 @@ def started(**plan: object) -> RunStarted:
     return RunStarted(
         plan=base | plan,
         plan_sha256="ab" * 32,
-        metric=ACCURACY,
+        metric=Metric(name="accuracy"),
         teacher_sha256="cd" * 32,
         versions={"python": "3.11.7", "torch": "2.13.0"},
         command="edgespiral compress resnet20 --data fashion-mnist --speedup 2.2",

@@ -17,6 +17,7 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
+from edgespiral.core.records.metric import Metric
 from edgespiral.spiral.policy import EXTRA_TURNS, End, Next, Rules, next_step, reached_ms
 from edgespiral.spiral.schedule import Schedule
 
@@ -53,7 +54,11 @@ def story(a_measurement):
 
     def tell(*told, turns=2):
         baseline = Baseline(teacher=facts(90.0), widths={}, devices=on_host(TEACHER_MS))
-        rules = Rules(Schedule.plan(TEACHER_MS, BUDGET_MS, turns, 3.0), max_drop=2.0)
+        rules = Rules(
+            Schedule.plan(TEACHER_MS, BUDGET_MS, turns, 3.0),
+            max_drop=2.0,
+            metric=Metric(name="accuracy"),
+        )
         events = []
         step = next_step(rules, baseline, events)
         for number, (score, latency_ms, verdict) in enumerate(told, 1):

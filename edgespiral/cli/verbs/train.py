@@ -110,14 +110,11 @@ def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
 
 
 def _show(teacher: TrainedTeacher, folder: Path) -> None:
-    from edgespiral.core.records.metric import ACCURACY
     from edgespiral.teacher import WEIGHTS
 
     metric = teacher.metric
-    named = "" if metric == ACCURACY else f" {metric.name}"
-
     tell(
-        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_score)} test,"
+        f"{teacher.model} on {teacher.data}: {metric.named(teacher.test_score)} test,"
         f" {metric.text(teacher.validation_score)} validation, {teacher.seconds:.0f} s"
     )
     tell(f"weights: {folder / WEIGHTS}")

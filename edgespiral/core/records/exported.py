@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgespiral.core.records.metric import Metric
 from edgespiral.core.records.schema import Precision, Record, Score, Told
 
 
@@ -98,10 +99,10 @@ class Quantisation(Record):
 
     `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
     file. `kept_float` says why, by layer; `restored` are those of them that were put back to hold
-    a floor of the score. `layers` are in the order they run.
+    a floor of the score. `layers` are in the order they run. Scores are of `metric`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     precision: Literal["int8"] = "int8"
     form: Literal["tensorrt", "onnxruntime"]
     recipe: str
@@ -116,6 +117,7 @@ class Quantisation(Record):
     restored: tuple[RestoredLayer, ...] = ()
     parity: Parity | None = None
     device_check: DeviceCheck | None = None
+    metric: Metric
 
 
 class EngineFacts(Record):

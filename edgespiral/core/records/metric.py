@@ -66,6 +66,3 @@ class Metric(Record):
     def rank(self, score: float) -> float:
         """A number that is larger for better scores."""
         return score if self.higher_is_better else -score
-
-
-ACCURACY = Metric(name="accuracy")

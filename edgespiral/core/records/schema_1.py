@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgespiral.core.records.metric import ACCURACY
-
 Json = dict[str, Any]
 
+# What scores are of where nothing says so: there were no other tasks.
+METRIC = {"name": "accuracy", "unit": "%", "higher_is_better": True}
 RENAMED = {
     "validation_accuracy": "validation_score",
     "test_accuracy": "test_score",
@@ -31,7 +31,7 @@ RENAMED = {
 # What a gate said of a limit.
 VERDICTS = {"pass": "met", "regressed": "missed"}
 # Whose keys are names of the user's or of layers, and no fields.
-TABLES = ("plan", "widths", "files", "versions", "seconds", "saved_ms", "left_dense")
+TABLES = ("metric", "plan", "widths", "files", "versions", "seconds", "saved_ms", "left_dense")
 
 
 class Upgrade:
@@ -52,7 +52,7 @@ class Upgrade:
         return record
 
     def _run_started(self, record: Json) -> None:
-        record.setdefault("metric", ACCURACY.model_dump())
+        record.setdefault("metric", METRIC)
 
     def _baseline(self, record: Json) -> None:
         self._budget_ms = record.pop("budget_ms", None)
@@ -109,6 +109,13 @@ def upgraded_result(given: Json) -> Json:
         {'schema_version': 2, 'verdict': 'met', 'cases': []}
     """
     return {**_judged(given), "schema_version": 2}
+
+
+def upgraded_training(given: object) -> object:
+    """The record of a training of schema 1, `train.json`, as one of today; any other as it is."""
+    if not isinstance(given, dict) or given.get("schema_version") != 1:
+        return given
+    return {"metric": METRIC, **renamed(given), "schema_version": 2}
 
 
 def _judged(given: Json) -> Json:

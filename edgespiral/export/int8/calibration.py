@@ -12,7 +12,6 @@ import torch
 
 from edgespiral.core.errors import DataError, ExportError
 from edgespiral.core.records.exported import Quantisation
-from edgespiral.core.records.metric import ACCURACY
 from edgespiral.core.system.files import sha256_file
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.stratified import stratified
@@ -114,6 +113,7 @@ class Calibrated:
             kept_float=reasons,
             layers=tuple(layer_errors(self.source, path, inputs)),
             restored=tuple(restored),
+            metric=self.task.metric,
         )
 
 
@@ -234,7 +234,7 @@ def check_as_right_as_known(
     Raises:
         DataError: it is lower by more than two standard deviations.
     """
-    if task.metric != ACCURACY:
+    if task.metric != CLASSIFICATION.metric:
         return
     count, right = len(samples.inputs), right_answers(source, samples, task)
     expected = count * known / 100

@@ -23,7 +23,7 @@ from edgespiral.core.records.measurement import (
     Measurement,
     Ratio,
 )
-from edgespiral.core.records.metric import ACCURACY
+from edgespiral.core.records.metric import Metric
 
 Command = Callable[..., CompletedProcess[str]]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Journal:
         RunStarted(
             plan=plan | {"latency_ms": 2.0, "speedup": None},
             plan_sha256="p" * 64,
-            metric=ACCURACY,
+            metric=Metric(name="accuracy"),
             teacher_sha256="t" * 64,
             versions={"python": "3"},
             command="edgespiral compress net",

@@ -39,7 +39,7 @@ def test_train_writes_a_teacher_and_says_how_good_it_is(tmp_path):
     result = invoke(*ARGUMENTS, "--epochs", "0.5", "--out", str(tmp_path / "t"))
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "t" / "train.json").read_text())
-    assert f"{record['test_score']:.2f} % test" in result.output
+    assert f": accuracy {record['test_score']:.2f} % test" in result.output
     assert (tmp_path / "t" / "weights.safetensors").exists()
 
 
