@@ -13,8 +13,8 @@ from edgespiral.gate.records import CaseResult, gravest
     [
         ("met measured", "met"),
         ("measured", "measured"),
-        ("pass undecided", "undecided"),
-        ("undecided error pass", "error"),
+        ("met undecided", "undecided"),
+        ("undecided error met", "error"),
         ("error undecided missed met", "missed"),
     ],
 )

@@ -11,8 +11,8 @@ from edgespiral.core.records.events import RunFinished, TurnFinished
 from edgespiral.core.records.journal import read
 from edgespiral.core.records.schema_1 import RENAMED, TABLES
 
-from .conftest import OPTIONS
-
+# Of the fixture `finished`.
+OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 OLD_NAMES = {new: old for old, new in RENAMED.items()}
 Json = dict[str, Any]
 

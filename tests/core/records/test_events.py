@@ -9,11 +9,6 @@ from edgespiral.core.records.events import (
     RunStarted,
     TurnPlanned,
 )
-from edgespiral.core.records.measurement import (
-    Interval,
-    LatencyStats,
-    Ratio,
-)
 
 PLANNED: dict[str, Any] = {
     "turn": 1,
@@ -62,13 +57,3 @@ def test_records_do_not_change() -> None:
     planned = TurnPlanned(**PLANNED)
     with pytest.raises(ValidationError, match="frozen"):
         planned.turn = 2  # type: ignore[misc]
-
-
-def test_a_missing_measurement_is_never_zero() -> None:
-    around = Interval(low=0.9, high=1.1)
-    with pytest.raises(ValidationError, match="count"):
-        LatencyStats(count=0, p50_ms=1.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
-    with pytest.raises(ValidationError, match="p50_ms"):
-        LatencyStats(count=9, p50_ms=0.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
-    with pytest.raises(ValidationError, match="value"):
-        Ratio(value=0, ci95=around)

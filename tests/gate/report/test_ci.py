@@ -27,7 +27,7 @@ def test_a_longer_tail_is_told_of_a_model_that_passed(
     [case], tail = good_bench.cases, mixed_bench.cases[1].checks[1]
     longer = case.model_copy(update={"checks": (*case.checks, tail)})
     text = render_annotations(good_bench.model_copy(update={"cases": (longer,)}), "s.toml")
-    assert text.startswith("::notice file=s.toml,title=same%3A pass::")
+    assert text.startswith("::notice file=s.toml,title=same%3A met::")
     assert "p99 +35.0" in text
     assert render_annotations(good_bench, "s.toml") == ""
 

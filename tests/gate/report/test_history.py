@@ -44,8 +44,8 @@ def test_the_chart_has_every_result_and_its_changes(trend: Trend) -> None:
     root = ET.fromstring(trend_chart("t", trend))
     circles = [element for element in root.iter() if element.tag == "circle"]
     assert len(circles) == len(LEVELS)
-    assert circles[1][0].text == "1abcdef01234: 1.00 ms, pass"
-    assert circles[0][0].text == "2026-03-01 12:00 UTC: 1.00 ms, pass"
+    assert circles[1][0].text == "1abcdef01234: 1.00 ms, met"
+    assert circles[0][0].text == "2026-03-01 12:00 UTC: 1.00 ms, met"
     heights = [float(circle.attrib["cy"]) for circle in circles]
     assert heights[6] > heights[0] > heights[3]
     [change] = [e for e in root.iter() if e.attrib.get("class") == "budget"]
