@@ -36,9 +36,29 @@ def score(
     """What `task` scores over one whole pass in stored order, in its metric's unit.
 
     Runs in eval mode on the best device; the model's mode and place are put back.
+
+    Raises:
+        ModelError: it fails, or its outputs are not finite: no decision can be read of them.
+        DataError: as `source` raises.
     """
+    # Asked once, at the end, so that no batch waits for the one before.
+    is_finite = torch.tensor(True)
+
+    def watched(inputs: Tensor) -> Tensor:
+        nonlocal is_finite
+        outputs = predict(inputs)
+        is_finite = is_finite.to(outputs.device) & outputs.isfinite().all()
+        return outputs
+
     with predicting(model, precision=precision) as predict:
-        return task.score(predict, source, batch_size=batch_size)
+        found = task.score(watched, source, batch_size=batch_size)
+    if not bool(is_finite):
+        raise ModelError(
+            "its outputs are NaN or infinite for some samples that it is scored on",
+            where=type(model).__name__,
+            hint="check its weights, and the scale of the inputs",
+        )
+    return found
 
 
 @contextmanager

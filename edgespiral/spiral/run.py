@@ -18,6 +18,7 @@ from edgespiral.core.errors import (
 from edgespiral.core.listener import OnConsole
 from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.order import require_order
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.invocation import command_line, tell_stopped
@@ -236,9 +237,9 @@ def _open_journal(
             )
         )
         return journal
+    require_order(events, journal.path)
     started = events[0]
-    if not isinstance(started, RunStarted):
-        raise RunFolderError("the journal does not begin with a run's start", where=str(out))
+    assert isinstance(started, RunStarted)
     if (started.plan_sha256, started.teacher_sha256) != (plan_sha256(plan), teacher_sha256):
         raise RunFolderError(
             "this folder holds a run of another plan or another teacher",

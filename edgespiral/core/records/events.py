@@ -89,7 +89,8 @@ class Baseline(Record):
 
     A run of several targets has figures of the first where others have their only one, and those
     of the rest in `elsewhere`, in the plan's order; so do all records below. `files` has the hashes
-    of what lies in the teacher's folder, and `doubts` what speaks against the run's figures.
+    of what lies in the teacher's folder, `validation_sha256` is of the samples that all of the run
+    is scored on, and `doubts` are what speaks against its figures.
     """
 
     kind: Literal["baseline"] = "baseline"
@@ -98,6 +99,7 @@ class Baseline(Record):
     budget_ms: PositiveMs
     elsewhere: tuple[OnDevice, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
+    validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
+from edgespiral.data.guard import sha256_of
 from edgespiral.export.parity import file_score
 from edgespiral.report import formats
-from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.baseline import CHANGED, check_source, no_speedup, say_doubts
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
     from edgespiral.spiral.policy import End
 
 
+SAME_SAMPLES = (
+    "the test split is the validation split: its score is one that the run was steered by; give it "
+    "samples of their own"
+)
+
+
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
     """Check the best turn's files once more, publish them and look at the test split, once.
 
@@ -60,6 +67,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     teacher, student = _test_scores(context, end.best_turn)
     validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
+    doubts += _doubts_about_samples(context, baseline)
     say_doubts(context.listener, doubts)
     measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
     finished = RunFinished(
@@ -89,6 +97,14 @@ def _test_scores(context: RunContext, best_turn: int) -> tuple[float, float]:
     if not best_turn:
         return teacher, teacher
     return teacher, file_score(context.out / MODEL, test, context.task)
+
+
+def _doubts_about_samples(context: RunContext, baseline: Baseline) -> tuple[str, ...]:
+    validation, test = (
+        sha256_of(part) for part in (context.splits.validation, context.splits.test)
+    )
+    changed = baseline.validation_sha256 not in (None, validation)
+    return (*([CHANGED] if changed else []), *([SAME_SAMPLES] if validation == test else []))
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
