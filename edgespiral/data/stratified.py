@@ -86,10 +86,11 @@ def parts_of(
         Of each part its inputs and targets, batches of one sample each.
     """
     wanted = min(count, len(source))
-    bounds = [(at * len(source) // parts, at * wanted // parts) for at in range(parts + 1)]
-    for (start, had), (_, due) in pairwise(bounds):
+    left_out = len(source) - wanted
+    for at, (had, due) in enumerate(pairwise(part * wanted // parts for part in range(parts + 1))):
         if due > had:
-            shown = source.epoch(batch_size=1, first_batch=start)
+            skipped = left_out * at // max(1, parts - 1)
+            shown = source.epoch(batch_size=1, first_batch=had + skipped)
             yield list(islice(shown, due - had))
 
 

@@ -17,6 +17,7 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.statistics.stats import paired_ratio, summarise
 from edgespiral.core.system.files import sha256_file, writing
 from edgespiral.core.system.temporary import work_folder
+from edgespiral.measure.model_files import precision_label
 from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
@@ -120,7 +121,9 @@ class Session:
                 stats=summarise(samples.rounds_ms),
                 rounds_ms=samples.rounds_ms,
                 warmup_count=samples.warmup_count,
-                fingerprint=answer.fingerprint(self._runtime.precision(model)),
+                fingerprint=answer.fingerprint(
+                    precision_label(model, self._runtime.precision(model))
+                ),
                 measured_at=now_utc(),
             )
             for model, sha256, samples in zip(models, digests, answer.samples, strict=True)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.errors import DataError, ModelError, RunFolderError
+from edgespiral.core.errors import (
+    DataError,
+    MeasurementError,
+    ModelError,
+    RunFolderError,
+    first_few,
+)
 from edgespiral.core.records.events import (
     Baseline,
     OnDevice,
@@ -13,6 +19,7 @@ from edgespiral.core.records.events import (
 from edgespiral.core.records.measurement import (
     Interval,
     Ratio,
+    differences,
 )
 from edgespiral.core.system.files import make_folder
 from edgespiral.data.guard import sha256_of
@@ -44,6 +51,8 @@ if TYPE_CHECKING:
 
 BASELINE_ROUNDS = 50
 REBUILT_SAMPLES = 16
+# Enough to learn what a device is.
+PROBE_ROUNDS = 5
 CHANGED = (
     "the validation samples are not, bit for bit, those that the run began with; the teacher's "
     "score on them is what it was"
@@ -56,6 +65,7 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     Raises:
         RunFolderError: the teacher's files, or its code, are not those that the journal is about.
         DataError: the validation split is not the one that the journal is about.
+        MeasurementError: a device runs models otherwise than when the run began.
         ExportError: it cannot be exported, or the file or its source computes something else.
         ModelError, TargetError, MeasurementError: as `Session.measure`.
     """
@@ -65,6 +75,7 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
         require_judged(context.folder(0), judged_files(known, 0))
         _require_same_code(context, known[-1])
         _require_same_samples(context, known[-1])
+        _require_same_devices(context, known[-1])
         say_doubts(context.listener, known[-1].doubts)
         return known[-1]
     baseline = _measured(context, fresh)
@@ -143,6 +154,20 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
         )
     if not is_same:
         say_doubts(context.listener, [CHANGED])
+
+
+def _require_same_devices(context: RunContext, baseline: Baseline) -> None:
+    """Refuse devices that run models otherwise than when the budgets were set on them."""
+    onnx = context.folder(0) / MODEL
+    found = context.fleet.each(lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0])
+    for before, now in zip(timed(baseline), found, strict=True):
+        changes = differences(before.fingerprint, now.fingerprint)
+        if changes:
+            raise MeasurementError(
+                f"the teacher was measured otherwise when this run began: {first_few(changes)}",
+                where=now.target,
+                hint="set it back, or start another run with another --out",
+            )
 
 
 def _or_task(task: Task) -> str:

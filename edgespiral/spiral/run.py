@@ -27,7 +27,7 @@ from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.export.rebuilt import FreshProcess
-from edgespiral.export.recipe import load_recipe
+from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
@@ -223,7 +223,7 @@ def _open_journal(
 ) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
-    teacher_sha256 = weights_sha256(teacher.model)
+    teacher_sha256, recipe = weights_sha256(teacher.model), recipe_sha256(load_recipe(plan.recipe))
     if not events:
         journal.append(
             RunStarted(
@@ -231,6 +231,7 @@ def _open_journal(
                 plan_sha256=plan_sha256(plan),
                 teacher_sha256=teacher_sha256,
                 metric=task.metric,
+                recipe_sha256=recipe,
                 versions=versions(),
                 command=command_line(),
                 started_at=now_utc(),
@@ -245,6 +246,12 @@ def _open_journal(
             "this folder holds a run of another plan or another teacher",
             where=str(out),
             hint="choose another --out; nothing here was changed",
+        )
+    if started.recipe_sha256 not in (None, recipe):
+        raise RunFolderError(
+            f"this folder holds a run with another recipe {plan.recipe}",
+            where=str(out),
+            hint="put the recipe back as it was, or choose another --out",
         )
     if started.metric != task.metric:
         raise RunFolderError(

@@ -35,9 +35,10 @@ class Noisy(Dataset):
         return COUNT
 
     def __getitem__(self, index):
-        noise = self.draw()
-        label = index + int(10 * float(noise)) if self.labels else index
-        return torch.full((1, 8, 8), index + (0 if self.labels else float(noise))), label % 10
+        noise = float(self.draw())
+        if self.labels:
+            return torch.full((1, 8, 8), float(index)), (index + int(10 * noise)) % 10
+        return torch.full((1, 8, 8), index + noise), index % 10
 
 
 def own_generator():

@@ -136,7 +136,7 @@ def test_what_is_not_one_value_a_sample_is_refused(method, answer):
 def test_a_score_may_be_a_tensor_of_one_value():
     task = Distance()
     task.answer = torch.tensor([[0.5]])
-    assert OwnTask(task).score_of([]) == 0.5
+    assert OwnTask(task).score_of([(ONES, ZEROS)]) == 0.5
 
 
 def test_tasks_that_are_not_ours_get_the_boundary_once(tmp_path):

@@ -71,6 +71,7 @@ class RunStarted(Record):
     """First record of a journal: the plan and everything needed to do it again.
 
     `metric` is what all figures called accuracy are; it is top-1 accuracy where a journal is older.
+    `recipe_sha256` is of what the plan's recipe says.
     """
 
     kind: Literal["run-started"] = "run-started"
@@ -79,6 +80,7 @@ class RunStarted(Record):
     plan_sha256: str
     teacher_sha256: str
     metric: Metric = ACCURACY
+    recipe_sha256: str | None = None
     versions: dict[str, str]
     command: str
     started_at: datetime
