@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from edgespiral import api
-from edgespiral.core.errors import DataError, RunFolderError
+from edgespiral.core.errors import DataError, MeasurementError, RunFolderError
 from edgespiral.core.records.events import Baseline
 from edgespiral.core.records.journal import read
 from edgespiral.data.tensors import Normalisation, TensorSource
@@ -115,3 +116,36 @@ def test_a_journal_with_a_record_twice_is_not_gone_on_with(run, teacher, digits,
     journal.write_bytes(b"".join([*lines, lines[again]]))
     with pytest.raises(RunFolderError, match=f"journal.jsonl:{len(lines) + 1}: "):
         resumed(run, teacher, digits)
+
+
+def edited(run, number, change):
+    """The run's journal with one record changed."""
+    journal = run / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    record = json.loads(lines[number])
+    change(record)
+    lines[number] = json.dumps(record).encode() + b"\n"
+    journal.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("threads", 7), ("runtime_version", "0"), ("device", "z")]
+)
+def test_a_run_is_not_gone_on_with_on_another_device(run, teacher, digits, name, value):
+    def change(record):
+        record["teacher"]["latency"]["fingerprint"][name] = value
+
+    edited(run, 1, change)
+    told = f"{name.replace('_', ' ')} was {value}, is"
+    wanted = f"host-cpu: .*measured otherwise when this run began: {told}"
+    with pytest.raises(MeasurementError, match=wanted):
+        resumed(run, teacher, digits)
+
+
+def test_a_run_is_not_gone_on_with_with_another_recipe(run, teacher, digits):
+    edited(run, 0, lambda record: record.update(recipe_sha256="0" * 64))
+    with pytest.raises(RunFolderError, match="a run with another recipe default"):
+        resumed(run, teacher, digits)
+    # Journals of before do not know it.
+    edited(run, 0, lambda record: record.update(recipe_sha256=None))
+    assert resumed(run, teacher, digits).result.doubts == ()

@@ -20,7 +20,7 @@ from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.shipping.publishing import fetch_engine, hashes_of, restore
 
-STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
+STAND_IN = Path(__file__).parents[2] / "stand_ins" / "trtexec.py"
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 
 
