@@ -250,8 +250,9 @@ def _write(
         {
             **facts,
             "metric": task.metric,
-            "validation_accuracy": score(model, splits.validation, task=task),
-            "test_accuracy": score(model, splits.test, task=task),
+            # In float32, as compress and ONNX files score them, whatever it was trained in.
+            "validation_accuracy": score(model, splits.validation, task=task, precision="fp32"),
+            "test_accuracy": score(model, splits.test, task=task, precision="fp32"),
             "weights_sha256": sha256_file(out / WEIGHTS),
             "versions": versions(),
         }
