@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
-from edgespiral.export.parity import file_score
+from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
 from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
 from edgespiral.spiral.doubts import doubts_after
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
+    from edgespiral.tasks.base import Scored
 
 
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
@@ -57,7 +58,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     checks = _checked_on_devices(context, shipped / MODEL)
     publish(context, end.best_turn)
     engine = fetch_engine(context)
-    teacher, student = _test_scores(context, end.best_turn)
+    (teacher, teacher_beside), (student, student_beside) = _test_scores(context, end.best_turn)
     validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     say_doubts(context.listener, doubts)
@@ -68,6 +69,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         best_turn=end.best_turn,
         teacher_test_accuracy=teacher,
         student_test_accuracy=student,
+        teacher_beside=teacher_beside,
+        student_beside=student_beside,
         final=measurement,
         speedup=speedup,
         engine=engine,
@@ -82,13 +85,13 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     return finished
 
 
-def _test_scores(context: RunContext, best_turn: int) -> tuple[float, float]:
+def _test_scores(context: RunContext, best_turn: int) -> tuple[Scored, Scored]:
     """Of the teacher's file and of the published one."""
     test = context.splits.test
-    teacher = file_score(context.folder(0) / MODEL, test, context.task)
+    teacher = file_scored(context.folder(0) / MODEL, test, context.task)
     if not best_turn:
         return teacher, teacher
-    return teacher, file_score(context.out / MODEL, test, context.task)
+    return teacher, file_scored(context.out / MODEL, test, context.task)
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
