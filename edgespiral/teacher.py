@@ -27,6 +27,7 @@ from edgespiral.core.system.files import (
 )
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.versions import versions
+from edgespiral.data.accompanying import write_beside
 from edgespiral.distill.evaluate import score, scored
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.trainer import train
@@ -154,12 +155,7 @@ def default_settings(
 def _fresh_model(spec: str, splits: DataSplits, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
-        return models.load_model(
-            spec,
-            classes=len(splits.class_names),
-            input_shape=splits.input_shape,
-            token_count=splits.token_count,
-        )
+        return models.load_model_for(splits, spec)
 
 
 def _has_bounds(model: nn.Module) -> bool:
@@ -262,6 +258,7 @@ def _write(
             "versions": versions(),
         }
     )
+    write_beside(splits.files, out)
     write_text(out / RECORD, record.model_dump_json(indent=2) + "\n")
     (out / CHECKPOINT).unlink(missing_ok=True)
     return record

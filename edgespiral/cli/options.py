@@ -37,7 +37,7 @@ Model = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        help="digits, cifar10, fashion-mnist, folder:PATH, masks:PATH or path/to/file.py:factory."
+        help="digits, cifar10, folder:PATH, masks:, speech:, text:, ... or path/to/file.py:factory."
     ),
 ]
 Task = Annotated[

@@ -77,7 +77,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         sparsity=best.sparsity if best else None,
         engine=finished.engine,
         device_checks=finished.device_checks,
-        files=best.files if best else teacher_files,
+        files={**(best.files if best else teacher_files), **run.started.data_files},
         doubts=run.doubts,
         plan=run.started.plan,
         versions=run.started.versions,

@@ -158,7 +158,7 @@ class Task:
         """
         if not self.metric.is_share:
             return turned_share * abs(expected)
-        return 100 * (1 + SIGMAS * math.sqrt(turned_share * samples)) / samples
+        return share_difference(samples, turned_share)
 
     def check_data(self, splits: DataSplits) -> None:
         """Refuse data of which no sample could be right, before time is spent.
@@ -181,6 +181,11 @@ class Task:
                 f"the model returns {got} for {samples} samples",
                 hint="return one tensor whose first dimension is the samples",
             )
+
+
+def share_difference(samples: int, turned_share: float) -> float:
+    """By how many points a share of so many samples moves where decisions turn over by chance."""
+    return 100 * (1 + SIGMAS * math.sqrt(turned_share * samples)) / samples
 
 
 def from_factory(spec: str) -> Task:

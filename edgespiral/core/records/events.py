@@ -72,6 +72,8 @@ class RunStarted(Record):
     """First record of a journal: the plan and everything needed to do it again.
 
     `metric` is what all figures called accuracy are; it is top-1 accuracy where a journal is older.
+    `data_files` are the SHA-256, by name, of the texts that say what the model's inputs and outputs
+    stand for, such as its vocabulary, which ship beside it.
     """
 
     kind: Literal["run-started"] = "run-started"
@@ -80,6 +82,7 @@ class RunStarted(Record):
     plan_sha256: str
     teacher_sha256: str
     metric: Metric = ACCURACY
+    data_files: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     command: str
     started_at: datetime
