@@ -53,7 +53,9 @@ def test_each_can_be_cut_behind_a_front_end_that_stays(name):
     # What makes the features is no layer, and none of its matrices a parameter.
     assert not [name for name, _ in teacher.model.named_parameters() if "front" in name]
     assert not [group.name for group in teacher.groups if "front" in group.name]
-    cut = teacher.candidate({group.name: group.width // 2 or 1 for group in teacher.groups})
+    cut = teacher.candidate(
+        {group.name: group.sub_groups * max(1, group.units // 2) for group in teacher.groups}
+    )
     with torch.inference_mode():
         assert cut(torch.randn(1, 1, SAMPLES)).shape == graph(torch.randn(1, 1, SAMPLES)).shape
     assert sum(p.numel() for p in cut.parameters()) < sum(p.numel() for p in graph.parameters())

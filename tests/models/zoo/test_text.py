@@ -55,7 +55,7 @@ def test_each_can_be_cut_and_padding_still_counts_for_nothing(name):
     graph = trace(build(name), texts(5, STEPS))
     assert check_rebuilds(graph)
     teacher = PrunableModel.of(graph, (STEPS,), token_count=TOKENS)
-    widths = {group.name: max(1, group.width // 2) for group in teacher.groups}
+    widths = {group.name: group.sub_groups * max(1, group.units // 2) for group in teacher.groups}
     cut = teacher.candidate(widths).eval()
     assert sum(p.numel() for p in cut.parameters()) < sum(p.numel() for p in graph.parameters())
     tokens = texts(5, STEPS)
