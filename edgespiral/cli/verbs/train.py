@@ -26,7 +26,7 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="digits, cifar10, folder:PATH[?size=64], speech:, text:, ... or path/to/file.py:name."
+            help="digits, cifar10, folder:PATH[?size=64], speech:, text:, ... or file.py:name."
         ),
     ],
     task: options.TaskName = "classification",
