@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from edgespiral.core.errors import DataError, UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import DataError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
