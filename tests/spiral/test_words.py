@@ -22,7 +22,7 @@ ASKED = {
     "off": ("turn the light in the {} off now", "no light in the {}"),
     "heat": ("it is so cold in the {}", "warm up the {} a little please"),
 }
-OPTIONS = ("--speedup", 1.3, "--epochs", 1, "--max-drop", 60, "--batch-size", 16)
+OPTIONS = ("--speedup", 1.3, "--epochs", 4, "--max-drop", 70, "--batch-size", 16)
 
 
 def edgespiral_command(*words):
