@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.distill.settings import Precision
-    from edgespiral.tasks.base import Predict, Task
+    from edgespiral.tasks.base import Predict, Scored, Task
 
 
 def score(
@@ -41,24 +41,47 @@ def score(
         ModelError: it fails, or its outputs are not finite: no decision can be read of them.
         DataError: as `source` raises.
     """
-    # Asked once, at the end, so that no batch waits for the one before.
+    with _predicting_numbers(model, precision) as predict:
+        return task.score(predict, source, batch_size=batch_size)
+
+
+def scored(
+    model: nn.Module,
+    source: BatchSource,
+    *,
+    task: Task = CLASSIFICATION,
+    precision: Precision = "auto",
+) -> Scored:
+    """What `score` returns, and the figures that `task` reports beside it, of one pass.
+
+    Raises:
+        As `score`.
+    """
+    with _predicting_numbers(model, precision) as predict:
+        return task.scored(predict, source)
+
+
+@contextmanager
+def _predicting_numbers(model: nn.Module, precision: Precision) -> Iterator[Predict]:
+    """`predicting`, but an error at the end if an output was NaN or infinite."""
+    # Asked once, so that no batch waits for the one before.
     is_finite = torch.tensor(True)
 
-    def watched(inputs: Tensor) -> Tensor:
-        nonlocal is_finite
-        outputs = predict(inputs)
-        is_finite = is_finite.to(outputs.device) & outputs.isfinite().all()
-        return outputs
-
     with predicting(model, precision=precision) as predict:
-        found = task.score(watched, source, batch_size=batch_size)
+
+        def watched(inputs: Tensor) -> Tensor:
+            nonlocal is_finite
+            outputs = predict(inputs)
+            is_finite = is_finite.to(outputs.device) & outputs.isfinite().all()
+            return outputs
+
+        yield watched
     if not bool(is_finite):
         raise ModelError(
             "its outputs are NaN or infinite for some samples that it is scored on",
             where=type(model).__name__,
             hint="check its weights, and the scale of the inputs",
         )
-    return found
 
 
 @contextmanager

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
-TEXT, SOUND = "lstm-text", "gru-sound"
+TEXT = ("gru-text", "lstm-text", "transformer-text")
+SOUND = ("bc-resnet", "ctc-gru", "ctc-lstm", "ds-cnn", "gru-kws", "gru-sound")
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
 WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pt2", ".onnx", ".h5", ".pkl")
 
@@ -23,7 +24,8 @@ def names() -> list[str]:
     """Every name that `build` knows, sorted."""
     from torchvision import models
 
-    return sorted([*_small_models(), TEXT, SOUND, UNET, LRASPP, *models.list_models(module=models)])
+    own = (*_small_models(), *TEXT, *SOUND, UNET, LRASPP)
+    return sorted([*own, *models.list_models(module=models)])
 
 
 def require_known(name: str) -> None:
@@ -55,14 +57,21 @@ def require_known(name: str) -> None:
 
 
 def build(
-    name: str, *, classes: int, input_shape: tuple[int, ...], token_count: int | None = None
+    name: str,
+    *,
+    classes: int,
+    input_shape: tuple[int, ...],
+    token_count: int | None = None,
+    padding: int | None = None,
+    sample_rate_hz: int | None = None,
 ) -> nn.Module:
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
     `unet-small` and `lraspp_mobilenet_v3_large` return (N, classes, H, W), a class a pixel.
 
-    `lstm-text` takes token ids (N, T) below `token_count`, all others (N, C, H, W); for `gru-sound`
-    H are frequency bands and W are frames.
+    Those for text take token ids (N, T) below `token_count`, of which `padding` counts for nothing,
+    all others (N, C, H, W). For those of sound H are frequency bands and W are frames; with
+    `sample_rate_hz` they take waveforms (N, 1, samples) and make these themselves.
 
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. Auxiliary heads
@@ -72,16 +81,20 @@ def build(
         UsageError: no such model; the nearest names are given. Or one for other inputs.
     """
     require_known(name)
-    if name == TEXT:
-        return _text(classes, token_count)
+    if name in TEXT:
+        return _text(name, classes, token_count, input_shape, padding)
+    if name in SOUND and token_count is None:
+        from edgespiral.models.zoo import sound
+
+        return sound.build(
+            name, classes=classes, input_shape=input_shape, sample_rate_hz=sample_rate_hz
+        )
     if len(input_shape) != 3 or token_count is not None:
         raise UsageError(
             f"{name} takes (channels, height, width), and the data has {tuple(input_shape)}"
             + (" token ids" if token_count is not None else ""),
             where="model",
         )
-    if name == SOUND:
-        return _sound(classes, *input_shape[:2])
     if name == UNET:
         return _unet(classes, input_shape)
     small = _small_models()
@@ -109,22 +122,24 @@ def _mobilenet(classes: int, channels: int) -> nn.Module:
     return mobilenetv2_small(classes=classes, channels=channels)
 
 
-def _text(classes: int, token_count: int | None) -> nn.Module:
-    from edgespiral.models.zoo.recurrent import TextLSTM
+def _text(
+    name: str,
+    classes: int,
+    token_count: int | None,
+    input_shape: tuple[int, ...],
+    padding: int | None,
+) -> nn.Module:
+    from edgespiral.models.zoo import text
 
     if token_count is None:
         raise UsageError(
-            f"{TEXT} takes token ids, and the data has none",
+            f"{name} takes token ids, and the data has none",
             where="model",
             hint="data with token ids has a token_count (docs/data.md)",
         )
-    return TextLSTM(classes=classes, token_count=token_count)
-
-
-def _sound(classes: int, channels: int, bands: int) -> nn.Module:
-    from edgespiral.models.zoo.recurrent import SoundGRU
-
-    return SoundGRU(classes=classes, channels=channels, bands=bands)
+    return text.build(
+        name, classes=classes, token_count=token_count, steps=input_shape[0], padding=padding
+    )
 
 
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:

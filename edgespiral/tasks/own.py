@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource, DataSplits
-    from edgespiral.tasks.base import Pairs, Predict
+    from edgespiral.tasks.base import Pairs, Predict, Scored
 
 
 class OwnTask(Task):
@@ -32,7 +32,7 @@ class OwnTask(Task):
     def __init__(self, task: Task) -> None:
         self._task = task
         self.metric, self.counted = task.metric, task.counted
-        self.main_output = task.main_output
+        self.main_output, self.beside = task.main_output, task.beside
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """See `Task.sample_losses`."""
@@ -48,6 +48,11 @@ class OwnTask(Task):
         """See `Task.score_of`."""
         with self._calling("score_of"):
             return _finite(self._task.score_of(pairs))
+
+    def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
+        """See `Task.scores_beside`."""
+        with self._calling("scores_beside"):
+            return tuple(map(_finite, self._task.scores_beside(pairs)))
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """See `Task.loss`."""
@@ -86,6 +91,14 @@ class OwnTask(Task):
         """See `Task.score`."""
         with self._calling("score"):
             return _finite(self._task.score(predict, source, batch_size=batch_size))
+
+    def scored(
+        self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
+    ) -> Scored:
+        """See `Task.scored`."""
+        with self._calling("scored"):
+            found, beside = self._task.scored(predict, source, batch_size=batch_size)
+            return _finite(found), beside
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:
         """See `Task.allowed_difference`."""

@@ -37,6 +37,11 @@ class Distance(Task):
     def score_of(self, pairs):
         return self._result(float(torch.cat([a - b for a, b in pairs]).mean()))
 
+    beside = (Metric(name="median", unit=""),)
+
+    def scores_beside(self, pairs):
+        return (self._result(0.5),)
+
     def chance(self, targets):
         return self._result(0.5)
 
@@ -68,6 +73,8 @@ CALLS = {
     "distance": lambda task: task.distance(ONES, ZEROS[None], 2.0),
     "score_of": lambda task: task.score_of([(ONES, ZEROS)]),
     "score": lambda task: task.score(lambda inputs: inputs, Source()),
+    "scored": lambda task: task.scored(lambda inputs: inputs, Source()),
+    "scores_beside": lambda task: task.scores_beside([(ONES, ZEROS)]),
     "chance": lambda task: task.chance(ZEROS),
     "decisions": lambda task: task.decisions(ZEROS),
     "allowed_difference": lambda task: task.allowed_difference(1.0, 2, 0.1),
@@ -78,7 +85,7 @@ CALLS = {
 
 def test_every_method_of_a_task_has_its_boundary():
     methods = {name for name in vars(Task) if not name.startswith("_")}
-    attributes = {"metric", "counted", "main_output"}
+    attributes = {"metric", "beside", "counted", "main_output"}
     assert methods - attributes == set(CALLS)
     assert set(CALLS) <= set(vars(OwnTask))
 
@@ -90,6 +97,7 @@ def test_a_task_answers_through_its_boundary_as_it_does_itself(method):
     call = CALLS[method]
     assert str(call(own)) == str(call(task))
     assert (own.metric, own.counted, own.main_output) == (task.metric, "rows", "far")
+    assert own.beside == task.beside
 
 
 @pytest.mark.parametrize("raised", [KeyError("mask"), SystemExit(3), StopIteration(), OSError(28)])
@@ -113,7 +121,9 @@ def test_our_own_errors_and_ctrl_c_pass():
 NO_FIGURES = [math.nan, math.inf, -math.inf, 1j, "80 %", [1.0], torch.ones(2), None]
 
 
-@pytest.mark.parametrize("method", ["score_of", "score", "allowed_difference"])
+@pytest.mark.parametrize(
+    "method", ["score_of", "score", "scored", "scores_beside", "allowed_difference"]
+)
 @pytest.mark.parametrize("answer", NO_FIGURES, ids=str)
 def test_what_is_no_figure_is_refused(method, answer):
     class Wrong(Distance):

@@ -8,7 +8,7 @@ from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
 from edgespiral.data.guard import sha256_of
-from edgespiral.export.parity import file_score
+from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
 from edgespiral.spiral.baseline import CHANGED, check_source, no_speedup, say_doubts
 from edgespiral.spiral.context import turn_folder
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
-    from edgespiral.tasks.base import Task
+    from edgespiral.tasks.base import Scored, Task
 
 
 SAME_SAMPLES = (
@@ -67,7 +67,9 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     checks = _checked_on_devices(context, shipped / MODEL)
     publish(out, events, end.best_turn)
     engine = fetch_engine(out / MODEL, context.fleet.sessions)
-    teacher, student = _test_scores(out, context.splits.test, context.task, end.best_turn)
+    (teacher, teacher_beside), (student, student_beside) = _test_scores(
+        out, context.splits.test, context.task, end.best_turn
+    )
     validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     doubts += _doubts_about_samples(context.splits, baseline)
@@ -79,6 +81,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         best_turn=end.best_turn,
         teacher_test_accuracy=teacher,
         student_test_accuracy=student,
+        teacher_beside=teacher_beside,
+        student_beside=student_beside,
         final=measurement,
         speedup=speedup,
         engine=engine,
@@ -93,12 +97,12 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     return finished
 
 
-def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[float, float]:
+def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[Scored, Scored]:
     """Of the teacher's file and of the published one."""
-    teacher = file_score(turn_folder(out, 0) / MODEL, test, task)
+    teacher = file_scored(turn_folder(out, 0) / MODEL, test, task)
     if not best_turn:
         return teacher, teacher
-    return teacher, file_score(out / MODEL, test, task)
+    return teacher, file_scored(out / MODEL, test, task)
 
 
 def _doubts_about_samples(splits: DataSplits, baseline: Baseline) -> tuple[str, ...]:
