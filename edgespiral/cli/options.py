@@ -31,7 +31,7 @@ DISTILLATION = "Distillation"
 Model = Annotated[
     str | None,
     typer.Argument(
-        help="A zoo or torchvision name, or path/to/file.py:factory.", show_default=False
+        help="A zoo, torchvision or timm/ name, or path/to/file.py:factory.", show_default=False
     ),
 ]
 Data = Annotated[

@@ -1,6 +1,13 @@
-"""Bundled and torchvision models by name, and the user's own."""
+"""Models by name, bundled, of torchvision and of timm, and the user's own."""
 
-from edgespiral.models.catalog import build, names
+from edgespiral.models.catalog import build, is_built_untrained, names
 from edgespiral.models.load import check_outputs, load_model, one_output
 
-__all__ = ["build", "check_outputs", "load_model", "names", "one_output"]
+__all__ = [
+    "build",
+    "check_outputs",
+    "is_built_untrained",
+    "load_model",
+    "names",
+    "one_output",
+]

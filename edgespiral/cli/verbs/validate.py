@@ -118,9 +118,9 @@ def _check_model(plan: Plan) -> None:
 
 
 def _check_weights(plan: Plan) -> None:
-    from edgespiral.models import names
+    from edgespiral.models import is_built_untrained
 
-    if plan.weights is None and plan.model in names():
+    if plan.weights is None and is_built_untrained(plan.model):
         raise UsageError("is missing", hint=f"{plan.model} comes without trained weights")
     if plan.weights is None:
         return
