@@ -88,11 +88,11 @@ def row_of(family: str, name: str, side: int) -> dict[str, Any]:
             inputs = torch.randn(4, *case.shape)
         model, _ = folded(unwrapped(case.make()))
         model = model.eval() if family == TRAINED else lively(model, inputs)
-        start = time.perf_counter()
+        start = time.process_time()
         graph = trace(model, inputs)
-        row["trace_s"] = round(time.perf_counter() - start, 1)
+        row["trace_s"] = round(time.process_time() - start, 1)
         source = PrunableModel.of(graph, case.shape, token_count=case.token_count)
-        row["ready_s"] = round(time.perf_counter() - start, 1)
+        row["ready_s"] = round(time.process_time() - start, 1)
         row |= {"groups": len(source.groups), "engine": source.found_by}
         cut = halved(source)
         row |= outcome(source, cut) | parity(family, case, cut)
@@ -178,7 +178,7 @@ def table(family: str, rows: list[dict[str, Any]]) -> str:
         "",
         f"{well} of {len(rows)} networks lose a third or more of all channels with half of every "
         f"group asked for, each proven against the masked model; internal errors: {internal}. "
-        f"Seconds are those of tracing, groups and trial cuts on one core; more than "
+        f"Seconds are those that one core computes for tracing, groups and trial cuts; more than "
         f"{PROMPT_SECONDS}: {', '.join(slow) or 'none'}. Written by "
         f"`python bench/architectures.py {option}`.",
         "",

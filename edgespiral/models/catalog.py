@@ -71,8 +71,8 @@ def _elsewhere(name: str) -> UsageError | None:
         hint = _two_lines("from my_code import Net", "Net()") + f", and --weights {name}"
     elif HUB_NAME.fullmatch(name):
         what = "is no model here; a name of the Hugging Face hub is fetched by your own code"
-        makes = f"AutoModelForImageClassification.from_pretrained({name!r})"
-        hint = _two_lines("from transformers import AutoModelForImageClassification", makes)
+        imports = "from transformers import AutoModelForImageClassification as Net"
+        hint = _two_lines(imports, f"Net.from_pretrained({name!r})")
     else:
         return None
     return UsageError(what, where=name, hint=hint)
@@ -104,6 +104,7 @@ def build(
         MissingExtraError: it is timm's, which is not installed.
         UsageError: no such model; the nearest names are given. Or one for other inputs.
     """
+    require_known(name)
     if name == TEXT:
         return _text(classes, token_count)
     if len(input_shape) != 3 or token_count is not None:
