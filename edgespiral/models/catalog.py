@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import UsageError, unknown_name
 from edgespiral.models.zoo.timm_models import build_of_timm, is_of_timm, require_in_timm
 
 if TYPE_CHECKING:

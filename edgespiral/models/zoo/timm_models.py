@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgespiral.core.errors import MissingExtraError, UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import MissingExtraError, UsageError, unknown_name
 from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:
