@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
-TEXT, SOUND = "lstm-text", "gru-sound"
+TEXT = ("gru-text", "lstm-text", "transformer-text")
+SOUND = ("bc-resnet", "ctc-gru", "ctc-lstm", "ds-cnn", "gru-kws", "gru-sound")
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
 WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pkl")
 # What other programs write: a model with its weights, but none that PyTorch could train.
@@ -33,7 +34,8 @@ def names() -> list[str]:
     """Every name that `build` knows without other packages, sorted."""
     from torchvision import models
 
-    return sorted([*_small_models(), TEXT, SOUND, UNET, LRASPP, *models.list_models(module=models)])
+    own = (*_small_models(), *TEXT, *SOUND, UNET, LRASPP)
+    return sorted([*own, *models.list_models(module=models)])
 
 
 def is_built_untrained(name: str) -> bool:
@@ -85,14 +87,21 @@ def _two_lines(imports: str, makes: str) -> str:
 
 
 def build(
-    name: str, *, classes: int, input_shape: tuple[int, ...], token_count: int | None = None
+    name: str,
+    *,
+    classes: int,
+    input_shape: tuple[int, ...],
+    token_count: int | None = None,
+    padding: int | None = None,
+    sample_rate_hz: int | None = None,
 ) -> nn.Module:
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
     `unet-small` and `lraspp_mobilenet_v3_large` return (N, classes, H, W), a class a pixel.
 
-    `lstm-text` takes token ids (N, T) below `token_count`, all others (N, C, H, W); for `gru-sound`
-    H are frequency bands and W are frames.
+    Those for text take token ids (N, T) below `token_count`, of which `padding` counts for nothing,
+    all others (N, C, H, W). For those of sound H are frequency bands and W are frames; with
+    `sample_rate_hz` they take waveforms (N, 1, samples) and make these themselves.
 
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. `timm/NAME` is built by
@@ -104,8 +113,14 @@ def build(
         UsageError: no such model; the nearest names are given. Or one for other inputs.
     """
     require_known(name)
-    if name == TEXT:
-        return _text(classes, token_count)
+    if name in TEXT:
+        return _text(name, classes, token_count, input_shape, padding)
+    if name in SOUND and token_count is None:
+        from edgespiral.models.zoo import sound
+
+        return sound.build(
+            name, classes=classes, input_shape=input_shape, sample_rate_hz=sample_rate_hz
+        )
     if len(input_shape) != 3 or token_count is not None:
         raise UsageError(
             f"{name} takes (channels, height, width), and the data has {tuple(input_shape)}"
@@ -114,8 +129,6 @@ def build(
         )
     if is_of_timm(name):
         return build_of_timm(name, classes=classes, input_shape=input_shape)
-    if name == SOUND:
-        return _sound(classes, *input_shape[:2])
     if name == UNET:
         return _unet(classes, input_shape)
     small = _small_models()
@@ -143,22 +156,24 @@ def _mobilenet(classes: int, channels: int) -> nn.Module:
     return mobilenetv2_small(classes=classes, channels=channels)
 
 
-def _text(classes: int, token_count: int | None) -> nn.Module:
-    from edgespiral.models.zoo.recurrent import TextLSTM
+def _text(
+    name: str,
+    classes: int,
+    token_count: int | None,
+    input_shape: tuple[int, ...],
+    padding: int | None,
+) -> nn.Module:
+    from edgespiral.models.zoo import text
 
     if token_count is None:
         raise UsageError(
-            f"{TEXT} takes token ids, and the data has none",
+            f"{name} takes token ids, and the data has none",
             where="model",
             hint="data with token ids has a token_count (docs/data.md)",
         )
-    return TextLSTM(classes=classes, token_count=token_count)
-
-
-def _sound(classes: int, channels: int, bands: int) -> nn.Module:
-    from edgespiral.models.zoo.recurrent import SoundGRU
-
-    return SoundGRU(classes=classes, channels=channels, bands=bands)
+    return text.build(
+        name, classes=classes, token_count=token_count, steps=input_shape[0], padding=padding
+    )
 
 
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:

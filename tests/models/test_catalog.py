@@ -6,9 +6,9 @@ from torch import fx
 
 from edgespiral import models
 from edgespiral.core.errors import UsageError
-from edgespiral.models.catalog import require_known
+from edgespiral.models.catalog import SOUND, TEXT, require_known
 
-RECURRENT = ("lstm-text", "gru-sound")
+RECURRENT = TEXT + SOUND
 SEGMENTING = ("unet-small", "lraspp_mobilenet_v3_large")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
 
