@@ -33,7 +33,7 @@ from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
-from edgespiral.models import names
+from edgespiral.models import is_built_untrained
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.independence import check_independence
 from edgespiral.models.load import check_outputs, load_model_for, one_output
@@ -107,7 +107,7 @@ def load_teacher(plan: Plan, splits: DataSplits, listener: Listener) -> nn.Modul
         UsageError: a zoo model without weights: an untrained teacher has nothing to hand on.
         ModelError: it cannot be built, or its weights do not fit.
     """
-    if plan.weights is None and plan.model in names():
+    if plan.weights is None and is_built_untrained(plan.model):
         raise UsageError(
             f"{plan.model} comes without trained weights",
             where="--weights",

@@ -70,9 +70,9 @@ def export(
 
 
 def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
-    from edgespiral.models import load_model_for, names, saved
+    from edgespiral.models import is_built_untrained, load_model_for, saved
 
-    by_name = spec in names()
+    by_name = is_built_untrained(spec)
     if by_name and weights is None:
         raise UsageError(
             f"{spec} comes without trained weights",
