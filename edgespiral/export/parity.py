@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.records.schema import Precision
-    from edgespiral.tasks.base import Predict, Task
+    from edgespiral.tasks.base import Predict, Scored, Task
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,20 @@ def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> 
     """What `task` scores of an ONNX file of batch 1, over a whole pass, in its metric's unit.
 
     Raises:
-        ExportError: ONNX Runtime cannot run it.
+        ExportError: ONNX Runtime cannot run it, or an output is not finite.
     """
     with predicting_file(path) as predict:
         return task.score(predict, source)
+
+
+def file_scored(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> Scored:
+    """What `file_score` returns, and the figures that `task` reports beside it.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+    with predicting_file(path) as predict:
+        return task.scored(predict, source)
 
 
 @contextmanager
@@ -110,7 +120,8 @@ def predicting_file(path: Path) -> Iterator[Predict]:
     work of a small layer, and its sums have the same order on any machine.
 
     Raises:
-        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it.
+        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it; or it says what is
+            no number, of which no decision can be read.
     """
     session = _session(path, threads=1)
     with ThreadPoolExecutor(torch.get_num_threads()) as workers:
@@ -119,7 +130,10 @@ def predicting_file(path: Path) -> Iterator[Predict]:
             said = workers.map(
                 lambda one: _run(session, one, path), torch.split(inputs, SHIPPED_BATCH)
             )
-            return torch.from_numpy(np.concatenate(list(said)))
+            outputs = np.concatenate(list(said))
+            if not np.isfinite(outputs).all():
+                raise _not_finite(path)
+            return torch.from_numpy(outputs)
 
         yield predict
 
@@ -332,7 +346,7 @@ def _judge(
     task: Task,
 ) -> Parity:
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-        raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
+        raise _not_finite(path)
     parity = compared(expected, found, task)
     problem = beyond(limits, parity, float(np.abs(expected).max()))
     if problem:
@@ -346,6 +360,11 @@ def _judge(
             else "try another recipe, calibrate --max-drop, or a higher precision",
         )
     return parity
+
+
+def _not_finite(path: Path) -> ExportError:
+    hint = "check the weights and the samples; fp16 ends at 65,504"
+    return ExportError("outputs are not finite", where=str(path), hint=hint)
 
 
 def beyond(limits: ParityLimits, parity: Parity, largest: float) -> str | None:

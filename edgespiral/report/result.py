@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.records.events import Baseline, Event, ModelFacts, RunFinished
+    from edgespiral.core.records.metric import Figure
 
 EXIT_CODES = {
     Outcome.MET: ExitCode.OK,
@@ -48,8 +49,12 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         quantised_training=best.quantised_training if best else None,
         restored=best.restored if best else (),
         best_turn=finished.best_turn,
-        teacher=_tested(baseline.teacher, finished.teacher_test_score),
-        student=_tested(best.student if best else baseline.teacher, finished.student_test_score),
+        teacher=_tested(baseline.teacher, finished.teacher_test_score, finished.teacher_beside),
+        student=_tested(
+            best.student if best else baseline.teacher,
+            finished.student_test_score,
+            finished.student_beside,
+        ),
         widths_before=baseline.widths,
         widths_after=best.widths if best else baseline.widths,
         cuts=tuple(
@@ -73,7 +78,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         sparsity=best.sparsity if best else None,
         engine=finished.engine,
         device_checks=finished.device_checks,
-        files=best.files if best else teacher_files,
+        files={**(best.files if best else teacher_files), **run.started.data_files},
         doubts=run.doubts,
         plan=run.started.plan,
         versions=run.started.versions,
@@ -81,5 +86,5 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
     )
 
 
-def _tested(facts: ModelFacts, test_score: float) -> ModelFacts:
-    return facts.model_copy(update={"test_score": test_score})
+def _tested(facts: ModelFacts, test_score: float, beside: Sequence[Figure]) -> ModelFacts:
+    return facts.model_copy(update={"test_score": test_score, "beside": tuple(beside)})

@@ -21,7 +21,7 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
-from edgespiral.core.records.metric import Metric
+from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.schema import PositiveMs, Precision, Record, Score
 
 SCHEMA = 2
@@ -71,7 +71,7 @@ class ModelFacts(Record):
     They are those of the file that was measured, and `evaluation` says how they were found; None
     in journals of before, whose fp32 files have the scores of PyTorch. `precision` is read from
     the file, as the target runs it. `float_score` is the PyTorch model's on the validation split
-    where the file is in a lower precision.
+    where the file is in a lower precision. `beside` is what else the task tells of the test split.
     """
 
     validation_score: Score
@@ -79,6 +79,7 @@ class ModelFacts(Record):
     float_score: Score | None = None
     evaluation: FileEvaluation | None = None
     test_score: Score | None = None
+    beside: tuple[Figure, ...] = ()
     parameter_count: int
     size_bytes: int
 
@@ -86,7 +87,10 @@ class ModelFacts(Record):
 class RunStarted(RunEvent):
     """First record of a journal: the plan and everything needed to do it again.
 
-    `metric` is what all scores of the run are of.
+    `metric` is what all scores of the run are of. `recipe_sha256` is of what the plan's recipe
+    says.
+    `data_files` are the SHA-256, by name, of the texts that say what the model's inputs and outputs
+    stand for, such as its vocabulary, which ship beside it.
     """
 
     kind: Literal["run-started"] = "run-started"
@@ -94,6 +98,8 @@ class RunStarted(RunEvent):
     plan_sha256: str
     teacher_sha256: str
     metric: Metric
+    recipe_sha256: str | None = None
+    data_files: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     command: str
     started_at: datetime
@@ -102,8 +108,8 @@ class RunStarted(RunEvent):
 class Baseline(RunEvent):
     """The teacher, measured: where the run starts from.
 
-    `files` has the hashes of what lies in the teacher's folder, and `doubts` what speaks against
-    the run's figures.
+    `files` has the hashes of what lies in the teacher's folder, `validation_sha256` is of the
+    samples that all of the run is scored on, and `doubts` are what speaks against its figures.
     """
 
     kind: Literal["baseline"] = "baseline"
@@ -111,6 +117,7 @@ class Baseline(RunEvent):
     widths: dict[str, int]
     devices: OnDevices
     files: dict[str, str] = Field(default_factory=dict)
+    validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -233,7 +240,8 @@ class TurnFinished(RunEvent):
 class RunFinished(RunEvent):
     """Last record of a journal: `devices` have the best turn's student, or the teacher for turn 0.
 
-    `doubts` are those that only the test split raised.
+    `doubts` are those that only the test split raised. Figures beside are of the test split, too,
+    what the task reports besides its metric.
     """
 
     kind: Literal["run-finished"] = "run-finished"
@@ -242,6 +250,8 @@ class RunFinished(RunEvent):
     best_turn: int
     teacher_test_score: Score
     student_test_score: Score
+    teacher_beside: tuple[Figure, ...] = ()
+    student_beside: tuple[Figure, ...] = ()
     devices: OnDevices
     engine: EngineFacts | None = None
     finished_at: datetime

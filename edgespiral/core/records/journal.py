@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import EVENT, SCHEMA
+from edgespiral.core.records.order import require_order
 from edgespiral.core.records.schema_1 import Upgrade
 from edgespiral.core.system.files import read_bytes, sync
 
@@ -77,6 +78,17 @@ def read(path: Path) -> list[Event]:
         ) from error
     whole, upgrade = content.split(b"\n")[:-1], Upgrade()
     return [_parsed(line, upgrade, path, number) for number, line in enumerate(whole, start=1)]
+
+
+def read_run(path: Path) -> list[Event]:
+    """The records of the journal at `path`, which one run wrote one after the other.
+
+    Raises:
+        RunFolderError: as `read` and `require_order`.
+    """
+    events = read(path)
+    require_order(events, path)
+    return events
 
 
 def _parsed(line: bytes, upgrade: Upgrade, path: Path, number: int) -> Event:

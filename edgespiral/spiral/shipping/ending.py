@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
-from edgespiral.export.parity import file_score
+from edgespiral.data.guard import sha256_of
+from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
-from edgespiral.spiral.baseline import check_source, say_doubts
+from edgespiral.spiral.baseline import CHANGED, check_source, say_doubts
 from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgespiral.core.batches import BatchSource
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.records.events import (
         Baseline,
         Event,
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
-    from edgespiral.tasks.base import Task
+    from edgespiral.tasks.base import Scored, Task
+
+
+SAME_SAMPLES = (
+    "the test split is the validation split: its score is one that the run was steered by; give it "
+    "samples of their own"
+)
 
 
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
@@ -56,9 +63,12 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     checks = _checked_on_devices(context, shipped / MODEL)
     publish(out, events, end.best_turn)
     engine = fetch_engine(out / MODEL, context.fleet.sessions)
-    teacher, student = _test_scores(out, context.splits.test, context.task, end.best_turn)
+    (teacher, teacher_beside), (student, student_beside) = _test_scores(
+        out, context.splits.test, context.task, end.best_turn
+    )
     validation = baseline.teacher.validation_score, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
+    doubts += _doubts_about_samples(context.splits, baseline)
     say_doubts(context.listener, doubts)
     finished = RunFinished(
         outcome=end.outcome,
@@ -66,6 +76,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         best_turn=end.best_turn,
         teacher_test_score=teacher,
         student_test_score=student,
+        teacher_beside=teacher_beside,
+        student_beside=student_beside,
         devices=_reached(events, baseline, end.best_turn),
         engine=engine,
         finished_at=now_utc(),
@@ -78,12 +90,18 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     return finished
 
 
-def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[float, float]:
+def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[Scored, Scored]:
     """Of the teacher's file and of the published one."""
-    teacher = file_score(turn_folder(out, 0) / MODEL, test, task)
+    teacher = file_scored(turn_folder(out, 0) / MODEL, test, task)
     if not best_turn:
         return teacher, teacher
-    return teacher, file_score(out / MODEL, test, task)
+    return teacher, file_scored(out / MODEL, test, task)
+
+
+def _doubts_about_samples(splits: DataSplits, baseline: Baseline) -> tuple[str, ...]:
+    validation, test = (sha256_of(part) for part in (splits.validation, splits.test))
+    changed = baseline.validation_sha256 not in (None, validation)
+    return (*([CHANGED] if changed else []), *([SAME_SAMPLES] if validation == test else []))
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:

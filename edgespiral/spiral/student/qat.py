@@ -146,7 +146,7 @@ class ScoreRecovery:
         )
         if not kept:
             return replace(first, training=training), made
-        float_score = score(model, validation, task=task)
+        float_score = score(model, validation, task=task, precision="fp32")
         return Shipped(folder, model, float_score, after, training), retrained
 
     def _train(
