@@ -143,8 +143,8 @@ def test_scores_are_named_by_their_task_alone() -> None:
 
 
 def test_a_score_that_is_named_by_one_task_would_be_seen() -> None:
-    assert names_of_one_task("test_score = 1\nx.top1 = f(top_1_share=2)") == {
-        "test_score",
+    assert names_of_one_task("test_accuracy = 1\nx.top1 = f(top_1_share=2)") == {
+        "test_accuracy",
         "top1",
         "top_1_share",
     }

@@ -14,32 +14,25 @@ Json = dict[str, Any]
 # What scores are of where nothing says so: there were no other tasks.
 METRIC = {"name": "accuracy", "unit": "%", "higher_is_better": True}
 RENAMED = {
-    "validation_score": "validation_score",
-    "test_score": "test_score",
-    "float_score": "float_score",
-    "pytorch_score": "pytorch_score",
-    "teacher_test_score": "teacher_test_score",
-    "student_test_score": "student_test_score",
-    "score_after_cut": "score_after_cut",
-    "score_gain": "score_gain",
-    "score_before": "score_before",
-    "score_after": "score_after",
+    "validation_accuracy": "validation_score",
+    "test_accuracy": "test_score",
+    "float_accuracy": "float_score",
+    "pytorch_accuracy": "pytorch_score",
+    "teacher_test_accuracy": "teacher_test_score",
+    "student_test_accuracy": "student_test_score",
+    "accuracy_after_cut": "score_after_cut",
+    "accuracy_gain": "score_gain",
+    "accuracy_before": "score_before",
+    "accuracy_after": "score_after",
     "accuracy": "score",
-    "score_here": "score_here",
-    "agreement": "agreement",
+    "accuracy_here": "score_here",
+    "top1_agreement": "agreement",
 }
 # What a gate said of a limit.
 VERDICTS = {"pass": "met", "regressed": "missed"}
 # Whose keys are names of the user's or of layers, and no fields.
 TABLES = (
-    "metric",
-    "plan",
-    "widths",
-    "files",
-    "data_files",
-    "versions",
-    "seconds",
-    "saved_ms",
+    *("metric", "plan", "widths", "files", "data_files", "versions", "seconds", "saved_ms"),
     "left_dense",
 )
 
@@ -85,7 +78,7 @@ class Upgrade:
         self._gather(record, measurement=measurement, **first)
 
     def _run_finished(self, record: Json) -> None:
-        if record.get("outcome") == "score-floor":
+        if record.get("outcome") == "accuracy-floor":
             record["outcome"] = "score-floor"
         measurement, speedup = record.pop("final", None), record.pop("speedup", None)
         self._gather(record, measurement=measurement, speedup=speedup)

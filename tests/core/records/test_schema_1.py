@@ -110,7 +110,7 @@ def test_a_journal_from_before_there_were_tasks_and_trials_had_gone_is_read(
 
 
 def test_a_crossed_floor_is_one_of_the_score() -> None:
-    crossed = {**LINES[-1], "outcome": "score-floor"}
+    crossed = {**LINES[-1], "outcome": "accuracy-floor"}
     assert Upgrade().record(crossed)["outcome"] == Outcome.SCORE_FLOOR
 
 
