@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
     from torch import Tensor
 
     from edgespiral.core.nested import Tensors
+
+    Retarget = Callable[[Tensors, Tensors], Tensors]
 
 
 class BatchSource(Protocol):
@@ -131,3 +133,47 @@ def first_inputs(splits: DataSplits, count: int = 5) -> Tensors:
     """Inputs of the first validation samples, N of them up to `count`."""
     inputs, _ = next(iter(splits.validation.epoch(batch_size=count)))
     return inputs
+
+
+def retargeted(splits: DataSplits, target: Retarget) -> DataSplits:
+    """`splits` of which each batch has the targets that `target` makes of it.
+
+    Args:
+        target: new targets of inputs (N, ...) and of the targets that they had.
+    """
+    return replace(
+        splits,
+        train=Retargeted(splits.train, target),
+        validation=Retargeted(splits.validation, target),
+        test=Retargeted(splits.test, target),
+        is_labelled=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Retargeted:
+    """A supply of batches with other targets, see `retargeted`."""
+
+    source: BatchSource
+    target: Retarget
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def unaugmented(self) -> Retargeted:
+        """See `AugmentedSource`."""
+        if not isinstance(self.source, AugmentedSource):
+            return self
+        return replace(self, source=self.source.unaugmented())
+
+    def order(self, seed: int) -> Tensor | None:
+        """See `StoredSource`."""
+        return self.source.order(seed) if isinstance(self.source, StoredSource) else None
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensors, Tensors]]:
+        """See `BatchSource`."""
+        shown = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
+        for inputs, targets in shown:
+            yield inputs, self.target(inputs, targets)
