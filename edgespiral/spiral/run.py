@@ -20,7 +20,7 @@ from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
-from edgespiral.core.system.invocation import command_line, tell_stopped
+from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
+def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, command: str) -> Result:
     """Do what `edgespiral compress` does.
 
     Args:
@@ -75,6 +75,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
         out: the run folder, made if missing.
         resume: go on with the run that is in `out`.
         console: where progress is shown.
+        command: that asked for it, quoted for a shell.
 
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
@@ -83,9 +84,18 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
     try:
-        return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener, task=task)
+        return run_spiral(
+            plan,
+            model,
+            splits,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            command=command,
+        )
     except (KeyboardInterrupt, MeasurementError, TargetError):
-        tell_stopped(console)
+        tell_stopped(console, command)
         raise
 
 
@@ -121,6 +131,7 @@ def run_spiral(
     resume: bool,
     listener: Listener,
     task: Task,
+    command: str,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
@@ -133,20 +144,23 @@ def run_spiral(
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
         check(splits, plan.batch_size)
-    precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
+    precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
         teacher = _teacher(model, splits)
-        steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
+        steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
-        narrow = _check_cuts(plan, teacher, multiple)
-        kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
-        announce(plan, teacher.model, kernels, listener)
+        narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
+        kernels = {
+            profile.name: sparse_kernels(plan.sparsity, plan.precision, profile)
+            for profile in profiles
+        }
+        announce(plan.sparsity, teacher.model, kernels, listener)
         _tell_cuts(teacher, narrow, multiple, listener)
-        journal = _open_journal(plan, teacher, task, out, resume=resume)
+        journal = _open_journal(plan, teacher, task, out, resume=resume, command=command)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
                 plan=plan,
@@ -192,16 +206,16 @@ def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     return teacher
 
 
-def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int) -> list[str]:
+def _check_cuts(criterion: str, pruner: str, teacher: PrunableModel, multiple: int) -> list[str]:
     """Refuse what could only fail once time was spent; the groups too narrow to be cut.
 
     Raises:
         UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
         ModelError: the criterion has nothing to go by.
     """
-    engines(teacher, plan.pruner)
+    engines(teacher, pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
-    CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
+    CRITERIA.get(criterion).check(teacher.model, teacher.groups)
     return [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
 
 
@@ -225,7 +239,7 @@ def write_results(journal: Journal, out: Path) -> Result:
 
 
 def _open_journal(
-    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool
+    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool, command: str
 ) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
@@ -238,7 +252,7 @@ def _open_journal(
                 teacher_sha256=teacher_sha256,
                 metric=task.metric,
                 versions=versions(),
-                command=command_line(),
+                command=command,
                 started_at=now_utc(),
             )
         )

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgespiral.core.errors import DataError, ModelError, UsageError, first_few
+from edgespiral.core.errors import DataError, ModelError, UsageError, first_few, unknown_name
 from edgespiral.core.factory import call_factory
 from edgespiral.core.nested import count, leaves, rows
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.registry import unknown_name
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits

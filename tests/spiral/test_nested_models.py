@@ -23,7 +23,7 @@ from edgespiral.models.calling import call
 
 FILE = Path(__file__).with_name("several.py")
 TASK = f"{FILE}:KindAndAmount"
-OPTIONS = {"speedup": 1.5, "epochs": 2.0, "max_drop": 1.0, "batch_size": 32}
+OPTIONS = {"speedup": 1.5, "epochs": 2.0, "max_drop": 1.0, "learning_rate": 0.005, "batch_size": 32}
 NAMES = ["image", "numbers", "word"]
 
 

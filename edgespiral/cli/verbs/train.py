@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
-from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.cli.terminal import Terminal, command_line, tell
 from edgespiral.core.system.invocation import tell_stopped
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def train(
                 progress=heard,
             )
     except KeyboardInterrupt:
-        tell_stopped(console)
+        tell_stopped(console, command_line())
         raise
     _show(teacher, folder)
 

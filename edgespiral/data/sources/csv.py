@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from edgespiral.core.batches import DataSplits, InputSpec
-from edgespiral.core.errors import DataError, UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import DataError, UsageError, unknown_name
 from edgespiral.data.columns import CategoryColumn, RealColumn, Table, is_number, read_table
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.rows import StoredRows
