@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
     from torch import Tensor
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
 
     Retarget = Callable[[Tensors, Tensors], Tensors]
+
+
+# Symbols of transcripts, which are filled up with what is none: the blank between two symbols, and
+# the end of a word.
+NO_SYMBOL, BLANK, WORD_END = -1, 0, 1
 
 
 class BatchSource(Protocol):
@@ -98,6 +103,10 @@ class DataSplits:
             batches have them.
         is_labelled: its batches have targets; else these are None, and a teacher's outputs are
             taken for them.
+        padding: the token id that fills sequences up and counts for nothing.
+        sample_rate_hz: of inputs that are waveforms (1, samples).
+        files: texts by file name that say what inputs and outputs stand for, such as a vocabulary;
+            they ship beside the model.
     """
 
     name: str
@@ -111,6 +120,9 @@ class DataSplits:
     ignored_class: int | None = None
     inputs: tuple[InputSpec, ...] | dict[str, InputSpec] | None = None
     is_labelled: bool = True
+    padding: int | None = None
+    sample_rate_hz: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def specs(self) -> Tensors:

@@ -96,7 +96,9 @@ def _made(found: object, spec: str) -> DataSplits:
         is_labelled=is_labelled,
         target_shape=None if shape is None else tuple(shape),
         ignored_class=found.get("ignored_class", IGNORED if shape else None),
-        **sources,
+        train=sources["train"],
+        validation=sources["validation"],
+        test=sources["test"],
     )
 
 
