@@ -52,7 +52,7 @@ def load(spec: str) -> Task:
     if not is_factory(spec):
         name, _, query = spec.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        return _bounded(TASKS.get(name).configured(options))
+        return _bounded(TASKS.get(name)).configured(options)
     from edgespiral.tasks.base import from_factory
 
     return _bounded(from_factory(spec))

@@ -13,6 +13,7 @@ from edgespiral.core.user_code import user_code
 from edgespiral.tasks.base import BATCH_SIZE, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -111,6 +112,11 @@ class OwnTask(Task):
         """See `Task.targets_of`."""
         with self._calling("targets_of"):
             return plain(self._task.targets_of(outputs))
+
+    def configured(self, options: Mapping[str, str]) -> Task:
+        """See `Task.configured`."""
+        with self._calling("configured"):
+            return OwnTask(self._task.configured(options))
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """See `Task.fitted`."""
