@@ -7,14 +7,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.records.schema import now_utc
-from edgespiral.core.system.invocation import command_line
 from edgespiral.core.system.versions import versions
 from edgespiral.gate.baseline import check_comparable
 from edgespiral.gate.checks import Limits, judge, taken_of
 from edgespiral.gate.git import commit
 from edgespiral.gate.interface import check_same, interface
-from edgespiral.gate.records import BenchResult, CaseResult, GateVerdict, Reference, gravest
+from edgespiral.gate.records import BenchResult, CaseResult, Reference, gravest
 from edgespiral.gate.sampling import Sampled, sample, sample_baseline
 from edgespiral.gate.suite import model_file
 from edgespiral.measure.session import Session
@@ -43,6 +43,7 @@ class Gate:
         profile: the target.
         former: finds what a model is compared with; None to judge budgets alone.
         for_baseline: measure in many processes, for a baseline that later runs compare with.
+        command: that asked for it, quoted for a shell.
     """
 
     suite: Suite
@@ -50,6 +51,7 @@ class Gate:
     profile: TargetProfile
     former: Callable[[Case], Former | None] | None = None
     for_baseline: bool = False
+    command: str = ""
 
     def run(self, heard: Callable[[CaseResult], None] = lambda _: None) -> BenchResult:
         """Measure and judge every model; `heard` is told each as it is done.
@@ -73,7 +75,7 @@ class Gate:
             git_commit=git_commit,
             git_dirty=git_dirty,
             versions=versions(),
-            command=command_line(),
+            command=self.command,
             finished_at=now_utc(),
         )
 
@@ -87,7 +89,7 @@ class Gate:
         try:
             found |= self._measured(case)
         except OWN_ERRORS as error:
-            found |= {"verdict": GateVerdict.ERROR, "error": str(error)}
+            found |= {"verdict": Verdict.ERROR, "error": str(error)}
         return CaseResult.model_validate({**found, "seconds": perf_counter() - start})
 
     def _measured(self, case: Case) -> dict[str, object]:
@@ -98,7 +100,7 @@ class Gate:
             check_same(former.interface(), face, where=str(file))
         with Session(self.profile, shapes=case.input_shapes) as session:
             sampled = self._sampled(session, case, file, former)
-        verdicts = [check.verdict for check in sampled.checks] or [GateVerdict.MEASURED]
+        verdicts = [check.verdict for check in sampled.checks] or [Verdict.MEASURED]
         return {
             "verdict": gravest(verdicts),
             "interface": face,

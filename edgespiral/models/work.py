@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
+from edgespiral.models.calling import called
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from edgespiral.core.nested import Tensors
+
+LAYERS = (_ConvNd, nn.Linear, nn.LSTM, nn.GRU)
 
 
-def flops_of(model: nn.Module, example: Tensor) -> float:
-    """Floating-point operations of a forward pass, two for a multiplication and its addition.
+def flops_of(model: nn.Module, example: Tensors) -> float:
+    """Floating-point operations of the layers that have weights: two for each use of a weight.
 
-    What is done to single elements does not count. Of a model without convolutions or products of
-    matrices there is nothing to count; it is given 1, so that budgets can be divided by it.
+    PyTorch's own counter of operations knows no recurrent layers here, and importing it takes
+    longer than a pass through most models. Where there is nothing to count it is 1, so that budgets
+    can be divided by it.
 
     Args:
         model: takes `example`.
-        example: (N, ...).
+        example: its inputs, of N samples.
 
     Example:
-        >>> flops_of(torch.nn.Linear(3, 5), torch.zeros(2, 3))
+        >>> flops_of(nn.Linear(3, 5), torch.zeros(2, 3))
         60.0
     """
-    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(example)
-    return max(1.0, float(counter.get_total_flops()))
+    total = 0.0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> None:  # noqa: ANN401
+        nonlocal total
+        weights = sum(p.numel() for n, p in layer.named_parameters() if n.startswith("weight"))
+        total += 2.0 * weights * _uses(layer, inputs[0], outputs)
+
+    handles = [
+        layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, LAYERS)
+    ]
+    try:
+        with evaluating(model), torch.no_grad():
+            called(model, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(1.0, total)
+
+
+def _uses(layer: nn.Module, inputs: Tensor, outputs: Any) -> int:  # noqa: ANN401
+    """How often a layer uses each of its weights."""
+    if isinstance(layer, _ConvNd):
+        read = inputs if layer.transposed else outputs
+        return math.prod(read.shape) // (
+            layer.in_channels if layer.transposed else layer.out_channels
+        )
+    return math.prod(inputs.shape[:-1])

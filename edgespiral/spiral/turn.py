@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.batches import first_inputs
@@ -27,11 +28,16 @@ from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
-from edgespiral.spiral.shipping.publishing import MODEL, changed, hashes_of
-from edgespiral.spiral.student.distillation import distil, distillation, teaching_live, teaching_of
+from edgespiral.spiral.shipping.publishing import (
+    MODEL,
+    changed,
+    hashes_of,
+    judged_files,
+    require_judged,
+)
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
-from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
-from edgespiral.spiral.student.sparsity import sparsity_of, thinned
+from edgespiral.spiral.student.qat import ScoreRecovery, Shipped
+from edgespiral.spiral.student.sparsity import dense_bytes, sparsity_of, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,10 +58,12 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.precision import Exported
     from edgespiral.measure.decide import Paired
+    from edgespiral.measure.fleet import Fleet
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
     from edgespiral.spiral.shipping.judging import Score
+    from edgespiral.spiral.student.precisions import Precisions
 
 UNCUT = "none"
 # That each look of a verdict adds.
@@ -82,7 +90,7 @@ def run_turn(
         TrainingError: distillation diverged; the last good state is kept.
         ExportError: the ONNX file does not compute what the student does, or is right less often.
         MeasurementError, TargetError: the device did not answer.
-        RunFolderError: a file changed while it was judged.
+        RunFolderError: a file of the turn's or the teacher's changed while it was judged.
     """
     made = _made(context, planned, parent, budgets, watch, precision=precision, floor=floor)
     shipped, onnx = made.shipped, made.shipped.folder / MODEL
@@ -91,20 +99,20 @@ def run_turn(
         judgement = judged(
             onnx,
             context.splits.validation,
-            expected=shipped.float_accuracy,
+            expected=shipped.float_score,
             task=context.task,
         )
     with watch.timing("measure"):
-        found, verdicts = decide(context, onnx, budgets)
-    (measurement, speedup), *others = found
-    _require_measured(shipped.folder, files, measurement)
+        found, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
+    _require_measured(shipped.folder, files, found[0][0])
+    # What it took turns with is what the budget and all other turns were held against.
+    require_judged(context.folder(0), judged_files(context.journal.read(), 0))
     facts = model_facts(
         shipped.model,
         onnx,
-        latency=measurement,
         precision=context.session.precision(onnx),
         score=judgement,
-        float_accuracy=None if _kept_fp32(context, precision) else shipped.float_accuracy,
+        float_score=None if _kept_fp32(context.precisions, precision) else shipped.float_score,
     )
     finished = TurnFinished(
         turn=planned.turn,
@@ -113,10 +121,10 @@ def run_turn(
         criterion=context.plan.criterion,
         pruner=made.engine,
         student=facts,
-        speedup=speedup,
+        devices=_on_devices(budgets, found, verdicts),
         quantised_training=shipped.training,
         restored=shipped.restored,
-        accuracy_after_cut=made.accuracy_after_cut,
+        score_after_cut=made.score_after_cut,
         verdict=joined(verdicts),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
@@ -124,7 +132,6 @@ def run_turn(
         seed=context.plan.seed,
         finished_at=now_utc(),
         sparsity=made.sparsity,
-        elsewhere=_elsewhere(budgets, others, verdicts[1:]),
     )
     context.journal.append(finished)
     return finished
@@ -142,7 +149,7 @@ class _Made(NamedTuple):
     """A turn's student on disk, not yet measured."""
 
     engine: str
-    accuracy_after_cut: float
+    score_after_cut: float
     shipped: Shipped
     sparsity: WeightSparsity | None
 
@@ -164,7 +171,7 @@ def _made(
     inputs = first_inputs(context.splits)
     student = trace(load_model(folder / "cut"), inputs)
     train = context.splits.train
-    masks = thinned(plan, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
+    masks = thinned(plan.sparsity, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
     after_cut = score(student, context.splits.validation, task=context.task)
     told = context.task.metric.named(after_cut)
     context.listener.say(f"  cut by {engine}: {told} before distillation")
@@ -176,27 +183,50 @@ def _made(
     if calibrated is not None:
         with watch.timing("round"):
             # Kept outputs are of bf16 where that is native, which rounds as coarsely as int8.
-            teaching = teaching_live(context, parent.turn, parent.model)
+            teaching = context.distiller.teaching_live(parent.turn, parent.model)
             last = planned.target_ms <= budgets.latency_ms
-            means = AccuracyRecovery(context, teaching, planned.turn, floor, last, masks)
+            means = ScoreRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
-    onnx = shipped.folder / MODEL
-    sparsity = sparsity_of(context, onnx, shipped.model, masks, folder=folder, precision=precision)
-    return _Made(engine, after_cut, shipped, sparsity)
+    return _Made(engine, after_cut, shipped, _zeros(context, shipped, masks, folder, precision))
 
 
-def _elsewhere(
-    budgets: Budgets, found: Sequence[tuple[Measurement, Ratio]], verdicts: Sequence[Verdict]
+def _zeros(
+    context: RunContext,
+    shipped: Shipped,
+    masks: Mapping[str, Tensor],
+    folder: Path,
+    precision: Precision,
+) -> WeightSparsity | None:
+    """What weight pruning left in the turn's file; None where none is asked for."""
+    asked, precisions = context.plan.sparsity, context.precisions
+    if asked == "none":
+        return None
+    written, form = precisions.written(precision), precisions.form
+    return sparsity_of(
+        shipped.folder / MODEL,
+        shipped.model,
+        masks,
+        asked=asked,
+        kernels=context.sparse_kernels,
+        dense_bytes=partial(dense_bytes, folder, context.splits, written=written, form=form),
+    )
+
+
+def _on_devices(
+    budgets: Budgets, pairs: Sequence[tuple[Measurement, Ratio]], verdicts: Sequence[Verdict]
 ) -> tuple[OnDevice, ...]:
-    """What was found on all devices but the first."""
     return tuple(
-        OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=ratio, verdict=verdict)
-        for own, (one, ratio), verdict in zip(budgets.each[1:], found, verdicts, strict=True)
+        OnDevice(
+            budget_ms=budget.latency_ms, measurement=measurement, speedup=speedup, verdict=verdict
+        )
+        for budget, (measurement, speedup), verdict in zip(
+            budgets.each, pairs, verdicts, strict=True
+        )
     )
 
 
 def decide(
-    context: RunContext, onnx: Path, budgets: Budgets
+    fleet: Fleet, teacher: Path, onnx: Path, budgets: Budgets
 ) -> tuple[list[tuple[Measurement, Ratio]], list[Verdict]]:
     """Measure against the teacher; an undecided verdict takes more samples, not another turn.
 
@@ -206,9 +236,7 @@ def decide(
     def is_open(pairs: Sequence[Paired], confidence: float) -> bool:
         return joined(budgets.verdicts(pairs, confidence)) is Verdict.UNDECIDED
 
-    pairs = compare_until_decided(
-        context.fleet, context.teacher_onnx, onnx, DECIDING_ROUNDS, is_open
-    )
+    pairs = compare_until_decided(fleet, teacher, onnx, DECIDING_ROUNDS, is_open)
     verdicts = budgets.verdicts(pairs, Looks(len(DECIDING_ROUNDS)).confidence)
     return [(pair.subject, pair.speedup) for pair in pairs], verdicts
 
@@ -217,18 +245,16 @@ def model_facts(
     model: nn.Module,
     onnx: Path,
     *,
-    latency: Measurement,
     precision: Precision,
     score: Score,
-    float_accuracy: float | None = None,
+    float_score: float | None = None,
 ) -> ModelFacts:
     """What is known of a model whose file `onnx` was scored and measured."""
     return ModelFacts(
-        validation_accuracy=score.value,
+        validation_score=score.value,
         precision=precision,
-        float_accuracy=float_accuracy,
+        float_score=float_score,
         evaluation=score.evaluation,
-        latency=latency,
         parameter_count=sum(p.numel() for p in model.parameters()),
         size_bytes=onnx.stat().st_size,
     )
@@ -250,14 +276,14 @@ def _exported(
     exported = export_checked(context, student, folder, precision)
     validation = context.splits.validation
     # In float32, as the file is: bf16 turns samples over.
-    float_accuracy = found = score(student, validation, task=context.task, precision="fp32")
-    if not _kept_fp32(context, precision):
+    float_score = found = score(student, validation, task=context.task, precision="fp32")
+    if not _kept_fp32(context.precisions, precision):
         found = file_score(folder / MODEL, validation, context.task)
-    return Shipped(folder, student, float_accuracy, found), exported.calibrated
+    return Shipped(folder, student, float_score, found), exported.calibrated
 
 
-def _kept_fp32(context: RunContext, precision: Precision) -> bool:
-    return context.precisions.written(precision) == "fp32"
+def _kept_fp32(precisions: Precisions, precision: Precision) -> bool:
+    return precisions.written(precision) == "fp32"
 
 
 def nothing_cut(source: PrunableModel, widths: Mapping[str, int]) -> bool:
@@ -290,15 +316,13 @@ def _distil(
     student: GraphModule,
     masks: Mapping[str, Tensor],
 ) -> None:
-    plan = context.plan
     if not planned.epochs:
         return
-    settings = distillation(plan, epochs=planned.epochs, seed=derived_seed(plan.seed, planned.turn))
-    distil(
-        context,
+    distiller, epochs = context.distiller, planned.epochs
+    distiller.train(
         student,
-        settings,
-        teaching=teaching_of(context, parent.turn, parent.model, epochs=planned.epochs),
+        distiller.settings(epochs=epochs, seed=derived_seed(context.plan.seed, planned.turn)),
+        teaching=distiller.teaching(parent.turn, parent.model, epochs=epochs),
         checkpoint=context.folder(planned.turn) / "checkpoint.pt",
         masks=masks,
     )

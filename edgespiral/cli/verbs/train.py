@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
-from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.cli.terminal import Terminal, command_line, tell
 from edgespiral.core.system.invocation import tell_stopped
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="digits, cifar10, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."
+            help="digits, cifar10, folder:PATH[?size=64], speech:, text:, ... or file.py:name."
         ),
     ],
     task: options.TaskName = "classification",
@@ -71,7 +71,7 @@ def train(
                 progress=heard,
             )
     except KeyboardInterrupt:
-        tell_stopped(console)
+        tell_stopped(console, command_line())
         raise
     _show(teacher, folder)
 
@@ -110,14 +110,13 @@ def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
 
 
 def _show(teacher: TrainedTeacher, folder: Path) -> None:
-    from edgespiral.core.records.metric import ACCURACY
     from edgespiral.teacher import WEIGHTS
 
     metric = teacher.metric
-    named = "" if metric == ACCURACY else f" {metric.name}"
-
     tell(
-        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
-        f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
+        f"{teacher.model} on {teacher.data}: {metric.named(teacher.test_score)} test,"
+        f" {metric.text(teacher.validation_score)} validation, {teacher.seconds:.0f} s"
     )
+    if teacher.test_beside:
+        tell(f"test {', '.join(figure.text for figure in teacher.test_beside)}")
     tell(f"weights: {folder / WEIGHTS}")

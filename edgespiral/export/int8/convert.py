@@ -21,17 +21,16 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from edgespiral.core.errors import ExportError, UsageError
+from edgespiral.core.errors import ExportError, UsageError, unknown_name
 from edgespiral.core.onnx_graph import used_names
 from edgespiral.core.records.schema import Int8Form
-from edgespiral.core.registry import unknown_name
 from edgespiral.core.system.files import replacing
 from edgespiral.export.graph import (
     CHANNEL_SCALES_OPSET,
     MULTIPLIES,
     RECURRENT,
+    input_shapes,
     load_graph,
-    only_input,
     opset,
     refusing,
     weighted_layers,
@@ -110,7 +109,7 @@ def excluded_layers(
 
 
 def _require_float(model: ModelProto, source: Path) -> None:
-    only_input(model, str(source))
+    input_shapes(model, str(source))
     if opset(model) < CHANNEL_SCALES_OPSET:
         raise ExportError(
             f"is of opset {opset(model)}, int8 needs {CHANNEL_SCALES_OPSET}",

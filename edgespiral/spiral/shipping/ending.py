@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
-from edgespiral.export.parity import file_score
+from edgespiral.data.guard import sha256_of
+from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
-from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.baseline import CHANGED, check_source, say_doubts
+from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
@@ -21,25 +23,28 @@ from edgespiral.spiral.shipping.publishing import (
     require_judged,
     shipped_folder,
 )
-from edgespiral.spiral.student.distillation import kept_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.records.events import (
         Baseline,
         Event,
         OnDevice,
     )
     from edgespiral.core.records.exported import DeviceCheck
-    from edgespiral.core.records.measurement import (
-        Measurement,
-        Ratio,
-    )
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
+    from edgespiral.tasks.base import Scored, Task
+
+
+SAME_SAMPLES = (
+    "the test split is the validation split: its score is one that the run was steered by; give it "
+    "samples of their own"
+)
 
 
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
@@ -50,45 +55,53 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         ExportError: the published source or file computes something else, here or on a device.
         ModelError, TargetError, MeasurementError: as `Session.outputs` and `Session.build`.
     """
-    events, shipped = context.journal.read(), shipped_folder(context, end.best_turn)
+    events, out = context.journal.read(), context.out
+    shipped = shipped_folder(out, events, end.best_turn)
     require_judged(shipped, judged_files(events, end.best_turn))
     if end.best_turn:
         check_source(fresh, shipped, context.splits)
     checks = _checked_on_devices(context, shipped / MODEL)
-    publish(context, end.best_turn)
-    engine = fetch_engine(context)
-    teacher, student = _test_scores(context, end.best_turn)
-    validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
+    publish(out, events, end.best_turn)
+    engine = fetch_engine(out / MODEL, context.fleet.sessions)
+    (teacher, teacher_beside), (student, student_beside) = _test_scores(
+        out, context.splits.test, context.task, end.best_turn
+    )
+    validation = baseline.teacher.validation_score, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
+    doubts += _doubts_about_samples(context.splits, baseline)
     say_doubts(context.listener, doubts)
-    measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
     finished = RunFinished(
         outcome=end.outcome,
         message=end.message,
         best_turn=end.best_turn,
-        teacher_test_accuracy=teacher,
-        student_test_accuracy=student,
-        final=measurement,
-        speedup=speedup,
+        teacher_test_score=teacher,
+        student_test_score=student,
+        teacher_beside=teacher_beside,
+        student_beside=student_beside,
+        devices=_reached(events, baseline, end.best_turn),
         engine=engine,
         finished_at=now_utc(),
-        elsewhere=elsewhere,
         doubts=doubts,
         device_checks=checks,
     )
     # Before the last record: a run that has it is not entered again.
-    remove_claimed(kept_folder(context))
+    remove_claimed(context.distiller.folder)
     context.journal.append(finished)
     return finished
 
 
-def _test_scores(context: RunContext, best_turn: int) -> tuple[float, float]:
+def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[Scored, Scored]:
     """Of the teacher's file and of the published one."""
-    test = context.splits.test
-    teacher = file_score(context.folder(0) / MODEL, test, context.task)
+    teacher = file_scored(turn_folder(out, 0) / MODEL, test, task)
     if not best_turn:
         return teacher, teacher
-    return teacher, file_score(context.out / MODEL, test, context.task)
+    return teacher, file_scored(out / MODEL, test, task)
+
+
+def _doubts_about_samples(splits: DataSplits, baseline: Baseline) -> tuple[str, ...]:
+    validation, test = (sha256_of(part) for part in (splits.validation, splits.test))
+    changed = baseline.validation_sha256 not in (None, validation)
+    return (*([CHANGED] if changed else []), *([SAME_SAMPLES] if validation == test else []))
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
@@ -102,10 +115,6 @@ def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, .
     return tuple(checks)
 
 
-def _best_latency(
-    events: Sequence[Event], baseline: Baseline, turn: int
-) -> tuple[Measurement, Ratio, tuple[OnDevice, ...]]:
-    for done in finished_turns(events):
-        if done.turn == turn:
-            return done.student.latency, done.speedup, done.elsewhere
-    return baseline.teacher.latency, no_speedup(), baseline.elsewhere
+def _reached(events: Sequence[Event], baseline: Baseline, turn: int) -> tuple[OnDevice, ...]:
+    devices = (done.devices for done in finished_turns(events) if done.turn == turn)
+    return next(devices, baseline.devices)
