@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import itertools
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from torch.utils._pytree import tree_map
 
 from edgespiral.core.registry import Registry
 from edgespiral.tasks.classification import CLASSIFICATION, kl_distance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from torch import Tensor
 
+    from edgespiral.distill.settings import TrainSettings
     from edgespiral.tasks.base import Task
+
+    UsualLoss = Callable[[Tensor, "Batch"], Tensor]
+
+
+class Batch(NamedTuple):
+    """What one step is about, on the training device.
+
+    Attributes:
+        inputs: (N, ...), as the data supplies them.
+        targets: (N, ...).
+        taught: the teachers' outputs (T, N, ...) for these inputs; None without teachers.
+        step: steps done before this one.
+        steps: of the whole training.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    taught: Tensor | None
+    step: int
+    steps: int
 
 
 class DistillationLoss(Protocol):
@@ -88,3 +114,45 @@ def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
 
 
 distillation_loss = get("kd", CLASSIFICATION)
+
+
+def usual_loss(settings: TrainSettings, task: Task) -> UsualLoss:
+    """The loss of outputs (N, ...) for a batch: the task's, and the distance to the teachers."""
+    distilled = get(settings.loss, task)
+
+    def loss(outputs: Tensor, batch: Batch) -> Tensor:
+        smoothing = settings.label_smoothing
+        if batch.taught is None:
+            return task.loss(outputs, batch.targets, label_smoothing=smoothing)
+        return distilled(
+            outputs,
+            batch.taught,
+            batch.targets,
+            temperature=settings.temperature,
+            alpha=settings.alpha,
+            label_smoothing=smoothing,
+        )
+
+    return loss
+
+
+def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float]]:
+    """A batch in `count` parts, itself where that is 1, each with its share of the samples."""
+    if count == 1:
+        yield batch, 1.0
+        return
+    samples = len(batch.targets)
+    bounds = [samples * part // count for part in range(count + 1)]
+    for first, end in itertools.pairwise(bounds):
+        some = slice(first, end)
+        taught = None if batch.taught is None else batch.taught[:, some]
+        part = batch._replace(
+            inputs=_those(batch.inputs, some), targets=_those(batch.targets, some), taught=taught
+        )
+        yield part, (end - first) / samples
+
+
+def _those(nested: Tensor, samples: slice) -> Tensor:
+    """Some samples of every tensor there is."""
+    chosen: Tensor = tree_map(lambda tensor: tensor[samples], nested)
+    return chosen

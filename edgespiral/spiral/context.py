@@ -9,6 +9,7 @@ from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from edgespiral.distill.own_training import USUAL
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import Baseline
     from edgespiral.core.records.journal import Journal
+    from edgespiral.distill.own_training import Training
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.prune.prunable import PrunableModel
@@ -87,6 +89,7 @@ class RunContext:
     sparse_kernels: Kernels
     cache_folder: Path | None = None
     task: Task = CLASSIFICATION
+    training: Training = USUAL
 
     @property
     def session(self) -> Session:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.system.temporary import claim_folder
-from edgespiral.distill.settings import DISTILLATION_RATE, TrainSettings
+from edgespiral.distill.own_training import TrainingStep, train_by_loop
+from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.modes import evaluating
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from edgespiral.distill.trainer import Progress
+    from edgespiral.distill.settings import Progress
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
 
@@ -62,29 +64,62 @@ def distil(
             detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
             advance(progress.step, progress.steps, detail)
 
-        train(
-            student,
-            context.splits,
-            settings,
-            task=context.task,
-            teachers=teaching.teachers,
-            outputs=teaching.outputs,
-            masks=masks or {},
-            checkpoint=checkpoint,
-            progress=heard,
-        )
+        own = context.training
+        if isinstance(own, TrainingStep):
+            train(
+                student,
+                context.splits,
+                settings,
+                task=context.task,
+                teachers=teaching.teachers,
+                outputs=teaching.outputs,
+                masks=masks,
+                own=own,
+                checkpoint=checkpoint,
+                progress=heard,
+            )
+        else:
+            train_by_loop(
+                own,
+                student,
+                context.splits,
+                settings,
+                task=context.task,
+                teachers=teaching.teachers,
+                masks=masks,
+                checkpoint=checkpoint,
+                progress=heard,
+            )
 
 
-def distillation(plan: Plan, *, epochs: float, seed: int, rate_share: float = 1.0) -> TrainSettings:
-    """How a run distils, for `epochs` and at `rate_share` of its learning rate."""
-    rate = DISTILLATION_RATE if plan.learning_rate is None else plan.learning_rate
-    return TrainSettings.for_distillation(
+def distillation(
+    plan: Plan, teacher: nn.Module, *, epochs: float, seed: int, rate_share: float = 1.0
+) -> TrainSettings:
+    """How a run distils, for `epochs` and at `rate_share` of its learning rate.
+
+    Args:
+        teacher: by whose layers the optimizer is chosen where the plan leaves it open.
+    """
+    optimizer = named_optimizer(plan.optimizer, teacher)
+    rate = plan.learning_rate or defaults_of(optimizer).student_rate
+    settings = TrainSettings.for_distillation(
         epochs=epochs,
         batch_size=plan.batch_size,
         learning_rate=rate_share * rate,
         temperature=plan.temperature,
         alpha=plan.alpha,
         seed=seed,
+        optimizer=optimizer,
+        weight_decay=plan.weight_decay,
+    )
+    return replace(
+        settings,
+        schedule=plan.schedule,
+        clip_norm=plan.clip_norm,
+        ema_decay=plan.ema_decay,
+        precision=precision_of(plan.amp),
+        accumulate=plan.accumulate,
+        freeze=plan.freeze,
     )
 
 
@@ -100,7 +135,8 @@ def teaching_of(context: RunContext, turn: int, model: nn.Module, *, epochs: flo
     teachers, source = _teachers(context, turn, model), context.splits.train
     models = list(teachers.values())
     asked_epochs = epochs if any(teachers) else context.plan.epochs
-    if asked_epochs <= 1 or not can_be_kept(source, _values(context)):
+    shows_stored = isinstance(context.training, TrainingStep) and not context.training.alters_views
+    if asked_epochs <= 1 or not shows_stored or not can_be_kept(source, _values(context)):
         return Teaching(models)
     outputs = [_outputs(context, *pair) for pair in teachers.items()]
     return Teaching(models, torch.stack(outputs))

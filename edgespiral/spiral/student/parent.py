@@ -19,7 +19,7 @@ from edgespiral.core.errors import RunFolderError
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import make_folder, replacing
 from edgespiral.core.text import described
-from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
+from edgespiral.distill.batchnorm import batchnorm_scales, recalibrate_batchnorm
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.context import Parent
 from edgespiral.spiral.planning.importance import importance_of
@@ -115,6 +115,7 @@ def _slim(context: RunContext, turn: int, slim: nn.Module, model: PrunableModel)
 def _settings(context: RunContext, turn: int, slim: nn.Module) -> TrainSettings:
     settings = distillation(
         context.plan,
+        context.teacher.model,
         epochs=slimming_epochs(context.plan),
         seed=derived_seed(context.plan.seed, turn, 2),
         rate_share=WARM_RATE_SHARE,

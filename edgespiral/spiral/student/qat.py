@@ -194,7 +194,8 @@ class AccuracyRecovery:
     def _settings(self, epochs: float) -> TrainSettings:
         plan = self.context.plan
         seed = derived_seed(plan.seed, self.turn, 3)
-        settings = distillation(plan, epochs=epochs, seed=seed, rate_share=RATE_SHARE)
+        teacher = self.context.teacher.model
+        settings = distillation(plan, teacher, epochs=epochs, seed=seed, rate_share=RATE_SHARE)
         # Half precision rounds as coarsely as int8 does.
         return replace(settings, precision="fp32")
 
