@@ -36,15 +36,15 @@ def inspect(
     html: Annotated[Path | None, typer.Option(help="Write it as a page, too.")] = None,
 ) -> None:
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
-    shape = _shape(data, input_shape)
+    shape = stated_shape(data, input_shape, "inspect")
     from edgespiral.core.system.files import make_folder, write_text
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.report.inspection import inspection_html, print_inspection
     from edgespiral.spiral.inspecting import inspect as inspect_teacher
 
-    classes, shape, tokens = _facts(data, shape, tokens)
-    module = _model(model, weights, classes, shape, tokens)
+    classes, shape, tokens = model_facts(data, shape, tokens)
+    module = model_named(model, weights, classes, shape, tokens)
     teacher = PrunableModel.of(trace(module), shape, token_count=tokens, may_be_uncuttable=True)
     inspection = inspect_teacher(teacher, model)
     print_inspection(inspection, Terminal())
@@ -54,11 +54,15 @@ def inspect(
         tell(f"page: {html}")
 
 
-def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:
-    """The sizes that `--input-shape` states; none where data say what an input is."""
+def stated_shape(data: str | None, stated: str | None, verb: str) -> tuple[int, ...]:
+    """The sizes that `--input-shape` states; none where data say what an input is.
+
+    Raises:
+        UsageError: not one of the two is given, or no sizes.
+    """
     if (data is None) == (stated is None):
         raise UsageError(
-            "give one of --data and --input-shape", where="inspect", hint="--input-shape 3x224x224"
+            "give one of --data and --input-shape", where=verb, hint="--input-shape 3x224x224"
         )
     if stated is None:
         return ()
@@ -70,7 +74,7 @@ def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _facts(
+def model_facts(
     data: str | None, shape: tuple[int, ...], tokens: int | None
 ) -> tuple[int, tuple[int, ...], int | None]:
     """Classes, input sizes and number of token ids."""
@@ -82,9 +86,10 @@ def _facts(
     return len(splits.class_names), splits.input_shape, splits.token_count
 
 
-def _model(
+def model_named(
     spec: str, weights: Path | None, classes: int, shape: tuple[int, ...], tokens: int | None
 ) -> nn.Module:
+    """The model that `spec` names: a run folder's, or built and with its weights."""
     from edgespiral.models import load_model, saved
 
     if Path(spec).is_dir():
