@@ -91,9 +91,9 @@ def _budget(plan: Plan, target: str) -> str:
 
 
 def _check_precision(plan: Plan) -> None:
+    from edgespiral.core.option import flag
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import load_profiles
-    from edgespiral.spiral.plan import flag
     from edgespiral.spiral.student.precisions import Precisions
 
     try:
