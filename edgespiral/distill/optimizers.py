@@ -13,9 +13,9 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgespiral.core.errors import ModelError, UsageError, first_few
-from edgespiral.core.factory import is_factory, named_in_file
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.factory import named_in_file
 from edgespiral.core.user_code import user_code
+from edgespiral.distill.settings import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,20 +27,7 @@ if TYPE_CHECKING:
     Groups = list[dict[str, Any]]
     Tensors = tuple[Tensor, ...] | list[Tensor]
 
-NAMES = ("adamw", "sgd")
-AUTO = "auto"
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-
-
-def check_optimizer(name: str) -> str:
-    """`name`, if it is `auto`, an optimizer's or a place in the user's file.
-
-    Raises:
-        UsageError: it is not; the nearest names are given.
-    """
-    if name in (AUTO, *NAMES) or is_factory(name):
-        return name
-    raise unknown_name("optimizer", name, (AUTO, *NAMES))
 
 
 def named_optimizer(asked: str, model: nn.Module) -> str:

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Literal, TypedDict, get_args
 
 from edgespiral.core.errors import DataError, UsageError
+from edgespiral.core.factory import is_factory
+from edgespiral.core.registry import unknown_name
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Resolved = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["one-cycle", "cosine", "constant"]
 Amp = Literal["auto", "off", "bf16", "fp16"]
 
+AUTO = "auto"
 DISTILLATION_WARMUP = 0.1
 # Fields that came later: checkpoints of before, which lack them, go on where they are not set.
 LATER = ("optimizer", "clip_norm", "ema_decay", "accumulate", "freeze")
+
+
+class TrainingOptions(TypedDict, total=False):
+    """What may be asked of a training beside its length, its batches and its rate.
+
+    As in `TrainSettings`; `amp` is its precision, and `device` where it runs.
+    """
+
+    optimizer: str
+    schedule: Schedule
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+    amp: Amp
+    device: str
+    accumulate: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +63,7 @@ class TrainSettings:
         epochs: passes over the training split; may be fractional, counted in steps.
         batch_size: samples per step; the short last batch of a pass is dropped.
         learning_rate: the highest of the schedule.
-        optimizer: a name of `optimizers.NAMES`, or `path/to/file.py:make` (docs/training.md).
+        optimizer: a name of `DEFAULTS`, or `path/to/file.py:make` (docs/training.md).
         momentum: of SGD with Nesterov's correction.
         weight_decay: on weights only, not on norms and biases.
         schedule: after a linear warm-up, `one-cycle` falls linearly to 0, `cosine` along a cosine,
@@ -61,8 +80,8 @@ class TrainSettings:
             (Liu et al. 2017, "Network slimming", eq. 1).
         clip_norm: what the L2 norm of all gradients is scaled down to where it is above; None: no
             limit.
-        ema_decay: the weights that come out are the mean over steps of those that were trained,
-            each step weighing so many times as much as the next; 0: the last step's.
+        ema_decay: the weights that come out are a running mean, which keeps this share of itself at
+            each step; 0: the weights of the last step.
         accumulate: in how many parts a batch goes through the model, to take less memory.
         freeze: patterns of parameter names, such as `layer1.*`, that stay as they are.
     """
@@ -108,6 +127,10 @@ class TrainSettings:
             value = getattr(self, name)
             if not within or (value is not None and not math.isfinite(value)):
                 raise UsageError(f"{name} cannot be {value}", where="training")
+        for name, known in (("schedule", Schedule), ("precision", Precision)):
+            if getattr(self, name) not in get_args(known):
+                raise unknown_name(name, getattr(self, name), get_args(known))
+        check_optimizer(self.optimizer)
 
     @classmethod
     def for_distillation(
@@ -186,7 +209,13 @@ def defaults_of(optimizer: str) -> Defaults:
 
 
 def precision_of(amp: Amp) -> Precision:
-    """The precision that `--amp` asks for."""
+    """The precision that `--amp` asks for.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if amp not in get_args(Amp):
+        raise unknown_name("--amp", amp, get_args(Amp))
     return "fp32" if amp == "off" else amp
 
 
@@ -203,3 +232,14 @@ def steps_of(settings: TrainSettings, samples: int) -> int:
             hint="choose a smaller --batch-size",
         )
     return max(1, round(settings.epochs * per_epoch))
+
+
+def check_optimizer(name: str) -> str:
+    """`name`, if it is `auto`, an optimizer's or a place in the user's file.
+
+    Raises:
+        UsageError: it is not; the nearest names are given.
+    """
+    if name in (AUTO, *DEFAULTS) or is_factory(name):
+        return name
+    raise unknown_name("optimizer", name, (AUTO, *DEFAULTS))

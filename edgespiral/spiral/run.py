@@ -25,6 +25,8 @@ from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
+from edgespiral.distill.compute import on_device
+from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.engine_files import require_timing
@@ -45,7 +47,7 @@ from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.planning.allocate import every_choice
-from edgespiral.spiral.student.distillation import OUTPUTS
+from edgespiral.spiral.student.distillation import OUTPUTS, check_training
 from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.result import Result
+    from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
@@ -77,11 +80,21 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
     """
+    training = training_of(plan.train)
     splits, task = load(plan.data), tasks.load(plan.task)
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
     try:
-        return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener, task=task)
+        return run_spiral(
+            plan,
+            model,
+            splits,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            training=training,
+        )
     except (KeyboardInterrupt, MeasurementError, TargetError):
         tell_stopped(console)
         raise
@@ -119,8 +132,33 @@ def run_spiral(
     resume: bool,
     listener: Listener,
     task: Task,
+    training: Training = USUAL,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
+    with on_device(plan.device):
+        return _run(
+            plan,
+            model,
+            splits,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            training=training,
+        )
+
+
+def _run(
+    plan: Plan,
+    model: nn.Module,
+    splits: DataSplits,
+    *,
+    out: Path,
+    resume: bool,
+    listener: Listener,
+    task: Task,
+    training: Training,
+) -> Result:
     splits = splits if plan.augment else splits.unaugmented()
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     task.check_data(splits)
@@ -136,6 +174,7 @@ def run_spiral(
         steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
         narrow = _check_cuts(plan, teacher, multiple)
+        check_training(plan, teacher.model, training)
         kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
         announce(plan, teacher.model, kernels, listener)
         _tell_cuts(teacher, narrow, multiple, listener)
@@ -154,6 +193,7 @@ def run_spiral(
                 sparse_kernels=max(kernels.values(), key=KERNELS.index),
                 cache_folder=cache_folder(plan.latency_cache),
                 task=task,
+                training=training,
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.errors import UsageError
+from edgespiral.core.option import flag
 from edgespiral.core.system.temporary import claim_folder
+from edgespiral.distill.optimizers import check_freezing, named_optimizer
 from edgespiral.distill.own_training import TrainingStep, train_by_loop
-from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.settings import TrainSettings, defaults_of, precision_of
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.modes import evaluating
+from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from edgespiral.distill.own_training import Training
     from edgespiral.distill.settings import Progress
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
@@ -121,6 +126,23 @@ def distillation(
         accumulate=plan.accumulate,
         freeze=plan.freeze,
     )
+
+
+def check_training(plan: Plan, teacher: nn.Module, training: Training) -> None:
+    """Refuse, before time is spent, what no student of `teacher` could be trained with.
+
+    Raises:
+        UsageError: settings contradict each other, a pattern freezes nothing, or the criterion
+            needs a penalty that a loop of the user's would not have.
+    """
+    distillation(plan, teacher, epochs=plan.epochs, seed=plan.seed)
+    check_freezing(teacher, plan.freeze)
+    if CRITERIA.get(plan.criterion).trains_scales and not isinstance(training, TrainingStep):
+        raise UsageError(
+            f"{plan.criterion} trains with a penalty that a loop of one's own would not have",
+            where=flag("criterion"),
+            hint="use another criterion, or a TrainingStep",
+        )
 
 
 def teaching_of(context: RunContext, turn: int, model: nn.Module, *, epochs: float) -> Teaching:

@@ -20,6 +20,7 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import make_folder, replacing
 from edgespiral.core.text import described
 from edgespiral.distill.batchnorm import batchnorm_scales, recalibrate_batchnorm
+from edgespiral.distill.settings import DEFAULTS
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.context import Parent
 from edgespiral.spiral.planning.importance import importance_of
@@ -44,6 +45,8 @@ RECALIBRATION_BATCHES = 30
 SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"
 # Of the run's epochs over one more than its turns, for the training of one parent.
 SLIMMING_SHARE = 0.2
+# The penalty is reckoned from how far SGD moves a scale.
+OPTIMIZER = "sgd"
 
 
 def parent_of(
@@ -120,6 +123,9 @@ def _settings(context: RunContext, turn: int, slim: nn.Module) -> TrainSettings:
         seed=derived_seed(context.plan.seed, turn, 2),
         rate_share=WARM_RATE_SHARE,
     )
+    if settings.optimizer != OPTIMIZER:
+        rate = WARM_RATE_SHARE * DEFAULTS[OPTIMIZER].student_rate
+        settings = replace(settings, optimizer=OPTIMIZER, learning_rate=rate)
     return replace(settings, scale_l1=_penalty(settings, slim, len(context.splits.train)))
 
 
