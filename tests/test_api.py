@@ -166,7 +166,7 @@ def broken_loop(job):
 def test_a_loop_that_fails_is_one_line(tmp_path):
     given = {part: Samples() for part in ("train", "validation", "test")}
     net = build("resnet8", classes=2, input_shape=(1, 8, 8))
-    with pytest.raises(edgespiral.TrainingError, match="broken_loop: .*no such batch") as caught:
+    with pytest.raises(edgespiral.TrainingError, match=r"broken_loop: .*no such batch") as caught:
         edgespiral.compress(
             net, given, out=tmp_path / "run", train=broken_loop,
             speedup=1.3, epochs=1.0, max_drop=100.0, batch_size=32,

@@ -78,7 +78,7 @@ def test_a_device_is_chosen_for_a_while():
 @pytest.mark.parametrize("name", ["cuda:77", "tpu", "", "meta"])
 def test_a_device_that_is_not_there_is_one_line(name):
     with (
-        pytest.raises(UsageError, match="--device: no device .*one of: cpu") as caught,
+        pytest.raises(UsageError, match=r"--device: no device .*one of: cpu") as caught,
         compute.on_device(name),
     ):
         pass

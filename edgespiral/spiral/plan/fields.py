@@ -226,8 +226,8 @@ class Plan(Record):
     )
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = plan_field(
         0.0,
-        "Ship a running mean of the weights, which keeps this share of itself at each step, such as "
-        "0.99; 0: the weights of the last step.",
+        "Ship a running mean of the weights, which keeps this share of itself at each step, such "
+        "as 0.99; 0: the weights of the last step.",
         pages="[training.md](training.md#optimizer)",
         group=DISTILLATION,
     )
@@ -235,14 +235,14 @@ class Plan(Record):
         AUTO,
         "Precision of training: `off` (fp32), `bf16`, `fp16` (its loss is scaled), or `auto` (what "
         "the device multiplies natively).",
-        pages="[training.md](training.md#precision)",
+        pages="[training.md](training.md#precision-and-device)",
         group=DISTILLATION,
     )
     device: Name = plan_field(
         AUTO,
         "Where students are trained and evaluated here: `cpu`, `cuda:1`, `mps`, or `auto` (CUDA "
         "where there is some).",
-        pages="[training.md](training.md#precision)",
+        pages="[training.md](training.md#precision-and-device)",
         group=DISTILLATION,
         counts=False,
     )
