@@ -43,7 +43,9 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "model": lambda: _check_model(plan),
         "weights": lambda: _check_weights(plan),
         "data": lambda: _check_data(plan.data),
-        "task": lambda: _check_task(plan.task),
+        "task": lambda: _check_own(plan.task),
+        "optimizer": lambda: _check_own(plan.optimizer),
+        "train": lambda: _check_file(plan.train) if plan.train else None,
         "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
         "recipe": lambda: load_recipe(plan.recipe),
         "precision": lambda: _check_precision(plan),
@@ -71,7 +73,7 @@ def _unit(plan: Plan) -> str:
     return "accuracy points" if plan.task == DEFAULT else "of its metric"
 
 
-def _check_task(spec: str) -> None:
+def _check_own(spec: str) -> None:
     from edgespiral.core.factory import is_factory
 
     if is_factory(spec):
