@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
-from edgespiral.spiral.plan import Plan, beneath, load_plan
+from edgespiral.spiral.plan import Plan, load_plan
+from edgespiral.spiral.plan.loading import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

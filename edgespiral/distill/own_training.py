@@ -307,7 +307,7 @@ class _Watch:
         self._zeros.put_back()
         self._done += 1
         if self._progress is not None and self._done % REPORT_STEPS == 0:
-            self.loss = float(loss)
+            self.loss = float(loss.detach())
             rate = self._done * self._batch_size / max(self.seconds, 1e-9)
             done = min(self._done, self.steps)
             self._progress(Progress(done, self.steps, self.loss, rate))

@@ -136,7 +136,7 @@ def updated(gradient=3.0, *, steps=1, **settings):
         update.apply(0.1)
         update.average()
     update.finish()
-    return float(model.weight)
+    return float(model.weight.detach())
 
 
 def test_gradients_are_clipped_to_the_norm():

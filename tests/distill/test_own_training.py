@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import edgespiral
 from edgespiral import data, models
 from edgespiral.core.errors import TrainingError, UsageError
 from edgespiral.distill.own_training import (
@@ -54,7 +55,7 @@ class Mixing(TrainingStep):
         self.shares.append(share)
         return share * inputs + (1 - share) * inputs.flip(0), targets
 
-    def loss(self, student, batch, usual):
+    def loss(self, student, batch: edgespiral.Batch, usual):
         self.seen += len(batch.inputs)
         outputs = student(batch.inputs)
         return usual(outputs, batch) + 1e-3 * self.seen / 1000 * outputs.square().mean()
@@ -119,16 +120,6 @@ def test_views_of_ones_own_are_shown_to_teachers_too(splits):
     assert not any(inputs.any() for inputs in seen)
 
 
-class Failing(TrainingStep):
-    """Fails in one method."""
-
-    def __init__(self, method):
-        def fail(*_arguments):
-            raise KeyError("size")
-
-        setattr(self, method, fail)
-
-
 @pytest.mark.parametrize("method", ["optimizer", "rate", "loss", "state_dict"])
 def test_a_step_that_fails_is_one_line(splits, method):
     with pytest.raises(TrainingError, match=r"Failing: .*fails.*KeyError: 'size'") as caught:
@@ -168,6 +159,7 @@ def test_a_loop_is_handed_what_it_needs_and_trains(splits):
     teacher = fresh(1)
     student = by_loop(loop, fresh(), splits, teachers=[teacher], progress=heard.append)
     (job,) = jobs
+    assert isinstance(job, edgespiral.TrainingJob)
     assert (job.steps, job.teachers, len(job.train)) == (27, (teacher,), len(splits.train))
     assert [progress.step for progress in heard] == [10, 20]
     assert not same(student, fresh())
@@ -235,7 +227,7 @@ def raising(job):
 
 
 def wrapping(job):
-    job.student.fc = nn.Linear(64, 10)
+    job.student.fc = nn.Sequential(job.student.fc)
 
 
 def diverging(job):
@@ -254,7 +246,6 @@ def diverging(job):
     ],
 )
 def test_a_loop_that_goes_wrong_is_one_line(splits, loop, problem):
-    student = nn.Sequential()
     student = fresh()
     with pytest.raises(TrainingError, match=problem) as caught:
         by_loop(loop, student, splits)

@@ -14,6 +14,7 @@ from edgespiral.core.errors import RunFolderError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.fx import GraphModule
 
 
 def cut(
@@ -56,21 +57,9 @@ def cut(
     """Take channels out of a model, check that the rest computes the same, and train nothing."""
     shape = stated_shape(data, input_shape, "cut")
     widths = _widths(width)
-    from edgespiral.core.system.files import make_folder
-    from edgespiral.models import names
-    from edgespiral.models.saved import SOURCE, save_model
-    from edgespiral.models.saved import trace as traced
-    from edgespiral.spiral.cutting import FACTS
     from edgespiral.spiral.cutting import cut as cut_model
 
-    if weights is None and model in names():
-        raise UsageError(
-            f"{model} comes without trained weights",
-            where="--weights",
-            hint="name the .safetensors or .pt file that has them",
-        )
-    if out.is_dir() and any(out.iterdir()):
-        raise RunFolderError("the folder is not empty", where=str(out), hint="name another --out")
+    _check(model, weights, out)
     classes, shape, tokens = model_facts(data, shape, tokens)
     module = model_named(model, weights, classes, shape, tokens)
     smaller = cut_model(
@@ -85,8 +74,29 @@ def cut(
         pruner=pruner,
         seed=seed,
     )
+    _write(smaller, out, _example(shape, tokens))
+
+
+def _check(model: str, weights: Path | None, out: Path) -> None:
+    from edgespiral.models import names
+
+    if weights is None and model in names():
+        raise UsageError(
+            f"{model} comes without trained weights",
+            where="--weights",
+            hint="name the .safetensors or .pt file that has them",
+        )
+    if out.is_dir() and any(out.iterdir()):
+        raise RunFolderError("the folder is not empty", where=str(out), hint="name another --out")
+
+
+def _write(smaller: GraphModule, out: Path, example: Tensor) -> None:
+    from edgespiral.core.system.files import make_folder
+    from edgespiral.models.saved import SOURCE, save_model, trace
+    from edgespiral.spiral.cutting import FACTS
+
     facts = smaller.meta[FACTS]
-    save_model(traced(smaller), make_folder(out), example=_example(shape, tokens))
+    save_model(trace(smaller), make_folder(out), example=example)
     for name, before in facts.before.items():
         tell(f"{name}: {before} -> {facts.after[name]}")
     kept = f"{facts.parameters_after:,} of {facts.parameters_before:,} parameters"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from edgespiral.core.listener import Silent
+from edgespiral.distill.own_training import USUAL
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.models import build
 from edgespiral.spiral.student.distillation import (
@@ -25,6 +26,7 @@ def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
         listener=Silent(),
         out=out,
         task=CLASSIFICATION,
+        training=USUAL,
     )
 
 
