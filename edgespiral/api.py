@@ -146,6 +146,7 @@ def compress(
         listener=listener,
         task=resolved(accepted.task if task is None else task),
         training=training_of(accepted.train if train is None else train),
+        command=_call(accepted, folder),
     )
     return Compressed(result, folder, saved.load_model(folder))
 
@@ -163,6 +164,14 @@ def _asked(plan: object, options: Mapping[str, object]) -> dict[str, object]:
         )
     given = {field: getattr(plan, field) for field in plan.model_fields_set}
     return {**beneath(given, asked), **asked}
+
+
+def _call(plan: Plan, out: Path) -> str:
+    """What was asked for, as a person would call it; a report says so."""
+    fields = plan.model_dump(mode="json", exclude={"model", "data", "out"}, exclude_unset=True)
+    options = [f"{field}={value!r}" for field, value in fields.items()]
+    words = [repr(plan.model), repr(plan.data), *options, f"out={str(out)!r}"]
+    return f"edgespiral.compress({', '.join(words)})"
 
 
 def _run_folder(out: str | Path | None, plan: Plan) -> Path:

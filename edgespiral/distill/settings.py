@@ -6,9 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, TypedDict, get_args
 
-from edgespiral.core.errors import DataError, UsageError
+from edgespiral.core.errors import DataError, UsageError, unknown_name
 from edgespiral.core.factory import is_factory
-from edgespiral.core.registry import unknown_name
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Resolved = Literal["fp32", "bf16", "fp16"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

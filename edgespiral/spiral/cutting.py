@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.errors import UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import UsageError, unknown_name
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace

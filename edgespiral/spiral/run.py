@@ -20,7 +20,7 @@ from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
-from edgespiral.core.system.invocation import command_line, tell_stopped
+from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
@@ -47,11 +47,12 @@ from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.planning.allocate import every_choice
-from edgespiral.spiral.student.distillation import OUTPUTS, check_training
+from edgespiral.spiral.student.distillation import OUTPUTS
 from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
+from edgespiral.spiral.training import check_training
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
+def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, command: str) -> Result:
     """Do what `edgespiral compress` does.
 
     Args:
@@ -76,6 +77,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
         out: the run folder, made if missing.
         resume: go on with the run that is in `out`.
         console: where progress is shown.
+        command: that asked for it, quoted for a shell.
 
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
@@ -93,10 +95,11 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
             resume=resume,
             listener=listener,
             task=task,
+            command=command,
             training=training,
         )
     except (KeyboardInterrupt, MeasurementError, TargetError):
-        tell_stopped(console)
+        tell_stopped(console, command)
         raise
 
 
@@ -132,9 +135,14 @@ def run_spiral(
     resume: bool,
     listener: Listener,
     task: Task,
+    command: str,
     training: Training = USUAL,
 ) -> Result:
-    """Run the spiral on a model and data already in memory; see `run_compress`."""
+    """Run the spiral on a model and data already in memory; see `run_compress`.
+
+    Args:
+        training: the user's own, if it is.
+    """
     with on_device(plan.device):
         return _run(
             plan,
@@ -144,6 +152,7 @@ def run_spiral(
             resume=resume,
             listener=listener,
             task=task,
+            command=command,
             training=training,
         )
 
@@ -157,6 +166,7 @@ def _run(
     resume: bool,
     listener: Listener,
     task: Task,
+    command: str,
     training: Training,
 ) -> Result:
     splits = splits if plan.augment else splits.unaugmented()
@@ -164,21 +174,24 @@ def _run(
     task.check_data(splits)
     check(splits, plan.batch_size)
     model = _accepted(model, splits, task, listener)
-    precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
+    precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
         teacher = _teacher(model, splits)
-        steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
+        steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
-        narrow = _check_cuts(plan, teacher, multiple)
+        narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
         check_training(plan, teacher.model, training)
-        kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
-        announce(plan, teacher.model, kernels, listener)
+        kernels = {
+            profile.name: sparse_kernels(plan.sparsity, plan.precision, profile)
+            for profile in profiles
+        }
+        announce(plan.sparsity, teacher.model, kernels, listener)
         _tell_cuts(teacher, narrow, multiple, listener)
-        journal = _open_journal(plan, teacher, task, out, resume=resume)
+        journal = _open_journal(plan, teacher, task, out, resume=resume, command=command)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
                 plan=plan,
@@ -225,16 +238,16 @@ def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     return teacher
 
 
-def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int) -> list[str]:
+def _check_cuts(criterion: str, pruner: str, teacher: PrunableModel, multiple: int) -> list[str]:
     """Refuse what could only fail once time was spent; the groups too narrow to be cut.
 
     Raises:
         UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
         ModelError: the criterion has nothing to go by.
     """
-    engines(teacher, plan.pruner)
+    engines(teacher, pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
-    CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
+    CRITERIA.get(criterion).check(teacher.model, teacher.groups)
     return [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
 
 
@@ -258,7 +271,7 @@ def write_results(journal: Journal, out: Path) -> Result:
 
 
 def _open_journal(
-    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool
+    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool, command: str
 ) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
@@ -271,7 +284,7 @@ def _open_journal(
                 teacher_sha256=teacher_sha256,
                 metric=task.metric,
                 versions=versions(),
-                command=command_line(),
+                command=command,
                 started_at=now_utc(),
             )
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgespiral.cli import options
-from edgespiral.cli.terminal import Terminal
+from edgespiral.cli.terminal import Terminal, command_line
 
 if TYPE_CHECKING:
     from edgespiral.spiral.plan import Plan
@@ -50,7 +50,9 @@ def _compress(plan: Plan, out: Path, *, resume: bool) -> int:
     from edgespiral.report.table import print_table
     from edgespiral.spiral.run import run_compress
 
-    result = run_compress(plan, out=out, resume=resume, console=Terminal(stderr=True))
+    result = run_compress(
+        plan, out=out, resume=resume, console=Terminal(stderr=True), command=command_line()
+    )
     console = Terminal()
     print_table(console, read(out / "journal.jsonl"))
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)

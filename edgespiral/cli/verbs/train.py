@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli import options
-from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.cli.terminal import Terminal, command_line, tell
 from edgespiral.core.system.invocation import tell_stopped
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def train(
                 **asked,  # type: ignore[arg-type]
             )
     except KeyboardInterrupt:
-        tell_stopped(console)
+        tell_stopped(console, command_line())
         raise
     _show(teacher, folder)
 

@@ -13,8 +13,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from edgespiral.core.batches import DataSplits
-from edgespiral.core.errors import DataError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import DataError, unknown_name
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.images import check_images

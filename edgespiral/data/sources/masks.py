@@ -14,8 +14,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from edgespiral.core.batches import DataSplits
-from edgespiral.core.errors import DataError, first_few
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import DataError, first_few, unknown_name
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.dataset import DatasetSource

@@ -309,6 +309,11 @@ class Plan(Record):
         """The targets, the leading one first."""
         return (self.target,) if isinstance(self.target, str) else self.target
 
+    @property
+    def budgets(self) -> dict[str, dict[str, float]]:
+        """The budgets that hold for each target, by their kind, in the targets' order."""
+        return {target: self.budget_of(target) for target in self.targets}
+
     def budget_of(self, target: str) -> dict[str, float]:
         """The budgets that hold for `target`, by their kind: one in a valid plan."""
         given = {kind: getattr(self, kind) for kind in BUDGETS}

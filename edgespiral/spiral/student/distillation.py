@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.errors import UsageError
-from edgespiral.core.option import flag
 from edgespiral.core.system.temporary import claim_folder
-from edgespiral.distill.optimizers import check_freezing, named_optimizer
-from edgespiral.distill.own_training import TrainingStep, train_by_loop
-from edgespiral.distill.settings import TrainSettings, defaults_of, precision_of
+from edgespiral.distill.own_training import USUAL, TrainingStep, train_by_loop
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.modes import evaluating
-from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +21,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.listener import Listener
     from edgespiral.distill.own_training import Training
-    from edgespiral.distill.settings import Progress
-    from edgespiral.spiral.context import RunContext
-    from edgespiral.spiral.plan import Plan
+    from edgespiral.distill.settings import Progress, TrainSettings
+    from edgespiral.tasks.base import Task
 
 # A warm network's loss falls at once at a low rate; at the full one it first rises.
 WARM_RATE_SHARE = 0.2
@@ -44,155 +40,128 @@ class Teaching(NamedTuple):
     outputs: Tensor | None = None
 
 
-def distil(
-    context: RunContext,
-    student: nn.Module,
-    settings: TrainSettings,
-    *,
-    teaching: Teaching,
-    checkpoint: Path,
-    masks: Mapping[str, Tensor] | None = None,
-    label: str = "distilling",
-) -> None:
-    """Train `student` in place, going on from `checkpoint` where there is one.
+@dataclass(frozen=True)
+class Distiller:
+    """Trains a run's students: on what, taught by whom, and who hears of it.
 
-    Args:
-        masks: by parameter name, True where a weight may be other than zero.
-        label: of the bar.
-
-    Raises:
-        TrainingError: it diverged; the last good state is kept.
+    Attributes:
+        splits: students see its training samples.
+        task: whose loss it is.
+        listener: hears how far a training is.
+        original: the model that the run began with.
+        who: teaches, of the original and the model that a student was cut from.
+        whole: settings of a training of all of the run's epochs, with its seed.
+        folder: where teachers' outputs are kept during a run.
+        own: what each step does, or the loop that trains in place of the trainer's.
     """
-    with context.listener.steps(f"{label}, {settings.epochs:g} epochs") as advance:
 
-        def heard(progress: Progress) -> None:
-            detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
-            advance(progress.step, progress.steps, detail)
+    splits: DataSplits
+    task: Task
+    listener: Listener
+    original: nn.Module
+    who: Literal["original", "previous", "both"]
+    whole: TrainSettings
+    folder: Path
+    own: Training = USUAL
 
-        own = context.training
-        if isinstance(own, TrainingStep):
-            train(
-                student,
-                context.splits,
-                settings,
-                task=context.task,
-                teachers=teaching.teachers,
-                outputs=teaching.outputs,
-                masks=masks,
-                own=own,
-                checkpoint=checkpoint,
-                progress=heard,
-            )
-        else:
-            train_by_loop(
-                own,
-                student,
-                context.splits,
-                settings,
-                task=context.task,
-                teachers=teaching.teachers,
-                masks=masks,
-                checkpoint=checkpoint,
-                progress=heard,
-            )
+    def settings(self, *, epochs: float, seed: int, rate_share: float = 1.0) -> TrainSettings:
+        """Of a training of `epochs`, at `rate_share` of the run's learning rate."""
+        rate = rate_share * self.whole.learning_rate
+        return replace(self.whole, epochs=epochs, seed=seed, learning_rate=rate)
 
+    def train(
+        self,
+        student: nn.Module,
+        settings: TrainSettings,
+        *,
+        teaching: Teaching,
+        checkpoint: Path,
+        masks: Mapping[str, Tensor] | None = None,
+        label: str = "distilling",
+    ) -> None:
+        """Train `student` in place, going on from `checkpoint` where there is one.
 
-def distillation(
-    plan: Plan, teacher: nn.Module, *, epochs: float, seed: int, rate_share: float = 1.0
-) -> TrainSettings:
-    """How a run distils, for `epochs` and at `rate_share` of its learning rate.
+        Args:
+            masks: by parameter name, True where a weight may be other than zero.
+            label: of the bar.
 
-    Args:
-        teacher: by whose layers the optimizer is chosen where the plan leaves it open.
-    """
-    optimizer = named_optimizer(plan.optimizer, teacher)
-    rate = plan.learning_rate or defaults_of(optimizer).student_rate
-    settings = TrainSettings.for_distillation(
-        epochs=epochs,
-        batch_size=plan.batch_size,
-        learning_rate=rate_share * rate,
-        temperature=plan.temperature,
-        alpha=plan.alpha,
-        seed=seed,
-        optimizer=optimizer,
-        weight_decay=plan.weight_decay,
-    )
-    return replace(
-        settings,
-        schedule=plan.schedule,
-        clip_norm=plan.clip_norm,
-        ema_decay=plan.ema_decay,
-        precision=precision_of(plan.amp),
-        accumulate=plan.accumulate,
-        freeze=plan.freeze,
-    )
+        Raises:
+            TrainingError: it diverged; the last good state is kept.
+        """
+        with self.listener.steps(f"{label}, {settings.epochs:g} epochs") as advance:
 
+            def heard(progress: Progress) -> None:
+                detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
+                advance(progress.step, progress.steps, detail)
 
-def check_training(plan: Plan, teacher: nn.Module, training: Training) -> None:
-    """Refuse, before time is spent, what no student of `teacher` could be trained with.
+            if isinstance(self.own, TrainingStep):
+                train(
+                    student,
+                    self.splits,
+                    settings,
+                    task=self.task,
+                    teachers=teaching.teachers,
+                    outputs=teaching.outputs,
+                    masks=masks,
+                    own=self.own,
+                    checkpoint=checkpoint,
+                    progress=heard,
+                )
+            else:
+                train_by_loop(
+                    self.own,
+                    student,
+                    self.splits,
+                    settings,
+                    task=self.task,
+                    teachers=teaching.teachers,
+                    masks=masks,
+                    checkpoint=checkpoint,
+                    progress=heard,
+                )
 
-    Raises:
-        UsageError: settings contradict each other, a pattern freezes nothing, or the criterion
-            needs a penalty that a loop of the user's would not have.
-    """
-    distillation(plan, teacher, epochs=plan.epochs, seed=plan.seed)
-    check_freezing(teacher, plan.freeze)
-    if CRITERIA.get(plan.criterion).trains_scales and not isinstance(training, TrainingStep):
-        raise UsageError(
-            f"{plan.criterion} trains with a penalty that a loop of one's own would not have",
-            where=flag("criterion"),
-            hint="use another criterion, or a TrainingStep",
-        )
+    def teaching(self, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
+        """Who teaches the student of `model`, which `turn` made.
 
+        Outputs are kept where samples are shown as they are stored and every teacher is asked for
+        more than one epoch: the original in all of a run's, others in the `epochs` of this
+        training.
 
-def teaching_of(context: RunContext, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
-    """Who teaches the student of `model`, which `turn` made, as the plan's `teacher` says.
+        Raises:
+            RunFolderError: kept outputs are damaged or cannot be written.
+        """
+        teachers = self._teachers(turn, model)
+        models = list(teachers.values())
+        asked_epochs = epochs if any(teachers) else self.whole.epochs
+        shows_stored = isinstance(self.own, TrainingStep) and not self.own.alters_views
+        if asked_epochs <= 1 or not shows_stored:
+            return Teaching(models)
+        if not can_be_kept(self.splits.train, self._values()):
+            return Teaching(models)
+        outputs = [self._outputs(*pair) for pair in teachers.items()]
+        return Teaching(models, torch.stack(outputs))
 
-    Outputs are kept where samples are shown as they are stored and every teacher is asked for more
-    than one epoch: the original in all of a run's, others in the `epochs` of this training.
+    def teaching_live(self, turn: int, model: nn.Module) -> Teaching:
+        """The same teachers, asked at every step in the precision of the student's training."""
+        return Teaching(list(self._teachers(turn, model).values()))
 
-    Raises:
-        RunFolderError: kept outputs are damaged or cannot be written.
-    """
-    teachers, source = _teachers(context, turn, model), context.splits.train
-    models = list(teachers.values())
-    asked_epochs = epochs if any(teachers) else context.plan.epochs
-    shows_stored = isinstance(context.training, TrainingStep) and not context.training.alters_views
-    if asked_epochs <= 1 or not shows_stored or not can_be_kept(source, _values(context)):
-        return Teaching(models)
-    outputs = [_outputs(context, *pair) for pair in teachers.items()]
-    return Teaching(models, torch.stack(outputs))
+    def _values(self) -> int:
+        """How many numbers the teacher's outputs are for a sample."""
+        splits = self.splits
+        if splits.target_shape is not None:  # one for each class of each target
+            return len(splits.class_names) * math.prod(splits.target_shape)
+        with torch.no_grad(), evaluating(self.original):
+            return int(self.original(first_inputs(splits, 1)).numel())
 
+    def _teachers(self, turn: int, model: nn.Module) -> dict[int, nn.Module]:
+        models = {turn: model, 0: self.original}
+        turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[self.who]
+        return {number: models[number] for number in turns}
 
-def _values(context: RunContext) -> int:
-    """How many numbers the teacher's outputs are for a sample."""
-    splits = context.splits
-    if splits.target_shape is not None:  # one for each class of each target
-        return len(splits.class_names) * math.prod(splits.target_shape)
-    with torch.no_grad(), evaluating(context.teacher.model):
-        return int(context.teacher.model(first_inputs(splits, 1)).numel())
-
-
-def teaching_live(context: RunContext, turn: int, model: nn.Module) -> Teaching:
-    """The same teachers, asked at every step in the precision of the student's training."""
-    return Teaching(list(_teachers(context, turn, model).values()))
-
-
-def _teachers(context: RunContext, turn: int, model: nn.Module) -> dict[int, nn.Module]:
-    known = {turn: model, 0: context.teacher.model}
-    turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[context.plan.teacher]
-    return {number: known[number] for number in turns}
-
-
-def kept_folder(context: RunContext) -> Path:
-    """Where teachers' outputs lie during a run."""
-    return context.out / OUTPUTS
-
-
-def _outputs(context: RunContext, turn: int, model: nn.Module) -> Tensor:
-    path = claim_folder(kept_folder(context)) / f"turn-{turn:02d}.safetensors"
-    source = context.splits.train
-    if path.exists():
-        return kept_outputs(path, model, source)
-    with context.listener.steps("asking the teacher about every sample") as advance:
-        return kept_outputs(path, model, source, lambda done, of: advance(done, of, ""))
+    def _outputs(self, turn: int, model: nn.Module) -> Tensor:
+        path = claim_folder(self.folder) / f"turn-{turn:02d}.safetensors"
+        source = self.splits.train
+        if path.exists():
+            return kept_outputs(path, model, source)
+        with self.listener.steps("asking the teacher about every sample") as advance:
+            return kept_outputs(path, model, source, lambda done, of: advance(done, of, ""))
