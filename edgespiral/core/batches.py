@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import torch
     from torch import Tensor
+
+
+# Symbols of transcripts, which are filled up with what is none: the blank between two symbols, and
+# the end of a word.
+NO_SYMBOL, BLANK, WORD_END = -1, 0, 1
 
 
 class BatchSource(Protocol):
@@ -64,6 +69,10 @@ class DataSplits:
         target_shape: of one sample's classes: () for one, (H, W) for a mask; None where targets are
             of the task's own kind, which then checks them.
         ignored_class: that of targets which count for nothing, such as 255 in masks.
+        padding: the token id that fills sequences up and counts for nothing.
+        sample_rate_hz: of inputs that are waveforms (1, samples).
+        files: texts by file name that say what inputs and outputs stand for, such as a vocabulary;
+            they ship beside the model.
     """
 
     name: str
@@ -75,6 +84,9 @@ class DataSplits:
     token_count: int | None = None
     target_shape: tuple[int, ...] | None = ()
     ignored_class: int | None = None
+    padding: int | None = None
+    sample_rate_hz: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def input_dtype(self) -> torch.dtype:

@@ -76,7 +76,9 @@ def _made(found: object, spec: str) -> DataSplits:
         token_count=_token_count(found.get("token_count"), first, spec),
         target_shape=None if shape is None else tuple(shape),
         ignored_class=found.get("ignored_class", IGNORED if shape else None),
-        **sources,
+        train=sources["train"],
+        validation=sources["validation"],
+        test=sources["test"],
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.distill.settings import Precision
-    from edgespiral.tasks.base import Predict, Task
+    from edgespiral.tasks.base import Predict, Scored, Task
 
 
 def score(
@@ -39,6 +39,12 @@ def score(
     """
     with predicting(model, precision=precision) as predict:
         return task.score(predict, source, batch_size=batch_size)
+
+
+def scored(model: nn.Module, source: BatchSource, *, task: Task = CLASSIFICATION) -> Scored:
+    """What `score` returns, and the figures that `task` reports beside it, of one pass."""
+    with predicting(model) as predict:
+        return task.scored(predict, source)
 
 
 @contextmanager

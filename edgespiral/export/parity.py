@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.records.schema import Precision
-    from edgespiral.tasks.base import Predict, Task
+    from edgespiral.tasks.base import Predict, Scored, Task
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,16 @@ def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> 
     """
     with predicting_file(path) as predict:
         return task.score(predict, source)
+
+
+def file_scored(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> Scored:
+    """What `file_score` returns, and the figures that `task` reports beside it.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+    with predicting_file(path) as predict:
+        return task.scored(predict, source)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
+from edgespiral.data.accompanying import check_beside, hashes, write_beside
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
@@ -33,10 +34,10 @@ from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
-from edgespiral.models import names
+from edgespiral.models import is_built_untrained
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.independence import check_independence
-from edgespiral.models.load import check_outputs, load_model, one_output
+from edgespiral.models.load import check_outputs, load_model_for, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
+    from edgespiral.core.records.events import Event
     from edgespiral.core.records.result import Result
     from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
@@ -110,20 +112,15 @@ def load_teacher(plan: Plan, splits: DataSplits, listener: Listener) -> nn.Modul
         UsageError: a zoo model without weights: an untrained teacher has nothing to hand on.
         ModelError: it cannot be built, or its weights do not fit.
     """
-    if plan.weights is None and plan.model in names():
+    if plan.weights is None and is_built_untrained(plan.model):
         raise UsageError(
             f"{plan.model} comes without trained weights",
             where="--weights",
             hint=f"train them: edgespiral train {plan.model} --data {plan.data}",
         )
-    return load_model(
-        plan.model,
-        weights=plan.weights,
-        classes=len(splits.class_names),
-        input_shape=splits.input_shape,
-        token_count=splits.token_count,
-        say=listener.say,
-    )
+    if plan.weights is not None:
+        check_beside(splits.files, plan.weights)
+    return load_model_for(splits, plan.model, weights=plan.weights, say=listener.say)
 
 
 def run_spiral(
@@ -191,7 +188,8 @@ def _run(
         }
         announce(plan.sparsity, teacher.model, kernels, listener)
         _tell_cuts(teacher, narrow, multiple, listener)
-        journal = _open_journal(plan, teacher, task, out, resume=resume, command=command)
+        journal = _open_journal(plan, teacher, task, splits, out, resume=resume, command=command)
+        write_beside(splits.files, out)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
                 plan=plan,
@@ -271,40 +269,31 @@ def write_results(journal: Journal, out: Path) -> Result:
 
 
 def _open_journal(
-    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool, command: str
+    plan: Plan,
+    teacher: PrunableModel,
+    task: Task,
+    splits: DataSplits,
+    out: Path,
+    *,
+    resume: bool,
+    command: str,
 ) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
-    teacher_sha256 = weights_sha256(teacher.model)
+    started = RunStarted(
+        plan=json.loads(plan.model_dump_json(exclude={"out"})),
+        plan_sha256=plan_sha256(plan),
+        teacher_sha256=weights_sha256(teacher.model),
+        metric=task.metric,
+        data_files=hashes(splits.files),
+        versions=versions(),
+        command=command,
+        started_at=now_utc(),
+    )
     if not events:
-        journal.append(
-            RunStarted(
-                plan=json.loads(plan.model_dump_json(exclude={"out"})),
-                plan_sha256=plan_sha256(plan),
-                teacher_sha256=teacher_sha256,
-                metric=task.metric,
-                versions=versions(),
-                command=command,
-                started_at=now_utc(),
-            )
-        )
+        journal.append(started)
         return journal
-    started = events[0]
-    if not isinstance(started, RunStarted):
-        raise RunFolderError("the journal does not begin with a run's start", where=str(out))
-    if (started.plan_sha256, started.teacher_sha256) != (plan_sha256(plan), teacher_sha256):
-        raise RunFolderError(
-            "this folder holds a run of another plan or another teacher",
-            where=str(out),
-            hint="choose another --out; nothing here was changed",
-        )
-    if started.metric != task.metric:
-        raise RunFolderError(
-            f"this folder holds a run that is scored by {started.metric.name}, not by "
-            f"{task.metric.name}",
-            where=str(out),
-            hint="name the task that it was started with, or choose another --out",
-        )
+    _require_same_run(events[0], started, out)
     if not resume:
         raise RunFolderError(
             "this folder already holds this run",
@@ -312,3 +301,33 @@ def _open_journal(
             hint="go on with --resume, or choose another --out",
         )
     return journal
+
+
+def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
+    """Refuse a folder whose journal began with something else than a run that starts `now`.
+
+    Raises:
+        RunFolderError: it holds a run of another plan or teacher, or on other data.
+    """
+    if not isinstance(begun, RunStarted):
+        raise RunFolderError("the journal does not begin with a run's start", where=str(out))
+    if (begun.plan_sha256, begun.teacher_sha256) != (now.plan_sha256, now.teacher_sha256):
+        raise RunFolderError(
+            "this folder holds a run of another plan or another teacher",
+            where=str(out),
+            hint="choose another --out; nothing here was changed",
+        )
+    differing = {name for name, _ in begun.data_files.items() ^ now.data_files.items()}
+    if differing:
+        raise RunFolderError(
+            f"the data have another {first_few(sorted(differing))} than the run in this folder",
+            where=str(out),
+            hint="put the data back that it was started with, or choose another --out",
+        )
+    if begun.metric != now.metric:
+        raise RunFolderError(
+            f"this folder holds a run that is scored by {begun.metric.name}, not by "
+            f"{now.metric.name}",
+            where=str(out),
+            hint="name the task that it was started with, or choose another --out",
+        )

@@ -9,7 +9,7 @@ import typer
 
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import tell
-from edgespiral.cli.verbs.inspect import model_facts, model_named, stated_shape
+from edgespiral.cli.verbs.inspect import model_named, stated_shape, stated_splits
 from edgespiral.core.errors import RunFolderError, UsageError
 
 if TYPE_CHECKING:
@@ -60,15 +60,17 @@ def cut(
     from edgespiral.spiral.cutting import cut as cut_model
 
     _check(model, weights, out)
-    classes, shape, tokens = model_facts(data, shape, tokens)
-    module = model_named(model, weights, classes, shape, tokens)
+    splits = stated_splits(data)
+    module = model_named(model, weights, splits, shape, tokens)
+    if splits is not None:
+        shape, tokens = splits.input_shape, splits.token_count
     smaller = cut_model(
         module,
         None if data else _example(shape, tokens),
         fraction=fraction,
         widths=widths,
         criterion=criterion,
-        data=data,
+        data=splits,
         task=task,
         multiple=multiple,
         pruner=pruner,

@@ -13,6 +13,8 @@ from edgespiral.core.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgespiral.core.batches import DataSplits
+
 CLASSES = 10
 
 
@@ -43,8 +45,10 @@ def inspect(
     from edgespiral.report.inspection import inspection_html, print_inspection
     from edgespiral.spiral.inspecting import inspect as inspect_teacher
 
-    classes, shape, tokens = model_facts(data, shape, tokens)
-    module = model_named(model, weights, classes, shape, tokens)
+    splits = stated_splits(data)
+    module = model_named(model, weights, splits, shape, tokens)
+    if splits is not None:
+        shape, tokens = splits.input_shape, splits.token_count
     teacher = PrunableModel.of(trace(module), shape, token_count=tokens, may_be_uncuttable=True)
     inspection = inspect_teacher(teacher, model)
     print_inspection(inspection, Terminal())
@@ -74,24 +78,25 @@ def stated_shape(data: str | None, stated: str | None, verb: str) -> tuple[int, 
     return tuple(int(part) for part in parts)
 
 
-def model_facts(
-    data: str | None, shape: tuple[int, ...], tokens: int | None
-) -> tuple[int, tuple[int, ...], int | None]:
-    """Classes, input sizes and number of token ids."""
-    if data is None:
-        return CLASSES, shape, tokens
+def stated_splits(data: str | None) -> DataSplits | None:
+    """The data that `--data` names, if it was given."""
     from edgespiral.data import load
 
-    splits = load(data)
-    return len(splits.class_names), splits.input_shape, splits.token_count
+    return None if data is None else load(data)
 
 
 def model_named(
-    spec: str, weights: Path | None, classes: int, shape: tuple[int, ...], tokens: int | None
+    spec: str,
+    weights: Path | None,
+    splits: DataSplits | None,
+    shape: tuple[int, ...],
+    tokens: int | None,
 ) -> nn.Module:
     """The model that `spec` names: a run folder's, or built and with its weights."""
-    from edgespiral.models import load_model, saved
+    from edgespiral.models import load_model, load_model_for, saved
 
     if Path(spec).is_dir():
         return saved.load_model(Path(spec))
-    return load_model(spec, weights=weights, classes=classes, input_shape=shape, token_count=tokens)
+    if splits is not None:
+        return load_model_for(splits, spec, weights=weights)
+    return load_model(spec, weights=weights, classes=CLASSES, input_shape=shape, token_count=tokens)

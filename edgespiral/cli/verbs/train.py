@@ -36,7 +36,7 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="digits, cifar10, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."
+            help="digits, cifar10, folder:PATH[?size=64], speech:, text:, ... or file.py:name."
         ),
     ],
     task: options.TaskName = "classification",
@@ -132,4 +132,6 @@ def _show(teacher: TrainedTeacher, folder: Path) -> None:
         f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
         f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
     )
+    if teacher.test_beside:
+        tell(f"test {', '.join(figure.text for figure in teacher.test_beside)}")
     tell(f"weights: {folder / WEIGHTS}")

@@ -121,9 +121,9 @@ def _check_model(model: str) -> None:
 
 
 def _check_weights(model: str, weights: Path | None) -> None:
-    from edgespiral.models import names
+    from edgespiral.models import is_built_untrained
 
-    if weights is None and model in names():
+    if weights is None and is_built_untrained(model):
         raise UsageError("is missing", hint=f"{model} comes without trained weights")
     if weights is None:
         return

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.fx.proxy import Proxy, TraceError
 
 from edgespiral.models.tracing.layers import layer_class
-from edgespiral.models.tracing.places import place_of_frame
+from edgespiral.models.tracing.places import place_of_frame, record_of
 from edgespiral.models.tracing.proxies import (
     AnsweringTracer,
     Followed,
@@ -55,8 +55,6 @@ class Tracer(AnsweringTracer):
 
     # Or what is computed from a buffer would become a constant, and the buffer's name be lost.
     proxy_buffer_attributes = True
-    # So that what is said of an operation can name the line of the user's code.
-    record_stack_traces = True
 
     def __init__(self, model: nn.Module, batches: tuple[Tensor, ...] = ()) -> None:
         super().__init__()
@@ -104,6 +102,15 @@ class Tracer(AnsweringTracer):
                 yield
         finally:
             self._computing = before
+
+    def create_node(self, *args: Any, **kwargs: Any) -> torch.fx.Node:  # noqa: ANN401
+        """Record an operation with the line of the user's code, so that what is said can name it.
+
+        The whole stack, which torch.fx would record, takes longer than to compute most operations.
+        """
+        node = super().create_node(*args, **kwargs)
+        node.stack_trace = record_of(sys._getframe())
+        return node
 
     def create_arg(self, a: Any) -> Any:  # noqa: ANN401
         """What stands in the graph for an argument; a proxy is one, whatever it passes for."""

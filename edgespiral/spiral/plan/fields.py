@@ -73,7 +73,7 @@ class Plan(Record):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     model: Name = plan_field(
         "",
-        "A zoo or torchvision name, or `path/to/file.py:factory`.",
+        "A zoo or torchvision name, `timm/NAME`, or `path/to/file.py:factory`.",
         shown=NEEDED,
     )
     weights: File | None = plan_field(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
-from edgespiral.export.parity import file_score
+from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
 from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
 from edgespiral.spiral.context import turn_folder
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
-    from edgespiral.tasks.base import Task
+    from edgespiral.tasks.base import Scored, Task
 
 
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
@@ -60,7 +60,9 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     checks = _checked_on_devices(context, shipped / MODEL)
     publish(out, events, end.best_turn)
     engine = fetch_engine(out / MODEL, context.fleet.sessions)
-    teacher, student = _test_scores(out, context.splits.test, context.task, end.best_turn)
+    (teacher, teacher_beside), (student, student_beside) = _test_scores(
+        out, context.splits.test, context.task, end.best_turn
+    )
     validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     say_doubts(context.listener, doubts)
@@ -71,6 +73,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         best_turn=end.best_turn,
         teacher_test_accuracy=teacher,
         student_test_accuracy=student,
+        teacher_beside=teacher_beside,
+        student_beside=student_beside,
         final=measurement,
         speedup=speedup,
         engine=engine,
@@ -85,12 +89,12 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     return finished
 
 
-def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[float, float]:
+def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[Scored, Scored]:
     """Of the teacher's file and of the published one."""
-    teacher = file_score(turn_folder(out, 0) / MODEL, test, task)
+    teacher = file_scored(turn_folder(out, 0) / MODEL, test, task)
     if not best_turn:
         return teacher, teacher
-    return teacher, file_score(out / MODEL, test, task)
+    return teacher, file_scored(out / MODEL, test, task)
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
