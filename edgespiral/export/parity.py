@@ -96,7 +96,7 @@ def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> 
     """What `task` scores of an ONNX file of batch 1, over a whole pass, in its metric's unit.
 
     Raises:
-        ExportError: ONNX Runtime cannot run it.
+        ExportError: ONNX Runtime cannot run it, or an output is not finite.
     """
     with predicting_file(path) as predict:
         return task.score(predict, source)
@@ -120,7 +120,8 @@ def predicting_file(path: Path) -> Iterator[Predict]:
     work of a small layer, and its sums have the same order on any machine.
 
     Raises:
-        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it.
+        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it; or it says what is
+            no number, of which no decision can be read.
     """
     session = _session(path, threads=1)
     with ThreadPoolExecutor(torch.get_num_threads()) as workers:
@@ -129,7 +130,10 @@ def predicting_file(path: Path) -> Iterator[Predict]:
             said = workers.map(
                 lambda one: _run(session, one, path), torch.split(inputs, SHIPPED_BATCH)
             )
-            return torch.from_numpy(np.concatenate(list(said)))
+            outputs = np.concatenate(list(said))
+            if not np.isfinite(outputs).all():
+                raise _not_finite(path)
+            return torch.from_numpy(outputs)
 
         yield predict
 
@@ -342,7 +346,7 @@ def _judge(
     task: Task,
 ) -> Parity:
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-        raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
+        raise _not_finite(path)
     parity = compared(expected, found, task)
     problem = beyond(limits, parity, float(np.abs(expected).max()))
     if problem:
@@ -356,6 +360,11 @@ def _judge(
             else "try another recipe, calibrate --max-drop, or a higher precision",
         )
     return parity
+
+
+def _not_finite(path: Path) -> ExportError:
+    hint = "check the weights and the samples; fp16 ends at 65,504"
+    return ExportError("outputs are not finite", where=str(path), hint=hint)
 
 
 def beyond(limits: ParityLimits, parity: Parity, largest: float) -> str | None:

@@ -23,6 +23,19 @@ def check_name(spec: str) -> str:
     return spec if is_factory(spec) else TASKS.check(spec)
 
 
+def is_built_in(task: Task) -> bool:
+    """Whether a task's code is EdgeSpiral's own."""
+    module = type(task).__module__
+    return module.startswith(f"{__name__}.") and module != f"{__name__}.own"
+
+
+def _bounded(task: Task) -> Task:
+    """A task whose code is not EdgeSpiral's behind its boundary."""
+    from edgespiral.tasks.own import OwnTask
+
+    return task if is_built_in(task) or isinstance(task, OwnTask) else OwnTask(task)
+
+
 def load(spec: str) -> Task:
     """The task that `spec` names.
 
@@ -33,10 +46,10 @@ def load(spec: str) -> Task:
         UsageError: no such task, file or factory, or what the factory makes is no task.
     """
     if not is_factory(spec):
-        return TASKS.get(spec)
+        return _bounded(TASKS.get(spec))
     from edgespiral.tasks.base import from_factory
 
-    return from_factory(spec)
+    return _bounded(from_factory(spec))
 
 
 def resolved(task: Task | str) -> Task:
@@ -49,4 +62,4 @@ def resolved(task: Task | str) -> Task:
         return load(task)
     from edgespiral.tasks.base import require_task
 
-    return require_task(task, "task")
+    return _bounded(require_task(task, "task"))

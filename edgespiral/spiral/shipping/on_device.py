@@ -167,9 +167,10 @@ def _outputs_there(session: Session, path: Path, inputs: Sequence[Tensor]) -> Va
             return None
         try:
             values = np.load(files[0], allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             where = session.profile.name
             raise MeasurementError("its outputs cannot be read", where=where) from error
     if not values.size:
         raise MeasurementError("its outputs are empty", where=session.profile.name)
-    return np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large is infinite, which is told
+        return np.asarray(values, dtype=np.float32)
