@@ -33,8 +33,8 @@ def recalibrate_batchnorm(
     device = compute.best_device()
     size = min(batch_size, len(source))
     inputs = (
-        compute.to_device(*batch, device)[0]
-        for batch in itertools.islice(source.epoch(batch_size=size, seed=seed), batches)
+        compute.Boxed(compute.inputs_to(batch, device))
+        for batch, _ in itertools.islice(source.epoch(batch_size=size, seed=seed), batches)
     )
     precision = compute.resolved_precision("auto", device)
     with (
@@ -43,7 +43,7 @@ def recalibrate_batchnorm(
         compute.autocast(precision, device),
     ):
         torch.manual_seed(derived_seed(seed))
-        update_bn(inputs, model)
+        update_bn(inputs, compute.TakesBoxed(model))
 
 
 def batchnorm_scales(model: nn.Module) -> list[nn.Parameter]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from torch.utils._pytree import tree_map
-
 from edgespiral.core.errors import unknown_name
+from edgespiral.core.nested import as_float, count, mapped, rows
 from edgespiral.tasks.classification import CLASSIFICATION, kl_distance
 
 if TYPE_CHECKING:
@@ -15,26 +14,27 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.tasks.base import Task
 
-    UsualLoss = Callable[[Tensor, "Batch"], Tensor]
+    UsualLoss = Callable[[Tensors, "Batch"], Tensor]
 
 
 class Batch(NamedTuple):
     """What one step is about, on the training device.
 
     Attributes:
-        inputs: (N, ...), as the data supplies them.
-        targets: (N, ...).
+        inputs: (N, ...), as the data supplies them: a tensor, or several in a tuple or dict.
+        targets: (N, ...), likewise.
         taught: the teachers' outputs (T, N, ...) for these inputs; None without teachers.
         step: steps done before this one.
         steps: of the whole training.
     """
 
-    inputs: Tensor
-    targets: Tensor
-    taught: Tensor | None
+    inputs: Tensors
+    targets: Tensors
+    taught: Tensors | None
     step: int
     steps: int
 
@@ -44,9 +44,9 @@ class DistillationLoss(Protocol):
 
     def __call__(
         self,
-        student_outputs: Tensor,
-        teacher_outputs: Tensor,
-        targets: Tensor,
+        student_outputs: Tensors,
+        teacher_outputs: Tensors,
+        targets: Tensors,
         *,
         temperature: float,
         alpha: float,
@@ -55,7 +55,7 @@ class DistillationLoss(Protocol):
         """Scalar loss.
 
         Args:
-            student_outputs: (N, ...).
+            student_outputs: (N, ...); here and below a tensor, or a tuple or a dict of them.
             teacher_outputs: (N, ...), or (T, N, ...) for T teachers, whose softened outputs are
                 averaged.
             targets: (N, ...).
@@ -70,7 +70,7 @@ class Distance(Protocol):
     """How far the student is from its teachers."""
 
     def __call__(
-        self, student_outputs: Tensor, teacher_outputs: Tensor, temperature: float, /
+        self, student_outputs: Tensors, teacher_outputs: Tensors, temperature: float, /
     ) -> Tensor:
         """Scalar; `teacher_outputs` is (T, N, ...)."""
         ...
@@ -97,16 +97,18 @@ def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
     distance = task.distance if name == TASKS_OWN else DISTANCES[name]
 
     def combined(
-        student_outputs: Tensor,
-        teacher_outputs: Tensor,
-        targets: Tensor,
+        student_outputs: Tensors,
+        teacher_outputs: Tensors,
+        targets: Tensors,
         *,
         temperature: float,
         alpha: float,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        student = student_outputs.float()
-        teachers = teacher_outputs.float().reshape(-1, *student.shape)
+        student = as_float(student_outputs)
+        teachers = mapped(
+            lambda leaf, own: leaf.reshape(-1, *own.shape), as_float(teacher_outputs), student
+        )
         soft = distance(student, teachers, temperature)
         hard = task.loss(student, targets, label_smoothing=label_smoothing)
         return (1 - alpha) * hard + alpha * soft
@@ -121,7 +123,7 @@ def usual_loss(settings: TrainSettings, task: Task) -> UsualLoss:
     """The loss of outputs (N, ...) for a batch: the task's, and the distance to the teachers."""
     distilled = get(settings.loss, task)
 
-    def loss(outputs: Tensor, batch: Batch) -> Tensor:
+    def loss(outputs: Tensors, batch: Batch) -> Tensor:
         smoothing = settings.label_smoothing
         if batch.taught is None:
             return task.loss(outputs, batch.targets, label_smoothing=smoothing)
@@ -137,23 +139,18 @@ def usual_loss(settings: TrainSettings, task: Task) -> UsualLoss:
     return loss
 
 
-def parts(batch: Batch, count: int) -> Iterator[tuple[Batch, float]]:
-    """A batch in `count` parts, itself where that is 1, each with its share of the samples."""
-    if count == 1:
+def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
+    """A batch in `number` parts, itself where that is 1, each with its share of the samples."""
+    if number == 1:
         yield batch, 1.0
         return
-    samples = len(batch.targets)
-    bounds = [samples * part // count for part in range(count + 1)]
+    samples = count(batch.inputs)
+    bounds = [samples * part // number for part in range(number + 1)]
     for first, end in itertools.pairwise(bounds):
         some = slice(first, end)
-        taught = None if batch.taught is None else batch.taught[:, some]
         part = batch._replace(
-            inputs=_those(batch.inputs, some), targets=_those(batch.targets, some), taught=taught
+            inputs=rows(batch.inputs, some),
+            targets=rows(batch.targets, some),
+            taught=rows(batch.taught, (slice(None), some)),
         )
         yield part, (end - first) / samples
-
-
-def _those(nested: Tensor, samples: slice) -> Tensor:
-    """Some samples of every tensor there is."""
-    chosen: Tensor = tree_map(lambda tensor: tensor[samples], nested)
-    return chosen

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edgespiral.core.errors import TrainingError, UsageError
 from edgespiral.core.factory import named_in_file
+from edgespiral.core.nested import Tensors, as_float, mapped
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import make_folder
 from edgespiral.core.user_code import user_code
@@ -23,6 +24,7 @@ from edgespiral.distill.losses import Batch, usual_loss
 from edgespiral.distill.masks import HeldZeros
 from edgespiral.distill.optimizers import optimizer_for, training
 from edgespiral.distill.settings import Progress, steps_of
+from edgespiral.models.calling import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensors], Tensors]
 
 
 class TrainingStep:
@@ -66,7 +68,7 @@ class TrainingStep:
         """The learning rate of step `step` of `steps`, counted from 0."""
         return settings.rate_at(step, steps)
 
-    def view(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def view(self, inputs: Tensors, targets: Tensors) -> tuple[Tensors, Tensors]:
         """What is shown of a batch (N, ...), such as a random view or a mixture of samples.
 
         Teachers see it too, so where this is replaced they are asked at every step.
@@ -145,7 +147,7 @@ class TrainingJob:
     usual: UsualLoss
     after_step: Callable[[Tensor], None]
 
-    def batches(self, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, first: int = 0) -> Iterator[tuple[Tensors, Tensors]]:
         """The inputs (N, ...) and targets (N, ...) of all steps from `first` on, shuffled."""
         size, seed = self.settings.batch_size, self.settings.seed
         per_epoch = len(self.train) // size
@@ -159,22 +161,22 @@ class TrainingJob:
                 yield compute.to_device(*batch, self.device)
                 step += 1
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensors) -> Tensors:
         """The student's outputs (N, ...), in the training's precision."""
         with compute.autocast(self.precision, self.device):
-            outputs: Tensor = self.student(inputs)
-        return outputs
+            return call(self.student, inputs)
 
-    def teach(self, inputs: Tensor) -> Tensor | None:
+    def teach(self, inputs: Tensors) -> Tensors | None:
         """The teachers' outputs (T, N, ...) for inputs (N, ...); None without teachers."""
         if not self.teachers:
             return None
         with torch.no_grad(), compute.autocast(self.precision, self.device):
-            return torch.stack([teacher(inputs).float() for teacher in self.teachers])
+            outputs = [as_float(call(teacher, inputs)) for teacher in self.teachers]
+        return mapped(lambda *leaf: torch.stack(leaf), *outputs)
 
-    def loss(self, outputs: Tensor, targets: Tensor, taught: Tensor | None = None) -> Tensor:
+    def loss(self, outputs: Tensors, targets: Tensors, taught: Tensors | None = None) -> Tensor:
         """The loss that is minimised otherwise, a scalar; `taught` is what `teach` returned."""
-        return self.usual(outputs, Batch(outputs, targets, taught, 0, self.steps))
+        return self.usual(outputs, Batch(None, targets, taught, 0, self.steps))
 
 
 Loop = Callable[[TrainingJob], nn.Module | None]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edgespiral.core.errors import ModelError, TrainingError
+from edgespiral.core.nested import as_float, mapped, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
@@ -21,6 +22,7 @@ from edgespiral.distill.optimizers import WeightUpdate, require_optimizer, train
 from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep
 from edgespiral.distill.settings import Progress, TrainReport, steps_of
 from edgespiral.distill.teacher_cache import stored_order
+from edgespiral.models.calling import call
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.tasks.base import Task
 
@@ -44,7 +47,7 @@ def train(
     *,
     task: Task = CLASSIFICATION,
     teachers: Sequence[nn.Module] = (),
-    outputs: Tensor | None = None,
+    outputs: Tensors | None = None,
     masks: Mapping[str, Tensor] | None = None,
     own: TrainingStep = USUAL,
     checkpoint: Path | None = None,
@@ -53,7 +56,8 @@ def train(
     """Train `student` in place on `splits.train`, from `teachers` where there are any.
 
     Args:
-        student: (N, C, H, W) -> outputs (N, ...); left in eval mode, on its device.
+        student: takes the inputs of `splits` and gives outputs (N, ...), one tensor or several;
+            left in eval mode, on its device.
         splits: only the training part is used.
         task: whose loss is minimised, and whose distance to the teachers.
         settings: with several teachers their softened outputs are averaged.
@@ -120,7 +124,7 @@ class _Run:
         source: BatchSource,
         settings: TrainSettings,
         teachers: Sequence[nn.Module],
-        outputs: Tensor | None,
+        outputs: Tensors | None,
         *,
         task: Task,
         masks: Mapping[str, Tensor],
@@ -206,14 +210,17 @@ class _Run:
             resumed_at_step=self._first_step,
         )
 
-    def _known(self, seed: int, first: int) -> Iterator[Tensor | None]:
+    def _known(self, seed: int, first: int) -> Iterator[Tensors | None]:
         """What is known of the teachers' outputs (T, B, ...), batch by batch of a pass."""
         if self._outputs is None:
             return itertools.repeat(None)
         outputs, size = self._outputs, self._settings.batch_size
         order = stored_order(self._source, seed)
         starts = range(first * size, len(order), size)
-        return (outputs[:, order[at : at + size]].to(self.device) for at in starts)
+        return (
+            compute.targets_to(rows(outputs, (slice(None), order[at : at + size])), self.device)
+            for at in starts
+        )
 
     def _updating(self) -> WeightUpdate:
         name = type(self._own).__name__
@@ -226,7 +233,7 @@ class _Run:
             precision=self._precision,
         )
 
-    def _do_step(self, inputs: Tensor, targets: Tensor, known: Tensor | None) -> None:
+    def _do_step(self, inputs: Tensors, targets: Tensors, known: Tensors | None) -> None:
         self.is_in_step = True
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
@@ -262,27 +269,28 @@ class _Run:
             loss = loss + self._settings.scale_l1 * scales
         return loss
 
-    def _forward(self, inputs: Tensor) -> Tensor:
+    def _forward(self, inputs: Tensors) -> Tensors:
         with self._running(self._student), compute.autocast(self._precision, self.device):
-            outputs: Tensor = self._student(inputs)
-        return outputs
+            return call(self._student, inputs)
 
     def _own_code(self, method: str) -> AbstractContextManager[None]:
         what = f"its {method} fails at step {self.step + 1}"
         return user_code(TrainingError, what, where=type(self._own).__name__)
 
-    def _teacher_outputs(self, inputs: Tensor) -> Tensor | None:
+    def _teacher_outputs(self, inputs: Tensors) -> Tensors | None:
         """(T, N, ...) for T teachers."""
         if not self._teachers:
             return None
         with torch.inference_mode(), compute.autocast(self._precision, self.device):
-            outputs = torch.stack([self._asked(teacher, inputs) for teacher in self._teachers])
-        return outputs.clone()  # outside inference mode, so that a loss may keep it for backward
+            said = [self._asked(teacher, inputs) for teacher in self._teachers]
+            outputs = mapped(lambda *leaf: torch.stack(leaf), *said)
+        return mapped(
+            torch.Tensor.clone, outputs
+        )  # outside inference mode, so that a loss may keep it for backward
 
-    def _asked(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
+    def _asked(self, teacher: nn.Module, inputs: Tensors) -> Tensors:
         with self._running(teacher):
-            outputs: Tensor = teacher(inputs).float()
-        return outputs
+            return as_float(call(teacher, inputs))
 
     def _running(self, model: nn.Module) -> AbstractContextManager[None]:
         return user_code(

@@ -11,7 +11,9 @@ import torch
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import UsageError, unknown_name
+from edgespiral.core.nested import leaves, mapped, plain, rows
 from edgespiral.models.accept import folded, unwrapped
+from edgespiral.models.example_inputs import example_of
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
 from edgespiral.prune.engines import AUTO
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.tasks.base import Task
@@ -61,7 +64,7 @@ class CutFacts:
 
 def cut(
     model: nn.Module,
-    example_inputs: Tensor | None = None,
+    example_inputs: Tensors | None = None,
     *,
     fraction: float | None = None,
     widths: Mapping[str, int] | None = None,
@@ -79,8 +82,8 @@ def cut(
     weights that stay (docs/allocation.md), and the masked model has these weights.
 
     Args:
-        model: a trained module of one input; it stays as it was.
-        example_inputs: a batch (N, ...); not needed with `data`.
+        model: a trained module; it stays as it was.
+        example_inputs: a batch (N, ...), or a tuple or a dict of several; not needed with `data`.
         fraction: of the channels of every group that leave, above 0 and below 1.
         widths: or how many channels groups keep, by the names that `edgespiral inspect` shows; 0
             takes a residual branch out as a whole. Groups that are not named stay.
@@ -115,6 +118,7 @@ def cut(
     CRITERIA.check(scored_by)
     splits, aim = _splits(data), _task(task)
     if splits is not None:
+        aim, splits = aim.fitted(splits)
         aim.check_data(splits)
     inputs = _inputs(example_inputs, splits)
     source = _source(model, inputs, splits, aim)
@@ -159,17 +163,20 @@ def _task(task: Task | str) -> Task:
     return resolved(task)
 
 
-def _inputs(given: Tensor | None, splits: DataSplits | None) -> Tensor:
+def _inputs(given: Tensors | None, splits: DataSplits | None) -> Tensors:
     if given is None and splits is None:
         raise UsageError("example_inputs or data are needed", where="cut")
     if given is None:
         assert splits is not None
         return first_inputs(splits)
-    if not isinstance(given, torch.Tensor) or given.ndim < 2 or not len(given):
+    inputs = plain(given)
+    ends = list(leaves(inputs).values())
+    is_batch = bool(ends) and all(isinstance(leaf, torch.Tensor) and leaf.ndim for leaf in ends)
+    if not is_batch or {len(leaf) for leaf in ends} in ({0}, set()):
         raise UsageError(
             f"a batch of inputs (N, ...) is needed, not {_shown(given)}", where="example_inputs"
         )
-    return given.detach().cpu()
+    return mapped(lambda leaf: leaf.detach().cpu(), inputs)
 
 
 def _shown(given: object) -> str:
@@ -179,17 +186,15 @@ def _shown(given: object) -> str:
 
 
 def _source(
-    model: nn.Module, inputs: Tensor, splits: DataSplits | None, task: Task
+    model: nn.Module, inputs: Tensors, splits: DataSplits | None, task: Task
 ) -> PrunableModel:
-    """The groups of `model`, on the CPU, shown the user's own inputs."""
+    """The groups of `model`, on the CPU."""
     own = copy.deepcopy(unwrapped(model)).cpu()
+    example = rows(inputs, slice(0, 1))
     if splits is not None:
-        own = one_output(own, splits, task.main_output)
-    plain, _ = folded(own)
-    tokens = None if inputs.is_floating_point() else int(inputs.max()) + 1
-    if splits is not None:
-        tokens = splits.token_count
-    return PrunableModel.of(trace(plain, inputs), tuple(inputs.shape[1:]), token_count=tokens)
+        own, example = one_output(own, splits, task.main_output), example_of(splits)
+    layers, _ = folded(own)
+    return PrunableModel.of(trace(layers, inputs), (), example=example)
 
 
 def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from edgespiral.core.nested import joined, mapped
 from edgespiral.core.records.metric import ACCURACY
 from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.metric import Metric
     from edgespiral.tasks.base import Predict, Task
 
@@ -47,7 +49,7 @@ class Told:
 
     losses: NDArray[np.float64]
     right: NDArray[np.float64]
-    targets: Tensor
+    targets: Tensors
 
     @property
     def percent(self) -> float:
@@ -141,9 +143,9 @@ def doubts_after(
 def _told(predict: Predict, source: BatchSource, task: Task) -> Told:
     losses, right, targets = [], [], []
     for part in parts_of(source, SAMPLES, parts=PARTS):
-        inputs, wanted = map(torch.cat, zip(*part, strict=True))
-        outputs = predict(inputs).cpu()
+        inputs, wanted = (joined(side) for side in zip(*part, strict=True))
+        outputs = mapped(torch.Tensor.cpu, predict(inputs))
         losses.append(task.sample_losses(outputs, wanted).double())
         right.append(task.rightness(outputs, wanted).double())
         targets.append(wanted)
-    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), torch.cat(targets))
+    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))

@@ -13,8 +13,10 @@ from edgespiral.cli.verbs.inspect import model_named, stated_shape, stated_split
 from edgespiral.core.errors import RunFolderError, UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
 
 
 def cut(
@@ -62,11 +64,10 @@ def cut(
     _check(model, weights, out)
     splits = stated_splits(data)
     module = model_named(model, weights, splits, shape, tokens)
-    if splits is not None:
-        shape, tokens = splits.input_shape, splits.token_count
+    example = _example(shape, tokens, splits)
     smaller = cut_model(
         module,
-        None if data else _example(shape, tokens),
+        None if data else example,
         fraction=fraction,
         widths=widths,
         criterion=criterion,
@@ -76,7 +77,7 @@ def cut(
         pruner=pruner,
         seed=seed,
     )
-    _write(smaller, out, _example(shape, tokens))
+    _write(smaller, out, example)
 
 
 def _check(model: str, weights: Path | None, out: Path) -> None:
@@ -92,13 +93,13 @@ def _check(model: str, weights: Path | None, out: Path) -> None:
         raise RunFolderError("the folder is not empty", where=str(out), hint="name another --out")
 
 
-def _write(smaller: GraphModule, out: Path, example: Tensor) -> None:
+def _write(smaller: GraphModule, out: Path, example: Tensors) -> None:
     from edgespiral.core.system.files import make_folder
     from edgespiral.models.saved import SOURCE, save_model, trace
     from edgespiral.spiral.cutting import FACTS
 
     facts = smaller.meta[FACTS]
-    save_model(trace(smaller), make_folder(out), example=example)
+    save_model(trace(smaller, example), make_folder(out), example=example)
     for name, before in facts.before.items():
         tell(f"{name}: {before} -> {facts.after[name]}")
     kept = f"{facts.parameters_after:,} of {facts.parameters_before:,} parameters"
@@ -106,9 +107,11 @@ def _write(smaller: GraphModule, out: Path, example: Tensor) -> None:
     tell(f"the masked model's outputs differ by {facts.difference:.0e} of the largest")
 
 
-def _example(shape: tuple[int, ...], tokens: int | None) -> Tensor:
-    from edgespiral.models.example_inputs import example_input
+def _example(shape: tuple[int, ...], tokens: int | None, splits: DataSplits | None) -> Tensors:
+    from edgespiral.models.example_inputs import example_input, example_of
 
+    if splits is not None:
+        return example_of(splits)
     return example_input(shape, token_count=tokens)
 
 
