@@ -292,8 +292,15 @@ def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: Pa
 
 
 def _run(session: onnxruntime.InferenceSession, batch: Tensor, path: Path) -> NDArray[np.float32]:
+    inputs = session.get_inputs()
+    if not inputs:
+        raise ExportError(
+            "has no input: what it computes was fixed when it was exported",
+            where=str(path),
+            hint="use torch alone in forward; what NumPy or Python computes is a constant there",
+        )
     try:
-        [outputs] = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
+        [outputs] = session.run(None, {inputs[0].name: batch.numpy()})
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=str(path)) from error

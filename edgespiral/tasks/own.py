@@ -42,7 +42,10 @@ class OwnTask(Task):
     def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
         """See `Task.divergence`."""
         with self._calling("divergence"):
-            return _a_sample(self._task.divergence(outputs, reference))
+            nats = _a_sample(self._task.divergence(outputs, reference))
+            if not nats.isfinite().all() and (outputs + reference).isfinite().all():
+                raise ValueError("it returns what is not finite, for outputs that are")
+            return nats
 
     def score_of(self, pairs: Pairs) -> float:
         """See `Task.score_of`."""
