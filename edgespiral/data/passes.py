@@ -11,11 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.nested import apart, joined, leaves
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
 
 # Samples that are read twice before a run, in batches of two sizes.
 READ_TWICE, SMALLER_BATCH = 16, 4
@@ -28,18 +28,19 @@ class PassDigest:
     """What one pass in stored order shows, whatever the size of its batches."""
 
     def __init__(self) -> None:
-        self._parts = hashlib.sha256(), hashlib.sha256()
+        self._parts: dict[str, hashlib._Hash] = {}
 
-    def add(self, *batch: Tensor) -> None:
-        """Take in a batch's inputs and targets."""
+    def add(self, inputs: Tensors, targets: Tensors) -> None:
+        """Take in a batch."""
         import torch
 
-        for part, tensor in zip(self._parts, batch, strict=True):
+        for name, tensor in leaves((inputs, targets)).items():
+            part = self._parts.setdefault(name, hashlib.sha256())
             part.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
 
     def hexdigest(self) -> str:
         """SHA-256 of all inputs and all targets so far."""
-        return hashlib.sha256(b"".join(part.digest() for part in self._parts)).hexdigest()
+        return hashlib.sha256(b"".join(part.digest() for part in self._parts.values())).hexdigest()
 
 
 class Passes:
@@ -78,17 +79,14 @@ def check_repeats(source: BatchSource, where: str) -> None:
     import torch
 
     first, again = (_first(source, size) for size in (READ_TWICE, SMALLER_BATCH))
-    pairs = zip(zip(*first, strict=True), zip(*again, strict=True), strict=True)
-    for number, (sample, other) in enumerate(pairs):
-        if not all(torch.equal(*both) for both in zip(sample, other, strict=True)):
+    pairs = zip(apart(first), apart(again), strict=True)
+    for number, samples in enumerate(pairs):
+        one, other = (leaves(sample).values() for sample in samples)
+        if not all(map(torch.equal, one, other)):
             what = f"sample {number} is another each time that it is read"
             raise DataError(what, where=where, hint=HINT)
 
 
-def _first(source: BatchSource, batch_size: int) -> tuple[Tensor, Tensor]:
+def _first(source: BatchSource, batch_size: int) -> Tensors:
     """Inputs and targets of the first samples."""
-    import torch
-
-    batches = list(islice(source.epoch(batch_size=batch_size), READ_TWICE // batch_size))
-    inputs, targets = (torch.cat(part) for part in zip(*batches, strict=True))
-    return inputs, targets
+    return joined(list(islice(source.epoch(batch_size=batch_size), READ_TWICE // batch_size)))

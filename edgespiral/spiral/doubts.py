@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from edgespiral.core.records.metric import ACCURACY
+from edgespiral.core.nested import joined, mapped
 from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.metric import Metric
     from edgespiral.tasks.base import Predict, Task
 
@@ -47,7 +48,7 @@ class Told:
 
     losses: NDArray[np.float64]
     right: NDArray[np.float64]
-    targets: Tensor
+    targets: Tensors
 
     @property
     def percent(self) -> float:
@@ -117,7 +118,7 @@ def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64
 
 
 def doubts_after(
-    validation: Sequence[float], test: Sequence[float], metric: Metric = ACCURACY
+    validation: Sequence[float], test: Sequence[float], metric: Metric
 ) -> tuple[str, ...]:
     """What the teacher's score on the test split says of that on validation.
 
@@ -141,9 +142,9 @@ def doubts_after(
 def _told(predict: Predict, source: BatchSource, task: Task) -> Told:
     losses, right, targets = [], [], []
     for part in parts_of(source, SAMPLES, parts=PARTS):
-        inputs, wanted = map(torch.cat, zip(*part, strict=True))
-        outputs = predict(inputs).cpu()
+        inputs, wanted = (joined(side) for side in zip(*part, strict=True))
+        outputs = mapped(torch.Tensor.cpu, predict(inputs))
         losses.append(task.sample_losses(outputs, wanted).double())
         right.append(task.rightness(outputs, wanted).double())
         targets.append(wanted)
-    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), torch.cat(targets))
+    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))

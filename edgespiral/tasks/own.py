@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import leaves, plain
 from edgespiral.core.user_code import user_code
 from edgespiral.tasks.base import BATCH_SIZE, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.tasks.base import Pairs, Predict, Scored
 
 
@@ -34,16 +37,16 @@ class OwnTask(Task):
         self.metric, self.counted = task.metric, task.counted
         self.main_output, self.beside = task.main_output, task.beside
 
-    def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """See `Task.sample_losses`."""
         with self._calling("sample_losses"):
             return _a_sample(self._task.sample_losses(outputs, targets))
 
-    def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
+    def divergence(self, outputs: Tensors, reference: Tensors) -> Tensor:
         """See `Task.divergence`."""
         with self._calling("divergence"):
             nats = _a_sample(self._task.divergence(outputs, reference))
-            if not nats.isfinite().all() and (outputs + reference).isfinite().all():
+            if not nats.isfinite().all() and all(map(_is_finite, (outputs, reference))):
                 raise ValueError("it returns what is not finite, for outputs that are")
             return nats
 
@@ -57,33 +60,33 @@ class OwnTask(Task):
         with self._calling("scores_beside"):
             return tuple(map(_finite, self._task.scores_beside(pairs)))
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    def loss(self, outputs: Tensors, targets: Tensors, *, label_smoothing: float = 0.0) -> Tensor:
         """See `Task.loss`."""
         with self._calling("loss"):
             return self._task.loss(outputs, targets, label_smoothing=label_smoothing)
 
-    def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+    def distance(self, student: Tensors, teachers: Tensors, temperature: float) -> Tensor:
         """See `Task.distance`."""
         with self._calling("distance"):
             return self._task.distance(student, teachers, temperature)
 
-    def agreement(self, outputs: Tensor, reference: Tensor) -> Tensor:
+    def agreement(self, outputs: Tensors, reference: Tensors) -> Tensor:
         """See `Task.agreement`."""
         with self._calling("agreement"):
             return _a_sample(self._task.agreement(outputs, reference))
 
-    def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def rightness(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """See `Task.rightness`."""
         with self._calling("rightness"):
             return _a_sample(self._task.rightness(outputs, targets))
 
-    def chance(self, targets: Tensor) -> float | None:
+    def chance(self, targets: Tensors) -> float | None:
         """See `Task.chance`."""
         with self._calling("chance"):
             share = self._task.chance(targets)
             return None if share is None else _finite(share)
 
-    def decisions(self, targets: Tensor) -> int:
+    def decisions(self, targets: Tensors) -> int:
         """See `Task.decisions`."""
         with self._calling("decisions"):
             return max(1, int(self._task.decisions(targets)))
@@ -108,6 +111,22 @@ class OwnTask(Task):
         with self._calling("allowed_difference"):
             return _finite(self._task.allowed_difference(expected, samples, turned_share))
 
+    def targets_of(self, outputs: Tensors) -> Tensors | None:
+        """See `Task.targets_of`."""
+        with self._calling("targets_of"):
+            return plain(self._task.targets_of(outputs))
+
+    def configured(self, options: Mapping[str, str]) -> Task:
+        """See `Task.configured`."""
+        with self._calling("configured"):
+            return OwnTask(self._task.configured(options))
+
+    def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
+        """See `Task.fitted`."""
+        with self._calling("fitted"):
+            task, own = self._task.fitted(splits)
+            return OwnTask(task), own
+
     def check_data(self, splits: DataSplits) -> None:
         """See `Task.check_data`."""
         with self._calling("check_data"):
@@ -120,6 +139,10 @@ class OwnTask(Task):
 
     def _calling(self, method: str) -> AbstractContextManager[None]:
         return user_code(ModelError, f"{method} failed", where=f"task {type(self._task).__name__}")
+
+
+def _is_finite(outputs: Tensors) -> bool:
+    return all(bool(values.isfinite().all()) for values in leaves(outputs).values())
 
 
 def _a_sample(values: object) -> Tensor:
