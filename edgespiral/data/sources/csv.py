@@ -45,12 +45,14 @@ class Columns:
 
     Attributes:
         classes: of the target, in the order of their numbers; None where it is a number itself.
+        number: how that is standardised.
     """
 
     real: Sequence[RealColumn]
     categories: Sequence[CategoryColumn]
     target: str
     classes: tuple[str, ...] | None
+    number: RealColumn | None = None
 
     @property
     def specs(self) -> dict[str, InputSpec]:
@@ -66,7 +68,7 @@ class Columns:
     @property
     def description(self) -> str:
         """All of it, for who runs the model."""
-        facts = {
+        facts: dict[str, object] = {
             NUMBERS: [{"column": c.name, "mean": c.mean, "std": c.deviation} for c in self.real],
             CATEGORIES: [
                 {"column": c.name, "other": c.first, "from": c.first + 1, "values": c.known}
@@ -75,6 +77,8 @@ class Columns:
             "target": self.target,
             "classes": self.classes,
         }
+        if self.number is not None:
+            facts |= {"target_mean": self.number.mean, "target_std": self.number.deviation}
         return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -88,7 +92,8 @@ def load_csv(argument: str) -> DataSplits:
     file without a head line; `missing=mean`; `unseen=other`.
 
     A column of which most values are numbers is real, others are categories. Inputs are `numbers`
-    (columns,) float32 and `categories` (columns,) int64, in a dict where there are both.
+    (columns,) float32 and `categories` (columns,) int64, in a dict where there are both. A target
+    that is a number is standardised, too: errors are in standard deviations of the training rows.
 
     Raises:
         UsageError: an option is wrong, or there is no target.
@@ -198,7 +203,9 @@ def _columns(asked: Argument, train: Sequence[Row]) -> Columns:
             categories.append(CategoryColumn(name, known, first, admits_unseen))
     if not real and not categories:
         raise DataError(f"has no column beside {target}", where=asked.where)
-    return Columns(real, categories, target, _classes(asked, train))
+    classes = _classes(asked, train)
+    number = RealColumn.of(train, target, fills=False) if classes is None else None
+    return Columns(real, categories, target, classes, number)
 
 
 def _source(part: Sequence[Row], columns: Columns) -> StoredRows:
@@ -216,19 +223,16 @@ def _together(each: Sequence[np.ndarray]) -> Tensor:
 
 
 def _targets(part: Sequence[Row], columns: Columns) -> Tensor:
-    """Numbers (N, 1), or classes (N,)."""
-    target, classes = columns.target, columns.classes
-    number_of = {name: number for number, name in enumerate(classes or ())}
+    """Standardised numbers (N, 1), or classes (N,)."""
+    if columns.number is not None:
+        return torch.from_numpy(columns.number.numbers(part)[:, None])
+    target = columns.target
+    number_of = {name: number for number, name in enumerate(columns.classes or ())}
     for row in part:
-        text = value(row, target)
-        if classes is None and not is_number(text):
-            raise DataError(f"{target} is {text!r}, not a number", where=row.where)
-        if classes is not None and text not in number_of:
-            raise DataError(f"{target} is {text!r}, which no training row has", where=row.where)
-    told = values(part, target)
-    if classes is None:
-        return torch.tensor([[float(text)] for text in told])
-    return torch.tensor([number_of[text] for text in told])
+        if value(row, target) not in number_of:
+            what = f"{target} is {value(row, target)!r}, which no training row has"
+            raise DataError(what, where=row.where)
+    return torch.tensor([number_of[text] for text in values(part, target)])
 
 
 PLUGIN = load_csv
