@@ -128,11 +128,6 @@ def correct_count(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(dim=1) == labels).sum()
 
 
-def top1_percent(logits: Tensor, labels: Tensor) -> float:
-    """Top-1 accuracy of logits (N, C) and labels (N,), in percent."""
-    return 100.0 * float(correct_count(logits, labels)) / len(labels)
-
-
 def _way_to_logits(outputs: object) -> str:
     """How to get a tensor of what is none."""
     if isinstance(outputs, Mapping):
