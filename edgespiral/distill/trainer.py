@@ -325,7 +325,7 @@ def recalibrate_batchnorm(
     precision = compute.resolved_precision("auto", device)
     with compute.placed([model], device), _numerics(device), compute.autocast(precision, device):
         torch.manual_seed(derived_seed(seed))
-        update_bn(inputs, compute.TakesBoxed(model))
+        update_bn(inputs, compute.TakesBoxed(model).train(model.training))
 
 
 def batchnorm_scales(model: nn.Module) -> list[nn.Parameter]:

@@ -128,7 +128,7 @@ class OwnTask(Task):
         """See `Task.fitted`."""
         with self._calling("fitted"):
             task, own = self._task.fitted(splits)
-            return OwnTask(task), own
+            return (self if task is self._task else OwnTask(task)), own
 
     def check_data(self, splits: DataSplits) -> None:
         """See `Task.check_data`."""
