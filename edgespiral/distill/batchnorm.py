@@ -43,7 +43,7 @@ def recalibrate_batchnorm(
         compute.autocast(precision, device),
     ):
         torch.manual_seed(derived_seed(seed))
-        update_bn(inputs, compute.TakesBoxed(model))
+        update_bn(inputs, compute.TakesBoxed(model).train(model.training))
 
 
 def batchnorm_scales(model: nn.Module) -> list[nn.Parameter]:
