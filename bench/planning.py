@@ -36,6 +36,7 @@ from edgespiral.prune.scoring.select import keep_best
 from edgespiral.spiral.planning.allocate import Choices, allocate, choices
 from edgespiral.spiral.planning.importance import samples_at_once
 from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal, layer_shapes
+from edgespiral.spiral.planning.pace import Pace
 from edgespiral.spiral.planning.probes import probes
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def prices(source: PrunableModel, samples: Tensor, seconds: dict[str, float]) ->
     variants += [whole.variant({}, (branch,)) for branch in source.branches]
     alone = timed(seconds, "prices, each alone", lambda: [whole.of(v) for v in variants])
     together = timed(seconds, "prices, in a tour", lambda: whole.of_each(variants))
-    parts = samples.tensor_split(max(1, len(samples) // samples_at_once(model)))
+    pace = Pace.of(model, source.example)
+    at_once = samples_at_once(model, pace, len(variants))
+    parts = samples.tensor_split(max(1, len(samples) // at_once))
     fewer, runs = OutputDivergence(model, groups, parts, known), []
     stopped = timed(
         seconds,
