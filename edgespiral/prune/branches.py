@@ -103,7 +103,8 @@ def _call_apart(node: Node, name: str) -> None:
         node.target = getattr(operator, name.removeprefix("i"), function)
     elif name.endswith("_"):
         name = name.rstrip("_")
-        node.target = getattr(torch.nn.functional, name, None) or getattr(torch, name)
+        apart: Any = getattr(torch.nn.functional, name, None) or getattr(torch, name)
+        node.target = apart
     elif isfunction(function) and "inplace" in signature(function).parameters:
         bound = signature(function).bind(*node.args, **node.kwargs)
         bound.arguments["inplace"] = False

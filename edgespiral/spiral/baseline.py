@@ -84,7 +84,8 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
         _require_same_devices(context, known[-1])
         say_doubts(context.listener, known[-1].doubts)
         return known[-1]
-    baseline = _measured(context, fresh)
+    with context.listener.steps("the teacher: exporting, scoring, measuring"):
+        baseline = _measured(context, fresh)
     context.journal.append(baseline)
     _tell(context, baseline)
     return baseline

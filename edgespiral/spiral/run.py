@@ -174,7 +174,8 @@ def _run(
     if splits.is_labelled:
         task.check_data(splits)
     check(splits, plan.batch_size)
-    model = _accepted(model, splits, task, listener)
+    with listener.steps("trying the model on the data"):
+        model = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
@@ -184,7 +185,8 @@ def _run(
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
-        teacher = _teacher(model, splits)
+        with listener.steps("finding what can be cut"):
+            teacher = _teacher(model, splits)
         steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
         narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
