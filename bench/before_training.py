@@ -1,6 +1,6 @@
 """Everything that a run does before its first training step, timed phase by phase.
 
-`python bench/planning.py --whole resnet50` runs it. The run is a real one, on images of noise around
+`python bench/planning.py --whole resnet50` runs it. It is a real run, on images of noise around
 a pattern a class; it ends where training would begin.
 """
 
