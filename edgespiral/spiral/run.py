@@ -51,6 +51,7 @@ from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
+from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +133,8 @@ def run_spiral(
     splits = splits if plan.augment else splits.unaugmented()
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     task.check_data(splits)
+    if plan.vocabulary == "data":
+        model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
     model = _accepted(model, splits, task, listener)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
