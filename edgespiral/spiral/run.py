@@ -18,6 +18,7 @@ from edgespiral.core.errors import (
 from edgespiral.core.listener import OnConsole
 from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.order import require_order
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.invocation import tell_stopped
@@ -27,13 +28,14 @@ from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
 from edgespiral.export.rebuilt import FreshProcess
-from edgespiral.export.recipe import load_recipe
+from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
 from edgespiral.models import is_built_untrained
 from edgespiral.models.accept import folded, unwrapped
+from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_independence
 from edgespiral.models.load import check_outputs, load_model_for, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
@@ -51,6 +53,7 @@ from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
+from edgespiral.spiral.student.unlabelled import taught_by
 from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
@@ -130,13 +133,17 @@ def run_spiral(
     command: str,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
-    splits = splits if plan.augment else splits.unaugmented()
+    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    task.check_data(splits)
+    if splits.is_labelled:
+        task.check_data(splits)
     if plan.vocabulary == "data":
         model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
     model = _accepted(model, splits, task, listener)
+    if not splits.is_labelled:
+        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
+        splits = taught_by(model, splits, task)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -195,7 +202,7 @@ def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     """`model` traced, and compared on samples with what its source will rebuild."""
     inputs = first_inputs(splits)
     graph = trace(model, inputs)
-    teacher = PrunableModel.of(graph, splits.input_shape, token_count=splits.token_count)
+    teacher = PrunableModel.of(graph, splits.input_shape, example=example_of(splits))
     check_rebuilds(teacher.model, inputs)
     return teacher
 
@@ -249,6 +256,7 @@ def _open_journal(
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
         metric=task.metric,
+        recipe_sha256=recipe_sha256(load_recipe(plan.recipe)),
         data_files=hashes(splits.files),
         versions=versions(),
         command=command,
@@ -257,6 +265,7 @@ def _open_journal(
     if not events:
         journal.append(started)
         return journal
+    require_order(events, journal.path)
     _require_same_run(events[0], started, out)
     if not resume:
         raise RunFolderError(
@@ -271,7 +280,7 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
     """Refuse a folder whose journal began with something else than a run that starts `now`.
 
     Raises:
-        RunFolderError: it holds a run of another plan or teacher, or on other data.
+        RunFolderError: it holds a run of another plan, teacher or recipe, or on other data.
     """
     if not isinstance(begun, RunStarted):
         raise RunFolderError("the journal does not begin with a run's start", where=str(out))
@@ -287,6 +296,12 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
             f"the data have another {first_few(sorted(differing))} than the run in this folder",
             where=str(out),
             hint="put the data back that it was started with, or choose another --out",
+        )
+    if begun.recipe_sha256 not in (None, now.recipe_sha256):
+        raise RunFolderError(
+            "this folder holds a run with another recipe",
+            where=str(out),
+            hint="put the recipe back as it was, or choose another --out",
         )
     if begun.metric != now.metric:
         raise RunFolderError(

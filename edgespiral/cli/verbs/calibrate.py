@@ -10,7 +10,7 @@ import typer
 
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import Terminal, tell
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,9 @@ def calibrate(
 
     file = find_model(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
-    splits, aim = load(source), tasks.load(task)
+    aim, splits = tasks.load(task).fitted(load(source))
+    if not splits.is_labelled:
+        raise DataError("has no targets, by which int8 is judged", where=source)
     aim.check_data(splits)
     ranges = cache.expanduser() if cache else user_cache("ranges")
     made = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
@@ -176,7 +178,7 @@ def _held(
         listener=OnConsole(Terminal(stderr=True)),
     )
     metric = made.task.metric
-    tell(f"validation: float {metric.text(held.float_accuracy)}, int8 {metric.text(held.accuracy)}")
+    tell(f"validation: float {metric.text(held.float_score)}, int8 {metric.text(held.score)}")
     return held
 
 
@@ -195,15 +197,15 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
     Raises:
         DataError: it is less right on the samples than its run has found.
     """
-    from edgespiral.core.records.journal import read
+    from edgespiral.core.records.journal import read_run
     from edgespiral.export.int8.calibration import check_as_right_as_known, right_answers
     from edgespiral.report.run import Run
 
     journal = model / "journal.jsonl"
-    best = Run.of(read(journal)).best if journal.is_file() else None
+    best = Run.of(read_run(journal)).best if journal.is_file() else None
     where = f"{splits.name}: {made.recipe.split}"
     if best is not None:
-        known = best.student.float_accuracy or best.student.validation_accuracy
+        known = best.student.float_score or best.student.validation_score
         check_as_right_as_known(made.source, made.samples, known, where, made.task)
     labels = set(made.samples.labels)
     missing = [name for at, name in enumerate(splits.class_names) if at not in labels]

@@ -39,7 +39,9 @@ def inspect(
 ) -> None:
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
     shape = _shape(data, input_shape)
+    from edgespiral.core.batches import first_inputs
     from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.models.example_inputs import example_of
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.report.inspection import inspection_html, print_inspection
@@ -49,7 +51,10 @@ def inspect(
     module = _model(model, weights, splits, shape, tokens)
     if splits is not None:
         shape, tokens = splits.input_shape, splits.token_count
-    teacher = PrunableModel.of(trace(module), shape, token_count=tokens, may_be_uncuttable=True)
+    seen, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
+    teacher = PrunableModel.of(
+        trace(module, seen), shape, token_count=tokens, may_be_uncuttable=True, example=example
+    )
     inspection = inspect_teacher(teacher, model)
     print_inspection(inspection, Terminal())
     if html is not None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.nested import leaves, mapped
 from edgespiral.core.system.temporary import claim_folder
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
+    from edgespiral.core.nested import Tensors
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.distill.trainer import Progress
     from edgespiral.tasks.base import Task
@@ -36,7 +38,7 @@ class Teaching(NamedTuple):
     """The teachers of a turn, and their outputs (T, N, ...) for the training samples if kept."""
 
     teachers: Sequence[nn.Module]
-    outputs: Tensor | None = None
+    outputs: Tensors | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Distiller:
         if asked_epochs <= 1 or not can_be_kept(self.splits.train, self._values()):
             return Teaching(models)
         outputs = [self._outputs(*pair) for pair in teachers.items()]
-        return Teaching(models, torch.stack(outputs))
+        return Teaching(models, mapped(lambda *leaf: torch.stack(leaf), *outputs))
 
     def teaching_live(self, turn: int, model: nn.Module) -> Teaching:
         """The same teachers, asked at every step in the precision of the student's training."""
@@ -127,18 +129,16 @@ class Distiller:
 
     def _values(self) -> int:
         """How many numbers the teacher's outputs are for a sample."""
-        splits = self.splits
-        if splits.target_shape is not None:  # one for each class of each target
-            return len(splits.class_names) * math.prod(splits.target_shape)
         with torch.no_grad(), evaluating(self.original):
-            return int(self.original(first_inputs(splits, 1)).numel())
+            outputs = call(self.original, first_inputs(self.splits, 1))
+        return sum(leaf.numel() for leaf in leaves(outputs).values())
 
     def _teachers(self, turn: int, model: nn.Module) -> dict[int, nn.Module]:
         models = {turn: model, 0: self.original}
         turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[self.who]
         return {number: models[number] for number in turns}
 
-    def _outputs(self, turn: int, model: nn.Module) -> Tensor:
+    def _outputs(self, turn: int, model: nn.Module) -> Tensors:
         path = claim_folder(self.folder) / f"turn-{turn:02d}.safetensors"
         source = self.splits.train
         if path.exists():
