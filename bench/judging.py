@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CALLS = (
     ("score of the file", baseline, "judged"),
     ("score of the file", turn, "judged"),
-    ("score of the file", ending, "file_score"),
+    ("score of the file", ending, "file_scored"),
     ("rebuilt source", baseline, "check_source"),
     ("rebuilt source", ending, "check_source"),
     ("on the device", ending, "check_on_device"),
