@@ -10,9 +10,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-from edgespiral.core.batches import AugmentedSource, BatchSource, DataSplits, StoredSource
+from edgespiral.core.batches import (
+    AugmentedSource,
+    BatchSource,
+    DataSplits,
+    NamedSource,
+    StoredSource,
+)
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.user_code import user_code
 
@@ -25,15 +31,6 @@ NO_LABELS = "samples have no labels"
 ONE_INPUT = (
     "a model takes one tensor here: put the parts into one and take them apart in its forward"
 )
-
-
-@runtime_checkable
-class NamedSource(BatchSource, Protocol):
-    """A supply that can say which sample it shows."""
-
-    def place(self, position: int, seed: int | None) -> str:
-        """What the sample at `position` of the pass of `seed` is called: its file, or its index."""
-        ...
 
 
 def guarded(splits: DataSplits) -> DataSplits:
@@ -136,10 +133,11 @@ class Guarded:
             problem = _problem(inputs, labels, self.splits)
         if problem is None:
             return inputs, labels
-        row = "" if problem.row is None else f", first at {self._place(seen + problem.row, seed)}"
+        row = "" if problem.row is None else f", first at {self.place(seen + problem.row, seed)}"
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
 
-    def _place(self, position: int, seed: int | None) -> str:
+    def place(self, position: int, seed: int | None) -> str:
+        """See `core.batches.NamedSource`."""
         if isinstance(self.source, NamedSource):
             return self.source.place(position, seed)
         return f"sample {position}{'' if seed is None else ' of a shuffled pass'}"

@@ -1,4 +1,4 @@
-"""Models by name: small ones, for images, text, sound and segmentation, and torchvision's."""
+"""Models by name: small ones for images, text, sound, masks and boxes, and torchvision's."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
 TEXT, SOUND = "lstm-text", "gru-sound"
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
+SSD = "ssdlite-tiny"
+# Kinds of detectors of torchvision's that look at an image in one stage.
+ONE_STAGE = ("ssd", "retinanet", "fcos")
 WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pt2", ".onnx", ".h5", ".pkl")
 
 
@@ -24,7 +27,9 @@ def names() -> list[str]:
     """Every name that `build` knows, sorted."""
     from torchvision import models
 
-    return sorted([*_small_models(), TEXT, SOUND, UNET, LRASPP, *models.list_models(module=models)])
+    ours = [*_small_models(), TEXT, SOUND, UNET, SSD]
+    one_stage = [name for name in _detectors() if name.startswith(ONE_STAGE)]
+    return sorted([*ours, LRASPP, *one_stage, *models.list_models(module=models)])
 
 
 def require_known(name: str) -> None:
@@ -35,6 +40,12 @@ def require_known(name: str) -> None:
     """
     if name in names():
         return
+    if name in _detectors():
+        raise UsageError(
+            f"{name} has two stages, and is no dense network that could be cut as a whole",
+            where="model",
+            hint=f"take {SSD}, or ssdlite, RetinaNet or FCOS of torchvision",
+        )
     library, _, inside = name.partition("/")
     if "hub" in library or library == "timm":
         own = inside if library == "timm" else name
@@ -61,6 +72,7 @@ def build(
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
     `unet-small` and `lraspp_mobilenet_v3_large` return (N, classes, H, W), a class a pixel.
+    `ssdlite-tiny` and detectors of torchvision's are what that has, for the task `detection`.
 
     `lstm-text` takes token ids (N, T) below `token_count`, all others (N, C, H, W); for `gru-sound`
     H are frequency bands and W are frames.
@@ -85,6 +97,8 @@ def build(
         return _sound(classes, *input_shape[:2])
     if name == UNET:
         return _unet(classes, input_shape)
+    if name in (SSD, *_detectors()):
+        return _detector(name, classes, input_shape)
     small = _small_models()
     if name in small:
         return small[name](classes, input_shape[0])
@@ -138,6 +152,31 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     if channels != 3:
         _replace_stem(model, channels)
+    return model
+
+
+def _detectors() -> list[str]:
+    from torchvision import models
+
+    found: list[str] = models.list_models(module=models.detection)
+    return found
+
+
+def _detector(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """One of one stage; of torchvision's, SSD alone has a background."""
+    from torchvision import models
+
+    from edgespiral.models.zoo.ssdlite import ssdlite_tiny
+
+    channels, height, width = input_shape
+    if name == SSD:
+        return ssdlite_tiny(classes=classes, channels=channels, size=(height, width))
+    if channels != 3:
+        raise UsageError(f"{name} takes 3 channels, and the data has {channels}", where="model")
+    columns = classes + 1 if name.startswith("ssd") else classes
+    model: nn.Module = models.get_model(
+        name, weights=None, weights_backbone=None, num_classes=columns
+    )
     return model
 
 
