@@ -321,7 +321,7 @@ def export_model(
     from edgespiral.tasks import resolved
 
     aim = resolved(task)
-    splits = load(data) if isinstance(data, str) else guarded(data)
+    aim, splits = aim.fitted(load(data) if isinstance(data, str) else guarded(data))
     aim.check_data(splits)
     plain, _ = folded(one_output(unwrapped(model), splits, aim.main_output))
     check_outputs(plain, splits, aim.check_outputs)

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from edgespiral import data, models
-from edgespiral.core.errors import RunFolderError
+from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.records.metric import ACCURACY, Metric
 from edgespiral.core.records.schema import Record, Score
 from edgespiral.core.seeds import derived_seed
@@ -101,7 +101,9 @@ def train_teacher(
         EdgeSpiralError: as `zoo.load_model`, `data.load`, `data.check` and `trainer.train` do.
         RunFolderError: `out` holds anything else, or another process is at work in it.
     """
-    splits, aim = data.load(data_spec), resolved(task)
+    aim, splits = resolved(task).fitted(data.load(data_spec))
+    if not splits.is_labelled:
+        raise DataError("has no targets, which a teacher is trained on", where=data_spec)
     model = unwrapped(_fresh_model(model_spec, splits, seed))
     settings = default_settings(
         model,

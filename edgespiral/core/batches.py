@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
+
 
 class BatchSource(Protocol):
     """A restartable supply of batches of inputs and targets."""
@@ -21,11 +23,13 @@ class BatchSource(Protocol):
 
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Tensors, Tensors]]:
         """Yield `(inputs, targets)`: float32 (N, C, H, W), already normalised, and int64 (N,).
 
-        Inputs of sequences are float32 (N, T, features), or int64 token ids (N, T). Targets are
-        labels, masks (N, H, W), or whatever else the task takes.
+        Inputs of sequences are float32 (N, T, features), or int64 token ids (N, T). Of several
+        inputs there is a tuple, for a model that takes them in order, or a dict, for one that takes
+        them by name. Targets are labels, masks (N, H, W), or whatever else the task takes: a
+        tensor, a tuple or a dict; None where data is not labelled.
 
         With `seed=None` the stored order, no augmentation, the short last batch kept. With a
         seed, order and augmentation are functions of (seed, batch index) alone, so that a pass
@@ -70,19 +74,47 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class InputSpec:
+    """What one input of a model is.
+
+    Attributes:
+        shape: without the batch.
+        token_count: it has ids below it, whole numbers; None for any other.
+        dtype: as torch calls it, such as `float32`; of ids `int64` if nothing else is said.
+    """
+
+    shape: tuple[int, ...]
+    token_count: int | None = None
+    dtype: str = ""
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The type of its numbers."""
+        import torch
+
+        default = "float32" if self.token_count is None else "int64"
+        dtype: torch.dtype = getattr(torch, self.dtype or default)
+        return dtype
+
+
+@dataclass(frozen=True)
 class DataSplits:
     """A data set in three parts: training, validation (steers the run), test (reported once).
 
     Attributes:
         name: what messages call it.
         class_names: of tasks whose targets are classes, else empty.
-        input_shape: without the batch.
+        input_shape: without the batch; () where there are several inputs.
         token_count: inputs are token ids below it.
         target_shape: of one sample's classes: () for one, (H, W) for a mask; None where targets are
             of the task's own kind, which then checks them.
         ignored_class: that of targets which count for nothing, such as 255 in masks.
         normalisation: of images, where it is known.
         notes: what a person should know of the data, a line each, before time is spent on it.
+        inputs: of data with several inputs, an `InputSpec` for each, in a tuple or a dict as its
+            batches have them.
+        is_labelled: its batches have targets; else these are None, and a teacher's outputs are
+            taken for them.
     """
 
     name: str
@@ -96,13 +128,18 @@ class DataSplits:
     ignored_class: int | None = None
     normalisation: Normalisation | None = None
     notes: tuple[str, ...] = ()
+    inputs: tuple[InputSpec, ...] | dict[str, InputSpec] | None = None
+    is_labelled: bool = True
+
+    @property
+    def specs(self) -> Tensors:
+        """An `InputSpec` for each input, by itself where there is one."""
+        return self.inputs or InputSpec(self.input_shape, self.token_count)
 
     @property
     def input_dtype(self) -> torch.dtype:
         """The type of the inputs: float32, or int64 for token ids."""
-        import torch
-
-        return torch.float32 if self.token_count is None else torch.int64
+        return InputSpec(self.input_shape, self.token_count).torch_dtype
 
     def unaugmented(self) -> DataSplits:
         """The same, with training samples as they are stored where the source knows them so."""
@@ -111,7 +148,7 @@ class DataSplits:
         return replace(self, train=self.train.unaugmented())
 
 
-def first_inputs(splits: DataSplits, count: int = 5) -> Tensor:
-    """Inputs of the first validation samples, (N, *input_shape) with N up to `count`."""
+def first_inputs(splits: DataSplits, count: int = 5) -> Tensors:
+    """Inputs of the first validation samples, N of them up to `count`."""
     inputs, _ = next(iter(splits.validation.epoch(batch_size=count)))
     return inputs

@@ -8,7 +8,6 @@ trained on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ from edgespiral.core.batches import (
     NamedSource,
     StoredSource,
 )
-from edgespiral.core.errors import DataError, first_few
+from edgespiral.core.errors import DataError
+from edgespiral.core.nested import count, leaves, plain, shapes, template
 from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edgespiral.core.batches import InputSpec
+    from edgespiral.core.nested import Tensors
+
 NO_LABELS = "samples have no labels"
-ONE_INPUT = (
-    "a model takes one tensor here: put the parts into one and take them apart in its forward"
+UNLABELLED = (
+    "data without targets says labelled=False, and its students learn from the teacher alone"
 )
 
 
@@ -81,7 +84,7 @@ class Guarded:
 
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Tensors, Tensors]]:
         """See `core.batches.BatchSource`.
 
         Raises:
@@ -101,18 +104,19 @@ class Guarded:
             if batch is None:
                 break
             checked = self._checked(batch, seen, seed)
-            self._require_count(len(checked[1]), batch_size)
+            size = count(checked[0])
+            self._require_count(size, batch_size)
             yield checked
-            seen += len(checked[1])
+            seen += size
             if seed is None and seen > declared:
                 break
         self._require_pass(
             seen, declared, first_batch * batch_size, None if seed is None else batch_size
         )
 
-    def _require_count(self, count: int, batch_size: int) -> None:
-        if not 1 <= count <= batch_size:
-            what = f"a batch has {count} samples, and 1 to {batch_size} were asked for"
+    def _require_count(self, size: int, batch_size: int) -> None:
+        if not 1 <= size <= batch_size:
+            what = f"a batch has {size} samples, and 1 to {batch_size} were asked for"
             raise DataError(what, where=self._where)
 
     def _require_pass(self, seen: int, declared: int, first: int, dropping: int | None) -> None:
@@ -126,13 +130,13 @@ class Guarded:
             )
 
     def _checked(
-        self, batch: tuple[Tensor, Tensor], seen: int, seed: int | None
-    ) -> tuple[Tensor, Tensor]:
+        self, batch: tuple[Tensors, Tensors], seen: int, seed: int | None
+    ) -> tuple[Tensors, Tensors]:
         with user_code(DataError, "its batches are not (inputs, labels)", where=self._where):
-            inputs, labels = batch
-            problem = _problem(inputs, labels, self.splits)
+            inputs, targets = (plain(part) for part in batch)
+            problem = _problem(inputs, targets, self.splits)
         if problem is None:
-            return inputs, labels
+            return inputs, targets
         row = "" if problem.row is None else f", first at {self.place(seen + problem.row, seed)}"
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
 
@@ -156,47 +160,57 @@ class _Problem:
     why: str = ""
 
 
-def several(inputs: object) -> str | None:
-    """What inputs are that are not one tensor, in words; None where they are one."""
+def _problem(inputs: Tensors, targets: Tensors, splits: DataSplits) -> _Problem | None:
+    if template(inputs) != template(splits.specs):
+        return _Problem(f"inputs are {_form(inputs)}, declared as {_form(splits.specs)}")
+    specs, size = leaves(splits.specs), None
+    for name, tensor in leaves(inputs).items():
+        what = f"input {name!r}" if name else "inputs"
+        problem = _wrong_input(tensor, specs[name], what)
+        if problem:
+            return problem
+        if size is not None and len(tensor) != size:
+            return _Problem(f"{what} has {len(tensor)} samples, others have {size}")
+        size = len(tensor)
+    if not splits.is_labelled:
+        return None if targets is None else _Problem("samples have targets, and none are declared")
+    return _wrong_targets(targets, count(inputs), splits)
+
+
+def _form(value: Tensors) -> str:
+    """What inputs, or their specs, are, in words."""
+    if not isinstance(value, (dict, tuple)):
+        shape = getattr(value, "shape", None)
+        return f"a {type(value).__name__}" if shape is None else "one tensor"
+    kind, ends = type(value).__name__, leaves(value)
+    return f"a {kind} of {len(ends)}: {', '.join(ends) if isinstance(value, dict) else ''}".rstrip(
+        ": "
+    )
+
+
+def _wrong_input(tensor: Tensor, spec: InputSpec, what: str) -> _Problem | None:
     import torch
 
-    if isinstance(inputs, torch.Tensor):
-        return None
-    if isinstance(inputs, Mapping):
-        parts = [f"{name} {_shape(value)}" for name, value in inputs.items()]
-    elif isinstance(inputs, (tuple, list)):
-        parts = [_shape(value) for value in inputs]
-    else:
-        return f"inputs are of type {type(inputs).__name__}, not tensors"
-    return f"inputs are a {type(inputs).__name__} of {len(parts)}: {first_few(parts)}"
+    verb = "are" if what == "inputs" else "is"
+    if not isinstance(tensor, torch.Tensor):
+        return _Problem(f"{what} {verb} of type {type(tensor).__name__}, not a tensor")
+    if tuple(tensor.shape[1:]) != spec.shape:
+        return _Problem(f"{what} {verb} {tuple(tensor.shape[1:])}, declared as {spec.shape}")
+    return _wrong_values(tensor, spec, what)
 
 
-def _shape(value: object) -> str:
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ if shape is None else str(tuple(shape[1:]))
-
-
-def _problem(inputs: Tensor, labels: Tensor, splits: DataSplits) -> _Problem | None:
+def _wrong_targets(targets: Tensors, size: int, splits: DataSplits) -> _Problem | None:
     import torch
 
-    parts = several(inputs)
-    if parts:
-        return _Problem(parts, why=f"; {ONE_INPUT}")
-    if tuple(inputs.shape[1:]) != splits.input_shape:
-        return _Problem(f"inputs are {tuple(inputs.shape[1:])}, declared as {splits.input_shape}")
-    if not isinstance(labels, torch.Tensor):
+    ends = [*leaves(targets).values()]
+    if not ends or not all(isinstance(leaf, torch.Tensor) for leaf in ends):
         why = "; training, scores and criteria that use gradients need them"
         return _Problem(NO_LABELS, why=why)
-    return _wrong_values(inputs, splits) or _wrong_targets(labels, len(inputs), splits)
-
-
-def _wrong_targets(targets: Tensor, count: int, splits: DataSplits) -> _Problem | None:
-    import torch
-
     if splits.target_shape is None:
-        differs = len(targets) != count
-        return _Problem(f"{len(targets)} targets for {count} inputs") if differs else None
-    shape = (count, *splits.target_shape)
+        return _wrong_number(targets, size)
+    shape = (size, *splits.target_shape)
+    if not isinstance(targets, torch.Tensor):
+        return _Problem(f"targets are {shapes(targets)}, not one tensor of classes")
     if targets.dtype != torch.int64 or targets.shape != shape:
         declared = ", ".join(map(str, ("samples", *splits.target_shape)))
         declared += "" if splits.target_shape else ","
@@ -205,6 +219,15 @@ def _wrong_targets(targets: Tensor, count: int, splits: DataSplits) -> _Problem 
             f"{name} are {targets.dtype} {tuple(targets.shape)}, not torch.int64 ({declared})"
         )
     return _wrong_classes(targets, splits)
+
+
+def _wrong_number(targets: Tensors, size: int) -> _Problem | None:
+    for name, leaf in leaves(targets).items():
+        if leaf.ndim == 0 or len(leaf) != size:
+            named = f" {name!r}" if name else ""
+            amount = "no" if leaf.ndim == 0 else len(leaf)
+            return _Problem(f"{amount} targets{named} for {size} inputs")
+    return None
 
 
 def _wrong_classes(targets: Tensor, splits: DataSplits) -> _Problem | None:
@@ -223,18 +246,21 @@ def _wrong_classes(targets: Tensor, splits: DataSplits) -> _Problem | None:
     return _Problem(f"{name} from {low} to {high}, {allowed}", _first(rows))
 
 
-def _wrong_values(inputs: Tensor, splits: DataSplits) -> _Problem | None:
-    if inputs.dtype != splits.input_dtype:
-        return _Problem(f"inputs are {inputs.dtype}, not {splits.input_dtype}")
+def _wrong_values(inputs: Tensor, spec: InputSpec, what: str) -> _Problem | None:
+    verb, have = ("are", "have") if what == "inputs" else ("is", "has")
+    if inputs.dtype != spec.torch_dtype:
+        return _Problem(f"{what} {verb} {inputs.dtype}, not {spec.torch_dtype}")
     # A sum is finite only if all are, and takes a fifth of the time; it may overflow all the same.
     if not bool(inputs.sum().isfinite()) and not bool(inputs.isfinite().all()):
-        rows = ~inputs.isfinite().flatten(1).all(dim=1)
-        return _Problem("inputs have NaN or infinite values", _first(rows))
-    count = splits.token_count
-    if count is not None and not 0 <= int(inputs.min()) <= int(inputs.max()) < count:
-        rows = ((inputs < 0) | (inputs >= count)).flatten(1).any(dim=1)
-        span = f"token ids run from {inputs.min()} to {inputs.max()}"
-        return _Problem(f"{span}, declared as below {count}", _first(rows))
+        rows = ~inputs.isfinite().flatten(1).all(dim=1) if inputs.ndim > 1 else ~inputs.isfinite()
+        return _Problem(f"{what} {have} NaN or infinite values", _first(rows))
+    ids = spec.token_count
+    if ids is not None and inputs.numel() and not 0 <= int(inputs.min()) <= int(inputs.max()) < ids:
+        outside = (inputs < 0) | (inputs >= ids)
+        rows = outside.flatten(1).any(dim=1) if inputs.ndim > 1 else outside
+        span = f"run from {inputs.min()} to {inputs.max()}"
+        named = "token ids" if what == "inputs" else f"ids of {what}"
+        return _Problem(f"{named} {span}, declared as below {ids}", _first(rows))
     return None
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.nested import joined, leaves, mapped, rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
 
 BATCH_SIZE = 250
 
@@ -30,13 +31,15 @@ class Sampled:
         sha256: of the samples' values and targets themselves, so that it tells changed data too.
     """
 
-    inputs: tuple[Tensor, ...]
-    targets: Tensor
+    inputs: tuple[Tensors, ...]
+    targets: Tensors
     sha256: str
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """One class index each; of masks those that are there."""
+        """One class index each; of masks those that are there, of other targets none."""
+        if not isinstance(self.targets, torch.Tensor) or self.targets.is_floating_point():
+            return ()
         classes = self.targets if self.targets.ndim == 1 else torch.unique(self.targets)
         return tuple(int(label) for label in classes)
 
@@ -60,16 +63,17 @@ def stratified(source: BatchSource, count: int, *, seed: int, where: str) -> Sam
             hint="lower the recipe's samples",
         )
     batches = source.epoch(batch_size=BATCH_SIZE)
-    targets = torch.cat([batch for _, batch in batches])
-    is_one_class = targets.ndim == 1 and not targets.is_floating_point()
-    strata = targets.numpy() if is_one_class else np.zeros(len(targets), np.int64)
+    targets = joined([batch for _, batch in batches])
+    strata = np.zeros(len(source), np.int64)
+    if isinstance(targets, torch.Tensor) and targets.dtype == torch.int64 and targets.ndim == 1:
+        strata = targets.numpy()
     chosen = _chosen(strata, count, seed, where)
     inputs = _picked(source, chosen)
     digest = hashlib.sha256()
     for sample, index in zip(inputs, chosen, strict=True):
-        digest.update(sample.numpy().tobytes())
-        digest.update(targets[index].numpy().tobytes())
-    return Sampled(inputs, targets[chosen], digest.hexdigest())
+        for leaf in (*leaves(sample).values(), *leaves(rows(targets, int(index))).values()):
+            digest.update(leaf.numpy().tobytes())
+    return Sampled(inputs, rows(targets, torch.from_numpy(chosen)), digest.hexdigest())
 
 
 def _chosen(labels: NDArray[np.int64], count: int, seed: int, where: str) -> NDArray[np.int64]:
@@ -101,11 +105,12 @@ def _shares(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return shares
 
 
-def _picked(source: BatchSource, chosen: NDArray[np.int64]) -> tuple[Tensor, ...]:
-    found: list[Tensor] = []
+def _picked(source: BatchSource, chosen: NDArray[np.int64]) -> tuple[Tensors, ...]:
+    found: list[Tensors] = []
     for at, (inputs, _) in enumerate(source.epoch(batch_size=BATCH_SIZE)):
         inside = chosen[(chosen >= at * BATCH_SIZE) & (chosen < (at + 1) * BATCH_SIZE)]
-        found += [inputs[index : index + 1].clone() for index in inside - at * BATCH_SIZE]
+        singles = (rows(inputs, slice(index, index + 1)) for index in inside - at * BATCH_SIZE)
+        found += [mapped(torch.Tensor.clone, single) for single in singles]
         if len(found) == len(chosen):
             break
     return tuple(found)

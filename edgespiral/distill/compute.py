@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from edgespiral.core.nested import mapped
+from edgespiral.models.calling import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.distill.settings import Precision
 
 
@@ -95,12 +101,39 @@ def _move(model: nn.Module, device: torch.device, order: torch.memory_format) ->
     model.to(device=device, memory_format=order)  # type: ignore[call-overload]
 
 
-def to_device(inputs: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def to_device(inputs: Tensors, targets: Tensors, device: torch.device) -> tuple[Tensors, Tensors]:
     """A batch on the device, images in channels_last order."""
-    return inputs_to(inputs, device), labels.to(device, non_blocking=True)
+    return inputs_to(inputs, device), targets_to(targets, device)
 
 
-def inputs_to(inputs: Tensor, device: torch.device) -> Tensor:
+def inputs_to(inputs: Tensors, device: torch.device) -> Tensors:
     """Inputs on the device, images in channels_last order."""
-    order = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
-    return inputs.to(device, memory_format=order, non_blocking=True)
+
+    def moved(leaf: Tensor) -> Tensor:
+        order = torch.channels_last if leaf.dim() == 4 else torch.preserve_format
+        return leaf.to(device, memory_format=order, non_blocking=True)
+
+    return mapped(moved, inputs)
+
+
+def targets_to(targets: Tensors, device: torch.device) -> Tensors:
+    """Targets, or a teacher's outputs, on the device."""
+    return mapped(lambda leaf: leaf.to(device, non_blocking=True), targets)
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """Inputs of any form as one object, for what would take the first entry of a tuple alone."""
+
+    inputs: Tensors
+
+
+class TakesBoxed(nn.Module):
+    """A model that takes a `Boxed`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, given: Boxed) -> Tensors:
+        return call(self.model, given.inputs)

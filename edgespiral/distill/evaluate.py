@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import count, shapes
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.tasks.base import BATCH_SIZE
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -18,9 +20,10 @@ from edgespiral.tasks.classification import CLASSIFICATION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
     from edgespiral.distill.settings import Precision
     from edgespiral.tasks.base import Predict, Task
 
@@ -52,11 +55,10 @@ def predicting(model: nn.Module, *, precision: Precision = "auto") -> Iterator[P
     with evaluating(model):
         asked = for_inference(model)
 
-        def predict(inputs: Tensor) -> Tensor:
-            failed = f"the model fails on inputs of shape {tuple(inputs.shape)}"
+        def predict(inputs: Tensors) -> Tensors:
+            failed = f"the model fails on {count(inputs)} samples of {shapes(inputs)}"
             with user_code(ModelError, failed, where=type(model).__name__):
-                outputs: Tensor = asked(compute.inputs_to(inputs, device))
-            return outputs
+                return call(asked, compute.inputs_to(inputs, device))
 
         with (
             compute.placed([asked], device),

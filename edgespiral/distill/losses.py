@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from edgespiral.core.nested import as_float, mapped
 from edgespiral.core.registry import Registry
 from edgespiral.tasks.classification import CLASSIFICATION, kl_distance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.tasks.base import Task
 
 
@@ -18,9 +20,9 @@ class DistillationLoss(Protocol):
 
     def __call__(
         self,
-        student_outputs: Tensor,
-        teacher_outputs: Tensor,
-        targets: Tensor,
+        student_outputs: Tensors,
+        teacher_outputs: Tensors,
+        targets: Tensors,
         *,
         temperature: float,
         alpha: float,
@@ -29,7 +31,7 @@ class DistillationLoss(Protocol):
         """Scalar loss.
 
         Args:
-            student_outputs: (N, ...).
+            student_outputs: (N, ...); here and below a tensor, or a tuple or a dict of them.
             teacher_outputs: (N, ...), or (T, N, ...) for T teachers, whose softened outputs are
                 averaged.
             targets: (N, ...).
@@ -44,7 +46,7 @@ class Distance(Protocol):
     """How far the student is from its teachers."""
 
     def __call__(
-        self, student_outputs: Tensor, teacher_outputs: Tensor, temperature: float, /
+        self, student_outputs: Tensors, teacher_outputs: Tensors, temperature: float, /
     ) -> Tensor:
         """Scalar; `teacher_outputs` is (T, N, ...)."""
         ...
@@ -70,16 +72,18 @@ def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
     distance = task.distance if name == TASKS_OWN else DISTANCES.get(name)
 
     def combined(
-        student_outputs: Tensor,
-        teacher_outputs: Tensor,
-        targets: Tensor,
+        student_outputs: Tensors,
+        teacher_outputs: Tensors,
+        targets: Tensors,
         *,
         temperature: float,
         alpha: float,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        student = student_outputs.float()
-        teachers = teacher_outputs.float().reshape(-1, *student.shape)
+        student = as_float(student_outputs)
+        teachers = mapped(
+            lambda leaf, own: leaf.reshape(-1, *own.shape), as_float(teacher_outputs), student
+        )
         soft = distance(student, teachers, temperature)
         hard = task.loss(student, targets, label_smoothing=label_smoothing)
         return (1 - alpha) * hard + alpha * soft

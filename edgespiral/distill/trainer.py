@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from edgespiral.core.errors import DataError, ModelError, TrainingError
+from edgespiral.core.nested import as_float, mapped, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
@@ -22,6 +23,7 @@ from edgespiral.distill import compute, interrupt, losses
 from edgespiral.distill.masks import HeldZeros
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.teacher_cache import stored_order
+from edgespiral.models.calling import call
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.tasks.base import Task
 
 REPORT_STEPS = 10
@@ -45,7 +48,7 @@ def train(
     *,
     task: Task = CLASSIFICATION,
     teachers: Sequence[nn.Module] = (),
-    outputs: Tensor | None = None,
+    outputs: Tensors | None = None,
     masks: Mapping[str, Tensor] | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -53,7 +56,8 @@ def train(
     """Train `student` in place on `splits.train`, from `teachers` where there are any.
 
     Args:
-        student: (N, C, H, W) -> outputs (N, ...); left in eval mode, on its device.
+        student: takes the inputs of `splits` and gives outputs (N, ...), one tensor or several;
+            left in eval mode, on its device.
         splits: only the training part is used.
         task: whose loss is minimised, and whose distance to the teachers.
         settings: with several teachers their softened outputs are averaged.
@@ -113,7 +117,7 @@ class _Run:
         source: BatchSource,
         settings: TrainSettings,
         teachers: Sequence[nn.Module],
-        outputs: Tensor | None,
+        outputs: Tensors | None,
         *,
         task: Task,
         masks: Mapping[str, Tensor],
@@ -200,16 +204,19 @@ class _Run:
             resumed_at_step=self._first_step,
         )
 
-    def _known(self, seed: int, first: int) -> Iterator[Tensor | None]:
+    def _known(self, seed: int, first: int) -> Iterator[Tensors | None]:
         """What is known of the teachers' outputs (T, B, ...), batch by batch of a pass."""
         if self._outputs is None:
             return itertools.repeat(None)
         outputs, size = self._outputs, self._settings.batch_size
         order = stored_order(self._source, seed)
         starts = range(first * size, len(order), size)
-        return (outputs[:, order[at : at + size]].to(self.device) for at in starts)
+        return (
+            compute.targets_to(rows(outputs, (slice(None), order[at : at + size])), self.device)
+            for at in starts
+        )
 
-    def _do_step(self, inputs: Tensor, targets: Tensor, known: Tensor | None) -> None:
+    def _do_step(self, inputs: Tensors, targets: Tensors, known: Tensors | None) -> None:
         self.is_in_step = True
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.rate_at(self.step, self.steps)
@@ -217,7 +224,7 @@ class _Run:
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
         soft = self._teacher_outputs(inputs) if known is None else known
         with self._running(self._student), compute.autocast(self._precision, self.device):
-            outputs = self._student(inputs)
+            outputs = call(self._student, inputs)
         loss = self._loss_of(outputs, soft, targets)
         if self._scales:
             scales = sum(scale.abs().sum() for scale in self._scales)
@@ -232,25 +239,27 @@ class _Run:
         self.step += 1
         self.is_in_step = False
 
-    def _teacher_outputs(self, inputs: Tensor) -> Tensor | None:
+    def _teacher_outputs(self, inputs: Tensors) -> Tensors | None:
         """(T, N, ...) for T teachers."""
         if not self._teachers:
             return None
         with torch.inference_mode(), compute.autocast(self._precision, self.device):
-            outputs = torch.stack([self._asked(teacher, inputs) for teacher in self._teachers])
-        return outputs.clone()  # outside inference mode, so that a loss may keep it for backward
+            said = [self._asked(teacher, inputs) for teacher in self._teachers]
+            outputs = mapped(lambda *leaf: torch.stack(leaf), *said)
+        return mapped(
+            torch.Tensor.clone, outputs
+        )  # outside inference mode, so that a loss may keep it for backward
 
-    def _asked(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
+    def _asked(self, teacher: nn.Module, inputs: Tensors) -> Tensors:
         with self._running(teacher):
-            outputs: Tensor = teacher(inputs).float()
-        return outputs
+            return as_float(call(teacher, inputs))
 
     def _running(self, model: nn.Module) -> AbstractContextManager[None]:
         return user_code(
             ModelError, f"the model fails at step {self.step + 1}", where=type(model).__name__
         )
 
-    def _loss_of(self, outputs: Tensor, soft: Tensor | None, targets: Tensor) -> Tensor:
+    def _loss_of(self, outputs: Tensors, soft: Tensors | None, targets: Tensors) -> Tensor:
         smoothing = self._settings.label_smoothing
         if soft is None:
             return self._task.loss(outputs, targets, label_smoothing=smoothing)
@@ -310,13 +319,13 @@ def recalibrate_batchnorm(
     device = compute.best_device()
     size = min(batch_size, len(source))
     inputs = (
-        compute.to_device(*batch, device)[0]
-        for batch in itertools.islice(source.epoch(batch_size=size, seed=seed), batches)
+        compute.Boxed(compute.inputs_to(batch, device))
+        for batch, _ in itertools.islice(source.epoch(batch_size=size, seed=seed), batches)
     )
     precision = compute.resolved_precision("auto", device)
     with compute.placed([model], device), _numerics(device), compute.autocast(precision, device):
         torch.manual_seed(derived_seed(seed))
-        update_bn(inputs, model)
+        update_bn(inputs, compute.TakesBoxed(model))
 
 
 def batchnorm_scales(model: nn.Module) -> list[nn.Parameter]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto
-    from torch import Tensor
+
+    from edgespiral.core.nested import Tensors
 
 OWN = "own::"
 
@@ -45,7 +46,7 @@ class Noise:
         return 10 * math.log10(self._signal / self._noise)
 
 
-def layer_errors(source: Path, converted: Path, inputs: Iterable[Tensor]) -> list[LayerError]:
+def layer_errors(source: Path, converted: Path, inputs: Iterable[Tensors]) -> list[LayerError]:
     """The error at the output of each layer with weights, in the order they run.
 
     `sqnr_db` is of the whole converted model up to there; `own_sqnr_db` is of that layer's own

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, ParityLimits, Reference, check_parity
+from edgespiral.export.parity import LIMITS, Reference, check_parity
 from edgespiral.export.recipe import load_recipe
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.exported import DeviceCheck, Parity, Quantisation, RestoredLayer
     from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.int8.convert import Form
+    from edgespiral.export.nearness import ParityLimits
     from edgespiral.export.recipe import Recipe
     from edgespiral.tasks.base import Task
 
@@ -86,7 +89,7 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
     source = path if asked.precision == "fp32" else float_twin(path)
     with leaving_none(path):
         with leaving_none(source):
-            export_onnx(model, source, input_shape=data.input_shape, dtype=data.input_dtype)
+            export_onnx(model, source, example=first_inputs(data, 1))
             samples = validation_samples(data, asked.samples)
             parity = check_parity(model, source, samples, task=asked.task)
         if asked.precision == "fp32":
@@ -122,7 +125,7 @@ def write_checked(
     model: nn.Module,
     made: Calibrated,
     path: Path,
-    samples: Sequence[Tensor],
+    samples: Sequence[Tensors],
     restored: Sequence[RestoredLayer] = (),
     *,
     limits: ParityLimits = LIMITS["int8"],
@@ -150,7 +153,7 @@ def write_checked(
 def write_like_float(
     made: Calibrated,
     path: Path,
-    samples: Sequence[Tensor],
+    samples: Sequence[Tensors],
     restored: Sequence[RestoredLayer] = (),
     *,
     check: Callable[[Path], DeviceCheck] | None = None,
@@ -219,7 +222,7 @@ def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Expor
     return Exported(record.parity, made, record)
 
 
-def validation_samples(data: DataSplits, count: int) -> list[Tensor]:
+def validation_samples(data: DataSplits, count: int) -> list[Tensors]:
     """The first `count` validation inputs, or all if there are fewer, in batches of 1."""
     batches = data.validation.epoch(batch_size=1)
     return [inputs for inputs, _ in islice(batches, count)]

@@ -42,7 +42,7 @@ def summary(inspection: Inspection) -> list[str]:
     without = inspection.batch_norms_without_statistics
     note = f", {len(without)} without statistics ({first_few(without)})" if without else ""
     return [
-        f"{inspection.model}, input {'x'.join(map(str, inspection.input_shape))}",
+        f"{inspection.model}, input {inspection.input}",
         f"can be cut: {channels} of the channels, {parameters} of the parameters",
         f"groups: {len(inspection.groups)}, branches that can go: {len(inspection.branches)}",
         *(f"engine {engine.name}: {verdict(engine)}" for engine in inspection.engines),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from edgespiral.core.nested import joined, mapped
 from edgespiral.core.records.metric import ACCURACY
 from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.metric import Metric
     from edgespiral.tasks.base import Predict, Task
 
@@ -47,7 +49,7 @@ class Told:
 
     losses: NDArray[np.float64]
     right: NDArray[np.float64]
-    targets: Tensor
+    targets: Tensors
 
     @property
     def percent(self) -> float:
@@ -141,14 +143,14 @@ def doubts_after(
 def _told(predict: Predict, source: BatchSource, task: Task) -> Told:
     losses, right, targets = [], [], []
     for inputs, wanted in _spread(source):
-        outputs = predict(inputs).cpu()
+        outputs = mapped(torch.Tensor.cpu, predict(inputs))
         losses.append(task.sample_losses(outputs, wanted).double())
         right.append(task.rightness(outputs, wanted).double())
         targets.append(wanted)
-    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), torch.cat(targets))
+    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))
 
 
-def _spread(source: BatchSource) -> Iterator[tuple[Tensor, Tensor]]:
+def _spread(source: BatchSource) -> Iterator[tuple[Tensors, Tensors]]:
     """At most `SAMPLES` samples in stored order, in `PARTS` batches from all over the source."""
     size = max(1, SAMPLES // PARTS)
     batches = math.ceil(len(source) / size)

@@ -19,6 +19,7 @@ from edgespiral.core.records.measurement import (
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.measure.decide import Paired
+from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
@@ -226,9 +227,7 @@ class Spiral:
             require_judged(folder, judged_files(self._events(), turn))
         splits, reference = self.context.splits, self.context.teacher.groups
         model = trace(load_model(folder), first_inputs(splits))
-        return PrunableModel.of(
-            model, splits.input_shape, reference, token_count=splits.token_count
-        )
+        return PrunableModel.of(model, splits.input_shape, reference, example=example_of(splits))
 
     def _events(self) -> Sequence[Event]:
         return self.context.journal.read()

@@ -33,6 +33,7 @@ from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
 from edgespiral.models import names
 from edgespiral.models.accept import folded, unwrapped
+from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_independence
 from edgespiral.models.load import check_outputs, load_model, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
@@ -50,6 +51,7 @@ from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
+from edgespiral.spiral.student.unlabelled import taught_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,11 +123,16 @@ def run_spiral(
     task: Task,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
-    splits = splits if plan.augment else splits.unaugmented()
+    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    task.check_data(splits)
-    check(splits, plan.batch_size)
+    if splits.is_labelled:
+        task.check_data(splits)
+        check(splits, plan.batch_size)
     model = _accepted(model, splits, task, listener)
+    if not splits.is_labelled:
+        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
+        splits = taught_by(model, splits, task)
+        check(splits, plan.batch_size)
     precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -180,7 +187,7 @@ def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     """`model` traced, and compared on samples with what its source will rebuild."""
     inputs = first_inputs(splits)
     graph = trace(model, inputs)
-    teacher = PrunableModel.of(graph, splits.input_shape, token_count=splits.token_count)
+    teacher = PrunableModel.of(graph, splits.input_shape, example=example_of(splits))
     check_rebuilds(teacher.model, inputs)
     return teacher
 

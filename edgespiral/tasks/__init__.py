@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from edgespiral.core.factory import is_factory
 from edgespiral.core.plugins import PluginKind
@@ -20,20 +21,24 @@ def check_name(spec: str) -> str:
     Raises:
         UsageError: no such task; the message has the nearest known names.
     """
-    return spec if is_factory(spec) else TASKS.check(spec)
+    if not is_factory(spec):
+        TASKS.check(spec.partition("?")[0])
+    return spec
 
 
 def load(spec: str) -> Task:
     """The task that `spec` names.
 
     Args:
-        spec: a name of `TASKS.names()`, or `path/to/file.py:factory`, which makes a `Task`.
+        spec: a name of `TASKS.names()`, with its options behind a question mark where it has some,
+            or `path/to/file.py:factory`, which makes a `Task`.
 
     Raises:
-        UsageError: no such task, file or factory, or what the factory makes is no task.
+        UsageError: no such task, option, file or factory, or what the factory makes is no task.
     """
     if not is_factory(spec):
-        return TASKS.get(spec)
+        name, _, query = spec.partition("?")
+        return TASKS.get(name).configured(dict(parse_qsl(query, keep_blank_values=True)))
     from edgespiral.tasks.base import from_factory
 
     return from_factory(spec)

@@ -23,6 +23,8 @@ class Classification(Task):
     """One class a sample: outputs are logits (N, C), targets labels (N,), int64."""
 
     metric = ACCURACY
+    # As Hugging Face's models call it, beside other outputs.
+    main_output = "logits"
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy, in nats."""
@@ -48,6 +50,10 @@ class Classification(Task):
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """1 where the label has the largest logit, else 0."""
         return (outputs.argmax(1) == targets).float()
+
+    def targets_of(self, outputs: Tensor) -> Tensor:
+        """The class that the teacher names."""
+        return outputs.argmax(1)
 
     def chance(self, targets: Tensor) -> float:
         """The share of the commonest class."""

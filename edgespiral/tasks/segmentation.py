@@ -76,6 +76,10 @@ class Segmentation(Task):
         right = (outputs.argmax(1) == targets).float().flatten(1)
         return right.sum(1) / _counting(targets)
 
+    def targets_of(self, outputs: Tensor) -> Tensor:
+        """The class that the teacher names of each pixel."""
+        return outputs.argmax(1)
+
     def chance(self, targets: Tensor) -> float | None:
         """The share of the commonest class among all pixels."""
         counting = targets[targets != IGNORED]

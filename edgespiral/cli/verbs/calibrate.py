@@ -10,7 +10,7 @@ import typer
 
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import Terminal, tell
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,9 @@ def calibrate(
 
     file = find_model(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
-    splits, aim = load(source), tasks.load(task)
+    aim, splits = tasks.load(task).fitted(load(source))
+    if not splits.is_labelled:
+        raise DataError("has no targets, by which int8 is judged", where=source)
     aim.check_data(splits)
     ranges = cache.expanduser() if cache else user_cache("ranges")
     made = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)

@@ -52,7 +52,7 @@ def export(
     from edgespiral.models.independence import check_independence
     from edgespiral.report import formats
 
-    splits, aim = load(data), tasks.load(task)
+    aim, splits = tasks.load(task).fitted(load(data))
     aim.check_data(splits)
     module, lines = folded(
         one_output(unwrapped(_model(model, weights, splits)), splits, aim.main_output)

@@ -37,15 +37,24 @@ def inspect(
 ) -> None:
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
     shape = _shape(data, input_shape)
+    from edgespiral.core.batches import first_inputs
     from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.data import load
+    from edgespiral.models.example_inputs import example_of
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.report.inspection import inspection_html, print_inspection
     from edgespiral.spiral.inspecting import inspect as inspect_teacher
 
-    classes, shape, tokens = _facts(data, shape, tokens)
+    splits = None if data is None else load(data)
+    if splits is not None:
+        shape, tokens = splits.input_shape, splits.token_count
+    classes = CLASSES if splits is None else len(splits.class_names)
     module = _model(model, weights, classes, shape, tokens)
-    teacher = PrunableModel.of(trace(module), shape, token_count=tokens, may_be_uncuttable=True)
+    seen, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
+    teacher = PrunableModel.of(
+        trace(module, seen), shape, token_count=tokens, may_be_uncuttable=True, example=example
+    )
     inspection = inspect_teacher(teacher, model)
     print_inspection(inspection, Terminal())
     if html is not None:
@@ -68,18 +77,6 @@ def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:
             f"not sizes: {stated!r}", where="--input-shape", hint="write them as 3x224x224"
         )
     return tuple(int(part) for part in parts)
-
-
-def _facts(
-    data: str | None, shape: tuple[int, ...], tokens: int | None
-) -> tuple[int, tuple[int, ...], int | None]:
-    """Classes, input sizes and number of token ids."""
-    if data is None:
-        return CLASSES, shape, tokens
-    from edgespiral.data import load
-
-    splits = load(data)
-    return len(splits.class_names), splits.input_shape, splits.token_count
 
 
 def _model(

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 import onnx
 import onnxruntime
-import torch
 
 from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.nested import apart, leaves
 from edgespiral.core.records.exported import Quantisation
 from edgespiral.core.records.metric import ACCURACY
 from edgespiral.core.system.files import sha256_file
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.stratified import stratified
+from edgespiral.export.file_model import FileModel, given_names
 from edgespiral.export.graph import (
     MULTIPLIES,
+    input_shapes,
     load_graph,
-    only_input,
     open_session,
     refusing,
     weighted_layers,
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor
-
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.exported import RestoredLayer
     from edgespiral.data.stratified import Sampled
     from edgespiral.export.int8.convert import Form
@@ -173,7 +173,7 @@ def calibrate(
     return made.record(path, made.write(path))
 
 
-def spread(samples: Sequence[Tensor], count: int) -> Sequence[Tensor]:
+def spread(samples: Sequence[Tensors], count: int) -> Sequence[Tensors]:
     """At most `count` of the samples, evenly apart, since splits may be stored class by class."""
     return samples[:: max(1, math.ceil(len(samples) / count))]
 
@@ -186,13 +186,20 @@ def check_shapes(source: Path, data: DataSplits) -> None:
         ExportError: the model's input has no fixed shape, or a batch other than 1.
     """
     model = load_graph(source)
-    _, (batch, *sizes) = only_input(model, str(source))
-    if batch != 1:
-        raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
-    if tuple(sizes) != data.input_shape:
-        raise DataError(
-            f"inputs are {data.input_shape}, {source} takes {tuple(sizes)}", where=data.name
-        )
+    shapes = input_shapes(model, str(source))
+    for batch, *_ in shapes.values():
+        if batch != 1:
+            raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
+    given = leaves(data.specs)
+    names = given_names({prop.key: prop.value for prop in model.metadata_props}, [*shapes])
+    specs = dict(zip(names, given.values(), strict=False))
+    fits = len(names) == len(given) and shapes.keys() <= specs.keys()
+    if not fits or any(specs[name].shape != sizes[1:] for name, sizes in shapes.items()):
+        shown = ", ".join(f"{name} {spec.shape}".lstrip() for name, spec in given.items())
+        wanted = ", ".join(str(sizes[1:]) for sizes in shapes.values())
+        raise DataError(f"inputs are {shown}, {source} takes {wanted}", where=data.name)
+    if len(model.graph.output) > 1:
+        return
     shape = [dimension.dim_value for dimension in model.graph.output[0].type.tensor_type.shape.dim]
     classes = len(data.class_names)
     told = shape[min(1, len(shape) - 1)] if shape else classes
@@ -253,11 +260,9 @@ def right_answers(source: Path, samples: Sampled, task: Task = CLASSIFICATION) -
     Raises:
         ExportError: ONNX Runtime cannot run it.
     """
-    session = open_session(source, str(source))
-    name = session.get_inputs()[0].name
-    with refusing(str(source), "ONNX Runtime cannot run it"):
-        told = [torch.from_numpy(session.run(None, {name: s.numpy()})[0]) for s in samples.inputs]
-    pairs = zip(told, torch.split(samples.targets, 1), strict=True)
+    file = FileModel(open_session(source, str(source)), str(source))
+    told = (file.run(sample) for sample in samples.inputs)
+    pairs = zip(told, apart(samples.targets), strict=True)
     return sum(float(task.rightness(outputs, targets)) for outputs, targets in pairs)
 
 

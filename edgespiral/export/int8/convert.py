@@ -30,8 +30,8 @@ from edgespiral.export.graph import (
     CHANNEL_SCALES_OPSET,
     MULTIPLIES,
     RECURRENT,
+    input_shapes,
     load_graph,
-    only_input,
     opset,
     refusing,
     weighted_layers,
@@ -110,7 +110,7 @@ def excluded_layers(
 
 
 def _require_float(model: ModelProto, source: Path) -> None:
-    only_input(model, str(source))
+    input_shapes(model, str(source))
     if opset(model) < CHANNEL_SCALES_OPSET:
         raise ExportError(
             f"is of opset {opset(model)}, int8 needs {CHANNEL_SCALES_OPSET}",

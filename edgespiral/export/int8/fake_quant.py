@@ -21,7 +21,9 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgespiral.core.errors import ExportError
-from edgespiral.export.graph import load_graph, run_tapped, tapped, weighted_layers
+from edgespiral.export.file_model import FileModel
+from edgespiral.export.graph import load_graph, tapped, weighted_layers
+from edgespiral.models.calling import positional
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.export.int8.calibration import Calibrated
 
 BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -183,15 +186,16 @@ def _counterparts(
     model: GraphModule,
     source: ModelProto,
     names: Sequence[str],
-    samples: Sequence[Tensor],
+    samples: Sequence[Tensors],
     where: str,
 ) -> dict[str, Node]:
     """The first node of `model` that computes each of the float file's tensors `names`."""
-    given = source.graph.input[0].name
-    session = tapped(source, [name for name in names if name != given], where)
+    given = {value.name for value in source.graph.input}
+    session = tapped(source, [name for name in names if name not in given], where)
+    file = FileModel(session, where)
     with torch.no_grad(), evaluating(model):
         ours = [_Recorder(model).recorded(sample) for sample in samples]
-    theirs = [run_tapped(session, sample, where) | {given: sample.numpy()} for sample in samples]
+    theirs = [file.values(sample) | file.feeds(sample) for sample in samples]
     return {name: _counterpart(name, ours, theirs, where) for name in dict.fromkeys(names)}
 
 
@@ -211,9 +215,9 @@ def _counterpart(
 class _Recorder(fx.Interpreter):
     """Keeps what each node computes."""
 
-    def recorded(self, sample: Tensor) -> Mapping[Node, Tensor]:
+    def recorded(self, sample: Tensors) -> Mapping[Node, Tensor]:
         self._values: dict[Node, Tensor] = {}
-        self.run(sample)
+        self.run(*positional(self.graph, sample))
         return self._values
 
     def run_node(self, n: Node) -> Any:  # noqa: ANN401

@@ -16,9 +16,9 @@ from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.groups import ChannelGroup
 
@@ -35,7 +35,7 @@ class DepGraphCutter:
         return RECURRENT_LAYERS if recurrent_layers(model) else None
 
     def find_groups(
-        self, model: GraphModule, example: Tensor, *, proven: bool
+        self, model: GraphModule, example: Tensors, *, proven: bool
     ) -> GroupSurvey | None:
         """Torch-Pruning's, unless the model does with its channels what that does not see.
 
@@ -54,7 +54,7 @@ class DepGraphCutter:
     def cut(
         self,
         model: GraphModule,
-        example: Tensor,
+        example: Tensors,
         groups: Sequence[ChannelGroup],
         kept: Mapping[str, Sequence[int]],
     ) -> GraphModule:
@@ -78,14 +78,14 @@ class DepGraphCutter:
         return smaller
 
 
-def _groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
+def _groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
     try:
         return find_groups(model, example)
     except NothingToCutError:
         return []
 
 
-def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | None:
+def _sound_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup] | None:
     """The groups whose consumers' samples lie on known axes; None unless all do."""
     try:
         groups = find_groups(model, example)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from edgespiral.core.nested import shapes
 from edgespiral.core.records.events import Candidate, OnDevice
 from edgespiral.core.system.files import make_folder
 from edgespiral.distill.masks import apply_masks
@@ -81,12 +82,10 @@ class CandidateFiles:
         # A survey profiles its cuts and then measures them.
         if self._written.get(path) == key_of(widths):
             return path
-        example = self.original.example
-        shape = tuple(example.shape[1:])
         model = self.original.candidate(dict(widths))
         if self.two_four:
             apply_masks(model, two_four_masks(model))
-        export_onnx(model, path, input_shape=shape, dtype=example.dtype)
+        export_onnx(model, path, example=self.original.example)
         self._written[path] = key_of(widths)
         return path
 
@@ -266,5 +265,5 @@ def _profiled(session: Session, models: Sequence[Path]) -> list[LayerLatency]:
 
 def _architecture(original: PrunableModel) -> str:
     """What decides the latency of a model's cuts: its code and its input, not its weights."""
-    code = f"{source_of(original.model)}\n{tuple(original.example.shape[1:])}"
+    code = f"{source_of(original.model)}\n{shapes(original.example)}"
     return hashlib.sha256(code.encode()).hexdigest()[:16]

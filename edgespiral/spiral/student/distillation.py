@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.nested import leaves, mapped
 from edgespiral.core.system.temporary import claim_folder
 from edgespiral.distill.settings import DISTILLATION_RATE, TrainSettings
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.distill.trainer import Progress
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
@@ -34,7 +36,7 @@ class Teaching(NamedTuple):
     """The teachers of a turn, and their outputs (T, N, ...) for the training samples if kept."""
 
     teachers: Sequence[nn.Module]
-    outputs: Tensor | None = None
+    outputs: Tensors | None = None
 
 
 def distil(
@@ -103,16 +105,15 @@ def teaching_of(context: RunContext, turn: int, model: nn.Module, *, epochs: flo
     if asked_epochs <= 1 or not can_be_kept(source, _values(context)):
         return Teaching(models)
     outputs = [_outputs(context, *pair) for pair in teachers.items()]
-    return Teaching(models, torch.stack(outputs))
+    return Teaching(models, mapped(lambda *leaf: torch.stack(leaf), *outputs))
 
 
 def _values(context: RunContext) -> int:
     """How many numbers the teacher's outputs are for a sample."""
     splits = context.splits
-    if splits.target_shape is not None:  # one for each class of each target
-        return len(splits.class_names) * math.prod(splits.target_shape)
     with torch.no_grad(), evaluating(context.teacher.model):
-        return int(context.teacher.model(first_inputs(splits, 1)).numel())
+        outputs = call(context.teacher.model, first_inputs(splits, 1))
+    return sum(leaf.numel() for leaf in leaves(outputs).values())
 
 
 def teaching_live(context: RunContext, turn: int, model: nn.Module) -> Teaching:
@@ -131,7 +132,7 @@ def kept_folder(context: RunContext) -> Path:
     return context.out / OUTPUTS
 
 
-def _outputs(context: RunContext, turn: int, model: nn.Module) -> Tensor:
+def _outputs(context: RunContext, turn: int, model: nn.Module) -> Tensors:
     path = claim_folder(kept_folder(context)) / f"turn-{turn:02d}.safetensors"
     source = context.splits.train
     if path.exists():

@@ -9,7 +9,7 @@ from edgespiral.core.errors import ExportError
 from edgespiral.core.records.exported import RestoredLayer
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
-from edgespiral.export.parity import LIMITS, ParityLimits, Reference, file_score
+from edgespiral.export.parity import LIMITS, Reference, file_score
 from edgespiral.export.precision import leaving_none
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.metric import Metric
     from edgespiral.export.int8.calibration import Calibrated
+    from edgespiral.export.nearness import ParityLimits
     from edgespiral.measure.profile import TargetProfile
 
 # Files that take turns with the one that they are compared with, in one measurement.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import ExportError, TrainingError
 from edgespiral.core.records.exported import QuantisedTraining
 from edgespiral.core.seeds import derived_seed
@@ -16,8 +17,9 @@ from edgespiral.core.system.files import make_folder
 from edgespiral.distill.evaluate import score
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.nearness import ParityLimits
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, ParityLimits, file_score
+from edgespiral.export.parity import LIMITS, file_score
 from edgespiral.export.precision import (
     PARITY_SAMPLES,
     float_twin,
@@ -159,8 +161,8 @@ class AccuracyRecovery:
         """
         context, path = self.context, folder / "model.onnx"
         model, source = folded(student), float_twin(path)
-        shape, dtype = context.splits.input_shape, context.splits.input_dtype
-        export_onnx(model, source, input_shape=shape, dtype=dtype)
+        example = first_inputs(context.splits, 1)
+        export_onnx(model, source, example=example)
         asked = context.precisions
         made = prepare(
             source,
@@ -182,7 +184,7 @@ class AccuracyRecovery:
             label="distilling with the rounding of int8",
         )
         remove_rounding(model)
-        export_onnx(model, source, input_shape=shape, dtype=dtype)
+        export_onnx(model, source, example=example)
         made.write(path)
         add_rounding(model, made, path)
         samples = validation_samples(context.splits, PARITY_SAMPLES)

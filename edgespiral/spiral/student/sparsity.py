@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.records.exported import WeightSparsity
 from edgespiral.distill.masks import apply_masks
@@ -115,7 +116,7 @@ def _dense_bytes(context: RunContext, folder: Path, precision: Precision) -> int
     path = folder / "dense.onnx"
     splits, precisions = context.splits, context.precisions
     model = load_model(folder / "cut")
-    export_onnx(model, path, input_shape=splits.input_shape, dtype=splits.input_dtype)
+    export_onnx(model, path, example=first_inputs(splits, 1))
     converted = convert_untrained(path, precisions.written(precision), precisions.form)
     size = compressed_bytes(converted)
     for made in {path, converted}:

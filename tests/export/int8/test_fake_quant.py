@@ -6,8 +6,9 @@ from torch.nn import functional as F
 from edgespiral.core.errors import ExportError
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.nearness import ParityLimits
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import ParityLimits, check_parity
+from edgespiral.export.parity import check_parity
 from edgespiral.models.saved import trace
 
 CLOSE = ParityLimits(least_sqnr_db=25.0, least_top1=0.95)

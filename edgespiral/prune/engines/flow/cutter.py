@@ -11,6 +11,8 @@ from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import joined
+from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.follow import Flow, follow, losing
 from edgespiral.prune.engines.flow.labels import FROZEN
 from edgespiral.prune.engines.flow.narrowing import keep, narrow
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.groups import ChannelGroup
 
 RESHAPES = ("view", "reshape", "view_as", "reshape_as", "unflatten")
@@ -39,7 +42,7 @@ class FlowCutter:
     def cut(
         self,
         model: GraphModule,
-        example: Tensor,
+        example: Tensors,
         groups: Sequence[ChannelGroup],
         kept: Mapping[str, Sequence[int]],
     ) -> GraphModule:
@@ -254,12 +257,12 @@ def _reorder(model: GraphModule, node: Node, knife: _Knife) -> None:
     setattr(model, str(index.target), torch.searchsorted(stay, kept_order))
 
 
-def _batch_dimensions(model: GraphModule, example: Tensor) -> dict[str, list[int]]:
+def _batch_dimensions(model: GraphModule, example: Tensors) -> dict[str, list[int]]:
     """Per node the dimensions whose size depends on the batch."""
     shapes = []
-    for batch in (example, torch.cat([example, example])):
+    for batch in (example, joined([example, example])):
         run = ShapeProp(model)
-        run.propagate(batch)
+        run.propagate(*positional(model.graph, batch))
         metas = {n.name: n.meta.get("tensor_meta") for n in model.graph.nodes}
         shapes.append({n: m.shape for n, m in metas.items() if hasattr(m, "shape")})
     return {

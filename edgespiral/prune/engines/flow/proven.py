@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import torch
-
+from edgespiral.core.nested import joined
 from edgespiral.prune.engines.flow.channel_sums import sums_as_layers
 from edgespiral.prune.engines.flow.cutter import FlowCutter
 from edgespiral.prune.engines.flow.finder import FlowSurvey, survey_by_flow
@@ -15,9 +14,9 @@ from edgespiral.prune.engines.trial import failed_trial
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.groups import ChannelGroup
 
 SAMPLES = 2
@@ -25,7 +24,7 @@ SAMPLES = 2
 MOST_SECONDS = 120.0
 
 
-def proven_groups(model: GraphModule, example: Tensor) -> tuple[GraphModule, FlowSurvey]:
+def proven_groups(model: GraphModule, example: Tensors) -> tuple[GraphModule, FlowSurvey]:
     """The groups that a trial cut leaves equal to the masked model, and why others stay.
 
     Args:
@@ -39,7 +38,7 @@ def proven_groups(model: GraphModule, example: Tensor) -> tuple[GraphModule, Flo
     if survey.sums:
         model = sums_as_layers(model, example, survey.sums)
         survey = survey_by_flow(model, example)
-    inputs = torch.cat([example] * SAMPLES)
+    inputs = joined([example] * SAMPLES)
     sound, failed = _sound(model, survey.groups, inputs, time.monotonic() + MOST_SECONDS)
     kept = dict(survey.kept)
     for group, reason in failed:
@@ -52,7 +51,7 @@ Failed = list[tuple["ChannelGroup", str]]
 
 
 def _sound(
-    model: GraphModule, groups: Sequence[ChannelGroup], inputs: Tensor, until: float
+    model: GraphModule, groups: Sequence[ChannelGroup], inputs: Tensors, until: float
 ) -> tuple[list[ChannelGroup], Failed]:
     """Halve what fails until what is left of it is one group that fails by itself."""
     if not groups:
@@ -75,7 +74,7 @@ def _together(
     model: GraphModule,
     left: list[ChannelGroup],
     right: list[ChannelGroup],
-    inputs: Tensor,
+    inputs: Tensors,
     failed: Failed,
 ) -> tuple[list[ChannelGroup], Failed]:
     """Both, unless they only work apart: then the larger."""
