@@ -82,6 +82,7 @@ def train_teacher(
     resume: bool = False,
     task: Task | str = DEFAULT,
     progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> TrainedTeacher:
     """Train `model_spec` on `data_spec` into `out`: `weights.safetensors` and `train.json`.
 
@@ -96,6 +97,7 @@ def train_teacher(
         resume: go on where an earlier call stopped, or return its result if it had finished.
         task: what the model is for.
         progress: see `trainer.train`.
+        say: told what a person should know of the data before time is spent on it.
 
     Raises:
         EdgeSpiralError: as `zoo.load_model`, `data.load`, `data.check` and `trainer.train` do.
@@ -115,6 +117,9 @@ def train_teacher(
     )
     aim.check_data(splits)
     data.check(splits, settings.batch_size)
+    for note in splits.notes:
+        say(note)
+    model, aim = aim.prepared(model, splits)
     model = models.one_output(model, splits, aim.main_output)
     models.check_outputs(model, splits, aim.check_outputs)
     check_independence(model, splits)

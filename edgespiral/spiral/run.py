@@ -128,7 +128,9 @@ def run_spiral(
     if splits.is_labelled:
         task.check_data(splits)
         check(splits, plan.batch_size)
-    model = _accepted(model, splits, task, listener)
+    for note in splits.notes:
+        listener.say(f"  {note}")
+    model, task = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
@@ -166,13 +168,16 @@ def run_spiral(
         return write_results(journal, out)
 
 
-def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
-    """`model` of plain layers, which takes the data and returns what the task wants.
+def _accepted(
+    model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+) -> tuple[nn.Module, Task]:
+    """`model` of plain layers, which takes the data and returns what the task wants, and the task.
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    model = one_output(unwrapped(model), splits, task.main_output)
+    model, task = task.prepared(unwrapped(model), splits)
+    model = one_output(model, splits, task.main_output)
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
@@ -180,7 +185,7 @@ def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listen
     check_independence(plain, splits)
     if lines:
         check_computes(plain, model, first_inputs(splits))
-    return plain
+    return plain, task
 
 
 def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:

@@ -16,6 +16,8 @@ from edgespiral.core.records.metric import Metric
 from edgespiral.core.registry import unknown_name
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
 
@@ -158,6 +160,13 @@ class Task:
             what = f"takes no option {first_few(list(options))}"
             raise UsageError(what, where=f"--task {type(self).__name__}")
         return self
+
+    def prepared(self, model: nn.Module, splits: DataSplits) -> tuple[nn.Module, Task]:  # noqa: ARG002
+        """What of `model` is trained, cut, exported and timed, and the task for that.
+
+        Mostly both as they are; a detector's network, say, is not all of a detector.
+        """
+        return model, self
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """The task for such data, and the data as it takes it; mostly both as they are."""

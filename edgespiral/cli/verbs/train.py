@@ -69,6 +69,7 @@ def train(
                 resume=resume,
                 task=task,
                 progress=heard,
+                say=lambda line: console.print(line, markup=False, highlight=False),
             )
     except KeyboardInterrupt:
         tell_stopped(console)

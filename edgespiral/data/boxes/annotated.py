@@ -45,11 +45,12 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Boxed:
-    """A picture and its sound boxes, as shares of its width and height."""
+    """A picture and its sound boxes, as shares of its width and height, and how many are not."""
 
     picture: Path
     labels: NDArray[np.int64]
     boxes: NDArray[np.float64]
+    faulty: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class _Fault:
 
 def boxed(
     annotated: Sequence[Annotated], classes: Sequence[str], *, drops_faulty: bool
-) -> tuple[list[Boxed], int]:
-    """The pictures with their boxes, and how many faulty boxes were left out.
+) -> list[Boxed]:
+    """The pictures with their boxes, without faulty ones.
 
     Raises:
         DataError: a picture is missing or damaged or of another size than its annotations say; or,
@@ -85,7 +86,7 @@ def boxed(
             where=faults[0].where,
             hint="mend it, or leave such boxes out with ?faulty=drop",
         )
-    return [picture for picture, _ in pairs], len(faults)
+    return [picture for picture, _ in pairs]
 
 
 def _size(annotated: Annotated) -> tuple[int, int]:
@@ -117,7 +118,8 @@ def _sound(
             what = f"box {at + 1} ({name}: {corners}) {problem}"
             faults.append(_Fault(annotated.source, what))
             kept[at] = False
-    return Boxed(annotated.picture, annotated.labels[kept], shares[kept]), faults
+    labels = annotated.labels[kept]
+    return Boxed(annotated.picture, labels, shares[kept], faulty=len(faults)), faults
 
 
 def _problem(

@@ -181,5 +181,5 @@ def _opened(one: Boxed, size: tuple[int, int]) -> Image.Image:
     """The picture in RGB, half as large again as `size` or larger where it is so itself."""
     with Image.open(one.picture) as image:
         # A JPEG is decoded several times as fast at a half or less of its size.
-        image.draft("RGB", tuple(3 * side // 2 for side in size))
+        image.draft("RGB", (3 * size[0] // 2, 3 * size[1] // 2))
         return image.convert("RGB")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +23,6 @@ TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
 # As data sets call them.
 NAMES = {TRAIN: ("train",), VALIDATION: ("val", "valid", "validation"), TEST: ("test",)}
 VALIDATION_PART, TEST_PART = 0.1, 0.15
-
-
-@dataclass(frozen=True)
-class _Part:
-    pictures: list[Boxed]
-    dropped: int
 
 
 def box_splits(
@@ -58,18 +52,17 @@ def box_splits(
         if not whole[part]:
             raise DataError("no pictures", where=f"{name}: {part}")
     _require_apart(whole, name)
-    read = {
-        part: _Part(*boxed(whole[part], classes, drops_faulty=options.drops_faulty))
-        for part in PARTS
-    }
+    annotated = [one for part in PARTS for one in whole[part]]
+    pictures = iter(boxed(annotated, classes, drops_faulty=options.drops_faulty))
+    read = {part: list(islice(pictures, len(whole[part]))) for part in PARTS}
     for part, content in read.items():
-        if not any(len(one.labels) for one in content.pictures):
+        if not any(len(one.labels) for one in content):
             raise DataError("no picture has an object", where=f"{name}: {part}")
-    rows = max(len(one.labels) for content in read.values() for one in content.pictures)
+    rows = max(len(one.labels) for content in read.values() for one in content)
     width, height = options.size
     return DataSplits(
         name=name,
-        train=BoxSource(read[TRAIN].pictures, options, rows),
+        train=BoxSource(read[TRAIN], options, rows),
         validation=_stored(read[VALIDATION], options, rows),
         test=_stored(read[TEST], options, rows),
         class_names=tuple(classes),
@@ -87,9 +80,9 @@ def by_part(names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _stored(part: _Part, options: BoxOptions, rows: int) -> BatchSource:
-    names = [str(one.picture) for one in part.pictures]
-    return BoxSource.stored(BoxedPictures(part.pictures, options, rows), names)
+def _stored(pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> BatchSource:
+    names = [str(one.picture) for one in pictures]
+    return BoxSource.stored(BoxedPictures(pictures, options, rows), names)
 
 
 def _completed(parts: Mapping[str, Sequence[Annotated]]) -> dict[str, Sequence[Annotated]]:
@@ -125,22 +118,17 @@ def _require_apart(parts: Mapping[str, Sequence[Annotated]], name: str) -> None:
             seen[str(one.picture)] = part
 
 
-def _notes(parts: Mapping[str, _Part], classes: Sequence[str]) -> list[str]:
+def _notes(parts: Mapping[str, Sequence[Boxed]], classes: Sequence[str]) -> list[str]:
     """How much there is, and what may surprise."""
-    counts = {
-        part: np.bincount(
-            np.concatenate([one.labels for one in content.pictures]), minlength=len(classes)
-        )
-        for part, content in parts.items()
-    }
     notes = []
-    for part, content in parts.items():
-        pictures, objects = len(content.pictures), int(counts[part].sum())
-        without = sum(not len(one.labels) for one in content.pictures)
-        note = f"{part}: {pictures} pictures, {objects} objects"
+    for part, pictures in parts.items():
+        labels = np.concatenate([one.labels for one in pictures])
+        without = sum(not len(one.labels) for one in pictures)
+        faulty = sum(one.faulty for one in pictures)
+        note = f"{part}: {len(pictures)} pictures, {len(labels)} objects"
         note += f", {without} pictures without any" if without else ""
-        notes.append(note + (f", {content.dropped} faulty boxes left out" * bool(content.dropped)))
-        absent = [name for name, count in zip(classes, counts[part], strict=True) if not count]
+        notes.append(note + (f", {faulty} faulty boxes left out" if faulty else ""))
+        absent = [name for at, name in enumerate(classes) if at not in labels]
         if absent:
             notes.append(f"{part}: no object of {first_few(absent)}, which does not count there")
     return notes

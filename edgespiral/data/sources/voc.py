@@ -114,7 +114,7 @@ def _pairs(folder: Path, names: Sequence[str] | None) -> list[tuple[Path, Path]]
     pictures = pictures_in(images)
     described = {file.stem: file for file in sorted(annotations.glob("*.xml"))}
     wanted = sorted({*pictures, *described}) if names is None else names
-    if not wanted:
+    if not wanted and names is None:
         raise DataError("no pictures with annotations", where=str(folder))
     for name in wanted:
         if name not in described:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.errors import DataError
+from edgespiral.core.errors import DataError, MissingExtraError
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.boxes.annotated import Annotated
@@ -48,8 +48,10 @@ def load_yolo(argument: str) -> DataSplits:
 
 
 def _yaml(file: Path) -> Mapping[str, object]:
-    import yaml
-
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtraError("reading data.yaml", "detection") from None
     with user_code(DataError, "cannot be read", where=str(file)):
         content = yaml.safe_load(read_text(file))
     if not isinstance(content, dict):
@@ -75,16 +77,17 @@ def _listed(root: Path) -> list[str]:
 def _folders(root: Path, described: Mapping[str, object], file: Path | None) -> dict[str, Path]:
     """The folder of each part's pictures."""
     folders = {}
+    names_some = any(described.get(name) for usual in NAMES.values() for name in usual)
     for part, usual in NAMES.items():
         told = next((described[name] for name in usual if described.get(name)), None)
         if told is not None:
             folders[part] = _told(root, described, str(told), f"{file}: {part}")
-        elif not described:
+        elif not names_some:
             places = [(root / "images" / name, root / name / "images") for name in usual]
             folder = first_folder(*(place for pair in places for place in pair))
             if folder is not None:
                 folders[part] = folder
-    if TRAIN not in folders and (root / "images").is_dir():
+    if not folders and (root / "images").is_dir():
         folders = {TRAIN: root / "images"}
     if TRAIN not in folders:
         raise DataError("no folder of training pictures", where=str(root))

@@ -65,8 +65,9 @@ class Frame:
 
     def detections(self, outputs: Outputs) -> list[Objects]:
         """Of each image `boxes` (n, 4) in pixels, `scores` and `labels` (n,), best first."""
-        anchors = [list(one.split(self.levels)) for one in self._anchors(outputs)]
-        by_level = {name: list(part.split(self.levels, dim=1)) for name, part in outputs.items()}
+        sizes = list(self.levels)
+        anchors = [list(torch.split(one, sizes)) for one in self._anchors(outputs)]
+        by_level = {name: list(torch.split(part, sizes, 1)) for name, part in outputs.items()}
         found = self.detector.postprocess_detections(by_level, anchors, [self.size] * len(anchors))
         return [_of_classes(one, self.offset) for one in found]
 
@@ -187,7 +188,7 @@ def empty_frame(
 def _levels(anchors: Tensor) -> tuple[int, ...]:
     """How many anchors each feature map has, where all anchors of one have the same area."""
     areas = ((anchors[:, 2:] - anchors[:, :2]).prod(1)).round(decimals=2)
-    _, counts = areas.unique_consecutive(return_counts=True)
+    _, counts = torch.unique_consecutive(areas, return_counts=True)
     return tuple(counts.tolist())
 
 

@@ -95,7 +95,7 @@ def own_frame(
     """
     where = type(model).__name__
     anchors = getattr(model, "anchors", None) if anchors is None else anchors
-    coding = getattr(model, "box_coding", "offsets") if coding is None else coding
+    chosen: Coding = getattr(model, "box_coding", "offsets") if coding is None else coding
     if anchors is None:
         hint = f"add an attribute `anchors` (A, 4), corners in pixels; {SEE}"
         raise ModelError("no anchors, so its boxes say nothing", where=where, hint=hint)
@@ -103,8 +103,8 @@ def own_frame(
         got = tuple(anchors.shape) if isinstance(anchors, Tensor) else type(anchors).__name__
         what = f"anchors are {got}, not (A, 4): x0, y0, x1, y1 in pixels"
         raise ModelError(what, where=where, hint=SEE)
-    if coding not in get_args(Coding):
-        what = f"box_coding is {coding!r}, not {' or '.join(get_args(Coding))}"
+    if chosen not in get_args(Coding):
+        what = f"box_coding is {chosen!r}, not {' or '.join(get_args(Coding))}"
         raise ModelError(what, where=where, hint=SEE)
     inputs, _ = next(iter(splits.validation.epoch(batch_size=1)))
     shape = f"the model fails on an input of shape {tuple(splits.input_shape)}"
@@ -121,7 +121,7 @@ def own_frame(
         (height, width),
         classes=len(splits.class_names),
         columns=columns,
-        coding=coding,
+        coding=chosen,
     )
 
 

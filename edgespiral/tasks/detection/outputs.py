@@ -15,7 +15,7 @@ Outputs = dict[str, Tensor]
 Objects = dict[str, Tensor]
 
 
-def by_name(outputs: Tensors) -> Outputs | None:
+def by_name(outputs: Tensors | object) -> Outputs | None:
     """Outputs by torchvision's names in float32; None where they are of another form.
 
     Args:

@@ -173,6 +173,11 @@ class Detection(Task):
         """
         if len(splits.input_shape) != 3 or splits.token_count is not None:
             raise DataError(f"inputs are {splits.input_shape}, not images", where=splits.name)
+        if splits.target_shape is not None:
+            what = "targets are classes" + (
+                " or masks" if splits.target_shape else ", one a sample"
+            )
+            raise DataError(f"{what}, not rows of objects", where=splits.name, hint=HINT)
         check_targets(splits)
 
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
@@ -181,7 +186,7 @@ class Detection(Task):
         Raises:
             ModelError: anything else.
         """
-        named = by_name(outputs)  # type: ignore[arg-type]
+        named = by_name(outputs)
         columns = len(splits.class_names) + self.frame.offset
         rows = (samples, len(self.frame.anchors))
         expected = f"{LOGITS} {(*rows, columns)} and {BOXES} {(*rows, 4)}"
