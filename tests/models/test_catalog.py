@@ -8,6 +8,7 @@ from edgespiral.models.catalog import require_known
 
 RECURRENT = ("lstm-text", "gru-sound")
 SEGMENTING = ("unet-small", "lraspp_mobilenet_v3_large")
+DETECTING = ("ssd", "retinanet", "fcos")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
 
 
@@ -41,7 +42,8 @@ REAL = {"regnet_y_400mf", "swin_t", "swin_v2_t"}
 SHAPES_ONLY = [
     name
     for name in models.names()
-    if name not in SMALL + RECURRENT + SEGMENTING and not name.startswith(("regnet", "swin"))
+    if name not in SMALL + RECURRENT + SEGMENTING
+    and not name.startswith(("regnet", "swin", *DETECTING))
 ]
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 STEM = 16
 # expansion, output channels, blocks and stride of the first, for the features at each resolution.
 STAGES = (
-    ((1, 16, 1, 1), (4, 24, 2, 2), (4, 32, 3, 2)),
-    ((4, 64, 3, 2),),
+    ((1, 16, 1, 2), (3, 24, 2, 1), (3, 32, 2, 2)),
+    ((4, 64, 2, 2),),
     ((4, 96, 2, 2),),
 )
 # Sides of boxes as shares of the picture, from the finest features on; the last one ends the range.
@@ -61,7 +61,7 @@ class Features(nn.Module):
 
 
 def ssdlite_tiny(*, classes: int, channels: int, size: tuple[int, int]) -> nn.Module:
-    """torchvision's SSD around a small backbone: a quarter of a million parameters.
+    """torchvision's SSD around a small backbone: 0.2 million parameters.
 
     Args:
         classes: of objects; the background is one more, column 0 of the logits.
