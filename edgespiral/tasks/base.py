@@ -161,6 +161,16 @@ class Task:
             raise UsageError(what, where=f"--task {type(self).__name__}")
         return self
 
+    def pictures(
+        self,
+        inputs: Tensors,  # noqa: ARG002
+        outputs: Tensors,  # noqa: ARG002
+        targets: Tensors,  # noqa: ARG002
+        splits: DataSplits,  # noqa: ARG002
+    ) -> Tensor | None:
+        """What a model says of a few samples, drawn: bytes (N, 3, H, W); None: nothing to draw."""
+        return None
+
     def prepared(self, model: nn.Module, splits: DataSplits) -> tuple[nn.Module, Task]:  # noqa: ARG002
         """What of `model` is trained, cut, exported and timed, and the task for that.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from edgespiral.core.records.exported import (
+    ComparedPicture,
     DeviceCheck,
     EngineFacts,
     FileEvaluation,
@@ -242,6 +243,7 @@ class RunFinished(Record):
     elsewhere: tuple[OnDevice, ...] = ()
     doubts: tuple[str, ...] = ()
     device_checks: tuple[DeviceCheck, ...] = ()
+    pictures: tuple[ComparedPicture, ...] = ()
 
 
 Event = Annotated[

@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from edgespiral.core.batches import DataSplits
+from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError
 from edgespiral.core.registry import unknown_name
 from edgespiral.data.dataset import DatasetSource
@@ -55,6 +55,7 @@ def load_folder(argument: str) -> DataSplits:
         test=test.source(size),
         class_names=tuple(train.classes),
         input_shape=(3, size, size),
+        normalisation=Normalisation(MEAN, STD),
     )
 
 

@@ -13,6 +13,7 @@ from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
+from edgespiral.spiral.shipping.pictures import compared_pictures
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
     fetch_engine,
@@ -62,6 +63,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     say_doubts(context.listener, doubts)
     measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
+    teachers = context.folder(0) / MODEL
+    published = context.out / MODEL if end.best_turn else teachers
     finished = RunFinished(
         outcome=end.outcome,
         message=end.message,
@@ -75,6 +78,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         elsewhere=elsewhere,
         doubts=doubts,
         device_checks=checks,
+        pictures=compared_pictures(teachers, published, context.splits, context.task),
     )
     # Before the last record: a run that has it is not entered again.
     remove_claimed(kept_folder(context))

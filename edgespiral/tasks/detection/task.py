@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_iou
+from torchvision.utils import draw_bounding_boxes
 
 from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.core.records.metric import Metric
@@ -16,9 +17,10 @@ from edgespiral.tasks.detection.network import SEE, is_torchvisions, own_frame, 
 from edgespiral.tasks.detection.outputs import BOXES, LOGITS, by_name, objects_of, one_sample
 from edgespiral.tasks.detection.precision import PLACES, MetricName, average_precision
 from edgespiral.tasks.detection.targets import HINT, check_targets
+from edgespiral.tasks.drawing import colour, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 BACKGROUND_SHARE = 0.02
 # How sure is sure, and how much overlap is the same place.
 SURE, SAME_PLACE = 0.5, 0.5
+# Of detections in pictures, the least score.
+DRAWN = 0.3
 
 
 class Detection(Task):
@@ -165,6 +169,26 @@ class Detection(Task):
             wanted += objects_of(_tensor(targets))
         return average_precision(found, wanted, self._name)
 
+    def pictures(
+        self,
+        inputs: Tensors,
+        outputs: Tensors,
+        targets: Tensors,  # noqa: ARG002
+        splits: DataSplits,
+    ) -> Tensor | None:
+        """Each image with its boxes, classes and scores."""
+        images = _tensor(inputs)
+        if images.shape[1] not in (1, 3):
+            return None
+        pixels, factor = visible(images, splits.normalisation)
+        found = self.frame.detections(_named(outputs))
+        return torch.stack(
+            [
+                _drawn(image, one, factor, splits.class_names)
+                for image, one in zip(pixels, found, strict=True)
+            ]
+        )
+
     def check_data(self, splits: DataSplits) -> None:
         """Images with rows of objects.
 
@@ -245,6 +269,18 @@ def _named(outputs: Tensors) -> Outputs:
             f"the model returns {described(outputs)}, not {LOGITS} and {BOXES}", hint=SEE
         )
     return named
+
+
+def _drawn(image: Tensor, found: Objects, factor: int, classes: Sequence[str]) -> Tensor:
+    """An image with the boxes that are likely enough."""
+    kept = found["scores"] >= DRAWN
+    labels, scores = found["labels"][kept].tolist(), found["scores"][kept].tolist()
+    words = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
+    if not words:
+        return image
+    boxes, colours = factor * found["boxes"][kept], [colour(label) for label in labels]
+    drawn: Tensor = draw_bounding_boxes(image, boxes, words, colours, width=2)
+    return drawn
 
 
 def _tensor(targets: Tensors) -> Tensor:
