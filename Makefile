@@ -10,7 +10,7 @@ PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --im
 	--timeout=300 --numprocesses=2 --dist=loadfile
 RELEASE := .tools/release
 
-.PHONY: setup demo test test-quick coverage faults lint types requirements dist clean
+.PHONY: setup demo test test-quick coverage faults lint types plan requirements dist clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# Writes what follows from the fields of a plan: the command line's options and a table of the docs.
+plan: $(STAMP)
+	$(BIN)/python -m edgespiral.cli.write_plan_options
 
 # Writes requirements/*.txt anew from pyproject.toml and requirements/*.in.
 requirements: $(UV)

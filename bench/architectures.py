@@ -1,12 +1,16 @@
-"""Which torchvision classifiers can be cut, by which engine: writes docs/architectures.md.
+"""Which networks can be cut, by which engine: writes docs/architectures.md.
 
 Usage: python bench/architectures.py [NAME ...] [--all] [--again] [--json FILE] [--markdown FILE]
-       python bench/architectures.py --timm LIST [--again]
+       python bench/architectures.py --timm LIST [--again] [--json FILE] [--markdown FILE]
+       python bench/architectures.py --families NAME ... [--again]
 
-Each network, with random weights, loses half of the channels of every group by each engine. It
-counts as supported where the cut equals the masked model in double precision, the ONNX file
+The first is about torchvision's classifiers. Each network, with random weights, loses half of the
+channels of every group by each engine. It counts as supported where the cut equals the masked model
+in double precision, the ONNX file
 computes what PyTorch does, a fresh process loads the saved model without EdgeSpiral, and ONNX
-Runtime on host-cpu measures it. Networks whose row is in the JSON file are not run again.
+Runtime on host-cpu measures it. Networks whose row is in the JSON file are not run again. The other
+two are about other libraries' (`library_architectures.py`, `library_models.py`), which are to be
+installed by whoever runs them.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import timm_architectures
+import library_architectures as libraries
 import torch
 import torchvision
 from torch import nn
@@ -39,6 +43,7 @@ from edgespiral.prune.groups import quiet
 from edgespiral.prune.prunable import Cut, PrunableModel, cut_to
 
 ENGINES = ("nni", "depgraph", "flow")
+RESULTS = Path("bench/results")
 SIDES = (64, 96, 224)
 # The smallest member of each family; the others differ in depth and width.
 FAMILIES = (
@@ -257,20 +262,32 @@ def known(path: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rows}
 
 
+def survey_libraries(asked: argparse.Namespace) -> None:
+    """Run networks of other libraries than torchvision's classifiers."""
+    file = asked.json or RESULTS / "architectures_libraries.json"
+    if asked.timm is not None:
+        networks = libraries.listed(asked.timm)
+        libraries.survey(libraries.TIMM, networks, file, asked.markdown, again=asked.again)
+    for family in asked.families:
+        networks = [(name, 0) for name in libraries.FAMILIES[family]()]
+        libraries.survey(family, networks, file, asked.markdown, again=asked.again)
+
+
 def main(argv: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="networks (default: one a family)")
     parser.add_argument("--all", action="store_true", help="every torchvision classifier")
     parser.add_argument("--again", action="store_true", help="also those in the JSON file")
-    parser.add_argument("--json", type=Path, default=Path("bench/results/architectures.json"))
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path, default=Path("docs/architectures.md"))
     parser.add_argument("--timm", type=Path, help="a file: per line a timm network, an input size")
+    parser.add_argument("--families", nargs="+", choices=libraries.FAMILIES, default=[])
     asked = parser.parse_args(argv)
-    if asked.timm is not None:
-        beside = asked.json.with_name("architectures_timm.json")
-        timm_architectures.survey(asked.timm, beside, asked.markdown, again=asked.again)
+    if asked.timm is not None or asked.families:
+        survey_libraries(asked)
         return 0
+    asked.json = asked.json or RESULTS / "architectures.json"
     every = torchvision.models.list_models(module=torchvision.models)
     names = asked.names or (every if asked.all else FAMILIES)
     warnings.simplefilter("ignore")
@@ -285,7 +302,7 @@ def main(argv: list[str]) -> int:
             content = {"versions": versions(), "rows": ordered}
             write_text(asked.json, json.dumps(content, indent=1) + "\n")
             page = markdown(ordered, " --all" if asked.all else "")
-            write_text(asked.markdown, timm_architectures.keeping_section(page, asked.markdown))
+            write_text(asked.markdown, libraries.keeping_sections(page, asked.markdown))
     return 0
 
 

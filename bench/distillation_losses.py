@@ -23,7 +23,6 @@ TINY = 1e-7
 _maps: dict[str, list[Tensor]] = {"student": [], "teacher": []}
 
 
-@DISTANCES.register("dkd")
 def decoupled_distance(
     student_logits: Tensor, teacher_logits: Tensor, temperature: float
 ) -> Tensor:
@@ -42,7 +41,6 @@ def decoupled_distance(
     return temperature**2 * (target + DKD_BETA * others)
 
 
-@DISTANCES.register("standardised")
 def standardised_distance(
     student_logits: Tensor, teacher_logits: Tensor, temperature: float
 ) -> Tensor:
@@ -55,7 +53,6 @@ def standardised_distance(
     return STANDARDISED_WEIGHT * kl_distance(student, teacher, temperature)
 
 
-@DISTANCES.register("dist")
 def relation_distance(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """tau^2 * (1 - mean correlation per sample) + tau^2 * (1 - mean correlation per class).
 
@@ -69,7 +66,6 @@ def relation_distance(student_logits: Tensor, teacher_logits: Tensor, temperatur
     return temperature**2 * (inter + intra)
 
 
-@DISTANCES.register("kd and hints")
 def hinted_distance(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """`kl_distance` and the squared distance of each stage's attention map.
 
@@ -123,3 +119,13 @@ def _correlation(first: Tensor, second: Tensor) -> Tensor:
     first = first - first.mean(dim=-1, keepdim=True)
     second = second - second.mean(dim=-1, keepdim=True)
     return F.cosine_similarity(first, second, dim=-1, eps=TINY)
+
+
+DISTANCES.update(
+    {
+        "dkd": decoupled_distance,
+        "standardised": standardised_distance,
+        "dist": relation_distance,
+        "kd and hints": hinted_distance,
+    }
+)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
-from edgespiral.spiral.plan import Plan, beneath, load_plan
+from edgespiral.spiral.plan import Plan, load_plan
+from edgespiral.spiral.plan.loading import beneath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,6 +137,7 @@ def compress(
         resume=resume,
         listener=listener,
         task=resolved(accepted.task if task is None else task),
+        command=_call(accepted, folder),
     )
     return Compressed(result, folder, saved.load_model(folder))
 
@@ -153,6 +155,14 @@ def _asked(plan: object, options: Mapping[str, object]) -> dict[str, object]:
         )
     given = {field: getattr(plan, field) for field in plan.model_fields_set}
     return {**beneath(given, asked), **asked}
+
+
+def _call(plan: Plan, out: Path) -> str:
+    """What was asked for, as a person would call it; a report says so."""
+    fields = plan.model_dump(mode="json", exclude={"model", "data", "out"}, exclude_unset=True)
+    options = [f"{field}={value!r}" for field, value in fields.items()]
+    words = [repr(plan.model), repr(plan.data), *options, f"out={str(out)!r}"]
+    return f"edgespiral.compress({', '.join(words)})"
 
 
 def _run_folder(out: str | Path | None, plan: Plan) -> Path:

@@ -13,7 +13,7 @@ from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import DataError, RunFolderError
-from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.metric import ACCURACY, Figure, Metric
 from edgespiral.core.records.schema import Record, Score
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import (
@@ -27,7 +27,8 @@ from edgespiral.core.system.files import (
 )
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.versions import versions
-from edgespiral.distill.evaluate import score
+from edgespiral.data.accompanying import write_beside
+from edgespiral.distill.evaluate import score, scored
 from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
@@ -53,7 +54,10 @@ BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
 
 class TrainedTeacher(Record):
-    """`train.json`: a finished training. Accuracies are scores of `metric`, in its unit."""
+    """`train.json`: a finished training. Accuracies are scores of `metric`, in its unit.
+
+    `test_beside` is what else the task reports of the test split.
+    """
 
     schema_version: Literal[1] = 1
     model: str
@@ -66,6 +70,7 @@ class TrainedTeacher(Record):
     metric: Metric = ACCURACY
     validation_accuracy: Score
     test_accuracy: Score
+    test_beside: tuple[Figure, ...] = ()
     weights_sha256: str
     versions: dict[str, str]
 
@@ -157,12 +162,7 @@ def default_settings(
 def _fresh_model(spec: str, splits: DataSplits, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
-        return models.load_model(
-            spec,
-            classes=len(splits.class_names),
-            input_shape=splits.input_shape,
-            token_count=splits.token_count,
-        )
+        return models.load_model_for(splits, spec)
 
 
 def _has_bounds(model: nn.Module) -> bool:
@@ -253,16 +253,19 @@ def _write(
         order = torch.contiguous_format
         state = {key: value.clone(memory_format=order) for key, value in model.state_dict().items()}
         temporary.write_bytes(save(state))
+    test_score, beside = scored(model, splits.test, task=task)
     record = TrainedTeacher.model_validate(
         {
             **facts,
             "metric": task.metric,
             "validation_accuracy": score(model, splits.validation, task=task),
-            "test_accuracy": score(model, splits.test, task=task),
+            "test_accuracy": test_score,
+            "test_beside": beside,
             "weights_sha256": sha256_file(out / WEIGHTS),
             "versions": versions(),
         }
     )
+    write_beside(splits.files, out)
     write_text(out / RECORD, record.model_dump_json(indent=2) + "\n")
     (out / CHECKPOINT).unlink(missing_ok=True)
     return record

@@ -147,55 +147,6 @@ def undocumented(source: str) -> list[str]:
     return found
 
 
-def doing_without(name: str, sources: Iterable[str]) -> set[str]:
-    """Functions and classes that take a `name`, such as a task, and do without one."""
-    names: set[str] = set()
-    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
-        if isinstance(node, ast.FunctionDef):
-            last = node.args.args[len(node.args.args) - len(node.args.defaults) :]
-            given = [
-                a for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d
-            ]
-            if any(argument.arg == name for argument in (*last, *given)):
-                names.add(node.name)
-        elif isinstance(node, ast.ClassDef):
-            fields = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
-            if any(field.startswith(f"{name}: {name.title()} = ") for field in fields):
-                names.add(node.name)
-    return names
-
-
-def calls_without(name: str, source: str, taking: set[str]) -> list[str]:
-    """Calls that fall back on classification's where the task at hand is to be handed on."""
-    handed = re.compile(rf"(^|\.|_){name}$|^aim(\.metric)?$|^CLASSIFICATION$|^\*")
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            is_partial = ast.unparse(node.func) == "partial"
-            called = node.args[0] if is_partial else node.func
-            given = [ast.unparse(argument) for argument in node.args]
-            given += [keyword.arg or "**" for keyword in node.keywords]
-            is_given = any(handed.search(argument) for argument in given)
-            if not is_given and is_function(called) and last_name(called) in taking:
-                found.append(ast.unparse(node))
-    return found
-
-
-def last_name(called: ast.expr) -> str:
-    """The name of what is called, without where it is from."""
-    return ast.unparse(called).rpartition(".")[2]
-
-
-def is_function(called: ast.expr) -> bool:
-    """Whether it is one that is imported, and no method or variable that shares its name."""
-    text = ast.unparse(called)
-    return (
-        text.startswith("formats.")
-        or text.endswith("precisions.asked")
-        or (isinstance(called, ast.Name) and text != "asked")
-    )
-
-
 def doors(source: str) -> list[str]:
     """The names that a package's `__init__` offers."""
     for node in ast.parse(source).body:
@@ -320,27 +271,6 @@ def test_a_long_module_without_tests_would_be_seen(tmp_path: Path) -> None:
     (tmp_path / "core").mkdir()
     (tmp_path / "core" / "test_new.py").touch()
     assert not lacks_own_tests(Path("core/new.py"), long, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "some"),
-    [
-        ("task", {"train", "score", "file_score", "OutputDivergence", "RunContext", "asked"}),
-        ("metric", {"device_check", "restored", "doubts_after", "Rules"}),
-    ],
-)
-def test_the_task_at_hand_is_handed_on(name: str, some: set[str]) -> None:
-    taking = doing_without(name, SOURCES.values())
-    assert some <= taking
-    outside = [text for path, text in SOURCES.items() if part_of(path) != "tasks"]
-    assert [call for text in outside for call in calls_without(name, text, taking)] == []
-
-
-def test_a_task_that_is_dropped_would_be_seen() -> None:
-    source = "def f(x, task: Task = C): ...\nclass D:\n    task: Task = C\n"
-    assert doing_without("task", [source]) == {"f", "D"}
-    calls = "f(1)\nf(1, task)\nD(task=aim)\ng(2)\npartial(f, 1)"
-    assert calls_without("task", calls, {"f", "D"}) == ["f(1)", "partial(f, 1)"]
 
 
 def test_every_door_of_a_package_is_tested() -> None:

@@ -7,7 +7,16 @@ Seconds on one core of two that others kept busy (`pytest --durations=0`, 2026-1
 
 from pathlib import Path
 
-QUICK = ("core", "data", "export", "models", "report", "tasks", "test_architecture.py")
+QUICK = (
+    "core",
+    "data",
+    "export",
+    "models",
+    "report",
+    "tasks",
+    "test_architecture.py",
+    "test_handing_on.py",
+)
 SLOW = (
     *("cli", "distill", "spiral", "test_api.py", "test_doctests.py", "test_packaging.py"),
     "test_plugin_example.py",

@@ -1,231 +1,138 @@
-"""The options that a plan is made of, as the command line shows them.
+"""The options that a plan is made of, as the command line takes them.
 
-Each is None where it is not given, so that a plan file can be told from a flag; the defaults shown
-are the plan's own (a test holds the two together).
+What each is called, takes and says is read from `plan_options.toml`, which `make plan` writes from
+the fields of `Plan`: the plan itself needs packages that take longer to load than `--help` may.
+Each is None where it is not given, so that a plan file can be told from a flag.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import inspect
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgespiral.core.errors import UsageError
-from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
-from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.core.option import NEEDED, POSITIONAL, Option, Takes, flag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from edgespiral.core.plugins import PluginKind
+
+TABLE = Path(__file__).with_name("plan_options.toml")
+READ_AS: dict[Takes, type] = {
+    "text": str,
+    "texts": list[str],
+    "path": Path,
+    "int": int,
+    "float": float,
+    "switch": bool,
+    "number-or-word": str,
+    "budget": list[str],
+}
 
 
-def any_of(names: Sequence[str]) -> str:
-    """Names of plug-ins in a help text, which is made before others' packages are looked at."""
-    return f"{', '.join(names)} or another of `edgespiral plugins`"
+def read_options(table: Path = TABLE) -> list[Option]:
+    """The options of a table that `make plan` wrote, in its order."""
+    return [Option(**row) for row in tomllib.loads(table.read_text(encoding="utf-8"))["option"]]
 
 
-BUDGET = "Budget (one of latency and speed-up)"
-CUTTING = "Cutting"
-DISTILLATION = "Distillation"
+PLAN_OPTIONS = {option.name: option for option in read_options()}
 
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        help="A zoo or torchvision name, or path/to/file.py:factory.", show_default=False
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="digits, cifar10, fashion-mnist, folder:PATH, masks:PATH or path/to/file.py:factory."
-    ),
-]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        help="What MODEL is for: classification, segmentation or path/to/file.py:factory.",
-        show_default="classification",
-    ),
-]
-TaskName = Annotated[
-    str,
-    typer.Option(
-        help="What MODEL is for: classification, segmentation or path/to/file.py:factory."
-    ),
-]
-Weights = Annotated[
-    Path | None, typer.Option(help="The trained weights of MODEL: .safetensors or .pt.")
-]
-Targets = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="The device: a target's name or file. Give it again for further devices.",
-        show_default="host-cpu",
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        help="Of what ships: fp32, fp16, int8, or auto (the teacher is measured in each).",
-        show_default="the target's",
-    ),
-]
-Recipe = Annotated[
-    str | None,
-    typer.Option(help="How int8 is calibrated: a recipe's name or file.", show_default="default"),
-]
-Qat = Annotated[
-    str | None,
-    typer.Option(
-        help="Train an int8 student on with its rounding: auto (where it lost 0.3 points), never "
-        "or always.",
-        show_default="auto",
-    ),
-]
-DeviceSamples = Annotated[
-    int | None,
-    typer.Option(
-        help="Validation samples that what ships is run on, on its device; 0: none.",
-        show_default="512",
-    ),
-]
-Out = Annotated[
-    Path | None, typer.Option(help="Run folder.", show_default="runs/MODEL-DATA-TARGET")
-]
+
+def help_of(option: Option) -> str:
+    """What `--help` says of an option; plug-ins' names are those that come with EdgeSpiral.
+
+    Others' packages are not looked at for a help text.
+    """
+    text = option.help.replace("`", "")
+    if not option.names_of:
+        return text
+    module, _, kind_name = option.names_of.partition(":")
+    kind: PluginKind[Any] = getattr(importlib.import_module(module), kind_name)
+    return text.replace(
+        "{names}", f"{', '.join(kind.built_in())} or others of `edgespiral plugins`"
+    )
+
+
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run that is in the run folder.")
 ]
 Config = Annotated[Path | None, typer.Option(help="A plan file; flags override what it says.")]
-
-LatencyMs = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="[TARGET=]MS",
-        help="Median latency to reach, in milliseconds; TARGET=MS for one of several targets.",
-        rich_help_panel=BUDGET,
-    ),
-]
-Speedup = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="[TARGET=]TIMES",
-        help="Or: how many times as fast as the teacher; TARGET=TIMES for one of several.",
-        rich_help_panel=BUDGET,
-    ),
-]
-LatencyCache = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of latencies that earlier runs measured.",
-        show_default="~/.cache/edgespiral/latency",
-    ),
-]
-MaxDrop = Annotated[
-    float | None,
-    typer.Option(
-        help="What the metric may lose on the validation split, in its unit (accuracy: points).",
-        show_default="2.0",
-        rich_help_panel=BUDGET,
-    ),
-]
-
-Turns = Annotated[
-    str | None,
-    typer.Option(
-        help="Turns of the spiral: a number, or auto.",
-        show_default="auto",
-        rich_help_panel=CUTTING,
-    ),
-]
-Criterion = Annotated[
-    str | None,
-    typer.Option(
-        help=f"What a channel is worth: {any_of(CRITERIA.built_in())}.",
-        show_default="fisher",
-        rich_help_panel=CUTTING,
-    ),
-]
-Pruner = Annotated[
-    str | None,
-    typer.Option(
-        help=f"What takes channels out: {any_of([*PRUNING_ENGINES.built_in(), AUTO])}.",
-        show_default="auto",
-        rich_help_panel=CUTTING,
-    ),
-]
-Allocation = Annotated[
-    str | None,
-    typer.Option(
-        help="How widths are chosen: latency (importance lost per ms saved), global or uniform.",
-        show_default="latency",
-        rich_help_panel=CUTTING,
-    ),
-]
-Sparsity = Annotated[
-    str | None,
-    typer.Option(
-        help="Zeros among the weights that are left: a share such as 0.8, 2:4, or none.",
-        show_default="none",
-        rich_help_panel=CUTTING,
-    ),
-]
-
-Epochs = Annotated[
-    float | None,
-    typer.Option(
-        help="Passes over the data in the whole run, shared by its turns.",
-        show_default="4.0",
-        rich_help_panel=DISTILLATION,
-    ),
-]
-Teacher = Annotated[
-    str | None,
-    typer.Option(
-        help="Who teaches: original, previous (the last turn's student) or both.",
-        show_default="original",
-        rich_help_panel=DISTILLATION,
-    ),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        help="Softens the outputs of both nets.",
-        show_default="4.0",
-        rich_help_panel=DISTILLATION,
-    ),
-]
-Alpha = Annotated[
-    float | None,
-    typer.Option(
-        help="Weight of the teacher against the labels, from 0 to 1.",
-        show_default="0.9",
-        rich_help_panel=DISTILLATION,
-    ),
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(help="Samples a step.", show_default="128", rich_help_panel=DISTILLATION),
-]
-LearningRate = Annotated[
-    float | None,
-    typer.Option(help="Highest rate of the schedule.", rich_help_panel=DISTILLATION),
-]
-Augment = Annotated[
-    bool | None,
-    typer.Option(
-        "--augment/--no-augment",
-        help="Show students random views of the training samples, as their teacher had.",
-        show_default="no-augment",
-        rich_help_panel=DISTILLATION,
-    ),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(help="Of everything random.", show_default="0", rich_help_panel=DISTILLATION),
-]
+TaskName = Annotated[str, typer.Option(help=help_of(PLAN_OPTIONS["task"]))]
 
 
-def budget(flag: str, given: list[str] | None) -> float | dict[str, float] | None:
+def with_options(
+    options: Iterable[Option],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: hand a verb the plan's fields as `flags`, and give it an option for each.
+
+    Args:
+        options: of the fields. `flags` has all of them; None where one was not given.
+    """
+    by_name = {option.name: option for option in options}
+
+    def decorated(verb: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(verb)
+        def called(**given: Any) -> None:  # noqa: ANN401
+            flags = {name: _value(option, given.pop(name)) for name, option in by_name.items()}
+            verb(**given, flags=flags)
+
+        own = inspect.signature(verb, eval_str=True).parameters.values()
+        parameters = [*map(_parameter, by_name.values()), *(p for p in own if p.name != "flags")]
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return called
+
+    return decorated
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    default = False if option.default in ("", NEEDED) else option.default
+    words: dict[str, Any] = {"help": help_of(option), "show_default": default}
+    if option.name == POSITIONAL:
+        info = typer.Argument(**words)
+    else:
+        names = [f"{flag(option.name)}/--no-{flag(option.name)[2:]}"]
+        info = typer.Option(
+            *(names if option.takes == "switch" else []),
+            **words,
+            metavar=option.metavar or None,
+            rich_help_panel=option.group or None,
+        )
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[READ_AS[option.takes] | None, info],
+    )
+
+
+def _value(option: Option, given: Any) -> object:  # noqa: ANN401 (as typer read it)
+    """What a plan takes of what a person gave; None where nothing was given."""
+    if option.takes == "budget":
+        return budget(flag(option.name), given)
+    if option.takes == "number-or-word":
+        return _number_if_one(given)
+    return given or None if option.takes == "texts" else given
+
+
+def _number_if_one(text: str | None) -> float | str | None:
+    if text is None:
+        return None
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def budget(flag: str, given: Sequence[str] | None) -> float | dict[str, float] | None:
     """The budget that `flag` gives: a number for all targets, or one for each by its name.
 
     Raises:

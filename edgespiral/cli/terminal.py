@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,3 +160,8 @@ def _safe(text: str, *, github: bool) -> str:
     for command, broken_up in COMMANDS.items() if github else ():
         text = text.replace(command, broken_up)
     return text
+
+
+def command_line() -> str:
+    """The command that started this process, quoted for a shell."""
+    return shlex.join(["edgespiral", *sys.argv[1:]])

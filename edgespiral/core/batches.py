@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
     from torch import Tensor
 
     from edgespiral.core.nested import Tensors
+
+    Retarget = Callable[[Tensors, Tensors], Tensors]
+
+
+# Symbols of transcripts, which are filled up with what is none: the blank between two symbols, and
+# the end of a word.
+NO_SYMBOL, BLANK, WORD_END = -1, 0, 1
 
 
 class BatchSource(Protocol):
@@ -115,6 +122,10 @@ class DataSplits:
             batches have them.
         is_labelled: its batches have targets; else these are None, and a teacher's outputs are
             taken for them.
+        padding: the token id that fills sequences up and counts for nothing.
+        sample_rate_hz: of inputs that are waveforms (1, samples).
+        files: texts by file name that say what inputs and outputs stand for, such as a vocabulary;
+            they ship beside the model.
     """
 
     name: str
@@ -130,6 +141,9 @@ class DataSplits:
     notes: tuple[str, ...] = ()
     inputs: tuple[InputSpec, ...] | dict[str, InputSpec] | None = None
     is_labelled: bool = True
+    padding: int | None = None
+    sample_rate_hz: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def specs(self) -> Tensors:
@@ -152,3 +166,47 @@ def first_inputs(splits: DataSplits, count: int = 5) -> Tensors:
     """Inputs of the first validation samples, N of them up to `count`."""
     inputs, _ = next(iter(splits.validation.epoch(batch_size=count)))
     return inputs
+
+
+def retargeted(splits: DataSplits, target: Retarget) -> DataSplits:
+    """`splits` of which each batch has the targets that `target` makes of it.
+
+    Args:
+        target: new targets of inputs (N, ...) and of the targets that they had.
+    """
+    return replace(
+        splits,
+        train=Retargeted(splits.train, target),
+        validation=Retargeted(splits.validation, target),
+        test=Retargeted(splits.test, target),
+        is_labelled=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Retargeted:
+    """A supply of batches with other targets, see `retargeted`."""
+
+    source: BatchSource
+    target: Retarget
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def unaugmented(self) -> Retargeted:
+        """See `AugmentedSource`."""
+        if not isinstance(self.source, AugmentedSource):
+            return self
+        return replace(self, source=self.source.unaugmented())
+
+    def order(self, seed: int) -> Tensor | None:
+        """See `StoredSource`."""
+        return self.source.order(seed) if isinstance(self.source, StoredSource) else None
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensors, Tensors]]:
+        """See `BatchSource`."""
+        shown = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
+        for inputs, targets in shown:
+            yield inputs, self.target(inputs, targets)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from edgespiral.core.errors import UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import UsageError, unknown_name
 from edgespiral.core.system.files import SETTINGS_BYTES, read_text
 from edgespiral.core.text import shortened
 

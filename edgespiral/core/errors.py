@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from edgespiral.core.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 SHOWN = 3
+SHOWN_NAMES = 12
 
 
 class ExitCode(IntEnum):
@@ -136,3 +138,13 @@ class TrainingError(EdgeSpiralError):
     """Training diverged or cannot go on."""
 
     exit_code = ExitCode.TRAINING
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error for a name that nothing goes by, with the nearest names that exist."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    listed = f"known: {', '.join(names[:SHOWN_NAMES])}{more}"
+    hint = f"did you mean {' or '.join(near)}?" if near else listed
+    return UsageError(f"unknown {kind} {name!r}", hint=hint)

@@ -19,8 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from edgespiral.core.errors import MissingExtraError, UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import MissingExtraError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import unknown_name
 from edgespiral.core.factory import is_factory
-from edgespiral.core.registry import unknown_name
 from edgespiral.data.guard import guarded
 from edgespiral.data.sources import SOURCES
 

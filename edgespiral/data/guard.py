@@ -15,10 +15,11 @@ from edgespiral.core.batches import (
     AugmentedSource,
     BatchSource,
     DataSplits,
+    InputSpec,
     NamedSource,
     StoredSource,
 )
-from edgespiral.core.errors import DataError
+from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.nested import count, leaves, plain, shapes, template
 from edgespiral.core.user_code import user_code
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edgespiral.core.batches import InputSpec
     from edgespiral.core.nested import Tensors
 
 NO_LABELS = "samples have no labels"
@@ -179,13 +179,19 @@ def _problem(inputs: Tensors, targets: Tensors, splits: DataSplits) -> _Problem 
 
 def _form(value: Tensors) -> str:
     """What inputs, or their specs, are, in words."""
-    if not isinstance(value, (dict, tuple)):
-        shape = getattr(value, "shape", None)
-        return f"a {type(value).__name__}" if shape is None else "one tensor"
-    kind, ends = type(value).__name__, leaves(value)
-    return f"a {kind} of {len(ends)}: {', '.join(ends) if isinstance(value, dict) else ''}".rstrip(
-        ": "
-    )
+    if isinstance(value, (dict, tuple)):
+        named = value.items() if isinstance(value, dict) else (("", entry) for entry in value)
+        entries = [f"{name} {_sizes(entry)}".lstrip() for name, entry in named]
+        return f"a {type(value).__name__} of {len(value)}: {first_few(entries)}"
+    return f"a {type(value).__name__}" if _sizes(value) == "?" else "one tensor"
+
+
+def _sizes(value: object) -> str:
+    """Of a tensor without the batch, or as its spec has them."""
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return "?"
+    return str(shape if isinstance(value, InputSpec) else tuple(shape[1:]))
 
 
 def _wrong_input(tensor: Tensor, spec: InputSpec, what: str) -> _Problem | None:

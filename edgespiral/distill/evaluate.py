@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.nested import Tensors
     from edgespiral.distill.settings import Precision
-    from edgespiral.tasks.base import Predict, Task
+    from edgespiral.tasks.base import Predict, Scored, Task
 
 
 def score(
@@ -42,6 +42,12 @@ def score(
     """
     with predicting(model, precision=precision) as predict:
         return task.score(predict, source, batch_size=batch_size)
+
+
+def scored(model: nn.Module, source: BatchSource, *, task: Task = CLASSIFICATION) -> Scored:
+    """What `score` returns, and the figures that `task` reports beside it, of one pass."""
+    with predicting(model) as predict:
+        return task.scored(predict, source)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from edgespiral.core.errors import unknown_name
 from edgespiral.core.nested import as_float, mapped
-from edgespiral.core.registry import Registry
 from edgespiral.tasks.classification import CLASSIFICATION, kl_distance
 
 if TYPE_CHECKING:
@@ -54,13 +54,12 @@ class Distance(Protocol):
 
 # Of the task's own. No other has won (docs/training.md); a bench may add some.
 TASKS_OWN = "kd"
-DISTANCES: Registry[Distance] = Registry("loss")
-DISTANCES.register(TASKS_OWN)(kl_distance)
+DISTANCES: dict[str, Distance] = {TASKS_OWN: kl_distance}
 
 
 def names() -> list[str]:
     """The names that `get` knows."""
-    return DISTANCES.names()
+    return sorted(DISTANCES)
 
 
 def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
@@ -69,7 +68,9 @@ def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
     Raises:
         UsageError: no such loss; the nearest names are given.
     """
-    distance = task.distance if name == TASKS_OWN else DISTANCES.get(name)
+    if name not in DISTANCES:
+        raise unknown_name("loss", name, DISTANCES)
+    distance = task.distance if name == TASKS_OWN else DISTANCES[name]
 
     def combined(
         student_outputs: Tensors,

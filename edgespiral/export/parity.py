@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.exported import Parity
     from edgespiral.core.records.schema import Precision
-    from edgespiral.tasks.base import Predict, Task
+    from edgespiral.tasks.base import Predict, Scored, Task
 
     Values = NDArray[np.float32]
 
@@ -91,6 +91,16 @@ def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> 
     """
     with predicting_file(path) as predict:
         return task.score(predict, source)
+
+
+def file_scored(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> Scored:
+    """What `file_score` returns, and the figures that `task` reports beside it.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run it.
+    """
+    with predicting_file(path) as predict:
+        return task.scored(predict, source)
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from edgespiral.core.config import config_errors
-from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import MeasurementError, UsageError, unknown_name
 from edgespiral.core.system.files import make_folder, parse_json, read_text, write_text
 from edgespiral.core.text import shortened
 from edgespiral.gate.records import SCHEMA, BenchResult, CaseResult

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import RunFolderError, UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import RunFolderError, UsageError, unknown_name
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.gate.report.ci import render_annotations, render_code_quality, render_metrics
 from edgespiral.gate.report.junit import render_junit

@@ -7,8 +7,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import ModelError, UsageError, unknown_name
 from edgespiral.core.system.files import make_folder, writing
 from edgespiral.gate.git import file_at
 from edgespiral.gate.interface import interface

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.records.schema import now_utc
-from edgespiral.core.system.invocation import command_line
 from edgespiral.core.system.versions import versions
 from edgespiral.gate.baseline import check_comparable
 from edgespiral.gate.checks import Limits, judge, taken_of
@@ -43,6 +42,7 @@ class Gate:
         profile: the target.
         former: finds what a model is compared with; None to judge budgets alone.
         for_baseline: measure in many processes, for a baseline that later runs compare with.
+        command: that asked for it, quoted for a shell.
     """
 
     suite: Suite
@@ -50,6 +50,7 @@ class Gate:
     profile: TargetProfile
     former: Callable[[Case], Former | None] | None = None
     for_baseline: bool = False
+    command: str = ""
 
     def run(self, heard: Callable[[CaseResult], None] = lambda _: None) -> BenchResult:
         """Measure and judge every model; `heard` is told each as it is done.
@@ -73,7 +74,7 @@ class Gate:
             git_commit=git_commit,
             git_dirty=git_dirty,
             versions=versions(),
-            command=command_line(),
+            command=self.command,
             finished_at=now_utc(),
         )
 

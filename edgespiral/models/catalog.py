@@ -1,12 +1,13 @@
-"""Models by name: small ones for images, text, sound, masks and boxes, and torchvision's."""
+"""Models by name: small ones of images, text, sound, masks and boxes, torchvision's, timm's."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import UsageError, unknown_name
+from edgespiral.models.zoo.timm_models import build_of_timm, is_of_timm, require_in_timm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,86 +16,134 @@ if TYPE_CHECKING:
 
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
-TEXT, SOUND = "lstm-text", "gru-sound"
+TEXT = ("gru-text", "lstm-text", "transformer-text")
+SOUND = ("bc-resnet", "ctc-gru", "ctc-lstm", "ds-cnn", "gru-kws", "gru-sound")
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
 SSD = "ssdlite-tiny"
 # Kinds of detectors of torchvision's that look at an image in one stage.
 ONE_STAGE = ("ssd", "retinanet", "fcos")
-WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pt2", ".onnx", ".h5", ".pkl")
+WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pkl")
+# What other programs write: a model with its weights, but none that PyTorch could train.
+RUN_ONLY = {
+    ".onnx": "an ONNX file", ".pt2": "an exported program", ".torchscript": "TorchScript",
+    ".h5": "a Keras file", ".keras": "a Keras file", ".tflite": "a LiteRT file",
+    ".engine": "a built engine",
+}  # fmt: skip
+HUB = ("hf-hub:", "hf_hub:")
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def names() -> list[str]:
-    """Every name that `build` knows, sorted."""
+    """Every name that `build` knows without other packages, sorted."""
     from torchvision import models
 
-    ours = [*_small_models(), TEXT, SOUND, UNET, SSD]
+    own = (*_small_models(), *TEXT, *SOUND, UNET, LRASPP, SSD)
     one_stage = [name for name in _detectors() if name.startswith(ONE_STAGE)]
-    return sorted([*ours, LRASPP, *one_stage, *models.list_models(module=models)])
+    return sorted([*own, *one_stage, *models.list_models(module=models)])
+
+
+def is_built_untrained(name: str) -> bool:
+    """Whether it is a name for which `build` makes a model, whose weights are to be given."""
+    return is_of_timm(name) or name in names()
 
 
 def require_known(name: str) -> None:
     """Refuse what names no model here, and say how to give the one that it names elsewhere.
 
     Raises:
+        MissingExtraError: it is timm's, which is not installed.
         UsageError: it is another library's name, a file of weights, a folder, or unknown.
     """
-    if name in names():
-        return
+    if is_of_timm(name):
+        require_in_timm(name)
+    elif name not in names():
+        raise _elsewhere(name) or unknown_name("model", name, names())
+
+
+def _elsewhere(name: str) -> UsageError | None:
+    """The error for what is a model in another form, with the lines that make it one here."""
+    file = Path(name)
     if name in _detectors():
-        raise UsageError(
+        return UsageError(
             f"{name} has two stages, and is no dense network that could be cut as a whole",
             where="model",
             hint=f"take {SSD}, or ssdlite, RetinaNet or FCOS of torchvision",
         )
-    library, _, inside = name.partition("/")
-    if "hub" in library or library == "timm":
-        own = inside if library == "timm" else name
-        raise UsageError(
-            f"no model {name!r} here",
-            where="model",
-            hint="write two lines into net.py: `import timm` and `def model(): return "
-            f"timm.create_model({own!r}, pretrained=True)`, and give net.py:model",
-        )
-    if Path(name).is_dir():
-        raise UsageError("is a folder", where=name, hint=f"give {Path(name) / 'model.py'}:load")
-    if Path(name).suffix in WEIGHT_FILES:
-        raise UsageError(
-            "is a file of weights, which do not say what model they are of",
-            where=name,
-            hint=f"give a name or path/to/file.py:factory as the model, and --weights {name}",
-        )
-    raise unknown_name("model", name, names())
+    if name.startswith(HUB):
+        what = "is a name of the Hugging Face hub, from which nothing is fetched here"
+        hint = _two_lines("import timm", f"timm.create_model({name!r}, pretrained=True)")
+    elif file.is_dir():
+        what, hint = "is a folder", f"give {file / 'model.py'}:load"
+    elif file.suffix.lower() in RUN_ONLY:
+        what = f"is {RUN_ONLY[file.suffix.lower()]}, which can be run but neither trained nor cut"
+        hint = _two_lines("from my_code import Net", "Net()") + ", and --weights its checkpoint"
+    elif file.suffix.lower() in WEIGHT_FILES:
+        what = "is a file of weights, which do not say what model they are of"
+        hint = _two_lines("from my_code import Net", "Net()") + f", and --weights {name}"
+    elif HUB_NAME.fullmatch(name):
+        what = "is no model here; a name of the Hugging Face hub is fetched by your own code"
+        imports = "from transformers import AutoModelForImageClassification as Net"
+        hint = _two_lines(imports, f"Net.from_pretrained({name!r})")
+    else:
+        return None
+    return UsageError(what, where=name, hint=hint)
+
+
+def _two_lines(imports: str, makes: str) -> str:
+    return (
+        f"write two lines into net.py, as `{imports}` and `def model(): return {makes}`, "
+        "and give net.py:model"
+    )
 
 
 def build(
-    name: str, *, classes: int, input_shape: tuple[int, ...], token_count: int | None = None
+    name: str,
+    *,
+    classes: int,
+    input_shape: tuple[int, ...],
+    token_count: int | None = None,
+    padding: int | None = None,
+    sample_rate_hz: int | None = None,
 ) -> nn.Module:
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
     `unet-small` and `lraspp_mobilenet_v3_large` return (N, classes, H, W), a class a pixel.
     `ssdlite-tiny` and detectors of torchvision's are what that has, for the task `detection`.
 
-    `lstm-text` takes token ids (N, T) below `token_count`, all others (N, C, H, W); for `gru-sound`
-    H are frequency bands and W are frames.
+    Those for text take token ids (N, T) below `token_count`, of which `padding` counts for nothing,
+    all others (N, C, H, W). For those of sound H are frequency bands and W are frames; with
+    `sample_rate_hz` they take waveforms (N, 1, samples) and make these themselves.
 
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
-    number, its first convolution is replaced by one that takes C channels. Auxiliary heads
+    number, its first convolution is replaced by one that takes C channels. `timm/NAME` is built by
+    timm, which an extra brings, for C channels and, where it needs one, for H x W. Auxiliary heads
     (GoogLeNet, Inception) are left out, so that every model returns one tensor of logits.
 
     Raises:
+        MissingExtraError: it is timm's, which is not installed.
         UsageError: no such model; the nearest names are given. Or one for other inputs.
     """
     require_known(name)
-    if name == TEXT:
-        return _text(classes, token_count)
+    if name in TEXT:
+        return _text(name, classes, token_count, input_shape, padding)
+    if name in SOUND and token_count is None:
+        from edgespiral.models.zoo import sound
+
+        return sound.build(
+            name, classes=classes, input_shape=input_shape, sample_rate_hz=sample_rate_hz
+        )
     if len(input_shape) != 3 or token_count is not None:
         raise UsageError(
             f"{name} takes (channels, height, width), and the data has {tuple(input_shape)}"
             + (" token ids" if token_count is not None else ""),
             where="model",
         )
-    if name == SOUND:
-        return _sound(classes, *input_shape[:2])
+    if is_of_timm(name):
+        return build_of_timm(name, classes=classes, input_shape=input_shape)
+    return _of_images(name, classes, input_shape)
+
+
+def _of_images(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     if name == UNET:
         return _unet(classes, input_shape)
     if name in (SSD, *_detectors()):
@@ -124,22 +173,24 @@ def _mobilenet(classes: int, channels: int) -> nn.Module:
     return mobilenetv2_small(classes=classes, channels=channels)
 
 
-def _text(classes: int, token_count: int | None) -> nn.Module:
-    from edgespiral.models.zoo.recurrent import TextLSTM
+def _text(
+    name: str,
+    classes: int,
+    token_count: int | None,
+    input_shape: tuple[int, ...],
+    padding: int | None,
+) -> nn.Module:
+    from edgespiral.models.zoo import text
 
     if token_count is None:
         raise UsageError(
-            f"{TEXT} takes token ids, and the data has none",
+            f"{name} takes token ids, and the data has none",
             where="model",
             hint="data with token ids has a token_count (docs/data.md)",
         )
-    return TextLSTM(classes=classes, token_count=token_count)
-
-
-def _sound(classes: int, channels: int, bands: int) -> nn.Module:
-    from edgespiral.models.zoo.recurrent import SoundGRU
-
-    return SoundGRU(classes=classes, channels=channels, bands=bands)
+    return text.build(
+        name, classes=classes, token_count=token_count, steps=input_shape[0], padding=padding
+    )
 
 
 def _torchvision(name: str, classes: int, channels: int) -> nn.Module:

@@ -41,6 +41,8 @@ def load_model(
     classes: int,
     input_shape: tuple[int, ...],
     token_count: int | None = None,
+    padding: int | None = None,
+    sample_rate_hz: int | None = None,
     say: Say = lambda _: None,
 ) -> nn.Module:
     """A model by zoo name or `path/to/file.py:factory`, with its weights if given.
@@ -51,7 +53,8 @@ def load_model(
             checkpoint with several sets of weights, `FILE:key` takes the one of that key.
         classes: number of logits of a zoo model.
         input_shape: (C, H, W) of a zoo model, (T,) of one for text.
-        token_count: of a zoo model for text, see `DataSplits`.
+        token_count, padding: of a zoo model for text, see `DataSplits`.
+        sample_rate_hz: of a zoo model for waveforms, see `DataSplits`.
         say: told which weights were taken where that was a choice.
 
     Raises:
@@ -61,10 +64,37 @@ def load_model(
     if is_factory(spec):
         model = _from_factory(spec)
     else:
-        model = build(spec, classes=classes, input_shape=input_shape, token_count=token_count)
+        model = build(
+            spec,
+            classes=classes,
+            input_shape=input_shape,
+            token_count=token_count,
+            padding=padding,
+            sample_rate_hz=sample_rate_hz,
+        )
     if weights is not None:
         fit_state(model, read_state(weights, say), where=str(weights), say=say)
     return model
+
+
+def load_model_for(
+    splits: DataSplits, spec: str, *, weights: Path | None = None, say: Say = lambda _: None
+) -> nn.Module:
+    """As `load_model`; what a zoo model is to take and return is that of `splits`.
+
+    Raises:
+        UsageError, ModelError: as `load_model`.
+    """
+    return load_model(
+        spec,
+        weights=weights,
+        classes=len(splits.class_names),
+        input_shape=splits.input_shape,
+        token_count=splits.token_count,
+        padding=splits.padding,
+        sample_rate_hz=splits.sample_rate_hz,
+        say=say,
+    )
 
 
 def read_state(path: Path, say: Say = lambda _: None) -> dict[str, Tensor]:

@@ -147,8 +147,7 @@ def _exclusive(operand: Node, other: Node) -> list[Node]:
         if not escaping:
             break
         inside -= escaping
-    order = list(operand.graph.nodes)
-    return sorted(inside, key=order.index)
+    return [node for node in operand.graph.nodes if node in inside]
 
 
 def _ancestors(node: Node) -> set[Node]:

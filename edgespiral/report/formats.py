@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         ModelFacts,
         PrecisionMix,
+        RunFinished,
     )
     from edgespiral.core.records.exported import (
         DeviceCheck,
@@ -142,6 +143,12 @@ def device_check(found: DeviceCheck, metric: Metric = ACCURACY) -> str:
 def change(before: float, after: float, metric: Metric = ACCURACY) -> str:
     """Two scores and their difference."""
     return f"{before:.2f} -> {metric.text(after)} ({points(before, after)})"
+
+
+def beside(finished: RunFinished) -> list[tuple[str, str]]:
+    """Of each figure beside the score its name, with the teacher's and the student's."""
+    pairs = zip(finished.teacher_beside, finished.student_beside, strict=True)
+    return [(one.metric.name, change(one.value, two.value, one.metric)) for one, two in pairs]
 
 
 def restored(layer: RestoredLayer, metric: Metric = ACCURACY) -> str:

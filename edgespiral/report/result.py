@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.records.events import Baseline, Event, ModelFacts, RunFinished
+    from edgespiral.core.records.metric import Figure
 
 EXIT_CODES = {
     Outcome.MET: ExitCode.OK,
@@ -51,7 +52,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         budget_ms=baseline.budget_ms,
         best_turn=finished.best_turn,
         speedup=finished.speedup,
-        teacher=_tested(baseline.teacher, finished.teacher_test_accuracy),
+        teacher=_tested(baseline.teacher, finished.teacher_test_accuracy, finished.teacher_beside),
         student=_student(best.student if best else baseline.teacher, finished),
         widths_before=baseline.widths,
         widths_after=best.widths if best else baseline.widths,
@@ -76,7 +77,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         sparsity=best.sparsity if best else None,
         engine=finished.engine,
         device_checks=finished.device_checks,
-        files=best.files if best else teacher_files,
+        files={**(best.files if best else teacher_files), **run.started.data_files},
         doubts=run.doubts,
         plan=run.started.plan,
         versions=run.started.versions,
@@ -84,10 +85,10 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
     )
 
 
-def _tested(facts: ModelFacts, test_accuracy: float) -> ModelFacts:
-    return facts.model_copy(update={"test_accuracy": test_accuracy})
+def _tested(facts: ModelFacts, test_accuracy: float, beside: Sequence[Figure]) -> ModelFacts:
+    return facts.model_copy(update={"test_accuracy": test_accuracy, "beside": tuple(beside)})
 
 
 def _student(facts: ModelFacts, finished: RunFinished) -> ModelFacts:
-    tested = _tested(facts, finished.student_test_accuracy)
+    tested = _tested(facts, finished.student_test_accuracy, finished.student_beside)
     return tested.model_copy(update={"latency": finished.final})

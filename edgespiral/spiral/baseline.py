@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         Measurement,
     )
     from edgespiral.spiral.context import RunContext
-    from edgespiral.spiral.plan import Plan
 
 BASELINE_ROUNDS = 50
 REBUILT_SAMPLES = 16
@@ -75,7 +74,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     facts = model_facts(
         model, onnx, latency=latency, precision=context.session.precision(onnx), score=judgement
     )
-    budget = budgets_of(context.plan, [latency, *others])
+    budget = Budgets.of(context.plan.budgets, [latency, *others])
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
@@ -95,7 +94,7 @@ def _tell(context: RunContext, baseline: Baseline) -> None:
     score_told = context.task.metric.named(baseline.teacher.validation_accuracy)
     context.listener.say(
         f"teacher: {score_told} on validation, {latencies}; "
-        f"budget {budgets_of(context.plan, measurements)}"
+        f"budget {Budgets.of(context.plan.budgets, measurements)}"
     )
     say_doubts(context.listener, baseline.doubts)
 
@@ -116,11 +115,6 @@ def check_source(fresh: FreshProcess, folder: Path, splits: DataSplits) -> None:
     onnx = folder / MODEL
     twin = float_twin(onnx)
     check_rebuilt(fresh, folder, twin if twin.is_file() else onnx, samples)
-
-
-def budgets_of(plan: Plan, teacher: Sequence[Measurement]) -> Budgets:
-    """The plan's budgets, given the teacher's measurement on each target."""
-    return Budgets.from_plan(plan, [one.stats.p50_ms for one in teacher])
 
 
 def timed(baseline: Baseline) -> list[Measurement]:

@@ -13,10 +13,10 @@ from edgespiral.core.statistics.intervals import ratio_interval, round_medians, 
 from edgespiral.core.statistics.stats import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from edgespiral.core.records.measurement import Measurement
     from edgespiral.measure.decide import Paired
-    from edgespiral.spiral.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,13 @@ class Budget:
     speedup: float | None
 
     @classmethod
-    def from_plan(cls, plan: Plan, target: str, teacher_ms: float) -> Budget:
-        """The plan's budget for one of its targets, given the teacher's latency there."""
-        [(kind, value)] = plan.budget_of(target).items()
+    def of(cls, asked: Mapping[str, float], teacher_ms: float) -> Budget:
+        """The budget for a target, given the teacher's latency there.
+
+        Args:
+            asked: one value, `latency_ms` or `speedup`, as `Plan.budget_of`.
+        """
+        [(kind, value)] = asked.items()
         return cls(teacher_ms / value, value) if kind == "speedup" else cls(value, None)
 
     def verdict(self, pair: Paired, confidence: float) -> Verdict:
@@ -65,10 +69,12 @@ class Budgets:
     targets: tuple[str, ...]
 
     @classmethod
-    def from_plan(cls, plan: Plan, teacher_ms: Sequence[float]) -> Budgets:
-        """The plan's budgets, given the teacher's latency on each target."""
-        pairs = zip(plan.targets, teacher_ms, strict=True)
-        return cls(tuple(Budget.from_plan(plan, *pair) for pair in pairs), plan.targets)
+    def of(
+        cls, asked: Mapping[str, Mapping[str, float]], teacher: Sequence[Measurement]
+    ) -> Budgets:
+        """The budgets by target, as `Plan.budgets`, given the teacher's measurement on each."""
+        pairs = zip(asked.values(), teacher, strict=True)
+        return cls(tuple(Budget.of(own, one.stats.p50_ms) for own, one in pairs), tuple(asked))
 
     @property
     def latency_ms(self) -> float:

@@ -9,7 +9,10 @@ from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from edgespiral.distill.settings import TrainSettings
 from edgespiral.measure.latency_cache import LatencyCache
+from edgespiral.spiral.planning.importance import Scorer
+from edgespiral.spiral.student.distillation import OUTPUTS, Distiller
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ class Parent:
         """What cutting it would lose, measured when first asked for: a cut that is made is enough.
 
         Raises:
-            DataError, ModelError: as `importance_of`.
+            DataError, ModelError: as `Scorer.importance`.
         """
         return self.score()
 
@@ -103,6 +106,39 @@ class RunContext:
             for profile, latency in zip(self.fleet.profiles, measured, strict=True)
         ]
 
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What says what cutting a model would lose."""
+        plan = self.plan
+        return Scorer(plan.criterion, self.splits.train, plan.epochs, plan.seed, self.task)
+
+    @cached_property
+    def distiller(self) -> Distiller:
+        """What trains students."""
+        plan = self.plan
+        whole = TrainSettings.for_distillation(
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            learning_rate=plan.learning_rate,
+            temperature=plan.temperature,
+            alpha=plan.alpha,
+            seed=plan.seed,
+        )
+        return Distiller(
+            self.splits,
+            self.task,
+            self.listener,
+            self.teacher.model,
+            plan.teacher,
+            whole,
+            self.out / OUTPUTS,
+        )
+
     def folder(self, turn: int) -> Path:
         """The folder of a turn; turn 0 is the teacher's."""
-        return self.out / ("teacher" if turn == 0 else f"turn-{turn:02d}")
+        return turn_folder(self.out, turn)
+
+
+def turn_folder(out: Path, turn: int) -> Path:
+    """The folder of a turn in a run folder; turn 0 is the teacher's."""
+    return out / ("teacher" if turn == 0 else f"turn-{turn:02d}")

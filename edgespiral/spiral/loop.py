@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
@@ -22,7 +22,7 @@ from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
+from edgespiral.spiral.baseline import baseline_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.planning.planner import OutOfReach
@@ -36,8 +36,8 @@ from edgespiral.spiral.shipping.publishing import (
     restore,
     shipped_folder,
 )
-from edgespiral.spiral.student.parent import parent_of, slimming_epochs
-from edgespiral.spiral.student.precision import choose
+from edgespiral.spiral.student.parent import Parents, slimming_epochs
+from edgespiral.spiral.student.precision import choose, teacher_trial
 from edgespiral.spiral.student.precision_search import Planners
 from edgespiral.spiral.turn import nothing_cut, run_turn
 
@@ -69,15 +69,15 @@ class Spiral:
         """
         ended = [event for event in self._events() if isinstance(event, RunFinished)]
         if ended:
-            restore(self.context, ended[-1])
+            restore(self.context.out, self._events(), ended[-1], self.context.listener)
             return ended[-1]
         baseline = baseline_of(self.context, self.fresh)
-        budget = budgets_of(self.context.plan, timed(baseline))
+        budget = Budgets.of(self.context.plan.budgets, timed(baseline))
         # Zeros among the weights were asked for beside the budget: then a turn makes them.
         if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return finish(self.context, self.fresh, baseline, End(Outcome.ALREADY_MET, 0, message))
-        planners = Planners(self.context, baseline)
+        planners = Planners(self.context, baseline, self._parents)
         try:
             chosen = self._precision(baseline, budget, planners)
             start_ms = _start_ms(baseline, chosen)
@@ -112,7 +112,7 @@ class Spiral:
             if (step.parent, step.turn) == (0, 1):  # the search for a precision may have scored it
                 parent = teacher(watch)
             else:
-                parent = parent_of(self.context, step.parent, source, watch, next_turn=step.turn)
+                parent = self._parents.parent(step.parent, source, watch, next_turn=step.turn)
             planned = self._planned(rules, step, parent, planner, watch)
             if isinstance(planned, OutOfReach):
                 fastest = _fastest_cut(step.turn, self.context.plan.allocation)
@@ -135,7 +135,7 @@ class Spiral:
         if known is not None:
             return known
         plan = self.context.plan
-        epochs = rules.schedule.turn_epochs(step.turn) - slimming_epochs(plan)
+        epochs = rules.schedule.turn_epochs(step.turn) - self._parents.slimming_epochs
         with watch.timing("plan"):
             chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):
@@ -172,9 +172,11 @@ class Spiral:
         """The turn's cut, and how many cuts were compared as a whole to find it."""
         context, importance = self.context, parent.importance
         with context.listener.steps("planning") as advance:
-            screen = screen_of(
-                context, parent, step.turn, epochs, planner.weight_count, heard=advance
-            )
+            screen = None
+            if context.plan.allocation == "latency":
+                screen = screen_of(
+                    context.scorer, parent, step.turn, epochs, planner.weight_count, heard=advance
+                )
             chosen = planner.plan(
                 step.turn,
                 parent.source,
@@ -208,7 +210,11 @@ class Spiral:
         known = [event for event in self._events() if isinstance(event, PrecisionChosen)]
         if known:
             return known[-1]
-        chosen = choose(self.context, baseline, partial(planners.mix, budget))
+        chosen = choose(
+            self.context.precisions,
+            partial(teacher_trial, self.context, baseline),
+            partial(planners.mix, budget),
+        )
         if chosen.trials:
             self.context.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
         self.context.journal.append(chosen)
@@ -219,11 +225,17 @@ class Spiral:
         schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop, self.context.task.metric)
 
+    @cached_property
+    def _parents(self) -> Parents:
+        context, plan = self.context, self.context.plan
+        epochs = slimming_epochs(plan.criterion, plan.epochs, plan.turns)
+        return Parents(context.scorer, context.distiller, epochs, context.out)
+
     def _source(self, turn: int) -> PrunableModel:
         if turn == 0:
             return self.context.teacher
         folder = self.context.folder(turn)
-        if folder == shipped_folder(self.context, turn):
+        if folder == shipped_folder(self.context.out, self._events(), turn):
             require_judged(folder, judged_files(self._events(), turn))
         splits, reference = self.context.splits, self.context.teacher.groups
         model = trace(load_model(folder), first_inputs(splits))

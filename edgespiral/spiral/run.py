@@ -20,22 +20,23 @@ from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
-from edgespiral.core.system.invocation import command_line, tell_stopped
+from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
+from edgespiral.data.accompanying import check_beside, hashes, write_beside
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
-from edgespiral.models import names
+from edgespiral.models import is_built_untrained
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_independence
-from edgespiral.models.load import check_outputs, load_model, one_output
+from edgespiral.models.load import check_outputs, load_model_for, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -62,12 +63,13 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
+    from edgespiral.core.records.events import Event
     from edgespiral.core.records.result import Result
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
 
-def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Result:
+def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, command: str) -> Result:
     """Do what `edgespiral compress` does.
 
     Args:
@@ -75,6 +77,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
         out: the run folder, made if missing.
         resume: go on with the run that is in `out`.
         console: where progress is shown.
+        command: that asked for it, quoted for a shell.
 
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
@@ -83,9 +86,18 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console) -> Re
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
     try:
-        return run_spiral(plan, model, splits, out=out, resume=resume, listener=listener, task=task)
+        return run_spiral(
+            plan,
+            model,
+            splits,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            command=command,
+        )
     except (KeyboardInterrupt, MeasurementError, TargetError):
-        tell_stopped(console)
+        tell_stopped(console, command)
         raise
 
 
@@ -96,20 +108,15 @@ def load_teacher(plan: Plan, splits: DataSplits, listener: Listener) -> nn.Modul
         UsageError: a zoo model without weights: an untrained teacher has nothing to hand on.
         ModelError: it cannot be built, or its weights do not fit.
     """
-    if plan.weights is None and plan.model in names():
+    if plan.weights is None and is_built_untrained(plan.model):
         raise UsageError(
             f"{plan.model} comes without trained weights",
             where="--weights",
             hint=f"train them: edgespiral train {plan.model} --data {plan.data}",
         )
-    return load_model(
-        plan.model,
-        weights=plan.weights,
-        classes=len(splits.class_names),
-        input_shape=splits.input_shape,
-        token_count=splits.token_count,
-        say=listener.say,
-    )
+    if plan.weights is not None:
+        check_beside(splits.files, plan.weights)
+    return load_model_for(splits, plan.model, weights=plan.weights, say=listener.say)
 
 
 def run_spiral(
@@ -121,6 +128,7 @@ def run_spiral(
     resume: bool,
     listener: Listener,
     task: Task,
+    command: str,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
@@ -135,20 +143,24 @@ def run_spiral(
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
         check(splits, plan.batch_size)
-    precisions = Precisions.shared(plan, profiles, load_recipe(plan.recipe))
+    precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
         teacher = _teacher(model, splits)
-        steps = [planned_multiple(plan, one.device.channel_multiple) for one in profiles]
+        steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
-        narrow = _check_cuts(plan, teacher, multiple)
-        kernels = {profile.name: sparse_kernels(plan, profile) for profile in profiles}
-        announce(plan, teacher.model, kernels, listener)
+        narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
+        kernels = {
+            profile.name: sparse_kernels(plan.sparsity, plan.precision, profile)
+            for profile in profiles
+        }
+        announce(plan.sparsity, teacher.model, kernels, listener)
         _tell_cuts(teacher, narrow, multiple, listener)
-        journal = _open_journal(plan, teacher, task, out, resume=resume)
+        journal = _open_journal(plan, teacher, task, splits, out, resume=resume, command=command)
+        write_beside(splits.files, out)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
                 plan=plan,
@@ -197,16 +209,16 @@ def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     return teacher
 
 
-def _check_cuts(plan: Plan, teacher: PrunableModel, multiple: int) -> list[str]:
+def _check_cuts(criterion: str, pruner: str, teacher: PrunableModel, multiple: int) -> list[str]:
     """Refuse what could only fail once time was spent; the groups too narrow to be cut.
 
     Raises:
         UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
         ModelError: the criterion has nothing to go by.
     """
-    engines(teacher, plan.pruner)
+    engines(teacher, pruner)
     options = every_choice(teacher.groups, teacher.branches, multiple).options
-    CRITERIA.get(plan.criterion).check(teacher.model, teacher.groups)
+    CRITERIA.get(criterion).check(teacher.model, teacher.groups)
     return [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
 
 
@@ -230,40 +242,31 @@ def write_results(journal: Journal, out: Path) -> Result:
 
 
 def _open_journal(
-    plan: Plan, teacher: PrunableModel, task: Task, out: Path, *, resume: bool
+    plan: Plan,
+    teacher: PrunableModel,
+    task: Task,
+    splits: DataSplits,
+    out: Path,
+    *,
+    resume: bool,
+    command: str,
 ) -> Journal:
     journal = Journal(out / "journal.jsonl")
     events = journal.read()
-    teacher_sha256 = weights_sha256(teacher.model)
+    started = RunStarted(
+        plan=json.loads(plan.model_dump_json(exclude={"out"})),
+        plan_sha256=plan_sha256(plan),
+        teacher_sha256=weights_sha256(teacher.model),
+        metric=task.metric,
+        data_files=hashes(splits.files),
+        versions=versions(),
+        command=command,
+        started_at=now_utc(),
+    )
     if not events:
-        journal.append(
-            RunStarted(
-                plan=json.loads(plan.model_dump_json(exclude={"out"})),
-                plan_sha256=plan_sha256(plan),
-                teacher_sha256=teacher_sha256,
-                metric=task.metric,
-                versions=versions(),
-                command=command_line(),
-                started_at=now_utc(),
-            )
-        )
+        journal.append(started)
         return journal
-    started = events[0]
-    if not isinstance(started, RunStarted):
-        raise RunFolderError("the journal does not begin with a run's start", where=str(out))
-    if (started.plan_sha256, started.teacher_sha256) != (plan_sha256(plan), teacher_sha256):
-        raise RunFolderError(
-            "this folder holds a run of another plan or another teacher",
-            where=str(out),
-            hint="choose another --out; nothing here was changed",
-        )
-    if started.metric != task.metric:
-        raise RunFolderError(
-            f"this folder holds a run that is scored by {started.metric.name}, not by "
-            f"{task.metric.name}",
-            where=str(out),
-            hint="name the task that it was started with, or choose another --out",
-        )
+    _require_same_run(events[0], started, out)
     if not resume:
         raise RunFolderError(
             "this folder already holds this run",
@@ -271,3 +274,33 @@ def _open_journal(
             hint="go on with --resume, or choose another --out",
         )
     return journal
+
+
+def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
+    """Refuse a folder whose journal began with something else than a run that starts `now`.
+
+    Raises:
+        RunFolderError: it holds a run of another plan or teacher, or on other data.
+    """
+    if not isinstance(begun, RunStarted):
+        raise RunFolderError("the journal does not begin with a run's start", where=str(out))
+    if (begun.plan_sha256, begun.teacher_sha256) != (now.plan_sha256, now.teacher_sha256):
+        raise RunFolderError(
+            "this folder holds a run of another plan or another teacher",
+            where=str(out),
+            hint="choose another --out; nothing here was changed",
+        )
+    differing = {name for name, _ in begun.data_files.items() ^ now.data_files.items()}
+    if differing:
+        raise RunFolderError(
+            f"the data have another {first_few(sorted(differing))} than the run in this folder",
+            where=str(out),
+            hint="put the data back that it was started with, or choose another --out",
+        )
+    if begun.metric != now.metric:
+        raise RunFolderError(
+            f"this folder holds a run that is scored by {begun.metric.name}, not by "
+            f"{now.metric.name}",
+            where=str(out),
+            hint="name the task that it was started with, or choose another --out",
+        )

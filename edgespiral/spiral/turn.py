@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.batches import first_inputs
@@ -28,10 +29,9 @@ from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, changed, hashes_of
-from edgespiral.spiral.student.distillation import distil, distillation, teaching_live, teaching_of
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
 from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
-from edgespiral.spiral.student.sparsity import sparsity_of, thinned
+from edgespiral.spiral.student.sparsity import dense_bytes, sparsity_of, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,10 +52,12 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.precision import Exported
     from edgespiral.measure.decide import Paired
+    from edgespiral.measure.fleet import Fleet
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
     from edgespiral.spiral.shipping.judging import Score
+    from edgespiral.spiral.student.precisions import Precisions
 
 UNCUT = "none"
 # That each look of a verdict adds.
@@ -95,7 +97,7 @@ def run_turn(
             task=context.task,
         )
     with watch.timing("measure"):
-        found, verdicts = decide(context, onnx, budgets)
+        found, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
     (measurement, speedup), *others = found
     _require_measured(shipped.folder, files, measurement)
     facts = model_facts(
@@ -104,7 +106,9 @@ def run_turn(
         latency=measurement,
         precision=context.session.precision(onnx),
         score=judgement,
-        float_accuracy=None if _kept_fp32(context, precision) else shipped.float_accuracy,
+        float_accuracy=None
+        if _kept_fp32(context.precisions, precision)
+        else shipped.float_accuracy,
     )
     finished = TurnFinished(
         turn=planned.turn,
@@ -164,7 +168,7 @@ def _made(
     inputs = first_inputs(context.splits)
     student = trace(load_model(folder / "cut"), inputs)
     train = context.splits.train
-    masks = thinned(plan, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
+    masks = thinned(plan.sparsity, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
     after_cut = score(student, context.splits.validation, task=context.task)
     told = context.task.metric.named(after_cut)
     context.listener.say(f"  cut by {engine}: {told} before distillation")
@@ -176,13 +180,33 @@ def _made(
     if calibrated is not None:
         with watch.timing("round"):
             # Kept outputs are of bf16 where that is native, which rounds as coarsely as int8.
-            teaching = teaching_live(context, parent.turn, parent.model)
+            teaching = context.distiller.teaching_live(parent.turn, parent.model)
             last = planned.target_ms <= budgets.latency_ms
             means = AccuracyRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
-    onnx = shipped.folder / MODEL
-    sparsity = sparsity_of(context, onnx, shipped.model, masks, folder=folder, precision=precision)
-    return _Made(engine, after_cut, shipped, sparsity)
+    return _Made(engine, after_cut, shipped, _zeros(context, shipped, masks, folder, precision))
+
+
+def _zeros(
+    context: RunContext,
+    shipped: Shipped,
+    masks: Mapping[str, Tensor],
+    folder: Path,
+    precision: Precision,
+) -> WeightSparsity | None:
+    """What weight pruning left in the turn's file; None where none is asked for."""
+    asked, precisions = context.plan.sparsity, context.precisions
+    if asked == "none":
+        return None
+    written, form = precisions.written(precision), precisions.form
+    return sparsity_of(
+        shipped.folder / MODEL,
+        shipped.model,
+        masks,
+        asked=asked,
+        kernels=context.sparse_kernels,
+        dense_bytes=partial(dense_bytes, folder, context.splits, written=written, form=form),
+    )
 
 
 def _elsewhere(
@@ -196,7 +220,7 @@ def _elsewhere(
 
 
 def decide(
-    context: RunContext, onnx: Path, budgets: Budgets
+    fleet: Fleet, teacher: Path, onnx: Path, budgets: Budgets
 ) -> tuple[list[tuple[Measurement, Ratio]], list[Verdict]]:
     """Measure against the teacher; an undecided verdict takes more samples, not another turn.
 
@@ -206,9 +230,7 @@ def decide(
     def is_open(pairs: Sequence[Paired], confidence: float) -> bool:
         return joined(budgets.verdicts(pairs, confidence)) is Verdict.UNDECIDED
 
-    pairs = compare_until_decided(
-        context.fleet, context.teacher_onnx, onnx, DECIDING_ROUNDS, is_open
-    )
+    pairs = compare_until_decided(fleet, teacher, onnx, DECIDING_ROUNDS, is_open)
     verdicts = budgets.verdicts(pairs, Looks(len(DECIDING_ROUNDS)).confidence)
     return [(pair.subject, pair.speedup) for pair in pairs], verdicts
 
@@ -251,13 +273,13 @@ def _exported(
     validation = context.splits.validation
     # In float32, as the file is: bf16 turns samples over.
     float_accuracy = found = score(student, validation, task=context.task, precision="fp32")
-    if not _kept_fp32(context, precision):
+    if not _kept_fp32(context.precisions, precision):
         found = file_score(folder / MODEL, validation, context.task)
     return Shipped(folder, student, float_accuracy, found), exported.calibrated
 
 
-def _kept_fp32(context: RunContext, precision: Precision) -> bool:
-    return context.precisions.written(precision) == "fp32"
+def _kept_fp32(precisions: Precisions, precision: Precision) -> bool:
+    return precisions.written(precision) == "fp32"
 
 
 def nothing_cut(source: PrunableModel, widths: Mapping[str, int]) -> bool:
@@ -290,15 +312,13 @@ def _distil(
     student: GraphModule,
     masks: Mapping[str, Tensor],
 ) -> None:
-    plan = context.plan
     if not planned.epochs:
         return
-    settings = distillation(plan, epochs=planned.epochs, seed=derived_seed(plan.seed, planned.turn))
-    distil(
-        context,
+    distiller, epochs = context.distiller, planned.epochs
+    distiller.train(
         student,
-        settings,
-        teaching=teaching_of(context, parent.turn, parent.model, epochs=planned.epochs),
+        distiller.settings(epochs=epochs, seed=derived_seed(context.plan.seed, planned.turn)),
+        teaching=distiller.teaching(parent.turn, parent.model, epochs=epochs),
         checkpoint=context.folder(planned.turn) / "checkpoint.pt",
         masks=masks,
     )

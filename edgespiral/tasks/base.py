@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgespiral.core.errors import DataError, ModelError, UsageError, first_few
+from edgespiral.core.errors import DataError, ModelError, UsageError, first_few, unknown_name
 from edgespiral.core.factory import call_factory
 from edgespiral.core.nested import count, leaves, rows
-from edgespiral.core.records.metric import Metric
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.records.metric import Figure, Metric
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 Predict = Callable[["Tensors"], "Tensors"]
 Pairs = Iterable[tuple["Tensors", "Tensors"]]
+Scored = tuple[float, tuple[Figure, ...]]
 
 BATCH_SIZE = 250
 # Below it a score in a unit of its own counts as this much, where its difference is judged.
@@ -42,6 +42,7 @@ class Task:
 
     Attributes:
         metric: what `score` returns; `max_drop` is in its unit.
+        beside: what `scores_beside` returns, in this order.
         counted: what `rightness` is a share of, in words.
         main_output: of a model that returns a mapping, the entry that is the outputs.
 
@@ -62,6 +63,7 @@ class Task:
     """
 
     metric: Metric
+    beside: tuple[Metric, ...] = ()
     counted = "samples"
     main_output: str | None = None
 
@@ -79,6 +81,10 @@ class Task:
     def score_of(self, pairs: Pairs) -> float:
         """The metric over batches of outputs and targets; `pairs` is gone through once."""
         raise NotImplementedError
+
+    def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:  # noqa: ARG002
+        """What else is reported of the test split, one figure for each metric of `beside`."""
+        return ()
 
     def loss(self, outputs: Tensors, targets: Tensors, *, label_smoothing: float = 0.0) -> Tensor:  # noqa: ARG002
         """The scalar that training minimises.
@@ -137,6 +143,24 @@ class Task:
                 for inputs, targets in source.epoch(batch_size=batch_size)
             )
 
+    def scored(
+        self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
+    ) -> Scored:
+        """What `score` returns, and the figures beside it, of one pass."""
+        if not self.beside:
+            return self.score(predict, source, batch_size=batch_size), ()
+        with torch.inference_mode():
+            pairs = [
+                (predict(inputs), targets)
+                for inputs, targets in source.epoch(batch_size=batch_size)
+            ]
+            values = self.scores_beside(pairs)
+            figures = (
+                Figure(metric=metric, value=value)
+                for metric, value in zip(self.beside, values, strict=True)
+            )
+            return self.score_of(pairs), tuple(figures)
+
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:
         """By how much a file's score may differ from PyTorch's, in the metric's unit.
 
@@ -148,7 +172,7 @@ class Task:
         if not self.metric.is_share:
             # A teacher that is its own measure has errors of nothing but rounding.
             return turned_share * max(abs(expected), LEAST_SCORE)
-        return 100 * (1 + SIGMAS * math.sqrt(turned_share * samples)) / samples
+        return share_difference(samples, turned_share)
 
     def configured(self, options: Mapping[str, str]) -> Task:
         """The task with what its name was given behind a question mark, as `NAME?metric=r2`.
@@ -203,6 +227,11 @@ class Task:
                 f"the model returns {got}{f' as {name}' if name else ''} for {samples} samples",
                 hint="return tensors whose first dimension is the samples",
             )
+
+
+def share_difference(samples: int, turned_share: float) -> float:
+    """By how many points a share of so many samples moves where decisions turn over by chance."""
+    return 100 * (1 + SIGMAS * math.sqrt(turned_share * samples)) / samples
 
 
 def from_factory(spec: str) -> Task:

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.records.metric import ACCURACY
+from edgespiral.core.records.metric import ACCURACY, Metric
 from edgespiral.tasks.base import Task, described, require_target_shape
 
 if TYPE_CHECKING:
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Pairs
 
 
+MACRO_F1 = Metric(name="macro F1")
+
+
 class Classification(Task):
     """One class a sample: outputs are logits (N, C), targets labels (N,), int64."""
 
     metric = ACCURACY
     # As Hugging Face's models call it, beside other outputs.
     main_output = "logits"
+    beside: tuple[Metric, ...] = (MACRO_F1,)
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy, in nats."""
@@ -68,6 +72,14 @@ class Classification(Task):
             correct = correct + correct_count(logits, labels.to(logits.device))
             samples += len(labels)
         return 100.0 * int(correct) / samples
+
+    def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
+        """The mean over classes of F1, in percent, however rare a class is."""
+        from sklearn.metrics import f1_score
+
+        decided = [(logits.argmax(1).cpu(), labels.cpu()) for logits, labels in pairs]
+        named, labels = (torch.cat(parts).numpy() for parts in zip(*decided, strict=True))
+        return (100.0 * float(f1_score(labels, named, average="macro", zero_division=0.0)),)
 
     def check_data(self, splits: DataSplits) -> None:
         """One class a sample.

@@ -14,6 +14,7 @@ from edgespiral.cli.terminal import (
     OBEYING,
     OutputClosedError,
     Terminal,
+    command_line,
     drop_unwritten,
     tell,
     tell_commands,
@@ -161,3 +162,18 @@ def test_nothing_prints_past_the_terminal():
     own = re.compile(r"typer\.echo|\bConsole\(\)|import rich\b|sys\.std(out|err)\.write")
     printing = {path.name for path in package.rglob("*.py") if own.search(path.read_text())}
     assert printing == {"terminal.py"}
+
+
+def test_the_command_line_is_quoted_and_read_nowhere_else(monkeypatch):
+    words = ["/usr/bin/edgespiral", "compress", "a net.py:make", "--speedup", "2"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert command_line() == "edgespiral compress 'a net.py:make' --speedup 2"
+    package = Path(edgespiral.__file__).parent
+    reading = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if "sys.argv" in path.read_text() and not path.name.endswith("agent.py")
+    }
+    # Puts back what code of the user's did to it, and a program of its own that it writes.
+    others = {"core/system/process_state.py", "export/rebuilt.py"}
+    assert {name for name in reading if not name.startswith("cli/")} == others

@@ -13,6 +13,7 @@ from edgespiral.core.errors import (
     MissingExtraError,
     UsageError,
     first_few,
+    unknown_name,
 )
 
 ERRORS = [
@@ -67,3 +68,15 @@ def test_every_exit_code_is_documented_and_every_documented_code_exists(
 )
 def test_a_long_list_stays_a_line(names: list[str], shown: str) -> None:
     assert first_few(names) == shown
+
+
+@pytest.mark.parametrize("name", ["circel", "CIRCLE", "circles"])
+def test_an_unknown_name_is_answered_with_the_nearest(name: str) -> None:
+    error = unknown_name("shape", name, ["circle", "square"])
+    assert str(error) == f"unknown shape '{name}'; did you mean circle?"
+
+
+def test_a_name_near_nothing_is_answered_with_all() -> None:
+    assert str(unknown_name("shape", "xyz", ["b", "a"])) == "unknown shape 'xyz'; known: a, b"
+    many = unknown_name("shape", "xyz", (f"{number:02d}" for number in range(15)))
+    assert str(many).endswith(" 11 and 3 more")

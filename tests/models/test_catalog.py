@@ -1,12 +1,14 @@
+import re
+
 import pytest
 import torch
 from torch import fx
 
 from edgespiral import models
 from edgespiral.core.errors import UsageError
-from edgespiral.models.catalog import require_known
+from edgespiral.models.catalog import SOUND, TEXT, require_known
 
-RECURRENT = ("lstm-text", "gru-sound")
+RECURRENT = TEXT + SOUND
 SEGMENTING = ("unet-small", "lraspp_mobilenet_v3_large")
 DETECTING = ("ssd", "retinanet", "fcos")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
@@ -106,11 +108,16 @@ def test_the_model_of_text_refuses_what_has_none():
 
 
 ELSEWHERE = {
-    "timm/resnet18": "timm.create_model('resnet18', pretrained=True)",
     "hf-hub:timm/resnet18.a1_in1k": "timm.create_model('hf-hub:timm/resnet18.a1_in1k'",
+    "google/vit-base-patch16-224": "from_pretrained('google/vit-base-patch16-224')",
     "trained.pt": "--weights trained.pt",
     "weights.safetensors": "is a file of weights",
+    "net.onnx": "is an ONNX file, which can be run but neither trained nor cut",
+    "net.PT2": "is an exported program",
 }
+TWO_LINES = (
+    r"write two lines into net.py, as `(from|import) .*` and `def model\(\): return .*`, and give "
+)
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
@@ -118,7 +125,8 @@ def test_names_of_other_places_are_told_how_to_be_given(name):
     with pytest.raises(UsageError) as caught:
         models.build(name, classes=2, input_shape=(3, 8, 8))
     assert ELSEWHERE[name] in str(caught.value)
-    assert len(str(caught.value)) < 250
+    assert re.search(TWO_LINES, str(caught.value))
+    assert len(str(caught.value)) < 320
 
 
 def test_a_folder_is_told_where_its_model_is(tmp_path):

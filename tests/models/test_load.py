@@ -4,6 +4,7 @@ import pickle
 import re
 import struct
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -166,7 +167,7 @@ def test_a_model_without_logits_is_refused(outputs, text):
 
 def test_a_model_for_other_inputs_is_refused_in_one_line():
     model = nn.Sequential(nn.Flatten(), nn.Linear(5, 10))
-    with pytest.raises(ModelError, match=r"fails on an input of shape \(2, 1, 8, 8\)") as caught:
+    with pytest.raises(ModelError, match=r"fails on 2 samples of \(1, 8, 8\)") as caught:
         check_outputs(model)
     assert "\n" not in str(caught.value)
 
@@ -252,3 +253,13 @@ def test_what_comes_instead_of_logits_is_named(told):
     with pytest.raises(ModelError, match=told) as caught:
         check_outputs(Net())
     assert caught.value.hint
+
+
+def test_a_model_for_some_data_takes_and_returns_what_these_have():
+    sequences = replace(
+        data.load("digits"), class_names=("a", "b"), input_shape=(6,), token_count=9, padding=0
+    )
+    model = models.load_model_for(sequences, "gru-text")
+    assert model(torch.zeros(3, 6, dtype=torch.int64)).shape == (3, 2)
+    waves = replace(data.load("digits"), input_shape=(1, 4096), sample_rate_hz=8000)
+    assert models.load_model_for(waves, "gru-kws")(torch.zeros(3, 1, 4096)).shape == (3, 10)

@@ -12,8 +12,7 @@ from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import PrunableModel, cut_to, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
-from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.planning.importance import importance_of
+from edgespiral.spiral.planning.importance import Scorer
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +191,8 @@ def test_what_is_folded_into_kept_channels_brings_the_outputs_nearer(pruner):
     torch.manual_seed(0)
     net = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
     source, data = PrunableModel.of(trace(net), (1, 8, 8)), load("digits")
-    plan = load_plan(None, {"model": "resnet8", "data": "digits", "speedup": 2.0})
-    known = importance_of(plan, source, data.train, 1).moments
+    scorer = Scorer("fisher", data.train, epochs=4.0, seed=0)
+    known = scorer.importance(source, 1).moments
     scores = {group.name: torch.ones(group.channels) for group in source.groups}
     inputs, _ = next(iter(data.validation.epoch(batch_size=128)))
     cuts = [cut_to(source, half(source), scores, pruner, given).model for given in (None, known)]

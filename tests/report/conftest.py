@@ -28,6 +28,7 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
+from edgespiral.core.records.metric import Figure, Metric
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
@@ -156,6 +157,14 @@ def finished(outcome: Outcome, best_turn: int, speedup: float) -> RunFinished:
         speedup=ratio(speedup),
         finished_at=NOON,
     )
+
+
+@pytest.fixture
+def met_with_figures(met: list[Event]) -> list[Event]:
+    """As `met`, of a task that reports a figure beside its score."""
+    before, after = (Figure(metric=Metric(name="AP", unit=""), value=v) for v in (0.71, 0.68))
+    told = {"teacher_beside": (before,), "student_beside": (after,)}
+    return [*met[:-1], met[-1].model_copy(update=told)]
 
 
 @pytest.fixture

@@ -170,3 +170,7 @@ def test_what_won_back_accuracy_is_on_the_page(won_back: list[Event]) -> None:
     page = render_html(won_back)
     assert "1 epochs, 91.50 -&gt; 92.40 % (+0.90)" in page
     assert "/&lt;stem&gt;/Conv: +0.20 points for +0.0031 ms" in page
+
+
+def test_figures_beside_the_score_are_told(met_with_figures: list[Event]) -> None:
+    assert "Test AP: 0.71 -&gt; 0.68" in render_html(met_with_figures)

@@ -60,3 +60,9 @@ def test_the_result_says_what_won_back_accuracy(won_back: list[Event]) -> None:
     assert result.quantised_training is not None
     assert result.quantised_training.accuracy_after == 92.4
     assert [layer.layer for layer in result.restored] == ["/<stem>/Conv"]
+
+
+def test_figures_beside_the_score_are_of_each_model(met_with_figures: list[Event]) -> None:
+    result = build_result(met_with_figures)
+    assert [figure.value for figure in result.teacher.beside] == [0.71]
+    assert [figure.text for figure in result.student.beside] == ["AP 0.68"]

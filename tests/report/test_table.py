@@ -132,3 +132,8 @@ def test_doubts_are_told_before_the_outcome(met: list[Event]) -> None:
     assert told == sorted(told)
     assert told[-1] < lines.index("met: the budget of 0.464 ms is met")
     assert not any(line.startswith("warning") for line in shown(met))
+
+
+def test_figures_beside_the_score_follow_it(met_with_figures: list[Event]) -> None:
+    lines = shown(met_with_figures)
+    assert lines[-2] == "test AP        0.71 -> 0.68 (\N{MINUS SIGN}0.03)"

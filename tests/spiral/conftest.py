@@ -108,7 +108,7 @@ def a_bench(teacher, digits, tmp_path):
             listener=listener or Silent(),
             teacher=PrunableModel.of(trace(model or teacher.eval()), digits.input_shape),
             teacher_onnx=tmp_path / "teacher.onnx",
-            precisions=Precisions.of(plan, profile, load_recipe(plan.recipe)),
+            precisions=Precisions.of(plan.precision, profile, load_recipe(plan.recipe)),
             sparse_kernels="none",
         )
 

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from edgespiral import Metric, Task
 
-KINDS, WORDS, PARTS = 3, 7, {"train": 256, "validation": 96, "test": 96}
+KINDS, WORDS, SIDE = 3, 7, 16
+PARTS = {"train": 256, "validation": 96, "test": 96}
 
 
 class Samples(Dataset):
@@ -23,9 +24,9 @@ class Samples(Dataset):
         self.kinds = torch.randint(KINDS, (count,), generator=generator)
         self.numbers = torch.randn(count, 2, generator=generator)
         self.words = torch.randint(WORDS, (count,), generator=generator)
-        self.images = 0.3 * torch.randn(count, 1, 8, 8, generator=generator)
+        self.images = 0.3 * torch.randn(count, 1, SIDE, SIDE, generator=generator)
         for sample, kind in enumerate(self.kinds):
-            self.images[sample, 0, 2 * kind : 2 * kind + 2] += 1.0
+            self.images[sample, 0, 4 * kind : 4 * kind + 4] += 1.0
         self.ordered, self.labelled = ordered, labelled
 
     def __len__(self) -> int:
@@ -73,11 +74,12 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.look = nn.Sequential(
-            nn.Conv2d(1, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
-            nn.Conv2d(16, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
+            nn.Conv2d(1, 32, 3, 1, 1), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 1, 1), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.Conv2d(64, 16, 3, 4, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
         self.count, self.read = nn.Linear(2, 16), nn.Embedding(WORDS, 8)
-        self.both = nn.Linear(64 + 16 + 8, 64)
+        self.both = nn.Linear(256 + 16 + 8, 64)
         self.kind, self.amount = nn.Linear(64, KINDS), nn.Linear(64, 1)
 
     def forward(self, image, numbers, word):

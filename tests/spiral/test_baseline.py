@@ -7,7 +7,8 @@ import pytest
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import Baseline
 from edgespiral.core.records.journal import read
-from edgespiral.spiral.baseline import budgets_of, no_speedup, timed
+from edgespiral.spiral.baseline import no_speedup, timed
+from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.shipping.publishing import hashes_of, judged_files
 
@@ -32,6 +33,7 @@ def test_the_teacher_was_scored_by_its_file_and_timed_on_every_target(finished):
 
 def test_budgets_are_of_the_teachers_latency_where_a_speedup_is_asked_for(a_measurement):
     flags = {"model": "resnet8", "data": "digits", "target": ["a", "b"], "speedup": 2.0}
-    budgets = budgets_of(load_plan(None, flags), [a_measurement(4.0), a_measurement(10.0)])
+    asked = load_plan(None, flags).budgets
+    budgets = Budgets.of(asked, [a_measurement(4.0), a_measurement(10.0)])
     assert [budget.latency_ms for budget in budgets.each] == [2.0, 5.0]
     assert (no_speedup().value, no_speedup().ci95.low, no_speedup().ci95.high) == (1, 1, 1)

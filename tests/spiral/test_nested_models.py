@@ -23,7 +23,7 @@ from edgespiral.models.calling import call
 
 FILE = Path(__file__).with_name("several.py")
 TASK = f"{FILE}:KindAndAmount"
-OPTIONS = {"speedup": 1.1, "epochs": 3.0, "max_drop": 1.0, "batch_size": 32}
+OPTIONS = {"speedup": 1.5, "epochs": 2.0, "max_drop": 1.0, "learning_rate": 0.005, "batch_size": 32}
 NAMES = ["image", "numbers", "word"]
 
 
@@ -31,7 +31,7 @@ NAMES = ["image", "numbers", "word"]
 def teacher():
     torch.manual_seed(0)
     model = load_model(f"{FILE}:Net", classes=0, input_shape=())
-    settings = TrainSettings(epochs=20.0, batch_size=32, learning_rate=0.02)
+    settings = TrainSettings(epochs=8.0, batch_size=32, learning_rate=0.02)
     train(model, load(f"{FILE}:by_name"), settings, task=tasks.load(TASK))
     return model
 
@@ -109,5 +109,5 @@ def test_a_task_that_needs_targets_says_so(teacher, tmp_path):
 
 def test_a_model_that_takes_other_inputs_is_told_in_one_line(tmp_path):
     net = torch.nn.Linear(2, 3)
-    with pytest.raises(ModelError, match=r"fails on 2 samples of image \(1, 8, 8\), numbers"):
+    with pytest.raises(ModelError, match=r"fails on 2 samples of image \(1, 16, 16\), numbers"):
         edgespiral.compress(net, f"{FILE}:by_name", task=TASK, out=tmp_path / "run", speedup=1.1)

@@ -84,14 +84,16 @@ def test_a_run_survives_a_restart_and_the_loss_of_its_device(
     meanwhile(lambda: board.processes("agent.py"), restart)
     meanwhile(planned, board.stop)
     with pytest.raises(DeviceLostError, match="tried for 6 s") as lost:
-        run_compress(plan, out=out, resume=False, console=console)
+        run_compress(plan, out=out, resume=False, console=console, command="edgespiral compress")
     assert lost.value.exit_code == ExitCode.TARGET
     assert "the connection broke" in caplog.text
     assert "nothing is lost" in console.export_text()
     before = journal.read_text()
 
     board.start()
-    result = run_compress(plan, out=out, resume=True, console=console)
+    result = run_compress(
+        plan, out=out, resume=True, console=console, command="edgespiral compress"
+    )
     assert (result.outcome, result.exit_code) == (Outcome.MET, ExitCode.OK)
     assert result.student.latency.target == "desk"
     assert journal.read_text().startswith(before)

@@ -44,3 +44,16 @@ def test_whatever_predicts_is_scored_by_the_same_code():
     for batch_size in (1, 3, 4):
         assert CLASSIFICATION.score(lambda x: x, source, batch_size=batch_size) == 50.0
     assert CLASSIFICATION.score(lambda x: -x, source) == 0.0
+
+
+def test_a_rare_class_that_is_never_named_shows_in_the_macro_f1():
+    logits = torch.tensor([[2.0, 0.0]] * 4)
+    labels = torch.tensor([0, 0, 0, 1])
+    source = TensorDataset(logits, labels)
+    predicted = [(logits[:2], labels[:2]), (logits[2:], labels[2:])]
+    assert CLASSIFICATION.score_of(predicted) == 75.0
+    # F1 of the first class is 6 / 7, of the second 0.
+    assert CLASSIFICATION.scores_beside(predicted) == (pytest.approx(100 * 3 / 7),)
+    score, [figure] = CLASSIFICATION.scored(lambda inputs: inputs, DatasetSource(source))
+    assert (score, figure.metric.name) == (75.0, "macro F1")
+    assert figure.value == pytest.approx(100 * 3 / 7)

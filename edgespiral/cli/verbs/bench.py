@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from edgespiral.cli.terminal import Terminal, tell, tell_commands, tell_json
+from edgespiral.cli.terminal import Terminal, command_line, tell, tell_commands, tell_json
 from edgespiral.core.errors import GateCode, UsageError
 from edgespiral.core.system.temporary import work_folder
 
@@ -188,7 +188,8 @@ def _bench(suite_path: Path, target: str | None) -> Gate:
     from edgespiral.measure.profile import load_profile
 
     suite = load_suite(suite_path)
-    return Gate(suite, suite_path, load_profile(target or suite.target))
+    profile = load_profile(target or suite.target)
+    return Gate(suite, suite_path, profile, command=command_line())
 
 
 def _heard(

@@ -69,9 +69,9 @@ def export(
 
 
 def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
-    from edgespiral.models import load_model, names, saved
+    from edgespiral.models import is_built_untrained, load_model_for, saved
 
-    by_name = spec in names()
+    by_name = is_built_untrained(spec)
     if by_name and weights is None:
         raise UsageError(
             f"{spec} comes without trained weights",
@@ -82,11 +82,4 @@ def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
         if weights is not None:
             raise UsageError("a folder has its own weights", where="--weights", hint="leave it out")
         return saved.load_model(Path(spec))
-    return load_model(
-        spec,
-        weights=weights,
-        classes=len(splits.class_names),
-        input_shape=splits.input_shape,
-        token_count=splits.token_count,
-        say=tell,
-    )
+    return load_model_for(splits, spec, weights=weights, say=tell)

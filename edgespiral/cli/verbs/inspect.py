@@ -13,6 +13,8 @@ from edgespiral.core.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgespiral.core.batches import DataSplits
+
 CLASSES = 10
 
 
@@ -39,18 +41,16 @@ def inspect(
     shape = _shape(data, input_shape)
     from edgespiral.core.batches import first_inputs
     from edgespiral.core.system.files import make_folder, write_text
-    from edgespiral.data import load
     from edgespiral.models.example_inputs import example_of
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.report.inspection import inspection_html, print_inspection
     from edgespiral.spiral.inspecting import inspect as inspect_teacher
 
-    splits = None if data is None else load(data)
+    splits = _splits(data)
+    module = _model(model, weights, splits, shape, tokens)
     if splits is not None:
         shape, tokens = splits.input_shape, splits.token_count
-    classes = CLASSES if splits is None else len(splits.class_names)
-    module = _model(model, weights, classes, shape, tokens)
     seen, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
     teacher = PrunableModel.of(
         trace(module, seen), shape, token_count=tokens, may_be_uncuttable=True, example=example
@@ -79,11 +79,23 @@ def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _splits(data: str | None) -> DataSplits | None:
+    from edgespiral.data import load
+
+    return None if data is None else load(data)
+
+
 def _model(
-    spec: str, weights: Path | None, classes: int, shape: tuple[int, ...], tokens: int | None
+    spec: str,
+    weights: Path | None,
+    splits: DataSplits | None,
+    shape: tuple[int, ...],
+    tokens: int | None,
 ) -> nn.Module:
-    from edgespiral.models import load_model, saved
+    from edgespiral.models import load_model, load_model_for, saved
 
     if Path(spec).is_dir():
         return saved.load_model(Path(spec))
-    return load_model(spec, weights=weights, classes=classes, input_shape=shape, token_count=tokens)
+    if splits is not None:
+        return load_model_for(splits, spec, weights=weights)
+    return load_model(spec, weights=weights, classes=CLASSES, input_shape=shape, token_count=tokens)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
-from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.cli.terminal import Terminal, command_line, tell
 from edgespiral.core.system.invocation import tell_stopped
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="digits, cifar10, fashion-mnist, folder:PATH[?size=64] or path/to/file.py:name."
+            help="digits, cifar10, folder:PATH[?size=64], speech:, text:, ... or file.py:name."
         ),
     ],
     task: options.TaskName = "classification",
@@ -72,7 +72,7 @@ def train(
                 say=lambda line: console.print(line, markup=False, highlight=False),
             )
     except KeyboardInterrupt:
-        tell_stopped(console)
+        tell_stopped(console, command_line())
         raise
     _show(teacher, folder)
 
@@ -121,4 +121,6 @@ def _show(teacher: TrainedTeacher, folder: Path) -> None:
         f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
         f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
     )
+    if teacher.test_beside:
+        tell(f"test {', '.join(figure.text for figure in teacher.test_beside)}")
     tell(f"weights: {folder / WEIGHTS}")

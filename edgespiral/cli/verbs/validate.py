@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,8 +15,9 @@ from edgespiral.tasks import DEFAULT
 FOLDERS = ("folder", "masks")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from edgespiral.core.records.schema import Precision, Sparsity
     from edgespiral.spiral.plan import Plan
 
 
@@ -40,13 +41,13 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
     from edgespiral.measure.profile import load_profiles
 
     checks: dict[str, Callable[[], object]] = {
-        "model": lambda: _check_model(plan),
-        "weights": lambda: _check_weights(plan),
+        "model": lambda: _check_model(plan.model),
+        "weights": lambda: _check_weights(plan.model, plan.weights),
         "data": lambda: _check_data(plan.data),
         "task": lambda: _check_task(plan.task),
         "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
         "recipe": lambda: load_recipe(plan.recipe),
-        "precision": lambda: _check_precision(plan),
+        "precision": lambda: _check_precision(plan.precision, plan.targets),
     }
     for key, check in checks.items():
         try:
@@ -57,18 +58,18 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
 
 def described(plan: Plan) -> str:
     """In one sentence, what running `plan` would do."""
-    goals = " and ".join(f"{_budget(plan, target)} on {target}" for target in plan.targets)
+    goals = " and ".join(f"{_budget(asked)} on {target}" for target, asked in plan.budgets.items())
     turns = "as many turns as needed" if plan.turns == "auto" else f"{plan.turns} turns"
     return (
         f"{plan.model} on {plan.data} would be compressed to {goals}, "
         f"in {turns}, with {plan.epochs:g} epochs of distillation in all, losing at most "
-        f"{plan.max_drop:g} {_unit(plan)}{_zeros(plan)}"
+        f"{plan.max_drop:g} {_unit(plan.task)}{_zeros(plan.sparsity)}"
     )
 
 
-def _unit(plan: Plan) -> str:
+def _unit(task: str) -> str:
     """What `max_drop` is counted in; a task of one's own is not run to be asked."""
-    return "accuracy points" if plan.task == DEFAULT else "of its metric"
+    return "accuracy points" if task == DEFAULT else "of its metric"
 
 
 def _check_task(spec: str) -> None:
@@ -78,55 +79,55 @@ def _check_task(spec: str) -> None:
         _check_file(spec)
 
 
-def _zeros(plan: Plan) -> str:
-    if plan.sparsity == "none":
+def _zeros(sparsity: Sparsity) -> str:
+    if sparsity == "none":
         return ""
-    share = plan.sparsity
-    return f", with {share if share == '2:4' else f'{100 * float(share):g} %'} sparse weights"
+    share = sparsity if sparsity == "2:4" else f"{100 * float(sparsity):g} %"
+    return f", with {share} sparse weights"
 
 
-def _budget(plan: Plan, target: str) -> str:
-    [(kind, value)] = plan.budget_of(target).items()
+def _budget(asked: Mapping[str, float]) -> str:
+    [(kind, value)] = asked.items()
     return f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
 
 
-def _check_precision(plan: Plan) -> None:
+def _check_precision(precision: Precision | Literal["auto"] | None, targets: Sequence[str]) -> None:
+    from edgespiral.core.option import flag
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import load_profiles
-    from edgespiral.spiral.plan import flag
     from edgespiral.spiral.student.precisions import Precisions
 
     try:
-        profiles = load_profiles(plan.targets)
+        profiles = load_profiles(targets)
     except EdgeSpiralError:
         return  # told under its own key
     try:
-        Precisions.shared(plan, profiles, Recipe.model_validate({"schema": 1, "name": "any"}))
+        Precisions.shared(precision, profiles, Recipe.model_validate({"schema": 1, "name": "any"}))
     except UsageError as error:
         place = error.where if error.where != flag("precision") else None
         raise UsageError(error.what, where=place, hint=error.hint) from error
 
 
-def _check_model(plan: Plan) -> None:
+def _check_model(model: str) -> None:
     from edgespiral.core.factory import is_factory
     from edgespiral.models.catalog import require_known
 
-    if is_factory(plan.model):
-        _check_file(plan.model)
+    if is_factory(model):
+        _check_file(model)
     else:
-        require_known(plan.model)
+        require_known(model)
 
 
-def _check_weights(plan: Plan) -> None:
-    from edgespiral.models import names
+def _check_weights(model: str, weights: Path | None) -> None:
+    from edgespiral.models import is_built_untrained
 
-    if plan.weights is None and plan.model in names():
-        raise UsageError("is missing", hint=f"{plan.model} comes without trained weights")
-    if plan.weights is None:
+    if weights is None and is_built_untrained(model):
+        raise UsageError("is missing", hint=f"{model} comes without trained weights")
+    if weights is None:
         return
-    whole = plan.weights.with_name(plan.weights.name.rpartition(":")[0] or plan.weights.name)
-    if not plan.weights.is_file() and not whole.is_file():
-        raise UsageError("no such file", where=str(plan.weights))
+    whole = weights.with_name(weights.name.rpartition(":")[0] or weights.name)
+    if not weights.is_file() and not whole.is_file():
+        raise UsageError("no such file", where=str(weights))
 
 
 def _check_data(spec: str) -> None:

@@ -22,7 +22,7 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
-from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.metric import ACCURACY, Figure, Metric
 from edgespiral.core.records.schema import PositiveMs, Precision, Record, Score
 
 
@@ -55,7 +55,7 @@ class ModelFacts(Record):
     They are those of the file that was measured, and `evaluation` says how they were found; None
     in journals of before, whose fp32 files have the accuracies of PyTorch. `precision` is read from
     the file, as the target runs it. `float_accuracy` is the PyTorch model's on the validation split
-    where the file is in a lower precision.
+    where the file is in a lower precision. `beside` is what else the task tells of the test split.
     """
 
     validation_accuracy: Score
@@ -63,6 +63,7 @@ class ModelFacts(Record):
     float_accuracy: Score | None = None
     evaluation: FileEvaluation | None = None
     test_accuracy: Score | None = None
+    beside: tuple[Figure, ...] = ()
     latency: Measurement
     parameter_count: int
     size_bytes: int
@@ -72,6 +73,8 @@ class RunStarted(Record):
     """First record of a journal: the plan and everything needed to do it again.
 
     `metric` is what all figures called accuracy are; it is top-1 accuracy where a journal is older.
+    `data_files` are the SHA-256, by name, of the texts that say what the model's inputs and outputs
+    stand for, such as its vocabulary, which ship beside it.
     """
 
     kind: Literal["run-started"] = "run-started"
@@ -80,6 +83,7 @@ class RunStarted(Record):
     plan_sha256: str
     teacher_sha256: str
     metric: Metric = ACCURACY
+    data_files: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     command: str
     started_at: datetime
@@ -228,7 +232,10 @@ class TurnFinished(Record):
 
 
 class RunFinished(Record):
-    """Last record of a journal; `doubts` are those that only the test split raised."""
+    """Last record of a journal; `doubts` are those that only the test split raised.
+
+    Figures beside are of the test split, too, what the task reports besides its metric.
+    """
 
     kind: Literal["run-finished"] = "run-finished"
     outcome: Outcome
@@ -236,6 +243,8 @@ class RunFinished(Record):
     best_turn: int
     teacher_test_accuracy: Score
     student_test_accuracy: Score
+    teacher_beside: tuple[Figure, ...] = ()
+    student_beside: tuple[Figure, ...] = ()
     final: Measurement
     speedup: Ratio
     engine: EngineFacts | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from edgespiral.core.records.schema import Line, Record
+from edgespiral.core.records.schema import Line, Record, Score
 
 
 class Metric(Record):
@@ -66,6 +66,23 @@ class Metric(Record):
     def rank(self, score: float) -> float:
         """A number that is larger for better scores."""
         return score if self.higher_is_better else -score
+
+
+class Figure(Record):
+    """A score that is reported beside that of a run's metric, and steers nothing.
+
+    Example:
+        >>> Figure(metric=Metric(name="macro F1"), value=88.5).text
+        'macro F1 88.50 %'
+    """
+
+    metric: Metric
+    value: Score
+
+    @property
+    def text(self) -> str:
+        """The figure with its name and unit."""
+        return self.metric.named(self.value)
 
 
 ACCURACY = Metric(name="accuracy")

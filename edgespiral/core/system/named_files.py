@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from edgespiral.core.config import load_toml_model
-from edgespiral.core.errors import UsageError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import zlib
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ import torch
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
-from edgespiral.core.system.files import read_bytes
+from edgespiral.data.files.packed import read_packed
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.places import downloading, search_folders
 from edgespiral.data.sources.base import without_argument
@@ -102,21 +100,10 @@ def _read_all(files: dict[str, Path]) -> dict[str, torch.Tensor]:
     return parts
 
 
-def _unpacked(path: Path) -> bytes:
-    content = read_bytes(path, MOST_BYTES)
-    if path.suffix != ".gz":
-        return content
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-        raw = stream.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise ValueError("unpacks to more than any of the four files")
-    return raw
-
-
 def _read_idx(path: Path) -> torch.Tensor:
     """An idx file of unsigned bytes: magic 0x0008<dimensions>, big-endian sizes, values."""
     try:
-        raw = _unpacked(path)
+        raw = read_packed(path, MOST_BYTES)
         zero, kind, dimensions = int.from_bytes(raw[:2]), raw[2], raw[3]
         shape = np.frombuffer(raw, ">i4", count=dimensions, offset=4)
         values = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 import numpy as np
 from torch.utils.data import Subset
@@ -14,8 +13,9 @@ from torchvision.transforms import v2
 
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError
-from edgespiral.core.registry import unknown_name
+from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.parts import three_parts
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.images import check_images
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SIZE = 224
 MAX_WORKERS = 8
-VALIDATION_PART = 0.1
-TEST_PART = 0.15
-VALIDATION_NAMES = ("validation", "val", "valid")
 # The statistics that torchvision's pretrained models were trained with, of values in 0..1.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -45,8 +42,9 @@ def load_folder(argument: str) -> DataSplits:
         DataError: no such folder, no images, a file that is none, or the splits have different
             classes.
     """
-    root, size = _parsed(argument)
-    train, validation, test = _splits(root)
+    asked = Argument("folder", argument, ["size"])
+    root, size = asked.path, asked.whole_number("size", default=DEFAULT_SIZE, least=8)
+    train, validation, test = three_parts(root, _Part)
     check_images(Path(name) for part in (train, validation, test) for name in part.names)
     return DataSplits(
         name=f"folder:{root}",
@@ -91,39 +89,6 @@ class _Part:
         count = max(len(self.classes), round(fraction * len(labels)))
         kept, held = hold_out(labels, count)
         return _Part(self._root, self._chosen[kept]), _Part(self._root, self._chosen[held])
-
-
-def _parsed(argument: str) -> tuple[Path, int]:
-    path, _, query = argument.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for name in options:
-        if name != "size":
-            raise unknown_name("folder option", name, ["size"])
-    text = options.get("size", str(DEFAULT_SIZE))
-    if not text.isdecimal() or int(text) < 8:
-        raise DataError(
-            f"size must be a whole number of pixels from 8 up, not {text!r}",
-            where=f"folder:{argument}",
-        )
-    return Path(path).expanduser(), int(text)
-
-
-def _splits(root: Path) -> tuple[_Part, _Part, _Part]:
-    if not (root / "train").is_dir():
-        rest, test = _Part(root).split(TEST_PART)
-        return (*rest.split(VALIDATION_PART), test)
-    train = _Part(root / "train")
-    folders = [n for n in (*VALIDATION_NAMES, "test") if (root / n).is_dir()]
-    if not folders:
-        raise DataError("there is a train folder but no val or test", where=str(root))
-    others = [_Part(root / name) for name in (folders[0], folders[-1])]
-    for name, part in zip((folders[0], folders[-1]), others, strict=True):
-        if part.classes != train.classes:
-            raise DataError("its classes are not those of train", where=str(root / name))
-    if len(folders) == 1:
-        train, held = train.split(VALIDATION_PART)
-        return train, held, others[0]
-    return train, others[0], others[1]
 
 
 def _images(root: Path, transform: Callable[[object], object] | None = None) -> ImageFolder:

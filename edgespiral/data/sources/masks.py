@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 import numpy as np
 import torch
@@ -15,15 +13,17 @@ from torch.utils.data import Dataset
 
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError, first_few
-from edgespiral.core.registry import unknown_name
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
+from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.parts import TEST_PART, VALIDATION_NAMES, VALIDATION_PART
 from edgespiral.data.images import check_images
-from edgespiral.data.sources.folder import MAX_WORKERS, MEAN, STD, VALIDATION_NAMES
+from edgespiral.data.sources.folder import MAX_WORKERS, MEAN, STD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -31,7 +31,6 @@ IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
 IMAGE_FORMS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 IGNORED = 255
 DEFAULT_SIZE = 128
-VALIDATION_PART, TEST_PART = 0.1, 0.15
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,8 @@ def load_masks(argument: str) -> DataSplits:
     Raises:
         DataError: no such folder, no images, one without its mask, or no names of classes.
     """
-    root, size = _parsed(argument)
+    asked = Argument("masks", argument, ["size"])
+    root, size = asked.path, asked.whole_number("size", default=DEFAULT_SIZE, least=8)
     names = _class_names(root)
     train, validation, test = _splits(root)
     pairs = [*train, *validation, *test]
@@ -105,21 +105,6 @@ def _source(pairs: Sequence[Pair], size: int) -> DatasetSource:
     workers = min(MAX_WORKERS, os.cpu_count() or 1)
     names = [str(pair.image) for pair in pairs]
     return DatasetSource(MaskedImages(pairs, size), workers=workers, fixed=True, names=names)
-
-
-def _parsed(argument: str) -> tuple[Path, int]:
-    path, _, query = argument.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    for name in options:
-        if name != "size":
-            raise unknown_name("masks option", name, ["size"])
-    text = options.get("size", str(DEFAULT_SIZE))
-    if not text.isdecimal() or int(text) < 8:
-        raise DataError(
-            f"size must be a whole number of pixels from 8 up, not {text!r}",
-            where=f"masks:{argument}",
-        )
-    return Path(path).expanduser(), int(text)
 
 
 def _class_names(root: Path) -> tuple[str, ...]:

@@ -21,10 +21,9 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from edgespiral.core.errors import ExportError, UsageError
+from edgespiral.core.errors import ExportError, UsageError, unknown_name
 from edgespiral.core.onnx_graph import used_names
 from edgespiral.core.records.schema import Int8Form
-from edgespiral.core.registry import unknown_name
 from edgespiral.core.system.files import replacing
 from edgespiral.export.graph import (
     CHANNEL_SCALES_OPSET,

@@ -6,6 +6,7 @@ import linecache
 import os
 import sysconfig
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,20 @@ def place_of(error: BaseException) -> tuple[str, str]:
 
 def place_of_frame(frame: FrameType | None) -> str:
     """File with line of the user's innermost call that `frame` is in; or empty."""
+    frame = _users_frame(frame)
+    return "" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def record_of(frame: FrameType | None) -> str | None:
+    """The user's innermost call that `frame` is in, as a traceback has it; None without one."""
+    frame = _users_frame(frame)
+    return frame and f'File "{frame.f_code.co_filename}", line {frame.f_lineno}'
+
+
+def _users_frame(frame: FrameType | None) -> FrameType | None:
     while frame is not None and not _is_users(frame.f_code.co_filename):
         frame = frame.f_back
-    return "" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
+    return frame
 
 
 def _place(file: str, line: int) -> str:
@@ -47,6 +59,7 @@ def _place(file: str, line: int) -> str:
     return f"{below or file}:{line}"
 
 
+@cache
 def _is_users(file: str) -> bool:
     if file.startswith((*OWN_CODE, "<")):
         return False

@@ -22,7 +22,7 @@ from torch.fx.proxy import Proxy, TraceError
 from edgespiral.core.nested import filled, leaves, plain, template
 from edgespiral.models.calling import called, input_names
 from edgespiral.models.tracing.layers import layer_class
-from edgespiral.models.tracing.places import place_of_frame
+from edgespiral.models.tracing.places import place_of_frame, record_of
 from edgespiral.models.tracing.proxies import (
     AnsweringTracer,
     Followed,
@@ -59,8 +59,6 @@ class Tracer(AnsweringTracer):
 
     # Or what is computed from a buffer would become a constant, and the buffer's name be lost.
     proxy_buffer_attributes = True
-    # So that what is said of an operation can name the line of the user's code.
-    record_stack_traces = True
 
     def __init__(self, model: nn.Module, batches: tuple[Tensors, ...] = ()) -> None:
         super().__init__()
@@ -120,6 +118,15 @@ class Tracer(AnsweringTracer):
     ) -> tuple[Callable[..., Any], list[Any]]:
         """A proxy for each input, called as `forward` calls it."""
         return root_fn, [self.create_proxy("placeholder", name, (), {}) for name in self._names]
+
+    def create_node(self, *args: Any, **kwargs: Any) -> torch.fx.Node:  # noqa: ANN401
+        """Record an operation with the line of the user's code, so that what is said can name it.
+
+        The whole stack, which torch.fx would record, takes longer than to compute most operations.
+        """
+        node = super().create_node(*args, **kwargs)
+        node.stack_trace = record_of(sys._getframe())
+        return node
 
     def create_arg(self, a: Any) -> Any:  # noqa: ANN401
         """What stands in the graph for an argument; a proxy is one, whatever it passes for."""

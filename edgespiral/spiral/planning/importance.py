@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.prune.scoring.reconstruct import Moments
-    from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
 BATCH = 128
@@ -70,39 +69,83 @@ class Importance:
     moments: dict[str, Moments]
 
 
-def importance_of(
-    plan: Plan,
-    source: PrunableModel,
-    train: BatchSource,
-    turn: int,
-    heard: Callable[[int, int, str], None] = lambda _done, _total, _detail: None,
-    *,
-    task: Task = CLASSIFICATION,
-) -> Importance:
-    """Score every channel and branch of `source`: a function of the seed and the turn alone.
+@dataclass(frozen=True)
+class Scorer:
+    """Measures what cutting a model would lose, on a run's training data.
 
-    Args:
-        heard: told how many passes are done, how many there may be, and what they are for.
-
-    Raises:
-        UsageError: no such criterion.
-        DataError: there are no training samples.
+    Attributes:
+        criterion: a name of `CRITERIA`.
+        train: the training samples.
+        epochs: of the run's training; scoring may cost a share of what they do.
+        seed: of the run. What is measured is a function of it and of the turn alone.
+        task: whose outputs they are.
     """
-    criterion = CRITERIA.get(plan.criterion)
-    seed = derived_seed(plan.seed, turn)
-    shown = _shown(plan, source, train, seed)
-    passes = _Passes(heard, shown.passes(len(source.groups) + len(source.branches)))
-    precision = compute.resolved_precision("auto", CPU)
-    with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-        known = moments(source.model, source.groups, passes.over(shown.for_moments, "covariances"))
-        batches = passes.over(shown.for_scores, plan.criterion)
-        evidence = Evidence(batches, seed, task.sample_losses)
-        scores = criterion.score(source.model, source.groups, evidence)
-        if not criterion.is_control:
-            scores = after_folding(scores, source.model, source.groups, known)
-        damage = OutputDivergence(source.model, source.groups, shown.for_damage, known, task)
-        prices = priced(damage, scores, source.branches, partial(passes.add, "prices"))
-    return Importance(prices.channels, prices.branches, known)
+
+    criterion: str
+    train: BatchSource
+    epochs: float
+    seed: int
+    task: Task = CLASSIFICATION
+
+    def importance(
+        self,
+        source: PrunableModel,
+        turn: int,
+        heard: Callable[[int, int, str], None] = lambda _done, _total, _detail: None,
+    ) -> Importance:
+        """Score every channel and branch of `source`.
+
+        Args:
+            heard: told how many passes are done, how many there may be, and what they are for.
+
+        Raises:
+            UsageError: no such criterion.
+            DataError: there are no training samples.
+        """
+        criterion = CRITERIA.get(self.criterion)
+        seed = derived_seed(self.seed, turn)
+        shown = _shown(self.epochs, source, self.train, seed)
+        passes = _Passes(heard, shown.passes(len(source.groups) + len(source.branches)))
+        precision = compute.resolved_precision("auto", CPU)
+        with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
+            covariances = passes.over(shown.for_moments, "covariances")
+            together = moments(source.model, source.groups, covariances)
+            batches = passes.over(shown.for_scores, self.criterion)
+            evidence = Evidence(batches, seed, self.task.sample_losses)
+            scores = criterion.score(source.model, source.groups, evidence)
+            if not criterion.is_control:
+                scores = after_folding(scores, source.model, source.groups, together)
+            damage = OutputDivergence(
+                source.model, source.groups, shown.for_damage, together, self.task
+            )
+            prices = priced(damage, scores, source.branches, partial(passes.add, "prices"))
+        return Importance(prices.channels, prices.branches, together)
+
+    def damage_of_cuts(
+        self, source: PrunableModel, importance: Importance, turn: int
+    ) -> Callable[[Mapping[str, int]], float]:
+        """A measure of what cutting `source` to widths does to its outputs, in nats a sample.
+
+        Raises:
+            DataError: there are no training samples.
+        """
+        seed = derived_seed(self.seed, turn, 4)
+        inputs = [batch for batch, _ in _batches(self.train, COMPARED_SAMPLES, seed)]
+        precision = compute.resolved_precision("auto", CPU)
+        with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
+            damage = OutputDivergence(
+                source.model, source.groups, inputs, importance.moments, self.task
+            )
+
+        def measured(widths: Mapping[str, int]) -> float:
+            gone = dropped(source.branches, widths)
+            try:
+                with compute.autocast(precision, CPU):
+                    return damage.of_cut(importance.channels, widths, gone)
+            except ModelError:  # its outputs are not finite: the worst there is
+                return math.inf
+
+        return measured
 
 
 class _Shown(NamedTuple):
@@ -117,9 +160,9 @@ class _Shown(NamedTuple):
         return len(self.for_moments) + len(self.for_scores) + prices * len(self.for_damage)
 
 
-def _shown(plan: Plan, source: PrunableModel, train: BatchSource, seed: int) -> _Shown:
+def _shown(epochs: float, source: PrunableModel, train: BatchSource, seed: int) -> _Shown:
     batches = _batches(train, MOST_FOR_MOMENTS, seed)
-    forwards = FORWARDS_PER_STEP * plan.epochs * len(train)
+    forwards = FORWARDS_PER_STEP * epochs * len(train)
     size = min(BATCH, len(train))
 
     def some(affordable: float, least: int, most: int) -> list[tuple[Tensors, Tensors]]:
@@ -189,37 +232,6 @@ def comparable(epochs: float, samples: int) -> int:
     forwards = FORWARDS_PER_STEP * epochs * samples
     number = int(COMPARED_SHARE * forwards / COMPARED_SAMPLES)
     return min(number, MOST_COMPARED) if number >= LEAST_COMPARED else 0
-
-
-def damage_of_cuts(
-    plan: Plan,
-    source: PrunableModel,
-    importance: Importance,
-    train: BatchSource,
-    turn: int,
-    *,
-    task: Task = CLASSIFICATION,
-) -> Callable[[Mapping[str, int]], float]:
-    """A measure of what cutting `source` to widths does to its outputs, in nats a sample.
-
-    Raises:
-        DataError: there are no training samples.
-    """
-    seed = derived_seed(plan.seed, turn, 4)
-    inputs = [batch for batch, _ in _batches(train, COMPARED_SAMPLES, seed)]
-    precision = compute.resolved_precision("auto", CPU)
-    with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-        damage = OutputDivergence(source.model, source.groups, inputs, importance.moments, task)
-
-    def measured(widths: Mapping[str, int]) -> float:
-        gone = dropped(source.branches, widths)
-        try:
-            with compute.autocast(precision, CPU):
-                return damage.of_cut(importance.channels, widths, gone)
-        except ModelError:  # its outputs are not finite: the worst there is
-            return math.inf
-
-    return measured
 
 
 def _batches(train: BatchSource, samples: int, seed: int) -> list[tuple[Tensors, Tensors]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.spiral.planning.importance import comparable, damage_of_cuts
+from edgespiral.spiral.planning.importance import comparable
 from edgespiral.spiral.planning.latencies import key_of
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgespiral.spiral.context import Parent, RunContext
+    from edgespiral.spiral.context import Parent
     from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.importance import Scorer
     from edgespiral.spiral.planning.latencies import Key
 
     Vector = NDArray[np.float64]
@@ -138,7 +139,7 @@ def _features(choice: Choices, widths: Widths) -> list[float]:
 
 
 def screen_of(
-    context: RunContext,
+    scorer: Scorer,
     parent: Parent,
     turn: int,
     epochs: float,
@@ -151,18 +152,17 @@ def screen_of(
     Raises:
         DataError: there are no training samples.
     """
-    plan, train = context.plan, context.splits.train
-    affordable = comparable(epochs, len(train))
-    if not affordable or plan.allocation != "latency":
+    affordable = comparable(epochs, len(scorer.train))
+    if not affordable:
         return None
-    damage = damage_of_cuts(plan, parent.source, parent.importance, train, turn, task=context.task)
+    damage = scorer.damage_of_cuts(parent.source, parent.importance, turn)
     asked = count(1)
 
     def told(widths: Widths) -> float:
         heard(next(asked), affordable, "")
         return damage(widths)
 
-    return Screen(told, weight_count, affordable, plan.seed)
+    return Screen(told, weight_count, affordable, scorer.seed)
 
 
 def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator[Widths]:

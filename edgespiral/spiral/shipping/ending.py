@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
-from edgespiral.export.parity import file_score
+from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
 from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
@@ -22,12 +23,12 @@ from edgespiral.spiral.shipping.publishing import (
     require_judged,
     shipped_folder,
 )
-from edgespiral.spiral.student.distillation import kept_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from edgespiral.core.batches import BatchSource
     from edgespiral.core.records.events import (
         Baseline,
         Event,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
+    from edgespiral.tasks.base import Scored, Task
 
 
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
@@ -51,14 +53,17 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         ExportError: the published source or file computes something else, here or on a device.
         ModelError, TargetError, MeasurementError: as `Session.outputs` and `Session.build`.
     """
-    events, shipped = context.journal.read(), shipped_folder(context, end.best_turn)
+    events, out = context.journal.read(), context.out
+    shipped = shipped_folder(out, events, end.best_turn)
     require_judged(shipped, judged_files(events, end.best_turn))
     if end.best_turn:
         check_source(fresh, shipped, context.splits)
     checks = _checked_on_devices(context, shipped / MODEL)
-    publish(context, end.best_turn)
-    engine = fetch_engine(context)
-    teacher, student = _test_scores(context, end.best_turn)
+    publish(out, events, end.best_turn)
+    engine = fetch_engine(out / MODEL, context.fleet.sessions)
+    (teacher, teacher_beside), (student, student_beside) = _test_scores(
+        out, context.splits.test, context.task, end.best_turn
+    )
     validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     say_doubts(context.listener, doubts)
@@ -71,6 +76,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         best_turn=end.best_turn,
         teacher_test_accuracy=teacher,
         student_test_accuracy=student,
+        teacher_beside=teacher_beside,
+        student_beside=student_beside,
         final=measurement,
         speedup=speedup,
         engine=engine,
@@ -81,18 +88,17 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         pictures=compared_pictures(teachers, published, context.splits, context.task),
     )
     # Before the last record: a run that has it is not entered again.
-    remove_claimed(kept_folder(context))
+    remove_claimed(context.distiller.folder)
     context.journal.append(finished)
     return finished
 
 
-def _test_scores(context: RunContext, best_turn: int) -> tuple[float, float]:
+def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tuple[Scored, Scored]:
     """Of the teacher's file and of the published one."""
-    test = context.splits.test
-    teacher = file_score(context.folder(0) / MODEL, test, context.task)
+    teacher = file_scored(turn_folder(out, 0) / MODEL, test, task)
     if not best_turn:
         return teacher, teacher
-    return teacher, file_score(context.out / MODEL, test, context.task)
+    return teacher, file_scored(out / MODEL, test, task)
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:

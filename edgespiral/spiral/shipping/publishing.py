@@ -15,15 +15,17 @@ from edgespiral.measure.engine_files import (
     record_path,
     written_record,
 )
+from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.student.qat import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import Event, RunFinished
     from edgespiral.core.records.exported import EngineFacts
-    from edgespiral.spiral.context import RunContext
+    from edgespiral.measure.session import Session
 
 MODEL = "model.onnx"
 SHIPPED = (MODEL, "model.py", "model.safetensors")
@@ -47,10 +49,10 @@ def judged_files(events: Iterable[Event], turn: int) -> dict[str, str]:
     raise RunFolderError(f"the journal does not tell of turn {turn}", hint="start another run")
 
 
-def shipped_folder(context: RunContext, turn: int) -> Path:
-    """Where the files of a finished turn lie that ship; those of turn 0 are the teacher's."""
-    folder = context.folder(turn)
-    for event in context.journal.read():
+def shipped_folder(out: Path, events: Iterable[Event], turn: int) -> Path:
+    """Where in a run folder a finished turn's files lie that ship; turn 0 is the teacher."""
+    folder = turn_folder(out, turn)
+    for event in events:
         if isinstance(event, TurnFinished) and event.turn == turn:
             training = event.quantised_training
             return folder / FOLDER if training is not None and training.kept else folder
@@ -81,44 +83,43 @@ def require_judged(folder: Path, files: Mapping[str, str]) -> None:
         )
 
 
-def publish(context: RunContext, turn: int) -> None:
+def publish(out: Path, events: Sequence[Event], turn: int) -> None:
     """Copy what was judged in `turn` to the run folder's top, each file atomically.
 
     Raises:
         RunFolderError: a file is missing, is not what was judged, or cannot be written.
     """
-    source, files = shipped_folder(context, turn), judged_files(context.journal.read(), turn)
+    source, files = shipped_folder(out, events, turn), judged_files(events, turn)
     require_judged(source, files)
     for name in files.keys() | set(SHIPPED):
-        _copy(source / name, context.out / name, files.get(name))
+        _copy(source / name, out / name, files.get(name))
 
 
-def restore(context: RunContext, finished: RunFinished) -> None:
+def restore(out: Path, events: Sequence[Event], finished: RunFinished, listener: Listener) -> None:
     """Put back what of a finished run's published files is missing or was changed.
 
     Raises:
         RunFolderError: the turn does not have it either, or an engine would have to be built anew.
     """
-    files = judged_files(context.journal.read(), finished.best_turn)
-    wrong = changed(context.out, files)
-    wrong += [name for name in SHIPPED if not (context.out / name).is_file() and name not in files]
+    files = judged_files(events, finished.best_turn)
+    wrong = changed(out, files)
+    wrong += [name for name in SHIPPED if not (out / name).is_file() and name not in files]
     if wrong:
-        source = shipped_folder(context, finished.best_turn)
+        source = shipped_folder(out, events, finished.best_turn)
         require_judged(source, {name: files[name] for name in wrong if name in files})
         for name in wrong:
-            _copy(source / name, context.out / name, files.get(name))
-        context.listener.say(f"  published again: {first_few(wrong)}")
+            _copy(source / name, out / name, files.get(name))
+        listener.say(f"  published again: {first_few(wrong)}")
     if finished.engine is not None:
-        _require_engine(context.out / MODEL, finished.engine)
+        _require_engine(out / MODEL, finished.engine)
 
 
-def fetch_engine(context: RunContext) -> EngineFacts | None:
-    """Bring the published model's engine back from the first device that builds one, if any does.
+def fetch_engine(model: Path, sessions: Sequence[Session]) -> EngineFacts | None:
+    """Bring a published model's engine back from the first device that builds one, if any does.
 
     The device has it already, unless the run was begun anew since it was measured.
     """
-    model = context.out / MODEL
-    builders = [one for one in context.fleet.sessions if builds_and_times(one.profile)]
+    builders = [session for session in sessions if builds_and_times(session.profile)]
     return build_engine(builders[0], model, engine_path(model)) if builders else None
 
 

@@ -9,9 +9,9 @@ is a setting of the trainer here, and the criterion `l1-reg` reads the scales.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import safetensors.torch
 
@@ -21,23 +21,19 @@ from edgespiral.core.system.files import make_folder, replacing
 from edgespiral.core.text import described
 from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
 from edgespiral.prune.scoring.criteria import CRITERIA
-from edgespiral.spiral.context import Parent
-from edgespiral.spiral.planning.importance import importance_of
-from edgespiral.spiral.student.distillation import (
-    WARM_RATE_SHARE,
-    distil,
-    distillation,
-    teaching_of,
-)
+from edgespiral.spiral.context import Parent, turn_folder
+from edgespiral.spiral.student.distillation import WARM_RATE_SHARE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.prune.prunable import PrunableModel
-    from edgespiral.spiral.context import RunContext, Stopwatch
-    from edgespiral.spiral.plan import Plan
-    from edgespiral.spiral.planning.importance import Importance
+    from edgespiral.spiral.context import Stopwatch
+    from edgespiral.spiral.planning.importance import Importance, Scorer
+    from edgespiral.spiral.student.distillation import Distiller
 
 # Batches that batch norms see anew after a cut.
 RECALIBRATION_BATCHES = 30
@@ -46,80 +42,96 @@ SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"
 SLIMMING_SHARE = 0.2
 
 
-def parent_of(
-    context: RunContext, turn: int, model: PrunableModel, watch: Stopwatch, *, next_turn: int
-) -> Parent:
-    """The parent of `next_turn`: `model`, which `turn` made, ready to be scored and cut.
+def slimming_epochs(criterion: str, epochs: float, turns: int | Literal["auto"]) -> float:
+    """Epochs of training for sparse scales before a turn, which come out of the turn's own.
 
-    Raises:
-        TrainingError: training for sparse scales diverged; the last good state is kept.
+    Args:
+        criterion: a name of `CRITERIA`.
+        epochs: of the whole run.
+        turns: as the plan has them.
     """
-    source = model
-    if CRITERIA.get(context.plan.criterion).trains_scales:
-        with watch.timing("slim"):
-            source = _slimmed(context, turn, model)
-    return Parent(turn, source, partial(_scored, context, source, next_turn), model.model)
-
-
-def _scored(context: RunContext, source: PrunableModel, next_turn: int) -> Importance:
-    with context.listener.steps("scoring channels") as advance:
-        return importance_of(
-            context.plan, source, context.splits.train, next_turn, advance, task=context.task
-        )
-
-
-def slimming_epochs(plan: Plan) -> float:
-    """Epochs of training for sparse scales before a turn, which come out of the turn's own."""
-    if not CRITERIA.get(plan.criterion).trains_scales:
+    if not CRITERIA.get(criterion).trains_scales:
         return 0.0
-    least_turns = 1 if plan.turns == "auto" else int(plan.turns)
-    return SLIMMING_SHARE * plan.epochs / (least_turns + 1)
+    least_turns = 1 if turns == "auto" else turns
+    return SLIMMING_SHARE * epochs / (least_turns + 1)
 
 
-def _slimmed(context: RunContext, turn: int, model: PrunableModel) -> PrunableModel:
-    """`model` after training with the penalty, done once a parent and then read from its folder."""
-    folder = make_folder(context.folder(turn))
-    done = folder / SLIMMED
-    slim = copy.deepcopy(model.model).requires_grad_(True)
-    if not done.exists():
-        _slim(context, turn, slim, model)
-        # Scales moved faster than the running statistics could follow.
-        recalibrate_batchnorm(
-            slim, context.splits.train, batches=RECALIBRATION_BATCHES, seed=context.plan.seed
+@dataclass(frozen=True)
+class Parents:
+    """Makes the models that turns start from.
+
+    Attributes:
+        scorer: says what cutting them would lose.
+        distiller: trains them, where the criterion asks for it.
+        slimming_epochs: of such a training; 0 for none.
+        out: the run folder.
+    """
+
+    scorer: Scorer
+    distiller: Distiller
+    slimming_epochs: float
+    out: Path
+
+    def parent(
+        self, turn: int, model: PrunableModel, watch: Stopwatch, *, next_turn: int
+    ) -> Parent:
+        """The parent of `next_turn`: `model`, which `turn` made, ready to be scored and cut.
+
+        Raises:
+            TrainingError: training for sparse scales diverged; the last good state is kept.
+        """
+        source = model
+        if self.slimming_epochs:
+            with watch.timing("slim"):
+                source = self._slimmed(turn, model)
+        return Parent(turn, source, partial(self._scored, source, next_turn), model.model)
+
+    def _scored(self, source: PrunableModel, next_turn: int) -> Importance:
+        with self.distiller.listener.steps("scoring channels") as advance:
+            return self.scorer.importance(source, next_turn, advance)
+
+    def _slimmed(self, turn: int, model: PrunableModel) -> PrunableModel:
+        """`model` after training with the penalty, once a parent and then read from its folder."""
+        folder = make_folder(turn_folder(self.out, turn))
+        done = folder / SLIMMED
+        slim = copy.deepcopy(model.model).requires_grad_(True)
+        if not done.exists():
+            self._slim(turn, slim, model)
+            # Scales moved faster than the running statistics could follow.
+            recalibrate_batchnorm(
+                slim, self.scorer.train, batches=RECALIBRATION_BATCHES, seed=self.scorer.seed
+            )
+            with replacing(done) as temporary:
+                state = {k: v.detach().clone().contiguous() for k, v in slim.state_dict().items()}
+                temporary.write_bytes(safetensors.torch.save(state))
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        try:
+            slim.load_state_dict(safetensors.torch.load_file(done))
+        except (safetensors.SafetensorError, OSError, RuntimeError) as error:
+            raise RunFolderError(
+                f"is damaged: {described(error)}",
+                where=str(done),
+                hint="delete it to train it afresh",
+            ) from error
+        return replace(model, model=slim)
+
+    def _slim(self, turn: int, slim: nn.Module, model: PrunableModel) -> None:
+        settings = self._settings(turn, slim)
+        self.distiller.train(
+            slim,
+            settings,
+            teaching=self.distiller.teaching(turn, model.model, epochs=settings.epochs),
+            checkpoint=turn_folder(self.out, turn) / CHECKPOINT,
+            label="training for sparse scales",
         )
-        with replacing(done) as temporary:
-            state = {k: v.detach().clone().contiguous() for k, v in slim.state_dict().items()}
-            temporary.write_bytes(safetensors.torch.save(state))
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    try:
-        slim.load_state_dict(safetensors.torch.load_file(done))
-    except (safetensors.SafetensorError, OSError, RuntimeError) as error:
-        raise RunFolderError(
-            f"is damaged: {described(error)}", where=str(done), hint="delete it to train it afresh"
-        ) from error
-    return replace(model, model=slim)
 
-
-def _slim(context: RunContext, turn: int, slim: nn.Module, model: PrunableModel) -> None:
-    settings = _settings(context, turn, slim)
-    distil(
-        context,
-        slim,
-        settings,
-        teaching=teaching_of(context, turn, model.model, epochs=settings.epochs),
-        checkpoint=context.folder(turn) / CHECKPOINT,
-        label="training for sparse scales",
-    )
-
-
-def _settings(context: RunContext, turn: int, slim: nn.Module) -> TrainSettings:
-    settings = distillation(
-        context.plan,
-        epochs=slimming_epochs(context.plan),
-        seed=derived_seed(context.plan.seed, turn, 2),
-        rate_share=WARM_RATE_SHARE,
-    )
-    return replace(settings, scale_l1=_penalty(settings, slim, len(context.splits.train)))
+    def _settings(self, turn: int, slim: nn.Module) -> TrainSettings:
+        settings = self.distiller.settings(
+            epochs=self.slimming_epochs,
+            seed=derived_seed(self.scorer.seed, turn, 2),
+            rate_share=WARM_RATE_SHARE,
+        )
+        return replace(settings, scale_l1=_penalty(settings, slim, len(self.scorer.train)))
 
 
 def _penalty(settings: TrainSettings, model: nn.Module, samples: int) -> float:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Precision
     from edgespiral.spiral.context import RunContext
+    from edgespiral.spiral.student.precisions import Precisions
 
     Mixed = Callable[[PrecisionTrial | None], PrecisionMix]
 
@@ -27,7 +28,11 @@ ROUNDING_SAMPLES = 256
 SHARE_OF_DROP = 0.5
 
 
-def choose(context: RunContext, baseline: Baseline, mixed: Mixed) -> PrecisionChosen:
+def choose(
+    precisions: Precisions,
+    trial_in: Callable[[Precision], PrecisionTrial | None],
+    mixed: Mixed,
+) -> PrecisionChosen:
     """Make and measure the teacher in each precision in question, and say which one it is to be.
 
     `auto` compares cuts to the budget in every precision that is faster than fp32 for certain (its
@@ -35,23 +40,22 @@ def choose(context: RunContext, baseline: Baseline, mixed: Mixed) -> PrecisionCh
     the one where cutting and rounding lose least together.
 
     Args:
+        precisions: that the run may use.
+        trial_in: makes and measures the teacher in a precision, as `teacher_trial`.
         mixed: plans the cut to the budget in a trial's precision, or in fp32.
 
     Raises:
         ExportError, DataError: the precision asked for cannot be had.
         MeasurementError, TargetError: the device did not answer.
     """
-    wanted = context.precisions.wanted
-    trials = [
-        trial for p in context.precisions.candidates() if (trial := _trial(context, baseline, p))
-    ]
+    wanted = precisions.wanted
+    trials = [trial for p in precisions.candidates() if (trial := trial_in(p))]
     if wanted != "auto":
         return PrecisionChosen(precision=wanted, reason="asked for", trials=tuple(trials))
     good = [trial for trial in trials if trial.refused is None]
     if not good:
         reason = "no lower precision is both faster and accurate enough"
-        base = context.precisions.base
-        return PrecisionChosen(precision=base, reason=reason, trials=tuple(trials))
+        return PrecisionChosen(precision=precisions.base, reason=reason, trials=tuple(trials))
     mixes = [mixed(trial) for trial in (None, *good)]
     best, reason = _least_lost(mixes)
     return PrecisionChosen(
@@ -59,8 +63,15 @@ def choose(context: RunContext, baseline: Baseline, mixed: Mixed) -> PrecisionCh
     )
 
 
-def _trial(context: RunContext, baseline: Baseline, precision: Precision) -> PrecisionTrial | None:
-    """The teacher in `precision`; None where it cannot be had and `auto` may do without it."""
+def teacher_trial(
+    context: RunContext, baseline: Baseline, precision: Precision
+) -> PrecisionTrial | None:
+    """The teacher in `precision`; None where it cannot be had and `auto` may do without it.
+
+    Raises:
+        ExportError: it cannot be had, and the plan asks for it.
+        MeasurementError, TargetError: the device did not answer.
+    """
     folder = context.folder(0)
     path = folder / f"{precision}.onnx"
     asked = context.precisions.asked(precision, student=False, task=context.task)

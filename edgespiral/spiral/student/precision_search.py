@@ -11,7 +11,6 @@ from edgespiral.report import formats
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import OutOfReach, Planner
-from edgespiral.spiral.student.parent import parent_of
 from edgespiral.spiral.student.sparsity import planned_multiple
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext
+    from edgespiral.spiral.student.parent import Parents
 
 # Where their files lie during a run.
 CANDIDATES = "candidates"
@@ -33,6 +33,7 @@ class Planners:
 
     context: RunContext
     baseline: Baseline
+    parents: Parents
     _made: dict[Precision, Planner] = field(init=False, default_factory=dict)
     _teacher: Parent | None = field(init=False, default=None)
 
@@ -45,7 +46,7 @@ class Planners:
     def teacher(self, watch: Stopwatch) -> Parent:
         """The teacher as the first turn's parent, made and scored once."""
         if self._teacher is None:
-            self._teacher = parent_of(self.context, 0, self.context.teacher, watch, next_turn=1)
+            self._teacher = self.parents.parent(0, self.context.teacher, watch, next_turn=1)
         return self._teacher
 
     def mix(self, budget: Budgets, trial: PrecisionTrial | None) -> PrecisionMix:
@@ -108,7 +109,7 @@ class Planners:
         return planner
 
     def _multiple(self, profile: TargetProfile) -> int:
-        return planned_multiple(self.context.plan, profile.device.channel_multiple)
+        return planned_multiple(self.context.plan.sparsity, profile.device.channel_multiple)
 
     def _devices(self, start_ms: float) -> list[Device]:
         first_ms = self.baseline.teacher.latency.stats.p50_ms

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from edgespiral.core.records.schema import Int8Form, Precision
     from edgespiral.export.recipe import Recipe
     from edgespiral.measure.profile import TargetProfile
-    from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
 
@@ -38,38 +37,43 @@ class Precisions:
     form: Int8Form
 
     @classmethod
-    def of(cls, plan: Plan, profile: TargetProfile, recipe: Recipe) -> Precisions:
-        """The plan's precision, or the target's own where the plan has none.
+    def of(
+        cls, asked: Precision | Literal["auto"] | None, profile: TargetProfile, recipe: Recipe
+    ) -> Precisions:
+        """The precision that is asked for, or the target's own where none is.
 
         Raises:
             UsageError: the target's runtime has no kernels for it.
         """
         possible = supported(profile)
-        wanted = plan.precision or profile.runtime.precision
+        wanted = asked or profile.runtime.precision
         if wanted != "auto" and wanted not in possible:
             raise UsageError(
                 f"{wanted} is not to be had on {profile.name}",
-                where="--precision" if plan.precision else f"{profile.name}:runtime.precision",
+                where="--precision" if asked else f"{profile.name}:runtime.precision",
                 hint=f"its runtime gains by: {', '.join(possible)}",
             )
         return cls(wanted, possible[0], possible, recipe, form_of(profile))
 
     @classmethod
-    def shared(cls, plan: Plan, profiles: Sequence[TargetProfile], recipe: Recipe) -> Precisions:
+    def shared(
+        cls,
+        asked: Precision | Literal["auto"] | None,
+        profiles: Sequence[TargetProfile],
+        recipe: Recipe,
+    ) -> Precisions:
         """As `of`; several targets share the float file that each runs in its own way.
 
         Raises:
             UsageError: as `of`, or several targets and a precision that a file is converted to.
         """
-        each = [cls.of(plan, profile, recipe) for profile in profiles]
+        each = [cls.of(asked, profile, recipe) for profile in profiles]
         for profile, one in zip(profiles, each, strict=True):
             if len(each) > 1 and one.wanted != one.base:
-                own = (
-                    f'set precision = "{one.base}" there' if not plan.precision else "leave it out"
-                )
+                own = f'set precision = "{one.base}" there' if not asked else "leave it out"
                 raise UsageError(
                     f"{one.wanted} is for runs of one target",
-                    where="--precision" if plan.precision else f"{profile.name}:runtime.precision",
+                    where="--precision" if asked else f"{profile.name}:runtime.precision",
                     hint=f"{own}, or start a run for each target",
                 )
         return each[0]

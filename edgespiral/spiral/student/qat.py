@@ -27,7 +27,6 @@ from edgespiral.export.precision import (
     write_checked,
 )
 from edgespiral.models.saved import save_model
-from edgespiral.spiral.student.distillation import distil, distillation
 from edgespiral.spiral.student.float_fallback import FloatFallback
 
 if TYPE_CHECKING:
@@ -174,8 +173,7 @@ class AccuracyRecovery:
         )
         made.write(path)
         add_rounding(model, made, path)
-        distil(
-            context,
+        context.distiller.train(
             model,
             self._settings(epochs),
             teaching=self.teaching,
@@ -194,9 +192,8 @@ class AccuracyRecovery:
         return model, made
 
     def _settings(self, epochs: float) -> TrainSettings:
-        plan = self.context.plan
-        seed = derived_seed(plan.seed, self.turn, 3)
-        settings = distillation(plan, epochs=epochs, seed=seed, rate_share=RATE_SHARE)
+        seed = derived_seed(self.context.plan.seed, self.turn, 3)
+        settings = self.context.distiller.settings(epochs=epochs, seed=seed, rate_share=RATE_SHARE)
         # Half precision rounds as coarsely as int8 does.
         return replace(settings, precision="fp32")
 

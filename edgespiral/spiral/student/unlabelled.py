@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edgespiral.core.batches import first_inputs
+from edgespiral.core.batches import first_inputs, retargeted
 from edgespiral.core.errors import DataError
 from edgespiral.core.nested import mapped
-from edgespiral.data.taught import taught
 from edgespiral.distill import compute
 from edgespiral.models.calling import call
 
@@ -35,7 +34,7 @@ def taught_by(teacher: nn.Module, splits: DataSplits, task: Task) -> DataSplits:
     device = compute.best_device()
     own = copy.deepcopy(teacher).eval().to(device)
 
-    def answer(inputs: Tensors) -> Tensors:
+    def answer(inputs: Tensors, _targets: Tensors = None) -> Tensors:
         with torch.no_grad():
             outputs = call(own, compute.inputs_to(inputs, device))
         return mapped(torch.Tensor.cpu, task.targets_of(outputs))
@@ -46,4 +45,4 @@ def taught_by(teacher: nn.Module, splits: DataSplits, task: Task) -> DataSplits:
             where=splits.name,
             hint="give each sample its target, or a task with targets_of",
         )
-    return taught(splits, answer)
+    return retargeted(splits, answer)

@@ -67,7 +67,7 @@ def test_the_run_folder_is_named_after_what_is_asked_for() -> None:
     assert default_folder(plan) == Path("runs/a-net.py-make-folder-pics-host-cpu")
 
 
-NETS = Path(__file__).with_name("nets.py")
+NETS = Path(__file__).parents[1] / "nets.py"
 REFUSED = {
     "gradients without labels": (
         ("net", "unlabelled"), ExitCode.DATA,

@@ -40,6 +40,8 @@ def test_train_writes_a_teacher_and_says_how_good_it_is(tmp_path):
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "t" / "train.json").read_text())
     assert f"{record['test_accuracy']:.2f} % test" in result.output
+    [beside] = record["test_beside"]
+    assert f"test macro F1 {beside['value']:.2f} %" in result.output
     assert (tmp_path / "t" / "weights.safetensors").exists()
 
 

@@ -51,7 +51,7 @@ def test_each_target_is_told_with_its_budget(edgespiral: Command, tmp_path: Path
     assert missing.returncode == ExitCode.USAGE
     assert "plan.toml:target: unknown target 'missing'" in missing.stderr
     (tmp_path / "targets").mkdir()
-    profile = Path(__file__).parents[2] / "targets" / "host-cpu.toml"
+    profile = Path(__file__).parents[3] / "targets" / "host-cpu.toml"
     own = profile.read_text(encoding="utf-8").replace('"host-cpu"', '"missing"')
     (tmp_path / "targets" / "missing.toml").write_text(own, encoding="utf-8")
     told = edgespiral("validate", "plan.toml").stdout

@@ -1,26 +1,28 @@
-from __future__ import annotations
+from io import StringIO
 
-import subprocess
-import sys
+import pytest
+from rich.console import Console
 
-SHOW = """
-from edgespiral.core.system.invocation import command_line, resume_command
-print(command_line())
-print(resume_command())
-"""
+from edgespiral.core.system.invocation import resume_command, tell_stopped
 
 
-def shown(*words):
-    command = [sys.executable, "-c", SHOW, *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+@pytest.mark.parametrize(
+    ("command", "resumed"),
+    [
+        ("edgespiral compress 'a net.py:make'", "edgespiral compress 'a net.py:make' --resume"),
+        ("edgespiral train resnet8 --resume", "edgespiral train resnet8 --resume"),
+        (
+            "edgespiral train resnet8 --out 'a --resume'",
+            "edgespiral train resnet8 --out 'a --resume' --resume",
+        ),
+    ],
+)
+def test_resume_is_said_once(command: str, resumed: str) -> None:
+    assert resume_command(command) == resumed
 
 
-def test_words_are_quoted_and_resume_is_added():
-    line, resumed = shown("compress", "a net.py:make", "--speedup", "2")
-    assert line == "edgespiral compress 'a net.py:make' --speedup 2"
-    assert resumed == f"{line} --resume"
-
-
-def test_resume_is_not_said_twice():
-    line, resumed = shown("train", "resnet8", "--resume")
-    assert resumed == line
+def test_how_to_go_on_is_one_line_to_paste() -> None:
+    stream = StringIO()
+    command = "edgespiral compress [x] --out " + "long/" * 30
+    tell_stopped(Console(file=stream, width=40), command)
+    assert stream.getvalue().splitlines()[1] == f"  {command} --resume"

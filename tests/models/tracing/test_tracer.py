@@ -130,7 +130,7 @@ REFUSED = {
 @pytest.mark.parametrize("between", REFUSED)
 def test_what_depends_on_values_or_on_the_batch_is_refused_with_its_line(between):
     line = between.__code__.co_firstlineno + 1
-    with pytest.raises(ModelError, match=rf"test_tracing\.py:{line}") as caught:
+    with pytest.raises(ModelError, match=rf"test_tracer\.py:{line}") as caught:
         trace(Net(between), INPUTS)
     assert REFUSED[between] in str(caught.value)
     assert "\n" not in str(caught.value)

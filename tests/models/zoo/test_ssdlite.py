@@ -32,7 +32,7 @@ def test_it_is_a_detector_whose_boxes_cover_the_scales(channels, size):
 def test_detectors_of_two_stages_are_told_apart():
     assert "retinanet_resnet50_fpn" in models.names()
     assert "fasterrcnn_resnet50_fpn" not in models.names()
-    with pytest.raises(UsageError, match="has two stages.*take ssdlite-tiny, or"):
+    with pytest.raises(UsageError, match=r"has two stages.*take ssdlite-tiny, or"):
         models.build("fasterrcnn_resnet50_fpn", classes=2, input_shape=(3, 64, 64))
     with pytest.raises(UsageError, match="takes 3 channels, and the data has 1"):
         models.build("fcos_resnet50_fpn", classes=2, input_shape=(1, 64, 64))

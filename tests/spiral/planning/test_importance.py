@@ -7,8 +7,7 @@ from edgespiral.data import load
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.planning.importance import importance_of
+from edgespiral.spiral.planning.importance import Scorer
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +18,11 @@ def source():
 
 @pytest.mark.parametrize("criterion", ["fisher", "l1"])
 def test_channels_and_branches_are_priced_in_one_unit(source, criterion):
-    plan = load_plan(
-        None, {"model": "resnet8", "data": "digits", "speedup": 2.0, "criterion": criterion}
-    )
-    train = load("digits").train
-    first = importance_of(plan, source, train, turn=1)
+    scorer = Scorer(criterion, load("digits").train, epochs=4.0, seed=0)
+    first = scorer.importance(source, turn=1)
     assert set(first.channels) == {group.name for group in source.groups}
     assert set(first.branches) == {branch.name for branch in source.branches}
     assert all(loss > 0 for loss in first.branches.values())
-    again = importance_of(plan, source, train, turn=1)
+    again = scorer.importance(source, turn=1)
     assert all(torch.equal(first.channels[n], again.channels[n]) for n in first.channels)
     assert first.branches == again.branches

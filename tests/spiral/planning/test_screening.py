@@ -9,7 +9,7 @@ from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.context import Parent
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.allocate import choices
-from edgespiral.spiral.planning.importance import importance_of
+from edgespiral.spiral.planning.importance import Scorer
 from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.screening import Screen, exchanges, guessed, screen_of
 
@@ -92,13 +92,12 @@ def test_exchanges_are_one_change_or_one_up_and_one_down(choice):
 
 def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
     plan = load_plan(None, {"model": "resnet20", "data": "digits", "speedup": 2.0, "epochs": 60.0})
-    context = a_bench(plan)
-    source = context.teacher
-    importance = importance_of(plan, source, digits.train, 1)
+    source, scorer = a_bench(plan).teacher, Scorer("fisher", digits.train, 60.0, seed=0)
+    importance = scorer.importance(source, 1)
     parent = Parent(0, source, lambda: importance, source.model)
     heard = []
     made = {
-        epochs: screen_of(context, parent, 1, epochs, total, heard=lambda *told: heard.append(told))
+        epochs: screen_of(scorer, parent, 1, epochs, total, heard=lambda *told: heard.append(told))
         for epochs in (1.0, 60.0)
     }
     assert made[1.0] is None
@@ -108,6 +107,6 @@ def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
     half = {name: width // 2 for name, width in whole.items()}
     assert screen.price(whole) < screen.price(half)
     assert [done for done, _, _ in heard] == [1, 2]
-    again = screen_of(context, parent, 1, 60.0, total, heard=lambda *_: None)
+    again = screen_of(scorer, parent, 1, 60.0, total, heard=lambda *_: None)
     assert again is not None
     assert again.price(half) == pytest.approx(screen.price(half), rel=1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.journal import read
-from edgespiral.export.parity import file_score
+from edgespiral.export.parity import file_score, file_scored
 
 
 def test_the_last_record_is_about_the_published_files(finished, digits):
@@ -13,6 +13,8 @@ def test_the_last_record_is_about_the_published_files(finished, digits):
     published, teacher = finished.folder / "model.onnx", finished.folder / "teacher" / "model.onnx"
     assert last.student_test_accuracy == file_score(published, digits.test)
     assert last.teacher_test_accuracy == file_score(teacher, digits.test)
+    assert last.student_beside == file_scored(published, digits.test)[1]
+    assert [figure.metric.name for figure in last.teacher_beside] == ["macro F1"]
     [check] = last.device_checks
     assert (check.target, check.not_checked) == ("host-cpu", None)
     assert check.accuracy == check.accuracy_here

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from edgespiral import api
 from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.listener import Silent
-from edgespiral.core.records.journal import Journal, read
+from edgespiral.core.records.journal import read
 from edgespiral.core.system.files import sha256_file
 from edgespiral.measure.build import build_engine
 from edgespiral.measure.engine_files import engine_path, record_path, written_record
@@ -20,7 +19,7 @@ from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.shipping.publishing import fetch_engine, hashes_of, restore
 
-STAND_IN = Path(__file__).parents[1] / "stand_ins" / "trtexec.py"
+STAND_IN = Path(__file__).parents[2] / "stand_ins" / "trtexec.py"
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 
 
@@ -101,7 +100,7 @@ def test_what_a_device_builds_comes_back_beside_the_model(finished, building, tm
     shutil.copy(finished.folder / "model.onnx", tmp_path)
     # The first of the run's targets builds none.
     with Fleet.of([load_profile("host-cpu"), building]) as fleet:
-        facts = fetch_engine(SimpleNamespace(fleet=fleet, out=tmp_path))
+        facts = fetch_engine(tmp_path / "model.onnx", fleet.sessions)
     assert facts == written_record(tmp_path / "model.engine", "tensorrt")
     assert facts.model_sha256 == sha256_file(tmp_path / "model.onnx")
 
@@ -112,23 +111,21 @@ def test_a_device_that_builds_no_engine_leaves_none(finished):
 
 
 def test_an_engine_is_that_of_the_run_or_a_later_one_of_the_same_file(run, building):
-    context = SimpleNamespace(
-        out=run, journal=Journal(run / "journal.jsonl"), listener=Silent(), folder=run.joinpath
-    )
+    events = read(run / "journal.jsonl")
     engine = engine_path(run / "model.onnx")
     with Fleet.of([building]) as fleet:
         first = build_engine(fleet.sessions[0], run / "model.onnx", engine)
-        last = context.journal.read()[-1].model_copy(update={"engine": first})
+        last = events[-1].model_copy(update={"engine": first})
         record_path(engine).unlink()
-        restore(context, last)
+        restore(run, events, last, Silent())
         assert written_record(engine, "tensorrt") == first
         flip(engine)
         with pytest.raises(
             RunFolderError, match=r"not the engine of this run; build it anew: edge"
         ):
-            restore(context, last)
+            restore(run, events, last, Silent())
         build_engine(fleet.sessions[0], run / "model.onnx", engine)
-    restore(context, last)
+    restore(run, events, last, Silent())
     engine.unlink()
     with pytest.raises(RunFolderError, match="the engine is missing"):
-        restore(context, last)
+        restore(run, events, last, Silent())

@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,26 +6,13 @@ import torch
 from edgespiral.core.listener import Silent
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.models import build
-from edgespiral.spiral.student.distillation import (
-    Teaching,
-    distil,
-    kept_folder,
-    teaching_live,
-    teaching_of,
-)
+from edgespiral.spiral.student.distillation import Distiller, Teaching
 from edgespiral.tasks.classification import CLASSIFICATION
 
 
-def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
-    """As much of a run's context as distillation looks at."""
-    return SimpleNamespace(
-        plan=SimpleNamespace(teacher=who, epochs=epochs),
-        teacher=SimpleNamespace(model=teacher),
-        splits=splits,
-        listener=Silent(),
-        out=out,
-        task=CLASSIFICATION,
-    )
+def distiller_of(teacher, splits, who="original", *, epochs=1.0, out=Path()):
+    whole = TrainSettings(epochs=epochs, learning_rate=0.1, seed=7)
+    return Distiller(splits, CLASSIFICATION, Silent(), teacher, who, whole, out / "outputs")
 
 
 @pytest.mark.parametrize(
@@ -33,11 +20,17 @@ def bench_of(teacher, splits, who="original", *, epochs=1.0, out=None):
 )
 def test_the_plan_says_who_teaches(digits, who, expected):
     first, last = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    context = bench_of(first, digits, who)
-    found = teaching_of(context, 1, last, epochs=1.0)
+    distiller = distiller_of(first, digits, who)
+    found = distiller.teaching(1, last, epochs=1.0)
     assert [[first, last].index(model) for model in found.teachers] == expected
     assert found.outputs is None
-    assert teaching_of(context, 0, first, epochs=1.0).teachers == [first]
+    assert distiller.teaching(0, first, epochs=1.0).teachers == [first]
+
+
+def test_a_training_has_the_run_s_settings_at_a_share_of_its_rate(digits):
+    distiller = distiller_of(torch.nn.Linear(1, 1), digits, epochs=4.0)
+    expected = TrainSettings(epochs=0.5, learning_rate=0.05, seed=3)
+    assert distiller.settings(epochs=0.5, seed=3, rate_share=0.5) == expected
 
 
 def net(seed):
@@ -49,17 +42,17 @@ def net(seed):
 def test_teachers_of_stored_samples_are_asked_once(digits, tmp_path, who):
     plain = digits.unaugmented()
     models = {"original": [net(0)], "previous": [net(1)], "both": [net(0), net(1)]}[who]
-    context = bench_of(net(0), plain, who, epochs=2.0, out=tmp_path)
-    first = teaching_of(context, 1, net(1), epochs=2.0)
+    distiller = distiller_of(net(0), plain, who, epochs=2.0, out=tmp_path)
+    first = distiller.teaching(1, net(1), epochs=2.0)
     (inputs, _) = next(iter(plain.train.epoch(batch_size=len(plain.train))))
     expected = torch.stack([model(inputs) for model in models])
     # In bf16 where the machine multiplies that.
     assert torch.allclose(first.outputs, expected, atol=0.05)
-    assert len(list(kept_folder(context).iterdir())) == len(models)
+    assert len(list(distiller.folder.iterdir())) == len(models)
     last = net(1)
-    for model in (last, context.teacher.model):
+    for model in (last, distiller.original):
         model.forward = asked_again
-    again = teaching_of(context, 1, last, epochs=2.0)
+    again = distiller.teaching(1, last, epochs=2.0)
     assert torch.equal(again.outputs, first.outputs)
 
 
@@ -68,25 +61,25 @@ def asked_again(_inputs):
 
 
 def test_live_teachers_keep_nothing(digits, tmp_path):
-    context = bench_of(net(0), digits.unaugmented(), "both", epochs=2.0, out=tmp_path)
+    distiller = distiller_of(net(0), digits.unaugmented(), "both", epochs=2.0, out=tmp_path)
     last = net(1)
-    found = teaching_live(context, 1, last)
-    assert [id(model) for model in found.teachers] == [id(context.teacher.model), id(last)]
+    found = distiller.teaching_live(1, last)
+    assert [id(model) for model in found.teachers] == [id(distiller.original), id(last)]
     assert found.outputs is None
-    assert not kept_folder(context).exists()
+    assert not distiller.folder.exists()
 
 
 def test_random_views_and_single_passes_keep_nothing(digits, tmp_path):
     for splits, epochs in ((digits, 2.0), (digits.unaugmented(), 1.0)):
-        context = bench_of(net(0), splits, epochs=epochs, out=tmp_path)
-        assert teaching_of(context, 0, net(0), epochs=epochs).outputs is None
-    assert not kept_folder(context).exists()
+        distiller = distiller_of(net(0), splits, epochs=epochs, out=tmp_path)
+        assert distiller.teaching(0, net(0), epochs=epochs).outputs is None
+    assert not distiller.folder.exists()
 
 
 @pytest.mark.parametrize(("who", "kept"), [("original", 1), ("previous", 0), ("both", 0)])
 def test_a_turn_of_one_pass_keeps_what_later_turns_ask_for_alone(digits, tmp_path, who, kept):
-    context = bench_of(net(0), digits.unaugmented(), who, epochs=2.0, out=tmp_path)
-    found = teaching_of(context, 1, net(1), epochs=1.0)
+    distiller = distiller_of(net(0), digits.unaugmented(), who, epochs=2.0, out=tmp_path)
+    found = distiller.teaching(1, net(1), epochs=1.0)
     assert (0 if found.outputs is None else len(found.outputs)) == kept
 
 
@@ -99,8 +92,7 @@ def test_a_finished_checkpoint_is_not_trained_again(teacher, digits, tmp_path):
         torch.manual_seed(0)
         student = build("resnet8", classes=10, input_shape=digits.input_shape)
         before = student.conv1.weight.clone()
-        distil(
-            bench_of(teacher, digits),
+        distiller_of(teacher, digits).train(
             student,
             settings,
             teaching=Teaching([teacher]),

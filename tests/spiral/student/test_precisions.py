@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from edgespiral.core.errors import UsageError
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import TargetProfile, load_profile
-from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.precisions import Precisions, form_of, measuring, supported
+
+if TYPE_CHECKING:
+    from edgespiral.core.records.schema import Precision
 
 JETSON = {"schema": 1, "name": "board", "transport": {"kind": "local"}}
 
@@ -22,8 +26,7 @@ def gpu(**runtime: object) -> TargetProfile:
     return TargetProfile.model_validate({**JETSON, "runtime": runtime})
 
 
-def precisions(profile: TargetProfile, **plan: object) -> Precisions:
-    asked = load_plan(None, {"model": "m", "data": "digits", "speedup": 2.0, **plan})
+def precisions(profile: TargetProfile, asked: Precision | None = None) -> Precisions:
     return Precisions.of(asked, profile, load_recipe("default"))
 
 
@@ -34,7 +37,7 @@ def test_a_profile_says_the_precision_where_the_plan_does_not():
         update={"runtime": host.runtime.model_copy(update={"precision": "int8"})}
     )
     assert precisions(int8).candidates() == ("int8",)
-    assert precisions(int8, precision="fp32").candidates() == ()
+    assert precisions(int8, "fp32").candidates() == ()
     fp16 = host.model_copy(
         update={"runtime": host.runtime.model_copy(update={"precision": "fp16"})}
     )
@@ -57,7 +60,7 @@ def test_a_runtime_has_its_precisions(profile, expected):
 
 
 def test_tensorrt_makes_fp16_of_fp32_files():
-    found = precisions(board(), precision="auto")
+    found = precisions(board(), "auto")
     assert (found.written("fp16"), found.written("int8"), found.form) == (
         "fp32",
         "int8",
@@ -79,6 +82,5 @@ def test_a_phone_runs_int8_as_any_cpu_does(monkeypatch):
 
 def test_the_hint_for_several_targets_can_be_followed():
     boards = [board(strongly_typed=True), board(strongly_typed=True)]
-    plan = load_plan(None, {"model": "m", "data": "d", "speedup": 2})
     with pytest.raises(UsageError, match=r'is for runs of one target; set precision = "fp32"'):
-        Precisions.shared(plan, boards, load_recipe("default"))
+        Precisions.shared(None, boards, load_recipe("default"))

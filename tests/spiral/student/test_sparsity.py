@@ -20,7 +20,6 @@ from edgespiral.core.records.journal import read
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.candidates import CandidateFiles
 from edgespiral.spiral.student.kernels import sparse_kernels
 from edgespiral.spiral.student.sparsity import planned_multiple, sparsity_of, thinned
@@ -35,10 +34,6 @@ class Hears(Silent):
     def say(self, text: str) -> None:
         """See `Listener.say`."""
         self.said.append(text)
-
-
-def plan_with(**more):
-    return load_plan(None, {"model": "m", "data": "digits", "speedup": 2.0, **more})
 
 
 @pytest.fixture(scope="module")
@@ -121,24 +116,22 @@ def test_a_teacher_within_the_budget_still_gets_its_zeros(wide, digits, quick_op
 
 
 def test_masks_are_a_function_of_the_cut(sparse, digits):
-    plan = plan_with(sparsity=0.9)
     models = [trace(load_model(sparse.folder / "turn-01" / "cut")) for _ in range(2)]
-    masks = [thinned(plan, model, digits.train, batches=3, seed=0) for model in models]
+    masks = [thinned(0.9, model, digits.train, batches=3, seed=0) for model in models]
     for name, mask in masks[0].items():
         assert torch.equal(mask, masks[1][name])
         assert not bool(models[0].get_parameter(name)[~mask].any())
     states = [model.state_dict() for model in models]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-    assert thinned(plan_with(), models[0], digits.train, batches=3, seed=0) == {}
+    assert thinned("none", models[0], digits.train, batches=3, seed=0) == {}
 
 
-def test_a_file_that_lost_zeros_is_not_passed_off_as_sparse(sparse, a_bench):
-    context = a_bench(plan_with(sparsity="2:4"))
+def test_a_file_that_lost_zeros_is_not_passed_off_as_sparse(sparse):
     masks = {"3.weight": torch.zeros(10**6, dtype=torch.bool)}
     with pytest.raises(ExportError, match="zeros, the student 1000000"):
         sparsity_of(
-            context, sparse.folder / "model.onnx", sparse.model, masks,
-            folder=sparse.folder, precision="fp32",
+            sparse.folder / "model.onnx", sparse.model, masks,
+            asked="2:4", kernels="none", dense_bytes=lambda: 0,
         )  # fmt: skip
 
 
@@ -198,13 +191,14 @@ def tensorrt(**runtime) -> TargetProfile:
     ],
 )
 def test_tensorrt_alone_can_use_them_if_told_to(plan, runtime, kernels):
-    assert sparse_kernels(plan_with(**plan), tensorrt(**runtime)) == kernels
+    sparsity, precision = plan.get("sparsity", "none"), plan.get("precision")
+    assert sparse_kernels(sparsity, precision, tensorrt(**runtime)) == kernels
 
 
 def test_widths_leave_whole_groups_of_four():
-    steps = [planned_multiple(plan_with(sparsity="2:4"), multiple) for multiple in (1, 6, 8)]
+    steps = [planned_multiple("2:4", multiple) for multiple in (1, 6, 8)]
     assert steps == [4, 12, 8]
-    assert planned_multiple(plan_with(sparsity=0.5), 1) == 1
+    assert planned_multiple(0.5, 1) == 1
 
 
 def test_candidates_have_the_zeros_that_their_kernels_need(wide, digits, tmp_path):

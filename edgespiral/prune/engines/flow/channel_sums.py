@@ -1,8 +1,9 @@
 """Sums and means over channels as layers of fixed weights, so that channels can leave them.
 
 A mean over channels (global response norm, a layer norm spelt out, an attention map of means) holds
-every channel that it takes in. As a layer with one output, whose weights are 1 / C, it is a
-consumer like any other: a removed channel's column goes, the other weights stay what they are.
+every channel that it takes in. As a layer with one output, whose weights are 1, and a division by
+the C that there were, it is a consumer like any other: a removed channel's column goes, the other
+weights and C stay what they are. Weights of 1 / C would round.
 """
 
 from __future__ import annotations
@@ -82,29 +83,29 @@ def _written(model: GraphModule, node: Node, dim: int, tracer: GraphAppendingTra
     others = [d for d in dims if d != dim]
     if others:
         values = values.mean(others, True) if kind in MEANS else values.sum(others, True)
-    weight = 1 / shape[dim] if kind in MEANS else 1.0
-    summed = _weighted(model, node, values, (dim, shape, weight), tracer)
+    summed = _added(model, node, values, (dim, shape), tracer)
+    summed = summed / shape[dim] if kind in MEANS else summed
     summed = summed.sqrt() if kind in NORMS else summed
     for d in sorted(dims, reverse=True) if not keeps else ():
         summed = summed.squeeze(d)
     return summed
 
 
-def _weighted(
+def _added(
     model: GraphModule,
     node: Node,
     values: Any,  # noqa: ANN401
-    place: tuple[int, tuple[int, ...], float],
+    place: tuple[int, tuple[int, ...]],
     tracer: GraphAppendingTracer,
 ) -> Any:  # noqa: ANN401
-    dim, shape, weight = place
+    dim, shape = place
     on_pictures = dim == 1 and len(shape) == 4
     layer: nn.Module = (
         nn.Conv2d(shape[dim], 1, 1, bias=False)
         if on_pictures
         else nn.Linear(shape[dim], 1, bias=False)
     )
-    nn.init.constant_(layer.weight, weight)  # type: ignore[arg-type]
+    nn.init.ones_(layer.weight)  # type: ignore[arg-type]
     name = f"{node.name}_over_channels"
     model.add_submodule(name, layer.eval())
     if on_pictures:

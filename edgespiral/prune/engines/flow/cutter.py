@@ -14,7 +14,7 @@ from edgespiral.core.errors import ModelError
 from edgespiral.core.nested import joined
 from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.follow import Flow, follow, losing
-from edgespiral.prune.engines.flow.labels import FROZEN
+from edgespiral.prune.engines.flow.labels import FROZEN, compact
 from edgespiral.prune.engines.flow.narrowing import keep, narrow
 from edgespiral.prune.engines.flow.rules.moves import first
 from edgespiral.prune.groups import removed_channels
@@ -51,9 +51,8 @@ class FlowCutter:
         smaller = copy.deepcopy(model)
         if not removed:
             return smaller
-        flow = follow(model, example)
+        flow, batch = self._followed(model, example)
         knife = _Knife(flow, _leaving(flow, groups, removed))
-        batch = _batch_dimensions(model, example)
         for node in list(smaller.graph.nodes):
             _resize(smaller, node, knife, batch)
         for name in flow.writes:
@@ -63,6 +62,25 @@ class FlowCutter:
         smaller.graph.eliminate_dead_code()
         smaller.recompile()
         return smaller
+
+    def _followed(self, model: GraphModule, example: Tensor) -> tuple[Flow, dict[str, list[int]]]:
+        return follow(model, example), _batch_dimensions(model, example)
+
+
+class TrialCutter(FlowCutter):
+    """Cuts one model again and again, through which it follows labels once.
+
+    Args:
+        model: the traced model, which `cut` is to be called with.
+        flow: what its labels came to.
+        example: one input batch (1, C, H, W).
+    """
+
+    def __init__(self, model: GraphModule, flow: Flow, example: Tensor) -> None:
+        self._once = flow, _batch_dimensions(model, example)
+
+    def _followed(self, model: GraphModule, example: Tensor) -> tuple[Flow, dict[str, list[int]]]:  # noqa: ARG002
+        return self._once
 
 
 class _Knife:
@@ -79,7 +97,7 @@ class _Knife:
     def along(self, components: Tensor) -> tuple[int, Tensor] | None:
         """The dimension of a tensor that loses something, and the positions that stay there."""
         dims = losing(components, self.flow.two_way)
-        if not bool(torch.isin(components, self._leaving).any()):
+        if not bool(torch.isin(compact(components), self._leaving).any()):
             return None
         if not dims:
             raise ModelError("cannot remove every channel")

@@ -82,14 +82,19 @@ def main_reasons(kept: Mapping[str, tuple[int, str]], most: int = 3) -> list[str
     return told
 
 
-def survey_by_flow(model: GraphModule, example: Tensors) -> FlowSurvey:
+def survey_by_flow(model: GraphModule, example: Tensors, flow: Flow | None = None) -> FlowSurvey:
     """See `groups_by_flow`; this one tells what stays as well.
 
     Groups that no layer has whole, or that have a single unit, are left out, and so are those of
     layers that share a parameter, and those that do not see the model's inputs: gates, which
     differ by sample, cannot say what they matter.
+
+    Args:
+        model: the traced model.
+        example: one input batch (1, C, H, W).
+        flow: what `follow` says of the two, if that is known.
     """
-    return _Assembly(model, follow(model, example)).survey(batch_axes(model, example))
+    return _Assembly(model, flow or follow(model, example)).survey(batch_axes(model, example))
 
 
 def needs_flow(model: GraphModule) -> bool:
@@ -150,6 +155,10 @@ class _Assembly:
     def __init__(self, model: GraphModule, flow: Flow) -> None:
         self._flow = flow
         self._modules: dict[str, Any] = dict(model.named_modules())
+        self._writes = {layer: units.tolist() for layer, units in flow.writes.items()}
+        self._reads = {layer: units.tolist() for layer, units in flow.reads.items()}
+        self._written = {layer: Counter(units) for layer, units in self._writes.items()}
+        self._read = {unit for units in self._reads.values() for unit in units}
         self._order = [
             name
             for name in self._modules
@@ -172,7 +181,7 @@ class _Assembly:
                 groups.append(with_batch_axes(made, axes))
                 continue
             for layer in self._order:
-                count = sum(unit in units for unit in self._flow.writes[layer].tolist())
+                count = sum(unit in units for unit in self._writes[layer])
                 if count:
                     kept.setdefault(layer, (count, made))
         groups = _with_own_names(sorted(groups, key=lambda g: self._order.index(g.root)))
@@ -185,7 +194,7 @@ class _Assembly:
         """Components that the same layers give, which are cut by one width."""
         classes: list[set[int]] = []
         for layer in self._order:
-            here = set(self._flow.writes[layer].tolist()) - {FROZEN}
+            here = self._written[layer].keys() - {FROZEN}
             joined = [known for known in classes if known & here]
             classes = [known for known in classes if not known & here]
             if here:
@@ -203,9 +212,9 @@ class _Assembly:
         for number, part in enumerate(() if is_two_way else self._flow.parts):
             for unit in part & units if not units <= part else ():
                 places[unit].append((number, 1))
-        if not any(self._is_whole(self._flow.writes[layer], units) for layer in self._roots):
+        if not any(self._is_whole(layer, units) for layer in self._roots):
             for layer in self._order:
-                for unit, count in Counter(self._flow.writes[layer].tolist()).items():
+                for unit, count in self._written[layer].items():
                     if unit in places:
                         places[unit].append((layer, count))
         parts: dict[tuple[tuple[object, int], ...], set[int]] = {}
@@ -215,17 +224,16 @@ class _Assembly:
 
     def _group(self, units: set[int]) -> ChannelGroup | str:
         """A group, or why there is none, as a verb of which channels are the subject."""
-        writes = self._flow.writes
-        root = next((r for r in self._roots if self._is_whole(writes[r], units)), None)
+        root = next((r for r in self._roots if self._is_whole(r, units)), None)
         if len(units) < 2:
             return "leave only all together"
         if root is None:
             return "are no layer's as a whole"
-        here = [unit for unit in writes[root].tolist() if unit in units]
+        here = [unit for unit in self._writes[root] if unit in units]
         numbers = {unit: i for i, unit in enumerate(dict.fromkeys(here))}
         runs = len(here) // len(units)
-        producers = _slots(writes, numbers, runs)
-        consumers = _slots(self._flow.reads, numbers, runs)
+        producers = _slots(self._writes, numbers, runs)
+        consumers = _slots(self._reads, numbers, runs)
         producers.sort(key=lambda slot: slot.layer != root)
         free = self._free_runs(units, producers)
         problem = self._problem(units, producers, consumers) or (isinstance(free, str) and free)
@@ -239,8 +247,7 @@ class _Assembly:
         self, units: set[int], producers: Sequence[Slot], consumers: Sequence[Slot]
     ) -> str | None:
         """Why channels that are coupled as they should be stay nevertheless."""
-        read = {unit for layer in self._flow.reads.values() for unit in layer.tolist()}
-        if not units <= read:
+        if not units <= self._read:
             return "are read by no layer"
         if {slot.layer for slot in (*producers, *consumers)} & self._shared:
             return SHARED
@@ -248,9 +255,9 @@ class _Assembly:
             return "do not depend on the input"
         return None
 
-    def _is_whole(self, written: Tensor, units: set[int]) -> bool:
-        counts = Counter(unit for unit in written.tolist() if unit in units)
-        return set(counts) == units and len(set(counts.values())) == 1
+    def _is_whole(self, layer: str, units: set[int]) -> bool:
+        counts = {self._written[layer][unit] for unit in units}
+        return len(counts) == 1 and 0 not in counts
 
     def _free_runs(self, units: set[int], producers: Sequence[Slot]) -> int | str:
         """2 where two directions choose each its own units, 1 elsewhere, or why it cannot be cut.
@@ -287,13 +294,12 @@ def _with_own_names(groups: Sequence[ChannelGroup]) -> list[ChannelGroup]:
     return named
 
 
-def _slots(sides: dict[str, Tensor], numbers: dict[int, int], runs: int) -> list[Slot]:
-    slots = []
-    for layer, components in sides.items():
-        channel_of = _channels(components.tolist(), numbers, runs)
-        if bool((channel_of >= 0).any()):
-            slots.append(Slot(layer, channel_of))
-    return slots
+def _slots(sides: Mapping[str, list[int]], numbers: dict[int, int], runs: int) -> list[Slot]:
+    return [
+        Slot(layer, _channels(components, numbers, runs))
+        for layer, components in sides.items()
+        if not numbers.keys().isdisjoint(components)
+    ]
 
 
 def _channels(components: Sequence[int], numbers: dict[int, int], runs: int) -> Tensor:

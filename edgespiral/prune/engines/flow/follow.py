@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edgespiral.models.calling import positional
-from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, flat
+from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, compact, flat, varying
 from edgespiral.prune.engines.flow.rules.operations import SUMMED_UP, rule_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
-    from torch.fx import GraphModule
+    from torch.fx import GraphModule, Node
 
     from edgespiral.core.nested import Tensors
 
@@ -58,7 +60,10 @@ def follow(model: GraphModule, example: Tensors) -> Flow:
     labeller.run(*positional(model.graph, example))
     settled = _settled(labeller)
     return Flow(
-        {n.name: tuple(settled[x] for x in flat(v)) for n, v in labeller.labels.items()},
+        {
+            n.name: tuple(settled[compact(x)].expand(x.shape) for x in flat(v))
+            for n, v in labeller.labels.items()
+        },
         {name: settled[labels] for name, labels in labeller.parameters.items()},
         {name: settled[labels] for name, labels in labeller.reads.items()},
         {name: settled[labels] for name, labels in labeller.writes.items()},
@@ -94,11 +99,6 @@ def _frozen(labeller: Labeller, settled: Tensor) -> dict[str, tuple[int, str]]:
     return frozen
 
 
-def varying(labels: Tensor) -> list[int]:
-    """Dimensions along which the labels are not all the same."""
-    return [d for d in range(labels.dim()) if bool((labels != labels.narrow(d, 0, 1)).any())]
-
-
 def losing(components: Tensor, two_way: Tensor) -> list[int]:
     """Dimensions along which a tensor loses channels; more than one, and it cannot be cut.
 
@@ -123,7 +123,7 @@ def _settled(labeller: Labeller) -> Tensor:
     know that nothing is left to freeze; the loop looks until then.
     """
     ties = labeller.ties
-    tensors = [(n, x) for n, v in labeller.labels.items() for x in flat(v) if bool(x.any())]
+    tensors = list(_distinct(labeller))
     while True:
         components = ties.components()
         known = len(ties.held)
@@ -140,6 +140,17 @@ def _settled(labeller: Labeller) -> Tensor:
         fresh = [labels for labels, _ in ties.held[known:]]
         if not fresh or not bool(components[torch.cat(fresh)].any()):
             return components
+
+
+def _distinct(labeller: Labeller) -> Iterator[tuple[Node, Tensor]]:
+    """Each tensor of labels, with the first operation that has it as its result."""
+    seen: set[tuple[object, ...]] = set()
+    for node, labels in labeller.labels.items():
+        for tensor in map(compact, flat(labels)):
+            key = (tensor.data_ptr(), tensor.shape, tensor.stride())
+            if key not in seen and bool(tensor.any()):
+                seen.add(key)
+                yield node, tensor
 
 
 def _two_way(ties: Ties, components: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ class Ties:
     held: list[tuple[Tensor, str]] = field(default_factory=list)
     two_way: list[Tensor] = field(default_factory=list)
     here: str = ""
+    _classes: tuple[int, Tensor] | None = None
 
     def fresh(self, count: int) -> Tensor:
         """(count,) labels that were not used before."""
@@ -62,7 +63,7 @@ class Ties:
 
         Those that meet what stands for no channel never leave.
         """
-        left, right = torch.broadcast_tensors(left, right)  # type: ignore[no-untyped-call]
+        left, right = _repeated_once(left, right)
         differ = left != right
         if not bool(differ.any()):
             return
@@ -76,11 +77,10 @@ class Ties:
 
     def freeze(self, labels: Tensor, why: str = "") -> None:
         """None of these may leave, since they `why` in the operation at hand."""
-        chosen = torch.zeros(self.count, dtype=torch.bool)
-        chosen[labels.flatten()] = True
-        chosen[FROZEN] = False
-        if bool(chosen.any()):
-            self.held.append((chosen.nonzero().flatten(), f"{why} ({self.here})".lstrip()))
+        chosen = torch.unique(compact(labels))
+        chosen = chosen[chosen != FROZEN]
+        if len(chosen):
+            self.held.append((chosen, f"{why} ({self.here})".lstrip()))
 
     def hold_steady(
         self, labels: Tensor, dims: Sequence[int], why: str, *, apart: bool = False
@@ -89,22 +89,29 @@ class Ties:
 
         Where elements only go `apart`, two rows of equally long directions may.
         """
+        labels = compact(labels)
         if dims and bool(labels.any()):
             self.steady.append((labels, tuple(dims), f"{why} ({self.here})", apart))
 
     def columns(self, labels: Tensor, dim: int) -> Tensor:
         """The labels along `dim`, (size,), which from now on are the same everywhere else."""
-        rows = labels.movedim(dim, -1).reshape(-1, labels.shape[dim])
+        rows = (
+            compact(labels, besides=dim % labels.dim())
+            .movedim(dim, -1)
+            .reshape(-1, labels.shape[dim])
+        )
         self.tie(rows, rows[:1])
         return rows[0]
 
     def classes(self) -> Tensor:
         """Per label the number of its class: those that are tied, held or not; 0 is FROZEN's."""
-        none = torch.zeros(0, 2, dtype=torch.long)
-        pairs = torch.cat([none, *self.pairs]).numpy()
-        links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (self.count,) * 2)
-        _, numbers = connected_components(links, directed=False)
-        return torch.from_numpy(numbers.astype(np.int64))
+        if self._classes is None or self._classes[0] != len(self.pairs):
+            none = torch.zeros(0, 2, dtype=torch.long)
+            pairs = torch.cat([none, *self.pairs]).numpy()
+            links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (self.count,) * 2)
+            _, numbers = connected_components(links, directed=False)
+            self._classes = len(self.pairs), torch.from_numpy(numbers.astype(np.int64))
+        return self._classes[1]
 
     def components(self) -> Tensor:
         """Per label the number of its component: those that leave together; 0 never leaves."""
@@ -123,10 +130,35 @@ class Ties:
         return why
 
 
+def compact(labels: Tensor, *, besides: int | None = None) -> Tensor:
+    """`labels` once along each dimension, other than `besides`, along which they are repeated."""
+    for dim, (size, stride) in enumerate(zip(labels.shape, labels.stride(), strict=True)):
+        if size > 1 and stride == 0 and dim != besides:
+            labels = labels.narrow(dim, 0, 1)
+    return labels
+
+
+def varying(labels: Tensor) -> list[int]:
+    """Dimensions along which the labels are not all the same."""
+    labels = compact(labels)
+    sized = (d for d, size in enumerate(labels.shape) if size > 1)
+    return [d for d in sized if bool((labels != labels.narrow(d, 0, 1)).any())]
+
+
+def _repeated_once(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Both broadcast to one shape, which is 1 along the dimensions that both are repeated along."""
+    both: list[Tensor] = torch.broadcast_tensors(left, right)  # type: ignore[no-untyped-call]
+    left, right = both
+    for dim, size in enumerate(left.shape):
+        if size > 1 and left.stride(dim) == right.stride(dim) == 0:
+            left, right = left.narrow(dim, 0, 1), right.narrow(dim, 0, 1)
+    return left, right
+
+
 def unlabelled(value: object) -> Any:  # noqa: ANN401
     """Labels of a result that stands for no channel: 0, or None where it is not a tensor."""
     if isinstance(value, torch.Tensor):
-        return torch.zeros(value.shape, dtype=torch.long)
+        return torch.zeros((), dtype=torch.long).expand(value.shape)
     if isinstance(value, dict):
         value = tuple(value.values())
     if isinstance(value, tuple | list) and any(isinstance(v, torch.Tensor) for v in value):

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.nested import joined
 from edgespiral.prune.engines.flow.channel_sums import sums_as_layers
-from edgespiral.prune.engines.flow.cutter import FlowCutter
+from edgespiral.prune.engines.flow.cutter import TrialCutter
 from edgespiral.prune.engines.flow.finder import FlowSurvey, survey_by_flow
+from edgespiral.prune.engines.flow.follow import follow
 from edgespiral.prune.engines.trial import failed_trial
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from collections.abc import Sequence
 
     from torch.fx import GraphModule
 
     from edgespiral.core.nested import Tensors
+    from edgespiral.prune.engines.flow.follow import Flow
     from edgespiral.prune.groups import ChannelGroup
 
 SAMPLES = 2
@@ -34,12 +37,13 @@ def proven_groups(model: GraphModule, example: Tensors) -> tuple[GraphModule, Fl
     Returns:
         The model to cut, in which sums over channels are layers, and what was found in it.
     """
-    survey = survey_by_flow(model, example)
-    if survey.sums:
-        model = sums_as_layers(model, example, survey.sums)
-        survey = survey_by_flow(model, example)
-    inputs = joined([example] * SAMPLES)
-    sound, failed = _sound(model, survey.groups, inputs, time.monotonic() + MOST_SECONDS)
+    flow = follow(model, example)
+    if flow.sums:
+        model = sums_as_layers(model, example, flow.sums)
+        flow = follow(model, example)
+    survey = survey_by_flow(model, example, flow)
+    trials = _Trials(model, example, flow)
+    sound, failed = trials.sound(survey.groups)
     kept = dict(survey.kept)
     for group, reason in failed:
         for slot in group.producers:
@@ -50,36 +54,41 @@ def proven_groups(model: GraphModule, example: Tensors) -> tuple[GraphModule, Fl
 Failed = list[tuple["ChannelGroup", str]]
 
 
-def _sound(
-    model: GraphModule, groups: Sequence[ChannelGroup], inputs: Tensors, until: float
-) -> tuple[list[ChannelGroup], Failed]:
-    """Halve what fails until what is left of it is one group that fails by itself."""
-    if not groups:
-        return [], []
-    reason = failed_trial(FlowCutter(), model, groups, inputs)
-    if reason is None:
-        return list(groups), []
-    if len(groups) == 1:
-        return [], [(groups[0], f"stay: {reason}")]
-    if time.monotonic() > until:
-        late = f"stay: {MOST_SECONDS:.0f} s of trials did not find which of them fail ({reason})"
-        return [], [(group, late) for group in groups]
-    half = len(groups) // 2
-    left, left_failed = _sound(model, groups[:half], inputs, until)
-    right, right_failed = _sound(model, groups[half:], inputs, until)
-    return _together(model, left, right, inputs, [*left_failed, *right_failed])
+class _Trials:
+    """Cuts of one model made to see which of its groups are what they are taken for."""
 
+    def __init__(self, model: GraphModule, example: Tensor, flow: Flow) -> None:
+        self._model = model
+        self._inputs = joined([example] * SAMPLES)
+        self._cutter = TrialCutter(model, flow, example)
+        self._until = time.monotonic() + MOST_SECONDS
 
-def _together(
-    model: GraphModule,
-    left: list[ChannelGroup],
-    right: list[ChannelGroup],
-    inputs: Tensors,
-    failed: Failed,
-) -> tuple[list[ChannelGroup], Failed]:
-    """Both, unless they only work apart: then the larger."""
-    reason = failed_trial(FlowCutter(), model, [*left, *right], inputs) if left and right else None
-    if reason is None:
-        return [*left, *right], failed
-    fewer, more = sorted((left, right), key=lambda groups: sum(g.channels for g in groups))
-    return more, [*failed, *((g, f"stay: not with others: {reason}") for g in fewer)]
+    def sound(self, groups: Sequence[ChannelGroup]) -> tuple[list[ChannelGroup], Failed]:
+        """Halve what fails until what is left of it is one group that fails by itself."""
+        reason = self._failure(groups)
+        if reason is None:
+            return list(groups), []
+        if len(groups) == 1:
+            return [], [(groups[0], f"stay: {reason}")]
+        if time.monotonic() > self._until:
+            late = f"stay: {MOST_SECONDS:.0f} s of trials did not find which of them fail"
+            return [], [(group, f"{late} ({reason})") for group in groups]
+        half = len(groups) // 2
+        left, left_failed = self.sound(groups[:half])
+        right, right_failed = self.sound(groups[half:])
+        return self._together(left, right, [*left_failed, *right_failed])
+
+    def _together(
+        self, left: list[ChannelGroup], right: list[ChannelGroup], failed: Failed
+    ) -> tuple[list[ChannelGroup], Failed]:
+        """Both, unless they only work apart: then the larger."""
+        reason = self._failure([*left, *right]) if left and right else None
+        if reason is None:
+            return [*left, *right], failed
+        fewer, more = sorted((left, right), key=lambda groups: sum(g.channels for g in groups))
+        return more, [*failed, *((g, f"stay: not with others: {reason}") for g in fewer)]
+
+    def _failure(self, groups: Sequence[ChannelGroup]) -> str | None:
+        if not groups:
+            return None
+        return failed_trial(self._cutter, self._model, groups, self._inputs)

@@ -116,7 +116,7 @@ def test_a_device_that_was_not_named_is_asked_for(
 def test_a_jetson_is_checked_up_to_its_figures(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundled profile over real ssh; a stand-in takes trtexec's place."""
     monkeypatch.setenv("JETSON_HOST", "board")
-    text = (Path(__file__).parents[2] / "targets" / "jetson-orin.toml").read_text()
+    text = (Path(__file__).parents[4] / "targets" / "jetson-orin.toml").read_text()
     here = f'workdir = "{board.folder}"\nconfig = "{board.config}"\npython = "{sys.executable}"'
     brief = text.replace("timeout_s = 3600", here).replace("round_ms = 300", "round_ms = 1")
     Path("targets").mkdir()
@@ -137,7 +137,7 @@ def test_a_phone_is_checked_step_by_step(
 ) -> None:
     """The bundled profile: first the program is missing, then the device, then nothing is."""
     monkeypatch.setenv("ORT_PERF_TEST", str(perf_test))
-    text = (Path(__file__).parents[2] / "targets" / "android-arm64.toml").read_text()
+    text = (Path(__file__).parents[4] / "targets" / "android-arm64.toml").read_text()
     brief = text.replace("/data/local/tmp", str(phone.folder)).replace("rounds = 10", "rounds = 5")
     Path("targets").mkdir()
     Path("targets/android-arm64.toml").write_text(brief.replace("_ms = ", "_ms = 0.0"))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.prune.engines.flow.labels import opaque, unlabelled
+from edgespiral.prune.engines.flow.labels import opaque, unlabelled, varying
 from edgespiral.prune.engines.flow.rules import layers, moves, products
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _reduction(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 
 def _tie_paths(run: Labeller, labels: Tensor, dims: Sequence[int]) -> None:
     """Where whole sets of channels are stacked along a dimension, they leave together there."""
-    differ = [d for d in range(labels.dim()) if bool((labels != labels.narrow(d, 0, 1)).any())]
+    differ = varying(labels)
     if set(differ) - set(dims):
         for dim in set(differ) & set(dims):
             run.ties.tie(labels, labels.narrow(dim, 0, 1))

@@ -133,6 +133,11 @@ def test_the_hash_is_of_what_is_asked_for_not_of_where_files_lie() -> None:
     assert plan_sha256(load_plan(None, {**GOOD, "task": "segmentation"})) != base
 
 
+def test_the_hash_of_a_plan_stays_what_it_was() -> None:
+    sha256 = "611b0ce41d7f38f6bbb86072047ad59f6b447ebe966ba79e2551ad492c1d6bf4"
+    assert plan_sha256(load_plan(None, GOOD)) == sha256, "runs of before would not go on"
+
+
 def test_a_plan_survives_its_own_json() -> None:
     plan = load_plan(None, {**GOOD, "out": "runs/a", "turns": 3, "learning_rate": 0.1})
     assert Plan.model_validate_json(plan.model_dump_json()) == plan

@@ -1,0 +1,162 @@
+"""Texts with a label each, in CSV, TSV or JSON Lines files, as token ids."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import TensorDataset
+
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError
+from edgespiral.data.argument import Argument
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
+from edgespiral.data.files.tables import column, rows, three_tables, value
+from edgespiral.data.files.vocabulary import PADDING, PATTERN, UNKNOWN, Vocabulary, words
+from edgespiral.data.holdout import hold_out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgespiral.data.files.tables import Row
+
+OPTIONS = ("text", "label", "columns", "length", "min_count", "vocabulary")
+# What the columns are called where nothing is said.
+TEXT_NAMES = ("text", "sentence", "utterance", "message", "query", "sms")
+LABEL_NAMES = ("label", "category", "class", "intent", "target")
+# Words that are met once teach what an unknown one is like.
+LEAST_COUNT = 2
+VOCABULARY, TOKENISER = "vocabulary.txt", "tokeniser.json"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The words of a text, its label and its place."""
+
+    words: tuple[str, ...]
+    label: str
+    where: str
+
+
+def load_text(argument: str) -> DataSplits:
+    """`text:FILE.csv` or `text:FOLDER`, with options such as `?text=query&label=intent&length=24`.
+
+    A folder has a file each for train, val (or validation) and test, or for train and one of the
+    others. Of a single file 15 % are the test and a tenth of the rest the validation, each label in
+    proportion; texts that are the same stay together.
+
+    Words are lower case. The vocabulary has those that the training part has twice (`min_count`),
+    or is `vocabulary`, a file with a token a line. Sequences are `length` tokens, if not given as
+    long as the longest text, and filled up with token 0.
+
+    Raises:
+        DataError: a file is missing or damaged, has no such column, an empty text or label, a label
+            that training does not have, or a word that the vocabulary has no token for.
+    """
+    asked = Argument("text", argument, OPTIONS)
+    train, validation, test = parts = _parts(asked)
+    vocabulary = _vocabulary(asked, train)
+    classes = sorted({text.label for text in train})
+    longest = max(len(text.words) for part in parts for text in part)
+    length = asked.whole_number("length", default=longest, least=1)
+    sources = [_source(part, vocabulary, classes, length) for part in (train, validation, test)]
+    return DataSplits(
+        name=f"text:{asked.path}",
+        train=sources[0],
+        validation=sources[1],
+        test=sources[2],
+        class_names=tuple(classes),
+        input_shape=(length,),
+        token_count=len(vocabulary.tokens),
+        padding=0,
+        files={VOCABULARY: vocabulary.text, TOKENISER: _description(length, classes)},
+    )
+
+
+def _parts(asked: Argument) -> tuple[Sequence[Labelled], Sequence[Labelled], Sequence[Labelled]]:
+    if not asked.path.is_dir():
+        rest, test = _split(_read(asked.path, asked), TEST_PART)
+        return (*_split(rest, VALIDATION_PART), test)
+    train, *others = (_read(file, asked) for file in three_tables(asked.path).values())
+    if len(others) == 1:
+        return (*_split(train, VALIDATION_PART), others[0])
+    return train, others[0], others[-1]
+
+
+def _read(path: Path, asked: Argument) -> list[Labelled]:
+    names = asked.options.get("columns")
+    found = rows(path, None if names is None else [name.strip() for name in names.split(",")])
+    text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
+    label = asked.options.get("label") or column(found[0], LABEL_NAMES, "label")
+    return [_labelled(row, text, label) for row in found]
+
+
+def _labelled(row: Row, text: str, label: str) -> Labelled:
+    found = Labelled(tuple(words(value(row, text))), value(row, label), row.where)
+    if not found.words:
+        raise DataError("the text is empty", where=row.where, hint="take the row away")
+    if not found.label:
+        raise DataError("the label is empty", where=row.where, hint="take the row away")
+    return found
+
+
+def _split(texts: Sequence[Labelled], part: float) -> tuple[list[Labelled], list[Labelled]]:
+    """(the rest, about `part` of the texts); those that are the same are on one side."""
+    first: dict[tuple[str, ...], int] = {}
+    groups = [first.setdefault(text.words, len(first)) for text in texts]
+    labels = [""] * len(first)
+    for text, group in zip(texts, groups, strict=True):
+        labels[group] = labels[group] or text.label
+    classes = sorted(set(labels))
+    numbers = np.array([classes.index(label) for label in labels], np.int64)
+    _, held = hold_out(numbers, max(len(classes), round(part * len(labels))))
+    is_held = set(held.tolist())
+    sides: tuple[list[Labelled], list[Labelled]] = ([], [])
+    for text, group in zip(texts, groups, strict=True):
+        sides[group in is_held].append(text)
+    return sides
+
+
+def _vocabulary(asked: Argument, train: Sequence[Labelled]) -> Vocabulary:
+    if "vocabulary" in asked.options:
+        return Vocabulary.read(Path(asked.options["vocabulary"]).expanduser())
+    least = asked.whole_number("min_count", default=LEAST_COUNT, least=1)
+    return Vocabulary.of((text.words for text in train), least)
+
+
+def _source(
+    texts: Sequence[Labelled], vocabulary: Vocabulary, classes: Sequence[str], length: int
+) -> DatasetSource:
+    tokens = torch.zeros(len(texts), length, dtype=torch.int64)
+    labels = torch.zeros(len(texts), dtype=torch.int64)
+    numbers = {name: number for number, name in enumerate(classes)}
+    for index, text in enumerate(texts):
+        if text.label not in numbers:
+            what = f"the label {text.label!r} is never seen in training"
+            raise DataError(what, where=text.where)
+        ids = vocabulary.ids(text.words[:length], text.where)
+        tokens[index, : len(ids)] = torch.tensor(ids)
+        labels[index] = numbers[text.label]
+    names = [text.where for text in texts]
+    return DatasetSource(TensorDataset(tokens, labels), fixed=True, names=names)
+
+
+def _description(length: int, classes: Sequence[str]) -> str:
+    """How who runs the model makes tokens of a text, and what its outputs are."""
+    facts = {
+        "lowercase": True,
+        "pattern": PATTERN,
+        "length": length,
+        "padding": PADDING,
+        "unknown": UNKNOWN,
+        "classes": list(classes),
+    }
+    return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+
+
+PLUGIN = load_text

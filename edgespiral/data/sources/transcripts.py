@@ -1,0 +1,153 @@
+"""Sounds with what is said in them: WAV files and tables of transcripts, for speech recognition."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from edgespiral.core import audio
+from edgespiral.core.batches import NO_SYMBOL, DataSplits
+from edgespiral.core.errors import DataError
+from edgespiral.data.argument import Argument
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
+from edgespiral.data.files.sounds import clip_samples, read_sounds
+from edgespiral.data.files.tables import column, rows, three_tables, value
+from edgespiral.data.sources.speech import FEATURES, LOG_MEL, WAVEFORM, Clips, description
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from edgespiral.data.files.sounds import Sound
+
+FILE_NAMES = ("file", "path", "audio", "wav", "filename")
+TEXT_NAMES = ("text", "transcript", "transcription", "sentence")
+SYMBOLS = "symbols.json"
+BLANK_NAME = "<blank>"
+
+
+@dataclass(frozen=True)
+class Transcribed:
+    """A sound's file, what is said in it, and the place that says so."""
+
+    path: Path
+    text: str
+    where: str
+
+
+def load_transcripts(argument: str) -> DataSplits:
+    """`transcripts:PATH` or `transcripts:PATH?features=waveform`: WAV files and what they say.
+
+    PATH is a folder with the tables train, val (or validation) and test, or train and one of the
+    others; or one table, of which 15 % are the test and a tenth of the rest the validation. A row
+    has a file, as seen from the table's folder, and its text. Symbols are the characters of the
+    training texts in lower case; symbol 1 is the blank between words. All sounds are as long as
+    the longest, with silence around the shorter ones.
+
+    Raises:
+        DataError: a file is missing or damaged, a text is empty or has a character that training
+            does not have.
+    """
+    asked = Argument("transcripts", argument, ("features", "file", "text", "columns"))
+    features = asked.one_of("features", (LOG_MEL, WAVEFORM))
+    parts = _parts(asked)
+    sounds = read_sounds([one.path for part in parts for one in part])
+    rate_hz, samples = sounds[0].rate_hz, clip_samples(sounds, None)
+    symbols = (BLANK_NAME, " ", *sorted({*"".join(one.text for one in parts[0])} - {" "}))
+    longest = max(len(one.text) for part in parts for one in part)
+    remaining = iter(sounds)
+    train, validation, test = (
+        _source(
+            part,
+            [next(remaining) for _ in part],
+            symbols,
+            longest=longest,
+            samples=samples,
+            features=features,
+        )
+        for part in parts
+    )
+    is_waveform = features == WAVEFORM
+    frames = audio.frame_count(samples, rate_hz)
+    return DataSplits(
+        name=f"transcripts:{asked.path}",
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=symbols,
+        input_shape=(1, samples) if is_waveform else (1, audio.BANDS, frames),
+        target_shape=None,
+        sample_rate_hz=rate_hz if is_waveform else None,
+        files={
+            FEATURES: description(features, rate_hz, samples),
+            SYMBOLS: json.dumps(symbols, ensure_ascii=False) + "\n",
+        },
+    )
+
+
+def _parts(asked: Argument) -> tuple[Sequence[Transcribed], ...]:
+    if not asked.path.is_dir():
+        rest, test = _split(_read(asked.path, asked), TEST_PART)
+        return (*_split(rest, VALIDATION_PART), test)
+    train, *others = (_read(table, asked) for table in three_tables(asked.path).values())
+    if len(others) == 1:
+        return (*_split(train, VALIDATION_PART), others[0])
+    return train, others[0], others[-1]
+
+
+def _split(
+    samples: Sequence[Transcribed], part: float
+) -> tuple[list[Transcribed], list[Transcribed]]:
+    """(the rest, about `part` of the samples and at least one)."""
+    drawn = np.random.default_rng(0).permutation(len(samples))
+    held = set(drawn[: max(1, round(part * len(samples)))].tolist())
+    sides: tuple[list[Transcribed], list[Transcribed]] = ([], [])
+    for index, sample in enumerate(samples):
+        sides[index in held].append(sample)
+    return sides
+
+
+def _read(table: Path, asked: Argument) -> list[Transcribed]:
+    names = asked.options.get("columns")
+    found = rows(table, None if names is None else [name.strip() for name in names.split(",")])
+    file = asked.options.get("file") or column(found[0], FILE_NAMES, "file")
+    text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
+    made = []
+    for row in found:
+        said = " ".join(value(row, text).lower().split())
+        if not said:
+            raise DataError("the transcript is empty", where=row.where, hint="take the row away")
+        path = table.parent / value(row, file)
+        if not path.is_file():
+            raise DataError(f"there is no file {path}", where=row.where)
+        made.append(Transcribed(path, said, row.where))
+    return made
+
+
+def _source(
+    part: Sequence[Transcribed],
+    sounds: Sequence[Sound],
+    symbols: Sequence[str],
+    *,
+    longest: int,
+    samples: int,
+    features: str,
+) -> DatasetSource:
+    ids = {symbol: index for index, symbol in enumerate(symbols)}
+    targets = torch.full((len(part), longest), NO_SYMBOL, dtype=torch.int64)
+    for index, one in enumerate(part):
+        strange = [symbol for symbol in one.text if symbol not in ids]
+        if strange:
+            what = f"the character {strange[0]!r} is never seen in training"
+            raise DataError(what, where=one.where)
+        targets[index, : len(one.text)] = torch.tensor([ids[symbol] for symbol in one.text])
+    clips = Clips(sounds, targets, samples, features)
+    return DatasetSource(clips, fixed=True, names=[one.where for one in part])
+
+
+PLUGIN = load_transcripts

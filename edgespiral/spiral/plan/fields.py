@@ -1,0 +1,259 @@
+"""The plan: everything a compression run is asked to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from edgespiral.core.config import config_errors
+from edgespiral.core.errors import UsageError
+from edgespiral.core.option import NEEDED
+from edgespiral.core.plugins import plugin_of
+from edgespiral.core.records.schema import Record
+from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
+from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.spiral.plan.field import plan_field
+from edgespiral.spiral.plan.values import (
+    AboveOne,
+    AboveZero,
+    File,
+    Name,
+    Positive,
+    ShareOrPattern,
+    Targets,
+    TaskName,
+    Turns,
+)
+from edgespiral.tasks import DEFAULT
+
+BUDGETS = ("latency_ms", "speedup")
+BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
+
+# The headings of `edgespiral compress --help`.
+BUDGET = "Budget (one of latency and speed-up)"
+CUTTING = "Cutting"
+DISTILLATION = "Distillation"
+
+
+class Plan(Record):
+    """What to compress, how far, and by what means; `docs/plan.md` explains each field.
+
+    All that is said of a field is said here; `make plan` writes the options of the command line
+    and the table of `docs/plan.md` from it.
+
+    The budget is either a median latency or a speed-up over the teacher; where there are several
+    targets, one for all, or one for each by its name. Paths are relative to the current folder.
+    `model` and `data` are needed in a plan of the command line; in Python, `compress` takes them
+    beside the plan.
+
+    Raises:
+        UsageError: a value that `docs/plan.md` does not allow, an unknown field, or not exactly one
+            budget for each target; all problems at once, each with its field.
+
+    Example:
+        >>> from edgespiral import Plan
+        >>> plan = Plan(speedup=2, max_drop=1.5, epochs=4)
+        >>> plan.targets, plan.criterion
+        (('host-cpu',), 'fisher')
+    """
+
+    model_config = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    model: Name = plan_field(
+        "",
+        "A zoo or torchvision name, `timm/NAME`, or `path/to/file.py:factory`.",
+        shown=NEEDED,
+    )
+    weights: File | None = plan_field(
+        None,
+        "The trained weights of MODEL, `.safetensors` or `.pt`; needed for models by name.",
+        pages="[training.md](training.md#weights-from-elsewhere)",
+        counts=False,
+    )
+    data: Name = plan_field(
+        "",
+        "A data set: {names}; `NAME:PATH` where it lies somewhere; or `path/to/file.py:factory`.",
+        pages="[data.md](data.md)",
+        shown=NEEDED,
+        names_of="edgespiral.data.sources:SOURCES",
+    )
+    task: TaskName = plan_field(
+        DEFAULT,
+        "What MODEL is for: {names}; or `path/to/file.py:factory`.",
+        pages="[tasks.md](tasks.md)",
+        names_of="edgespiral.tasks:TASKS",
+    )
+    target: Targets = plan_field(
+        "host-cpu",
+        "The device: a target's name or file. Several of them: a list, or the flag once for each.",
+        pages="[targets.md](targets.md)",
+    )
+    precision: Literal["fp32", "fp16", "int8", "auto"] | None = plan_field(
+        None,
+        "Of what ships: `fp32`, `fp16`, `int8`, or `auto` (the teacher is measured in each).",
+        pages="[precision.md](precision.md)",
+        shown="the target's",
+    )
+    recipe: Name = plan_field(
+        "default",
+        "How int8 is calibrated: a recipe's name or file.",
+        pages="[precision.md](precision.md)",
+    )
+    qat: Literal["auto", "never", "always"] = plan_field(
+        "auto",
+        "Train an int8 student on with its rounding, for a quarter of the epochs on top: `auto` "
+        "(where it lost 0.3 points), `never` or `always`.",
+        pages="[precision.md](precision.md)",
+    )
+    latency_ms: AboveZero | None = plan_field(
+        None,
+        "Median latency to reach, in milliseconds; TARGET=MS for one of several targets.",
+        metavar="[TARGET=]MS",
+        group=BUDGET,
+    )
+    speedup: AboveOne | None = plan_field(
+        None,
+        "Or: how many times as fast as the teacher, above 1; TARGET=TIMES for one of several.",
+        metavar="[TARGET=]TIMES",
+        group=BUDGET,
+    )
+    max_drop: Positive = plan_field(
+        2.0,
+        "What the metric may lose against the teacher on the validation split, in its unit "
+        "(accuracy: points).",
+        group=BUDGET,
+    )
+    turns: Turns = plan_field(
+        "auto",
+        "Turns of the spiral: a number, or `auto` (one for each factor of 4, or part of one, in "
+        "latency).",
+        pages="[allocation.md](allocation.md#turns-and-teachers)",
+        group=CUTTING,
+    )
+    epochs: Positive = plan_field(
+        4.0,
+        "Passes over the training data in the whole run, shared by its turns.",
+        group=DISTILLATION,
+    )
+    criterion: Annotated[Name, AfterValidator(plugin_of(CRITERIA))] = plan_field(
+        "fisher",
+        "What a channel is worth: {names}.",
+        pages="[allocation.md](allocation.md)",
+        group=CUTTING,
+        names_of="edgespiral.prune.scoring.criteria:CRITERIA",
+    )
+    pruner: Annotated[Name, AfterValidator(plugin_of(PRUNING_ENGINES, besides=(AUTO,)))] = (
+        plan_field(
+            AUTO,
+            "What takes channels out: {names}; `auto` tries them in turn.",
+            pages="[architectures.md](architectures.md)",
+            group=CUTTING,
+            names_of="edgespiral.prune.engines:PRUNING_ENGINES",
+        )
+    )
+    allocation: Literal["latency", "global", "uniform"] = plan_field(
+        "latency",
+        "How widths are chosen: `latency` (least lost within the measured latency), `global` (by "
+        "score alone) or `uniform` (the same share everywhere).",
+        pages="[allocation.md](allocation.md)",
+        group=CUTTING,
+    )
+    sparsity: ShareOrPattern = plan_field(
+        "none",
+        "Zeros among the weights that are left: a share such as 0.8, `2:4`, or `none`.",
+        pages="[sparsity.md](sparsity.md)",
+        group=CUTTING,
+    )
+    teacher: Literal["previous", "original", "both"] = plan_field(
+        "original",
+        "Who teaches: `original`, `previous` (the last turn's student) or `both`.",
+        pages="[allocation.md](allocation.md#turns-and-teachers)",
+        group=DISTILLATION,
+    )
+    temperature: Positive = plan_field(
+        4.0, "Softens the outputs of both nets in the distillation loss.", group=DISTILLATION
+    )
+    alpha: Annotated[float, Field(ge=0, le=1)] = plan_field(
+        0.9, "Weight of the teacher against the labels, from 0 to 1.", group=DISTILLATION
+    )
+    batch_size: Annotated[int, Field(ge=2)] = plan_field(128, "Samples a step.", group=DISTILLATION)
+    learning_rate: Positive | None = plan_field(
+        None,
+        "Highest rate of the schedule.",
+        pages="[training.md](training.md)",
+        shown="0.1",
+        group=DISTILLATION,
+    )
+    augment: bool = plan_field(
+        False,
+        "Show students random views of the training samples, as their teacher had.",
+        pages="[training.md](training.md#what-helps-a-cut-network)",
+        group=DISTILLATION,
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = plan_field(
+        0, "Of everything random.", group=DISTILLATION
+    )
+    device_samples: Annotated[int, Field(ge=0)] = plan_field(
+        512,
+        "Validation samples that what ships is run on, on its device; 0: none.",
+        pages="[precision.md](precision.md#on-the-device)",
+        counts=False,
+    )
+    latency_cache: File | None = plan_field(
+        None,
+        "Folder of latencies that earlier runs measured.",
+        pages="[allocation.md](allocation.md)",
+        shown="~/.cache/edgespiral/latency",
+        counts=False,
+    )
+    out: File | None = plan_field(None, "Run folder.", shown="runs/MODEL-DATA-TARGET", counts=False)
+
+    # Type checkers know the fields better than this signature does.
+    if not TYPE_CHECKING:
+
+        def __init__(self, **fields: object) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                problems = config_errors(error, Plan, lambda key: key or ", ".join(BUDGETS))
+                raise UsageError("; ".join(problems)) from error
+
+        # Or validation would go by way of it, and `load_plan` not get at single problems.
+        __init__.__pydantic_base_init__ = True
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets, the leading one first."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def budgets(self) -> dict[str, dict[str, float]]:
+        """The budgets that hold for each target, by their kind, in the targets' order."""
+        return {target: self.budget_of(target) for target in self.targets}
+
+    def budget_of(self, target: str) -> dict[str, float]:
+        """The budgets that hold for `target`, by their kind: one in a valid plan."""
+        given = {kind: getattr(self, kind) for kind in BUDGETS}
+        own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
+        return own or {k: v for k, v in given.items() if isinstance(v, float)}
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        for target in self.targets:
+            if len(self.budget_of(target)) != 1:
+                several = len(self.targets) > 1
+                raise ValueError(f"{BUDGET_RULE}{f' for {target}' if several else ''}")
+        for given in (self.latency_ms, self.speedup):
+            strangers = sorted(set(given) - set(self.targets)) if isinstance(given, dict) else ()
+            for name in strangers:
+                known = ", ".join(self.targets)
+                raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
+        return self

@@ -1,0 +1,80 @@
+"""What single values of a plan may be."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+
+from edgespiral.core.errors import UsageError
+from edgespiral.core.records.schema import Sparsity, one_line
+from edgespiral.tasks import check_name
+
+
+def _task_name(spec: str) -> str:
+    try:
+        return check_name(spec)
+    except UsageError as error:
+        raise ValueError(f"{error.what}, {error.hint}") from error
+
+
+def _target_names(value: object) -> str | tuple[str, ...]:
+    if isinstance(value, list | tuple):
+        names = tuple(map(_name, value))
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        if not names or twice is not None:
+            raise ValueError(f"{twice} is named twice" if names else "names no target")
+        return names if len(names) > 1 else names[0]
+    return _name(value)
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a valid string, is {value!r}")
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _budget_above(least: float, value: object) -> float | dict[str, float] | None:
+    if isinstance(value, dict):
+        return {str(name): _number_above(least, budget) for name, budget in value.items()}
+    return None if value is None else _number_above(least, value)
+
+
+def _number_above(least: float, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a valid number, is {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"must be a finite number, is {value!r}")
+    if value <= least:
+        raise ValueError(f"must be > {least:g}, is {value!r}")
+    return float(value)
+
+
+def _whole_turns(value: object) -> int | str:
+    if value == "auto" or (isinstance(value, int) and value is not True and value >= 1):
+        return value
+    raise ValueError(f'must be a whole number from 1 up or "auto", is {value!r}')
+
+
+def _share_or_pattern(value: object) -> float | str:
+    if value in ("none", "2:4") or (isinstance(value, float) and 0 < value < 1):
+        return value
+    raise ValueError(f'must be a share of weights between 0 and 1, "2:4" or "none", is {value!r}')
+
+
+Name = Annotated[str, Field(min_length=1), AfterValidator(one_line)]
+Positive = Annotated[float, Field(gt=0)]
+File = Annotated[Path, Field(strict=False)]
+TaskName = Annotated[Name, AfterValidator(_task_name)]
+Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
+# A number for all targets, or one for each by its name.
+AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 0.0))]
+AboveOne = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 1.0))]
+Turns = Annotated[int | Literal["auto"], PlainValidator(_whole_turns)]
+ShareOrPattern = Annotated[Sparsity, PlainValidator(_share_or_pattern)]

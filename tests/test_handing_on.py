@@ -1,0 +1,127 @@
+"""What is handed on, and to whom: tasks to all, the plan and a run's context to few.
+
+Each check is also shown to fail on a bad example.
+"""
+
+import ast
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "edgespiral"
+SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+# What a run does below the loop and the turn. None of it takes the plan; a function that takes what
+# the steps of a run share reads so many of its fields, or is handed them.
+STEPS = ("planning", "student", "shipping")
+LEAST_OF_CONTEXT = 4
+
+
+def fields_read(kind: str, source: str) -> dict[str, set[str]]:
+    """By function that takes a `kind`, such as a run's plan: the fields of it that it reads."""
+    read: dict[str, set[str]] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+                if argument.annotation and ast.unparse(argument.annotation).strip("'") == kind:
+                    parts = (part for part in ast.walk(node) if isinstance(part, ast.Attribute))
+                    read[node.name] = {
+                        part.attr for part in parts if ast.unparse(part.value) == argument.arg
+                    }
+    return read
+
+
+def doing_without(name: str, sources: Iterable[str]) -> set[str]:
+    """Functions and classes that take a `name`, such as a task, and do without one."""
+    names: set[str] = set()
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.FunctionDef):
+            last = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+            given = [
+                a for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d
+            ]
+            if any(argument.arg == name for argument in (*last, *given)):
+                names.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            fields = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
+            if any(field.startswith(f"{name}: {name.title()} = ") for field in fields):
+                names.add(node.name)
+    return names
+
+
+def calls_without(name: str, source: str, taking: set[str]) -> list[str]:
+    """Calls that fall back on classification's where the task at hand is to be handed on."""
+    handed = re.compile(rf"(^|\.|_){name}$|^aim(\.metric)?$|^CLASSIFICATION$|^\*")
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            is_partial = ast.unparse(node.func) == "partial"
+            called = node.args[0] if is_partial else node.func
+            given = [ast.unparse(argument) for argument in node.args]
+            given += [keyword.arg or "**" for keyword in node.keywords]
+            is_given = any(handed.search(argument) for argument in given)
+            if not is_given and is_function(called) and last_name(called) in taking:
+                found.append(ast.unparse(node))
+    return found
+
+
+def last_name(called: ast.expr) -> str:
+    """The name of what is called, without where it is from."""
+    return ast.unparse(called).rpartition(".")[2]
+
+
+def is_function(called: ast.expr) -> bool:
+    """Whether it is one that is imported, and no method or variable that shares its name."""
+    text = ast.unparse(called)
+    return (
+        text.startswith("formats.")
+        or text.endswith("precisions.asked")
+        or (isinstance(called, ast.Name) and text != "asked")
+    )
+
+
+def test_the_steps_of_a_run_take_what_they_use() -> None:
+    steps = {
+        path: text
+        for path, text in SOURCES.items()
+        if path.parent.parent.name == "spiral" and path.parent.name in STEPS
+    }
+    assert {path.parent.name for path in steps} == set(STEPS)
+    taking_all = {path.stem: fields_read("Plan", text) for path, text in steps.items()}
+    assert {module: read for module, read in taking_all.items() if read} == {}
+    few = {
+        f"{path.stem}.{function}": read
+        for path, text in steps.items()
+        for function, read in fields_read("RunContext", text).items()
+        if len(read) < LEAST_OF_CONTEXT
+    }
+    assert few == {}
+
+
+def test_a_context_of_which_little_is_used_would_be_seen() -> None:
+    source = "def f(context: RunContext, n: int): return context.out / g(context.plan.seed)\n"
+    assert fields_read("RunContext", source) == {"f": {"out", "plan"}}
+    assert fields_read("Plan", source) == {}
+    assert fields_read("Plan", "def f(*, plan: Plan): h(plan)") == {"f": set()}
+
+
+@pytest.mark.parametrize(
+    ("name", "some"),
+    [
+        ("task", {"train", "score", "file_score", "OutputDivergence", "RunContext", "asked"}),
+        ("metric", {"device_check", "restored", "doubts_after", "Rules"}),
+    ],
+)
+def test_the_task_at_hand_is_handed_on(name: str, some: set[str]) -> None:
+    taking = doing_without(name, SOURCES.values())
+    assert some <= taking
+    outside = [text for path, text in SOURCES.items() if path.parent.name != "tasks"]
+    assert [call for text in outside for call in calls_without(name, text, taking)] == []
+
+
+def test_a_task_that_is_dropped_would_be_seen() -> None:
+    source = "def f(x, task: Task = C): ...\nclass D:\n    task: Task = C\n"
+    assert doing_without("task", [source]) == {"f", "D"}
+    calls = "f(1)\nf(1, task)\nD(task=aim)\ng(2)\npartial(f, 1)"
+    assert calls_without("task", calls, {"f", "D"}) == ["f(1)", "partial(f, 1)"]
