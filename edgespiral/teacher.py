@@ -253,12 +253,13 @@ def _write(
         order = torch.contiguous_format
         state = {key: value.clone(memory_format=order) for key, value in model.state_dict().items()}
         temporary.write_bytes(save(state))
-    test_score, beside = scored(model, splits.test, task=task)
+    test_score, beside = scored(model, splits.test, task=task, precision="fp32")
     record = TrainedTeacher.model_validate(
         {
             **facts,
             "metric": task.metric,
-            "validation_accuracy": score(model, splits.validation, task=task),
+            # In float32, as compress and ONNX files score them, whatever it was trained in.
+            "validation_accuracy": score(model, splits.validation, task=task, precision="fp32"),
             "test_accuracy": test_score,
             "test_beside": beside,
             "weights_sha256": sha256_file(out / WEIGHTS),

@@ -32,7 +32,7 @@ MAY_IMPORT = (
         "api": FOUNDATION | SIBLINGS | {"report", "spiral", "teacher"},
         "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "teacher", "api"},
         "__init__": {"api", "core", "measure", "spiral", "tasks", "teacher"},
-        "__main__": {"cli"},
+        "__main__": {"cli", "core"},
         "pytest_plugin": {"core", "gate"},
     }
 )

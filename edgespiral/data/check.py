@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import DataError
 from edgespiral.core.nested import count
 from edgespiral.data.guard import guarded
+from edgespiral.data.passes import check_repeats
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
@@ -20,7 +21,7 @@ def check(splits: DataSplits, batch_size: int) -> None:
     Raises:
         DataError: one class only, fewer training samples than a batch, an empty split, labels
             out of range, inputs of another shape or type than declared, several in one sample, or
-            not finite.
+            not finite; or samples of validation or test that are others the second time.
     """
     splits = guarded(splits)
     if splits.is_labelled and splits.target_shape is not None and len(splits.class_names) < 2:
@@ -36,6 +37,7 @@ def check(splits: DataSplits, batch_size: int) -> None:
         if len(source) == 0:
             raise DataError("no samples", where=f"{splits.name}: {part}")
         _look_at(source, batch_size, seed=None)
+        check_repeats(source, f"{splits.name}: {part}")
     if splits.is_labelled and splits.target_shape is not None:
         _require_two_classes(splits, batch_size)
 

@@ -22,6 +22,7 @@ from edgespiral.core.batches import (
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.nested import count, leaves, plain, shapes, template
 from edgespiral.core.user_code import user_code
+from edgespiral.data.passes import PassDigest, Passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.nested import Tensors
 
+PASS_BATCH = 250
 NO_LABELS = "samples have no labels"
 UNLABELLED = (
     "data without targets says labelled=False, and its students learn from the teacher alone"
@@ -39,15 +41,25 @@ UNLABELLED = (
 def guarded(splits: DataSplits) -> DataSplits:
     """`splits` whose parts look at every batch that they hand on; guarded ones are as they are."""
 
-    def part(source: BatchSource, name: str) -> Guarded:
-        return source if isinstance(source, Guarded) else Guarded(source, name, splits)
+    def part(source: BatchSource, name: str, passes: Passes | None) -> Guarded:
+        return source if isinstance(source, Guarded) else Guarded(source, name, splits, passes)
 
     return replace(
         splits,
-        train=part(splits.train, "train"),
-        validation=part(splits.validation, "validation"),
-        test=part(splits.test, "test"),
+        train=part(splits.train, "train", None),
+        validation=part(splits.validation, "validation", Passes()),
+        test=part(splits.test, "test", Passes()),
     )
+
+
+def sha256_of(source: BatchSource) -> str:
+    """Of all samples in stored order, which are read for it unless they were read before."""
+    if isinstance(source, Guarded) and source.passes and source.passes.sha256:
+        return source.passes.sha256
+    digest = PassDigest()
+    for inputs, targets in source.epoch(batch_size=PASS_BATCH):
+        digest.add(inputs, targets)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +70,13 @@ class Guarded:
         source: where the batches come from.
         part: what the split is called.
         splits: what its batches are to be like.
+        passes: what whole passes in stored order have shown; None where they may differ.
     """
 
     source: BatchSource
     part: str
     splits: DataSplits
+    passes: Passes | None = None
 
     def __len__(self) -> int:
         with user_code(DataError, "its length cannot be told", where=self._where):
@@ -90,8 +104,10 @@ class Guarded:
         Raises:
             DataError: the source fails, a batch is not what was declared or has not as many samples
                 as were asked for, a pass in stored order has not as many samples as the source
-                says, or a shuffled one has fewer whole batches; the place is named.
+                says or shows others than before, or a shuffled one has fewer whole batches; the
+                place is named.
         """
+        digest = PassDigest() if self.passes and seed is None and not first_batch else None
         with user_code(DataError, "cannot be read", where=self._where):
             batches = iter(
                 self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
@@ -106,6 +122,8 @@ class Guarded:
             checked = self._checked(batch, seen, seed)
             size = count(checked[0])
             self._require_count(size, batch_size)
+            if digest is not None:
+                digest.add(*checked)
             yield checked
             seen += size
             if seed is None and seen > declared:
@@ -113,6 +131,8 @@ class Guarded:
         self._require_pass(
             seen, declared, first_batch * batch_size, None if seed is None else batch_size
         )
+        if digest is not None and self.passes is not None:
+            self.passes.add(digest, self._where)
 
     def _require_count(self, size: int, batch_size: int) -> None:
         if not 1 <= size <= batch_size:

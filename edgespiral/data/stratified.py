@@ -1,9 +1,10 @@
-"""A few samples of a split, every class in its proportion."""
+"""A few samples of a split: every class in its proportion, or from all over it."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from edgespiral.core.errors import DataError
 from edgespiral.core.nested import joined, leaves, mapped, rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from edgespiral.core.batches import BatchSource
@@ -74,6 +77,25 @@ def stratified(source: BatchSource, count: int, *, seed: int, where: str) -> Sam
         for leaf in (*leaves(sample).values(), *leaves(rows(targets, int(index))).values()):
             digest.update(leaf.numpy().tobytes())
     return Sampled(inputs, rows(targets, torch.from_numpy(chosen)), digest.hexdigest())
+
+
+def parts_of(
+    source: BatchSource, count: int, *, parts: int
+) -> Iterator[list[tuple[Tensors, Tensors]]]:
+    """At most `count` samples in stored order, in so many parts from all over the split.
+
+    Data sets often lie sorted by class, so that the first samples are all of one.
+
+    Yields:
+        Of each part its inputs and targets, batches of one sample each.
+    """
+    wanted = min(count, len(source))
+    left_out = len(source) - wanted
+    for at, (had, due) in enumerate(pairwise(part * wanted // parts for part in range(parts + 1))):
+        if due > had:
+            skipped = left_out * at // max(1, parts - 1)
+            shown = source.epoch(batch_size=1, first_batch=had + skipped)
+            yield list(islice(shown, due - had))
 
 
 def _chosen(labels: NDArray[np.int64], count: int, seed: int, where: str) -> NDArray[np.int64]:

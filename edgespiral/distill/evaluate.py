@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.nested import count, shapes
+from edgespiral.core.nested import count, leaves, shapes
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
@@ -39,15 +39,53 @@ def score(
     """What `task` scores over one whole pass in stored order, in its metric's unit.
 
     Runs in eval mode on the best device; the model's mode and place are put back.
+
+    Raises:
+        ModelError: it fails, or its outputs are not finite: no decision can be read of them.
+        DataError: as `source` raises.
     """
-    with predicting(model, precision=precision) as predict:
+    with _predicting_numbers(model, precision) as predict:
         return task.score(predict, source, batch_size=batch_size)
 
 
-def scored(model: nn.Module, source: BatchSource, *, task: Task = CLASSIFICATION) -> Scored:
-    """What `score` returns, and the figures that `task` reports beside it, of one pass."""
-    with predicting(model) as predict:
+def scored(
+    model: nn.Module,
+    source: BatchSource,
+    *,
+    task: Task = CLASSIFICATION,
+    precision: Precision = "auto",
+) -> Scored:
+    """What `score` returns, and the figures that `task` reports beside it, of one pass.
+
+    Raises:
+        As `score`.
+    """
+    with _predicting_numbers(model, precision) as predict:
         return task.scored(predict, source)
+
+
+@contextmanager
+def _predicting_numbers(model: nn.Module, precision: Precision) -> Iterator[Predict]:
+    """`predicting`, but an error at the end if an output was NaN or infinite."""
+    # Asked once, so that no batch waits for the one before.
+    is_finite = torch.tensor(True)
+
+    with predicting(model, precision=precision) as predict:
+
+        def watched(inputs: Tensors) -> Tensors:
+            nonlocal is_finite
+            outputs = predict(inputs)
+            for leaf in leaves(outputs).values():
+                is_finite = is_finite.to(leaf.device) & leaf.isfinite().all()
+            return outputs
+
+        yield watched
+    if not bool(is_finite):
+        raise ModelError(
+            "its outputs are NaN or infinite for some samples that it is scored on",
+            where=type(model).__name__,
+            hint="check its weights, and the scale of the inputs",
+        )
 
 
 @contextmanager

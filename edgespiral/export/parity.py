@@ -87,7 +87,7 @@ def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> 
     """What `task` scores of an ONNX file of batch 1, over a whole pass, in its metric's unit.
 
     Raises:
-        ExportError: ONNX Runtime cannot run it.
+        ExportError: ONNX Runtime cannot run it, or an output is not finite.
     """
     with predicting_file(path) as predict:
         return task.score(predict, source)
@@ -111,13 +111,16 @@ def predicting_file(path: Path) -> Iterator[Predict]:
     work of a small layer, and its sums have the same order on any machine.
 
     Raises:
-        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it.
+        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it; or it says what is
+            no number, of which no decision can be read.
     """
     session = opened(path, threads=1)
     with ThreadPoolExecutor(torch.get_num_threads()) as workers:
 
         def predict(inputs: Tensors) -> Tensors:
-            return joined(list(workers.map(session.run, apart(inputs, SHIPPED_BATCH))))
+            outputs = joined(list(workers.map(session.run, apart(inputs, SHIPPED_BATCH))))
+            _require_finite(outputs, path)
+            return outputs
 
         yield predict
 
@@ -309,9 +312,8 @@ def _judge(
     *,
     task: Task,
 ) -> Parity:
-    ends = [*leaves(expected).values(), *leaves(found).values()]
-    if not all(bool(leaf.isfinite().all()) for leaf in ends):
-        raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
+    for outputs in (expected, found):
+        _require_finite(outputs, path)
     if template(expected) != template(found):
         raise ExportError("gives other outputs than the model", where=str(path))
     parity = compared(expected, found, task)
@@ -327,3 +329,9 @@ def _judge(
             else "try another recipe, calibrate --max-drop, or a higher precision",
         )
     return parity
+
+
+def _require_finite(outputs: Tensors, path: Path) -> None:
+    if not all(bool(leaf.isfinite().all()) for leaf in leaves(outputs).values()):
+        hint = "check the weights and the samples; fp16 ends at 65,504"
+        raise ExportError("outputs are not finite", where=str(path), hint=hint)

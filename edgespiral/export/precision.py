@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.data.stratified import parts_of
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # How many validation samples an export is checked on where nothing else is said.
 PARITY_SAMPLES = 64
+PARITY_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,6 @@ def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Expor
 
 
 def validation_samples(data: DataSplits, count: int) -> list[Tensors]:
-    """The first `count` validation inputs, or all if there are fewer, in batches of 1."""
-    batches = data.validation.epoch(batch_size=1)
-    return [inputs for inputs, _ in islice(batches, count)]
+    """`count` validation inputs from all over the split, or all of fewer, in batches of 1."""
+    parts = parts_of(data.validation, count, parts=PARITY_PARTS)
+    return [inputs for part in parts for inputs, _ in part]

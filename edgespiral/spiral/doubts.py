@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +15,12 @@ import torch
 
 from edgespiral.core.nested import joined, mapped
 from edgespiral.core.records.metric import ACCURACY
+from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -142,18 +142,10 @@ def doubts_after(
 
 def _told(predict: Predict, source: BatchSource, task: Task) -> Told:
     losses, right, targets = [], [], []
-    for inputs, wanted in _spread(source):
+    for part in parts_of(source, SAMPLES, parts=PARTS):
+        inputs, wanted = (joined(side) for side in zip(*part, strict=True))
         outputs = mapped(torch.Tensor.cpu, predict(inputs))
         losses.append(task.sample_losses(outputs, wanted).double())
         right.append(task.rightness(outputs, wanted).double())
         targets.append(wanted)
     return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))
-
-
-def _spread(source: BatchSource) -> Iterator[tuple[Tensors, Tensors]]:
-    """At most `SAMPLES` samples in stored order, in `PARTS` batches from all over the source."""
-    size = max(1, SAMPLES // PARTS)
-    batches = math.ceil(len(source) / size)
-    chosen = range(batches) if batches <= PARTS else np.linspace(0, batches - 1, PARTS).round()
-    for first in map(int, chosen):
-        yield from islice(source.epoch(batch_size=size, first_batch=first), 1)

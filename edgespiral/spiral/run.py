@@ -18,6 +18,7 @@ from edgespiral.core.errors import (
 from edgespiral.core.listener import OnConsole
 from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.order import require_order
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.invocation import tell_stopped
@@ -27,7 +28,7 @@ from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
 from edgespiral.export.rebuilt import FreshProcess
-from edgespiral.export.recipe import load_recipe
+from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
@@ -135,14 +136,13 @@ def run_spiral(
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     if splits.is_labelled:
         task.check_data(splits)
-        check(splits, plan.batch_size)
+    check(splits, plan.batch_size)
     for note in splits.notes:
         listener.say(f"  {note}")
     model, task = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
-        check(splits, plan.batch_size)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -258,6 +258,7 @@ def _open_journal(
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
         metric=task.metric,
+        recipe_sha256=recipe_sha256(load_recipe(plan.recipe)),
         data_files=hashes(splits.files),
         versions=versions(),
         command=command,
@@ -266,6 +267,7 @@ def _open_journal(
     if not events:
         journal.append(started)
         return journal
+    require_order(events, journal.path)
     _require_same_run(events[0], started, out)
     if not resume:
         raise RunFolderError(
@@ -280,7 +282,7 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
     """Refuse a folder whose journal began with something else than a run that starts `now`.
 
     Raises:
-        RunFolderError: it holds a run of another plan or teacher, or on other data.
+        RunFolderError: it holds a run of another plan, teacher or recipe, or on other data.
     """
     if not isinstance(begun, RunStarted):
         raise RunFolderError("the journal does not begin with a run's start", where=str(out))
@@ -296,6 +298,12 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
             f"the data have another {first_few(sorted(differing))} than the run in this folder",
             where=str(out),
             hint="put the data back that it was started with, or choose another --out",
+        )
+    if begun.recipe_sha256 not in (None, now.recipe_sha256):
+        raise RunFolderError(
+            "this folder holds a run with another recipe",
+            where=str(out),
+            hint="put the recipe back as it was, or choose another --out",
         )
     if begun.metric != now.metric:
         raise RunFolderError(

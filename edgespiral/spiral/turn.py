@@ -28,7 +28,13 @@ from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
-from edgespiral.spiral.shipping.publishing import MODEL, changed, hashes_of
+from edgespiral.spiral.shipping.publishing import (
+    MODEL,
+    changed,
+    hashes_of,
+    judged_files,
+    require_judged,
+)
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
 from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
 from edgespiral.spiral.student.sparsity import dense_bytes, sparsity_of, thinned
@@ -84,7 +90,7 @@ def run_turn(
         TrainingError: distillation diverged; the last good state is kept.
         ExportError: the ONNX file does not compute what the student does, or is right less often.
         MeasurementError, TargetError: the device did not answer.
-        RunFolderError: a file changed while it was judged.
+        RunFolderError: a file of the turn's or the teacher's changed while it was judged.
     """
     made = _made(context, planned, parent, budgets, watch, precision=precision, floor=floor)
     shipped, onnx = made.shipped, made.shipped.folder / MODEL
@@ -100,6 +106,8 @@ def run_turn(
         found, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
     (measurement, speedup), *others = found
     _require_measured(shipped.folder, files, measurement)
+    # What it took turns with is what the budget and all other turns were held against.
+    require_judged(context.folder(0), judged_files(context.journal.read(), 0))
     facts = model_facts(
         shipped.model,
         onnx,

@@ -26,6 +26,19 @@ def check_name(spec: str) -> str:
     return spec
 
 
+def is_built_in(task: Task) -> bool:
+    """Whether a task's code is EdgeSpiral's own."""
+    module = type(task).__module__
+    return module.startswith(f"{__name__}.") and module != f"{__name__}.own"
+
+
+def _bounded(task: Task) -> Task:
+    """A task whose code is not EdgeSpiral's behind its boundary."""
+    from edgespiral.tasks.own import OwnTask
+
+    return task if is_built_in(task) or isinstance(task, OwnTask) else OwnTask(task)
+
+
 def load(spec: str) -> Task:
     """The task that `spec` names.
 
@@ -38,10 +51,11 @@ def load(spec: str) -> Task:
     """
     if not is_factory(spec):
         name, _, query = spec.partition("?")
-        return TASKS.get(name).configured(dict(parse_qsl(query, keep_blank_values=True)))
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        return _bounded(TASKS.get(name).configured(options))
     from edgespiral.tasks.base import from_factory
 
-    return from_factory(spec)
+    return _bounded(from_factory(spec))
 
 
 def resolved(task: Task | str) -> Task:
@@ -54,4 +68,4 @@ def resolved(task: Task | str) -> Task:
         return load(task)
     from edgespiral.tasks.base import require_task
 
-    return require_task(task, "task")
+    return _bounded(require_task(task, "task"))

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgespiral.core.errors import ExportError
 from edgespiral.data.stratified import stratified
+from edgespiral.data.tensors import Normalisation, TensorSource
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.onnx import export_onnx
@@ -148,3 +149,19 @@ def test_a_files_accuracy_may_differ_by_what_rounding_turns_over(form, accuracy,
     told = pytest.raises(ExportError, match=f"is {accuracy:.2f} % on 270 .*, of PyTorch 92.00 %")
     with told if refused else nullcontext():
         check_score(Path("model.onnx"), accuracy, 92.0, 270, form)
+
+
+class LateOverflow(nn.Module):
+    def forward(self, inputs):
+        return torch.exp(200 * inputs.flatten(1).amax(1, keepdim=True)) + inputs.flatten(1)[:, :3]
+
+
+def test_a_file_that_overflows_on_one_late_sample_has_no_score(tmp_path):
+    export_onnx(LateOverflow(), tmp_path / "model.onnx", input_shape=(1, 2, 2))
+    inputs = torch.zeros(300, 1, 2, 2)
+    labels = torch.zeros(300, dtype=torch.int64)
+    plain = Normalisation(torch.zeros(1), torch.ones(1))
+    assert file_score(tmp_path / "model.onnx", TensorSource(inputs, labels, plain)) == 100
+    inputs[299] = 1
+    with pytest.raises(ExportError, match=r"model\.onnx: outputs are not finite"):
+        file_score(tmp_path / "model.onnx", TensorSource(inputs, labels, plain))

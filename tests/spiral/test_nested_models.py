@@ -101,7 +101,7 @@ def test_a_task_that_needs_targets_says_so(teacher, tmp_path):
         def targets_of(self, outputs):
             return None
 
-    with pytest.raises(DataError, match="has no targets, and Strict does not take"):
+    with pytest.raises(DataError, match="has no targets, and its task does not take"):
         edgespiral.compress(
             teacher, f"{FILE}:without_targets", task=Strict(), out=tmp_path / "run", **OPTIONS
         )

@@ -197,12 +197,12 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
     Raises:
         DataError: it is less right on the samples than its run has found.
     """
-    from edgespiral.core.records.journal import read
+    from edgespiral.core.records.journal import read_run
     from edgespiral.export.int8.calibration import check_as_right_as_known, right_answers
     from edgespiral.report.run import Run
 
     journal = model / "journal.jsonl"
-    best = Run.of(read(journal)).best if journal.is_file() else None
+    best = Run.of(read_run(journal)).best if journal.is_file() else None
     where = f"{splits.name}: {made.recipe.split}"
     if best is not None:
         known = best.student.float_accuracy or best.student.validation_accuracy

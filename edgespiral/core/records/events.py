@@ -73,6 +73,7 @@ class RunStarted(Record):
     """First record of a journal: the plan and everything needed to do it again.
 
     `metric` is what all figures called accuracy are; it is top-1 accuracy where a journal is older.
+    `recipe_sha256` is of what the plan's recipe says.
     `data_files` are the SHA-256, by name, of the texts that say what the model's inputs and outputs
     stand for, such as its vocabulary, which ship beside it.
     """
@@ -83,6 +84,7 @@ class RunStarted(Record):
     plan_sha256: str
     teacher_sha256: str
     metric: Metric = ACCURACY
+    recipe_sha256: str | None = None
     data_files: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     command: str
@@ -94,7 +96,8 @@ class Baseline(Record):
 
     A run of several targets has figures of the first where others have their only one, and those
     of the rest in `elsewhere`, in the plan's order; so do all records below. `files` has the hashes
-    of what lies in the teacher's folder, and `doubts` what speaks against the run's figures.
+    of what lies in the teacher's folder, `validation_sha256` is of the samples that all of the run
+    is scored on, and `doubts` are what speaks against its figures.
     """
 
     kind: Literal["baseline"] = "baseline"
@@ -103,6 +106,7 @@ class Baseline(Record):
     budget_ms: PositiveMs
     elsewhere: tuple[OnDevice, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
+    validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import EVENT
+from edgespiral.core.records.order import require_order
 from edgespiral.core.system.files import read_bytes, sync
 
 if TYPE_CHECKING:
@@ -75,6 +76,17 @@ def read(path: Path) -> list[Event]:
         ) from error
     whole = content.split(b"\n")[:-1]
     return [_parsed(line, path, number) for number, line in enumerate(whole, start=1)]
+
+
+def read_run(path: Path) -> list[Event]:
+    """The records of the journal at `path`, which one run wrote one after the other.
+
+    Raises:
+        RunFolderError: as `read` and `require_order`.
+    """
+    events = read(path)
+    require_order(events, path)
+    return events
 
 
 def _parsed(line: bytes, path: Path, number: int) -> Event:

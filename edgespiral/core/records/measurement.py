@@ -61,6 +61,32 @@ class Fingerprint(Record):
     precision: Told
 
 
+# What must be the same for two latencies to be held against each other; temperature, frequency and
+# kernel release may differ.
+DECISIVE = (
+    "device",
+    "architecture",
+    "cores",
+    "governor",
+    "power_mode",
+    "runtime",
+    "runtime_version",
+    "provider",
+    "threads",
+    "affinity",
+    "precision",
+)
+
+
+def differences(before: Fingerprint | None, now: Fingerprint) -> list[str]:
+    """How device, power mode, runtime or threads differ: `threads was 1, is 2`."""
+    return [
+        f"{name.replace('_', ' ')} was {getattr(before, name, None)}, is {getattr(now, name)}"
+        for name in DECISIVE
+        if getattr(before, name, None) != getattr(now, name)
+    ]
+
+
 class Measurement(Record):
     """The latency of one model on one target, with its raw samples.
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from edgespiral.core.batches import Normalisation
-from edgespiral.core.errors import DataError
-from edgespiral.core.registry import unknown_name
+from edgespiral.core.errors import DataError, unknown_name
 from edgespiral.data.sources.folder import MEAN, STD
 
 DEFAULT_SIZE = 128

@@ -22,6 +22,7 @@ from edgespiral.core.errors import (
     UsageError,
 )
 from edgespiral.core.records.schema import Record
+from edgespiral.measure.runtimes import base
 from edgespiral.measure.runtimes.base import Answer
 
 if TYPE_CHECKING:
@@ -153,6 +154,27 @@ def check_clock(answer: Answer, elapsed_s: float, overlap: float = 1.0) -> None:
             f"it tells of {told_ms / 1e3:.3g} s of inference, and was asked {elapsed_s:.3g} s ago"
         )
         raise MeasurementError(f"{NOT_VALID}: {what}")
+
+
+def check_computed(answer: Answer, job: Job, elapsed_s: float) -> None:
+    """Refuse outputs for more samples than were sent, or for fewer without want of time.
+
+    Args:
+        answer: of the device.
+        job: what was asked.
+        elapsed_s: that the call took.
+
+    Raises:
+        MeasurementError: they are.
+    """
+    for model, computed in zip(job.models, answer.outputs, strict=True):
+        had_time = elapsed_s * CLOCKS_APART < base.MOST_OUTPUT_SECONDS
+        least = job.input_count if had_time else 1
+        if not least <= computed.samples <= job.input_count:
+            what = (
+                f"{computed.samples} outputs after {elapsed_s:.3g} s, of {job.input_count} samples"
+            )
+            raise MeasurementError(f"{NOT_VALID}: {what}", where=str(model))
 
 
 def finite_number(value: object) -> float:

@@ -60,6 +60,7 @@ class Job:
         round_ms: how long each turn lasts, as far as the bounds on its samples allow.
         shapes: input shapes by name for inputs without a fixed one; "" is the only input.
         inputs: for outputs, a `.npy` file of samples (n, ...).
+        input_count: how many these are.
     """
 
     mode: Literal["measure", "profile", "build", "outputs"]
@@ -71,6 +72,7 @@ class Job:
     max_round_samples: int
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: Path | None = None
+    input_count: int = 0
 
     def request(self) -> dict[str, object]:
         """What an agent has to know of it, but for the models' names on the device."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
+from edgespiral.data.guard import sha256_of
 from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
-from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.baseline import CHANGED, check_source, no_speedup, say_doubts
 from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgespiral.core.batches import BatchSource
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.records.events import (
         Baseline,
         Event,
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
     from edgespiral.tasks.base import Scored, Task
+
+
+SAME_SAMPLES = (
+    "the test split is the validation split: its score is one that the run was steered by; give it "
+    "samples of their own"
+)
 
 
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
@@ -66,6 +73,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     )
     validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
+    doubts += _doubts_about_samples(context.splits, baseline)
     say_doubts(context.listener, doubts)
     measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
     teachers = context.folder(0) / MODEL
@@ -99,6 +107,12 @@ def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tu
     if not best_turn:
         return teacher, teacher
     return teacher, file_scored(out / MODEL, test, task)
+
+
+def _doubts_about_samples(splits: DataSplits, baseline: Baseline) -> tuple[str, ...]:
+    validation, test = (sha256_of(part) for part in (splits.validation, splits.test))
+    changed = baseline.validation_sha256 not in (None, validation)
+    return (*([CHANGED] if changed else []), *([SAME_SAMPLES] if validation == test else []))
 
 
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:

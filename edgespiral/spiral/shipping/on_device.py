@@ -190,7 +190,7 @@ def _outputs_there(
             return None
         try:
             found = read_arrays(files[0], file.outputs)
-        except (OSError, ValueError, BadZipFile) as error:
+        except (OSError, ValueError, MemoryError, BadZipFile) as error:
             where = session.profile.name
             raise MeasurementError("its outputs cannot be read", where=where) from error
     if set(found) != set(file.outputs):

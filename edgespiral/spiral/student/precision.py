@@ -81,6 +81,7 @@ def teacher_trial(
         check = check_on_device(
             context.session, path, context.splits, context.plan.device_samples, context.task
         )
+        accuracy = file_score(path, context.splits.validation, context.task)
     except ExportError as error:
         if context.precisions.wanted != "auto":
             raise
@@ -91,7 +92,7 @@ def teacher_trial(
     [(measurement, speedup)] = context.session.compare(reference, [path], rounds=TRIAL_ROUNDS)
     trial = PrecisionTrial(
         precision=precision,
-        validation_accuracy=file_score(path, context.splits.validation, context.task),
+        validation_accuracy=accuracy,
         speedup=speedup,
         rounding_nats=divergence_nats(
             reference, path, context.splits.train, ROUNDING_SAMPLES, context.task

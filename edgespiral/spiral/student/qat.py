@@ -148,7 +148,7 @@ class AccuracyRecovery:
         )
         if not kept:
             return replace(first, training=training), made
-        float_accuracy = score(model, validation, task=task)
+        float_accuracy = score(model, validation, task=task, precision="fp32")
         return Shipped(folder, model, float_accuracy, after, training), retrained
 
     def _train(

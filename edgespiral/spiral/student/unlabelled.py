@@ -41,7 +41,7 @@ def taught_by(teacher: nn.Module, splits: DataSplits, task: Task) -> DataSplits:
 
     if answer(first_inputs(splits, 1)) is None:
         raise DataError(
-            f"has no targets, and {type(task).__name__} does not take a teacher's outputs for them",
+            "has no targets, and its task does not take a teacher's outputs for them",
             where=splits.name,
             hint="give each sample its target, or a task with targets_of",
         )

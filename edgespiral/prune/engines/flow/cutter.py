@@ -63,7 +63,7 @@ class FlowCutter:
         smaller.recompile()
         return smaller
 
-    def _followed(self, model: GraphModule, example: Tensor) -> tuple[Flow, dict[str, list[int]]]:
+    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, dict[str, list[int]]]:
         return follow(model, example), _batch_dimensions(model, example)
 
 
@@ -76,10 +76,10 @@ class TrialCutter(FlowCutter):
         example: one input batch (1, C, H, W).
     """
 
-    def __init__(self, model: GraphModule, flow: Flow, example: Tensor) -> None:
+    def __init__(self, model: GraphModule, flow: Flow, example: Tensors) -> None:
         self._once = flow, _batch_dimensions(model, example)
 
-    def _followed(self, model: GraphModule, example: Tensor) -> tuple[Flow, dict[str, list[int]]]:  # noqa: ARG002
+    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, dict[str, list[int]]]:  # noqa: ARG002
         return self._once
 
 

@@ -13,7 +13,6 @@ from edgespiral.prune.engines.flow.follow import follow
 from edgespiral.prune.engines.trial import failed_trial
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from collections.abc import Sequence
 
     from torch.fx import GraphModule
@@ -57,7 +56,7 @@ Failed = list[tuple["ChannelGroup", str]]
 class _Trials:
     """Cuts of one model made to see which of its groups are what they are taken for."""
 
-    def __init__(self, model: GraphModule, example: Tensor, flow: Flow) -> None:
+    def __init__(self, model: GraphModule, example: Tensors, flow: Flow) -> None:
         self._model = model
         self._inputs = joined([example] * SAMPLES)
         self._cutter = TrialCutter(model, flow, example)

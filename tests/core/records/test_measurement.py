@@ -1,0 +1,22 @@
+import pytest
+
+from edgespiral.core.records.measurement import DECISIVE, Fingerprint, differences
+
+NAMES = ("device", "architecture", "operating_system", "runtime", "runtime_version", "provider")
+HERE = Fingerprint(**dict.fromkeys(NAMES, "x"), cores=2, threads=1, precision="fp32")
+
+
+def test_what_does_not_decide_a_latency_is_no_difference() -> None:
+    later = {"operating_system": "y", "temperature_before_c": 60.0, "frequency_after_mhz": 900.0}
+    assert differences(HERE, HERE.model_copy(update=later)) == []
+
+
+@pytest.mark.parametrize("name", DECISIVE)
+def test_what_decides_a_latency_is_told_with_both_values(name: str) -> None:
+    now = HERE.model_copy(update={name: "other"})
+    was = getattr(HERE, name)
+    assert differences(HERE, now) == [f"{name.replace('_', ' ')} was {was}, is other"]
+
+
+def test_a_measurement_that_is_missing_differs_in_all() -> None:
+    assert len(differences(None, HERE)) == len([n for n in DECISIVE if getattr(HERE, n)])
