@@ -233,7 +233,7 @@ def train_teacher(
     Example:
         >>> import edgespiral
         >>> record = edgespiral.train_teacher("resnet8", "digits", out="runs/teacher", epochs=0.25)
-        >>> record.model, 0 <= record.test_accuracy <= 100
+        >>> record.model, 0 <= record.test_score <= 100
         ('resnet8', True)
     """
     from edgespiral import teacher
@@ -318,7 +318,7 @@ def export_model(
         >>> import edgespiral
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
-        >>> edgespiral.export_model(net, "digits", "net.onnx").top1_agreement
+        >>> edgespiral.export_model(net, "digits", "net.onnx").agreement
         1.0
     """
     from edgespiral.data import load

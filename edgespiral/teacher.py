@@ -7,19 +7,18 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import save
 from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import DataError, RunFolderError
-from edgespiral.core.records.metric import ACCURACY, Figure, Metric
+from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.schema import Record, Score
+from edgespiral.core.records.schema_1 import upgraded_training
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import (
     make_folder,
     parse_json,
-    read_bytes,
     read_text,
     replacing,
     sha256_file,
@@ -54,12 +53,12 @@ BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
 
 class TrainedTeacher(Record):
-    """`train.json`: a finished training. Accuracies are scores of `metric`, in its unit.
+    """`train.json`: a finished training. Scores are of `metric`, in its unit.
 
     `test_beside` is what else the task reports of the test split.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: str
     data: str
     settings: dict[str, int | float | str]
@@ -67,9 +66,9 @@ class TrainedTeacher(Record):
     seconds: float
     train_loss: float
     precision: Literal["fp32", "bf16"]
-    metric: Metric = ACCURACY
-    validation_accuracy: Score
-    test_accuracy: Score
+    metric: Metric
+    validation_score: Score
+    test_score: Score
     test_beside: tuple[Figure, ...] = ()
     weights_sha256: str
     versions: dict[str, str]
@@ -202,7 +201,7 @@ def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeache
 
 
 def _finished(out: Path) -> TrainedTeacher:
-    """The record of the training in `out`, whose accuracies are of the weights beside it."""
+    """The record of the training in `out`, whose scores are of the weights beside it."""
     record, weights = _read(out / RECORD), out / WEIGHTS
     if not weights.is_file() or sha256_file(weights) != record.weights_sha256:
         raise RunFolderError(
@@ -226,8 +225,8 @@ def _differences(out: Path, plan: dict[str, object]) -> str:
 
 def _read(path: Path) -> TrainedTeacher:
     try:
-        return TrainedTeacher.model_validate_json(read_bytes(path))
-    except (OSError, ValidationError) as error:
+        return TrainedTeacher.model_validate(upgraded_training(parse_json(read_text(path))))
+    except (OSError, ValueError) as error:
         raise RunFolderError("the record of the training is damaged", where=str(path)) from error
 
 
@@ -259,8 +258,8 @@ def _write(
             **facts,
             "metric": task.metric,
             # In float32, as compress and ONNX files score them, whatever it was trained in.
-            "validation_accuracy": score(model, splits.validation, task=task, precision="fp32"),
-            "test_accuracy": test_score,
+            "validation_score": score(model, splits.validation, task=task, precision="fp32"),
+            "test_score": test_score,
             "test_beside": beside,
             "weights_sha256": sha256_file(out / WEIGHTS),
             "versions": versions(),

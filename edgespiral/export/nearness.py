@@ -29,12 +29,12 @@ class ParityLimits:
     Attributes:
         largest_share: largest difference, as a share of the largest output; None: any.
         least_sqnr_db: of the outputs' squares to those of the differences; None: any.
-        least_top1: share of decisions, from 0 to 1, that are the same.
+        least_agreement: share of decisions, from 0 to 1, that are the same.
     """
 
     largest_share: float | None = None
     least_sqnr_db: float | None = None
-    least_top1: float = 0.0
+    least_agreement: float = 0.0
 
 
 def compared(expected: Tensors, found: Tensors, task: Task = CLASSIFICATION) -> Parity:
@@ -55,7 +55,7 @@ def _compared(expected: Values, found: Values, agreement: float) -> Parity:
     return Parity(
         samples=len(expected),
         max_abs_difference=float(np.abs(expected - found).max(initial=0.0)),
-        top1_agreement=agreement,
+        agreement=agreement,
         sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
     )
 
@@ -81,7 +81,7 @@ def differing(
     """
     pairs = zip(leaves(expected).items(), leaves(found).values(), strict=True)
     for (name, one), other in pairs:
-        own = _compared(_array(one), _array(other), parity.top1_agreement)
+        own = _compared(_array(one), _array(other), parity.agreement)
         problem = beyond(limits, own, float(np.abs(_array(one)).max(initial=0.0)))
         if problem:
             return f"output {name}: {problem}" if name else problem
@@ -99,6 +99,6 @@ def beyond(limits: ParityLimits, parity: Parity, largest: float) -> str | None:
         return "all of its outputs should be 0"
     if least is not None and parity.sqnr_db is not None and parity.sqnr_db < least:
         return f"the error is {parity.sqnr_db:.1f} dB below the output, {least:g} dB are needed"
-    if parity.top1_agreement < limits.least_top1:
-        return f"{limits.least_top1:.0%} are needed"
+    if parity.agreement < limits.least_agreement:
+        return f"{limits.least_agreement:.0%} are needed"
     return None

@@ -42,8 +42,8 @@ FLOAT = "the float model"
 LIMITS: dict[Precision, ParityLimits] = {
     # Float32 kernels that sum in another order differ by less.
     "fp32": ParityLimits(largest_share=1e-3),
-    "fp16": ParityLimits(largest_share=0.05, least_sqnr_db=30.0, least_top1=0.95),
-    "int8": ParityLimits(least_sqnr_db=10.0, least_top1=0.9),
+    "fp16": ParityLimits(largest_share=0.05, least_sqnr_db=30.0, least_agreement=0.95),
+    "int8": ParityLimits(least_sqnr_db=10.0, least_agreement=0.9),
 }
 
 PROVIDER = "CPUExecutionProvider"
@@ -321,7 +321,7 @@ def _judge(
     if problem:
         raise ExportError(
             f"the export differs from {reference} by {parity.max_abs_difference:.2g} "
-            f"on {parity.samples} samples, decisions agree on {parity.top1_agreement:.1%}: "
+            f"on {parity.samples} samples, decisions agree on {parity.agreement:.1%}: "
             f"{problem}",
             where=str(path),
             hint="look for operators that depend on the batch size or on the input's size"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import MeasurementError, UsageError, unknown_name
 from edgespiral.core.records.measurement import differences
+from edgespiral.core.records.schema_1 import upgraded_result
 from edgespiral.core.system.files import make_folder, parse_json, read_text, write_text
 from edgespiral.core.text import shortened
 from edgespiral.gate.records import SCHEMA, BenchResult, CaseResult
@@ -95,6 +96,8 @@ def read_result(path: Path) -> BenchResult:
         empty = path.stat().st_size == 0
         what = "is empty" if empty else f"is not whole JSON: {shortened(str(error))}"
         raise UsageError(what, where=str(path), hint="save it again") from error
+    if isinstance(document, dict) and document.get("schema_version") == 1:
+        document = upgraded_result(document)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA:
         raise UsageError(

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from zipfile import BadZipFile
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.records.measurement import (
@@ -295,21 +296,26 @@ class Session:
 
 
 def _rows(file: Path) -> int:
-    """How many rows an array of numbers in a `.npy` file has; the rest of it is not read.
+    """How many rows the array of numbers in a file has, or each of several.
 
     Raises:
-        MeasurementError: it is none.
+        MeasurementError: there is none, or they have different numbers of rows.
     """
     import numpy as np
 
     try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
-        is_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        # One array by itself is not read beyond its head.
+        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
+        is_one = isinstance(loaded, np.ndarray)
+        arrays = [loaded] if is_one else [loaded[name] for name in loaded.files]
+    except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
         raise MeasurementError("holds no array", where=file.name) from error
-    if not is_numbers or not values.ndim:
+    if not arrays or any(array.dtype.kind not in "biuf" or not array.ndim for array in arrays):
         raise MeasurementError("holds no rows of numbers", where=file.name)
-    return len(values)
+    counts = {len(array) for array in arrays}
+    if len(counts) > 1:
+        raise MeasurementError("its arrays have different numbers of rows", where=file.name)
+    return counts.pop()
 
 
 def _sha256(model: Path) -> str:

@@ -117,7 +117,7 @@ def build(
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. `timm/NAME` is built by
     timm, which an extra brings, for C channels and, where it needs one, for H x W. Auxiliary heads
-    (GoogLeNet, Inception) are left out, so that every model returns one tensor of logits.
+    (GoogLeNet, Inception) are left out, so that every model returns one tensor.
 
     Raises:
         MissingExtraError: it is timm's, which is not installed.

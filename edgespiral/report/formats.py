@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.metric import ACCURACY
-
 if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         ModelFacts,
@@ -123,24 +121,24 @@ def parity(found: Parity) -> str:
     """How near an exported file is to what it was made from."""
     noise = "exact" if found.sqnr_db is None else f"{found.sqnr_db:.1f} dB"
     return (
-        f"{found.samples} validation samples, decisions agree on {found.top1_agreement:.1%}, "
+        f"{found.samples} validation samples, decisions agree on {found.agreement:.1%}, "
         f"largest difference {found.max_abs_difference:.2g}, SQNR {noise}"
     )
 
 
-def device_check(found: DeviceCheck, metric: Metric = ACCURACY) -> str:
+def device_check(found: DeviceCheck, metric: Metric) -> str:
     """Whether a file computes on its device what it computes here."""
-    if found.parity is None or found.accuracy is None or found.accuracy_here is None:
+    if found.parity is None or found.score is None or found.score_here is None:
         return f"not judged on {found.target}: {found.not_checked}"
     return (
-        f"judged on {found.target}: {metric.name} {metric.text(found.accuracy)} of "
+        f"judged on {found.target}: {metric.name} {metric.text(found.score)} of "
         f"{found.parity.samples} validation samples there, "
-        f"{metric.text(found.accuracy_here)} here, "
-        f"decisions agree on {found.parity.top1_agreement:.1%}"
+        f"{metric.text(found.score_here)} here, "
+        f"decisions agree on {found.parity.agreement:.1%}"
     )
 
 
-def change(before: float, after: float, metric: Metric = ACCURACY) -> str:
+def change(before: float, after: float, metric: Metric) -> str:
     """Two scores and their difference."""
     return f"{before:.2f} -> {metric.text(after)} ({points(before, after)})"
 
@@ -151,22 +149,22 @@ def beside(finished: RunFinished) -> list[tuple[str, str]]:
     return [(one.metric.name, change(one.value, two.value, one.metric)) for one, two in pairs]
 
 
-def restored(layer: RestoredLayer, metric: Metric = ACCURACY) -> str:
+def restored(layer: RestoredLayer, metric: Metric) -> str:
     """A layer that was put back to float, with what that won and cost."""
     return (
-        f"{layer.layer}: {points(0.0, layer.accuracy_gain)} {metric.difference_unit} for "
+        f"{layer.layer}: {points(0.0, layer.score_gain)} {metric.difference_unit} for "
         f"{points(0.0, layer.cost_ms, 4)} ms, {layer.damage_nats:.2g} nats"
     )
 
 
-def evaluation(facts: ModelFacts, metric: Metric = ACCURACY) -> str:
+def evaluation(facts: ModelFacts, metric: Metric) -> str:
     """Of what the scores are, and what they do not tell."""
     found = facts.evaluation
     if found is None:
         return "scores in fp32 are PyTorch's: the run is older than the scoring of files"
     told = (
         f"scores are those of the ONNX files, each sample alone, by {found.runtime} in "
-        f"{found.computed_in} (PyTorch's: {metric.text(found.pytorch_accuracy)} of {found.samples} "
+        f"{found.computed_in} (PyTorch's: {metric.text(found.pytorch_score)} of {found.samples} "
         "validation samples)"
     )
     if found.computed_in == facts.precision:
@@ -174,10 +172,7 @@ def evaluation(facts: ModelFacts, metric: Metric = ACCURACY) -> str:
     return f"{told}; the target runs the file in {facts.precision}, which was not scored"
 
 
-def quantised_training(done: QuantisedTraining, metric: Metric = ACCURACY) -> str:
+def quantised_training(done: QuantisedTraining, metric: Metric) -> str:
     """What training with the rounding inside did, on the validation split."""
     out = "" if done.kept else ", not kept"
-    return (
-        f"{done.epochs:.3g} epochs, "
-        f"{change(done.accuracy_before, done.accuracy_after, metric)}{out}"
-    )
+    return f"{done.epochs:.3g} epochs, {change(done.score_before, done.score_after, metric)}{out}"

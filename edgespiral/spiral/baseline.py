@@ -92,22 +92,20 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     files, task = hashes_of(folder), context.task
     expected = score(model, validation, task=task, precision="fp32")
     judgement = judged(onnx, validation, expected=expected, task=task)
-    latency, *others = context.fleet.each(
+    measurements = context.fleet.each(
         lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
     )
-    facts = model_facts(
-        model, onnx, latency=latency, precision=context.session.precision(onnx), score=judgement
-    )
+    facts = model_facts(model, onnx, precision=context.session.precision(onnx), score=judgement)
     # What was measured is what was scored, and still lies there.
-    require_judged(folder, files | {MODEL: latency.model_sha256})
-    budget = Budgets.of(context.plan.budgets, [latency, *others])
+    for measurement in measurements:
+        require_judged(folder, files | {MODEL: measurement.model_sha256})
+    budget = Budgets.of(context.plan.budgets, measurements)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
-        budget_ms=budget.latency_ms,
-        elsewhere=tuple(
+        devices=tuple(
             OnDevice(budget_ms=own.latency_ms, measurement=measurement, speedup=no_speedup())
-            for own, measurement in zip(budget.each[1:], others, strict=True)
+            for own, measurement in zip(budget.each, measurements, strict=True)
         ),
         files=files,
         validation_sha256=sha256_of(validation),
@@ -142,7 +140,7 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
     if is_same and is_built_in(task):
         return
     found = file_score(context.folder(0) / MODEL, validation, task)
-    before = baseline.teacher.validation_accuracy
+    before = baseline.teacher.validation_score
     allowed = task.allowed_difference(before, len(validation), TURNED_SHARE["fp32"])
     if not abs(found - before) <= allowed:
         raise DataError(
@@ -176,7 +174,7 @@ def _or_task(task: Task) -> str:
 def _tell(context: RunContext, baseline: Baseline) -> None:
     measurements = timed(baseline)
     latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
-    score_told = context.task.metric.named(baseline.teacher.validation_accuracy)
+    score_told = context.task.metric.named(baseline.teacher.validation_score)
     context.listener.say(
         f"teacher: {score_told} on validation, {latencies}; "
         f"budget {Budgets.of(context.plan.budgets, measurements)}"
@@ -204,7 +202,7 @@ def check_source(fresh: FreshProcess, folder: Path, splits: DataSplits) -> None:
 
 def timed(baseline: Baseline) -> list[Measurement]:
     """The teacher on every device."""
-    return [baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere)]
+    return [device.measurement for device in baseline.devices]
 
 
 def no_speedup() -> Ratio:

@@ -100,10 +100,9 @@ class RunContext:
         """Of each device's latencies, as the teacher was measured there; none without a folder."""
         if self.cache_folder is None:
             return []
-        measured = (baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere))
         return [
-            LatencyCache.of(self.cache_folder, profile, latency.fingerprint)
-            for profile, latency in zip(self.fleet.profiles, measured, strict=True)
+            LatencyCache.of(self.cache_folder, profile, device.measurement.fingerprint)
+            for profile, device in zip(self.fleet.profiles, baseline.devices, strict=True)
         ]
 
     @cached_property

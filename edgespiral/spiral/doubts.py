@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from edgespiral.core.nested import joined, mapped
-from edgespiral.core.records.metric import ACCURACY
 from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -119,7 +118,7 @@ def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64
 
 
 def doubts_after(
-    validation: Sequence[float], test: Sequence[float], metric: Metric = ACCURACY
+    validation: Sequence[float], test: Sequence[float], metric: Metric
 ) -> tuple[str, ...]:
     """What the teacher's score on the test split says of that on validation.
 

@@ -11,7 +11,9 @@ from edgespiral.core.plugins import PluginKind
 if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
-TASKS: PluginKind[Task] = PluginKind("task", __name__, "edgespiral.tasks")
+TASKS: PluginKind[Task] = PluginKind(
+    "task", __name__, "edgespiral.tasks", shared=("drawing", "own")
+)
 DEFAULT = "classification"
 
 
@@ -52,7 +54,7 @@ def load(spec: str) -> Task:
     if not is_factory(spec):
         name, _, query = spec.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        return _bounded(TASKS.get(name).configured(options))
+        return _bounded(TASKS.get(name)).configured(options)
     from edgespiral.tasks.base import from_factory
 
     return _bounded(from_factory(spec))

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import Task, described, require_target_shape
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MACRO_F1 = Metric(name="macro F1")
 class Classification(Task):
     """One class a sample: outputs are logits (N, C), targets labels (N,), int64."""
 
-    metric = ACCURACY
+    metric = Metric(name="accuracy")
     # As Hugging Face's models call it, beside other outputs.
     main_output = "logits"
     beside: tuple[Metric, ...] = (MACRO_F1,)

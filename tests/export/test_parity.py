@@ -39,7 +39,7 @@ def batches(count=4):
 
 def test_a_faithful_export_passes_with_its_figures(exported):
     parity = check_parity(*exported, batches())
-    assert (parity.samples, parity.top1_agreement) == (4, 1.0)
+    assert (parity.samples, parity.agreement) == (4, 1.0)
     assert parity.max_abs_difference < 1e-5
     assert parity.sqnr_db is None or parity.sqnr_db > 80
 
@@ -95,7 +95,7 @@ def test_the_ratio_and_the_agreement_have_limits_of_their_own(exported):
     with torch.no_grad():
         model[3].bias -= torch.tensor([0.0, 0.0, 9.0])
     with pytest.raises(ExportError, match=r"decisions agree on \d+\.\d%: 100% are needed"):
-        check_parity(model, path, batches(16), limits=ParityLimits(least_top1=1.0))
+        check_parity(model, path, batches(16), limits=ParityLimits(least_agreement=1.0))
 
 
 def test_a_failure_names_the_layer_that_diverges_first(
@@ -119,7 +119,7 @@ def test_a_good_int8_file_is_within_its_limits(trained, float_file, digits, a_re
     parity = check_parity(
         trained, tmp_path / "q.onnx", samples, limits=LIMITS["int8"], source=float_file
     )
-    assert parity.top1_agreement >= 0.95
+    assert parity.agreement >= 0.95
     assert 15 < parity.sqnr_db < 60
 
 

@@ -51,6 +51,17 @@ class Distance(Task):
     def allowed_difference(self, expected, samples, turned_share):
         return self._result(0.25)
 
+    def targets_of(self, outputs):
+        return self._result(outputs)
+
+    def configured(self, options):
+        self._result(None)
+        return self
+
+    def fitted(self, splits):
+        self._result(None)
+        return self, splits
+
     def check_data(self, splits):
         self._result(None)
 
@@ -78,6 +89,9 @@ CALLS = {
     "chance": lambda task: task.chance(ZEROS),
     "decisions": lambda task: task.decisions(ZEROS),
     "allowed_difference": lambda task: task.allowed_difference(1.0, 2, 0.1),
+    "targets_of": lambda task: task.targets_of(ONES),
+    "configured": lambda task: task.configured({}).metric,
+    "fitted": lambda task: task.fitted("splits")[1],
     "check_data": lambda task: task.check_data(None),
     "check_outputs": lambda task: task.check_outputs(ONES, 2, None),
 }

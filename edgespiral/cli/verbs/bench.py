@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from edgespiral.gate.run import Gate
 
 CODES = {
-    "pass": GateCode.PASS,
+    "met": GateCode.PASS,
     "measured": GateCode.PASS,
-    "regressed": GateCode.REGRESSION,
+    "missed": GateCode.REGRESSION,
     "error": GateCode.ERROR,
     "undecided": GateCode.UNDECIDED,
 }

@@ -178,7 +178,7 @@ def _held(
         listener=OnConsole(Terminal(stderr=True)),
     )
     metric = made.task.metric
-    tell(f"validation: float {metric.text(held.float_accuracy)}, int8 {metric.text(held.accuracy)}")
+    tell(f"validation: float {metric.text(held.float_score)}, int8 {metric.text(held.score)}")
     return held
 
 
@@ -205,7 +205,7 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
     best = Run.of(read_run(journal)).best if journal.is_file() else None
     where = f"{splits.name}: {made.recipe.split}"
     if best is not None:
-        known = best.student.float_accuracy or best.student.validation_accuracy
+        known = best.student.float_score or best.student.validation_score
         check_as_right_as_known(made.source, made.samples, known, where, made.task)
     labels = set(made.samples.labels)
     missing = [name for at, name in enumerate(splits.class_names) if at not in labels]

@@ -111,15 +111,12 @@ def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
 
 
 def _show(teacher: TrainedTeacher, folder: Path) -> None:
-    from edgespiral.core.records.metric import ACCURACY
     from edgespiral.teacher import WEIGHTS
 
     metric = teacher.metric
-    named = "" if metric == ACCURACY else f" {metric.name}"
-
     tell(
-        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
-        f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
+        f"{teacher.model} on {teacher.data}: {metric.named(teacher.test_score)} test,"
+        f" {metric.text(teacher.validation_score)} validation, {teacher.seconds:.0f} s"
     )
     if teacher.test_beside:
         tell(f"test {', '.join(figure.text for figure in teacher.test_beside)}")

@@ -9,7 +9,6 @@ import typer
 
 from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import EdgeSpiralError, UsageError
-from edgespiral.tasks import DEFAULT
 
 # Data sets that are folders.
 FOLDERS = ("folder", "masks")
@@ -63,13 +62,8 @@ def described(plan: Plan) -> str:
     return (
         f"{plan.model} on {plan.data} would be compressed to {goals}, "
         f"in {turns}, with {plan.epochs:g} epochs of distillation in all, losing at most "
-        f"{plan.max_drop:g} {_unit(plan.task)}{_zeros(plan.sparsity)}"
+        f"{plan.max_drop:g} in its metric's unit{_zeros(plan.sparsity)}"
     )
-
-
-def _unit(task: str) -> str:
-    """What `max_drop` is counted in; a task of one's own is not run to be asked."""
-    return "accuracy points" if task == DEFAULT else "of its metric"
 
 
 def _check_task(spec: str) -> None:

@@ -12,11 +12,17 @@ from edgespiral.core.records.schema import PositiveMs, Record, Told
 
 
 class Verdict(StrEnum):
-    """What a measurement says about a budget."""
+    """What measurements say about a limit: a run's budget, or one of a gate's.
+
+    A gate has two more: it could not be measured (`error`), or there was nothing to judge it by
+    (`measured`), neither a budget nor a reference.
+    """
 
     MET = "met"
     MISSED = "missed"
     UNDECIDED = "undecided"
+    ERROR = "error"
+    MEASURED = "measured"
 
 
 class Interval(Record):

@@ -54,13 +54,13 @@ class _Order:
         self._kinds: set[type] = set()
         self._planned: set[int] = set()
         self._finished: list[int] = []
-        self._others = 0
+        self._devices = 0
 
     def add(self, event: Event) -> None:
         """Take in the next record."""
         self._kinds.add(type(event))
         if isinstance(event, Baseline):
-            self._others = len(event.elsewhere)
+            self._devices = len(event.devices)
         elif isinstance(event, TurnPlanned):
             self._planned.add(event.turn)
         elif isinstance(event, TurnFinished):
@@ -95,6 +95,6 @@ class _Order:
     def _problem_of_devices(self, event: Event) -> str | None:
         if not isinstance(event, Candidate | TurnFinished | RunFinished):
             return None
-        if len(event.elsewhere) != self._others:
-            return f"is of {len(event.elsewhere) + 1} devices, the baseline of {self._others + 1}"
+        if len(event.devices) != self._devices:
+            return f"is of {len(event.devices)} devices, the baseline of {self._devices}"
         return None

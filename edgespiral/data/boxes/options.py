@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import Normalisation
-from edgespiral.core.errors import DataError, unknown_name
+from edgespiral.core.errors import DataError
+from edgespiral.data.argument import Argument
 from edgespiral.data.sources.folder import MEAN, STD
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT_SIZE = 128
 LEAST_SIDE = 8
-CHOICES = {"faulty": ("refuse", "drop"), "mirror": ("yes", "no")}
 
 
 @dataclass(frozen=True)
@@ -42,49 +44,39 @@ def parsed(kind: str, argument: str) -> BoxOptions:
         argument: `PATH`, or `PATH?size=160&mean=0.5&std=0.5&faulty=drop&mirror=no`.
 
     Raises:
-        UsageError: an option that there is not.
+        UsageError: an option, or a choice, that there is not.
         DataError: one has no such value, or there is no such folder.
     """
-    path, _, query = argument.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    where = f"{kind}:{argument}"
-    allowed = ["size", "mean", "std", *CHOICES]
-    for name, value in options.items():
-        if name not in allowed:
-            raise unknown_name(f"{kind} option", name, allowed)
-        if name in CHOICES and value not in CHOICES[name]:
-            raise DataError(f"{name} is {' or '.join(CHOICES[name])}, not {value!r}", where=where)
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise DataError("no such folder", where=str(root))
+    asked = Argument(kind, argument, ["size", "mean", "std", "faulty", "mirror"])
+    if not asked.path.is_dir():
+        raise DataError("no such folder", where=str(asked.path))
     return BoxOptions(
-        root=root,
-        size=_size(options.get("size", str(DEFAULT_SIZE)), where),
+        root=asked.path,
+        size=_size(asked),
         normalisation=Normalisation(
-            mean=_per_channel(options.get("mean"), MEAN, "mean", where),
-            std=_per_channel(options.get("std"), STD, "std", where),
+            mean=_per_channel(asked, "mean", MEAN), std=_per_channel(asked, "std", STD)
         ),
-        drops_faulty=options.get("faulty") == "drop",
-        mirrors=options.get("mirror") != "no",
+        drops_faulty=asked.one_of("faulty", ("refuse", "drop")) == "drop",
+        mirrors=asked.one_of("mirror", ("yes", "no")) == "yes",
     )
 
 
-def _size(text: str, where: str) -> tuple[int, int]:
+def _size(asked: Argument) -> tuple[int, int]:
     """Width and height of `160` or `160x120`."""
+    text = asked.options.get("size", str(DEFAULT_SIZE))
     sides = text.split("x")
     if len(sides) > 2 or not all(side.isdecimal() and int(side) >= LEAST_SIDE for side in sides):
         raise DataError(
             f"size is pixels from {LEAST_SIDE} up, as 160 or 160x120 (width x height), not "
             f"{text!r}",
-            where=where,
+            where=asked.where,
         )
     return int(sides[0]), int(sides[-1])
 
 
-def _per_channel(
-    text: str | None, default: tuple[float, ...], name: str, where: str
-) -> tuple[float, ...]:
+def _per_channel(asked: Argument, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
     """Three numbers, of which a single one stands for all."""
+    text = asked.options.get(name)
     if text is None:
         return default
     try:
@@ -93,5 +85,6 @@ def _per_channel(
         values = []
     bad = any(not -1e6 < value < 1e6 or (name == "std" and value <= 0) for value in values)
     if len(values) not in (1, 3) or bad:
-        raise DataError(f"{name} is one number or three, with commas, not {text!r}", where=where)
+        what = f"{name} is one number or three, with commas, not {text!r}"
+        raise DataError(what, where=asked.where)
     return tuple(values * 3 if len(values) == 1 else values)

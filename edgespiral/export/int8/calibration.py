@@ -12,7 +12,6 @@ import onnxruntime
 from edgespiral.core.errors import DataError, ExportError
 from edgespiral.core.nested import apart, leaves
 from edgespiral.core.records.exported import Quantisation
-from edgespiral.core.records.metric import ACCURACY
 from edgespiral.core.system.files import sha256_file
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.stratified import stratified
@@ -90,12 +89,12 @@ class Calibrated:
 
         Args:
             kept: what `write` returned.
-            restored: those of them that went back to hold an accuracy floor.
+            restored: those of them that went back to hold a floor of the score.
 
         Raises:
             ExportError: ONNX Runtime cannot run the file.
         """
-        reasons = {**kept, **{layer.layer: "put back to hold accuracy" for layer in restored}}
+        reasons = {**kept, **{layer.layer: "put back to hold the score" for layer in restored}}
         if self.form == "onnxruntime":
             names = {node.name for node in weighted_layers(load_graph(self.source))}
             left = names.intersection(float_layers(path)) - set(kept)
@@ -114,6 +113,7 @@ class Calibrated:
             kept_float=reasons,
             layers=tuple(layer_errors(self.source, path, inputs)),
             restored=tuple(restored),
+            metric=self.task.metric,
         )
 
 
@@ -241,7 +241,7 @@ def check_as_right_as_known(
     Raises:
         DataError: it is lower by more than two standard deviations.
     """
-    if task.metric != ACCURACY:
+    if task.metric != CLASSIFICATION.metric:
         return
     count, right = len(samples.inputs), right_answers(source, samples, task)
     expected = count * known / 100

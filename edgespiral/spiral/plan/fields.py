@@ -128,7 +128,7 @@ class Plan(Record):
     max_drop: Positive = plan_field(
         2.0,
         "What the metric may lose against the teacher on the validation split, in its unit "
-        "(accuracy: points).",
+        "(percentages: points).",
         group=BUDGET,
     )
     turns: Turns = plan_field(

@@ -136,8 +136,7 @@ class Candidates:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
             if candidate.precision == self.precision:
-                others = [one.speedup for one in candidate.elsewhere]
-                self._learn(candidate.widths, [candidate.speedup, *others])
+                self._learn(candidate.widths, [device.speedup for device in candidate.devices])
 
     def survey(self, turn: int, probes: Sequence[Widths]) -> None:
         """Profile `probes` layer by layer, unless the cache knows all their shape classes.
@@ -237,23 +236,19 @@ class Candidates:
         predicted = (
             self.latencies.predictions_ms(widths) if self.surveyed else [None for _ in found]
         )
-        (measurement, speedup), *rest = found
         return Candidate(
             turn=turn,
             precision=self.precision,
             widths=widths,
-            predicted_ms=predicted[0],
-            speedup=speedup,
-            measurement=measurement,
-            elsewhere=tuple(
+            devices=tuple(
                 OnDevice(
                     budget_ms=device.budget_ms,
-                    measurement=other,
-                    speedup=ratio,
-                    predicted_ms=guess,
+                    measurement=measurement,
+                    speedup=speedup,
+                    predicted_ms=predicted_ms,
                 )
-                for device, guess, (other, ratio) in zip(
-                    self.latencies.devices[1:], predicted[1:], rest, strict=True
+                for device, predicted_ms, (measurement, speedup) in zip(
+                    self.latencies.devices, predicted, found, strict=True
                 )
             ),
         )

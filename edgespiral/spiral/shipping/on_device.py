@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 # What other orders of sums and other roundings of ties make of one and the same file.
 LIMITS: dict[Precision, ParityLimits] = {
-    "fp32": ParityLimits(least_sqnr_db=40.0, least_top1=0.98),
-    "fp16": ParityLimits(least_sqnr_db=30.0, least_top1=0.95),
-    "int8": ParityLimits(least_sqnr_db=20.0, least_top1=0.95),
+    "fp32": ParityLimits(least_sqnr_db=40.0, least_agreement=0.98),
+    "fp16": ParityLimits(least_sqnr_db=30.0, least_agreement=0.95),
+    "int8": ParityLimits(least_sqnr_db=20.0, least_agreement=0.95),
 }
 # Where nothing else is said, as in a plan.
 DEVICE_SAMPLES = 512
@@ -126,9 +126,9 @@ def check_on_device(
     if problem is None and _is_less_right(right_here, right_there):
         problem = "that is more than chance explains"
     if problem is not None:
-        agreement = f"decisions agree on {parity.top1_agreement:.1%}"
+        agreement = f"decisions agree on {parity.agreement:.1%}"
         raise _wrong(path, f"{told}; {agreement}: {problem}", precision)
-    return DeviceCheck(target=target, parity=parity, accuracy=scores[0], accuracy_here=scores[1])
+    return DeviceCheck(target=target, parity=parity, score=scores[0], score_here=scores[1])
 
 
 def _wrong(path: Path, what: str, precision: Precision) -> ExportError:

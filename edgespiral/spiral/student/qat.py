@@ -1,7 +1,7 @@
 """What a turn does where rounding to int8 costs its student too much.
 
 First it trains on with the rounding inside, which costs no latency; layers go back to float only
-where the accuracy floor is still not held.
+where the score floor is still not held.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ FOLDER = "int8"
 ROUNDED_WEIGHT = "parametrizations.weight.original"
 # The file against the model that was trained with the file's own rounding: only the order of sums
 # and the rounding of ties differ.
-TRAINED = ParityLimits(least_sqnr_db=20.0, least_top1=0.95)
+TRAINED = ParityLimits(least_sqnr_db=20.0, least_agreement=0.95)
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,20 @@ class Shipped:
     """What a turn ships: files in `folder`, the model they were made from, and their scores.
 
     Attributes:
-        float_accuracy: the score of `model` on validation.
-        accuracy: of `folder / "model.onnx"`.
+        float_score: the score of `model` on validation.
+        score: of `folder / "model.onnx"`.
     """
 
     folder: Path
     model: GraphModule
-    float_accuracy: float
-    accuracy: float
+    float_score: float
+    score: float
     training: QuantisedTraining | None = None
     restored: tuple[RestoredLayer, ...] = ()
 
 
 @dataclass(frozen=True)
-class AccuracyRecovery:
+class ScoreRecovery:
     """The means to win back what rounding has cost.
 
     Attributes:
@@ -116,18 +116,18 @@ class AccuracyRecovery:
         tolerance = (
             TOLERANCE if metric.unit == "%" else TOLERANCE_SHARE * self.context.plan.max_drop
         )
-        short = metric.lost(first.float_accuracy, first.accuracy) > tolerance
+        short = metric.lost(first.float_score, first.score) > tolerance
         return (short and self.last) or self._crosses(first)
 
     def _crosses(self, shipped: Shipped) -> bool:
         """Whether rounding is what crosses the floor."""
         holds = self.context.task.metric.holds
-        return holds(shipped.float_accuracy, self.floor) and not holds(shipped.accuracy, self.floor)
+        return holds(shipped.float_score, self.floor) and not holds(shipped.score, self.floor)
 
     def _trained(self, first: Shipped, made: Calibrated) -> tuple[Shipped, Calibrated]:
         say, metric = self.context.listener.say, self.context.task.metric
         say(
-            f"  int8 takes {metric.text(first.accuracy)} of {metric.text(first.float_accuracy)}: "
+            f"  int8 takes {metric.text(first.score)} of {metric.text(first.float_score)}: "
             "training on with its rounding"
         )
         folder = make_folder(first.folder / FOLDER)
@@ -141,15 +141,15 @@ class AccuracyRecovery:
             return first, made
         validation, task = self.context.splits.validation, self.context.task
         after = file_score(folder / "model.onnx", validation, task)
-        kept = metric.lost(first.accuracy, after) < 0
+        kept = metric.lost(first.score, after) < 0
         say(f"  {metric.text(after)} after it" + ("" if kept else ": left as it was"))
         training = QuantisedTraining(
-            epochs=epochs, accuracy_before=first.accuracy, accuracy_after=after, kept=kept
+            epochs=epochs, score_before=first.score, score_after=after, kept=kept
         )
         if not kept:
             return replace(first, training=training), made
-        float_accuracy = score(model, validation, task=task, precision="fp32")
-        return Shipped(folder, model, float_accuracy, after, training), retrained
+        float_score = score(model, validation, task=task, precision="fp32")
+        return Shipped(folder, model, float_score, after, training), retrained
 
     def _train(
         self, student: GraphModule, folder: Path, epochs: float
@@ -216,7 +216,7 @@ class AccuracyRecovery:
             limits,
         ).run()
         write_checked(best.model, made, path, samples, restored.layers, limits=limits)
-        return replace(best, accuracy=restored.accuracy, restored=restored.layers)
+        return replace(best, score=restored.score, restored=restored.layers)
 
 
 def _masks_within(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

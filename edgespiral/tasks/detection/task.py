@@ -73,7 +73,11 @@ class Detection(Task):
         if metric not in PLACES:
             raise UsageError(f"the metric is AP50 or AP, not {metric!r}", where="Detection")
         self.metric = Metric(name=metric)
-        self._name: MetricName = metric
+        # The other of the two is told beside it.
+        self._names: tuple[MetricName, MetricName] = (
+            ("AP", "AP50") if metric == "AP" else ("AP50", "AP")
+        )
+        self.beside = (Metric(name=self._names[1]),)
         self._anchors, self._coding = anchors, coding
         self._frame: Frame | None = None
 
@@ -83,7 +87,7 @@ class Detection(Task):
         Raises:
             UsageError: another option or metric.
         """
-        name = only_option(options, "metric", list(PLACES), self._name)
+        name = only_option(options, "metric", list(PLACES), self._names[0])
         return Detection(
             self._anchors, coding=self._coding, metric="AP" if name == "AP" else "AP50"
         )
@@ -162,12 +166,11 @@ class Detection(Task):
 
     def score_of(self, pairs: Pairs) -> float:
         """Average precision over all images of the pass, in percent."""
-        found: list[Objects] = []
-        wanted: list[Objects] = []
-        for outputs, targets in pairs:
-            found += self.frame.detections(_named(outputs))
-            wanted += objects_of(_tensor(targets))
-        return average_precision(found, wanted, self._name)
+        return average_precision(*self._found(pairs), self._names[0])
+
+    def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
+        """The other average precision, in percent."""
+        return (average_precision(*self._found(pairs), self._names[1]),)
 
     def pictures(
         self,
@@ -244,9 +247,18 @@ class Detection(Task):
         return self._frame
 
     def _with(self, frame: Frame) -> Detection:
-        bound = Detection(self._anchors, coding=self._coding, metric=self._name)
+        bound = Detection(self._anchors, coding=self._coding, metric=self._names[0])
         bound._frame = frame
         return bound
+
+    def _found(self, pairs: Pairs) -> tuple[list[Objects], list[Objects]]:
+        """Detections and objects of each image."""
+        found: list[Objects] = []
+        wanted: list[Objects] = []
+        for outputs, targets in pairs:
+            found += self.frame.detections(_named(outputs))
+            wanted += objects_of(_tensor(targets))
+        return found, wanted
 
     def _apart(self, outputs: Outputs, reference: Outputs, temperature: float) -> Tensor:
         """The distance of each sample, (N,)."""

@@ -168,7 +168,7 @@ def test_the_file_is_judged_on_the_device_that_is_named(folder, tmp_path):
     assert "judged on host-cpu: " in result.output
     check = json.loads((tmp_path / "q.json").read_text())["device_check"]
     assert check["parity"]["samples"] == len(load("digits").validation)
-    assert check["accuracy"] == pytest.approx(check["accuracy_here"], abs=1)
+    assert check["score"] == pytest.approx(check["score_here"], abs=1)
 
 
 @pytest.mark.parametrize("out", ["model.onnx", "q.json"])

@@ -10,6 +10,7 @@ from edgespiral.core.errors import ExitCode
 from edgespiral.core.records.events import (
     Baseline,
     ModelFacts,
+    OnDevice,
     Outcome,
     RunFinished,
     RunStarted,
@@ -22,6 +23,7 @@ from edgespiral.core.records.measurement import (
     Measurement,
     Ratio,
 )
+from edgespiral.core.records.metric import Metric
 
 Command = Callable[..., CompletedProcess[str]]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,6 +45,11 @@ def latency() -> Measurement:
     )
 
 
+def on_host() -> OnDevice:
+    unit = Ratio(value=1, ci95=Interval(low=1, high=1))
+    return OnDevice(budget_ms=2.0, measurement=latency(), speedup=unit)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Journal:
     """A run whose teacher met its budget, but for the closing record."""
@@ -53,16 +60,15 @@ def run(tmp_path: Path) -> Journal:
         RunStarted(
             plan=plan | {"latency_ms": 2.0, "speedup": None},
             plan_sha256="p" * 64,
+            metric=Metric(name="accuracy"),
             teacher_sha256="t" * 64,
             versions={"python": "3"},
             command="edgespiral compress net",
             started_at=NOON,
         )
     )
-    facts = ModelFacts(
-        validation_accuracy=97.0, latency=latency(), parameter_count=1000, size_bytes=4000
-    )
-    journal.append(Baseline(teacher=facts, widths={"conv": 8}, budget_ms=2.0))
+    facts = ModelFacts(validation_score=97.0, parameter_count=1000, size_bytes=4000)
+    journal.append(Baseline(teacher=facts, widths={"conv": 8}, devices=(on_host(),)))
     return journal
 
 
@@ -72,10 +78,9 @@ def finish(journal: Journal) -> None:
             outcome=Outcome.ALREADY_MET,
             message="the teacher already meets 2 ms",
             best_turn=0,
-            teacher_test_accuracy=96.0,
-            student_test_accuracy=96.0,
-            final=latency(),
-            speedup=Ratio(value=1, ci95=Interval(low=1, high=1)),
+            teacher_test_score=96.0,
+            student_test_score=96.0,
+            devices=(on_host(),),
             finished_at=NOON,
         )
     )
@@ -91,7 +96,7 @@ def test_a_run_is_shown_as_a_table(edgespiral: Command, run: Journal) -> None:
 def test_a_run_is_shown_as_json_for_programs(edgespiral: Command, run: Journal) -> None:
     finish(run)
     shown = json.loads(edgespiral("report", "run", "--json").stdout)
-    assert (shown["schema_version"], shown["exit_code"]) == (1, ExitCode.ALREADY_MET)
+    assert (shown["schema_version"], shown["exit_code"]) == (2, ExitCode.ALREADY_MET)
 
 
 def test_a_run_is_written_as_a_page(edgespiral: Command, run: Journal, tmp_path: Path) -> None:

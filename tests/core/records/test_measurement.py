@@ -1,6 +1,15 @@
 import pytest
+from pydantic import ValidationError
 
-from edgespiral.core.records.measurement import DECISIVE, Fingerprint, differences
+from edgespiral.core.records.measurement import (
+    DECISIVE,
+    Fingerprint,
+    Interval,
+    LatencyStats,
+    Ratio,
+    Verdict,
+    differences,
+)
 
 NAMES = ("device", "architecture", "operating_system", "runtime", "runtime_version", "provider")
 HERE = Fingerprint(**dict.fromkeys(NAMES, "x"), cores=2, threads=1, precision="fp32")
@@ -20,3 +29,20 @@ def test_what_decides_a_latency_is_told_with_both_values(name: str) -> None:
 
 def test_a_measurement_that_is_missing_differs_in_all() -> None:
     assert len(differences(None, HERE)) == len([n for n in DECISIVE if getattr(HERE, n)])
+
+
+def test_a_missing_measurement_is_never_zero() -> None:
+    around = Interval(low=0.9, high=1.1)
+    with pytest.raises(ValidationError, match="count"):
+        LatencyStats(count=0, p50_ms=1.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
+    with pytest.raises(ValidationError, match="p50_ms"):
+        LatencyStats(count=9, p50_ms=0.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None)
+    with pytest.raises(ValidationError, match="value"):
+        Ratio(value=0, ci95=around)
+
+
+def test_verdicts_of_before_are_none_of_today_s() -> None:
+    assert Verdict("met") is Verdict.MET
+    for word in ("pass", "regressed"):
+        with pytest.raises(ValueError, match=word):
+            Verdict(word)

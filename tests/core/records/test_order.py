@@ -15,7 +15,7 @@ HERE = Path("journal.jsonl")
 
 def record(kind, **fields):
     """A record with the fields that its place depends on."""
-    return kind.model_construct(**{"elsewhere": (), **fields})
+    return kind.model_construct(**{"devices": (SimpleNamespace(),), **fields})
 
 
 def planned(turn):
@@ -75,6 +75,6 @@ def test_a_journal_that_no_run_has_written_is_refused(problem):
 
 
 def test_a_record_of_other_devices_is_refused():
-    other = events.Candidate.model_construct(elsewhere=(SimpleNamespace(),))
+    other = events.Candidate.model_construct(devices=(SimpleNamespace(),) * 2)
     with pytest.raises(RunFolderError, match="is of 2 devices, the baseline of 1"):
         require_order([STARTED, BASELINE, other], HERE)

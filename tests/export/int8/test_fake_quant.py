@@ -11,7 +11,7 @@ from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity
 from edgespiral.models.saved import trace
 
-CLOSE = ParityLimits(least_sqnr_db=25.0, least_top1=0.95)
+CLOSE = ParityLimits(least_sqnr_db=25.0, least_agreement=0.95)
 FORMS = ("onnxruntime", "tensorrt")
 
 
@@ -39,7 +39,7 @@ def rounded(trained, float_file, digits, a_recipe, tmp_path):
 def test_it_computes_what_the_int8_file_does(form, rounded, inputs):
     model, path = rounded(form)
     found = check_parity(model, path, inputs, limits=CLOSE)
-    assert found.top1_agreement >= 0.95
+    assert found.agreement >= 0.95
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -7,8 +7,9 @@ from edgespiral.core.records.measurement import (
     Interval,
     LatencyStats,
     Measurement,
+    Verdict,
 )
-from edgespiral.gate.records import BenchResult, CaseResult, Check, GateVerdict, Reference, gravest
+from edgespiral.gate.records import BenchResult, CaseResult, Check, Reference, gravest
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -43,10 +44,10 @@ def measurement(p50_ms: float, sha256: str) -> Measurement:
 
 def check(kind: str, value: float, half: float, limit: float | None) -> Check:
     bounds = Interval(low=value - half, high=value + half, confidence=0.998)
-    verdict = GateVerdict.MEASURED
+    verdict = Verdict.MEASURED
     if limit is not None:
-        verdict = GateVerdict.UNDECIDED if bounds.high > limit else GateVerdict.PASS
-        verdict = GateVerdict.REGRESSED if bounds.low > limit else verdict
+        verdict = Verdict.UNDECIDED if bounds.high > limit else Verdict.MET
+        verdict = Verdict.MISSED if bounds.low > limit else verdict
     return Check.model_validate(
         {"kind": kind, "verdict": verdict, "value": value, "bounds": bounds, "limit": limit}
     )
@@ -56,7 +57,7 @@ def case(name: str, *checks: Check) -> CaseResult:
     return CaseResult(
         name=name,
         model=f"models/{name}.onnx",
-        verdict=gravest([one.verdict for one in checks] or [GateVerdict.MEASURED]),
+        verdict=gravest([one.verdict for one in checks] or [Verdict.MEASURED]),
         measurement=measurement(1.05, "n" * 64),
         processes=(20,),
         reference=Reference(
@@ -87,7 +88,7 @@ def mixed_bench() -> BenchResult:
     failed = CaseResult(
         name="broken <x>",
         model="models/x.onnx",
-        verdict=GateVerdict.ERROR,
+        verdict=Verdict.ERROR,
         error="x.onnx: cannot be loaded: | bad, 100 %",
         seconds=0.5,
     )

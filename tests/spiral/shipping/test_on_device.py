@@ -53,8 +53,8 @@ def test_what_is_computed_here_is_computed_there(files, digits, profile, name):
         found = check_on_device(session, files / name, digits, 100)
     assert (found.target, found.not_checked) == (profile.name, None)
     assert found.parity.samples == 100
-    assert found.parity.top1_agreement >= 0.99
-    assert found.accuracy == pytest.approx(found.accuracy_here, abs=1)
+    assert found.parity.agreement >= 0.99
+    assert found.score == pytest.approx(found.score_here, abs=1)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "int8.onnx"])

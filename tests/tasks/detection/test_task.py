@@ -52,6 +52,7 @@ def test_all_found_is_all_right(task):
     assert task.score_of(pairs) == pytest.approx(100.0)
     assert task.rightness(right, TARGETS).tolist() == pytest.approx([1.0, 1.0], abs=1e-2)
     assert (task.chance(TARGETS), task.decisions(TARGETS)) == (0.5, 2)
+    assert task.scores_beside([(right, TARGETS)]) == pytest.approx((100.0,))
     in_order = right[LOGITS], right[BOXES]
     assert task.score_of([(in_order, TARGETS)]) == pytest.approx(100.0)
 
@@ -109,7 +110,8 @@ def test_decisions_are_those_of_anchors_that_either_is_sure_of(task):
 
 def test_the_metric_is_chosen_by_name():
     assert tasks.load("detection").metric.name == "AP50"
-    assert tasks.load("detection?metric=AP").metric.name == "AP"
+    chosen = tasks.load("detection?metric=AP")
+    assert (chosen.metric.name, chosen.beside[0].name) == ("AP", "AP50")
     with pytest.raises(UsageError, match="unknown metric 'AP75'; known: AP, AP50"):
         tasks.load("detection?metric=AP75")
     with pytest.raises(UsageError, match="not 'mAP'"):

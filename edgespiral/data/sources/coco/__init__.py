@@ -7,48 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
 
 from edgespiral.core.errors import DataError
-from edgespiral.core.system.files import parse_json, read_bytes
-from edgespiral.core.user_code import user_code
 from edgespiral.data.boxes.annotated import Annotated
 from edgespiral.data.boxes.options import parsed
 from edgespiral.data.boxes.splits import NAMES, TRAIN, box_splits, by_part
+from edgespiral.data.sources.coco.content import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from edgespiral.core.batches import DataSplits
-
-MOST_BYTES = 2**31
-BOX = "[x, y, width, height]"
-
-
-class _Picture(BaseModel):
-    id: int | str
-    file_name: str
-    width: int | None = None
-    height: int | None = None
-
-
-class _Category(BaseModel):
-    id: int
-    name: str
-
-
-class _Object(BaseModel):
-    image_id: int | str
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    iscrowd: int = 0
-
-
-class _Content(BaseModel):
-    images: list[_Picture]
-    categories: list[_Category]
-    annotations: list[_Object]
+    from edgespiral.data.sources.coco.content import AnnotatedObject, Content, Picture
 
 
 @dataclass(frozen=True)
@@ -72,7 +43,7 @@ def load_coco(argument: str) -> DataSplits:
     """
     options = parsed("coco", argument)
     splits = _splits(options.root)
-    contents = {part: _content(split.file) for part, split in splits.items()}
+    contents = {part: content_of(split.file) for part, split in splits.items()}
     categories = _categories(contents, splits)
     parts = {
         part: _annotated(contents[part], splits[part], options.root, list(categories))
@@ -108,22 +79,7 @@ def _splits(root: Path) -> dict[str, _Split]:
     return {TRAIN: _Split("", files[0])}
 
 
-def _content(file: Path) -> _Content:
-    with user_code(DataError, "cannot be read", where=str(file)):
-        document = parse_json(read_bytes(file, MOST_BYTES))
-    try:
-        return _Content.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(
-            f"is not COCO's format: {place}: {first['msg']}",
-            where=str(file),
-            hint=f"it has images, categories and annotations with bbox {BOX}",
-        ) from error
-
-
-def _categories(contents: Mapping[str, _Content], splits: Mapping[str, _Split]) -> dict[int, str]:
+def _categories(contents: Mapping[str, Content], splits: Mapping[str, _Split]) -> dict[int, str]:
     """Names by number, in the order of the numbers, the same in each file."""
     known: dict[int, str] = {}
     for part, content in contents.items():
@@ -135,9 +91,9 @@ def _categories(contents: Mapping[str, _Content], splits: Mapping[str, _Split]) 
     return dict(sorted(known.items()))
 
 
-def _annotated(content: _Content, split: _Split, root: Path, numbers: list[int]) -> list[Annotated]:
+def _annotated(content: Content, split: _Split, root: Path, numbers: list[int]) -> list[Annotated]:
     ids = {picture.id for picture in content.images}
-    objects: dict[int | str, list[_Object]] = {}
+    objects: dict[int | str, list[AnnotatedObject]] = {}
     for at, one in enumerate(content.annotations):
         where = f"{split.file}: annotations.{at}"
         if one.image_id not in ids:
@@ -154,8 +110,8 @@ def _annotated(content: _Content, split: _Split, root: Path, numbers: list[int])
 
 
 def _one(
-    picture: _Picture,
-    objects: list[_Object],
+    picture: Picture,
+    objects: list[AnnotatedObject],
     split: _Split,
     folders: list[Path],
     numbers: list[int],

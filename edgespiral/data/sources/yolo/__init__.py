@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.errors import DataError, MissingExtraError
-from edgespiral.core.system.files import read_text
-from edgespiral.core.user_code import user_code
+from edgespiral.core.errors import DataError
 from edgespiral.data.boxes.annotated import Annotated
 from edgespiral.data.boxes.files import first_folder, lines_of, pictures_in
 from edgespiral.data.boxes.options import parsed
 from edgespiral.data.boxes.splits import NAMES, TRAIN, box_splits
+from edgespiral.data.sources.yolo.described import described_in, names_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,32 +39,11 @@ def load_yolo(argument: str) -> DataSplits:
     file = next(
         (root / name for name in ("data.yaml", "data.yml") if (root / name).is_file()), None
     )
-    described = {} if file is None else _yaml(file)
-    classes = _names(described, file) if file is not None else _listed(root)
+    described = {} if file is None else described_in(file)
+    classes = names_in(described, file) if file is not None else _listed(root)
     folders = _folders(root, described, file)
     parts = {part: _annotated(folder, classes) for part, folder in folders.items()}
     return box_splits(f"yolo:{root}", parts, classes, options)
-
-
-def _yaml(file: Path) -> Mapping[str, object]:
-    try:
-        import yaml
-    except ImportError:
-        raise MissingExtraError("reading data.yaml", "detection") from None
-    with user_code(DataError, "cannot be read", where=str(file)):
-        content = yaml.safe_load(read_text(file))
-    if not isinstance(content, dict):
-        raise DataError("is not a mapping with names, train and val", where=str(file))
-    return content
-
-
-def _names(described: Mapping[str, object], file: Path) -> list[str]:
-    names = described.get("names")
-    if isinstance(names, list) and names:
-        return [str(name) for name in names]
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))) and names:
-        return [str(names[number]) for number in range(len(names))]
-    raise DataError("names is not a list of classes, or a mapping of them from 0", where=str(file))
 
 
 def _listed(root: Path) -> list[str]:
