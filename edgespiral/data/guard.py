@@ -161,7 +161,7 @@ class Guarded:
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
 
     def place(self, position: int, seed: int | None) -> str:
-        """See `core.batches.NamedSource`."""
+        """See `core.batches.NamedSource`; by its number where the source knows no name."""
         if isinstance(self.source, NamedSource):
             return self.source.place(position, seed)
         return f"sample {position}{'' if seed is None else ' of a shuffled pass'}"

@@ -1,4 +1,4 @@
-"""Models by name: small ones of images, text, sound, masks and boxes, torchvision's, timm's."""
+"""Models by name: small ones of images, text, sound, rows and boxes, torchvision's, timm's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from edgespiral.core.nested import Tensors
+
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
 TEXT = ("gru-text", "lstm-text", "transformer-text")
 SOUND = ("bc-resnet", "ctc-gru", "ctc-lstm", "ds-cnn", "gru-kws", "gru-sound")
+ROWS = ("autoencoder", "mlp-tabular", "neumf")
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
 SSD = "ssdlite-tiny"
 # Kinds of detectors of torchvision's that look at an image in one stage.
@@ -37,7 +40,7 @@ def names() -> list[str]:
     """Every name that `build` knows without other packages, sorted."""
     from torchvision import models
 
-    own = (*_small_models(), *TEXT, *SOUND, UNET, LRASPP, SSD)
+    own = (*_small_models(), *TEXT, *SOUND, *ROWS, UNET, LRASPP, SSD)
     one_stage = [name for name in _detectors() if name.startswith(ONE_STAGE)]
     return sorted([*own, *one_stage, *models.list_models(module=models)])
 
@@ -104,6 +107,7 @@ def build(
     token_count: int | None = None,
     padding: int | None = None,
     sample_rate_hz: int | None = None,
+    specs: Tensors | None = None,
 ) -> nn.Module:
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
@@ -113,6 +117,9 @@ def build(
     Those for text take token ids (N, T) below `token_count`, of which `padding` counts for nothing,
     all others (N, C, H, W). For those of sound H are frequency bands and W are frames; with
     `sample_rate_hz` they take waveforms (N, 1, samples) and make these themselves.
+
+    `mlp-tabular` takes numbers, categories or both, `neumf` a user and an item, as `specs` has
+    them, an `InputSpec` for each; `autoencoder` gives rows of numbers back.
 
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. `timm/NAME` is built by
@@ -132,6 +139,18 @@ def build(
         return sound.build(
             name, classes=classes, input_shape=input_shape, sample_rate_hz=sample_rate_hz
         )
+    if name in ROWS:
+        from edgespiral.core.batches import InputSpec
+        from edgespiral.models.zoo import rows
+
+        specs = specs or InputSpec(input_shape, token_count)
+        return rows.build(name, classes=classes, specs=specs)
+    return _image_model(name, classes, input_shape, token_count)
+
+
+def _image_model(
+    name: str, classes: int, input_shape: tuple[int, ...], token_count: int | None
+) -> nn.Module:
     if len(input_shape) != 3 or token_count is not None:
         raise UsageError(
             f"{name} takes (channels, height, width), and the data has {tuple(input_shape)}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Pairs
 
 
+OF_SEVERAL = "give the task of all of them, as --task my_task.py:Mine (docs/tasks.md)"
 MACRO_F1 = Metric(name="macro F1")
 
 
@@ -87,7 +88,7 @@ class Classification(Task):
         Raises:
             DataError: targets are masks or the like.
         """
-        hint = "name what the data is for, as --task segmentation"
+        hint = "name what the data is for, as --task segmentation, regression or multilabel"
         require_target_shape(splits, 0, "one class a sample", hint)
 
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
@@ -127,18 +128,13 @@ def correct_count(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(dim=1) == labels).sum()
 
 
-def top1_percent(logits: Tensor, labels: Tensor) -> float:
-    """Top-1 accuracy of logits (N, C) and labels (N,), in percent."""
-    return 100.0 * float(correct_count(logits, labels)) / len(labels)
-
-
 def _way_to_logits(outputs: object) -> str:
     """How to get a tensor of what is none."""
     if isinstance(outputs, Mapping):
         best = "logits" if "logits" in outputs else next(iter(outputs), "...")
-        return f"wrap it so that it returns outputs[{best!r}] alone"
+        return f"wrap it so that it returns outputs[{best!r}] alone, or {OF_SEVERAL}"
     if isinstance(outputs, (tuple, list)):
-        return "wrap it so that it returns the logits alone"
+        return f"wrap it so that it returns the logits alone, or {OF_SEVERAL}"
     return "return one tensor of (samples, classes)"
 
 

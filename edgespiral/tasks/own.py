@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from edgespiral.core.errors import ModelError
-from edgespiral.core.nested import plain
+from edgespiral.core.errors import EdgeSpiralError, ModelError
+from edgespiral.core.nested import count, leaves, plain, rows
+from edgespiral.core.system.process_state import kept_state
+from edgespiral.core.text import described
 from edgespiral.core.user_code import user_code
 from edgespiral.tasks.base import BATCH_SIZE, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor, nn
 
@@ -39,23 +41,29 @@ class OwnTask(Task):
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """See `Task.sample_losses`."""
-        with self._calling("sample_losses"):
-            return _a_sample(self._task.sample_losses(outputs, targets))
+        return self._of_each("sample_losses", outputs, targets)
 
     def divergence(self, outputs: Tensors, reference: Tensors) -> Tensor:
         """See `Task.divergence`."""
-        with self._calling("divergence"):
-            return _a_sample(self._task.divergence(outputs, reference))
+        nats = self._of_each("divergence", outputs, reference)
+        if not nats.isfinite().all() and all(map(_is_finite, (outputs, reference))):
+            raise ModelError(
+                "divergence failed: it returns what is not finite, for outputs that are",
+                where=f"task {type(self._task).__name__}",
+            )
+        return nats
 
     def score_of(self, pairs: Pairs) -> float:
         """See `Task.score_of`."""
-        with self._calling("score_of"):
-            return _finite(self._task.score_of(pairs))
+        passed = _Passed(pairs)
+        with self._calling("score_of", passed.place):
+            return _finite(self._task.score_of(passed))
 
     def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
         """See `Task.scores_beside`."""
-        with self._calling("scores_beside"):
-            return tuple(map(_finite, self._task.scores_beside(pairs)))
+        passed = _Passed(pairs)
+        with self._calling("scores_beside", passed.place):
+            return tuple(map(_finite, self._task.scores_beside(passed)))
 
     def loss(self, outputs: Tensors, targets: Tensors, *, label_smoothing: float = 0.0) -> Tensor:
         """See `Task.loss`."""
@@ -69,13 +77,11 @@ class OwnTask(Task):
 
     def agreement(self, outputs: Tensors, reference: Tensors) -> Tensor:
         """See `Task.agreement`."""
-        with self._calling("agreement"):
-            return _a_sample(self._task.agreement(outputs, reference))
+        return self._of_each("agreement", outputs, reference)
 
     def rightness(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """See `Task.rightness`."""
-        with self._calling("rightness"):
-            return _a_sample(self._task.rightness(outputs, targets))
+        return self._of_each("rightness", outputs, targets)
 
     def chance(self, targets: Tensors) -> float | None:
         """See `Task.chance`."""
@@ -135,7 +141,7 @@ class OwnTask(Task):
         """See `Task.fitted`."""
         with self._calling("fitted"):
             task, own = self._task.fitted(splits)
-            return OwnTask(task), own
+            return (self if task is self._task else OwnTask(task)), own
 
     def check_data(self, splits: DataSplits) -> None:
         """See `Task.check_data`."""
@@ -147,8 +153,63 @@ class OwnTask(Task):
         with self._calling("check_outputs"):
             self._task.check_outputs(outputs, samples, splits)
 
-    def _calling(self, method: str) -> AbstractContextManager[None]:
-        return user_code(ModelError, f"{method} failed", where=f"task {type(self._task).__name__}")
+    def _of_each(self, method: str, outputs: Tensors, others: Tensors) -> Tensor:
+        """What a method says of each sample, (N,)."""
+        called = getattr(self._task, method)
+
+        def place() -> str:
+            return _first_failing(called, outputs, others)
+
+        with self._calling(method, place):
+            return _a_sample(called(outputs, others))
+
+    @contextmanager
+    def _calling(self, method: str, place: Callable[[], str] = str) -> Iterator[None]:
+        """Name the method that fails, and where among the samples it does, if that is known."""
+        where = f"task {type(self._task).__name__}"
+        with user_code(ModelError, f"{method} failed", where=where):
+            try:
+                yield
+            except Exception as raised:
+                at = "" if isinstance(raised, EdgeSpiralError) else place()
+                if not at:
+                    raise
+                what = f"{method} failed {at}: {described(raised)}"
+                raise ModelError(what, where=where) from raised
+
+
+class _Passed:
+    """Batches that a task goes through, and which it was at last given."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs, self._first, self._last = pairs, 0, 0
+
+    def __iter__(self) -> Iterator[tuple[Tensors, Tensors]]:
+        for outputs, targets in self._pairs:
+            self._first, self._last = self._last, self._last + count(outputs)
+            yield outputs, targets
+
+    def place(self) -> str:
+        """The samples that were given last, in words; nothing before any."""
+        return f"at samples {self._first} to {self._last - 1}" if self._last else ""
+
+
+def _first_failing(
+    method: Callable[[Tensors, Tensors], Tensor], outputs: Tensors, others: Tensors
+) -> str:
+    """The first sample that a method fails on by itself, in words; nothing where none is."""
+    for at in range(count(outputs)):
+        alone = slice(at, at + 1)
+        try:
+            with kept_state():
+                _a_sample(method(rows(outputs, alone), rows(others, alone)))
+        except Exception:
+            return f"on sample {at} of the batch"
+    return ""
+
+
+def _is_finite(outputs: Tensors) -> bool:
+    return all(bool(values.isfinite().all()) for values in leaves(outputs).values())
 
 
 def _a_sample(values: object) -> Tensor:

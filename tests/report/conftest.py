@@ -1,7 +1,7 @@
-from datetime import UTC, datetime
-
+import example_records
 import numpy as np
 import pytest
+from example_records import NOON, ratio
 
 from edgespiral.core.records.events import (
     Baseline,
@@ -21,52 +21,20 @@ from edgespiral.core.records.events import (
 )
 from edgespiral.core.records.exported import QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.records.measurement import (
-    Fingerprint,
-    Interval,
-    LatencyStats,
     Measurement,
-    Ratio,
     Verdict,
 )
 from edgespiral.core.records.metric import Figure, Metric
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
 BEFORE |= {"conv1 <odd> & name": 16}
-
-
-def fingerprint(temperature_after_c: float = 51.0) -> Fingerprint:
-    return Fingerprint(
-        device="Example CPU",
-        architecture="x86_64",
-        operating_system="Linux",
-        cores=2,
-        temperature_after_c=temperature_after_c,
-        runtime="onnxruntime",
-        runtime_version="1.32.0",
-        provider="CPUExecutionProvider",
-        threads=1,
-        precision="fp32",
-    )
 
 
 def measurement(p50_ms: float, sha256: str, seed: int = 0) -> Measurement:
     noise = np.random.default_rng(seed).gamma(2.0, 0.02, size=(20, 25))
     rounds = p50_ms * (0.966 + noise)
-    return Measurement(
-        target="host-cpu",
-        model_sha256=sha256,
-        stats=LatencyStats(
-            count=rounds.size,
-            p50_ms=p50_ms,
-            p50_ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
-            p90_ms=p50_ms * 1.1,
-            p99_ms=None,
-        ),
-        rounds_ms=tuple(tuple(samples) for samples in rounds.tolist()),
-        warmup_count=50,
-        fingerprint=fingerprint(50.0 + seed),
-        measured_at=NOON,
+    return example_records.measurement(
+        p50_ms, sha256, rounds_ms=rounds.tolist(), temperature_after_c=50.0 + seed
     )
 
 
@@ -76,10 +44,6 @@ def facts(score: float, parameters: int) -> ModelFacts:
         parameter_count=parameters,
         size_bytes=parameters * 4,
     )
-
-
-def ratio(value: float) -> Ratio:
-    return Ratio(value=value, ci95=Interval(low=value * 0.98, high=value * 1.02))
 
 
 def on_host(

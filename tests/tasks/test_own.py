@@ -119,9 +119,50 @@ def test_a_task_answers_through_its_boundary_as_it_does_itself(method):
 def test_whatever_a_task_raises_is_one_error_that_names_it(method, raised):
     task = Distance()
     task.raises = raised
-    wanted = rf"^task Distance: {method} failed: {type(raised).__name__}"
+    place = "( on sample 0 of the batch| at samples 0 to 1)?"
+    wanted = rf"^task Distance: {method} failed{place}: {type(raised).__name__}"
     with pytest.raises(ModelError, match=wanted):
         CALLS[method](OwnTask(task))
+
+
+class Picky(Distance):
+    """Fails on samples of which a value is below 0."""
+
+    def sample_losses(self, outputs, targets):
+        if bool((outputs < 0).any()):
+            raise ValueError("a distance below 0")
+        return super().sample_losses(outputs, targets)
+
+    divergence = agreement = rightness = sample_losses
+
+    def score_of(self, pairs):
+        return float(torch.cat([self.sample_losses(*pair) for pair in pairs]).mean())
+
+
+@pytest.mark.parametrize("method", ["sample_losses", "divergence", "agreement", "rightness"])
+def test_the_sample_that_fails_is_named(method):
+    outputs = torch.tensor([[1.0], [2.0], [-1.0], [-2.0]])
+    wanted = f"^task Picky: {method} failed on sample 2 of the batch: ValueError: a distance below"
+    with pytest.raises(ModelError, match=wanted):
+        getattr(OwnTask(Picky()), method)(outputs, torch.zeros(4, 1))
+
+
+def test_the_samples_that_a_score_failed_at_are_named():
+    batches = [(ONES, ZEROS), (ONES, ZEROS), (-ONES, ZEROS), (ONES, ZEROS)]
+    with pytest.raises(ModelError, match="score_of failed at samples 4 to 5: ValueError: a dist"):
+        OwnTask(Picky()).score_of(batches)
+    assert OwnTask(Picky()).score_of(batches[:2]) == 1.0
+
+
+def test_a_batch_that_fails_as_a_whole_names_no_sample():
+    class Crowded(Distance):
+        def sample_losses(self, outputs, targets):
+            if len(outputs) > 1:
+                raise MemoryError("too many")
+            return super().sample_losses(outputs, targets)
+
+    with pytest.raises(ModelError, match="task Crowded: sample_losses failed: MemoryError: too"):
+        OwnTask(Crowded()).sample_losses(ONES, ZEROS)
 
 
 def test_our_own_errors_and_ctrl_c_pass():
@@ -153,8 +194,19 @@ def test_what_is_no_figure_is_refused(method, answer):
 def test_what_is_not_one_value_a_sample_is_refused(method, answer):
     task = Distance()
     task.answer = answer
-    with pytest.raises(ModelError, match=f"task Distance: {method} failed: .*it returns"):
+    with pytest.raises(
+        ModelError, match=f"task Distance: {method} failed on sample 0 of the batch: .*it"
+    ):
         CALLS[method](OwnTask(task))
+
+
+def test_a_divergence_of_finite_outputs_is_finite():
+    task = Distance()
+    task.answer = torch.tensor([0.5, math.nan])
+    with pytest.raises(ModelError, match=r"divergence failed: .*not finite, for outputs that are"):
+        OwnTask(task).divergence(ONES, ZEROS)
+    # What the model does is for others to tell.
+    assert len(OwnTask(task).divergence(ONES * math.inf, ZEROS)) == 2
 
 
 def test_a_score_may_be_a_tensor_of_one_value():

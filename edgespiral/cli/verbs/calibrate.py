@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgespiral.cli import options  # noqa: TC001 (typer reads it)
+from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import DataError, UsageError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.student.float_fallback import Held
+    from edgespiral.tasks.base import Task as AnyTask
 
 
 Cache = Annotated[
@@ -40,6 +41,13 @@ Target = Annotated[
         help="The device that the file is judged on and, with --max-drop, on which float's cost "
         "is measured.",
         show_default="host-cpu with --max-drop, else none",
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help=options.help_of(options.PLAN_OPTIONS["task"]),
+        show_default="the run's, or classification",
     ),
 ]
 
@@ -68,7 +76,7 @@ def calibrate(
         ),
     ] = None,
     target: Target = None,
-    task: options.TaskName = "classification",
+    task: Task = None,
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
@@ -85,14 +93,13 @@ def calibrate(
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
-    from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
-    aim, splits = tasks.load(task).fitted(load(source))
+    aim, splits = task_of(model, task).fitted(load(source))
     if not splits.is_labelled:
         raise DataError("has no targets, by which int8 is judged", where=source)
     aim.check_data(splits)
@@ -105,6 +112,29 @@ def calibrate(
     found = _written(made, path, splits, max_drop, profile)
     _say(console, found, worst, aim.metric)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
+
+
+def task_of(model: Path, asked: str | None) -> AnyTask:
+    """The task that is asked for, or else the one of the run in the folder `model`.
+
+    Raises:
+        UsageError: what is asked for scores by another metric than the run.
+    """
+    from edgespiral import tasks
+    from edgespiral.core.records.journal import read_run
+    from edgespiral.report.run import Run
+
+    journal = model / "journal.jsonl"
+    started = Run.of(read_run(journal)).started if journal.is_file() else None
+    of_run = str(started.plan.get("task", tasks.DEFAULT)) if started else tasks.DEFAULT
+    task = tasks.load(asked or of_run)
+    if started is not None and started.metric != task.metric:
+        raise UsageError(
+            f"scores by {task.metric.name}, and the run by {started.metric.name}",
+            where=f"--task {asked or of_run}",
+            hint="name the task that the run had",
+        )
+    return task
 
 
 def _written(

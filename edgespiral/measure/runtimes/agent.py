@@ -87,21 +87,20 @@ def main(request_path: str) -> Json:
         where = placed(request)
         before = device_state(root)
         answers = answer(request)
-    return {
-        "device": device_facts(root),
-        "runtime": {
-            "runtime": "onnxruntime",
-            "runtime_version": _runtime().__version__,
-            "python_version": platform.python_version(),
-            "provider": request["provider"],
-            "threads": request["threads"],
-            "affinity": cores,
-        },
-        "placed": where,
-        "before": before,
-        "after": device_state(root),
-        key: answers,
+    return {**facts(request, cores, root), "placed": where, "before": before, key: answers}
+
+
+def facts(request: Json, cores: list[int] | None, root: Path) -> Json:
+    """What a document says of the device and of ONNX Runtime, once the job is done."""
+    runtime = {
+        "runtime": "onnxruntime",
+        "runtime_version": _runtime().__version__,
+        "python_version": platform.python_version(),
+        "provider": request["provider"],
+        "threads": request["threads"],
+        "affinity": cores,
     }
+    return {"device": device_facts(root), "runtime": runtime, "after": device_state(root)}
 
 
 def pin(wanted: list[int] | str | None, root: Path) -> list[int] | None:

@@ -15,6 +15,7 @@ from edgespiral.prune.branches import Silencing
 from edgespiral.prune.double import arithmetic_for
 from edgespiral.prune.groups import outputs_of
 from edgespiral.prune.masking import gated, keep_gates
+from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,6 +102,14 @@ class PruningEngine(Cutter, Protocol):
                 where the model is one that was found so before, less some branches.
         """
         ...
+
+
+class NoRecurrentLayers:
+    """What engines have in common that cut no recurrent layers."""
+
+    def cannot_cut(self, model: GraphModule) -> str | None:
+        """See `PruningEngine.cannot_cut`."""
+        return RECURRENT_LAYERS if recurrent_layers(model) else None
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, NothingToCutError
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
-from edgespiral.prune.engines.base import GroupSurvey
+from edgespiral.prune.engines.base import GroupSurvey, NoRecurrentLayers
 from edgespiral.prune.engines.flow.finder import needs_flow
 from edgespiral.prune.engines.trial import failed_trial
 from edgespiral.prune.groups import dependency_graph, find_groups, removed_channels
-from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,16 +22,12 @@ if TYPE_CHECKING:
     from edgespiral.prune.groups import ChannelGroup
 
 
-class DepGraphCutter:
+class DepGraphCutter(NoRecurrentLayers):
     """Removes channels group by group, layer by layer, by slicing parameters."""
 
     name = "depgraph"
     order = 20
     groups_of: tuple[str, ...] = ("depgraph",)
-
-    def cannot_cut(self, model: GraphModule) -> str | None:
-        """See `PruningEngine.cannot_cut`."""
-        return RECURRENT_LAYERS if recurrent_layers(model) else None
 
     def find_groups(
         self, model: GraphModule, example: Tensors, *, proven: bool

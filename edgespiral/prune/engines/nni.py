@@ -18,8 +18,8 @@ from torch import nn
 
 from edgespiral.core.errors import ModelError
 from edgespiral.models.calling import positional
+from edgespiral.prune.engines.base import NoRecurrentLayers
 from edgespiral.prune.groups import quiet, removed_channels
-from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,16 +37,12 @@ PROPAGATION_BATCH = 4
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
-class NniCutter:
+class NniCutter(NoRecurrentLayers):
     """Removes channels with NNI 3, on our own trace because its tracer fails on torch 2.13."""
 
     name = "nni"
     order = 10
     groups_of: tuple[str, ...] = ("depgraph",)
-
-    def cannot_cut(self, model: GraphModule) -> str | None:
-        """See `PruningEngine.cannot_cut`."""
-        return RECURRENT_LAYERS if recurrent_layers(model) else None
 
     def find_groups(self, model: GraphModule, example: Tensors, *, proven: bool) -> None:  # noqa: ARG002
         """None: NNI's own analysis does not name the layers that read a group."""

@@ -1,10 +1,10 @@
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from example_records import NOON, measurement, ratio
 
 from edgespiral.core.errors import ExitCode
 from edgespiral.core.records.events import (
@@ -16,38 +16,13 @@ from edgespiral.core.records.events import (
     RunStarted,
 )
 from edgespiral.core.records.journal import Journal
-from edgespiral.core.records.measurement import (
-    Fingerprint,
-    Interval,
-    LatencyStats,
-    Measurement,
-    Ratio,
-)
 from edgespiral.core.records.metric import Metric
 
 Command = Callable[..., CompletedProcess[str]]
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def latency() -> Measurement:
-    names = ("device", "architecture", "operating_system", "runtime", "runtime_version")
-    around = Interval(low=0.99, high=1.01)
-    return Measurement(
-        target="host-cpu",
-        model_sha256="t" * 64,
-        stats=LatencyStats(count=3, p50_ms=1.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None),
-        rounds_ms=((0.99, 1.0, 1.01),),
-        warmup_count=1,
-        fingerprint=Fingerprint(
-            **dict.fromkeys(names, "x"), cores=2, provider="cpu", threads=1, precision="fp32"
-        ),
-        measured_at=NOON,
-    )
 
 
 def on_host() -> OnDevice:
-    unit = Ratio(value=1, ci95=Interval(low=1, high=1))
-    return OnDevice(budget_ms=2.0, measurement=latency(), speedup=unit)
+    return OnDevice(budget_ms=2.0, measurement=measurement(1.0), speedup=ratio(1.0, 0.0))
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import pytest
+from example_records import measurement
 from pydantic import ValidationError
 
 from edgespiral.core.records.measurement import (
@@ -6,6 +7,7 @@ from edgespiral.core.records.measurement import (
     Fingerprint,
     Interval,
     LatencyStats,
+    Measurement,
     Ratio,
     Verdict,
     differences,
@@ -46,3 +48,10 @@ def test_verdicts_of_before_are_none_of_today_s() -> None:
     for word in ("pass", "regressed"):
         with pytest.raises(ValueError, match=word):
             Verdict(word)
+
+
+def test_a_measurement_is_read_back_sample_by_sample() -> None:
+    taken = measurement(1.5, rounds_ms=((1.25, 1.5), (1.75,)))
+    again = Measurement.model_validate_json(taken.model_dump_json())
+    assert again == taken
+    assert again.rounds_ms == ((1.25, 1.5), (1.75,))

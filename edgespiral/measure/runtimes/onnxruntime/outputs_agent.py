@@ -19,9 +19,8 @@ from agent import (  # type: ignore[import-not-found]
     AgentError,
     _one_line,
     _open,
-    _runtime,
-    device_facts,
     device_state,
+    facts,
     pin,
 )
 
@@ -38,20 +37,7 @@ def main(request_path: str) -> Json:
     cores = pin(request["affinity"], root)
     before = device_state(root)
     answers = [computed(index, request) for index in range(len(request["models"]))]
-    return {
-        "device": device_facts(root),
-        "runtime": {
-            "runtime": "onnxruntime",
-            "runtime_version": _runtime().__version__,
-            "python_version": platform.python_version(),
-            "provider": request["provider"],
-            "threads": request["threads"],
-            "affinity": cores,
-        },
-        "before": before,
-        "after": device_state(root),
-        "outputs": answers,
-    }
+    return {**facts(request, cores, root), "before": before, "outputs": answers}
 
 
 def computed(index: int, request: Json) -> Json:
