@@ -57,6 +57,7 @@ from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
 from edgespiral.spiral.student.unlabelled import taught_by
 from edgespiral.spiral.training import check_training
+from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,9 +174,11 @@ def _run(
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     if splits.is_labelled:
         task.check_data(splits)
+    if plan.vocabulary == "data":
+        model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
     with listener.steps("trying the model on the data"):
-        model = _accepted(model, splits, task, listener)
+        model, task = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
@@ -219,13 +222,18 @@ def _run(
         return write_results(journal, out)
 
 
-def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
-    """`model` of plain layers, which takes the data and returns what the task wants.
+def _accepted(
+    model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+) -> tuple[nn.Module, Task]:
+    """`model` of plain layers, which takes the data and returns what the task wants, and the task.
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    model = one_output(unwrapped(model), splits, task.main_output)
+    for note in splits.notes:
+        listener.say(f"  {note}")
+    model, task = task.prepared(unwrapped(model), splits)
+    model = one_output(model, splits, task.main_output)
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
@@ -233,7 +241,7 @@ def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listen
     check_independence(plain, splits)
     if lines:
         check_computes(plain, model, first_inputs(splits))
-    return plain
+    return plain, task
 
 
 def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
