@@ -100,7 +100,8 @@ def _leave_inputs(model: GraphModule, node: Node) -> None:
 def _call_apart(node: Node, name: str) -> None:
     function: Any = node.target
     if getattr(operator, name, None) is function:
-        node.target = getattr(operator, name.removeprefix("i"), function)
+        plain: Any = getattr(operator, name.removeprefix("i"), function)
+        node.target = plain
     elif name.endswith("_"):
         name = name.rstrip("_")
         apart: Any = getattr(torch.nn.functional, name, None) or getattr(torch, name)
