@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from edgespiral import tasks
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks import is_built_in, resolved
+from edgespiral.tasks import TASKS, is_built_in, resolved
 from edgespiral.tasks.base import Task
 from edgespiral.tasks.own import OwnTask
 
@@ -62,6 +62,13 @@ class Distance(Task):
         self._result(None)
         return self, splits
 
+    def prepared(self, model, splits):
+        self._result(None)
+        return model, self
+
+    def pictures(self, inputs, outputs, targets, splits):
+        return self._result(None)
+
     def check_data(self, splits):
         self._result(None)
 
@@ -92,6 +99,8 @@ CALLS = {
     "targets_of": lambda task: task.targets_of(ONES),
     "configured": lambda task: task.configured({}).metric,
     "fitted": lambda task: task.fitted("splits")[1],
+    "prepared": lambda task: task.prepared(None, None)[0],
+    "pictures": lambda task: task.pictures(ONES, ONES, ZEROS, None),
     "check_data": lambda task: task.check_data(None),
     "check_outputs": lambda task: task.check_outputs(ONES, 2, None),
 }
@@ -207,6 +216,11 @@ def test_a_divergence_of_finite_outputs_is_finite():
         OwnTask(task).divergence(ONES, ZEROS)
     # What the model does is for others to tell.
     assert len(OwnTask(task).divergence(ONES * math.inf, ZEROS)) == 2
+
+
+def test_what_is_listed_among_tasks_is_one():
+    assert "own" not in TASKS.built_in()
+    assert all(isinstance(TASKS.get(name), Task) for name in TASKS.built_in())
 
 
 def test_a_score_may_be_a_tensor_of_one_value():
