@@ -57,6 +57,7 @@ from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
 from edgespiral.spiral.student.unlabelled import taught_by
 from edgespiral.spiral.training import check_training
+from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,6 +174,8 @@ def _run(
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     if splits.is_labelled:
         task.check_data(splits)
+    if plan.vocabulary == "data":
+        model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
     model = _accepted(model, splits, task, listener)
     if not splits.is_labelled:

@@ -176,6 +176,13 @@ class Plan(Record):
         pages="[sparsity.md](sparsity.md)",
         group=CUTTING,
     )
+    vocabulary: Literal["whole", "data"] = plan_field(
+        "whole",
+        "Of models of text: `whole` keeps every token, `data` those alone that training and "
+        "validation have.",
+        pages="[tasks.md](tasks.md#text-classification)",
+        group=CUTTING,
+    )
     teacher: Literal["previous", "original", "both"] = plan_field(
         "original",
         "Who teaches: `original`, `previous` (the last turn's student) or `both`.",
