@@ -117,7 +117,8 @@ class Samples(torch.utils.data.Dataset):
         return 64
 
     def __getitem__(self, index):
-        return torch.randn(1, 8, 8), index % 2
+        generator = torch.Generator().manual_seed(index)
+        return torch.randn(1, 8, 8, generator=generator), index % 2
 
 
 def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
