@@ -177,7 +177,7 @@ def _run(
     if plan.vocabulary == "data":
         model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
-    model = _accepted(model, splits, task, listener)
+    model, task = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
@@ -220,13 +220,18 @@ def _run(
         return write_results(journal, out)
 
 
-def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
-    """`model` of plain layers, which takes the data and returns what the task wants.
+def _accepted(
+    model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+) -> tuple[nn.Module, Task]:
+    """`model` of plain layers, which takes the data and returns what the task wants, and the task.
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    model = one_output(unwrapped(model), splits, task.main_output)
+    for note in splits.notes:
+        listener.say(f"  {note}")
+    model, task = task.prepared(unwrapped(model), splits)
+    model = one_output(model, splits, task.main_output)
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
@@ -234,7 +239,7 @@ def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listen
     check_independence(plain, splits)
     if lines:
         check_computes(plain, model, first_inputs(splits))
-    return plain
+    return plain, task
 
 
 def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
