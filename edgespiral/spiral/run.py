@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import Event
+    from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import Result
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
@@ -132,6 +133,7 @@ def run_spiral(
     command: str,
 ) -> Result:
     """Run the spiral on a model and data already in memory; see `run_compress`."""
+    _require_drop(plan, task.metric)
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     if splits.is_labelled:
@@ -176,6 +178,20 @@ def run_spiral(
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)
+
+
+def _require_drop(plan: Plan, metric: Metric) -> None:
+    """Refuse to guess what may be lost of a metric whose unit is the task's own.
+
+    Raises:
+        UsageError: it is not said.
+    """
+    if metric.unit != "%" and "max_drop" not in plan.model_fields_set:
+        raise UsageError(
+            f"how much worse {metric.label} may get is not said",
+            where="--max-drop",
+            hint="it is in the metric's own unit, and what is little of it only you know",
+        )
 
 
 def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
