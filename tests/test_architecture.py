@@ -31,7 +31,7 @@ MAY_IMPORT = (
         "teacher": FOUNDATION | {"distill"},
         "api": FOUNDATION | SIBLINGS | {"report", "spiral", "teacher"},
         "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "teacher", "api"},
-        "__init__": {"api", "core", "measure", "spiral", "tasks", "teacher"},
+        "__init__": {"api", "core", "distill", "measure", "spiral", "tasks", "teacher"},
         "__main__": {"cli", "core"},
         "pytest_plugin": {"core", "gate"},
     }

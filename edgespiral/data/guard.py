@@ -165,10 +165,11 @@ class Guarded:
             problem = _problem(inputs, targets, self.splits)
         if problem is None:
             return inputs, targets
-        row = "" if problem.row is None else f", first at {self._place(seen + problem.row, seed)}"
+        row = "" if problem.row is None else f", first at {self.place(seen + problem.row, seed)}"
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
 
-    def _place(self, position: int, seed: int | None) -> str:
+    def place(self, position: int, seed: int | None) -> str:
+        """See `NamedSource`; by its number where the source knows no name."""
         if isinstance(self.source, NamedSource):
             return self.source.place(position, seed)
         return f"sample {position}{'' if seed is None else ' of a shuffled pass'}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.nested import mapped
 from edgespiral.models.calling import call
 
@@ -20,34 +22,76 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.nested import Tensors
-    from edgespiral.distill.settings import Precision
+    from edgespiral.distill.settings import Precision, Resolved
+
+
+AUTO = "auto"
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_CHOSEN: ContextVar[torch.device | None] = ContextVar("device", default=None)
 
 
 def best_device() -> torch.device:
-    """The CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device that `on_device` chose, else the CUDA device if there is one, else the CPU."""
+    return _CHOSEN.get() or torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def resolved_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+@contextmanager
+def on_device(name: str) -> Iterator[None]:
+    """Inside, models are trained and evaluated on the device `name`, such as `cuda:1`.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    chosen = _CHOSEN.set(None if name == AUTO else _device(name))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(chosen)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        here = ["cpu", *(f"cuda:{index}" for index in range(count))]
+        here += ["mps"] if torch.backends.mps.is_available() else []
+        raise UsageError(
+            f"no device {name!r} on this machine",
+            where="--device",
+            hint=f"{AUTO}, or one of: {', '.join(here)}",
+        ) from error
+    return device
+
+
+def resolved_precision(wanted: Precision, device: torch.device) -> Resolved:
     """`auto` becomes bf16 where the device multiplies bf16 natively, else fp32."""
     if wanted != "auto":
         return wanted
     return "bf16" if _has_native_bf16(device) else "fp32"
 
 
+def training_precision(wanted: Precision, device: torch.device) -> Resolved:
+    """As `resolved_precision`, but `auto` is fp16 on CUDA devices older than native bf16."""
+    resolved = resolved_precision(wanted, device)
+    has_only_fp16 = wanted == "auto" and resolved == "fp32" and device.type == "cuda"
+    return "fp16" if has_only_fp16 else resolved
+
+
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def autocast(
-    precision: Literal["fp32", "bf16"], device: torch.device
-) -> AbstractContextManager[object]:
+def autocast(precision: Resolved, device: torch.device) -> AbstractContextManager[object]:
     """The context that a forward pass runs in."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=HALVES[precision])
 
 
 @contextmanager
@@ -137,3 +181,15 @@ class TakesBoxed(nn.Module):
 
     def forward(self, given: Boxed) -> Tensors:
         return call(self.model, given.inputs)
+
+
+@contextmanager
+def numerics(device: torch.device) -> Iterator[None]:
+    """Subnormals count as 0; the caller's random state is put back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.set_flush_denormal(True)
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(False)

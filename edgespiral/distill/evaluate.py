@@ -82,8 +82,7 @@ def _predicting_numbers(model: nn.Module, precision: Precision) -> Iterator[Pred
         yield watched
     if not bool(is_finite):
         raise ModelError(
-            "its outputs are NaN or infinite for some samples that it is scored on",
-            where=type(model).__name__,
+            "the model's outputs are NaN or infinite for some samples that it is scored on",
             hint="check its weights, and the scale of the inputs",
         )
 

@@ -60,7 +60,7 @@ class FileModel:
         where: what errors call the file.
 
     Raises:
-        ExportError: what its metadata say of its inputs or outputs is damaged.
+        ExportError: it has no input, or what its metadata say of these or its outputs is damaged.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, where: str) -> None:
@@ -68,6 +68,12 @@ class FileModel:
         known: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
         self._inputs = [value.name for value in session.get_inputs()]
         self.outputs = [value.name for value in session.get_outputs()]
+        if not self._inputs:
+            raise ExportError(
+                "has no input: what it computes was fixed when it was exported",
+                where=where,
+                hint="use torch alone in forward: what NumPy computes is a constant there",
+            )
         try:
             self._given = given_names(known, self._inputs)
             self._form, self._named = _read(known, OUTPUTS, self.outputs)

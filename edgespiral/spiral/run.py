@@ -27,6 +27,8 @@ from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
+from edgespiral.distill.compute import on_device
+from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.measure.engine_files import require_timing
@@ -54,6 +56,8 @@ from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
 from edgespiral.spiral.student.unlabelled import taught_by
+from edgespiral.spiral.training import check_training
+from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.events import Event
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import Result
+    from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
@@ -84,6 +89,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
     """
+    training = training_of(plan.train)
     splits, task = load(plan.data), tasks.load(plan.task)
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
@@ -97,6 +103,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
             listener=listener,
             task=task,
             command=command,
+            training=training,
         )
     except (KeyboardInterrupt, MeasurementError, TargetError):
         tell_stopped(console, command)
@@ -131,13 +138,46 @@ def run_spiral(
     listener: Listener,
     task: Task,
     command: str,
+    training: Training = USUAL,
 ) -> Result:
-    """Run the spiral on a model and data already in memory; see `run_compress`."""
+    """Run the spiral on a model and data already in memory; see `run_compress`.
+
+    Args:
+        training: the user's own, if it is.
+    """
+    with on_device(plan.device):
+        return _run(
+            plan,
+            model,
+            splits,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            command=command,
+            training=training,
+        )
+
+
+def _run(
+    plan: Plan,
+    model: nn.Module,
+    splits: DataSplits,
+    *,
+    out: Path,
+    resume: bool,
+    listener: Listener,
+    task: Task,
+    command: str,
+    training: Training,
+) -> Result:
     _require_drop(plan, task.metric)
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     if splits.is_labelled:
         task.check_data(splits)
+    if plan.vocabulary == "data":
+        model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
     model = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
@@ -153,6 +193,7 @@ def run_spiral(
         steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
         narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
+        check_training(plan, teacher.model, training)
         kernels = {
             profile.name: sparse_kernels(plan.sparsity, plan.precision, profile)
             for profile in profiles
@@ -175,6 +216,7 @@ def run_spiral(
                 sparse_kernels=max(kernels.values(), key=KERNELS.index),
                 cache_folder=cache_folder(plan.latency_cache),
                 task=task,
+                training=training,
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)

@@ -19,8 +19,8 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.statistics.intervals import Looks
 from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
-from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided

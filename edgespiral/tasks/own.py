@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import EdgeSpiralError, ModelError
-from edgespiral.core.nested import count, plain, rows
+from edgespiral.core.nested import count, leaves, plain, rows
 from edgespiral.core.system.process_state import kept_state
 from edgespiral.core.text import described
 from edgespiral.core.user_code import user_code
@@ -45,7 +45,13 @@ class OwnTask(Task):
 
     def divergence(self, outputs: Tensors, reference: Tensors) -> Tensor:
         """See `Task.divergence`."""
-        return self._of_each("divergence", outputs, reference)
+        nats = self._of_each("divergence", outputs, reference)
+        if not nats.isfinite().all() and all(map(_is_finite, (outputs, reference))):
+            raise ModelError(
+                "divergence failed: it returns what is not finite, for outputs that are",
+                where=f"task {type(self._task).__name__}",
+            )
+        return nats
 
     def score_of(self, pairs: Pairs) -> float:
         """See `Task.score_of`."""
@@ -187,6 +193,10 @@ def _first_failing(
         except Exception:
             return f"on sample {at} of the batch"
     return ""
+
+
+def _is_finite(outputs: Tensors) -> bool:
+    return all(bool(values.isfinite().all()) for values in leaves(outputs).values())
 
 
 def _a_sample(values: object) -> Tensor:

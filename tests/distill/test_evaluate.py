@@ -60,6 +60,6 @@ class Overflows(nn.Module):
 def test_no_score_is_read_of_outputs_that_are_no_numbers(value):
     source = data.load("digits").validation
     largest = max(float(x.flatten(1).sum(1).max()) for x, _ in source.epoch(batch_size=90))
-    with pytest.raises(ModelError, match="Overflows: its outputs are NaN or infinite"):
+    with pytest.raises(ModelError, match="the model's outputs are NaN or infinite"):
         score(Overflows(value, largest), source)
     assert score(Overflows(value, largest + 1), source) > 0

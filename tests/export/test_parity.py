@@ -165,3 +165,16 @@ def test_a_file_that_overflows_on_one_late_sample_has_no_score(tmp_path):
     inputs[299] = 1
     with pytest.raises(ExportError, match=r"model\.onnx: outputs are not finite"):
         file_score(tmp_path / "model.onnx", TensorSource(inputs, labels, plain))
+
+
+class LeavesTorch(nn.Module):
+    def forward(self, inputs):
+        return torch.from_numpy(inputs.detach().numpy().mean((2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_model_that_leaves_torch_is_told_so(tmp_path):
+    path = tmp_path / "model.onnx"
+    export_onnx(LeavesTorch(), path, input_shape=(1, 8, 8))
+    with pytest.raises(ExportError, match=r"has no input: .* fixed when it was exported; use"):
+        check_parity(LeavesTorch(), path, batches())

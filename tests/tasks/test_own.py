@@ -200,6 +200,15 @@ def test_what_is_not_one_value_a_sample_is_refused(method, answer):
         CALLS[method](OwnTask(task))
 
 
+def test_a_divergence_of_finite_outputs_is_finite():
+    task = Distance()
+    task.answer = torch.tensor([0.5, math.nan])
+    with pytest.raises(ModelError, match=r"divergence failed: .*not finite, for outputs that are"):
+        OwnTask(task).divergence(ONES, ZEROS)
+    # What the model does is for others to tell.
+    assert len(OwnTask(task).divergence(ONES * math.inf, ZEROS)) == 2
+
+
 def test_a_score_may_be_a_tensor_of_one_value():
     task = Distance()
     task.answer = torch.tensor([[0.5]])

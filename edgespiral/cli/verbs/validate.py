@@ -43,7 +43,9 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "model": lambda: _check_model(plan.model),
         "weights": lambda: _check_weights(plan.model, plan.weights),
         "data": lambda: _check_data(plan.data),
-        "task": lambda: _check_task(plan.task),
+        "task": lambda: _check_own(plan.task),
+        "optimizer": lambda: _check_own(plan.optimizer),
+        "train": lambda: _check_file(plan.train) if plan.train else None,
         "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
         "recipe": lambda: load_recipe(plan.recipe),
         "precision": lambda: _check_precision(plan.precision, plan.targets),
@@ -66,7 +68,7 @@ def described(plan: Plan) -> str:
     )
 
 
-def _check_task(spec: str) -> None:
+def _check_own(spec: str) -> None:
     from edgespiral.core.factory import is_factory
 
     if is_factory(spec):

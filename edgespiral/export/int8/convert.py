@@ -36,6 +36,7 @@ from edgespiral.export.graph import (
     weighted_layers,
 )
 from edgespiral.export.int8.between import float_surrounded
+from edgespiral.export.int8.logarithms import before_logarithms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -74,11 +75,12 @@ def write_int8(
     """
     model = load_graph(source)
     _require_float(model, source)
-    kept = dict.fromkeys(keep_float, "asked for") | {
+    without_kernel = {
         node.name: f"no int8 kernel for {node.op_type}"
         for node in weighted_layers(model)
         if node.op_type not in KINDS[form]
     }
+    kept = before_logarithms(model) | dict.fromkeys(keep_float, "asked for") | without_kernel
     if all(node.name in kept for node in weighted_layers(model)):
         raise ExportError("no layer is left to run in int8", where=str(source))
     surrounded = float_surrounded(model, KINDS[form], kept)

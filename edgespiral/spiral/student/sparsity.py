@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.records.exported import WeightSparsity
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.masks import apply_masks
-from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.export.zeros import compressed_bytes, read_zeros

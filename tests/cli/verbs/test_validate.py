@@ -130,3 +130,15 @@ def test_a_precision_that_cannot_be_had_is_told(edgespiral: Command, tmp_path: P
     done = edgespiral("validate", "plan.toml")
     assert done.returncode == ExitCode.USAGE
     assert "plan.toml:precision: fp16 is not to be had on host-cpu" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["train", "optimizer"])
+def test_a_training_of_ones_own_must_be_there(
+    edgespiral: Command, tmp_path: Path, key: str
+) -> None:
+    write(tmp_path, f'{GOOD}{key} = "own.py:make"\n')
+    done = edgespiral("validate", "plan.toml")
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr == f"error: plan.toml:{key}: own.py: no such file\n"
+    (tmp_path / "own.py").touch()
+    assert edgespiral("validate", "plan.toml").returncode == ExitCode.OK
