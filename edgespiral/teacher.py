@@ -96,6 +96,7 @@ def train_teacher(
     resume: bool = False,
     task: Task | str = DEFAULT,
     progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
     **options: Unpack[TrainingOptions],
 ) -> TrainedTeacher:
     """Train `model_spec` on `data_spec` into `out`: `weights.safetensors` and `train.json`.
@@ -112,6 +113,7 @@ def train_teacher(
         resume: go on where an earlier call stopped, or return its result if it had finished.
         task: what the model is for.
         progress: see `trainer.train`.
+        say: told what a person should know of the data before time is spent on it.
         options: see `TrainingOptions`.
 
     Raises:
@@ -133,6 +135,9 @@ def train_teacher(
     )
     aim.check_data(splits)
     data.check(splits, settings.batch_size)
+    for note in splits.notes:
+        say(note)
+    model, aim = aim.prepared(model, splits)
     model = models.one_output(model, splits, aim.main_output)
     models.check_outputs(model, splits, aim.check_outputs)
     check_independence(model, splits)

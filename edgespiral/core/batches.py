@@ -63,6 +63,23 @@ class StoredSource(BatchSource, Protocol):
         ...
 
 
+@runtime_checkable
+class NamedSource(BatchSource, Protocol):
+    """A supply that can say which sample it shows."""
+
+    def place(self, position: int, seed: int | None) -> str:
+        """What the sample at `position` of the pass of `seed` is called: its file, or its index."""
+        ...
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What was done to pixels from 0 to 1: `(pixel - mean) / std`, a channel each."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What one input of a model is.
@@ -99,6 +116,8 @@ class DataSplits:
         target_shape: of one sample's classes: () for one, (H, W) for a mask; None where targets are
             of the task's own kind, which then checks them.
         ignored_class: that of targets which count for nothing, such as 255 in masks.
+        normalisation: of images, where it is known.
+        notes: what a person should know of the data, a line each, before time is spent on it.
         inputs: of data with several inputs, an `InputSpec` for each, in a tuple or a dict as its
             batches have them.
         is_labelled: its batches have targets; else these are None, and a teacher's outputs are
@@ -118,6 +137,8 @@ class DataSplits:
     token_count: int | None = None
     target_shape: tuple[int, ...] | None = ()
     ignored_class: int | None = None
+    normalisation: Normalisation | None = None
+    notes: tuple[str, ...] = ()
     inputs: tuple[InputSpec, ...] | dict[str, InputSpec] | None = None
     is_labelled: bool = True
     padding: int | None = None

@@ -137,8 +137,8 @@ def as_float(value: Tensors) -> Tensors:
 def shapes(value: Tensors) -> str:
     """The sizes of each tensor without the batch, in words: `image (3, 8, 8), age (1,)`."""
     ends = leaves(value)
-    told = [f"{name} {_shape(leaf)}".lstrip() for name, leaf in ends.items()]
-    return ", ".join(told)
+    words = [f"{name} {_shape(leaf)}".lstrip() for name, leaf in ends.items()]
+    return ", ".join(words)
 
 
 def _shape(leaf: Tensor) -> str:

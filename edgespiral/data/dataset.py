@@ -86,7 +86,7 @@ class DatasetSource:
         return self._order(seed) if self._fixed else None
 
     def place(self, position: int, seed: int | None) -> str:
-        """See `data.guard.NamedSource`."""
+        """See `core.batches.NamedSource`."""
         index = position if seed is None else int(self._order(seed)[position])
         return f"sample {index}" if self._names is None else self._names[index]
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import (
     AugmentedSource,
     BatchSource,
     DataSplits,
     InputSpec,
+    NamedSource,
     StoredSource,
 )
 from edgespiral.core.errors import DataError, first_few
@@ -35,15 +36,6 @@ NO_LABELS = "samples have no labels"
 UNLABELLED = (
     "data without targets says labelled=False, and its students learn from the teacher alone"
 )
-
-
-@runtime_checkable
-class NamedSource(BatchSource, Protocol):
-    """A supply that can say which sample it shows."""
-
-    def place(self, position: int, seed: int | None) -> str:
-        """What the sample at `position` of the pass of `seed` is called: its file, or its index."""
-        ...
 
 
 def guarded(splits: DataSplits) -> DataSplits:
@@ -169,7 +161,7 @@ class Guarded:
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
 
     def place(self, position: int, seed: int | None) -> str:
-        """See `NamedSource`; by its number where the source knows no name."""
+        """See `core.batches.NamedSource`; by its number where the source knows no name."""
         if isinstance(self.source, NamedSource):
             return self.source.place(position, seed)
         return f"sample {position}{'' if seed is None else ' of a shuffled pass'}"

@@ -80,10 +80,10 @@ def _made(found: object, spec: str) -> DataSplits:
     if missing:
         raise DataError(f"the mapping lacks {', '.join(missing)}", where=spec)
     is_labelled = bool(found.get("labelled", True))
-    sources = {
-        part: _source(found[part], f"{spec}: {part}", is_labelled=is_labelled) for part in PARTS
-    }
-    first, target = _first_sample(sources["train"], spec)
+    train, validation, test = (
+        _source(found[part], f"{spec}: {part}", is_labelled=is_labelled) for part in PARTS
+    )
+    first, target = _first_sample(train, spec)
     shape = found.get("target_shape", _class_shape(target) if is_labelled else None)
     tokens = found.get("token_count")
     is_one = isinstance(first, Tensor)
@@ -96,9 +96,9 @@ def _made(found: object, spec: str) -> DataSplits:
         is_labelled=is_labelled,
         target_shape=None if shape is None else tuple(shape),
         ignored_class=found.get("ignored_class", IGNORED if shape else None),
-        train=sources["train"],
-        validation=sources["validation"],
-        test=sources["test"],
+        train=train,
+        validation=validation,
+        test=test,
     )
 
 

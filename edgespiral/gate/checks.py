@@ -130,8 +130,8 @@ def _median(subject: Taken, reference: Taken, limit: float | None, *, paired: bo
 
 def _tail(subject: Taken, reference: Taken, limit: float | None, *, paired: bool) -> Check | None:
     if paired:
-        found = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
-        return _change("tail", *found, limit) if found else None
+        tail = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
+        return _change("tail", *tail, limit) if tail else None
     sides = [process_tails(taken.rounds_ms, taken.processes) for taken in (reference, subject)]
     if min(map(len, sides)) < LEAST_PROCESSES:
         return None

@@ -81,16 +81,16 @@ class Gate:
 
     def _case(self, case: Case) -> CaseResult:
         start = perf_counter()
-        found: dict[str, object] = {
+        fields: dict[str, object] = {
             "name": case.title,
             "model": case.path,
             "shapes": case.input_shapes,
         }
         try:
-            found |= self._measured(case)
+            fields |= self._measured(case)
         except OWN_ERRORS as error:
-            found |= {"verdict": Verdict.ERROR, "error": str(error)}
-        return CaseResult.model_validate({**found, "seconds": perf_counter() - start})
+            fields |= {"verdict": Verdict.ERROR, "error": str(error)}
+        return CaseResult.model_validate({**fields, "seconds": perf_counter() - start})
 
     def _measured(self, case: Case) -> dict[str, object]:
         file = model_file(self.path, case)

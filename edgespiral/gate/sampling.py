@@ -51,8 +51,8 @@ class Sampled:
         else:
             pairs = zip(self.measurements, measured, strict=True)
             self.measurements = [merged(old, new) for old, new in pairs]
-        for taken, one in zip(self.taken, measured, strict=True):
-            taken.add(one.rounds_ms)
+        for taken, measurement in zip(self.taken, measured, strict=True):
+            taken.add(measurement.rounds_ms)
 
 
 def sample(
@@ -89,7 +89,7 @@ def sample(
 
     looks = _looks(session.profile.measure.rounds, unpaired=baseline is not None)
     until_decided(looks, take, lambda: _is_open(limits, sampled))
-    is_missed = any(one.verdict is Verdict.MISSED for one in sampled.checks)
+    is_missed = any(check.verdict is Verdict.MISSED for check in sampled.checks)
     if lacks_tail(limits, sampled.checks) and not is_missed:
         raise MeasurementError(
             f"too few samples to judge p99 by, {LEAST_TAIL_SAMPLES} are needed"
@@ -100,7 +100,7 @@ def sample(
 
 
 def _is_open(limits: Limits, sampled: Sampled) -> bool:
-    undecided = any(one.verdict is Verdict.UNDECIDED for one in sampled.checks)
+    undecided = any(check.verdict is Verdict.UNDECIDED for check in sampled.checks)
     return undecided or lacks_tail(limits, sampled.checks)
 
 

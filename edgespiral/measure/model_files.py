@@ -72,7 +72,7 @@ def model_files(path: Path) -> dict[str, Path]:
     """
     if is_engine(path):
         return {path.name: path}
-    found = {path.name: path}
+    files = {path.name: path}
     for name, least_bytes in _external_files(model_content(path), path).items():
         part = path.parent / name
         if not part.resolve().is_relative_to(path.parent.resolve()) or not is_file(part):
@@ -81,8 +81,8 @@ def model_files(path: Path) -> dict[str, Path]:
         if least_bytes > held_bytes:
             what = f"its weights end at byte {least_bytes} of {name}, which has {held_bytes}"
             raise ModelError(what, where=str(path))
-        found[name] = part
-    return found
+        files[name] = part
+    return files
 
 
 def model_content(path: Path) -> bytes:
@@ -174,13 +174,13 @@ def _external_files(content: bytes, path: Path) -> dict[str, int]:
         return {}
     from onnx.external_data_helper import uses_external_data
 
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for tensor in filter(uses_external_data, _tensors(model_proto(content, path))):
         entries = {entry.key: entry.value for entry in tensor.external_data}
         name = _name_beside(entries.get("location", ""), path)
         ends = [_byte_count(entries.get(key, "0"), key, path) for key in ("offset", "length")]
-        found[name] = max(found.get(name, 0), sum(ends))
-    return found
+        sizes[name] = max(sizes.get(name, 0), sum(ends))
+    return sizes
 
 
 def _tensors(message: Message) -> Iterator[TensorProto]:

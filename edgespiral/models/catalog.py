@@ -1,4 +1,4 @@
-"""Models by name: small ones of images, text, sound, masks and rows, torchvision's, timm's."""
+"""Models by name: small ones of images, text, sound, rows and boxes, torchvision's, timm's."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ TEXT = ("gru-text", "lstm-text", "transformer-text")
 SOUND = ("bc-resnet", "ctc-gru", "ctc-lstm", "ds-cnn", "gru-kws", "gru-sound")
 ROWS = ("autoencoder", "mlp-tabular", "neumf")
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
+SSD = "ssdlite-tiny"
+# Kinds of detectors of torchvision's that look at an image in one stage.
+ONE_STAGE = ("ssd", "retinanet", "fcos")
 WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pkl")
 # What other programs write: a model with its weights, but none that PyTorch could train.
 RUN_ONLY = {
@@ -37,8 +40,9 @@ def names() -> list[str]:
     """Every name that `build` knows without other packages, sorted."""
     from torchvision import models
 
-    own = (*_small_models(), *TEXT, *SOUND, *ROWS, UNET, LRASPP)
-    return sorted([*own, *models.list_models(module=models)])
+    own = (*_small_models(), *TEXT, *SOUND, *ROWS, UNET, LRASPP, SSD)
+    one_stage = [name for name in _detectors() if name.startswith(ONE_STAGE)]
+    return sorted([*own, *one_stage, *models.list_models(module=models)])
 
 
 def is_built_untrained(name: str) -> bool:
@@ -62,6 +66,12 @@ def require_known(name: str) -> None:
 def _elsewhere(name: str) -> UsageError | None:
     """The error for what is a model in another form, with the lines that make it one here."""
     file = Path(name)
+    if name in _detectors():
+        return UsageError(
+            f"{name} has two stages, and is no dense network that could be cut as a whole",
+            where="model",
+            hint=f"take {SSD}, or ssdlite, RetinaNet or FCOS of torchvision",
+        )
     if name.startswith(HUB):
         what = "is a name of the Hugging Face hub, from which nothing is fetched here"
         hint = _two_lines("import timm", f"timm.create_model({name!r}, pretrained=True)")
@@ -102,6 +112,7 @@ def build(
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
     `unet-small` and `lraspp_mobilenet_v3_large` return (N, classes, H, W), a class a pixel.
+    `ssdlite-tiny` and detectors of torchvision's are what that has, for the task `detection`.
 
     Those for text take token ids (N, T) below `token_count`, of which `padding` counts for nothing,
     all others (N, C, H, W). For those of sound H are frequency bands and W are frames; with
@@ -148,8 +159,14 @@ def _image_model(
         )
     if is_of_timm(name):
         return build_of_timm(name, classes=classes, input_shape=input_shape)
+    return _of_images(name, classes, input_shape)
+
+
+def _of_images(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     if name == UNET:
         return _unet(classes, input_shape)
+    if name in (SSD, *_detectors()):
+        return _detector(name, classes, input_shape)
     small = _small_models()
     if name in small:
         return small[name](classes, input_shape[0])
@@ -205,6 +222,31 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     if channels != 3:
         _replace_stem(model, channels)
+    return model
+
+
+def _detectors() -> list[str]:
+    from torchvision import models
+
+    found: list[str] = models.list_models(module=models.detection)
+    return found
+
+
+def _detector(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """One of one stage; of torchvision's, SSD alone has a background."""
+    from torchvision import models
+
+    from edgespiral.models.zoo.ssdlite import ssdlite_tiny
+
+    channels, height, width = input_shape
+    if name == SSD:
+        return ssdlite_tiny(classes=classes, channels=channels, size=(height, width))
+    if channels != 3:
+        raise UsageError(f"{name} takes 3 channels, and the data has {channels}", where="model")
+    columns = classes + 1 if name.startswith("ssd") else classes
+    model: nn.Module = models.get_model(
+        name, weights=None, weights_backbone=None, num_classes=columns
+    )
     return model
 
 

@@ -70,11 +70,13 @@ def samples_chart(teacher: OnDevice, student: Measurement | None) -> Markup:
     times = [teacher.budget_ms, *(ms for curve in curves.values() for ms, _ in curve)]
     axes = Axes(Scale.around(times, LEFT, RIGHT, 0.05), Scale(0, 1, BOTTOM, TOP))
     medians = {name: measurement.stats.p50_ms for name, measurement in measured.items()}
-    told = ", ".join(f"{name} median {formats.ms(value)} ms" for name, value in medians.items())
+    description = ", ".join(
+        f"{name} median {formats.ms(value)} ms" for name, value in medians.items()
+    )
     return svg.drawing(
         "samples",
         (WIDTH, HEIGHT),
-        ("Distribution of the latency samples", f"{told}."),
+        ("Distribution of the latency samples", f"{description}."),
         axes.draw(("latency of one run, ms", "share of runs at or below"), "{:.0%}".format),
         _budget(axes, teacher.budget_ms),
         *(_curve(axes, name, curve) for name, curve in curves.items()),
@@ -90,21 +92,21 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
         _bars(scale, name, (width, after.get(name, width)), 8 + index * row)
         for index, (name, width) in enumerate(before.items())
     ]
-    kept, total = sum(after.values()), sum(before.values())
-    told = f"{kept} of {total} channels are left in {len(before)} groups."
+    left, total = sum(after.values()), sum(before.values())
+    description = f"{left} of {total} channels are left in {len(before)} groups."
     size = (WIDTH, 12 + len(before) * row)
-    return svg.drawing("widths", size, ("Channels per group before and after", told), *rows)
+    return svg.drawing("widths", size, ("Channels per group before and after", description), *rows)
 
 
 def _told(run: Run, baseline: Baseline) -> str:
     score, teacher = baseline.teacher.validation_score, run.shown(baseline.devices)
-    told = [
+    parts = [
         f"Teacher {run.metric.text(score)} in {formats.ms(teacher.measurement.stats.p50_ms)} ms"
     ]
     for turn in run.turns:
         latency_ms, score = _place(run, turn)
-        told.append(f"turn {turn.turn} {run.metric.text(score)} in {formats.ms(latency_ms)} ms")
-    return f"{'; '.join(told)}; budget {formats.ms(teacher.budget_ms)} ms."
+        parts.append(f"turn {turn.turn} {run.metric.text(score)} in {formats.ms(latency_ms)} ms")
+    return f"{'; '.join(parts)}; budget {formats.ms(teacher.budget_ms)} ms."
 
 
 def _place(run: Run, turn: TurnFinished) -> tuple[float, float]:

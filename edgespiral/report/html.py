@@ -144,9 +144,9 @@ def _bought(run: Run) -> list[tuple[int, list[GroupCut]]]:
     """Of each turn that led to the result, its cuts, those that save most first."""
     planned = [run.planned[turn.turn] for turn in run.lineage if turn.turn in run.planned]
     return [
-        (one.turn, sorted(one.cuts, key=lambda cut: -max(cut.saved_ms.values())))
-        for one in planned
-        if one.cuts
+        (planned_turn.turn, sorted(planned_turn.cuts, key=lambda cut: -max(cut.saved_ms.values())))
+        for planned_turn in planned
+        if planned_turn.cuts
     ]
 
 
@@ -189,5 +189,5 @@ def _toml(value: object) -> str:
     """A plan's value: JSON, but for tables."""
     if not isinstance(value, dict):
         return json.dumps(value)
-    pairs = (f"{json.dumps(key)} = {json.dumps(one)}" for key, one in value.items())
+    pairs = (f"{json.dumps(key)} = {json.dumps(entry)}" for key, entry in value.items())
     return f"{{ {', '.join(pairs)} }}"

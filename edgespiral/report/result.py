@@ -64,14 +64,14 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         ),
         devices=tuple(
             DeviceResult(
-                target=one.target,
-                budget_ms=one.budget_ms,
-                verdict=one.verdict,
-                speedup=one.speedup,
-                teacher=one.teacher,
-                student=one.student,
+                target=device.target,
+                budget_ms=device.budget_ms,
+                verdict=device.verdict,
+                speedup=device.speedup,
+                teacher=device.teacher,
+                student=device.student,
             )
-            for one in run.devices()
+            for device in run.devices()
         ),
         turns=len(run.turns),
         seconds=run.seconds(),

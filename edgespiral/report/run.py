@@ -106,11 +106,11 @@ class Run:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What speaks against the run's figures, as far as it has come."""
-        told = (
+        parts = (
             (self.baseline.doubts if self.baseline else ()),
             (self.finished.doubts if self.finished else ()),
         )
-        return tuple(chain(*told))
+        return tuple(chain(*parts))
 
     @property
     def student_latency(self) -> Measurement | None:
@@ -129,12 +129,12 @@ class Run:
     def lineage(self) -> tuple[TurnFinished, ...]:
         """The turns that led to the best one, in order, and itself."""
         by_number = {turn.turn: turn for turn in self.turns}
-        found: list[TurnFinished] = []
+        turns: list[TurnFinished] = []
         turn = self.best
         while turn is not None:
-            found.append(turn)
+            turns.append(turn)
             turn = by_number.get(turn.parent)
-        return tuple(reversed(found))
+        return tuple(reversed(turns))
 
     @property
     def metric(self) -> Metric:

@@ -120,23 +120,23 @@ def _devices(run: Run) -> list[Text]:
         if len(devices) == 1
         else [
             Text(
-                f"on {one.target}  {formats.ms(one.teacher.stats.p50_ms)} -> "
-                f"{formats.ms(one.timing.latency_ms)} ms, {one.speedup.value:.2f}x, "
-                f"budget {formats.ms(one.budget_ms)} ms {one.verdict}",
-                style=STYLES[one.verdict],
+                f"on {device.target}  {formats.ms(device.teacher.stats.p50_ms)} -> "
+                f"{formats.ms(device.timing.latency_ms)} ms, {device.speedup.value:.2f}x, "
+                f"budget {formats.ms(device.budget_ms)} ms {device.verdict}",
+                style=STYLES[device.verdict],
             )
-            for one in devices
+            for device in devices
         ]
     )
 
 
 def _sparsity(run: Run) -> list[Text]:
     """The zeros of the result, and what they buy."""
-    found = run.best.sparsity if run.best else None
-    if found is None:
+    sparsity = run.best.sparsity if run.best else None
+    if sparsity is None:
         return []
-    dense = [f"left dense: {first_few(formats.dense(found))}"] if found.left_dense else []
-    lines = [f"sparsity {formats.zeros(found)}", *dense, formats.sparse_gain(found)]
+    dense = [f"left dense: {first_few(formats.dense(sparsity))}"] if sparsity.left_dense else []
+    lines = [f"sparsity {formats.zeros(sparsity)}", *dense, formats.sparse_gain(sparsity)]
     return [Text(line) for line in lines]
 
 

@@ -179,7 +179,7 @@ def _run(
     if plan.vocabulary == "data":
         model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
-    model = _accepted(model, splits, task, listener)
+    model, task = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
@@ -222,6 +222,29 @@ def _run(
         return write_results(journal, out)
 
 
+<<<<<<< HEAD
+def _fitted(
+    plan: Plan, model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+) -> tuple[nn.Module, DataSplits, Task]:
+    """The model, the data and the task as they go together.
+
+    Raises:
+        DataError: the data are not what the task takes.
+        ModelError: as `_accepted`.
+    """
+    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
+    if splits.is_labelled:
+        task.check_data(splits)
+    if plan.vocabulary == "data":
+        model, splits = with_used_tokens(model, splits)
+    check(splits, plan.batch_size)
+    model = _accepted(model, splits, task, listener)
+    if not splits.is_labelled:
+        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
+        splits = taught_by(model, splits, task)
+    return model, splits, task
+
+
 def _require_drop(plan: Plan, metric: Metric) -> None:
     """Refuse to guess what may be lost of a metric whose unit is the task's own.
 
@@ -238,11 +261,20 @@ def _require_drop(plan: Plan, metric: Metric) -> None:
 
 def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
     """`model` of plain layers, which takes the data and returns what the task wants.
+=======
+def _accepted(
+    model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+) -> tuple[nn.Module, Task]:
+    """`model` of plain layers, which takes the data and returns what the task wants, and the task.
+>>>>>>> main
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    model = one_output(unwrapped(model), splits, task.main_output)
+    for note in splits.notes:
+        listener.say(f"  {note}")
+    model, task = task.prepared(unwrapped(model), splits)
+    model = one_output(model, splits, task.main_output)
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
@@ -250,7 +282,7 @@ def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listen
     check_independence(plain, splits)
     if lines:
         check_computes(plain, model, first_inputs(splits))
-    return plain
+    return plain, task
 
 
 def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:

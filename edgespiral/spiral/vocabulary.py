@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgespiral.core.batches import AugmentedSource, StoredSource, first_inputs
+from edgespiral.core.batches import AugmentedSource, NamedSource, StoredSource, first_inputs
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.user_code import user_code
 from edgespiral.data.files.vocabulary import UNKNOWN, VOCABULARY, Vocabulary
-from edgespiral.data.guard import NamedSource, guarded
+from edgespiral.data.guard import guarded
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Renumbered:
         return self.source.order(seed) if isinstance(self.source, StoredSource) else None
 
     def place(self, position: int, seed: int | None) -> str:
-        """See `data.guard.NamedSource`."""
+        """See `core.batches.NamedSource`."""
         if isinstance(self.source, NamedSource):
             return self.source.place(position, seed)
         return f"sample {position}"

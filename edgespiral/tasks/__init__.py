@@ -11,7 +11,9 @@ from edgespiral.core.plugins import PluginKind
 if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
-TASKS: PluginKind[Task] = PluginKind("task", __name__, "edgespiral.tasks")
+TASKS: PluginKind[Task] = PluginKind(
+    "task", __name__, "edgespiral.tasks", shared=("drawing", "own")
+)
 DEFAULT = "classification"
 
 

@@ -15,6 +15,8 @@ from edgespiral.core.nested import count, leaves, rows
 from edgespiral.core.records.metric import Figure, Metric
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
 
@@ -182,6 +184,23 @@ class Task:
             what = f"takes no option {first_few(list(options))}"
             raise UsageError(what, where=f"--task {type(self).__name__}")
         return self
+
+    def pictures(
+        self,
+        inputs: Tensors,  # noqa: ARG002
+        outputs: Tensors,  # noqa: ARG002
+        targets: Tensors,  # noqa: ARG002
+        splits: DataSplits,  # noqa: ARG002
+    ) -> Tensor | None:
+        """What a model says of a few samples, drawn: bytes (N, 3, H, W); None: nothing to draw."""
+        return None
+
+    def prepared(self, model: nn.Module, splits: DataSplits) -> tuple[nn.Module, Task]:  # noqa: ARG002
+        """What of `model` is trained, cut, exported and timed, and the task for that.
+
+        Mostly both as they are; a detector's network, say, is not all of a detector.
+        """
+        return model, self
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """The task for such data, and the data as it takes it; mostly both as they are."""

@@ -18,7 +18,7 @@ from edgespiral.tasks.base import BATCH_SIZE, Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
@@ -123,6 +123,19 @@ class OwnTask(Task):
         """See `Task.configured`."""
         with self._calling("configured"):
             return OwnTask(self._task.configured(options))
+
+    def prepared(self, model: nn.Module, splits: DataSplits) -> tuple[nn.Module, Task]:
+        """See `Task.prepared`."""
+        with self._calling("prepared"):
+            network, task = self._task.prepared(model, splits)
+            return network, self if task is self._task else OwnTask(task)
+
+    def pictures(
+        self, inputs: Tensors, outputs: Tensors, targets: Tensors, splits: DataSplits
+    ) -> Tensor | None:
+        """See `Task.pictures`."""
+        with self._calling("pictures"):
+            return self._task.pictures(inputs, outputs, targets, splits)
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """See `Task.fitted`."""

@@ -10,6 +10,7 @@ from edgespiral.models.catalog import ROWS, SOUND, TEXT, require_known
 
 RECURRENT = TEXT + SOUND
 SEGMENTING = ("unet-small", "lraspp_mobilenet_v3_large")
+DETECTING = ("ssd", "retinanet", "fcos")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
 
 
@@ -44,7 +45,7 @@ SHAPES_ONLY = [
     name
     for name in models.names()
     if name not in (*SMALL, *RECURRENT, *SEGMENTING, *ROWS)
-    and not name.startswith(("regnet", "swin"))
+    and not name.startswith(("regnet", "swin", *DETECTING))
 ]
 
 

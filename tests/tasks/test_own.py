@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from edgespiral import tasks
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks import is_built_in, resolved
+from edgespiral.tasks import TASKS, is_built_in, resolved
 from edgespiral.tasks.base import Task
 from edgespiral.tasks.own import OwnTask
 
@@ -207,6 +207,11 @@ def test_a_divergence_of_finite_outputs_is_finite():
         OwnTask(task).divergence(ONES, ZEROS)
     # What the model does is for others to tell.
     assert len(OwnTask(task).divergence(ONES * math.inf, ZEROS)) == 2
+
+
+def test_what_is_listed_among_tasks_is_one():
+    assert "own" not in TASKS.built_in()
+    assert all(isinstance(TASKS.get(name), Task) for name in TASKS.built_in())
 
 
 def test_a_score_may_be_a_tensor_of_one_value():

@@ -104,13 +104,13 @@ def calibrate(
         raise DataError("has no targets, by which int8 is judged", where=source)
     aim.check_data(splits)
     ranges = cache.expanduser() if cache else user_cache("ranges")
-    made = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
+    calibrated = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
     console = Terminal()
-    for line in _doubts(model, made, splits):
+    for line in _doubts(model, calibrated, splits):
         console.print(line, soft_wrap=True)
     make_folder(path.parent)
-    found = _written(made, path, splits, max_drop, profile)
-    _say(console, found, worst, aim.metric)
+    record = _written(calibrated, path, splits, max_drop, profile)
+    _say(console, record, worst, aim.metric)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
 
 
@@ -138,7 +138,7 @@ def task_of(model: Path, asked: str | None) -> AnyTask:
 
 
 def _written(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
     splits: DataSplits,
     max_drop: float | None,
@@ -151,20 +151,20 @@ def _written(
 
     samples = validation_samples(splits, PARITY_SAMPLES)
     if profile is None:
-        return write_like_float(made, path, samples)
-    require_form(profile, made.form)
+        return write_like_float(calibrated, path, samples)
+    require_form(profile, calibrated.form)
     held = None
     if max_drop is not None:
-        held = _held(made, path, splits, max_drop, samples=samples, profile=profile)
-    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES, task=made.task)
-    return write_like_float(made, path, samples, held.restored if held else (), check=check)
+        held = _held(calibrated, path, splits, max_drop, samples=samples, profile=profile)
+    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES, task=calibrated.task)
+    return write_like_float(calibrated, path, samples, held.restored if held else (), check=check)
 
 
-def _say(console: Console, found: Quantisation, worst: int, metric: Metric) -> None:
-    console.print(_table(found, worst))
-    for line in _in_float(found, metric):
+def _say(console: Console, record: Quantisation, worst: int, metric: Metric) -> None:
+    console.print(_table(record, worst))
+    for line in _in_float(record, metric):
         console.print(f"in float: {line}", soft_wrap=True)
-    for line in _agreement(found, metric):
+    for line in _agreement(record, metric):
         console.print(line, soft_wrap=True)
 
 
@@ -185,7 +185,7 @@ def _checked_out(path: Path, source: Path) -> Path:
 
 
 def _held(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
     splits: DataSplits,
     max_drop: float,
@@ -199,7 +199,7 @@ def _held(
     from edgespiral.spiral.student.float_fallback import hold
 
     held = hold(
-        made,
+        calibrated,
         path,
         splits.validation,
         max_drop,
@@ -207,21 +207,21 @@ def _held(
         profile=profile,
         listener=OnConsole(Terminal(stderr=True)),
     )
-    metric = made.task.metric
+    metric = calibrated.task.metric
     tell(f"validation: float {metric.text(held.float_score)}, int8 {metric.text(held.score)}")
     return held
 
 
-def _agreement(found: Quantisation, metric: Metric) -> list[str]:
+def _agreement(record: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
-    near = [] if found.parity is None else [f"against float: {formats.parity(found.parity)}"]
-    if found.device_check is None:
+    near = [] if record.parity is None else [f"against float: {formats.parity(record.parity)}"]
+    if record.device_check is None:
         return [*near, "not judged on a device: --target names one"]
-    return [*near, formats.device_check(found.device_check, metric)]
+    return [*near, formats.device_check(record.device_check, metric)]
 
 
-def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
+def _doubts(model: Path, calibrated: Calibrated, splits: DataSplits) -> list[str]:
     """What there is to say of the samples; a run folder knows how right its model should be.
 
     Raises:
@@ -233,38 +233,43 @@ def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
 
     journal = model / "journal.jsonl"
     best = Run.of(read_run(journal)).best if journal.is_file() else None
-    where = f"{splits.name}: {made.recipe.split}"
+    where = f"{splits.name}: {calibrated.recipe.split}"
     if best is not None:
-        known = best.student.float_score or best.student.validation_score
-        check_as_right_as_known(made.source, made.samples, known, where, made.task)
-    labels = set(made.samples.labels)
+        expected = best.student.float_score or best.student.validation_score
+        check_as_right_as_known(
+            calibrated.source, calibrated.samples, expected, where, calibrated.task
+        )
+    labels = set(calibrated.samples.labels)
     missing = [name for at, name in enumerate(splits.class_names) if at not in labels]
-    count, right_on = len(made.samples.inputs), right_answers(made.source, made.samples, made.task)
+    count, right_on = (
+        len(calibrated.samples.inputs),
+        right_answers(calibrated.source, calibrated.samples, calibrated.task),
+    )
     right = f"{where}: the float model is right on {right_on:.4g}"
     lines = [f"{right} of {count} samples"]
     return [*lines, f"{where}: no sample of {', '.join(missing)}"] if missing else lines
 
 
-def _in_float(found: Quantisation, metric: Metric) -> list[str]:
+def _in_float(record: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
-    restored = {layer.layer: formats.restored(layer, metric) for layer in found.restored}
-    others = sorted(set(found.kept_float) - set(restored))
-    return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
+    restored = {layer.layer: formats.restored(layer, metric) for layer in record.restored}
+    others = sorted(set(record.kept_float) - set(restored))
+    return [*restored.values(), *(f"{layer} ({record.kept_float[layer]})" for layer in others)]
 
 
-def _table(found: Quantisation, worst: int) -> Table:
+def _table(record: Quantisation, worst: int) -> Table:
     from rich.table import Table
 
     from edgespiral.export.layers import worst_first
 
-    title = f"{found.recipe}: {found.samples} samples, {found.method}"
+    title = f"{record.recipe}: {record.samples} samples, {record.method}"
     table = Table(title=title, box=None, pad_edge=False)
     table.add_column("layer", overflow="fold")
     table.add_column("kind")
     table.add_column("own SQNR dB", justify="right")
     table.add_column("SQNR dB so far", justify="right")
-    for error in worst_first(found.layers)[: worst or None]:
+    for error in worst_first(record.layers)[: worst or None]:
         own = "float" if error.own_sqnr_db is None else f"{error.own_sqnr_db:.1f}"
         whole = "exact" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
         table.add_row(error.layer, error.operator, own, whole)

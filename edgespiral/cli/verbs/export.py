@@ -54,9 +54,8 @@ def export(
 
     aim, splits = tasks.load(task).fitted(load(data))
     aim.check_data(splits)
-    module, lines = folded(
-        one_output(unwrapped(_model(model, weights, splits)), splits, aim.main_output)
-    )
+    network, aim = aim.prepared(unwrapped(_model(model, weights, splits)), splits)
+    module, lines = folded(one_output(network, splits, aim.main_output))
     for line in lines:
         tell(line)
     check_outputs(module, splits, aim.check_outputs)

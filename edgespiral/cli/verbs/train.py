@@ -80,6 +80,7 @@ def train(
                 resume=resume,
                 task=task,
                 progress=heard,
+                say=lambda line: console.print(line, markup=False, highlight=False),
                 **asked,  # type: ignore[arg-type]
             )
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from edgespiral.core.records.exported import (
+    ComparedPicture,
     DeviceCheck,
     EngineFacts,
     FileEvaluation,
@@ -257,6 +258,7 @@ class RunFinished(RunEvent):
     finished_at: datetime
     doubts: tuple[str, ...] = ()
     device_checks: tuple[DeviceCheck, ...] = ()
+    pictures: tuple[ComparedPicture, ...] = ()
 
 
 Event = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,18 @@ class Parity(Record):
     max_abs_difference: float = Field(ge=0)
     agreement: float = Field(ge=0, le=1)
     sqnr_db: float | None
+
+
+# An image in base64, of no other characters.
+Jpeg = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+
+
+class ComparedPicture(Record):
+    """A sample as two files see it, drawn by the run's task."""
+
+    sample: Told
+    teacher: Jpeg
+    student: Jpeg
 
 
 class FileEvaluation(Record):

@@ -40,11 +40,11 @@ def render_markdown(result: BenchResult) -> str:
 
 
 def _row(case: CaseResult) -> str:
-    found = {check.kind: _cell(check) for check in case.checks}
+    by_kind = {check.kind: _cell(check) for check in case.checks}
     cells = [
         _plain(case.name),
         words.p50(case),
-        *(found.get(kind, "") for kind in ("budget", "median", "tail")),
+        *(by_kind.get(kind, "") for kind in ("budget", "median", "tail")),
         f"{SIGNS[case.verdict]} {case.verdict}".strip(),
     ]
     return f"| {' | '.join(cells)} |"

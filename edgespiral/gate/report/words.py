@@ -71,9 +71,9 @@ def summary(case: CaseResult) -> str:
     """A model's outcome on one line."""
     if case.error is not None:
         return case.error
-    told = [line(check) for check in case.checks if notable(check)]
-    told = told or [f"median {p50(case)} ms, no limit to judge by"]
-    return "; ".join([*told, *(["new, nothing to compare with"] if case.is_new else [])])
+    lines = [line(check) for check in case.checks if notable(check)]
+    lines = lines or [f"median {p50(case)} ms, no limit to judge by"]
+    return "; ".join([*lines, *(["new, nothing to compare with"] if case.is_new else [])])
 
 
 def p50(case: CaseResult) -> str:

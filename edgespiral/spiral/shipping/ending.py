@@ -15,6 +15,7 @@ from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
+from edgespiral.spiral.shipping.pictures import compared_pictures
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
     fetch_engine,
@@ -70,6 +71,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
     doubts += _doubts_about_samples(context.splits, baseline)
     say_doubts(context.listener, doubts)
+    teachers = context.folder(0) / MODEL
+    published = context.out / MODEL if end.best_turn else teachers
     finished = RunFinished(
         outcome=end.outcome,
         message=end.message,
@@ -83,6 +86,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         finished_at=now_utc(),
         doubts=doubts,
         device_checks=checks,
+        pictures=compared_pictures(teachers, published, context.splits, context.task),
     )
     # Before the last record: a run that has it is not entered again.
     remove_claimed(context.distiller.folder)
