@@ -172,17 +172,8 @@ def _run(
     training: Training,
 ) -> Result:
     _require_drop(plan, task.metric)
-    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    if splits.is_labelled:
-        task.check_data(splits)
-    if plan.vocabulary == "data":
-        model, splits = with_used_tokens(model, splits)
-    check(splits, plan.batch_size)
-    model, task = _accepted(model, splits, task, listener)
-    if not splits.is_labelled:
-        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
-        splits = taught_by(model, splits, task)
+    model, splits, task = _fitted(plan, model, splits, task, listener)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -222,7 +213,6 @@ def _run(
         return write_results(journal, out)
 
 
-<<<<<<< HEAD
 def _fitted(
     plan: Plan, model: nn.Module, splits: DataSplits, task: Task, listener: Listener
 ) -> tuple[nn.Module, DataSplits, Task]:
@@ -238,7 +228,7 @@ def _fitted(
     if plan.vocabulary == "data":
         model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
-    model = _accepted(model, splits, task, listener)
+    model, task = _accepted(model, splits, task, listener)
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
@@ -259,14 +249,10 @@ def _require_drop(plan: Plan, metric: Metric) -> None:
         )
 
 
-def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
-    """`model` of plain layers, which takes the data and returns what the task wants.
-=======
 def _accepted(
     model: nn.Module, splits: DataSplits, task: Task, listener: Listener
 ) -> tuple[nn.Module, Task]:
     """`model` of plain layers, which takes the data and returns what the task wants, and the task.
->>>>>>> main
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
