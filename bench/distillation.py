@@ -29,8 +29,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from edgespiral.core.system.files import write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.data import load
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
-from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.trainer import train
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import CRITERIA

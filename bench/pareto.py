@@ -36,8 +36,10 @@ import edgespiral
 from edgespiral.core.system.files import write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.data import load
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
-from edgespiral.distill.trainer import TrainSettings, recalibrate_batchnorm, train
+from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.trainer import train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session

@@ -59,9 +59,9 @@ def run(job: Job, weights: Path) -> dict[str, Any]:
     return {
         **job._asdict(),
         "outcome": result["outcome"],
-        "speedup": result["speedup"]["value"],
-        "validation_percent": result["student"]["validation_accuracy"],
-        "test_percent": result["student"]["test_accuracy"],
+        "speedup": result["devices"][0]["speedup"]["value"],
+        "validation_percent": result["student"]["validation_score"],
+        "test_percent": result["student"]["test_score"],
         "seconds": result["seconds"],
         "wall_s": wall_s,
     }

@@ -122,14 +122,14 @@ def together(args: argparse.Namespace, seed: int) -> dict[str, Any]:
         subprocess.run(command, check=False)
         wall_s = time.perf_counter() - start
         result = json.loads((out / "result.json").read_text())
-    before, after = (result[name]["test_accuracy"] for name in ("teacher", "student"))
+    before, after = (result[name]["test_score"] for name in ("teacher", "student"))
     return {
         "row": f"pruned and int8, {args.speedup:g}x, {args.epochs:g} epochs",
         "seed": seed,
         "outcome": result["outcome"],
         "latency_ms": result["student"]["latency"]["stats"]["p50_ms"],
-        "speedup": result["speedup"],
-        "validation_percent": result["student"]["validation_accuracy"],
+        "speedup": result["devices"][0]["speedup"],
+        "validation_percent": result["student"]["validation_score"],
         "test_percent": after,
         "lost_points": before - after,
         "quantised_training": result["quantised_training"],

@@ -45,8 +45,11 @@ if TYPE_CHECKING:
     )
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import Result
+    from edgespiral.distill.losses import Batch
+    from edgespiral.distill.own_training import TrainingJob, TrainingStep
     from edgespiral.measure.profile import TargetProfile, load_profile
     from edgespiral.measure.session import Session
+    from edgespiral.spiral.cutting import CutFacts, cut
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
     from edgespiral.teacher import TrainedTeacher
@@ -56,8 +59,10 @@ if TYPE_CHECKING:
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = [
+    "Batch",
     "BatchSource",
     "Compressed",
+    "CutFacts",
     "DataError",
     "DataSplits",
     "EdgeSpiralError",
@@ -78,10 +83,13 @@ __all__ = [
     "Task",
     "TrainedTeacher",
     "TrainingError",
+    "TrainingJob",
+    "TrainingStep",
     "UndecidedError",
     "UsageError",
     "__version__",
     "compress",
+    "cut",
     "export_model",
     "load_model",
     "load_profile",
@@ -91,7 +99,9 @@ __all__ = [
 
 _ERRORS = "core.errors"
 _HOMES = {
+    "Batch": "distill.losses",
     "BatchSource": "core.batches",
+    "CutFacts": "spiral.cutting",
     "DataSplits": "core.batches",
     "Measurement": "core.records.measurement",
     "Metric": "core.records.metric",
@@ -102,6 +112,9 @@ _HOMES = {
     "TargetProfile": "measure.profile",
     "Task": "tasks.base",
     "TrainedTeacher": "teacher",
+    "TrainingJob": "distill.own_training",
+    "TrainingStep": "distill.own_training",
+    "cut": "spiral.cutting",
     "load_profile": "measure.profile",
 }
 

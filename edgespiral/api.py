@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from edgespiral.core.records.result import Result
     from edgespiral.core.records.schema import Precision
+    from edgespiral.distill.own_training import Training
+    from edgespiral.distill.settings import TrainingOptions
     from edgespiral.tasks.base import Task
     from edgespiral.teacher import TrainedTeacher
 
@@ -56,6 +58,7 @@ def compress(
     resume: bool = False,
     listener: Listener | None = None,
     task: Task | str | None = None,
+    train: Training | str | None = None,
     **options: Any,  # noqa: ANN401
 ) -> Compressed:
     """Compress a trained model until it measurably meets a latency budget on its device.
@@ -76,6 +79,8 @@ def compress(
         listener: hears the progress; silent by default.
         task: a task of one's own, or what the command's `--task` takes; classification if not given
             (docs/tasks.md).
+        train: one's own way to train students: a `TrainingStep`, or a function of a `TrainingJob`
+            (docs/training.md).
         options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` (milliseconds)
             and `speedup` (times, above 1), `max_drop` (in the metric's unit), `epochs` (passes over
             the training split), `turns` and so on (docs/plan.md).
@@ -86,14 +91,14 @@ def compress(
 
     Raises:
         UsageError: a field of the plan is wrong, no run folder is named, the target or the recipe
-            is unknown, or `model` is no model and `task` no task.
+            is unknown, or `model` is no model, `task` no task and `train` no way to train.
         ModelError: the model cannot be traced, exported or cut.
         DataError: the data set is too small, of one class, or not of the shapes above.
         TargetError: the device or its runtime cannot be used, or was lost.
         MeasurementError: a measurement failed or is not to be trusted.
         ExportError: the ONNX file does not compute what PyTorch does.
         RunFolderError: `out` cannot be used, or holds another run.
-        TrainingError: training diverged.
+        TrainingError: training diverged, or `train` failed.
         KeyboardInterrupt: Ctrl-C. As after every error, what was done so far lies in `out`, and
             `resume` goes on with it.
 
@@ -115,6 +120,7 @@ def compress(
     """
     from edgespiral.data import load
     from edgespiral.data.user import splits_of
+    from edgespiral.distill.own_training import name_of, training_of
     from edgespiral.spiral.run import load_teacher, run_spiral
     from edgespiral.tasks import DEFAULT, resolved
 
@@ -122,6 +128,8 @@ def compress(
     name = _named(model, asked)
     if task is not None:
         asked["task"] = task if isinstance(task, str) else DEFAULT
+    if train is not None:
+        asked["train"] = train if isinstance(train, str) else name_of(training_of(train))
     known = None if isinstance(data, str) else splits_of(data, "data")
     asked |= {"model": name, "data": known.name if known else data}
     accepted = load_plan(None, asked)
@@ -137,6 +145,7 @@ def compress(
         resume=resume,
         listener=listener,
         task=resolved(accepted.task if task is None else task),
+        training=training_of(accepted.train if train is None else train),
         command=_call(accepted, folder),
     )
     return Compressed(result, folder, saved.load_model(folder))
@@ -203,6 +212,7 @@ def train_teacher(
     seed: int = 0,
     resume: bool = False,
     task: Task | str = "classification",
+    **options: Unpack[TrainingOptions],
 ) -> TrainedTeacher:
     """Train a model of the zoo, of torchvision or of your own; see `edgespiral train`.
 
@@ -215,10 +225,12 @@ def train_teacher(
             take.
         batch_size: samples a step; 128 if not given, 32 on sets of fewer than 10,000 samples.
         learning_rate: the highest of the schedule; 0.2 if not given, 0.02 for a model without batch
-            norm or recurrent layers.
+            norm or recurrent layers, and 0.002 with adamw.
         seed: of weights, order and augmentation; the splits do not depend on it.
         resume: go on where an earlier call stopped, or return its record if it had finished.
         task: what the model is for, by name, file or as it is (docs/tasks.md).
+        options: `optimizer`, `schedule`, `weight_decay`, `clip_norm`, `ema_decay`, `amp`, `device`
+            and `accumulate` (docs/training.md).
 
     Returns:
         The record of `train.json`: scores in the unit of its `metric`, seconds, settings, versions.
@@ -233,7 +245,7 @@ def train_teacher(
     Example:
         >>> import edgespiral
         >>> record = edgespiral.train_teacher("resnet8", "digits", out="runs/teacher", epochs=0.25)
-        >>> record.model, 0 <= record.test_accuracy <= 100
+        >>> record.model, 0 <= record.test_score <= 100
         ('resnet8', True)
     """
     from edgespiral import teacher
@@ -248,6 +260,7 @@ def train_teacher(
         seed=seed,
         resume=resume,
         task=task,
+        **options,
     )
 
 
@@ -318,7 +331,7 @@ def export_model(
         >>> import edgespiral
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
-        >>> edgespiral.export_model(net, "digits", "net.onnx").top1_agreement
+        >>> edgespiral.export_model(net, "digits", "net.onnx").agreement
         1.0
     """
     from edgespiral.data import load
@@ -331,9 +344,10 @@ def export_model(
     from edgespiral.tasks import resolved
 
     aim = resolved(task)
-    splits = load(data) if isinstance(data, str) else guarded(data)
+    aim, splits = aim.fitted(load(data) if isinstance(data, str) else guarded(data))
     aim.check_data(splits)
-    plain, _ = folded(one_output(unwrapped(model), splits, aim.main_output))
+    network, aim = aim.prepared(unwrapped(model), splits)
+    plain, _ = folded(one_output(network, splits, aim.main_output))
     check_outputs(plain, splits, aim.check_outputs)
     check_independence(plain, splits)
     samples = len(splits.validation)

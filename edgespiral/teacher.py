@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import save
 from torch import nn
 
 from edgespiral import data, models
-from edgespiral.core.errors import RunFolderError
-from edgespiral.core.records.metric import ACCURACY, Figure, Metric
+from edgespiral.core.errors import DataError, RunFolderError
+from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.schema import Record, Score
+from edgespiral.core.records.schema_1 import upgraded_training
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import (
     make_folder,
     parse_json,
-    read_bytes,
     read_text,
     replacing,
     sha256_file,
@@ -28,8 +26,18 @@ from edgespiral.core.system.files import (
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.versions import versions
 from edgespiral.data.accompanying import write_beside
+from edgespiral.distill.compute import on_device
 from edgespiral.distill.evaluate import score, scored
-from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
+from edgespiral.distill.optimizers import named_optimizer
+from edgespiral.distill.settings import (
+    AUTO,
+    Resolved,
+    TrainingOptions,
+    TrainSettings,
+    check_optimizer,
+    defaults_of,
+    precision_of,
+)
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
 from edgespiral.models.independence import check_independence
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.distill.settings import Progress, TrainReport
     from edgespiral.tasks.base import Task
 
 WEIGHTS, RECORD, PLAN, CHECKPOINT = (
@@ -48,28 +57,28 @@ WEIGHTS, RECORD, PLAN, CHECKPOINT = (
     "plan.json",
     "checkpoint.pt",
 )
-RATE, RATE_WITHOUT_BOUNDS = 0.2, 0.02
+RATE_WITHOUT_BOUNDS = 0.02
 PASSES, LEAST_STEPS = 8.0, 400
 BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
 
 class TrainedTeacher(Record):
-    """`train.json`: a finished training. Accuracies are scores of `metric`, in its unit.
+    """`train.json`: a finished training. Scores are of `metric`, in its unit.
 
     `test_beside` is what else the task reports of the test split.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: str
     data: str
-    settings: dict[str, int | float | str]
+    settings: dict[str, object]
     steps: int
     seconds: float
     train_loss: float
-    precision: Literal["fp32", "bf16"]
-    metric: Metric = ACCURACY
-    validation_accuracy: Score
-    test_accuracy: Score
+    precision: Resolved
+    metric: Metric
+    validation_score: Score
+    test_score: Score
     test_beside: tuple[Figure, ...] = ()
     weights_sha256: str
     versions: dict[str, str]
@@ -87,6 +96,8 @@ def train_teacher(
     resume: bool = False,
     task: Task | str = DEFAULT,
     progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    **options: Unpack[TrainingOptions],
 ) -> TrainedTeacher:
     """Train `model_spec` on `data_spec` into `out`: `weights.safetensors` and `train.json`.
 
@@ -96,17 +107,22 @@ def train_teacher(
         out: a folder that is empty or not there, or, with `resume`, one of this same training.
         epochs: passes; 8 if not given, on small sets as many as 400 steps take.
         batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples.
-        learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers.
+        learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers,
+            and 0.002 with adamw.
         seed: of weights, order and augmentation; not of the splits.
         resume: go on where an earlier call stopped, or return its result if it had finished.
         task: what the model is for.
         progress: see `trainer.train`.
+        say: told what a person should know of the data before time is spent on it.
+        options: see `TrainingOptions`.
 
     Raises:
         EdgeSpiralError: as `zoo.load_model`, `data.load`, `data.check` and `trainer.train` do.
         RunFolderError: `out` holds anything else, or another process is at work in it.
     """
-    splits, aim = data.load(data_spec), resolved(task)
+    aim, splits = resolved(task).fitted(data.load(data_spec))
+    if not splits.is_labelled:
+        raise DataError("has no targets, which a teacher is trained on", where=data_spec)
     model = unwrapped(_fresh_model(model_spec, splits, seed))
     settings = default_settings(
         model,
@@ -115,9 +131,13 @@ def train_teacher(
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
+        options=options,
     )
     aim.check_data(splits)
     data.check(splits, settings.batch_size)
+    for note in splits.notes:
+        say(note)
+    model, aim = aim.prepared(model, splits)
     model = models.one_output(model, splits, aim.main_output)
     models.check_outputs(model, splits, aim.check_outputs)
     check_independence(model, splits)
@@ -125,10 +145,11 @@ def train_teacher(
         finished = _claim(out, _plan(model_spec, data_spec, settings, task), resume=resume)
         if finished is not None:
             return finished
-        report = train(
-            model, splits, settings, task=aim, checkpoint=out / CHECKPOINT, progress=progress
-        )
-        return _write(out, model, splits, aim, _facts(model_spec, data_spec, settings, report))
+        with on_device(options.get("device", AUTO)):
+            report = train(
+                model, splits, settings, task=aim, checkpoint=out / CHECKPOINT, progress=progress
+            )
+            return _write(out, model, splits, aim, _facts(model_spec, data_spec, settings, report))
 
 
 def default_settings(
@@ -139,15 +160,31 @@ def default_settings(
     batch_size: int | None,
     learning_rate: float | None,
     seed: int,
+    options: TrainingOptions | None = None,
 ) -> TrainSettings:
-    """Settings for a teacher trained on `samples` samples; None takes the default."""
+    """Settings for a teacher trained on `samples` samples; None takes the default.
+
+    Raises:
+        UsageError: one is out of range.
+    """
+    asked = options or {}
     batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
     steps_per_pass = max(1, samples // batch)
-    default_rate = RATE if _has_bounds(model) else RATE_WITHOUT_BOUNDS
+    optimizer = named_optimizer(check_optimizer(asked.get("optimizer", AUTO)), model)
+    usual = defaults_of(optimizer)
+    is_bounded = optimizer == "adamw" or _has_bounds(model)
+    default_rate = usual.teacher_rate if is_bounded else RATE_WITHOUT_BOUNDS
     return TrainSettings(
         epochs=max(PASSES, LEAST_STEPS / steps_per_pass) if epochs is None else epochs,
         batch_size=batch if batch_size is None else batch_size,
         learning_rate=default_rate if learning_rate is None else learning_rate,
+        optimizer=optimizer,
+        weight_decay=asked.get("weight_decay", usual.weight_decay),
+        schedule=asked.get("schedule", "one-cycle"),
+        clip_norm=asked.get("clip_norm"),
+        ema_decay=asked.get("ema_decay", 0.0),
+        precision=precision_of(asked.get("amp", "auto")),
+        accumulate=asked.get("accumulate", 1),
         seed=seed,
     )
 
@@ -170,7 +207,7 @@ def _plan(
     name = task if isinstance(task, str) else type(task).__name__
     # Folders from before there were tasks go on.
     own = {} if name == DEFAULT else {"task": name}
-    return {"model": model_spec, "data": data_spec, **own, **asdict(settings)}
+    return {"model": model_spec, "data": data_spec, **own, **settings.identity}
 
 
 def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeacher | None:
@@ -195,7 +232,7 @@ def _claim(out: Path, plan: dict[str, object], *, resume: bool) -> TrainedTeache
 
 
 def _finished(out: Path) -> TrainedTeacher:
-    """The record of the training in `out`, whose accuracies are of the weights beside it."""
+    """The record of the training in `out`, whose scores are of the weights beside it."""
     record, weights = _read(out / RECORD), out / WEIGHTS
     if not weights.is_file() or sha256_file(weights) != record.weights_sha256:
         raise RunFolderError(
@@ -219,8 +256,8 @@ def _differences(out: Path, plan: dict[str, object]) -> str:
 
 def _read(path: Path) -> TrainedTeacher:
     try:
-        return TrainedTeacher.model_validate_json(read_bytes(path))
-    except (OSError, ValidationError) as error:
+        return TrainedTeacher.model_validate(upgraded_training(parse_json(read_text(path))))
+    except (OSError, ValueError) as error:
         raise RunFolderError("the record of the training is damaged", where=str(path)) from error
 
 
@@ -230,7 +267,7 @@ def _facts(
     return {
         "model": model_spec,
         "data": data_spec,
-        "settings": asdict(settings),
+        "settings": settings.identity,
         "steps": report.steps,
         "seconds": report.seconds,
         "train_loss": report.train_loss,
@@ -246,13 +283,14 @@ def _write(
         order = torch.contiguous_format
         state = {key: value.clone(memory_format=order) for key, value in model.state_dict().items()}
         temporary.write_bytes(save(state))
-    test_score, beside = scored(model, splits.test, task=task)
+    test_score, beside = scored(model, splits.test, task=task, precision="fp32")
     record = TrainedTeacher.model_validate(
         {
             **facts,
             "metric": task.metric,
-            "validation_accuracy": score(model, splits.validation, task=task),
-            "test_accuracy": test_score,
+            # In float32, as compress and ONNX files score them, whatever it was trained in.
+            "validation_score": score(model, splits.validation, task=task, precision="fp32"),
+            "test_score": test_score,
             "test_beside": beside,
             "weights_sha256": sha256_file(out / WEIGHTS),
             "versions": versions(),

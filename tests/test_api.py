@@ -128,7 +128,69 @@ def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
         speedup=1.3, epochs=1.0, max_drop=100.0, batch_size=32, latency_cache=tmp_path / "cache",
     )  # fmt: skip
     assert isinstance(done, edgespiral.Compressed)
+    assert done.result.devices[0].speedup.value >= 1.3
+
+
+LOOPED = []
+
+
+def own_loop(job):
+    """A loop of one's own, which counts its steps."""
+    optimizer = torch.optim.Adam(job.student.parameters(), lr=1e-3)
+    for inputs, targets in job.batches():
+        loss = job.loss(job.forward(inputs), targets, job.teach(inputs))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        job.after_step(loss)
+        LOOPED.append(float(loss.detach()))
+
+
+def test_a_loop_of_ones_own_trains_the_student(tmp_path):
+    given = {part: Samples() for part in ("train", "validation", "test")}
+    net = build("resnet8", classes=2, input_shape=(1, 8, 8))
+    LOOPED.clear()
+    done = edgespiral.compress(
+        net, given, out=tmp_path / "run", train=own_loop,
+        speedup=1.3, epochs=3.0, max_drop=100.0, batch_size=32, latency_cache=tmp_path / "cache",
+    )  # fmt: skip
+    assert len(LOOPED) == 6
     assert done.result.speedup.value >= 1.3
+    assert read(tmp_path / "run" / "journal.jsonl")[0].plan["train"] == "test_api:own_loop"
+
+
+def broken_loop(job):
+    raise RuntimeError("no such batch")
+
+
+def test_a_loop_that_fails_is_one_line(tmp_path):
+    given = {part: Samples() for part in ("train", "validation", "test")}
+    net = build("resnet8", classes=2, input_shape=(1, 8, 8))
+    with pytest.raises(edgespiral.TrainingError, match=r"broken_loop: .*no such batch") as caught:
+        edgespiral.compress(
+            net, given, out=tmp_path / "run", train=broken_loop,
+            speedup=1.3, epochs=1.0, max_drop=100.0, batch_size=32,
+            latency_cache=tmp_path / "cache",
+        )  # fmt: skip
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"train": 3}, "train: a int is no way to train"),
+        ({"train": own_loop, "criterion": "l1-reg"}, "a loop of one's own would not have"),
+        ({"freeze": ("stem",)}, "--freeze: no parameter goes by 'stem'"),
+        ({"device": "cuda:77"}, "--device: no device 'cuda:77'"),
+        ({"accumulate": 256}, "accumulate cannot be 256"),
+        ({"optimizer": "adam"}, "unknown optimizer 'adam', did you mean adamw"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_before_time_is_spent(tmp_path, options, problem):
+    net = build("resnet8", classes=10, input_shape=(1, 8, 8))
+    with pytest.raises(UsageError, match=problem):
+        edgespiral.compress(net, "digits", out=tmp_path / "run", speedup=2.0, **options)
+    assert not (tmp_path / "run" / "journal.jsonl").exists()
 
 
 def test_a_teacher_is_trained_and_found_again(tmp_path):
@@ -162,7 +224,7 @@ def test_export_then_measure(tmp_path):
     torch.manual_seed(0)
     model = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
     parity = edgespiral.export_model(model, load("digits"), tmp_path / "model.onnx")
-    assert parity.top1_agreement == 1.0
+    assert parity.agreement == 1.0
     (measurement,) = edgespiral.measure_models([tmp_path / "model.onnx"])
     assert measurement.target == "host-cpu"
     assert measurement.stats.count == sum(map(len, measurement.rounds_ms))

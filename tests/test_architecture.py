@@ -31,8 +31,8 @@ MAY_IMPORT = (
         "teacher": FOUNDATION | {"distill"},
         "api": FOUNDATION | SIBLINGS | {"report", "spiral", "teacher"},
         "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "teacher", "api"},
-        "__init__": {"api", "core", "measure", "spiral", "tasks", "teacher"},
-        "__main__": {"cli"},
+        "__init__": {"api", "core", "distill", "measure", "spiral", "tasks", "teacher"},
+        "__main__": {"cli", "core"},
         "pytest_plugin": {"core", "gate"},
     }
 )
@@ -129,6 +129,24 @@ def full_folders(modules: Iterable[Path], most: int = MOST_FOLDER_MODULES) -> li
     """Folders with more modules than `most`, beside `__init__`."""
     counts = Counter(path.parent for path in modules if path.name != "__init__.py")
     return sorted(str(folder) for folder, count in counts.items() if count > most)
+
+
+def paths_on_map(page: str) -> list[str]:
+    """What a page names with a slash, as in `core/text.py` or `spiral/plan/`, without functions."""
+    return [path.partition(":")[0] for path in re.findall(r"`([\w./]+/[\w./:]*)`", page)]
+
+
+def is_on_map(folder: str, page: str) -> bool:
+    """Whether a page names a folder of the package, or a part of the package that it is in."""
+    parts = Path(folder).parts
+    named = {"/".join(parts), *("/".join(parts[:count]) for count in range(2, len(parts)))}
+    return any(f"`{name}/`" in page for name in named)
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file, module or folder, in the package or beside it."""
+    places = (PACKAGE / path, PACKAGE / f"{path}.py", ROOT / path)
+    return any(place.exists() for place in places)
 
 
 def undocumented(source: str) -> list[str]:
@@ -245,6 +263,21 @@ def test_files_are_short() -> None:
     files = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")]
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert [str(path) for path, count in lines.items() if count >= MOST_FILE_LINES] == []
+
+
+def test_the_map_of_the_code_is_true() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    folders = {str(path.parent.relative_to(PACKAGE)) for path in MODULES} - {"."}
+    assert {folder for folder in folders if not is_on_map(folder, page)} == set()
+    assert [path for path in paths_on_map(page) if not exists(path)] == []
+
+
+def test_a_wrong_map_would_be_seen() -> None:
+    page = "`core/`, `spiral/plans.py:f` and `flow` in `core/text.py`, `model.py`"
+    assert is_on_map("core", page)
+    assert not is_on_map("spiral", page)
+    assert paths_on_map(page) == ["core/", "spiral/plans.py", "core/text.py"]
+    assert [exists(path) for path in paths_on_map(page)] == [True, False, True]
 
 
 def test_folders_are_taken_in_at_one_look() -> None:

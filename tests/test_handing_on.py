@@ -1,4 +1,4 @@
-"""What is handed on, and to whom: tasks to all, the plan and a run's context to few.
+"""What is handed on, and to whom: tasks and metrics to all, the plan and a run's context to few.
 
 Each check is also shown to fail on a bad example.
 """
@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[1] / "edgespiral"
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 # What a run does below the loop and the turn. None of it takes the plan; a function that takes what
 # the steps of a run share reads so many of its fields, or is handed them.
 STEPS = ("planning", "student", "shipping")
 LEAST_OF_CONTEXT = 4
+OF_ONE_TASK = re.compile("accurac|top_?1(?![0-9])", re.IGNORECASE)
 
 
 def fields_read(kind: str, source: str) -> dict[str, set[str]]:
@@ -30,6 +29,26 @@ def fields_read(kind: str, source: str) -> dict[str, set[str]]:
                         part.attr for part in parts if ast.unparse(part.value) == argument.arg
                     }
     return read
+
+
+def names_of_one_task(source: str) -> set[str]:
+    """Names and texts, without docstrings, that call a score what classification's is called."""
+    tree = ast.parse(source)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words |= set() if id(node) in docstrings else {node.value}
+        else:
+            parts = (getattr(node, field, None) for field in ("id", "attr", "arg", "name"))
+            words |= {part for part in parts if isinstance(part, str)}
+    return {word for word in words if OF_ONE_TASK.search(word)}
 
 
 def doing_without(name: str, sources: Iterable[str]) -> set[str]:
@@ -106,18 +125,35 @@ def test_a_context_of_which_little_is_used_would_be_seen() -> None:
     assert fields_read("Plan", "def f(*, plan: Plan): h(plan)") == {"f": set()}
 
 
-@pytest.mark.parametrize(
-    ("name", "some"),
-    [
-        ("task", {"train", "score", "file_score", "OutputDivergence", "RunContext", "asked"}),
-        ("metric", {"device_check", "restored", "doubts_after", "Rules"}),
-    ],
-)
-def test_the_task_at_hand_is_handed_on(name: str, some: set[str]) -> None:
-    taking = doing_without(name, SOURCES.values())
-    assert some <= taking
+def test_the_task_at_hand_is_handed_on() -> None:
+    taking = doing_without("task", SOURCES.values())
+    assert {"train", "score", "file_score", "OutputDivergence", "RunContext", "asked"} <= taking
     outside = [text for path, text in SOURCES.items() if path.parent.name != "tasks"]
-    assert [call for text in outside for call in calls_without(name, text, taking)] == []
+    assert [call for text in outside for call in calls_without("task", text, taking)] == []
+
+
+def test_scores_are_named_by_their_task_alone() -> None:
+    said = {
+        f"{path.relative_to(PACKAGE)}: {word}"
+        for path, text in SOURCES.items()
+        if path.parent.name != "tasks" and path.name != "schema_1.py"
+        for word in names_of_one_task(text)
+    }
+    assert said == set()
+
+
+def test_a_score_that_is_named_by_one_task_would_be_seen() -> None:
+    assert names_of_one_task("test_accuracy = 1\nx.top1 = f(top_1_share=2)") == {
+        "test_accuracy",
+        "top1",
+        "top_1_share",
+    }
+    assert names_of_one_task("class A:\n    Accuracy: float") == {"Accuracy"}
+    assert names_of_one_task("def accuracy(): ...\nf('accuracy of %')") == {
+        "accuracy",
+        "accuracy of %",
+    }
+    assert names_of_one_task('"""How accuracy was measured."""\nscore = 1') == set()
 
 
 def test_a_task_that_is_dropped_would_be_seen() -> None:

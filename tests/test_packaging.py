@@ -27,14 +27,14 @@ def halve(net: nn.Module, out: Path) -> float:
         small: edgespiral.Compressed = edgespiral.compress(net, "digits", plan, out=out)
     except (edgespiral.DataError, edgespiral.TargetError) as error:
         raise SystemExit(str(error)) from error
-    return small.result.speedup.value
+    return small.result.devices[0].speedup.value
 
 
 with edgespiral.Session(edgespiral.load_profile("host-cpu")) as session:
     latencies: list[edgespiral.Measurement] = session.measure([Path("model.onnx")])
 """
 # What an untyped package would let through.
-WRONG = 'import edgespiral\n\nspeedup: str = edgespiral.compress("m", "digits").result.budget_ms\n'
+WRONG = 'import edgespiral\n\nspeedup: str = edgespiral.compress("m", "digits").result.best_turn\n'
 
 
 def python(code: str, folder: Path, *words: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
 KINDS = {
+    "task": "direction",
     "criterion": "spread",
     "data set": "stripes",
     "runtime": "unfused",
@@ -103,12 +104,15 @@ def test_its_plug_ins_are_listed_with_what_brings_them(place: Place) -> None:
 
 def test_a_model_is_compressed_by_all_of_them(place: Place) -> None:
     trained = place.edgespiral(
-        *("train", "net.py:net", "--data", "stripes:200", "--epochs", "2", "--out", "teacher"),
+        *("train", "net.py:net", "--data", "stripes:200", "--task", "direction"),
+        *("--epochs", "2", "--out", "teacher"),
     )
     assert trained.returncode == 0, trained.stderr
+    assert "mean angle" in trained.stdout
     done = place.edgespiral(
         *("compress", "net.py:net", "--weights", "teacher/weights.safetensors"),
-        *("--data", "stripes:200", "--target", "plain.toml", "--criterion", "spread"),
+        *("--data", "stripes:200", "--task", "direction", "--target", "plain.toml"),
+        *("--criterion", "spread"),
         *("--pruner", "in-place", "--speedup", "1.2", "--max-drop", "90", "--epochs", "1"),
         *("--turns", "1", "--out", "run"),
     )
@@ -117,8 +121,11 @@ def test_a_model_is_compressed_by_all_of_them(place: Place) -> None:
     events = [json.loads(line) for line in lines]
     [turn] = [event for event in events if event["kind"] == "turn-finished"]
     assert (turn["criterion"], turn["pruner"]) == ("spread", "in-place")
+    assert events[0]["metric"] == {"name": "mean angle", "unit": "deg", "higher_is_better": False}
+    assert 0 <= turn["student"]["validation_score"] <= 90
     [base] = [event for event in events if event["kind"] == "baseline"]
-    assert base["teacher"]["latency"]["fingerprint"]["runtime"] == "unfused"
+    assert base["devices"][0]["measurement"]["fingerprint"]["runtime"] == "unfused"
+    assert "mean angle" in done.stdout
 
 
 def test_what_they_refuse_is_one_line(place: Place) -> None:

@@ -41,8 +41,8 @@ def test_a_teacher_is_its_weights_and_their_record(tmp_path):
     weights = tmp_path / "t" / "weights.safetensors"
     splits = data.load("digits")
     model = models.load_model("resnet8", weights=weights, classes=10, input_shape=(1, 8, 8))
-    assert score(model, splits.test) == record.test_accuracy > 80
-    assert score(model, splits.validation) == record.validation_accuracy
+    assert score(model, splits.test, precision="fp32") == record.test_score > 80
+    assert score(model, splits.validation, precision="fp32") == record.validation_score
     assert record.weights_sha256 == sha256_file(weights)
     written = json.loads((tmp_path / "t" / "train.json").read_text())
     assert written["settings"]["epochs"] == 4
@@ -56,7 +56,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
         teach(tmp_path / "killed", progress=kill_at(50))
     resumed = teach(tmp_path / "killed", resume=True)
     assert resumed.weights_sha256 == whole.weights_sha256
-    assert resumed.test_accuracy == whole.test_accuracy
+    assert resumed.test_score == whole.test_score
 
 
 def test_resume_of_a_finished_training_changes_nothing(tmp_path):

@@ -20,6 +20,7 @@ from edgespiral.cli.verbs.bench import bench_app
 from edgespiral.cli.verbs.build import build
 from edgespiral.cli.verbs.calibrate import calibrate
 from edgespiral.cli.verbs.compress import compress
+from edgespiral.cli.verbs.cut import cut
 from edgespiral.cli.verbs.export import export
 from edgespiral.cli.verbs.inspect import inspect
 from edgespiral.cli.verbs.measure import measure
@@ -57,6 +58,7 @@ app = typer.Typer(
 VERBS: tuple[Callable[..., object], ...] = (
     compress,
     train,
+    cut,
     measure,
     export,
     build,

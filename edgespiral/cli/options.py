@@ -138,7 +138,7 @@ def budget(flag: str, given: Sequence[str] | None) -> float | dict[str, float] |
     Raises:
         UsageError: not a number, a target twice, or a number for all beside others.
     """
-    parts = [one.rpartition("=") for one in given or ()]
+    parts = [word.rpartition("=") for word in given or ()]
     pairs = [(name, _number(flag, value)) for name, _, value in parts]
     named = dict(pairs)
     if len(named) < len(pairs):

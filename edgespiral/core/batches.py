@@ -6,10 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
     from torch import Tensor
+
+    from edgespiral.core.nested import Tensors
+
+    Retarget = Callable[[Tensors, Tensors], Tensors]
 
 
 # Symbols of transcripts, which are filled up with what is none: the blank between two symbols, and
@@ -26,11 +30,13 @@ class BatchSource(Protocol):
 
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Tensors, Tensors]]:
         """Yield `(inputs, targets)`: float32 (N, C, H, W), already normalised, and int64 (N,).
 
-        Inputs of sequences are float32 (N, T, features), or int64 token ids (N, T). Targets are
-        labels, masks (N, H, W), or whatever else the task takes.
+        Inputs of sequences are float32 (N, T, features), or int64 token ids (N, T). Of several
+        inputs there is a tuple, for a model that takes them in order, or a dict, for one that takes
+        them by name. Targets are labels, masks (N, H, W), or whatever else the task takes: a
+        tensor, a tuple or a dict; None where data is not labelled.
 
         With `seed=None` the stored order, no augmentation, the short last batch kept. With a
         seed, order and augmentation are functions of (seed, batch index) alone, so that a pass
@@ -57,6 +63,47 @@ class StoredSource(BatchSource, Protocol):
         ...
 
 
+@runtime_checkable
+class NamedSource(BatchSource, Protocol):
+    """A supply that can say which sample it shows."""
+
+    def place(self, position: int, seed: int | None) -> str:
+        """What the sample at `position` of the pass of `seed` is called: its file, or its index."""
+        ...
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What was done to pixels from 0 to 1: `(pixel - mean) / std`, a channel each."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What one input of a model is.
+
+    Attributes:
+        shape: without the batch.
+        token_count: it has ids below it, whole numbers; None for any other.
+        dtype: as torch calls it, such as `float32`; of ids `int64` if nothing else is said.
+    """
+
+    shape: tuple[int, ...]
+    token_count: int | None = None
+    dtype: str = ""
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The type of its numbers."""
+        import torch
+
+        default = "float32" if self.token_count is None else "int64"
+        dtype: torch.dtype = getattr(torch, self.dtype or default)
+        return dtype
+
+
 @dataclass(frozen=True)
 class DataSplits:
     """A data set in three parts: training, validation (steers the run), test (reported once).
@@ -64,11 +111,17 @@ class DataSplits:
     Attributes:
         name: what messages call it.
         class_names: of tasks whose targets are classes, else empty.
-        input_shape: without the batch.
+        input_shape: without the batch; () where there are several inputs.
         token_count: inputs are token ids below it.
         target_shape: of one sample's classes: () for one, (H, W) for a mask; None where targets are
             of the task's own kind, which then checks them.
         ignored_class: that of targets which count for nothing, such as 255 in masks.
+        normalisation: of images, where it is known.
+        notes: what a person should know of the data, a line each, before time is spent on it.
+        inputs: of data with several inputs, an `InputSpec` for each, in a tuple or a dict as its
+            batches have them.
+        is_labelled: its batches have targets; else these are None, and a teacher's outputs are
+            taken for them.
         padding: the token id that fills sequences up and counts for nothing.
         sample_rate_hz: of inputs that are waveforms (1, samples).
         files: texts by file name that say what inputs and outputs stand for, such as a vocabulary;
@@ -84,16 +137,23 @@ class DataSplits:
     token_count: int | None = None
     target_shape: tuple[int, ...] | None = ()
     ignored_class: int | None = None
+    normalisation: Normalisation | None = None
+    notes: tuple[str, ...] = ()
+    inputs: tuple[InputSpec, ...] | dict[str, InputSpec] | None = None
+    is_labelled: bool = True
     padding: int | None = None
     sample_rate_hz: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def specs(self) -> Tensors:
+        """An `InputSpec` for each input, by itself where there is one."""
+        return self.inputs or InputSpec(self.input_shape, self.token_count)
+
+    @property
     def input_dtype(self) -> torch.dtype:
         """The type of the inputs: float32, or int64 for token ids."""
-        import torch
-
-        return torch.float32 if self.token_count is None else torch.int64
+        return InputSpec(self.input_shape, self.token_count).torch_dtype
 
     def unaugmented(self) -> DataSplits:
         """The same, with training samples as they are stored where the source knows them so."""
@@ -102,7 +162,51 @@ class DataSplits:
         return replace(self, train=self.train.unaugmented())
 
 
-def first_inputs(splits: DataSplits, count: int = 5) -> Tensor:
-    """Inputs of the first validation samples, (N, *input_shape) with N up to `count`."""
+def first_inputs(splits: DataSplits, count: int = 5) -> Tensors:
+    """Inputs of the first validation samples, N of them up to `count`."""
     inputs, _ = next(iter(splits.validation.epoch(batch_size=count)))
     return inputs
+
+
+def retargeted(splits: DataSplits, target: Retarget) -> DataSplits:
+    """`splits` of which each batch has the targets that `target` makes of it.
+
+    Args:
+        target: new targets of inputs (N, ...) and of the targets that they had.
+    """
+    return replace(
+        splits,
+        train=Retargeted(splits.train, target),
+        validation=Retargeted(splits.validation, target),
+        test=Retargeted(splits.test, target),
+        is_labelled=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Retargeted:
+    """A supply of batches with other targets, see `retargeted`."""
+
+    source: BatchSource
+    target: Retarget
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def unaugmented(self) -> Retargeted:
+        """See `AugmentedSource`."""
+        if not isinstance(self.source, AugmentedSource):
+            return self
+        return replace(self, source=self.source.unaugmented())
+
+    def order(self, seed: int) -> Tensor | None:
+        """See `StoredSource`."""
+        return self.source.order(seed) if isinstance(self.source, StoredSource) else None
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensors, Tensors]]:
+        """See `BatchSource`."""
+        shown = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
+        for inputs, targets in shown:
+            yield inputs, self.target(inputs, targets)

@@ -145,8 +145,8 @@ def _problem(detail: ErrorDetails, record: type[BaseModel] | None) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        known = record.model_fields.items() if record else ()
-        return _unknown("key", detail["loc"][-1], [field.alias or name for name, field in known])
+        fields = record.model_fields.items() if record else ()
+        return _unknown("key", detail["loc"][-1], [field.alias or name for name, field in fields])
     if kind == "literal_error" and isinstance(given, str):
         choices = re.findall(r"'([^']*)'", context["expected"])
         return _unknown(str(detail["loc"][-1]).replace("_", " "), given, choices)
@@ -165,13 +165,13 @@ def _written(value: object) -> str:
     return brief.repr(value)
 
 
-def unknown_choice(kind: str, name: object, known: Iterable[str]) -> ValueError:
+def unknown_choice(kind: str, name: object, names: Iterable[str]) -> ValueError:
     """The error for a validator to raise of a name that is none of `known`, with the nearest."""
-    return ValueError(_unknown(kind, name, known))
+    return ValueError(_unknown(kind, name, names))
 
 
-def _unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    return str(unknown_name(kind, shortened(str(name), LONGEST_VALUE), known)).replace("; ", ", ")
+def _unknown(kind: str, name: object, names: Iterable[str]) -> str:
+    return str(unknown_name(kind, shortened(str(name), LONGEST_VALUE), names)).replace("; ", ", ")
 
 
 def _walk(

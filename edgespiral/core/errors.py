@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
     TRAINING = 9
     ALREADY_MET = 10
     UNREACHABLE = 11
-    ACCURACY_FLOOR = 12
+    SCORE_FLOOR = 12
     INTERRUPTED = 130
     OUTPUT_CLOSED = 141
 

@@ -33,14 +33,19 @@ def call_factory(spec: str, *, ready: Callable[[object], bool] = lambda _: False
     Raises:
         UsageError: no such file or factory, or either fails; the user's own error is named.
     """
-    factory = _find(spec)
+    factory = named_in_file(spec)
     if ready(factory):
         return factory
     with user_code(UsageError, "the factory failed", where=spec):
         return factory()
 
 
-def _find(spec: str) -> Callable[[], object]:
+def named_in_file(spec: str) -> Callable[..., object]:
+    """What `path/to/file.py:name` names, which can be called.
+
+    Raises:
+        UsageError: no such file or name, the file fails, or it cannot be called.
+    """
     file, _, name = spec.rpartition(":")
     if not file or not name:
         raise UsageError("no factory named", where=spec, hint="write path/to/file.py:factory")

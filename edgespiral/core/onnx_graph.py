@@ -91,16 +91,16 @@ def _hold_constants(model: ModelProto) -> None:
     """Make `Constant` nodes initialisers, but for graph outputs and what is no dense tensor."""
     graph = model.graph
     outputs = {value.name for value in graph.output}
-    kept = []
+    remaining = []
     for node in graph.node:
         tensor = None if node.output[:1] and node.output[0] in outputs else _constant(node)
         if tensor is None:
-            kept.append(node)
+            remaining.append(node)
             continue
         tensor.name = node.output[0]
         graph.initializer.append(tensor)
-    if len(kept) != len(graph.node):
-        _set_nodes(graph, kept)
+    if len(remaining) != len(graph.node):
+        _set_nodes(graph, remaining)
         model.ir_version = max(model.ir_version, LEAST_IR)
 
 
@@ -131,17 +131,17 @@ def _skip_identities(graph: GraphProto) -> None:
     held = {tensor.name for tensor in graph.initializer}
     outputs = {value.name for value in graph.output}
     sources: dict[str, str] = {}
-    kept = []
+    remaining = []
     for node in graph.node:
         passes = node.op_type == "Identity" and node.domain in STANDARD
         source = sources.get(node.input[0], node.input[0]) if passes else ""
         if passes and source in held and node.output[0] not in outputs:
             sources[node.output[0]] = source
         else:
-            kept.append(node)
+            remaining.append(node)
     if sources:
-        _rename_inputs(kept, sources)
-        _set_nodes(graph, kept)
+        _rename_inputs(remaining, sources)
+        _set_nodes(graph, remaining)
 
 
 def _rename_inputs(nodes: list[NodeProto], sources: Mapping[str, str]) -> None:

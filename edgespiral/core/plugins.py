@@ -127,7 +127,7 @@ class PluginKind(Generic[T]):
     @cached_property
     def _plugins(self) -> dict[str, Plugin]:
         plugins: dict[str, Plugin] = {}
-        others = [_of_entry_point(one) for one in entry_points(group=self.group)]
+        others = [_of_entry_point(entry_point) for entry_point in entry_points(group=self.group)]
         for plugin in (*self._built_in(), *others):
             rival = plugins.get(plugin.name)
             if rival is not None and rival != plugin:

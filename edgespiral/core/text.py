@@ -19,7 +19,7 @@ def printable(text: str, *, keep: str = "") -> str:
         text: any text.
         keep: characters that stay as they are, such as the line breaks of a text of several lines.
     """
-    return UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+    return UNPRINTABLE.sub(lambda match: match[0] if match[0] in keep else _escape(match[0]), text)
 
 
 def is_printable(text: str) -> bool:
@@ -30,7 +30,7 @@ def is_printable(text: str) -> bool:
 def printable_json(document: str) -> str:
     """A JSON document that says the same, with nothing in it that is not printable but spaces."""
     return UNPRINTABLE.sub(
-        lambda found: found[0] if found[0] in "\t\n\r" else f"\\u{ord(found[0]):04x}", document
+        lambda match: match[0] if match[0] in "\t\n\r" else f"\\u{ord(match[0]):04x}", document
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.nested import count
 from edgespiral.data.guard import guarded
+from edgespiral.data.passes import check_repeats
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
@@ -19,10 +21,10 @@ def check(splits: DataSplits, batch_size: int) -> None:
     Raises:
         DataError: one class only, fewer training samples than a batch, an empty split, labels
             out of range, inputs of another shape or type than declared, several in one sample, or
-            not finite.
+            not finite; or samples of validation or test that are others the second time.
     """
     splits = guarded(splits)
-    if splits.target_shape is not None and len(splits.class_names) < 2:
+    if splits.is_labelled and splits.target_shape is not None and len(splits.class_names) < 2:
         raise DataError("one class only; a classifier needs two or more", where=splits.name)
     if len(splits.train) < batch_size:
         raise DataError(
@@ -35,14 +37,15 @@ def check(splits: DataSplits, batch_size: int) -> None:
         if len(source) == 0:
             raise DataError("no samples", where=f"{splits.name}: {part}")
         _look_at(source, batch_size, seed=None)
-    if splits.target_shape is not None:
+        check_repeats(source, f"{splits.name}: {part}")
+    if splits.is_labelled and splits.target_shape is not None:
         _require_two_classes(splits, batch_size)
 
 
 def _look_at(source: BatchSource, batch_size: int, *, seed: int | None) -> None:
     seen = 0
-    for _, labels in source.epoch(batch_size=batch_size, seed=seed):
-        seen += len(labels)
+    for inputs, _ in source.epoch(batch_size=batch_size, seed=seed):
+        seen += count(inputs)
         if seen >= CHECKED_SAMPLES:
             return
 

@@ -6,30 +6,35 @@ import random
 import signal
 from collections.abc import Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from edgespiral.core.errors import DataError, first_few
+from edgespiral.core.nested import plain
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.stopping import SIGNALS
 from edgespiral.core.text import described
 from edgespiral.core.user_code import user_code
-from edgespiral.data.guard import NO_LABELS
+from edgespiral.data.guard import NO_LABELS, UNLABELLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
+
 Sample = Any
-Batch = tuple["Tensor", "Tensor"]
+Batch = tuple["Tensors", "Tensors"]
 
 
 class DatasetSource:
-    """Labelled samples `(input (C, H, W) float32, label)` of a map-style torch data set.
+    """Samples `(input (C, H, W) float32, label)` of a map-style torch data set.
+
+    An input may be a tuple or a dict of tensors, and so may a label, see `core.batches`.
 
     Args:
         plain: seen in stored order, so without random transforms.
@@ -39,6 +44,7 @@ class DatasetSource:
         fixed: a sample is the same each time that it is read.
         where: what errors call it.
         names: what errors call each sample, such as its file; its index if not given.
+        is_labelled: samples are pairs; else each is an input by itself, or a pair with None.
     """
 
     def __init__(
@@ -50,9 +56,11 @@ class DatasetSource:
         fixed: bool = False,
         where: str | None = None,
         names: Sequence[str] | None = None,
+        is_labelled: bool = True,
     ) -> None:
         self._plain = plain
         self._shuffled = plain if shuffled is None else shuffled
+        self._is_labelled = is_labelled
         self._workers = workers
         self._fixed = fixed and shuffled is None
         self._where = where
@@ -65,7 +73,12 @@ class DatasetSource:
         """See `core.batches.AugmentedSource`; transforms inside the data set are its own."""
         fixed = self._fixed or self._shuffled is not self._plain
         return DatasetSource(
-            self._plain, workers=self._workers, fixed=fixed, where=self._where, names=self._names
+            self._plain,
+            workers=self._workers,
+            fixed=fixed,
+            where=self._where,
+            names=self._names,
+            is_labelled=self._is_labelled,
         )
 
     def order(self, seed: int) -> Tensor | None:
@@ -73,7 +86,7 @@ class DatasetSource:
         return self._order(seed) if self._fixed else None
 
     def place(self, position: int, seed: int | None) -> str:
-        """See `data.guard.NamedSource`."""
+        """See `core.batches.NamedSource`."""
         index = position if seed is None else int(self._order(seed)[position])
         return f"sample {index}" if self._names is None else self._names[index]
 
@@ -83,7 +96,7 @@ class DatasetSource:
 
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[Batch]:
         """See `core.batches.BatchSource`."""
         if seed is None:
             order = torch.arange(len(self))
@@ -92,7 +105,9 @@ class DatasetSource:
         chosen = [order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)]
         dataset = self._plain if seed is None else self._shuffled
         loader = DataLoader(
-            _Batches(dataset, chosen, seed, self._where, self._names),
+            _Batches(
+                dataset, chosen, seed, self._where, self._names, is_labelled=self._is_labelled
+            ),
             batch_size=None,
             sampler=range(first_batch, len(chosen)),
             num_workers=min(self._workers, max(0, len(chosen) - first_batch)),
@@ -120,12 +135,15 @@ class _Batches(Dataset["Batch | DataError"]):
         seed: int | None,
         where: str | None,
         names: Sequence[str] | None,
+        *,
+        is_labelled: bool,
     ) -> None:
         self._dataset = dataset
         self._chosen = chosen
         self._seed = seed
         self._where = where
         self._names = names
+        self._is_labelled = is_labelled
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -145,26 +163,38 @@ class _Batches(Dataset["Batch | DataError"]):
             return self._dataset[index]
 
     def _collated(self, samples: list[Sample], chosen: Sequence[int]) -> Batch:
+        if not self._is_labelled:
+            return self._inputs([_input_of(sample) for sample in samples]), None
         for index, sample in zip(chosen, samples, strict=True):
             if isinstance(sample, Mapping):
                 keys = first_few([str(key) for key in sample])
                 what = f"sample {index} is a mapping of {keys}, not (input, label)"
                 raise DataError(what, where=self._where, hint="return a pair, (input, label)")
+        if _lack_labels(samples):
+            raise DataError(NO_LABELS, where=self._where, hint=UNLABELLED)
+        inputs, targets = self._inputs(samples)
+        return inputs, targets
+
+    def _inputs(self, samples: list[Sample]) -> Tensors:
         try:
-            inputs, labels = default_collate(samples)
+            return plain(default_collate(samples))
         except Exception as error:
-            reason = f"samples do not form a batch: {described(error)}"
             raise DataError(
-                NO_LABELS if _lack_labels(samples) else reason,
+                f"samples do not form a batch: {described(error)}",
                 where=self._where,
                 hint="each sample is (input, label), every input a tensor of the same shape",
             ) from error
-        return cast("Tensor", inputs), cast("Tensor", labels)
 
 
 def _lack_labels(samples: Sequence[Sample]) -> bool:
     pairs = [isinstance(sample, (tuple, list)) and len(sample) > 1 for sample in samples]
     return not all(pairs) or any(sample[1] is None for sample in samples)
+
+
+def _input_of(sample: Sample) -> Sample:
+    """The input of a sample that has no label: itself, or what is in a pair with None."""
+    is_pair = isinstance(sample, (tuple, list)) and len(sample) == 2 and sample[1] is None
+    return sample[0] if is_pair else sample
 
 
 def _leave_interrupts_to_parent(_worker: int) -> None:

@@ -8,46 +8,58 @@ trained on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-from edgespiral.core.batches import AugmentedSource, BatchSource, DataSplits, StoredSource
+from edgespiral.core.batches import (
+    AugmentedSource,
+    BatchSource,
+    DataSplits,
+    InputSpec,
+    NamedSource,
+    StoredSource,
+)
 from edgespiral.core.errors import DataError, first_few
+from edgespiral.core.nested import count, leaves, plain, shapes, template
 from edgespiral.core.user_code import user_code
+from edgespiral.data.passes import PassDigest, Passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
+
+PASS_BATCH = 250
 NO_LABELS = "samples have no labels"
-ONE_INPUT = (
-    "a model takes one tensor here: put the parts into one and take them apart in its forward"
+UNLABELLED = (
+    "data without targets says labelled=False, and its students learn from the teacher alone"
 )
-
-
-@runtime_checkable
-class NamedSource(BatchSource, Protocol):
-    """A supply that can say which sample it shows."""
-
-    def place(self, position: int, seed: int | None) -> str:
-        """What the sample at `position` of the pass of `seed` is called: its file, or its index."""
-        ...
 
 
 def guarded(splits: DataSplits) -> DataSplits:
     """`splits` whose parts look at every batch that they hand on; guarded ones are as they are."""
 
-    def part(source: BatchSource, name: str) -> Guarded:
-        return source if isinstance(source, Guarded) else Guarded(source, name, splits)
+    def part(source: BatchSource, name: str, passes: Passes | None) -> Guarded:
+        return source if isinstance(source, Guarded) else Guarded(source, name, splits, passes)
 
     return replace(
         splits,
-        train=part(splits.train, "train"),
-        validation=part(splits.validation, "validation"),
-        test=part(splits.test, "test"),
+        train=part(splits.train, "train", None),
+        validation=part(splits.validation, "validation", Passes()),
+        test=part(splits.test, "test", Passes()),
     )
+
+
+def sha256_of(source: BatchSource) -> str:
+    """Of all samples in stored order, which are read for it unless they were read before."""
+    if isinstance(source, Guarded) and source.passes and source.passes.sha256:
+        return source.passes.sha256
+    digest = PassDigest()
+    for inputs, targets in source.epoch(batch_size=PASS_BATCH):
+        digest.add(inputs, targets)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +70,13 @@ class Guarded:
         source: where the batches come from.
         part: what the split is called.
         splits: what its batches are to be like.
+        passes: what whole passes in stored order have shown; None where they may differ.
     """
 
     source: BatchSource
     part: str
     splits: DataSplits
+    passes: Passes | None = None
 
     def __len__(self) -> int:
         with user_code(DataError, "its length cannot be told", where=self._where):
@@ -84,14 +98,16 @@ class Guarded:
 
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Tensors, Tensors]]:
         """See `core.batches.BatchSource`.
 
         Raises:
             DataError: the source fails, a batch is not what was declared or has not as many samples
                 as were asked for, a pass in stored order has not as many samples as the source
-                says, or a shuffled one has fewer whole batches; the place is named.
+                says or shows others than before, or a shuffled one has fewer whole batches; the
+                place is named.
         """
+        digest = PassDigest() if self.passes and seed is None and not first_batch else None
         with user_code(DataError, "cannot be read", where=self._where):
             batches = iter(
                 self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
@@ -104,18 +120,23 @@ class Guarded:
             if batch is None:
                 break
             checked = self._checked(batch, seen, seed)
-            self._require_count(len(checked[1]), batch_size)
+            size = count(checked[0])
+            self._require_count(size, batch_size)
+            if digest is not None:
+                digest.add(*checked)
             yield checked
-            seen += len(checked[1])
+            seen += size
             if seed is None and seen > declared:
                 break
         self._require_pass(
             seen, declared, first_batch * batch_size, None if seed is None else batch_size
         )
+        if digest is not None and self.passes is not None:
+            self.passes.add(digest, self._where)
 
-    def _require_count(self, count: int, batch_size: int) -> None:
-        if not 1 <= count <= batch_size:
-            what = f"a batch has {count} samples, and 1 to {batch_size} were asked for"
+    def _require_count(self, size: int, batch_size: int) -> None:
+        if not 1 <= size <= batch_size:
+            what = f"a batch has {size} samples, and 1 to {batch_size} were asked for"
             raise DataError(what, where=self._where)
 
     def _require_pass(self, seen: int, declared: int, first: int, dropping: int | None) -> None:
@@ -129,17 +150,18 @@ class Guarded:
             )
 
     def _checked(
-        self, batch: tuple[Tensor, Tensor], seen: int, seed: int | None
-    ) -> tuple[Tensor, Tensor]:
+        self, batch: tuple[Tensors, Tensors], seen: int, seed: int | None
+    ) -> tuple[Tensors, Tensors]:
         with user_code(DataError, "its batches are not (inputs, labels)", where=self._where):
-            inputs, labels = batch
-            problem = _problem(inputs, labels, self.splits)
+            inputs, targets = (plain(part) for part in batch)
+            problem = _problem(inputs, targets, self.splits)
         if problem is None:
-            return inputs, labels
-        row = "" if problem.row is None else f", first at {self._place(seen + problem.row, seed)}"
+            return inputs, targets
+        row = "" if problem.row is None else f", first at {self.place(seen + problem.row, seed)}"
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
 
-    def _place(self, position: int, seed: int | None) -> str:
+    def place(self, position: int, seed: int | None) -> str:
+        """See `core.batches.NamedSource`; by its number where the source knows no name."""
         if isinstance(self.source, NamedSource):
             return self.source.place(position, seed)
         return f"sample {position}{'' if seed is None else ' of a shuffled pass'}"
@@ -158,47 +180,63 @@ class _Problem:
     why: str = ""
 
 
-def several(inputs: object) -> str | None:
-    """What inputs are that are not one tensor, in words; None where they are one."""
-    import torch
+def _problem(inputs: Tensors, targets: Tensors, splits: DataSplits) -> _Problem | None:
+    if template(inputs) != template(splits.specs):
+        return _Problem(f"inputs are {_form(inputs)}, declared as {_form(splits.specs)}")
+    specs, size = leaves(splits.specs), None
+    for name, tensor in leaves(inputs).items():
+        what = f"input {name!r}" if name else "inputs"
+        problem = _wrong_input(tensor, specs[name], what)
+        if problem:
+            return problem
+        if size is not None and len(tensor) != size:
+            return _Problem(f"{what} has {len(tensor)} samples, others have {size}")
+        size = len(tensor)
+    if not splits.is_labelled:
+        return None if targets is None else _Problem("samples have targets, and none are declared")
+    return _wrong_targets(targets, count(inputs), splits)
 
-    if isinstance(inputs, torch.Tensor):
-        return None
-    if isinstance(inputs, Mapping):
-        parts = [f"{name} {_shape(value)}" for name, value in inputs.items()]
-    elif isinstance(inputs, (tuple, list)):
-        parts = [_shape(value) for value in inputs]
-    else:
-        return f"inputs are of type {type(inputs).__name__}, not tensors"
-    return f"inputs are a {type(inputs).__name__} of {len(parts)}: {first_few(parts)}"
+
+def _form(value: Tensors) -> str:
+    """What inputs, or their specs, are, in words."""
+    if isinstance(value, (dict, tuple)):
+        named = value.items() if isinstance(value, dict) else (("", entry) for entry in value)
+        entries = [f"{name} {_sizes(entry)}".lstrip() for name, entry in named]
+        return f"a {type(value).__name__} of {len(value)}: {first_few(entries)}"
+    return f"a {type(value).__name__}" if _sizes(value) == "?" else "one tensor"
 
 
-def _shape(value: object) -> str:
+def _sizes(value: object) -> str:
+    """Of a tensor without the batch, or as its spec has them."""
     shape = getattr(value, "shape", None)
-    return type(value).__name__ if shape is None else str(tuple(shape[1:]))
+    if shape is None:
+        return "?"
+    return str(shape if isinstance(value, InputSpec) else tuple(shape[1:]))
 
 
-def _problem(inputs: Tensor, labels: Tensor, splits: DataSplits) -> _Problem | None:
+def _wrong_input(tensor: Tensor, spec: InputSpec, what: str) -> _Problem | None:
     import torch
 
-    parts = several(inputs)
-    if parts:
-        return _Problem(parts, why=f"; {ONE_INPUT}")
-    if tuple(inputs.shape[1:]) != splits.input_shape:
-        return _Problem(f"inputs are {tuple(inputs.shape[1:])}, declared as {splits.input_shape}")
-    if not isinstance(labels, torch.Tensor):
+    verb = "are" if what == "inputs" else "is"
+    if not isinstance(tensor, torch.Tensor):
+        return _Problem(f"{what} {verb} of type {type(tensor).__name__}, not a tensor")
+    if tuple(tensor.shape[1:]) != spec.shape:
+        return _Problem(f"{what} {verb} {tuple(tensor.shape[1:])}, declared as {spec.shape}")
+    return _wrong_values(tensor, spec, what)
+
+
+def _wrong_targets(targets: Tensors, size: int, splits: DataSplits) -> _Problem | None:
+    import torch
+
+    ends = [*leaves(targets).values()]
+    if not ends or not all(isinstance(leaf, torch.Tensor) for leaf in ends):
         why = "; training, scores and criteria that use gradients need them"
         return _Problem(NO_LABELS, why=why)
-    return _wrong_values(inputs, splits) or _wrong_targets(labels, len(inputs), splits)
-
-
-def _wrong_targets(targets: Tensor, count: int, splits: DataSplits) -> _Problem | None:
-    import torch
-
     if splits.target_shape is None:
-        differs = len(targets) != count
-        return _Problem(f"{len(targets)} targets for {count} inputs") if differs else None
-    shape = (count, *splits.target_shape)
+        return _wrong_number(targets, size)
+    shape = (size, *splits.target_shape)
+    if not isinstance(targets, torch.Tensor):
+        return _Problem(f"targets are {shapes(targets)}, not one tensor of classes")
     if targets.dtype != torch.int64 or targets.shape != shape:
         declared = ", ".join(map(str, ("samples", *splits.target_shape)))
         declared += "" if splits.target_shape else ","
@@ -207,6 +245,15 @@ def _wrong_targets(targets: Tensor, count: int, splits: DataSplits) -> _Problem 
             f"{name} are {targets.dtype} {tuple(targets.shape)}, not torch.int64 ({declared})"
         )
     return _wrong_classes(targets, splits)
+
+
+def _wrong_number(targets: Tensors, size: int) -> _Problem | None:
+    for name, leaf in leaves(targets).items():
+        if leaf.ndim == 0 or len(leaf) != size:
+            named = f" {name!r}" if name else ""
+            amount = "no" if leaf.ndim == 0 else len(leaf)
+            return _Problem(f"{amount} targets{named} for {size} inputs")
+    return None
 
 
 def _wrong_classes(targets: Tensor, splits: DataSplits) -> _Problem | None:
@@ -225,18 +272,21 @@ def _wrong_classes(targets: Tensor, splits: DataSplits) -> _Problem | None:
     return _Problem(f"{name} from {low} to {high}, {allowed}", _first(rows))
 
 
-def _wrong_values(inputs: Tensor, splits: DataSplits) -> _Problem | None:
-    if inputs.dtype != splits.input_dtype:
-        return _Problem(f"inputs are {inputs.dtype}, not {splits.input_dtype}")
+def _wrong_values(inputs: Tensor, spec: InputSpec, what: str) -> _Problem | None:
+    verb, have = ("are", "have") if what == "inputs" else ("is", "has")
+    if inputs.dtype != spec.torch_dtype:
+        return _Problem(f"{what} {verb} {inputs.dtype}, not {spec.torch_dtype}")
     # A sum is finite only if all are, and takes a fifth of the time; it may overflow all the same.
     if not bool(inputs.sum().isfinite()) and not bool(inputs.isfinite().all()):
-        rows = ~inputs.isfinite().flatten(1).all(dim=1)
-        return _Problem("inputs have NaN or infinite values", _first(rows))
-    count = splits.token_count
-    if count is not None and not 0 <= int(inputs.min()) <= int(inputs.max()) < count:
-        rows = ((inputs < 0) | (inputs >= count)).flatten(1).any(dim=1)
-        span = f"token ids run from {inputs.min()} to {inputs.max()}"
-        return _Problem(f"{span}, declared as below {count}", _first(rows))
+        rows = ~inputs.isfinite().flatten(1).all(dim=1) if inputs.ndim > 1 else ~inputs.isfinite()
+        return _Problem(f"{what} {have} NaN or infinite values", _first(rows))
+    ids = spec.token_count
+    if ids is not None and inputs.numel() and not 0 <= int(inputs.min()) <= int(inputs.max()) < ids:
+        outside = (inputs < 0) | (inputs >= ids)
+        rows = outside.flatten(1).any(dim=1) if inputs.ndim > 1 else outside
+        span = f"run from {inputs.min()} to {inputs.max()}"
+        named = "token ids" if what == "inputs" else f"ids of {what}"
+        return _Problem(f"{named} {span}, declared as below {ids}", _first(rows))
     return None
 
 

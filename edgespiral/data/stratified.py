@@ -1,21 +1,25 @@
-"""A few samples of a split, every class in its proportion."""
+"""A few samples of a split: every class in its proportion, or from all over it."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.nested import joined, leaves, mapped, rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
 
 BATCH_SIZE = 250
 
@@ -30,13 +34,15 @@ class Sampled:
         sha256: of the samples' values and targets themselves, so that it tells changed data too.
     """
 
-    inputs: tuple[Tensor, ...]
-    targets: Tensor
+    inputs: tuple[Tensors, ...]
+    targets: Tensors
     sha256: str
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """One class index each; of masks those that are there."""
+        """One class index each; of masks those that are there, of other targets none."""
+        if not isinstance(self.targets, torch.Tensor) or self.targets.is_floating_point():
+            return ()
         classes = self.targets if self.targets.ndim == 1 else torch.unique(self.targets)
         return tuple(int(label) for label in classes)
 
@@ -60,16 +66,36 @@ def stratified(source: BatchSource, count: int, *, seed: int, where: str) -> Sam
             hint="lower the recipe's samples",
         )
     batches = source.epoch(batch_size=BATCH_SIZE)
-    targets = torch.cat([batch for _, batch in batches])
-    is_one_class = targets.ndim == 1 and not targets.is_floating_point()
-    strata = targets.numpy() if is_one_class else np.zeros(len(targets), np.int64)
+    targets = joined([batch for _, batch in batches])
+    strata = np.zeros(len(source), np.int64)
+    if isinstance(targets, torch.Tensor) and targets.dtype == torch.int64 and targets.ndim == 1:
+        strata = targets.numpy()
     chosen = _chosen(strata, count, seed, where)
     inputs = _picked(source, chosen)
     digest = hashlib.sha256()
     for sample, index in zip(inputs, chosen, strict=True):
-        digest.update(sample.numpy().tobytes())
-        digest.update(targets[index].numpy().tobytes())
-    return Sampled(inputs, targets[chosen], digest.hexdigest())
+        for leaf in (*leaves(sample).values(), *leaves(rows(targets, int(index))).values()):
+            digest.update(leaf.numpy().tobytes())
+    return Sampled(inputs, rows(targets, torch.from_numpy(chosen)), digest.hexdigest())
+
+
+def parts_of(
+    source: BatchSource, count: int, *, parts: int
+) -> Iterator[list[tuple[Tensors, Tensors]]]:
+    """At most `count` samples in stored order, in so many parts from all over the split.
+
+    Data sets often lie sorted by class, so that the first samples are all of one.
+
+    Yields:
+        Of each part its inputs and targets, batches of one sample each.
+    """
+    wanted = min(count, len(source))
+    left_out = len(source) - wanted
+    for at, (had, due) in enumerate(pairwise(part * wanted // parts for part in range(parts + 1))):
+        if due > had:
+            skipped = left_out * at // max(1, parts - 1)
+            shown = source.epoch(batch_size=1, first_batch=had + skipped)
+            yield list(islice(shown, due - had))
 
 
 def _chosen(labels: NDArray[np.int64], count: int, seed: int, where: str) -> NDArray[np.int64]:
@@ -101,11 +127,12 @@ def _shares(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return shares
 
 
-def _picked(source: BatchSource, chosen: NDArray[np.int64]) -> tuple[Tensor, ...]:
-    found: list[Tensor] = []
+def _picked(source: BatchSource, chosen: NDArray[np.int64]) -> tuple[Tensors, ...]:
+    found: list[Tensors] = []
     for at, (inputs, _) in enumerate(source.epoch(batch_size=BATCH_SIZE)):
         inside = chosen[(chosen >= at * BATCH_SIZE) & (chosen < (at + 1) * BATCH_SIZE)]
-        found += [inputs[index : index + 1].clone() for index in inside - at * BATCH_SIZE]
+        singles = (rows(inputs, slice(index, index + 1)) for index in inside - at * BATCH_SIZE)
+        found += [mapped(torch.Tensor.clone, single) for single in singles]
         if len(found) == len(chosen):
             break
     return tuple(found)

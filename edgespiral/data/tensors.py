@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from edgespiral.core.nested import count, rows
 from edgespiral.core.seeds import derived_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
+
+    from edgespiral.core.nested import Tensors
 
 
 @dataclass(frozen=True)
@@ -127,3 +130,46 @@ def _offsets(count: int, pad: int, generator: torch.Generator) -> Tensor:
 
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+class StoredRows:
+    """Samples held in memory, of any number of inputs and targets, shown as they are stored.
+
+    Args:
+        inputs: (N, ...), one tensor or several.
+        targets: (N, ...), likewise.
+        names: what errors call each sample, such as its line; its index if not given.
+
+    Example:
+        >>> source = StoredRows({"age": torch.tensor([[3.0], [4.0]])}, torch.tensor([0, 1]))
+        >>> [labels.tolist() for _, labels in source.epoch(batch_size=2)]
+        [[0, 1]]
+    """
+
+    def __init__(
+        self, inputs: Tensors, targets: Tensors, names: Sequence[str] | None = None
+    ) -> None:
+        self._inputs, self._targets, self._names = inputs, targets, names
+
+    def __len__(self) -> int:
+        return count(self._inputs)
+
+    def order(self, seed: int) -> Tensor:
+        """See `core.batches.StoredSource`."""
+        return torch.randperm(len(self), generator=_generator(derived_seed(seed)))
+
+    def place(self, position: int, seed: int | None) -> str:
+        """See `data.guard.NamedSource`."""
+        at = position if seed is None else int(self.order(seed)[position])
+        return f"sample {at}" if self._names is None else self._names[at]
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensors, Tensors]]:
+        """See `core.batches.BatchSource`."""
+        size = len(self)
+        order = torch.arange(size) if seed is None else self.order(seed)
+        end = size if seed is None else size // batch_size * batch_size
+        for start in range(first_batch * batch_size, end, batch_size):
+            chosen = order[start : start + batch_size]
+            yield rows(self._inputs, chosen), rows(self._targets, chosen)

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from edgespiral.core.batches import BatchSource, DataSplits
+from edgespiral.core.batches import BatchSource, DataSplits, InputSpec
 from edgespiral.core.errors import DataError
 from edgespiral.core.factory import call_factory
+from edgespiral.core.nested import leaves, plain
 from edgespiral.core.user_code import user_code
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.guard import ONE_INPUT, guarded, several
+from edgespiral.data.guard import guarded
+
+if TYPE_CHECKING:
+    from edgespiral.core.nested import Tensors
 
 PARTS = ("train", "validation", "test")
 # Dimensions of float inputs with the batch: from rows of numbers to video.
 RANKS = (2, 3, 4, 5)
+# What an input may be, among several.
+DTYPES = (torch.float32, torch.int64, torch.int32, torch.bool)
+ID_DTYPES = ("int64", "int32")
 # The class of pixels that count for nothing, by the custom of segmentation data.
 IGNORED = 255
 
@@ -32,8 +40,13 @@ def load_user(spec: str) -> DataSplits:
     (C, D, H, W) too; those of sequences are (T, features) float32, or (T,) int64 token ids; these
     need `token_count`, one more than the largest id.
 
+    An input may be a tuple of tensors, for a model that takes them in order, or a dict, for one
+    that takes them by name; `token_count` is then a mapping from place or name, of those that are
+    ids. Other whole numbers among them, such as lengths and masks, need none.
+
     Labels are classes, or masks (H, W) of them, in which 255 counts for nothing (`ignored_class`).
-    Targets of a task of one's own are announced by `target_shape` None, and may do without classes.
+    All others, which `target_shape` None announces too, are for the task to look at, and do without
+    classes. With `labelled` False samples are inputs alone.
 
     Raises:
         DataError: it returns anything else.
@@ -66,23 +79,30 @@ def _made(found: object, spec: str) -> DataSplits:
     missing = [part for part in PARTS if part not in found]
     if missing:
         raise DataError(f"the mapping lacks {', '.join(missing)}", where=spec)
-    sources = {part: _source(found[part], f"{spec}: {part}") for part in PARTS}
-    first, target = _first_sample(sources["train"], spec)
-    shape = found.get("target_shape", _mask_shape(target))
+    is_labelled = bool(found.get("labelled", True))
+    train, validation, test = (
+        _source(found[part], f"{spec}: {part}", is_labelled=is_labelled) for part in PARTS
+    )
+    first, target = _first_sample(train, spec)
+    shape = found.get("target_shape", _class_shape(target) if is_labelled else None)
+    tokens = found.get("token_count")
+    is_one = isinstance(first, Tensor)
     return DataSplits(
         name=spec,
         class_names=() if shape is None and "classes" not in found else _class_names(found, spec),
-        input_shape=tuple(first.shape[1:]),
-        token_count=_token_count(found.get("token_count"), first, spec),
+        input_shape=tuple(first.shape[1:]) if is_one else (),
+        token_count=_token_count(tokens, first, spec) if is_one else None,
+        inputs=None if is_one else _specs(first, tokens, spec),
+        is_labelled=is_labelled,
         target_shape=None if shape is None else tuple(shape),
         ignored_class=found.get("ignored_class", IGNORED if shape else None),
-        train=sources["train"],
-        validation=sources["validation"],
-        test=sources["test"],
+        train=train,
+        validation=validation,
+        test=test,
     )
 
 
-def _source(part: object, where: str) -> BatchSource:
+def _source(part: object, where: str, *, is_labelled: bool) -> BatchSource:
     if isinstance(part, IterableDataset):
         raise DataError(
             "an iterable data set, whose samples have no number to be asked for by",
@@ -90,7 +110,7 @@ def _source(part: object, where: str) -> BatchSource:
             hint="give a torch Dataset with a length and an index",
         )
     if isinstance(part, Dataset):
-        return DatasetSource(part, where=where)
+        return DatasetSource(part, where=where, is_labelled=is_labelled)
     if hasattr(part, "epoch") and hasattr(part, "__len__"):
         return cast("BatchSource", part)
     raise DataError(f"a {type(part).__name__} is not a torch Dataset", where=where)
@@ -105,14 +125,14 @@ def _class_names(found: Mapping[str, Any], spec: str) -> tuple[str, ...]:
     return tuple(str(name) for name in classes)
 
 
-def _first_sample(source: BatchSource, spec: str) -> tuple[Tensor, object]:
+def _first_sample(source: BatchSource, spec: str) -> tuple[Tensors, object]:
     try:
         inputs, target = next(iter(source.epoch(batch_size=1)))
     except StopIteration:
         raise DataError("the training part is empty", where=spec) from None
-    problem = several(inputs)
-    if problem:
-        raise DataError(problem, where=spec, hint=ONE_INPUT)
+    inputs = plain(inputs)
+    if not isinstance(inputs, Tensor):
+        return _require_tensors(inputs, spec), target
     if inputs.is_floating_point() and inputs.ndim not in RANKS:
         raise DataError(
             f"inputs are {tuple(inputs.shape[1:])}, not (features,), (steps, features), "
@@ -122,10 +142,56 @@ def _first_sample(source: BatchSource, spec: str) -> tuple[Tensor, object]:
     return inputs, target
 
 
-def _mask_shape(target: object) -> tuple[int, ...]:
-    """(H, W) where the first batch has a mask of classes, else () for one class a sample."""
-    is_mask = isinstance(target, Tensor) and target.ndim == 3 and not target.is_floating_point()
-    return tuple(target.shape[1:]) if isinstance(target, Tensor) and is_mask else ()
+def _require_tensors(inputs: Tensors, spec: str) -> Tensors:
+    """`inputs`, if they are a tuple or a dict of tensors, and nothing deeper."""
+    entries = inputs.values() if isinstance(inputs, dict) else inputs
+    odd = None if isinstance(inputs, (dict, tuple)) else inputs
+    if odd is None:
+        odd = next((entry for entry in entries if not isinstance(entry, Tensor)), None)
+    if odd is None and len(inputs):
+        return inputs
+    what = (
+        f"has a {type(odd).__name__} in it" if odd is not inputs else f"is a {type(odd).__name__}"
+    )
+    raise DataError(
+        f"the input of a sample {what}",
+        where=spec,
+        hint="return a tensor, or a tuple or a dict of tensors",
+    )
+
+
+def _specs(
+    first: Tensors, tokens: object, spec: str
+) -> tuple[InputSpec, ...] | dict[str, InputSpec]:
+    """What each of several inputs is, by the first sample and the ids that are announced."""
+    counts = tokens if isinstance(tokens, Mapping) else {}
+    ends = leaves(first)
+    known = {str(name): number for name, number in counts.items()}
+    if (tokens is not None and not isinstance(tokens, Mapping)) or not known.keys() <= ends.keys():
+        raise DataError(
+            f"token_count is {tokens!r}, and the inputs are {', '.join(ends)}",
+            where=spec,
+            hint="of several inputs it is a mapping, as {'words': 10000}",
+        )
+    specs = {name: _spec(tensor, known.get(name), name, spec) for name, tensor in ends.items()}
+    return specs if isinstance(first, dict) else tuple(specs.values())
+
+
+def _spec(tensor: Tensor, tokens: object, name: str, spec: str) -> InputSpec:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.dtype not in DTYPES:
+        raise DataError(f"input {name!r} is {dtype}", where=spec, hint="give float32 or int64")
+    if tokens is not None and (type(tokens) is not int or tokens < 1 or dtype not in ID_DTYPES):
+        what = f"token_count of {name!r}, which is {dtype}, is {tokens!r}"
+        raise DataError(what, where=spec, hint="it is a whole number from 1, of int64 ids")
+    return InputSpec(tuple(tensor.shape[1:]), tokens, dtype)
+
+
+def _class_shape(target: object) -> tuple[int, ...] | None:
+    """() where the first batch has a class a sample, (H, W) where a mask; None where neither."""
+    if not isinstance(target, Tensor) or target.is_floating_point() or target.ndim not in (1, 3):
+        return None
+    return tuple(target.shape[1:])
 
 
 def _token_count(given: object, first: Tensor, spec: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,13 @@ from edgespiral.core.system.files import replacing
 from edgespiral.models.checkpoint_files import read_checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from torch import nn
+
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.distill.settings import TrainSettings
 
 # Work that an interruption may cost.
 SAVE_EVERY_S = 20.0
@@ -72,3 +79,16 @@ def read(path: Path, identity: str) -> Checkpoint | None:
             hint="give the settings of that run, or another folder",
         )
     return found
+
+
+def identity_of(
+    model: nn.Module,
+    source: BatchSource,
+    settings: TrainSettings,
+    others: Mapping[str, object],
+    own: str,
+) -> str:
+    """What a checkpoint is of: a training of another identity does not go on from it."""
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    beside = {"samples": len(source), "shapes": shapes, **others} | ({"own": own} if own else {})
+    return json.dumps(settings.identity | beside)

@@ -3,45 +3,95 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from edgespiral.core.errors import UsageError
+from edgespiral.core.nested import mapped
+from edgespiral.models.calling import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from edgespiral.distill.settings import Precision
+    from edgespiral.core.nested import Tensors
+    from edgespiral.distill.settings import Precision, Resolved
+
+
+AUTO = "auto"
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_CHOSEN: ContextVar[torch.device | None] = ContextVar("device", default=None)
 
 
 def best_device() -> torch.device:
-    """The CUDA device if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device that `on_device` chose, else the CUDA device if there is one, else the CPU."""
+    return _CHOSEN.get() or torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def resolved_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+@contextmanager
+def on_device(name: str) -> Iterator[None]:
+    """Inside, models are trained and evaluated on the device `name`, such as `cuda:1`.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    chosen = _CHOSEN.set(None if name == AUTO else _device(name))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(chosen)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        here = ["cpu", *(f"cuda:{index}" for index in range(count))]
+        here += ["mps"] if torch.backends.mps.is_available() else []
+        raise UsageError(
+            f"no device {name!r} on this machine",
+            where="--device",
+            hint=f"{AUTO}, or one of: {', '.join(here)}",
+        ) from error
+    return device
+
+
+def resolved_precision(wanted: Precision, device: torch.device) -> Resolved:
     """`auto` becomes bf16 where the device multiplies bf16 natively, else fp32."""
     if wanted != "auto":
         return wanted
     return "bf16" if _has_native_bf16(device) else "fp32"
 
 
+def training_precision(wanted: Precision, device: torch.device) -> Resolved:
+    """As `resolved_precision`, but `auto` is fp16 on CUDA devices older than native bf16."""
+    resolved = resolved_precision(wanted, device)
+    has_only_fp16 = wanted == "auto" and resolved == "fp32" and device.type == "cuda"
+    return "fp16" if has_only_fp16 else resolved
+
+
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def autocast(
-    precision: Literal["fp32", "bf16"], device: torch.device
-) -> AbstractContextManager[object]:
+def autocast(precision: Resolved, device: torch.device) -> AbstractContextManager[object]:
     """The context that a forward pass runs in."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=HALVES[precision])
 
 
 @contextmanager
@@ -95,12 +145,51 @@ def _move(model: nn.Module, device: torch.device, order: torch.memory_format) ->
     model.to(device=device, memory_format=order)  # type: ignore[call-overload]
 
 
-def to_device(inputs: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def to_device(inputs: Tensors, targets: Tensors, device: torch.device) -> tuple[Tensors, Tensors]:
     """A batch on the device, images in channels_last order."""
-    return inputs_to(inputs, device), labels.to(device, non_blocking=True)
+    return inputs_to(inputs, device), targets_to(targets, device)
 
 
-def inputs_to(inputs: Tensor, device: torch.device) -> Tensor:
+def inputs_to(inputs: Tensors, device: torch.device) -> Tensors:
     """Inputs on the device, images in channels_last order."""
-    order = torch.channels_last if inputs.dim() == 4 else torch.preserve_format
-    return inputs.to(device, memory_format=order, non_blocking=True)
+
+    def moved(leaf: Tensor) -> Tensor:
+        order = torch.channels_last if leaf.dim() == 4 else torch.preserve_format
+        return leaf.to(device, memory_format=order, non_blocking=True)
+
+    return mapped(moved, inputs)
+
+
+def targets_to(targets: Tensors, device: torch.device) -> Tensors:
+    """Targets, or a teacher's outputs, on the device."""
+    return mapped(lambda leaf: leaf.to(device, non_blocking=True), targets)
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """Inputs of any form as one object, for what would take the first entry of a tuple alone."""
+
+    inputs: Tensors
+
+
+class TakesBoxed(nn.Module):
+    """A model that takes a `Boxed`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, given: Boxed) -> Tensors:
+        return call(self.model, given.inputs)
+
+
+@contextmanager
+def numerics(device: torch.device) -> Iterator[None]:
+    """Subnormals count as 0; the caller's random state is put back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.set_flush_denormal(True)
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(False)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import count, leaves, shapes
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.tasks.base import BATCH_SIZE
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -18,9 +20,10 @@ from edgespiral.tasks.classification import CLASSIFICATION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
     from edgespiral.distill.settings import Precision
     from edgespiral.tasks.base import Predict, Scored, Task
 
@@ -36,15 +39,52 @@ def score(
     """What `task` scores over one whole pass in stored order, in its metric's unit.
 
     Runs in eval mode on the best device; the model's mode and place are put back.
+
+    Raises:
+        ModelError: it fails, or its outputs are not finite: no decision can be read of them.
+        DataError: as `source` raises.
     """
-    with predicting(model, precision=precision) as predict:
+    with _predicting_numbers(model, precision) as predict:
         return task.score(predict, source, batch_size=batch_size)
 
 
-def scored(model: nn.Module, source: BatchSource, *, task: Task = CLASSIFICATION) -> Scored:
-    """What `score` returns, and the figures that `task` reports beside it, of one pass."""
-    with predicting(model) as predict:
+def scored(
+    model: nn.Module,
+    source: BatchSource,
+    *,
+    task: Task = CLASSIFICATION,
+    precision: Precision = "auto",
+) -> Scored:
+    """What `score` returns, and the figures that `task` reports beside it, of one pass.
+
+    Raises:
+        As `score`.
+    """
+    with _predicting_numbers(model, precision) as predict:
         return task.scored(predict, source)
+
+
+@contextmanager
+def _predicting_numbers(model: nn.Module, precision: Precision) -> Iterator[Predict]:
+    """`predicting`, but an error at the end if an output was NaN or infinite."""
+    # Asked once, so that no batch waits for the one before.
+    is_finite = torch.tensor(True)
+
+    with predicting(model, precision=precision) as predict:
+
+        def watched(inputs: Tensors) -> Tensors:
+            nonlocal is_finite
+            outputs = predict(inputs)
+            for leaf in leaves(outputs).values():
+                is_finite = is_finite.to(leaf.device) & leaf.isfinite().all()
+            return outputs
+
+        yield watched
+    if not bool(is_finite):
+        raise ModelError(
+            "the model's outputs are NaN or infinite for some samples that it is scored on",
+            hint="check its weights, and the scale of the inputs",
+        )
 
 
 @contextmanager
@@ -58,11 +98,10 @@ def predicting(model: nn.Module, *, precision: Precision = "auto") -> Iterator[P
     with evaluating(model):
         asked = for_inference(model)
 
-        def predict(inputs: Tensor) -> Tensor:
-            failed = f"the model fails on inputs of shape {tuple(inputs.shape)}"
+        def predict(inputs: Tensors) -> Tensors:
+            failed = f"the model fails on {count(inputs)} samples of {shapes(inputs)}"
             with user_code(ModelError, failed, where=type(model).__name__):
-                outputs: Tensor = asked(compute.inputs_to(inputs, device))
-            return outputs
+                return call(asked, compute.inputs_to(inputs, device))
 
         with (
             compute.placed([asked], device),

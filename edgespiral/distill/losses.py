@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import itertools
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgespiral.core.errors import unknown_name
+from edgespiral.core.nested import as_float, count, mapped, rows
 from edgespiral.tasks.classification import CLASSIFICATION, kl_distance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
+    from edgespiral.distill.settings import TrainSettings
     from edgespiral.tasks.base import Task
+
+    UsualLoss = Callable[[Tensors, "Batch"], Tensor]
+
+
+class Batch(NamedTuple):
+    """What one step is about, on the training device.
+
+    Attributes:
+        inputs: (N, ...), as the data supplies them: a tensor, or several in a tuple or dict.
+        targets: (N, ...), likewise.
+        taught: the teachers' outputs (T, N, ...) for these inputs; None without teachers.
+        step: steps done before this one.
+        steps: of the whole training.
+    """
+
+    inputs: Tensors
+    targets: Tensors
+    taught: Tensors | None
+    step: int
+    steps: int
 
 
 class DistillationLoss(Protocol):
@@ -18,9 +44,9 @@ class DistillationLoss(Protocol):
 
     def __call__(
         self,
-        student_outputs: Tensor,
-        teacher_outputs: Tensor,
-        targets: Tensor,
+        student_outputs: Tensors,
+        teacher_outputs: Tensors,
+        targets: Tensors,
         *,
         temperature: float,
         alpha: float,
@@ -29,7 +55,7 @@ class DistillationLoss(Protocol):
         """Scalar loss.
 
         Args:
-            student_outputs: (N, ...).
+            student_outputs: (N, ...); here and below a tensor, or a tuple or a dict of them.
             teacher_outputs: (N, ...), or (T, N, ...) for T teachers, whose softened outputs are
                 averaged.
             targets: (N, ...).
@@ -44,7 +70,7 @@ class Distance(Protocol):
     """How far the student is from its teachers."""
 
     def __call__(
-        self, student_outputs: Tensor, teacher_outputs: Tensor, temperature: float, /
+        self, student_outputs: Tensors, teacher_outputs: Tensors, temperature: float, /
     ) -> Tensor:
         """Scalar; `teacher_outputs` is (T, N, ...)."""
         ...
@@ -71,16 +97,18 @@ def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
     distance = task.distance if name == TASKS_OWN else DISTANCES[name]
 
     def combined(
-        student_outputs: Tensor,
-        teacher_outputs: Tensor,
-        targets: Tensor,
+        student_outputs: Tensors,
+        teacher_outputs: Tensors,
+        targets: Tensors,
         *,
         temperature: float,
         alpha: float,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        student = student_outputs.float()
-        teachers = teacher_outputs.float().reshape(-1, *student.shape)
+        student = as_float(student_outputs)
+        teachers = mapped(
+            lambda leaf, own: leaf.reshape(-1, *own.shape), as_float(teacher_outputs), student
+        )
         soft = distance(student, teachers, temperature)
         hard = task.loss(student, targets, label_smoothing=label_smoothing)
         return (1 - alpha) * hard + alpha * soft
@@ -89,3 +117,40 @@ def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
 
 
 distillation_loss = get("kd", CLASSIFICATION)
+
+
+def usual_loss(settings: TrainSettings, task: Task) -> UsualLoss:
+    """The loss of outputs (N, ...) for a batch: the task's, and the distance to the teachers."""
+    distilled = get(settings.loss, task)
+
+    def loss(outputs: Tensors, batch: Batch) -> Tensor:
+        smoothing = settings.label_smoothing
+        if batch.taught is None:
+            return task.loss(outputs, batch.targets, label_smoothing=smoothing)
+        return distilled(
+            outputs,
+            batch.taught,
+            batch.targets,
+            temperature=settings.temperature,
+            alpha=settings.alpha,
+            label_smoothing=smoothing,
+        )
+
+    return loss
+
+
+def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
+    """A batch in `number` parts, itself where that is 1, each with its share of the samples."""
+    if number == 1:
+        yield batch, 1.0
+        return
+    samples = count(batch.inputs)
+    bounds = [samples * part // number for part in range(number + 1)]
+    for first, end in itertools.pairwise(bounds):
+        some = slice(first, end)
+        part = batch._replace(
+            inputs=rows(batch.inputs, some),
+            targets=rows(batch.targets, some),
+            taught=rows(batch.taught, (slice(None), some)),
+        )
+        yield part, (end - first) / samples

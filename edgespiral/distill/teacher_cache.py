@@ -10,31 +10,37 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import time
 from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from edgespiral.core.batches import StoredSource
 from edgespiral.core.errors import DataError, RunFolderError
+from edgespiral.core.nested import apart, as_float, filled, joined, leaves, mapped, template
 from edgespiral.core.system.files import replacing
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
 from edgespiral.distill.fuse import for_inference
+from edgespiral.models.calling import call
 from edgespiral.models.saved import weights_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
 
 BATCH = 128
 MOST_BYTES = 2**28
-KEY, OF, DIGEST = "logits", "of", "sha256"
+# One tensor by itself, the form of several, and what they are of.
+KEY, FORM, OF, DIGEST = "logits", "form", "of", "sha256"
 
 
 def can_be_kept(source: BatchSource, values: int) -> bool:
@@ -72,7 +78,7 @@ def kept_outputs(
     progress: Callable[[int, int], None] | None = None,
     *,
     save_every_s: float = SAVE_EVERY_S,
-) -> Tensor:
+) -> Tensors:
     """The outputs (N, ...) of `teacher` for all of `source` in stored order, kept in file `path`.
 
     Args:
@@ -92,22 +98,22 @@ def kept_outputs(
         return found
     part = path.with_suffix(".part")
     outputs = _read(part, identity)
-    done = [] if outputs is None else list(torch.split(outputs, BATCH))
+    done = [] if outputs is None else apart(outputs, BATCH)
     saved_at = time.monotonic()
     for batch in _asked(teacher, source, first_batch=len(done)):
         done.append(batch)
         if progress is not None:
             progress(len(done), -(-len(source) // BATCH))
         if time.monotonic() - saved_at > save_every_s:
-            _write(part, identity, torch.cat(done))
+            _write(part, identity, joined(done))
             saved_at = time.monotonic()
-    outputs = torch.cat(done)
+    outputs = joined(done)
     _write(path, identity, outputs)
     part.unlink(missing_ok=True)
     return outputs
 
 
-def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensor]:
+def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensors]:
     device = compute.best_device()
     precision = compute.resolved_precision("auto", device)
     asked = for_inference(teacher.eval())
@@ -116,9 +122,9 @@ def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iter
         torch.no_grad(),
         compute.autocast(precision, device),
     ):
-        for inputs, labels in source.epoch(batch_size=BATCH, first_batch=first_batch):
-            seen, _ = compute.to_device(inputs, labels, device)
-            yield asked(seen).float().cpu()
+        for inputs, _ in source.epoch(batch_size=BATCH, first_batch=first_batch):
+            outputs = call(asked, compute.inputs_to(inputs, device))
+            yield mapped(Tensor.cpu, as_float(outputs))
 
 
 def _identity(teacher: nn.Module, source: BatchSource) -> str:
@@ -128,26 +134,29 @@ def _identity(teacher: nn.Module, source: BatchSource) -> str:
     for first in sorted({0, batches // 2, batches - 1}):
         shown = source.epoch(batch_size=BATCH, first_batch=first)
         for batch in itertools.islice(shown, 1):
-            for tensor in batch:
+            for tensor in [end for part in batch for end in leaves(part).values()]:
                 digest.update(safetensors.torch.save({"": tensor.contiguous()}))
     return digest.hexdigest()
 
 
-def _write(path: Path, identity: str, outputs: Tensor) -> None:
-    metadata = {OF: identity, DIGEST: _digest(outputs)}
+def _write(path: Path, identity: str, outputs: Tensors) -> None:
+    ends = {name or KEY: tensor.contiguous() for name, tensor in leaves(outputs).items()}
+    metadata = {OF: identity, DIGEST: _digest(outputs), FORM: json.dumps(template(outputs))}
     with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save({KEY: outputs}, metadata=metadata))
+        temporary.write_bytes(safetensors.torch.save(ends, metadata=metadata))
 
 
-def _read(path: Path, identity: str) -> Tensor | None:
+def _read(path: Path, identity: str) -> Tensors | None:
     """What the file has, if it is there and of the same teacher and samples."""
     if not path.exists():
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            kept: Tensor = file.get_tensor(KEY)
-    except (safetensors.SafetensorError, OSError) as error:
+            form = json.loads(metadata.get(FORM, "null"))
+            names = leaves(filled(form, itertools.repeat(0)) if form else 0)
+            kept = filled(form, iter([file.get_tensor(name or KEY) for name in names]))
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _damaged(path) from error
     if metadata.get(OF) != identity or DIGEST not in metadata:
         return None
@@ -156,8 +165,11 @@ def _read(path: Path, identity: str) -> Tensor | None:
     return kept
 
 
-def _digest(outputs: Tensor) -> str:
-    return hashlib.sha256(outputs.contiguous().numpy().tobytes()).hexdigest()
+def _digest(outputs: Tensors) -> str:
+    digest = hashlib.sha256()
+    for leaf in leaves(outputs).values():
+        digest.update(leaf.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _damaged(path: Path) -> RunFolderError:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import update_bn
 
-from edgespiral.core.errors import DataError, ModelError, TrainingError
+from edgespiral.core.errors import ModelError, TrainingError
+from edgespiral.core.nested import as_float, mapped, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
-from edgespiral.distill import compute, interrupt, losses
+from edgespiral.distill import compute, interrupt
+from edgespiral.distill.batchnorm import batchnorm_scales, flush_subnormals
+from edgespiral.distill.losses import Batch, parts, usual_loss
 from edgespiral.distill.masks import HeldZeros
-from edgespiral.distill.settings import Progress, TrainReport, TrainSettings
+from edgespiral.distill.optimizers import WeightUpdate, require_optimizer, training
+from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep
+from edgespiral.distill.settings import Progress, TrainReport, steps_of
 from edgespiral.distill.teacher_cache import stored_order
+from edgespiral.models.calling import call
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
+    from edgespiral.distill.settings import TrainSettings
     from edgespiral.tasks.base import Task
 
-REPORT_STEPS = 10
 LOSS_MEMORY = 0.98
 
 
@@ -45,15 +47,17 @@ def train(
     *,
     task: Task = CLASSIFICATION,
     teachers: Sequence[nn.Module] = (),
-    outputs: Tensor | None = None,
+    outputs: Tensors | None = None,
     masks: Mapping[str, Tensor] | None = None,
+    own: TrainingStep = USUAL,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainReport:
     """Train `student` in place on `splits.train`, from `teachers` where there are any.
 
     Args:
-        student: (N, C, H, W) -> outputs (N, ...); left in eval mode, on its device.
+        student: takes the inputs of `splits` and gives outputs (N, ...), one tensor or several;
+            left in eval mode, on its device.
         splits: only the training part is used.
         task: whose loss is minimised, and whose distance to the teachers.
         settings: with several teachers their softened outputs are averaged.
@@ -61,6 +65,7 @@ def train(
         outputs: their outputs (T, N, ...) for the training samples as stored, looked up instead;
             only for a training part that knows its `order`.
         masks: by parameter name, False where a weight is zero and stays so.
+        own: what each step does.
         checkpoint: a file written every 20 s and after each pass; if it is there already, the
             run goes on from it, batch for batch as if it had never stopped.
         progress: called every 10 steps.
@@ -68,11 +73,16 @@ def train(
     Raises:
         TrainingError: the loss is not finite; the student then has its last good weights.
         DataError: fewer samples than a batch.
+        UsageError, ModelError: what is the user's own fails, or everything is frozen.
         RunFolderError: the checkpoint cannot be written, or is another run's.
         KeyboardInterrupt: Ctrl-C; the checkpoint has been written.
     """
     device = compute.best_device()
-    with compute.placed([student, *teachers], device), _numerics(device):
+    with (
+        compute.placed([student, *teachers], device),
+        compute.numerics(device),
+        training(student, settings.freeze),
+    ):
         run = _Run(
             student,
             splits.train,
@@ -81,11 +91,12 @@ def train(
             outputs,
             task=task,
             masks=masks or {},
+            own=own,
             path=checkpoint,
         )
         _go(run, progress)
+        run.finish()
     flush_subnormals(student)
-    student.eval()
     return run.report()
 
 
@@ -113,34 +124,29 @@ class _Run:
         source: BatchSource,
         settings: TrainSettings,
         teachers: Sequence[nn.Module],
-        outputs: Tensor | None,
+        outputs: Tensors | None,
         *,
         task: Task,
         masks: Mapping[str, Tensor],
+        own: TrainingStep,
         path: Path | None,
     ) -> None:
         self.device = compute.best_device()
-        self._settings, self._task = settings, task
+        self._settings, self._task, self._own = settings, task, own
         self._source = source
         self._path = path
         self._per_epoch = len(source) // settings.batch_size
-        if self._per_epoch == 0:
-            raise DataError(
-                f"{len(source)} training samples do not fill a batch of {settings.batch_size}",
-                hint="choose a smaller --batch-size",
-            )
-        self.steps = max(1, round(settings.epochs * self._per_epoch))
-        self._precision = compute.resolved_precision(settings.precision, self.device)
-        self._student = student.train()
+        self.steps = steps_of(settings, len(source))
+        self._precision = compute.training_precision(settings.precision, self.device)
+        self._student = student
         self._teachers = [teacher.eval() for teacher in teachers]
         self._outputs = outputs
-        self._loss_function = losses.get(settings.loss, task)
-        self._optimizer = _sgd(student, settings)
+        self._usual = usual_loss(settings, task)
+        self._update = self._updating()
         self._zeros = HeldZeros(student, masks)
         self._scales = batchnorm_scales(student) if settings.scale_l1 else []
-        self._identity = _identity(
-            student, source, settings, {"teachers": len(teachers), "masks": self._zeros.digest}
-        )
+        others = {"teachers": len(teachers), "masks": self._zeros.digest}
+        self._identity = checkpoints.identity_of(student, source, settings, others, own.name)
         self.step = 0
         self.is_in_step = False
         self._loss = torch.zeros((), device=self.device)
@@ -183,6 +189,10 @@ class _Run:
         if not math.isfinite(float(self._loss)):
             raise self._diverged("the loss")
 
+    def finish(self) -> None:
+        """Give the student the weights that come out, where these are not the last step's."""
+        self._update.finish()
+
     def progress(self) -> Progress:
         """How far the run is."""
         seconds = time.monotonic() - self._started_at
@@ -200,67 +210,91 @@ class _Run:
             resumed_at_step=self._first_step,
         )
 
-    def _known(self, seed: int, first: int) -> Iterator[Tensor | None]:
+    def _known(self, seed: int, first: int) -> Iterator[Tensors | None]:
         """What is known of the teachers' outputs (T, B, ...), batch by batch of a pass."""
         if self._outputs is None:
             return itertools.repeat(None)
         outputs, size = self._outputs, self._settings.batch_size
         order = stored_order(self._source, seed)
         starts = range(first * size, len(order), size)
-        return (outputs[:, order[at : at + size]].to(self.device) for at in starts)
+        return (
+            compute.targets_to(rows(outputs, (slice(None), order[at : at + size])), self.device)
+            for at in starts
+        )
 
-    def _do_step(self, inputs: Tensor, targets: Tensor, known: Tensor | None) -> None:
+    def _updating(self) -> WeightUpdate:
+        name = type(self._own).__name__
+        with user_code(TrainingError, "the step's own optimizer fails", where=name):
+            optimizer = self._own.optimizer(self._student, self._settings)
+        return WeightUpdate(
+            self._student,
+            require_optimizer(optimizer, name),
+            self._settings,
+            precision=self._precision,
+        )
+
+    def _do_step(self, inputs: Tensors, targets: Tensors, known: Tensors | None) -> None:
         self.is_in_step = True
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._settings.rate_at(self.step, self.steps)
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
+        if self._own.alters_views:
+            with self._own_code("view"):
+                inputs, targets = self._own.view(inputs, targets)
         soft = self._teacher_outputs(inputs) if known is None else known
-        with self._running(self._student), compute.autocast(self._precision, self.device):
-            outputs = self._student(inputs)
-        loss = self._loss_of(outputs, soft, targets)
-        if self._scales:
-            scales = sum(scale.abs().sum() for scale in self._scales)
-            loss = loss + self._settings.scale_l1 * scales
-        self._optimizer.zero_grad(set_to_none=True)
-        with self._running(self._student):
-            loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        whole = Batch(inputs, targets, soft, self.step, self.steps)
+        total = torch.zeros((), device=self.device)
+        for batch, share in parts(whole, self._settings.accumulate):
+            loss = self._loss_of(batch)
+            with self._running(self._student):
+                self._update.backward(loss * share if share != 1 else loss)
+            total += share * loss.detach()
+        with self._own_code("rate"):
+            rate = self._own.rate(self.step, self.steps, self._settings)
+        self._update.apply(rate)
         self._zeros.put_back()
+        self._update.average()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
-        self._loss = memory * self._loss + (1 - memory) * loss.detach()
+        self._loss = memory * self._loss + (1 - memory) * total
         self.step += 1
         self.is_in_step = False
 
-    def _teacher_outputs(self, inputs: Tensor) -> Tensor | None:
+    def _loss_of(self, batch: Batch) -> Tensor:
+        if type(self._own).loss is TrainingStep.loss:
+            loss = self._usual(self._forward(batch.inputs), batch)
+        else:
+            with self._own_code("loss"):
+                loss = self._own.loss(self._forward, batch, self._usual)
+        if self._scales:
+            scales = sum(scale.abs().sum() for scale in self._scales)
+            loss = loss + self._settings.scale_l1 * scales
+        return loss
+
+    def _forward(self, inputs: Tensors) -> Tensors:
+        with self._running(self._student), compute.autocast(self._precision, self.device):
+            return call(self._student, inputs)
+
+    def _own_code(self, method: str) -> AbstractContextManager[None]:
+        what = f"its {method} fails at step {self.step + 1}"
+        return user_code(TrainingError, what, where=type(self._own).__name__)
+
+    def _teacher_outputs(self, inputs: Tensors) -> Tensors | None:
         """(T, N, ...) for T teachers."""
         if not self._teachers:
             return None
         with torch.inference_mode(), compute.autocast(self._precision, self.device):
-            outputs = torch.stack([self._asked(teacher, inputs) for teacher in self._teachers])
-        return outputs.clone()  # outside inference mode, so that a loss may keep it for backward
+            said = [self._asked(teacher, inputs) for teacher in self._teachers]
+            outputs = mapped(lambda *leaf: torch.stack(leaf), *said)
+        return mapped(
+            torch.Tensor.clone, outputs
+        )  # outside inference mode, so that a loss may keep it for backward
 
-    def _asked(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
+    def _asked(self, teacher: nn.Module, inputs: Tensors) -> Tensors:
         with self._running(teacher):
-            outputs: Tensor = teacher(inputs).float()
-        return outputs
+            return as_float(call(teacher, inputs))
 
     def _running(self, model: nn.Module) -> AbstractContextManager[None]:
         return user_code(
             ModelError, f"the model fails at step {self.step + 1}", where=type(model).__name__
-        )
-
-    def _loss_of(self, outputs: Tensor, soft: Tensor | None, targets: Tensor) -> Tensor:
-        smoothing = self._settings.label_smoothing
-        if soft is None:
-            return self._task.loss(outputs, targets, label_smoothing=smoothing)
-        return self._loss_function(
-            outputs,
-            soft,
-            targets,
-            temperature=self._settings.temperature,
-            alpha=self._settings.alpha,
-            label_smoothing=smoothing,
         )
 
     def _resume(self) -> None:
@@ -270,9 +304,19 @@ class _Run:
         if found is None:
             return
         self._student.load_state_dict(found.student)
-        self._optimizer.load_state_dict(found.optimizer)
+        self._load(found.optimizer)
         self.step, self._earlier_s = found.step, found.seconds
         self._loss = torch.tensor(found.loss, device=self.device)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        own = state.pop("own", {})
+        self._update.load_state_dict(state)
+        with self._own_code("load_state_dict"):
+            self._own.load_state_dict(own)
+
+    def _own_state(self) -> dict[str, Any]:
+        with self._own_code("state_dict"):
+            return self._own.state_dict()
 
     def _snapshot(self) -> checkpoints.Checkpoint:
         self._saved_at = time.monotonic()
@@ -282,7 +326,7 @@ class _Run:
             seconds=self._earlier_s + self._saved_at - self._started_at,
             loss=float(self._loss),
             student={k: v.detach().clone() for k, v in self._student.state_dict().items()},
-            optimizer=self._optimizer.state_dict(),
+            optimizer=self._update.state_dict() | {"own": self._own_state()},
         )
 
     def _diverged(self, what: str) -> TrainingError:
@@ -293,86 +337,3 @@ class _Run:
             f" the last good weights, of step {self._good.step}, are kept",
             hint="try a lower --learning-rate",
         )
-
-
-def recalibrate_batchnorm(
-    model: nn.Module,
-    source: BatchSource,
-    *,
-    batches: int = 20,
-    batch_size: int = 128,
-    seed: int = 0,
-) -> None:
-    """Estimate the batch-norm statistics of `model` afresh, in place, as a cumulative average.
-
-    Sees `batches` training batches of `batch_size` samples, or one whole pass if that is less.
-    """
-    device = compute.best_device()
-    size = min(batch_size, len(source))
-    inputs = (
-        compute.to_device(*batch, device)[0]
-        for batch in itertools.islice(source.epoch(batch_size=size, seed=seed), batches)
-    )
-    precision = compute.resolved_precision("auto", device)
-    with compute.placed([model], device), _numerics(device), compute.autocast(precision, device):
-        torch.manual_seed(derived_seed(seed))
-        update_bn(inputs, model)
-
-
-def batchnorm_scales(model: nn.Module) -> list[nn.Parameter]:
-    """The scaling factors (channels,) of every batch norm that has some."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    return [norm.weight for norm in norms if norm.weight is not None]
-
-
-def flush_subnormals(model: nn.Module) -> None:
-    """Set weights too small for normal arithmetic to 0: on a CPU they are many times slower."""
-    for tensor in model.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.masked_fill_(tensor.abs() < torch.finfo(tensor.dtype).tiny, 0)
-
-
-@contextmanager
-def _numerics(device: torch.device) -> Iterator[None]:
-    """Subnormals count as 0; the caller's random state is put back afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.set_flush_denormal(True)
-        try:
-            yield
-        finally:
-            torch.set_flush_denormal(False)
-
-
-def _sgd(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.SGD(
-        [
-            {
-                "params": [p for p in trained if p.ndim > 1],
-                "weight_decay": settings.weight_decay,
-            },
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=True,
-        fused=True,
-    )
-
-
-def _identity(
-    model: nn.Module, source: BatchSource, settings: TrainSettings, beside: dict[str, object]
-) -> str:
-    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    return json.dumps(asdict(settings) | {"samples": len(source), "shapes": shapes} | beside)
-
-
-__all__ = [
-    "Progress",
-    "TrainReport",
-    "TrainSettings",
-    "flush_subnormals",
-    "recalibrate_batchnorm",
-    "train",
-]

@@ -13,6 +13,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.system.files import replacing
+from edgespiral.export.file_model import FileModel
 from edgespiral.export.graph import load_graph, open_session, refusing
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onnx import ModelProto
-    from torch import Tensor
+
+    from edgespiral.core.nested import Tensors
 
 LARGEST = float(np.finfo(np.float16).max)
 
 
-def write_fp16(source: Path, path: Path, inputs: Iterable[Tensor]) -> None:
+def write_fp16(source: Path, path: Path, inputs: Iterable[Tensors]) -> None:
     """Write `source` in half precision to `path`, unless a number would overflow.
 
     The float model's own numbers are looked at: this machine's CPU has few half-precision kernels,
@@ -58,7 +60,7 @@ def _check_weights(model: ModelProto, source: Path) -> None:
             _check(numpy_helper.to_array(tensor), f"weight {tensor.name}", source)
 
 
-def _check_activations(model: ModelProto, source: Path, inputs: Iterable[Tensor]) -> None:
+def _check_activations(model: ModelProto, source: Path, inputs: Iterable[Tensors]) -> None:
     present = {output.name for output in model.graph.output}
     floats = [
         value
@@ -71,20 +73,18 @@ def _check_activations(model: ModelProto, source: Path, inputs: Iterable[Tensor]
     # In the order they run, so that the layer named is the first.
     order = {name: place for place, name in enumerate(makers)}
     names = sorted((output.name for output in session.get_outputs()), key=lambda n: order[n])
-    given = session.get_inputs()[0].name
+    file = FileModel(session, str(source))
     for sample in inputs:
-        with refusing(str(source), "ONNX Runtime cannot run it"):
-            values = session.run(names, {given: sample.numpy()})
-        for name, value in zip(names, values, strict=True):
+        for name, value in file.values(sample, names).items():
             _check(value, f"layer {makers[name]}", source)
 
 
 def _check(values: np.ndarray, what: str, source: Path) -> None:
     largest = float(np.abs(values).max(initial=0.0))
     if not largest <= LARGEST:
-        found = f"reaches {largest:.3g}" if np.isfinite(largest) else "is not finite"
+        reach = f"reaches {largest:.3g}" if np.isfinite(largest) else "is not finite"
         raise ExportError(
-            f"{what} {found}, fp16 ends at {LARGEST:g}",
+            f"{what} {reach}, fp16 ends at {LARGEST:g}",
             where=str(source),
             hint="keep fp32, or scale the model's weights or inputs down",
         )

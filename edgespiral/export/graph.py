@@ -11,14 +11,16 @@ import onnxruntime
 
 from edgespiral.core.errors import ExportError, ModelError
 from edgespiral.core.onnx_graph import STANDARD, fed_inputs, normalise
+from edgespiral.export.file_model import FileModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from onnx import ModelProto, NodeProto
-    from torch import Tensor
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+    from edgespiral.core.nested import Tensors
 
 MULTIPLIES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 RECURRENT = ("LSTM", "GRU", "RNN")
@@ -42,7 +44,9 @@ def load_graph(path: Path) -> ModelProto:
 
 def opset(model: ModelProto) -> int:
     """The version of the standard operators that a model is written in."""
-    return max((one.version for one in model.opset_import if one.domain in STANDARD), default=0)
+    return max(
+        (entry.version for entry in model.opset_import if entry.domain in STANDARD), default=0
+    )
 
 
 def _with_channel_scales(model: ModelProto) -> ModelProto:
@@ -56,26 +60,30 @@ def _with_channel_scales(model: ModelProto) -> ModelProto:
         return model
 
 
-def only_input(model: ModelProto, where: str) -> tuple[str, tuple[int, ...]]:
-    """Name and shape (batch included) of the model's one input; an open batch counts as 1.
+def input_shapes(model: ModelProto, where: str) -> dict[str, tuple[int, ...]]:
+    """The shape of each input (batch included) by name; an open batch counts as 1.
 
     Raises:
-        ExportError: several inputs, or one whose size is not fixed.
+        ExportError: no input, or one whose size is not fixed.
     """
-    given = fed_inputs(model.graph)
-    if len(given) != 1:
-        raise ExportError(f"has {len(given)} inputs, one is supported", where=where)
-    dimensions = given[0].type.tensor_type.shape.dim
+    shapes = {value.name: _fixed_shape(value, where) for value in fed_inputs(model.graph)}
+    if not shapes:
+        raise ExportError("has no inputs", where=where)
+    return shapes
+
+
+def _fixed_shape(given: ValueInfoProto, where: str) -> tuple[int, ...]:
+    dimensions = given.type.tensor_type.shape.dim
     shape = [dimension.dim_value for dimension in dimensions]
     if shape and not dimensions[0].HasField("dim_value"):
         shape[0] = 1
     if not shape or min(shape) < 1:
         raise ExportError(
-            "its input has no fixed shape",
+            f"its input {given.name} has no fixed shape",
             where=where,
             hint="export it with fixed sizes; edgespiral export does",
         )
-    return given[0].name, tuple(shape)
+    return tuple(shape)
 
 
 def weighted_layers(model: ModelProto) -> list[NodeProto]:
@@ -137,18 +145,14 @@ def tapped(model: ModelProto, names: Sequence[str], where: str) -> onnxruntime.I
 
 
 def run_tapped(
-    session: onnxruntime.InferenceSession, sample: Tensor, where: str
+    session: onnxruntime.InferenceSession, sample: Tensors, where: str
 ) -> dict[str, NDArray[Any]]:
-    """All outputs of a model with one input, by name.
+    """All outputs of a model on one sample, by name.
 
     Raises:
         ExportError: it cannot be run on the sample.
     """
-    names = [output.name for output in session.get_outputs()]
-    given = session.get_inputs()[0]
-    with refusing(where, "ONNX Runtime cannot run it"):
-        values = session.run(None, {given.name: sample.numpy()})
-    return dict(zip(names, values, strict=True))
+    return FileModel(session, where).values(sample)
 
 
 @contextmanager

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnxruntime
 import torch
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.records.exported import Parity
+from edgespiral.core.nested import apart, joined, leaves, mapped, template
+from edgespiral.export.file_model import FileModel
 from edgespiral.export.graph import cpu_session
 from edgespiral.export.layers import first_diverging, layer_errors
+from edgespiral.export.nearness import ParityLimits, compared, differing
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -24,35 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.exported import Parity
     from edgespiral.core.records.schema import Precision
     from edgespiral.tasks.base import Predict, Scored, Task
 
-
-@dataclass(frozen=True)
-class ParityLimits:
-    """What an export may differ by.
-
-    Attributes:
-        largest_share: largest difference, as a share of the largest output; None: any.
-        least_sqnr_db: of the outputs' squares to those of the differences; None: any.
-        least_top1: share of decisions, from 0 to 1, that are the same.
-    """
-
-    largest_share: float | None = None
-    least_sqnr_db: float | None = None
-    least_top1: float = 0.0
+    Values = NDArray[np.float32]
 
 
 FLOAT = "the float model"
 LIMITS: dict[Precision, ParityLimits] = {
     # Float32 kernels that sum in another order differ by less.
     "fp32": ParityLimits(largest_share=1e-3),
-    "fp16": ParityLimits(largest_share=0.05, least_sqnr_db=30.0, least_top1=0.95),
-    "int8": ParityLimits(least_sqnr_db=10.0, least_top1=0.9),
+    "fp16": ParityLimits(largest_share=0.05, least_sqnr_db=30.0, least_agreement=0.95),
+    "int8": ParityLimits(least_sqnr_db=10.0, least_agreement=0.9),
 }
 
 PROVIDER = "CPUExecutionProvider"
@@ -65,7 +56,7 @@ TURNED_SHARE: dict[Precision, float] = {"fp32": 0.005, "fp16": 0.02}
 def check_parity(
     model: nn.Module,
     path: Path,
-    inputs: Iterable[Tensor],
+    inputs: Iterable[Tensors],
     *,
     task: Task = CLASSIFICATION,
     limits: ParityLimits = LIMITS["fp32"],
@@ -88,7 +79,7 @@ def check_parity(
     """
     samples = list(inputs)
     with torch.no_grad(), evaluating(model):
-        expected = [model(batch).numpy() for batch in samples]
+        expected = [call(model, batch) for batch in samples]
     return _checked(path, samples, expected, limits, task=task, source=source, reference="PyTorch")
 
 
@@ -96,7 +87,7 @@ def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> 
     """What `task` scores of an ONNX file of batch 1, over a whole pass, in its metric's unit.
 
     Raises:
-        ExportError: ONNX Runtime cannot run it.
+        ExportError: ONNX Runtime cannot run it, or an output is not finite.
     """
     with predicting_file(path) as predict:
         return task.score(predict, source)
@@ -120,16 +111,16 @@ def predicting_file(path: Path) -> Iterator[Predict]:
     work of a small layer, and its sums have the same order on any machine.
 
     Raises:
-        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it.
+        ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it; or it says what is
+            no number, of which no decision can be read.
     """
-    session = _session(path, threads=1)
+    session = opened(path, threads=1)
     with ThreadPoolExecutor(torch.get_num_threads()) as workers:
 
-        def predict(inputs: Tensor) -> Tensor:
-            said = workers.map(
-                lambda one: _run(session, one, path), torch.split(inputs, SHIPPED_BATCH)
-            )
-            return torch.from_numpy(np.concatenate(list(said)))
+        def predict(inputs: Tensors) -> Tensors:
+            outputs = joined(list(workers.map(session.run, apart(inputs, SHIPPED_BATCH))))
+            _require_finite(outputs, path)
+            return outputs
 
         yield predict
 
@@ -180,7 +171,7 @@ class Reference:
         ExportError: ONNX Runtime cannot run it.
     """
 
-    def __init__(self, path: Path, inputs: Sequence[Tensor], task: Task = CLASSIFICATION) -> None:
+    def __init__(self, path: Path, inputs: Sequence[Tensors], task: Task = CLASSIFICATION) -> None:
         self._path, self._inputs, self._task = path, inputs, task
         self._expected = _outputs(path, inputs)
 
@@ -190,11 +181,11 @@ class Reference:
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
-        found, expected = (
-            torch.from_numpy(np.concatenate(outputs)).double()
+        of_file, expected = (
+            mapped(_wide, joined(outputs))
             for outputs in (_outputs(path, self._inputs), self._expected)
         )
-        return max(0.0, float(self._task.divergence(found, expected).mean()))
+        return max(0.0, float(self._task.divergence(of_file, expected).mean()))
 
     def check(self, path: Path, limits: ParityLimits = LIMITS["int8"]) -> Parity:
         """Compare another file's outputs with the reference's, as `check_parity` does.
@@ -218,9 +209,9 @@ class Reference:
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
-        found = np.concatenate(_outputs(path, self._inputs))
+        of_file = joined(_outputs(path, self._inputs))
         try:
-            _judge(path, np.concatenate(self._expected), found, limits, FLOAT, task=self._task)
+            _judge(path, joined(self._expected), of_file, limits, FLOAT, task=self._task)
         except ExportError:
             return False
         return True
@@ -248,15 +239,19 @@ def divergence_nats(
     return Reference(reference, inputs, task).divergence_nats(path)
 
 
-def _outputs(path: Path, inputs: Sequence[Tensor]) -> list[NDArray[np.float32]]:
-    session = _session(path)
-    return [_run(session, batch, path) for batch in inputs]
+def _outputs(path: Path, inputs: Sequence[Tensors]) -> list[Tensors]:
+    session = opened(path)
+    return [session.run(batch) for batch in inputs]
+
+
+def _wide(leaf: Tensor) -> Tensor:
+    return leaf.double() if leaf.is_floating_point() else leaf
 
 
 def _checked(
     path: Path,
-    inputs: Sequence[Tensor],
-    outputs: Sequence[NDArray[np.float32]],
+    inputs: Sequence[Tensors],
+    outputs: Sequence[Tensors],
     limits: ParityLimits,
     *,
     task: Task,
@@ -264,12 +259,11 @@ def _checked(
     reference: str,
 ) -> Parity:
     """Run `path` on `inputs` and judge it by the `outputs` that a reference has for them."""
-    found = _outputs(path, inputs)
-    if not found:
+    of_file = _outputs(path, inputs)
+    if not of_file:
         raise ExportError("no samples to compare the export on", where=str(path))
-    expected = np.concatenate(outputs)
     try:
-        return _judge(path, expected, np.concatenate(found), limits, reference, task=task)
+        return _judge(path, joined(outputs), joined(of_file), limits, reference, task=task)
     except ExportError as error:
         if source is None:
             raise
@@ -277,7 +271,7 @@ def _checked(
         raise ExportError(f"{error.what}; {layer}", where=error.where, hint=error.hint) from error
 
 
-def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: ParityLimits) -> str:
+def _first_layer(source: Path, path: Path, samples: Sequence[Tensors], limits: ParityLimits) -> str:
     errors = layer_errors(source, path, samples)
     least = LIMITS["int8"].least_sqnr_db if limits.least_sqnr_db is None else limits.least_sqnr_db
     first = first_diverging(errors, least or 0.0)
@@ -287,68 +281,47 @@ def _first_layer(source: Path, path: Path, samples: Sequence[Tensor], limits: Pa
     return f"the first layer to diverge is {first.layer}, which {size}"
 
 
-def _run(session: onnxruntime.InferenceSession, batch: Tensor, path: Path) -> NDArray[np.float32]:
-    try:
-        [outputs] = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=str(path)) from error
-    return np.asarray(outputs)
-
-
-def _session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+def opened(path: Path, threads: int = 0) -> FileModel:
     """A session on `path`; 0 threads are as many as there are cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     try:
-        return cpu_session(path, options)
+        session = cpu_session(path, options)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(f"ONNX Runtime cannot load it: {reason}", where=str(path)) from error
+    return FileModel(session, str(path))
 
 
-def file_outputs(path: Path, inputs: Sequence[Tensor]) -> NDArray[np.float32]:
+def file_outputs(path: Path, inputs: Sequence[Tensors]) -> Tensors:
     """What an ONNX file of batch 1 computes of each input, by this machine's CPU: (n, ...).
 
     Raises:
         ExportError: ONNX Runtime cannot run it.
     """
-    return np.concatenate(_outputs(path, inputs))
-
-
-def compared(
-    expected: NDArray[np.float32], found: NDArray[np.float32], task: Task = CLASSIFICATION
-) -> Parity:
-    """How near finite outputs are to those expected: both (n, ...)."""
-    agreement = task.agreement(torch.from_numpy(found), torch.from_numpy(expected))
-    noise = float(np.square(expected - found, dtype=np.float64).sum())
-    signal = float(np.square(expected, dtype=np.float64).sum())
-    return Parity(
-        samples=len(expected),
-        max_abs_difference=float(np.abs(expected - found).max()),
-        top1_agreement=float(agreement.double().mean()),
-        sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
-    )
+    return joined(_outputs(path, inputs))
 
 
 def _judge(
     path: Path,
-    expected: NDArray[np.float32],
-    found: NDArray[np.float32],
+    expected: Tensors,
+    of_file: Tensors,
     limits: ParityLimits,
     reference: str,
     *,
     task: Task,
 ) -> Parity:
-    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-        raise ExportError("outputs are not finite", where=str(path), hint="check the weights")
-    parity = compared(expected, found, task)
-    problem = beyond(limits, parity, float(np.abs(expected).max()))
+    for outputs in (expected, of_file):
+        _require_finite(outputs, path)
+    if template(expected) != template(of_file):
+        raise ExportError("gives other outputs than the model", where=str(path))
+    parity = compared(expected, of_file, task)
+    problem = differing(limits, expected, of_file, parity)
     if problem:
         raise ExportError(
             f"the export differs from {reference} by {parity.max_abs_difference:.2g} "
-            f"on {len(expected)} samples, decisions agree on {parity.top1_agreement:.1%}: "
+            f"on {parity.samples} samples, decisions agree on {parity.agreement:.1%}: "
             f"{problem}",
             where=str(path),
             hint="look for operators that depend on the batch size or on the input's size"
@@ -358,17 +331,7 @@ def _judge(
     return parity
 
 
-def beyond(limits: ParityLimits, parity: Parity, largest: float) -> str | None:
-    """Which of `limits` is not kept, None where all are; `largest` is that of what was expected."""
-    if limits.largest_share is not None:
-        allowed = limits.largest_share * largest
-        if parity.max_abs_difference > allowed:
-            return f"{allowed:.2g} is allowed"
-    least = limits.least_sqnr_db
-    if least is not None and parity.sqnr_db is None and parity.max_abs_difference > 0:
-        return "all of its outputs should be 0"
-    if least is not None and parity.sqnr_db is not None and parity.sqnr_db < least:
-        return f"the error is {parity.sqnr_db:.1f} dB below the output, {least:g} dB are needed"
-    if parity.top1_agreement < limits.least_top1:
-        return f"{limits.least_top1:.0%} are needed"
-    return None
+def _require_finite(outputs: Tensors, path: Path) -> None:
+    if not all(bool(leaf.isfinite().all()) for leaf in leaves(outputs).values()):
+        hint = "check the weights and the samples; fp16 ends at 65,504"
+        raise ExportError("outputs are not finite", where=str(path), hint=hint)

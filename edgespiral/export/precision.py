@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.data.stratified import parts_of
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, ParityLimits, Reference, check_parity
+from edgespiral.export.parity import LIMITS, Reference, check_parity
 from edgespiral.export.recipe import load_recipe
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -21,18 +22,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.exported import DeviceCheck, Parity, Quantisation, RestoredLayer
     from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.export.int8.convert import Form
+    from edgespiral.export.nearness import ParityLimits
     from edgespiral.export.recipe import Recipe
     from edgespiral.tasks.base import Task
 
 # How many validation samples an export is checked on where nothing else is said.
 PARITY_SAMPLES = 64
+PARITY_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
     source = path if asked.precision == "fp32" else float_twin(path)
     with leaving_none(path):
         with leaving_none(source):
-            export_onnx(model, source, input_shape=data.input_shape, dtype=data.input_dtype)
+            export_onnx(model, source, example=first_inputs(data, 1))
             samples = validation_samples(data, asked.samples)
             parity = check_parity(model, source, samples, task=asked.task)
         if asked.precision == "fp32":
@@ -120,9 +124,9 @@ def record_path(path: Path) -> Path:
 
 def write_checked(
     model: nn.Module,
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
-    samples: Sequence[Tensor],
+    samples: Sequence[Tensors],
     restored: Sequence[RestoredLayer] = (),
     *,
     limits: ParityLimits = LIMITS["int8"],
@@ -140,17 +144,17 @@ def write_checked(
         RunFolderError: a file cannot be written.
     """
     with leaving_none(path):
-        kept = made.write(path, [layer.layer for layer in restored])
+        left_float = calibrated.write(path, [layer.layer for layer in restored])
         parity = check_parity(
-            model, path, samples, task=made.task, limits=limits, source=made.source
+            model, path, samples, task=calibrated.task, limits=limits, source=calibrated.source
         )
-        return _recorded(made, path, kept, restored, parity)
+        return _recorded(calibrated, path, left_float, restored, parity)
 
 
 def write_like_float(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
-    samples: Sequence[Tensor],
+    samples: Sequence[Tensors],
     restored: Sequence[RestoredLayer] = (),
     *,
     check: Callable[[Path], DeviceCheck] | None = None,
@@ -166,23 +170,23 @@ def write_like_float(
         What `check` raises; nothing is left then either.
     """
     with leaving_none(path):
-        kept = made.write(path, [layer.layer for layer in restored])
-        parity = Reference(made.source, samples, made.task).check(path)
+        left_float = calibrated.write(path, [layer.layer for layer in restored])
+        parity = Reference(calibrated.source, samples, calibrated.task).check(path)
         on_device = None if check is None else check(path)
-        return _recorded(made, path, kept, restored, parity, device_check=on_device)
+        return _recorded(calibrated, path, left_float, restored, parity, device_check=on_device)
 
 
 def _recorded(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
-    kept: Mapping[str, str],
+    left_float: Mapping[str, str],
     restored: Sequence[RestoredLayer],
     parity: Parity,
     *,
     device_check: DeviceCheck | None = None,
 ) -> Quantisation:
     update = {"parity": parity, "device_check": device_check}
-    record = made.record(path, kept, restored).model_copy(update=update)
+    record = calibrated.record(path, left_float, restored).model_copy(update=update)
     write_text(record_path(path), record.model_dump_json(indent=2) + "\n")
     return record
 
@@ -205,7 +209,7 @@ def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
 
 
 def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
-    made = prepare(
+    calibrated = prepare(
         float_twin(path),
         data,
         asked.recipe,
@@ -214,12 +218,12 @@ def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Expor
         known_data=asked.known_data,
         task=asked.task,
     )
-    record = write_checked(model, made, path, validation_samples(data, asked.samples))
+    record = write_checked(model, calibrated, path, validation_samples(data, asked.samples))
     assert record.parity is not None
-    return Exported(record.parity, made, record)
+    return Exported(record.parity, calibrated, record)
 
 
-def validation_samples(data: DataSplits, count: int) -> list[Tensor]:
-    """The first `count` validation inputs, or all if there are fewer, in batches of 1."""
-    batches = data.validation.epoch(batch_size=1)
-    return [inputs for inputs, _ in islice(batches, count)]
+def validation_samples(data: DataSplits, count: int) -> list[Tensors]:
+    """`count` validation inputs from all over the split, or all of fewer, in batches of 1."""
+    parts = parts_of(data.validation, count, parts=PARITY_PARTS)
+    return [inputs for part in parts for inputs, _ in part]

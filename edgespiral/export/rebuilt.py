@@ -10,9 +10,9 @@ from threading import Timer
 from typing import TYPE_CHECKING, Self
 
 import safetensors.torch
-import torch
 
 from edgespiral.core.errors import ExportError
+from edgespiral.core.nested import count, joined, leaves
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.parity import predicting_file
 from edgespiral.models.saved import SOURCE
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from edgespiral.core.nested import Tensors
+
 # Between float32 kernels of two frameworks, as a share of the largest output.
 LARGEST_SHARE = 1e-3
 TIMEOUT_S = 600
 DONE = "done"
-# Answers each folder and file of inputs with a file of outputs. What a model's source prints is no
-# answer. A parent that is gone closes the input, which ends it; on Linux it ends at once, while it
-# imports or computes too.
+# Answers each folder, file of inputs and form of these with a file of outputs. What a model's
+# source prints is no answer. A parent that is gone closes the input, which ends it; on Linux it
+# ends at once, while it imports or computes too.
 PROGRAM = f"""
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -43,15 +45,24 @@ sys.stdout = sys.stderr
 sys.modules["edgespiral"] = None
 import torch
 from safetensors.torch import load_file, save_file
+def ends(value):
+    if isinstance(value, (tuple, list, dict)):
+        entries = value.values() if isinstance(value, dict) else value
+        return [end for entry in entries for end in ends(entry)]
+    return [value.clone()]
 for line in sys.stdin:
-    folder, inputs, outputs = line.rstrip("\\n").split("\\0")
+    folder, inputs, outputs, form = line.rstrip("\\n").split("\\0")
     sys.modules.pop("model", None)
     sys.path.insert(0, folder)
     try:
         from model import load
         with torch.no_grad():
-            found = load()(load_file(inputs)["inputs"])
-        save_file({{"outputs": found.contiguous()}}, outputs)
+            given = load_file(inputs)
+            if form == "dict":
+                found = load()(**given)
+            else:
+                found = load()(*[given[str(place)] for place in range(len(given))])
+        save_file({{str(n): t.contiguous() for n, t in enumerate(ends(found))}}, outputs)
         print({DONE!r}, file=answers)
     except Exception as error:
         print(type(error).__name__, " ".join(str(error).split())[:200], file=answers)
@@ -82,8 +93,11 @@ class FreshProcess:
         """End it."""
         self._end()
 
-    def outputs(self, folder: Path, batch: Tensor) -> Tensor:
+    def outputs(self, folder: Path, batch: Tensors) -> list[Tensor]:
         """What the model that `save_model` wrote into `folder` says of `batch` there.
+
+        Returns:
+            Its outputs in a row.
 
         Raises:
             ExportError: it cannot be loaded or run there.
@@ -91,14 +105,18 @@ class FreshProcess:
         with work_folder() as work:
             inputs, outputs = work / "inputs", work / "outputs"
             # As bytes: the library's own writer reports a full disk as an error of another kind.
-            inputs.write_bytes(safetensors.torch.save({"inputs": batch.contiguous()}))
-            answer = self._ask("\0".join((str(folder.resolve()), str(inputs), str(outputs))))
+            given = leaves(batch if isinstance(batch, dict | tuple) else (batch,))
+            content = {name: tensor.contiguous() for name, tensor in given.items()}
+            inputs.write_bytes(safetensors.torch.save(content))
+            form = type(batch).__name__
+            answer = self._ask("\0".join((str(folder.resolve()), str(inputs), str(outputs), form)))
             if answer != DONE:
                 raise ExportError(
                     f"cannot be run in a process without EdgeSpiral: {answer or 'it broke off'}",
                     where=str(folder / SOURCE),
                 )
-            return safetensors.torch.load_file(outputs)["outputs"]
+            said = safetensors.torch.load_file(outputs)
+            return [said[str(place)] for place in range(len(said))]
 
     def _ask(self, line: str) -> str:
         """The answer; empty where the process ended or took too long."""
@@ -149,7 +167,7 @@ class FreshProcess:
             raise ExportError(what, where=sys.executable) from error
 
 
-def check_rebuilt(fresh: FreshProcess, folder: Path, onnx: Path, inputs: Sequence[Tensor]) -> None:
+def check_rebuilt(fresh: FreshProcess, folder: Path, onnx: Path, inputs: Sequence[Tensors]) -> None:
     """Compare what `folder`'s model computes without EdgeSpiral with what `onnx` does.
 
     Args:
@@ -160,16 +178,20 @@ def check_rebuilt(fresh: FreshProcess, folder: Path, onnx: Path, inputs: Sequenc
     Raises:
         ExportError: it cannot be loaded or run there, or computes something else.
     """
-    batch = torch.cat(list(inputs))
+    batch = joined(list(inputs))
     rebuilt = fresh.outputs(folder, batch)
     with predicting_file(onnx) as predict:
-        expected = predict(batch)
-    difference = float((rebuilt - expected).abs().max())
-    allowed = LARGEST_SHARE * float(expected.abs().max())
-    # Written so that a difference that is not a number fails.
-    if not difference <= allowed:
-        raise ExportError(
-            f"computes something else than {onnx.name}: it differs by {difference:.2g} on "
-            f"{len(batch)} samples, {allowed:.2g} is allowed",
-            where=str(folder / SOURCE),
-        )
+        expected = [*leaves(predict(batch)).values()]
+    if [own.shape for own in rebuilt] != [output.shape for output in expected]:
+        what = f"has other outputs than {onnx.name}"
+        raise ExportError(what, where=str(folder / SOURCE))
+    for own, output in zip(rebuilt, expected, strict=True):
+        difference = float((own.double() - output.double()).abs().max())
+        allowed = LARGEST_SHARE * float(output.double().abs().max())
+        # Written so that a difference that is not a number fails.
+        if not difference <= allowed:
+            raise ExportError(
+                f"computes something else than {onnx.name}: it differs by {difference:.2g} on "
+                f"{count(batch)} samples, {allowed:.2g} is allowed",
+                where=str(folder / SOURCE),
+            )

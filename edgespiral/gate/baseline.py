@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import MeasurementError, UsageError, unknown_name
+from edgespiral.core.records.measurement import differences
+from edgespiral.core.records.schema_1 import upgraded_result
 from edgespiral.core.system.files import make_folder, parse_json, read_text, write_text
 from edgespiral.core.text import shortened
 from edgespiral.gate.records import SCHEMA, BenchResult, CaseResult
@@ -23,20 +25,6 @@ if TYPE_CHECKING:
     )
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# What must be the same on both sides; temperature, frequency and kernel release may differ.
-DECISIVE = (
-    "device",
-    "architecture",
-    "cores",
-    "governor",
-    "power_mode",
-    "runtime",
-    "runtime_version",
-    "provider",
-    "threads",
-    "affinity",
-    "precision",
-)
 
 
 def baseline_path(store: Path, name: str) -> Path:
@@ -108,6 +96,8 @@ def read_result(path: Path) -> BenchResult:
         empty = path.stat().st_size == 0
         what = "is empty" if empty else f"is not whole JSON: {shortened(str(error))}"
         raise UsageError(what, where=str(path), hint="save it again") from error
+    if isinstance(document, dict) and document.get("schema_version") == 1:
+        document = upgraded_result(document)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA:
         raise UsageError(
@@ -130,12 +120,12 @@ def check_comparable(
     Raises:
         UsageError: every difference in device, power mode, runtime, threads or shapes is named.
     """
-    differences = otherwise(stored.measurement, now)
+    problems = otherwise(stored.measurement, now)
     if stored.shapes != dict(shapes):
-        differences.append(f"input shapes were {stored.shapes}, are {dict(shapes)}")
-    if differences:
+        problems.append(f"input shapes were {stored.shapes}, are {dict(shapes)}")
+    if problems:
         raise UsageError(
-            f"cannot be compared with: {', '.join(differences)}",
+            f"cannot be compared with: {', '.join(problems)}",
             where=f"baseline {label}: {stored.name}",
             hint="save it anew here, or measure both with --against",
         )
@@ -143,10 +133,4 @@ def check_comparable(
 
 def otherwise(before: Measurement | None, now: Measurement) -> list[str]:
     """How device, power mode, runtime or threads differ: `threads was 1, is 2`."""
-    was = before.fingerprint if before else None
-    return [
-        f"{name.replace('_', ' ')} was {getattr(was, name, None)}, "
-        f"is {getattr(now.fingerprint, name)}"
-        for name in DECISIVE
-        if getattr(was, name, None) != getattr(now.fingerprint, name)
-    ]
+    return differences(before.fingerprint if before else None, now.fingerprint)

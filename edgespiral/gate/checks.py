@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import Looks, round_medians, sign_median, signed_rank
 from edgespiral.gate.intervals import (
     LEAST_PROCESSES,
@@ -16,7 +17,7 @@ from edgespiral.gate.intervals import (
     process_tails,
     tail_ratio,
 )
-from edgespiral.gate.records import Check, GateVerdict, Reference
+from edgespiral.gate.records import Check, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,13 +86,13 @@ def lacks_tail(limits: Limits, checks: tuple[Check, ...]) -> bool:
     return limits.tail_tolerance_percent is not None and "median" in kinds and "tail" not in kinds
 
 
-def verdict_of(bounds: Interval, limit: float | None) -> GateVerdict:
-    """Pass where the whole interval is within the limit, regressed where it is above."""
+def verdict_of(bounds: Interval, limit: float | None) -> Verdict:
+    """Met where the whole interval is within the limit, missed where it is above."""
     if limit is None:
-        return GateVerdict.MEASURED
+        return Verdict.MEASURED
     if bounds.high <= limit:
-        return GateVerdict.PASS
-    return GateVerdict.REGRESSED if bounds.low > limit else GateVerdict.UNDECIDED
+        return Verdict.MET
+    return Verdict.MISSED if bounds.low > limit else Verdict.UNDECIDED
 
 
 def taken_of(reference: Reference) -> Taken:
@@ -105,7 +106,7 @@ def _budget(subject: Taken, limit_ms: float) -> Check:
     levels = drift(medians, CONFIDENCE)
     # A level that still moves across the limit is none to judge by: more samples tell its end.
     crossing = levels is not None and min(levels) <= limit_ms < max(levels)
-    verdict = GateVerdict.UNDECIDED if crossing else verdict_of(bounds, limit_ms)
+    verdict = Verdict.UNDECIDED if crossing else verdict_of(bounds, limit_ms)
     return Check(
         kind="budget",
         verdict=verdict,
@@ -129,8 +130,8 @@ def _median(subject: Taken, reference: Taken, limit: float | None, *, paired: bo
 
 def _tail(subject: Taken, reference: Taken, limit: float | None, *, paired: bool) -> Check | None:
     if paired:
-        found = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
-        return _change("tail", *found, limit) if found else None
+        tail = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
+        return _change("tail", *tail, limit) if tail else None
     sides = [process_tails(taken.rounds_ms, taken.processes) for taken in (reference, subject)]
     if min(map(len, sides)) < LEAST_PROCESSES:
         return None

@@ -16,11 +16,11 @@ def commit(folder: Path) -> tuple[str | None, bool | None]:
 
     (None, None) outside of a repository, without git, or before the first commit.
     """
-    found = _git(folder, "rev-parse", "HEAD")
-    if found is None:
+    head = _git(folder, "rev-parse", "HEAD")
+    if head is None:
         return None, None
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return found.decode().strip(), bool(changes)
+    return head.decode().strip(), bool(changes)
 
 
 def file_at(path: Path, ref: str) -> bytes | None:
@@ -35,16 +35,16 @@ def file_at(path: Path, ref: str) -> bytes | None:
     if _git(folder, "rev-parse", "--git-dir") is None:
         raise UsageError("is not in a git repository", where=str(path))
     # A ref that looks like a flag must not become one.
-    known = _git(
+    prefix = _git(
         folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
     )
-    if known is None:
+    if prefix is None:
         raise UsageError(
             f"git knows no commit {ref!r}",
             where="--against-ref",
             hint="a shallow clone has only the last one: fetch more, as with fetch-depth: 0",
         )
-    return _git(folder, "cat-file", "--filters", f"{known.decode().strip()}:./{path.name}")
+    return _git(folder, "cat-file", "--filters", f"{prefix.decode().strip()}:./{path.name}")
 
 
 def place(path: Path) -> str:

@@ -50,14 +50,14 @@ def history(results: Sequence[BenchResult]) -> History:
     Raises:
         UsageError: no model of any result was measured.
     """
-    found: dict[tuple[str, str, str], list[tuple[BenchResult, CaseResult]]] = defaultdict(list)
+    by_model: dict[tuple[str, str, str], list[tuple[BenchResult, CaseResult]]] = defaultdict(list)
     for result in results:
         for case in result.cases:
             if case.measurement is not None:
-                found[result.suite, result.target, case.name].append((result, case))
-    if not found:
+                by_model[result.suite, result.target, case.name].append((result, case))
+    if not by_model:
         raise UsageError("no model was measured in any of these results")
-    return History(trends=tuple(_trend(*names, taken) for names, taken in found.items()))
+    return History(trends=tuple(_trend(*names, taken) for names, taken in by_model.items()))
 
 
 def shifts(values: Sequence[float]) -> list[int]:
@@ -81,10 +81,10 @@ def shifts(values: Sequence[float]) -> list[int]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob("*.json"))
-    if not found:
+    files = sorted(path.glob("*.json"))
+    if not files:
         raise UsageError("no results here", where=str(path), hint="edgespiral bench --out")
-    return found
+    return files
 
 
 def _trend(
@@ -92,8 +92,8 @@ def _trend(
 ) -> Trend:
     points = tuple(_point(result, case) for result, case in taken)
     breaks = _breaks([case for _, case in taken])
-    edges = [0, *(one.index for one in breaks), len(points)]
-    found = [
+    edges = [0, *(change.index for change in breaks), len(points)]
+    level_changes = [
         shift
         for start, stop in pairwise(edges)
         for shift in _shifts([point.p50_ms for point in points[start:stop]], start)
@@ -103,7 +103,7 @@ def _trend(
         target=target,
         model=model,
         points=points,
-        shifts=tuple(found),
+        shifts=tuple(level_changes),
         breaks=tuple(breaks),
     )
 
@@ -123,14 +123,14 @@ def _point(result: BenchResult, case: CaseResult) -> HistoryPoint:
 
 
 def _breaks(cases: Sequence[CaseResult]) -> list[Break]:
-    found = []
+    breaks = []
     for index, (before, now) in enumerate(pairwise(cases), start=1):
         differences = otherwise(before.measurement, now.measurement) if now.measurement else []
         if before.shapes != now.shapes:
             differences.append(f"input shapes were {before.shapes}, are {now.shapes}")
         if differences:
-            found.append(Break(index=index, differences=tuple(differences)))
-    return found
+            breaks.append(Break(index=index, differences=tuple(differences)))
+    return breaks
 
 
 def _shifts(levels_ms: Sequence[float], start: int) -> list[Shift]:

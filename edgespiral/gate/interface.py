@@ -33,8 +33,8 @@ def interface(path: Path) -> tuple[str, ...]:
     except Exception as error:  # protobuf's own, which has no public home
         raise ModelError("is not an ONNX model", where=str(path)) from error
     graph = inferred.graph
-    fed = [f"input {_described(one)}" for one in fed_inputs(graph)]
-    return (*fed, *(f"output {_described(one)}" for one in graph.output))
+    fed = [f"input {_described(value)}" for value in fed_inputs(graph)]
+    return (*fed, *(f"output {_described(value)}" for value in graph.output))
 
 
 def check_same(before: tuple[str, ...], now: tuple[str, ...], *, where: str) -> None:

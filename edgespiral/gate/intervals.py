@@ -62,9 +62,9 @@ def difference_of_means(
             f"{fewest} measuring processes carry no comparison with a stored baseline, "
             f"{LEAST_PROCESSES} are needed"
         )
-    found = ttest_ind(subject, reference, equal_var=False).confidence_interval(confidence)
+    interval = ttest_ind(subject, reference, equal_var=False).confidence_interval(confidence)
     return float(subject.mean() - reference.mean()), Interval(
-        low=float(found.low), high=float(found.high), confidence=confidence
+        low=float(interval.low), high=float(interval.high), confidence=confidence
     )
 
 
@@ -108,10 +108,10 @@ def _tails(rounds: list[Vector], times: NDArray[np.intp]) -> Vector:
     """p99 of the pooled samples, for each row of how often every round counts."""
     samples = np.concatenate(rounds)
     order = np.argsort(samples)
-    owner = np.repeat(np.arange(len(rounds)), [len(one) for one in rounds])[order]
-    found = []
+    owner = np.repeat(np.arange(len(rounds)), [len(round_ms) for round_ms in rounds])[order]
+    places = []
     for row in times:
         weights = np.cumsum(row[owner])
-        found.append(np.searchsorted(weights, weights[-1] * TAIL_PERCENT / 100))
-    tails: Vector = samples[order][np.array(found)]
+        places.append(np.searchsorted(weights, weights[-1] * TAIL_PERCENT / 100))
+    tails: Vector = samples[order][np.array(places)]
     return tails

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError, UndecidedError, UsageError
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.gate.checks import Limits
 from edgespiral.gate.interface import check_same, interface
-from edgespiral.gate.records import GateVerdict
 from edgespiral.gate.report import words
 from edgespiral.gate.sampling import Sampled, sample
 from edgespiral.gate.suite import TIME_LIMIT_S
@@ -171,13 +171,13 @@ class Figure:
         if not math.isfinite(limit):
             raise UsageError(f"cannot be compared with {limit}", where=str(self._latency.model))
         self._check = self._checked(float(limit))
-        if self._check.verdict is GateVerdict.UNDECIDED:
+        if self._check.verdict is Verdict.UNDECIDED:
             raise UndecidedError(
                 f"undecided: {words.line(self._check)}",
                 where=str(self._latency.model),
                 hint="allow more time, or quieten the device",
             )
-        return self._check.verdict is GateVerdict.PASS
+        return self._check.verdict is Verdict.MET
 
     def _checked(self, limit: float | None) -> Check:
         if self._kind == "budget":

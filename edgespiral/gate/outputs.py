@@ -32,17 +32,17 @@ def parse_reports(given: Sequence[str]) -> dict[Path, str]:
     Raises:
         UsageError: not of this form, an unknown format, or one path for two formats.
     """
-    found: dict[Path, str] = {}
+    formats: dict[Path, str] = {}
     for text in given:
         kind, _, name = text.partition("=")
         if kind not in FORMATS:
             raise unknown_name("report format", kind, FORMATS)
         if not name:
             raise UsageError(f"no path in {text!r}", where="--report", hint=f"{kind}=PATH")
-        if Path(name) in found:
+        if Path(name) in formats:
             raise UsageError(f"{name} is asked for twice", where="--report")
-        found[Path(name)] = kind
-    return found
+        formats[Path(name)] = kind
+    return formats
 
 
 def write_reports(reports: Mapping[Path, str], result: BenchResult, suite: str) -> None:

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgespiral.core.records.measurement import (
-    Interval,
-    Measurement,
-)
+from edgespiral.core.records.measurement import Interval, Measurement, Verdict
 from edgespiral.core.records.schema import PositiveMs, Record, Told
 
-SCHEMA = 1
+SCHEMA = 2
 
 Processes = tuple[Annotated[int, Field(ge=1)], ...]
 
 
-class GateVerdict(StrEnum):
-    """What the gate says of a model, or of a whole suite."""
-
-    PASS = "pass"  # noqa: S105 (no password)
-    REGRESSED = "regressed"
-    UNDECIDED = "undecided"
-    ERROR = "error"
-    # Nothing to judge by: neither a budget nor a former model.
-    MEASURED = "measured"
-
-
 # What a suite comes to is the first of these that any of its models has.
 GRAVEST_FIRST = (
-    GateVerdict.REGRESSED,
-    GateVerdict.ERROR,
-    GateVerdict.UNDECIDED,
-    GateVerdict.PASS,
-    GateVerdict.MEASURED,
+    Verdict.MISSED,
+    Verdict.ERROR,
+    Verdict.UNDECIDED,
+    Verdict.MET,
+    Verdict.MEASURED,
 )
 
 
@@ -50,7 +35,7 @@ class Check(Record):
     """
 
     kind: Literal["budget", "median", "tail"]
-    verdict: GateVerdict
+    verdict: Verdict
     value: float
     bounds: Interval
     limit: float | None
@@ -95,7 +80,7 @@ class CaseResult(Measured):
 
     name: Told
     model: Told
-    verdict: GateVerdict
+    verdict: Verdict
     shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     interface: tuple[Told, ...] = ()
     reference: Reference | None = None
@@ -119,10 +104,10 @@ class CaseResult(Measured):
 class BenchResult(Record):
     """A suite's outcome, as written to JSON, stored as a baseline and read back."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     suite: Told
     target: Told
-    verdict: GateVerdict
+    verdict: Verdict
     cases: tuple[CaseResult, ...] = Field(min_length=1)
     git_commit: Told | None
     git_dirty: bool | None
@@ -139,7 +124,7 @@ class HistoryPoint(Record):
     p50_ms: PositiveMs
     ci95_ms: Interval
     change_percent: float | None
-    verdict: GateVerdict
+    verdict: Verdict
 
 
 class Shift(Record):
@@ -180,6 +165,6 @@ class History(Record):
     trends: tuple[Trend, ...] = Field(min_length=1)
 
 
-def gravest(verdicts: list[GateVerdict]) -> GateVerdict:
-    """What several verdicts come to: regressed, error, undecided, pass, measured, in this order."""
+def gravest(verdicts: list[Verdict]) -> Verdict:
+    """What several verdicts come to: missed, error, undecided, pass, measured, in this order."""
     return next(verdict for verdict in GRAVEST_FIRST if verdict in verdicts)

@@ -81,8 +81,8 @@ def from_baseline(suite: Suite, name: str, result: BenchResult) -> Find:
             raise UsageError(what, where=f"baseline {name}", hint=f"save it again; {IF_NEW}")
 
     def find(case: Case) -> Former | None:
-        found = stored.get(case.title)
-        return Former(name, stored=found) if found else None
+        case_result = stored.get(case.title)
+        return Former(name, stored=case_result) if case_result else None
 
     return find
 

@@ -7,13 +7,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError, ModelError
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.versions import versions
 from edgespiral.gate.baseline import check_comparable
 from edgespiral.gate.checks import Limits, judge, taken_of
 from edgespiral.gate.git import commit
 from edgespiral.gate.interface import check_same, interface
-from edgespiral.gate.records import BenchResult, CaseResult, GateVerdict, Reference, gravest
+from edgespiral.gate.records import BenchResult, CaseResult, Reference, gravest
 from edgespiral.gate.sampling import Sampled, sample, sample_baseline
 from edgespiral.gate.suite import model_file
 from edgespiral.measure.session import Session
@@ -80,16 +81,16 @@ class Gate:
 
     def _case(self, case: Case) -> CaseResult:
         start = perf_counter()
-        found: dict[str, object] = {
+        fields: dict[str, object] = {
             "name": case.title,
             "model": case.path,
             "shapes": case.input_shapes,
         }
         try:
-            found |= self._measured(case)
+            fields |= self._measured(case)
         except OWN_ERRORS as error:
-            found |= {"verdict": GateVerdict.ERROR, "error": str(error)}
-        return CaseResult.model_validate({**found, "seconds": perf_counter() - start})
+            fields |= {"verdict": Verdict.ERROR, "error": str(error)}
+        return CaseResult.model_validate({**fields, "seconds": perf_counter() - start})
 
     def _measured(self, case: Case) -> dict[str, object]:
         file = model_file(self.path, case)
@@ -99,7 +100,7 @@ class Gate:
             check_same(former.interface(), face, where=str(file))
         with Session(self.profile, shapes=case.input_shapes) as session:
             sampled = self._sampled(session, case, file, former)
-        verdicts = [check.verdict for check in sampled.checks] or [GateVerdict.MEASURED]
+        verdicts = [check.verdict for check in sampled.checks] or [Verdict.MEASURED]
         return {
             "verdict": gravest(verdicts),
             "interface": face,

@@ -7,11 +7,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MeasurementError
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import least_count
 from edgespiral.core.statistics.stats import LEAST_ROUNDS
 from edgespiral.gate.checks import CONFIDENCE, LOOKS, Taken, judge, lacks_tail
 from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES
-from edgespiral.gate.records import GateVerdict
 from edgespiral.measure.decide import merged, until_decided
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Sampled:
         else:
             pairs = zip(self.measurements, measured, strict=True)
             self.measurements = [merged(old, new) for old, new in pairs]
-        for taken, one in zip(self.taken, measured, strict=True):
-            taken.add(one.rounds_ms)
+        for taken, measurement in zip(self.taken, measured, strict=True):
+            taken.add(measurement.rounds_ms)
 
 
 def sample(
@@ -74,7 +74,7 @@ def sample(
 
     Raises:
         ModelError, TargetError, MeasurementError: as `Session.measure`.
-        MeasurementError: p99 is limited, the samples cannot carry it, and nothing else regressed.
+        MeasurementError: p99 is limited, the samples cannot carry it, and no limit is missed.
     """
     sampled, start = Sampled(), perf_counter()
 
@@ -89,8 +89,8 @@ def sample(
 
     looks = _looks(session.profile.measure.rounds, unpaired=baseline is not None)
     until_decided(looks, take, lambda: _is_open(limits, sampled))
-    regressed = any(one.verdict is GateVerdict.REGRESSED for one in sampled.checks)
-    if lacks_tail(limits, sampled.checks) and not regressed:
+    is_missed = any(check.verdict is Verdict.MISSED for check in sampled.checks)
+    if lacks_tail(limits, sampled.checks) and not is_missed:
         raise MeasurementError(
             f"too few samples to judge p99 by, {LEAST_TAIL_SAMPLES} are needed"
             + (" in each process, now and in the baseline" if baseline else ""),
@@ -100,7 +100,7 @@ def sample(
 
 
 def _is_open(limits: Limits, sampled: Sampled) -> bool:
-    undecided = any(one.verdict is GateVerdict.UNDECIDED for one in sampled.checks)
+    undecided = any(check.verdict is Verdict.UNDECIDED for check in sampled.checks)
     return undecided or lacks_tail(limits, sampled.checks)
 
 

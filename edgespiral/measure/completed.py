@@ -21,7 +21,7 @@ class Completed:
         """In words, how a command ended that did not give its answer."""
         code = self.exit_code
         number = -code if code < 0 else code - SHELL_SIGNAL_BASE
-        if number in {int(known) for known in signal.Signals}:
+        if number in {int(listed) for listed in signal.Signals}:
             ending = f"was killed by {signal.Signals(number).name}"
         else:
             ending = f"failed with exit code {code}" if code else "broke off in its answer"

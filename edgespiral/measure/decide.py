@@ -125,7 +125,7 @@ def compare_until_decided(
 
     Raises:
         ModelError, TargetError, MeasurementError: as `Session.measure`; or a device's governor or
-            power mode changed between two looks.
+            power mode, or a file, changed between two looks.
     """
     confidence = Looks(len(looks)).confidence
     pairs: list[Paired] = []
@@ -146,8 +146,10 @@ def merged(old: Measurement, new: Measurement) -> Measurement:
     """The samples of two processes that measured one model, as one measurement.
 
     Raises:
-        MeasurementError: the governor or the power mode changed in between.
+        MeasurementError: the governor, the power mode or the model's file changed in between.
     """
+    if old.model_sha256 != new.model_sha256:
+        raise MeasurementError("the model's file changed between two measurements of it")
     for name in STEADY:
         was, now = getattr(old.fingerprint, name), getattr(new.fingerprint, name)
         if was != now:

@@ -109,8 +109,8 @@ def no_engine(models: Iterable[Path]) -> None:
 
 def bound_to(facts: EngineFacts) -> str:
     """In words, the only place where an engine runs."""
-    made = f"{facts.runtime} {facts.runtime_version}"
+    built_by = f"{facts.runtime} {facts.runtime_version}"
     if facts.gpu is None and facts.compute_capability is not None:
-        return f"GPUs of compute capability {facts.compute_capability}, with {made}"
+        return f"GPUs of compute capability {facts.compute_capability}, with {built_by}"
     gpu = f"{facts.gpu}, compute capability {facts.compute_capability}"
-    return f"{facts.built_on}{f' ({gpu})' if facts.gpu else ''}, with {made}"
+    return f"{facts.built_on}{f' ({gpu})' if facts.gpu else ''}, with {built_by}"

@@ -86,14 +86,14 @@ class Fleet:
     @cached_property
     def _by_device(self) -> list[list[int]]:
         """The positions of the targets that reach one device, for each device."""
-        found: dict[Hashable, list[int]] = {}
+        indices: dict[Hashable, list[int]] = {}
         for position, profile in enumerate(self.profiles):
-            found.setdefault(device_of(profile), []).append(position)
-        for alone in [key for key in found if isinstance(key, tuple) and key[1:] == (None,)]:
+            indices.setdefault(device_of(profile), []).append(position)
+        for alone in [key for key in indices if isinstance(key, tuple) and key[1:] == (None,)]:
             # The only device that is reached in this way, named or not.
-            same = [key for key in found if isinstance(key, tuple) and key[0] == alone[0]]
-            found[alone] = sorted(chain.from_iterable([found.pop(key) for key in same]))
-        return list(found.values())
+            same = [key for key in indices if isinstance(key, tuple) and key[0] == alone[0]]
+            indices[alone] = sorted(chain.from_iterable([indices.pop(key) for key in same]))
+        return list(indices.values())
 
 
 class _Line(Thread, Generic[T]):

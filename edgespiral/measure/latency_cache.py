@@ -114,12 +114,12 @@ class LatencyCache:
         try:
             make_folder(self.path.parent)
             with locked(self.path.parent, wait_s=LOCK_S):
-                known = self.read()
-                table = known.model_copy(
+                stored = self.read()
+                table = stored.model_copy(
                     update={
-                        "layers": _newest(known.layers, layers),
-                        "cuts": known.cuts | _newest_cuts(known.cuts, cuts or {}),
-                        "staircase": known.staircase if staircase is None else tuple(staircase),
+                        "layers": _newest(stored.layers, layers),
+                        "cuts": stored.cuts | _newest_cuts(stored.cuts, cuts or {}),
+                        "staircase": stored.staircase if staircase is None else tuple(staircase),
                     }
                 )
                 write_text(self.path, table.model_dump_json() + "\n")
@@ -133,22 +133,22 @@ def cache_folder(given: Path | None = None) -> Path:
 
 
 def _newest(
-    known: Iterable[LayerLatency], added: Iterable[LayerLatency]
+    stored: Iterable[LayerLatency], added: Iterable[LayerLatency]
 ) -> tuple[LayerLatency, ...]:
     by_shape = {
         (row.operator, row.input_shape, row.weight_shape, row.output_shape): row
-        for row in (*known, *added)
+        for row in (*stored, *added)
     }
     return tuple(by_shape.values())
 
 
 def _newest_cuts(
-    known: Mapping[str, Sequence[KnownCut]], added: Mapping[str, Sequence[KnownCut]]
+    stored: Mapping[str, Sequence[KnownCut]], added: Mapping[str, Sequence[KnownCut]]
 ) -> dict[str, tuple[KnownCut, ...]]:
     merged = {}
     for architecture, cuts in added.items():
         by_widths: dict[tuple[tuple[str, int], ...], KnownCut] = {}
-        for cut in (*known.get(architecture, ()), *cuts):
+        for cut in (*stored.get(architecture, ()), *cuts):
             key = tuple(sorted(cut.widths.items()))
             by_widths.pop(key, None)
             by_widths[key] = cut

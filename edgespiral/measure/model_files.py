@@ -35,6 +35,7 @@ MOST_BYTES = 2**31
 LONGEST_COUNT = 18
 # onnx.TensorProto's, without importing onnx.
 FLOAT, FLOAT16 = 1, 10
+OTHER_LABELS = {11: "fp64", 16: "bf16"}
 # Operators of which each takes or makes 8-bit activations.
 QUANTISED = (
     *("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"),
@@ -71,7 +72,7 @@ def model_files(path: Path) -> dict[str, Path]:
     """
     if is_engine(path):
         return {path.name: path}
-    found = {path.name: path}
+    files = {path.name: path}
     for name, least_bytes in _external_files(model_content(path), path).items():
         part = path.parent / name
         if not part.resolve().is_relative_to(path.parent.resolve()) or not is_file(part):
@@ -80,8 +81,8 @@ def model_files(path: Path) -> dict[str, Path]:
         if least_bytes > held_bytes:
             what = f"its weights end at byte {least_bytes} of {name}, which has {held_bytes}"
             raise ModelError(what, where=str(path))
-        found[name] = part
-    return found
+        files[name] = part
+    return files
 
 
 def model_content(path: Path) -> bytes:
@@ -121,11 +122,32 @@ def precision_of(path: Path) -> Precision:
     graph = model_proto(model_content(path), path).graph
     if any(node.op_type in QUANTISED for node in _all_nodes(graph)):
         return "int8"
-    sizes = dict.fromkeys((FLOAT, FLOAT16), 0)
+    sizes = _weights_by_type(graph)
+    return "fp16" if sizes[FLOAT16] and sizes[FLOAT16] >= sizes[FLOAT] else "fp32"
+
+
+def precision_label(path: Path, precision: Precision) -> str:
+    """What a figure of the file at `path`, run in `precision`, is to be called.
+
+    A run knows three precisions; a file of another's making may be in float64 or bfloat16.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    if precision != "fp32" or is_engine(path):
+        return precision
+    sizes = _weights_by_type(model_proto(model_content(path), path).graph)
+    most = max(sizes, key=lambda kind: sizes[kind])
+    return OTHER_LABELS.get(most, precision)
+
+
+def _weights_by_type(graph: GraphProto) -> dict[int, int]:
+    """How many weights there are of each kind of float."""
+    sizes = dict.fromkeys((FLOAT, FLOAT16, *OTHER_LABELS), 0)
     for tensor in all_tensors(graph):
         if tensor.data_type in sizes:
             sizes[tensor.data_type] += math.prod(tensor.dims)
-    return "fp16" if sizes[FLOAT16] and sizes[FLOAT16] >= sizes[FLOAT] else "fp32"
+    return sizes
 
 
 def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -152,13 +174,13 @@ def _external_files(content: bytes, path: Path) -> dict[str, int]:
         return {}
     from onnx.external_data_helper import uses_external_data
 
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for tensor in filter(uses_external_data, _tensors(model_proto(content, path))):
         entries = {entry.key: entry.value for entry in tensor.external_data}
         name = _name_beside(entries.get("location", ""), path)
         ends = [_byte_count(entries.get(key, "0"), key, path) for key in ("offset", "length")]
-        found[name] = max(found.get(name, 0), sum(ends))
-    return found
+        sizes[name] = max(sizes.get(name, 0), sum(ends))
+    return sizes
 
 
 def _tensors(message: Message) -> Iterator[TensorProto]:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from zipfile import BadZipFile
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.records.measurement import (
@@ -17,7 +18,8 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.statistics.stats import paired_ratio, summarise
 from edgespiral.core.system.files import sha256_file, writing
 from edgespiral.core.system.temporary import work_folder
-from edgespiral.measure.runtimes.agent_answer import check_clock
+from edgespiral.measure.model_files import precision_label
+from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
 
@@ -107,20 +109,25 @@ class Session:
         Raises:
             ModelError: a model is missing, or cannot be loaded or run.
             TargetError: the device, its runtime or the provider cannot be used.
-            MeasurementError: no answer, or none to be trusted: power mode changed, too hot.
+            MeasurementError: no answer, or none to be trusted: power mode changed, too hot, or a
+                model's file changed meanwhile.
         """
+        digests = [_sha256(model) for model in models]
         answer = self._ask(self._job("measure", models, rounds, seconds_per_model))
+        _require_unchanged(models, digests)
         return [
             Measurement(
                 target=self.profile.name,
-                model_sha256=sha256_file(model),
+                model_sha256=sha256,
                 stats=summarise(samples.rounds_ms),
                 rounds_ms=samples.rounds_ms,
                 warmup_count=samples.warmup_count,
-                fingerprint=answer.fingerprint(self._runtime.precision(model)),
+                fingerprint=answer.fingerprint(
+                    precision_label(model, self._runtime.precision(model))
+                ),
                 measured_at=now_utc(),
             )
-            for model, samples in zip(models, answer.samples, strict=True)
+            for model, sha256, samples in zip(models, digests, answer.samples, strict=True)
         ]
 
     def compare(
@@ -184,13 +191,16 @@ class Session:
                 samples, or for as many of the first of them as the device had time for.
 
         Raises:
-            As `measure` does.
+            As `measure` does; MeasurementError too where fewer outputs come back than the time
+                that the device had explains.
         """
         make = self.profile.runtime_plugin.make_outputs
         if make is None:
             return None
         runtime = make(self.profile.runtime)
-        job = replace(self._job("outputs", models, None, None), inputs=inputs)
+        job = replace(
+            self._job("outputs", models, None, None), inputs=inputs, input_count=_rows(inputs)
+        )
         return self._transport.repeated(lambda: self._computed(runtime, job, folder))
 
     def precision(self, model: Path) -> Precision:
@@ -260,10 +270,15 @@ class Session:
         return answer
 
     def _computed(self, runtime: Runtime, job: Job, folder: Path) -> list[Path]:
+        started_s = _clock_s()
         answer = self._run(job, runtime)
+        check_computed(answer, job, _clock_s() - started_s)
         files = [folder / f"outputs-{index}.npy" for index in range(len(job.models))]
         for file, computed in zip(files, answer.outputs, strict=True):
             self._transport.pull(computed.file, file)
+            if _rows(file) != computed.samples:
+                what = f"it tells of {computed.samples} outputs, and has {_rows(file)}"
+                raise MeasurementError(what, where=self.profile.name)
         return files
 
     def _run(self, job: Job, runtime: Runtime | None = None) -> Answer:
@@ -278,6 +293,48 @@ class Session:
         answer = asked.parse(completed, job)
         check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
         return answer
+
+
+def _rows(file: Path) -> int:
+    """How many rows the array of numbers in a file has, or each of several.
+
+    Raises:
+        MeasurementError: there is none, or they have different numbers of rows.
+    """
+    import numpy as np
+
+    try:
+        # One array by itself is not read beyond its head.
+        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
+        is_one = isinstance(loaded, np.ndarray)
+        arrays = [loaded] if is_one else [loaded[name] for name in loaded.files]
+    except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
+        raise MeasurementError("holds no array", where=file.name) from error
+    if not arrays or any(array.dtype.kind not in "biuf" or not array.ndim for array in arrays):
+        raise MeasurementError("holds no rows of numbers", where=file.name)
+    counts = {len(array) for array in arrays}
+    if len(counts) > 1:
+        raise MeasurementError("its arrays have different numbers of rows", where=file.name)
+    return counts.pop()
+
+
+def _sha256(model: Path) -> str:
+    """Of a model's file; empty where it cannot be read, which is told when it is needed."""
+    try:
+        return sha256_file(model)
+    except OSError:
+        return ""
+
+
+def _require_unchanged(models: Sequence[Path], digests: Sequence[str]) -> None:
+    """Refuse figures of files that are not, any more, what was sent to be measured."""
+    for model, sha256 in zip(models, digests, strict=True):
+        if _sha256(model) != sha256:
+            raise MeasurementError(
+                "the file changed while it was measured",
+                where=str(model),
+                hint="measure it again once nothing writes it any more",
+            )
 
 
 def _clock_s() -> float:

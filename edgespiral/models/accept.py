@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import ModelError, first_few
@@ -54,14 +56,18 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def with_one_output(model: nn.Module, key: str) -> nn.Module:
-    """`model`, of which `forward` returns the entry `key` of its mapping alone.
+    """`model`, of which `forward` returns the entry `key` of its mapping or dataclass alone.
 
     It shares its layers with `model`, under the same names.
     """
     kind = type(model)
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (torch's own)
-        return kind.forward(self, *args, **kwargs)[key]
+        outputs = kind.forward(self, *args, **kwargs)
+        return outputs[key] if isinstance(outputs, Mapping) else getattr(outputs, key)
+
+    # Inputs are named by the arguments that it takes.
+    forward.__signature__ = inspect.signature(kind.forward)  # type: ignore[attr-defined]
 
     alone = copy.copy(model)
     alone.__class__ = type(kind.__name__, (kind,), {"forward": forward})

@@ -1,4 +1,4 @@
-"""Models by name: small ones of images, text, sound and segmentation, torchvision's, timm's."""
+"""Models by name: small ones of images, text, sound, rows and boxes, torchvision's, timm's."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from edgespiral.core.nested import Tensors
+
 RESNET_DEPTHS = (8, 20, 32, 56)
 MOBILENET = "mobilenetv2-small"
 TEXT = ("gru-text", "lstm-text", "transformer-text")
 SOUND = ("bc-resnet", "ctc-gru", "ctc-lstm", "ds-cnn", "gru-kws", "gru-sound")
+ROWS = ("autoencoder", "mlp-tabular", "neumf")
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
+SSD = "ssdlite-tiny"
+# Kinds of detectors of torchvision's that look at an image in one stage.
+ONE_STAGE = ("ssd", "retinanet", "fcos")
 WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pkl")
 # What other programs write: a model with its weights, but none that PyTorch could train.
 RUN_ONLY = {
@@ -34,8 +40,9 @@ def names() -> list[str]:
     """Every name that `build` knows without other packages, sorted."""
     from torchvision import models
 
-    own = (*_small_models(), *TEXT, *SOUND, UNET, LRASPP)
-    return sorted([*own, *models.list_models(module=models)])
+    own = (*_small_models(), *TEXT, *SOUND, *ROWS, UNET, LRASPP, SSD)
+    one_stage = [name for name in _detectors() if name.startswith(ONE_STAGE)]
+    return sorted([*own, *one_stage, *models.list_models(module=models)])
 
 
 def is_built_untrained(name: str) -> bool:
@@ -59,6 +66,12 @@ def require_known(name: str) -> None:
 def _elsewhere(name: str) -> UsageError | None:
     """The error for what is a model in another form, with the lines that make it one here."""
     file = Path(name)
+    if name in _detectors():
+        return UsageError(
+            f"{name} has two stages, and is no dense network that could be cut as a whole",
+            where="model",
+            hint=f"take {SSD}, or ssdlite, RetinaNet or FCOS of torchvision",
+        )
     if name.startswith(HUB):
         what = "is a name of the Hugging Face hub, from which nothing is fetched here"
         hint = _two_lines("import timm", f"timm.create_model({name!r}, pretrained=True)")
@@ -94,19 +107,24 @@ def build(
     token_count: int | None = None,
     padding: int | None = None,
     sample_rate_hz: int | None = None,
+    specs: Tensors | None = None,
 ) -> nn.Module:
     """A freshly initialised model: (N, *input_shape) -> (N, classes).
 
     `unet-small` and `lraspp_mobilenet_v3_large` return (N, classes, H, W), a class a pixel.
+    `ssdlite-tiny` and detectors of torchvision's are what that has, for the task `detection`.
 
     Those for text take token ids (N, T) below `token_count`, of which `padding` counts for nothing,
     all others (N, C, H, W). For those of sound H are frequency bands and W are frames; with
     `sample_rate_hz` they take waveforms (N, 1, samples) and make these themselves.
 
+    `mlp-tabular` takes numbers, categories or both, `neumf` a user and an item, as `specs` has
+    them, an `InputSpec` for each; `autoencoder` gives rows of numbers back.
+
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. `timm/NAME` is built by
     timm, which an extra brings, for C channels and, where it needs one, for H x W. Auxiliary heads
-    (GoogLeNet, Inception) are left out, so that every model returns one tensor of logits.
+    (GoogLeNet, Inception) are left out, so that every model returns one tensor.
 
     Raises:
         MissingExtraError: it is timm's, which is not installed.
@@ -121,6 +139,18 @@ def build(
         return sound.build(
             name, classes=classes, input_shape=input_shape, sample_rate_hz=sample_rate_hz
         )
+    if name in ROWS:
+        from edgespiral.core.batches import InputSpec
+        from edgespiral.models.zoo import rows
+
+        specs = specs or InputSpec(input_shape, token_count)
+        return rows.build(name, classes=classes, specs=specs)
+    return _image_model(name, classes, input_shape, token_count)
+
+
+def _image_model(
+    name: str, classes: int, input_shape: tuple[int, ...], token_count: int | None
+) -> nn.Module:
     if len(input_shape) != 3 or token_count is not None:
         raise UsageError(
             f"{name} takes (channels, height, width), and the data has {tuple(input_shape)}"
@@ -129,8 +159,14 @@ def build(
         )
     if is_of_timm(name):
         return build_of_timm(name, classes=classes, input_shape=input_shape)
+    return _of_images(name, classes, input_shape)
+
+
+def _of_images(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     if name == UNET:
         return _unet(classes, input_shape)
+    if name in (SSD, *_detectors()):
+        return _detector(name, classes, input_shape)
     small = _small_models()
     if name in small:
         return small[name](classes, input_shape[0])
@@ -186,6 +222,31 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
     model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
     if channels != 3:
         _replace_stem(model, channels)
+    return model
+
+
+def _detectors() -> list[str]:
+    from torchvision import models
+
+    found: list[str] = models.list_models(module=models.detection)
+    return found
+
+
+def _detector(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """One of one stage; of torchvision's, SSD alone has a background."""
+    from torchvision import models
+
+    from edgespiral.models.zoo.ssdlite import ssdlite_tiny
+
+    channels, height, width = input_shape
+    if name == SSD:
+        return ssdlite_tiny(classes=classes, channels=channels, size=(height, width))
+    if channels != 3:
+        raise UsageError(f"{name} takes 3 channels, and the data has {channels}", where="model")
+    columns = classes + 1 if name.startswith("ssd") else classes
+    model: nn.Module = models.get_model(
+        name, weights=None, weights_backbone=None, num_classes=columns
+    )
     return model
 
 

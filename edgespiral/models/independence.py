@@ -14,6 +14,9 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import count, joined, leaves, mapped, rows
+from edgespiral.models.calling import call
+from edgespiral.models.example_inputs import made_up
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
 
     Values = Sequence[Tensor]
 
@@ -55,7 +59,7 @@ class Trial:
         problem: what it means if they do.
     """
 
-    batch: Tensor
+    batch: Tensors
     at: int
     of: int
     share: float = SAME_SIZE_SHARE
@@ -85,16 +89,15 @@ def check_independence(model: nn.Module, splits: DataSplits) -> None:
             layer is named whose outputs differ though its inputs do not.
     """
     samples, _ = next(iter(splits.validation.epoch(batch_size=SAMPLES)))
-    strangers = _strangers(samples, splits.token_count)
-    first = torch.cat([samples, strangers[: SAMPLES - len(samples)]])
+    strangers = _strangers(samples, splits)
+    first = joined([samples, rows(strangers, slice(SAMPLES - count(samples)))])
     with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
-        together = _logits(model, first, first)
-        if not bool(together.isfinite().all()):
+        together = _outputs(model, first, first)
+        if not all(bool(leaf.isfinite().all()) for leaf in together):
             return  # which the comparison of the export with PyTorch says
         for trial in _trials(first, strangers):
-            logits = _logits(model, trial.batch, first)
-            limit = trial.share * float(together.abs().max())
-            if float((logits[trial.at] - together[trial.of]).abs().max()) > limit:
+            outputs = _outputs(model, trial.batch, first)
+            if any(_differ(trial, *pair) for pair in zip(outputs, together, strict=True)):
                 raise ModelError(
                     trial.problem,
                     where=_first_layer(model, first, trial),
@@ -102,60 +105,71 @@ def check_independence(model: nn.Module, splits: DataSplits) -> None:
                 )
 
 
-def _strangers(samples: Tensor, token_count: int | None) -> Tensor:
+def _differ(trial: Trial, outputs: Tensor, together: Tensor) -> bool:
+    own, expected = outputs[trial.at].double(), together[trial.of].double()
+    limit = trial.share * float(together.double().abs().max())
+    return own.shape != expected.shape or float((own - expected).abs().max()) > limit
+
+
+def _strangers(samples: Tensors, splits: DataSplits) -> Tensors:
     """As many inputs as are compared, unlike any of `samples`."""
-    generator, shape = torch.Generator().manual_seed(0), (SAMPLES, *samples.shape[1:])
-    if token_count is not None:
-        return torch.randint(0, token_count, shape, generator=generator)
-    spread = float(samples.std()) if samples.numel() > 1 else 1.0
-    return LOUDER * (spread or 1.0) * torch.randn(shape, generator=generator)
+
+    def louder(stranger: Tensor, sample: Tensor) -> Tensor:
+        if not stranger.is_floating_point():
+            return stranger
+        spread = float(sample.std()) if sample.numel() > 1 else 1.0
+        return LOUDER * (spread or 1.0) * stranger
+
+    strangers = made_up(splits.specs, SAMPLES, like=samples)
+    return mapped(louder, strangers, samples)
 
 
-def _trials(first: Tensor, strangers: Tensor) -> list[Trial]:
-    last = len(first) - 1
+def _trials(first: Tensors, strangers: Tensors) -> list[Trial]:
+    last = count(first) - 1
+    head, tail = rows(first, slice(1)), rows(first, slice(last, None))
     return [
         Trial(first, 0, 0, problem=ON_CHANCE),
-        Trial(first.flip(0), last, 0),
-        Trial(torch.cat([first[:1], strangers[1:]]), 0, 0),
-        Trial(torch.cat([strangers[:last], first[last:]]), last, last),
-        Trial(first[:1], 0, 0, share=ALONE_SHARE),
-        Trial(first[last:], 0, last, share=ALONE_SHARE),
+        Trial(mapped(lambda leaf: leaf.flip(0), first), last, 0),
+        Trial(joined([head, rows(strangers, slice(1, None))]), 0, 0),
+        Trial(joined([rows(strangers, slice(last)), tail]), last, last),
+        Trial(head, 0, 0, share=ALONE_SHARE),
+        Trial(tail, 0, last, share=ALONE_SHARE),
     ]
 
 
-def _logits(model: nn.Module, batch: Tensor, first: Tensor) -> Tensor:
+def _outputs(model: nn.Module, batch: Tensors, first: Tensors) -> Values:
     """What the model says of `batch`, which has samples of `first`, on which it does not fail."""
     try:
-        logits: Tensor = model(batch)
+        outputs = [*leaves(call(model, batch)).values()]
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        alone = "a sample alone" if len(batch) == 1 else f"a batch of {len(batch)}"
+        alone = "a sample alone" if count(batch) == 1 else f"a batch of {count(batch)}"
         raise ModelError(
             f"the model fails on {alone}: {reason}",
             where=_failing_layer(model, batch, first),
             hint=HINTS[ON_BATCH],
         ) from error
-    return logits
+    return outputs
 
 
-def _failing_layer(model: nn.Module, batch: Tensor, first: Tensor) -> str | None:
+def _failing_layer(model: nn.Module, batch: Tensors, first: Tensors) -> str | None:
     """The layer that ends on `first` and not on `batch`."""
     with _calls(model) as whole, suppress(Exception):
-        model(first)
+        call(model, first)
     with _calls(model) as broken, suppress(Exception):
-        model(batch)
+        call(model, batch)
     return str(whole[len(broken)]) if len(broken) < len(whole) else None
 
 
-def _first_layer(model: nn.Module, first: Tensor, trial: Trial) -> str:
+def _first_layer(model: nn.Module, first: Tensors, trial: Trial) -> str:
     """Where it begins: a layer, or the forward of one between the layers in it."""
     with _calls(model) as together:
-        _logits(model, first, first)
+        _outputs(model, first, first)
     with _calls(model) as apart:
-        _logits(model, trial.batch, first)
+        _outputs(model, trial.batch, first)
     with _calls(model) as alone:
-        _logits(model, first[:1], first)
-    differ = _Differing(trial, len(first))
+        _outputs(model, rows(first, slice(1)), first)
+    differ = _Differing(trial, count(first))
     reached: Call | None = None
     for here, there, single in zip(together, apart, alone, strict=False):
         inputs_differ = differ(here.inputs, there.inputs, single.inputs)
@@ -217,7 +231,7 @@ class _Differing:
     def _differ(self, here: Tensor, there: Tensor, single: Tensor) -> bool:
         pairs = zip(
             _of_sample(here, single, self.trial.of, self.count),
-            _of_sample(there, single, self.trial.at, len(self.trial.batch)),
+            _of_sample(there, single, self.trial.at, count(self.trial.batch)),
             strict=False,
         )
         limit = LAYER_SHARE * self.trial.share * float(here.abs().max()) if here.numel() else 0.0

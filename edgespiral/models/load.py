@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.factory import call_factory, is_factory
+from edgespiral.core.nested import count, plain, rows, shapes
 from edgespiral.core.system.files import is_file
 from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
 from edgespiral.models.accept import unwrapped, with_one_output
+from edgespiral.models.calling import called
 from edgespiral.models.catalog import build
 from edgespiral.models.checkpoint import form_of, keys_of, matched, misfits, stand_ins, states_in
 from edgespiral.models.checkpoint_files import check_archive, read_checkpoint
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.models.checkpoint_files import Inert
 
     OutputCheck = Callable[[object, int, DataSplits], None]
@@ -40,6 +43,7 @@ def load_model(
     token_count: int | None = None,
     padding: int | None = None,
     sample_rate_hz: int | None = None,
+    specs: Tensors | None = None,
     say: Say = lambda _: None,
 ) -> nn.Module:
     """A model by zoo name or `path/to/file.py:factory`, with its weights if given.
@@ -52,6 +56,7 @@ def load_model(
         input_shape: (C, H, W) of a zoo model, (T,) of one for text.
         token_count, padding: of a zoo model for text, see `DataSplits`.
         sample_rate_hz: of a zoo model for waveforms, see `DataSplits`.
+        specs: of a zoo model for several inputs, an `InputSpec` for each.
         say: told which weights were taken where that was a choice.
 
     Raises:
@@ -68,6 +73,7 @@ def load_model(
             token_count=token_count,
             padding=padding,
             sample_rate_hz=sample_rate_hz,
+            specs=specs,
         )
     if weights is not None:
         fit_state(model, read_state(weights, say), where=str(weights), say=say)
@@ -90,6 +96,7 @@ def load_model_for(
         token_count=splits.token_count,
         padding=splits.padding,
         sample_rate_hz=splits.sample_rate_hz,
+        specs=splits.specs,
         say=say,
     )
 
@@ -161,38 +168,39 @@ def check_outputs(model: nn.Module, splits: DataSplits, check: OutputCheck) -> N
         ModelError: it fails on them, or `check` refuses what it returns.
     """
     inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
-    check(_run(model, inputs), len(inputs), splits)
+    check(plain(_run(model, inputs)), count(inputs), splits)
     # Where it fails on a sample alone, `check_independence` names the layer.
     try:
-        alone = _run(model, inputs[:1])
+        alone = plain(_run(model, rows(inputs, slice(1))))
     except ModelError:
         return
     check(alone, 1, splits)
 
 
 def one_output(model: nn.Module, splits: DataSplits, key: str | None) -> nn.Module:
-    """`model`, or where it returns a mapping that has `key`, one that returns that entry alone.
+    """`model`, or where it returns an object that has `key`, one that returns that entry alone.
 
     Raises:
         ModelError: it fails on a validation sample.
     """
     if key is None:
         return model
-    inputs, _ = next(iter(splits.validation.epoch(batch_size=1)))
-    outputs = _run(model, inputs)
-    is_one_of_several = isinstance(outputs, Mapping) and key in outputs
+    # Of two samples: where it fails on one alone, `check_independence` names the layer.
+    inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
+    outputs = plain(_run(model, inputs))
+    is_one_of_several = isinstance(outputs, dict) and key in outputs
     return with_one_output(model, key) if is_one_of_several else model
 
 
-def _run(model: nn.Module, inputs: Tensor) -> object:
+def _run(model: nn.Module, inputs: Tensors) -> object:
     import torch
 
     kinds = {t.dtype for t in model.parameters() if t.is_floating_point()} - {torch.float32}
     kind = str(min(kinds, key=str)).removeprefix("torch.") if kinds else None
-    failed = f"the model fails on an input of shape {tuple(inputs.shape)}"
+    failed = f"the model fails on {count(inputs)} samples of {shapes(inputs)}"
     hint = f"its weights are {kind}: hand over model.float()" if kind else None
     with user_code(ModelError, failed, hint=hint), torch.no_grad(), evaluating(model):
-        outputs: object = model(inputs)
+        outputs: object = called(model, inputs)
     return outputs
 
 

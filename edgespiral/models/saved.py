@@ -16,7 +16,9 @@ import torch
 from torch.fx.proxy import TraceError
 
 from edgespiral.core.errors import ModelError, first_few
+from edgespiral.core.nested import count, leaves, mapped, rows, shapes, template
 from edgespiral.core.system.files import replacing, sha256_file
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.models.source import own_state, source_of
 from edgespiral.models.tracing.functional_layers import restore_layers
@@ -27,8 +29,10 @@ from edgespiral.models.tracing.tracer import Tracer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
     from torch.fx import Graph, GraphModule, Node
+
+    from edgespiral.core.nested import Tensors
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
 # Batch sizes that a model is run with while it is traced, and those that its graph is tried at.
@@ -46,7 +50,7 @@ def weights_sha256(model: nn.Module) -> str:
     return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
 
 
-def trace(model: nn.Module, inputs: Tensor | None = None) -> GraphModule:
+def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
     """`model` in eval mode as a graph of its layers; `model` itself stays as it was.
 
     The graph's layers are copies, so cutting them leaves `model` whole; their parameters and
@@ -55,7 +59,7 @@ def trace(model: nn.Module, inputs: Tensor | None = None) -> GraphModule:
     is `reshape`, which takes tensors in any memory order.
 
     Args:
-        model: takes one tensor.
+        model: takes one tensor, unless `inputs` has several; outputs become plain tuples and dicts.
         inputs: samples (N, ...); with them sizes are known while tracing, and the graph is compared
             with `model` at several batch sizes.
 
@@ -81,7 +85,7 @@ def trace(model: nn.Module, inputs: Tensor | None = None) -> GraphModule:
 
 
 def check_computes(
-    graph: nn.Module, model: nn.Module, inputs: Tensor, tracer: Tracer | None = None
+    graph: nn.Module, model: nn.Module, inputs: Tensors, tracer: Tracer | None = None
 ) -> None:
     """Compare two modules in eval mode on samples, at several batch sizes.
 
@@ -112,7 +116,7 @@ def check_computes(
             )
 
 
-def check_rebuilds(model: GraphModule, example: Tensor | None = None) -> str:
+def check_rebuilds(model: GraphModule, example: Tensors | None = None) -> str:
     """The source of `model`, once it is known to rebuild it.
 
     Args:
@@ -138,7 +142,7 @@ def check_rebuilds(model: GraphModule, example: Tensor | None = None) -> str:
 
 
 def save_model(
-    model: GraphModule, folder: Path, *, example: Tensor | None = None
+    model: GraphModule, folder: Path, *, example: Tensors | None = None
 ) -> dict[str, str]:
     """Write `model.py` and `model.safetensors` into `folder`; return their SHA-256 by name.
 
@@ -186,19 +190,26 @@ def load_model(folder: Path) -> nn.Module:
     return model
 
 
-def _batch(inputs: Tensor, size: int) -> Tensor:
+def _batch(inputs: Tensors, size: int) -> Tensors:
     """So many of the samples, from the first again where they are too few."""
-    return inputs[torch.arange(size) % len(inputs)]
+    return rows(inputs, torch.arange(size) % count(inputs))
 
 
 @torch.no_grad()
-def _outputs(model: nn.Module, batch: Tensor) -> object:
+def _outputs(model: nn.Module, batch: Tensors) -> Tensors:
     with evaluating(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return model(batch.clone())
+        return call(model, mapped(torch.Tensor.clone, batch))
 
 
-def _difference(outputs: object, expected: object) -> str | None:
+def _difference(outputs: Tensors, expected: Tensors) -> str | None:
+    if template(outputs) != template(expected):
+        return "returns something else"
+    pairs = zip(leaves(outputs).values(), leaves(expected).values(), strict=True)
+    return next(filter(None, (_leaf_difference(*pair) for pair in pairs)), None)
+
+
+def _leaf_difference(outputs: object, expected: object) -> str | None:
     if not isinstance(expected, torch.Tensor) or not isinstance(outputs, torch.Tensor):
         return None if type(outputs) is type(expected) else "returns something else"
     if outputs.shape != expected.shape:
@@ -269,13 +280,13 @@ def _drop_unread(layer: nn.Module, path: str, read: set[str]) -> None:
             delattr(layer, name)
 
 
-def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensor) -> None:
+def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensors) -> None:
     rebuilt.load_state_dict(model.state_dict())
     try:
         expected, outputs = (_outputs(one, example) for one in (model, rebuilt))
     except Exception as error:
-        shape = tuple(example.shape)
-        raise ModelError(f"it fails on an input of shape {shape}: {_line(error)}") from error
+        what = f"it fails on inputs of {shapes(example)}"
+        raise ModelError(f"{what}: {_line(error)}") from error
     problem = _difference(outputs, expected)
     if problem:
         raise ModelError(f"its source {problem}", where=type(model).__name__)

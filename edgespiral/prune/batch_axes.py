@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import count, joined, mapped
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.groups import ChannelGroup
 
 # Sums of single precision in another order differ by less, other samples by far more.
@@ -22,7 +25,7 @@ TOLERANCE, FLOOR = 1e-3, 1e-12
 
 
 @torch.no_grad()
-def batch_axes(model: nn.Module, example: Tensor) -> dict[str, int]:
+def batch_axes(model: nn.Module, example: Tensors) -> dict[str, int]:
     """Per layer the dimension of its input that has samples, each as one run of places.
 
     Layers whose input mixes the order of samples, or spreads them over dimensions, are left out;
@@ -36,7 +39,8 @@ def batch_axes(model: nn.Module, example: Tensor) -> dict[str, int]:
         ModelError: the model does not run on several samples.
     """
     alone = _inputs(model, example)
-    together = _inputs(model, torch.cat([example, example.flip(-1), example]))
+    flipped = mapped(lambda leaf: leaf.flip(-1), example)
+    together = _inputs(model, joined([example, flipped, example]))
     axes = {name: _axis(one, together[name]) for name, one in alone.items() if name in together}
     return {name: axis for name, axis in axes.items() if axis is not None}
 
@@ -68,16 +72,16 @@ def agree(left: Tensor, right: Tensor) -> bool:
     return not one.numel() or float((one - other).abs().max()) <= TOLERANCE * largest + FLOOR
 
 
-def _inputs(model: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+def _inputs(model: nn.Module, batch: Tensors) -> dict[str, Tensor]:
     """The first input of every layer that is given a tensor."""
     seen: dict[str, Tensor] = {}
     handles = [m.register_forward_pre_hook(_noting(seen, n)) for n, m in model.named_modules()]
     try:
         with evaluating(model):
-            model(batch)
+            call(model, batch)
     except Exception as error:
         raise ModelError(
-            f"it does not run on a batch of {len(batch)}: {' '.join(str(error).split())[:200]}",
+            f"it does not run on a batch of {count(batch)}: {' '.join(str(error).split())[:200]}",
             where=type(model).__name__,
         ) from error
     finally:

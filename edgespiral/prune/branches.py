@@ -17,12 +17,14 @@ import torch
 import torch.fx
 from torch.fx.passes.shape_prop import ShapeProp
 
+from edgespiral.models.calling import positional
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.groups import ChannelGroup
 
 ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -44,13 +46,13 @@ class Branch:
 
 
 def find_branches(
-    model: GraphModule, groups: Sequence[ChannelGroup], example: Tensor
+    model: GraphModule, groups: Sequence[ChannelGroup], example: Tensors
 ) -> list[Branch]:
     """Every branch that an addition can do without, in network order.
 
     The longer operand is the branch; one that has no group of its own is left out.
     """
-    ShapeProp(model).propagate(example)
+    ShapeProp(model).propagate(*positional(model.graph, example))
     found: list[Branch] = []
     for node in model.graph.nodes:
         if node.op == "call_function" and node.target in ADDITIONS:

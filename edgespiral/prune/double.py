@@ -18,12 +18,16 @@ import torch.fx
 from torch.fx.node import map_aggregate
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import leaves, mapped, plain, template
+from edgespiral.models.calling import positional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
     from torch.fx import GraphModule
+
+    from edgespiral.core.nested import Tensors
 
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
 CASTS = ("float", "half", "bfloat16")
@@ -45,9 +49,18 @@ class Arithmetic:
         """A copy of `model` in eval mode that computes in this precision."""
         return in_double(model) if self.double else copy.deepcopy(model).eval()
 
-    def inputs(self, inputs: Tensor) -> Tensor:
+    def inputs(self, inputs: Tensors) -> Tensors:
         """`inputs` in this precision; token ids stay whole numbers."""
-        return inputs.double() if self.double and inputs.is_floating_point() else inputs
+
+        def wide(leaf: Tensor) -> Tensor:
+            return leaf.double() if self.double and leaf.is_floating_point() else leaf
+
+        return mapped(wide, inputs)
+
+    def run(self, interpreter: torch.fx.Interpreter, inputs: Tensors) -> Tensors:
+        """What a traced model that is run node by node says in this precision."""
+        given = positional(interpreter.graph, self.inputs(inputs))
+        return plain(interpreter.run(*given))
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -68,11 +81,11 @@ DOUBLE, SINGLE = Arithmetic(double=True, tolerance=1e-6), Arithmetic(double=Fals
 SAME_FUNCTION = 1e-2
 
 
-def arithmetic_for(model: GraphModule, inputs: Tensor) -> Arithmetic:
+def arithmetic_for(model: GraphModule, inputs: Tensors) -> Arithmetic:
     """`DOUBLE` if `model` computes the same function in double precision, else `SINGLE`.
 
     Raises:
-        ModelError: it does not return one tensor.
+        ModelError: it does not return tensors.
     """
     single = _outputs(model, inputs, SINGLE)
     try:
@@ -81,10 +94,18 @@ def arithmetic_for(model: GraphModule, inputs: Tensor) -> Arithmetic:
         raise
     except Exception:  # two precisions met in the middle of a forward
         return SINGLE
-    if double.shape != single.shape:
+    if template(double) != template(single):
         return SINGLE
-    close = torch.allclose(double, single.double(), 0, SAME_FUNCTION * float(single.abs().max()))
-    return DOUBLE if close else SINGLE
+    pairs = zip(leaves(double).values(), leaves(single).values(), strict=True)
+    return DOUBLE if all(_are_close(*pair) for pair in pairs) else SINGLE
+
+
+def _are_close(double: Tensor, single: Tensor) -> bool:
+    if double.shape != single.shape:
+        return False
+    wide = single.double()
+    largest = float(wide.abs().max()) if wide.numel() else 0.0
+    return torch.allclose(double.double(), wide, 0, SAME_FUNCTION * largest)
 
 
 def in_double(model: GraphModule) -> GraphModule:
@@ -100,12 +121,14 @@ def in_double(model: GraphModule) -> GraphModule:
     return wide
 
 
-def _outputs(model: GraphModule, inputs: Tensor, arithmetic: Arithmetic) -> Tensor:
+def _outputs(model: GraphModule, inputs: Tensors, arithmetic: Arithmetic) -> Tensors:
     with arithmetic.computing():
-        output = torch.fx.Interpreter(arithmetic.model(model)).run(arithmetic.inputs(inputs))
-    if not isinstance(output, torch.Tensor):
-        raise ModelError(f"the model returns a {type(output).__name__}, not a tensor of logits")
-    return output
+        outputs = arithmetic.run(torch.fx.Interpreter(arithmetic.model(model)), inputs)
+    ends = leaves(outputs).values()
+    odd = next((leaf for leaf in ends if not isinstance(leaf, torch.Tensor)), None)
+    if odd is not None or not ends:
+        raise ModelError(f"the model returns a {type(odd).__name__}, not tensors")
+    return outputs
 
 
 def _widened(argument: Any) -> Any:  # noqa: ANN401

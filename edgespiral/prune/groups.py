@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
+
 PRUNABLE = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
     nn.Linear,
@@ -89,7 +91,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def dependency_graph(model: nn.Module, example: Tensor) -> Any:  # noqa: ANN401
+def dependency_graph(model: nn.Module, example: Tensors) -> Any:  # noqa: ANN401
     """Torch-Pruning's dependency graph of `model`, traced with `example` (N, C, H, W).
 
     Raises:
@@ -119,7 +121,7 @@ def _underivable(model: nn.Module, error: Exception) -> ModelError:
     )
 
 
-def find_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
+def find_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
     """Every group of coupled channels that may be cut, in network order.
 
     Groups that reach the model's output are left out: output layers keep their size. So are those

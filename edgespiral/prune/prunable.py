@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.scoring.reconstruct import Moments
 
@@ -37,7 +38,7 @@ class PrunableModel:
     """A traced model, its groups of coupled channels and its removable branches.
 
     Attributes:
-        example: one input batch (1, C, H, W).
+        example: one input batch (1, C, H, W), or a tuple or dict of several.
         found_by: the engine that found the groups.
         kept: by layer how many of its channels stay whole and why, if that engine tells.
     """
@@ -45,7 +46,7 @@ class PrunableModel:
     model: GraphModule
     groups: Sequence[ChannelGroup]
     branches: Sequence[Branch]
-    example: Tensor
+    example: Tensors
     found_by: str
     kept: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -58,8 +59,9 @@ class PrunableModel:
         *,
         token_count: int | None = None,
         may_be_uncuttable: bool = False,
+        example: Tensors | None = None,
     ) -> PrunableModel:
-        """Find the groups of `model`, whose inputs are (N, *input_shape).
+        """Find the groups of `model`, whose inputs are (N, *input_shape), or as in `example`.
 
         Where the model has attention, shuffles, stacks of recurrent layers or norms over channels,
         these are written out first (`explicit`), so `model` here may be another form of the one
@@ -74,7 +76,8 @@ class PrunableModel:
             ModelError: the model does not run on several samples, its outputs are random, or it
                 takes too long to find its groups.
         """
-        example = example_input(input_shape, token_count=token_count)
+        if example is None:
+            example = example_input(input_shape, token_count=token_count)
         with limited(MOST_SECONDS, "finding what can be cut"):
             check_repeatable(model, example)
             made = cls._found(explicit(unstacked(model), example), example, reference)
@@ -84,7 +87,7 @@ class PrunableModel:
 
     @classmethod
     def _found(
-        cls, model: GraphModule, example: Tensor, reference: Sequence[ChannelGroup] | None
+        cls, model: GraphModule, example: Tensors, reference: Sequence[ChannelGroup] | None
     ) -> PrunableModel:
         for engine in engines_in_order():
             survey = engine.find_groups(model, example, proven=True)
@@ -96,7 +99,7 @@ class PrunableModel:
     def _of(
         cls,
         survey: GroupSurvey,
-        example: Tensor,
+        example: Tensors,
         reference: Sequence[ChannelGroup] | None,
         found_by: str,
     ) -> PrunableModel:

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import leaves, shapes
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.prune.batch_axes import agree
 from edgespiral.prune.engines.flow.places import described
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule, Node
+
+    from edgespiral.core.nested import Tensors
 
 RANDOM = ("dropout", "bernoulli", "rand", "multinomial", "normal", "gumbel", "stochastic_depth")
 
 
 @torch.no_grad()
-def check_repeatable(model: GraphModule, example: Tensor) -> None:
+def check_repeatable(model: GraphModule, example: Tensors) -> None:
     """Refuse a model whose outputs in eval mode are random: no cut of it could be proven.
 
     Args:
@@ -31,12 +34,13 @@ def check_repeatable(model: GraphModule, example: Tensor) -> None:
     """
     with evaluating(model):
         try:
-            first, second = model(example), model(example)
+            first, second = call(model, example), call(model, example)
         except Exception as error:
-            shape = tuple(example.shape)
             reason = " ".join(str(error).split())[:200]
-            raise ModelError(f"it fails on an input of shape {shape}: {reason}") from error
-    if not isinstance(first, torch.Tensor) or agree(first, second):
+            what = f"it fails on an input of {shapes(example)}"
+            raise ModelError(f"{what}: {reason}") from error
+    pairs = zip(leaves(first).values(), leaves(second).values(), strict=True)
+    if all(not isinstance(one, torch.Tensor) or agree(one, other) for one, other in pairs):
         return
     modules = dict(model.named_modules())
     places = [described(node, modules) for node in model.graph.nodes if _is_random(node)]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.events import (
         Baseline,
+        OnDevice,
         TurnFinished,
     )
     from edgespiral.core.records.measurement import (
@@ -32,11 +33,12 @@ BAR, BAR_GAP, NAMES = 9.0, 9.0, 176.0
 def score_chart(run: Run, baseline: Baseline) -> Markup:
     """Latency against the validation score, a point a turn, with the budget and the floor."""
     teacher = baseline.teacher
-    start = (teacher.latency.stats.p50_ms, teacher.validation_accuracy)
+    on_device = run.shown(baseline.devices)
+    start = (on_device.measurement.stats.p50_ms, teacher.validation_score)
     places = {0: start} | {turn.turn: _place(run, turn) for turn in run.turns}
-    floor = run.metric.floor(teacher.validation_accuracy, run.max_drop)
+    floor = run.metric.floor(teacher.validation_score, run.max_drop)
     tried = _candidates_ms(run, baseline)
-    times = [*(x for x, _ in places.values()), baseline.budget_ms, *tried]
+    times = [*(x for x, _ in places.values()), on_device.budget_ms, *tried]
     axes = Axes(
         Scale.around(times, LEFT, RIGHT, 0.08),
         Scale.around([*(y for _, y in places.values()), floor], BOTTOM, TOP, 0.12),
@@ -48,7 +50,7 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
         axes.draw(
             ("median latency, ms", f"validation {run.metric.name}, {run.metric.unit}".strip(" ,"))
         ),
-        _limits(axes, baseline.budget_ms, floor, run.metric.name),
+        _limits(axes, on_device.budget_ms, floor, run.metric.name),
         *(_tried(axes, latency_ms) for latency_ms in tried),
         *(_step(axes, places, turn) for turn in run.turns),
         *(_spread(axes, run, turn) for turn in run.turns),
@@ -59,22 +61,24 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
     )
 
 
-def samples_chart(baseline: Baseline, student: Measurement | None) -> Markup:
+def samples_chart(teacher: OnDevice, student: Measurement | None) -> Markup:
     """Share of runs done within a time, teacher and student, with the budget."""
-    measured = {"teacher": baseline.teacher.latency}
-    if student is not None and student.model_sha256 != baseline.teacher.latency.model_sha256:
+    measured = {"teacher": teacher.measurement}
+    if student is not None and student.model_sha256 != teacher.measurement.model_sha256:
         measured["student"] = student
     curves = {name: _quantiles(measurement) for name, measurement in measured.items()}
-    times = [baseline.budget_ms, *(ms for curve in curves.values() for ms, _ in curve)]
+    times = [teacher.budget_ms, *(ms for curve in curves.values() for ms, _ in curve)]
     axes = Axes(Scale.around(times, LEFT, RIGHT, 0.05), Scale(0, 1, BOTTOM, TOP))
     medians = {name: measurement.stats.p50_ms for name, measurement in measured.items()}
-    told = ", ".join(f"{name} median {formats.ms(value)} ms" for name, value in medians.items())
+    description = ", ".join(
+        f"{name} median {formats.ms(value)} ms" for name, value in medians.items()
+    )
     return svg.drawing(
         "samples",
         (WIDTH, HEIGHT),
-        ("Distribution of the latency samples", f"{told}."),
+        ("Distribution of the latency samples", f"{description}."),
         axes.draw(("latency of one run, ms", "share of runs at or below"), "{:.0%}".format),
-        _budget(axes, baseline.budget_ms),
+        _budget(axes, teacher.budget_ms),
         *(_curve(axes, name, curve) for name, curve in curves.items()),
         *(_median(axes, name, value) for name, value in medians.items()),
     )
@@ -88,33 +92,33 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
         _bars(scale, name, (width, after.get(name, width)), 8 + index * row)
         for index, (name, width) in enumerate(before.items())
     ]
-    kept, total = sum(after.values()), sum(before.values())
-    told = f"{kept} of {total} channels are left in {len(before)} groups."
+    left, total = sum(after.values()), sum(before.values())
+    description = f"{left} of {total} channels are left in {len(before)} groups."
     size = (WIDTH, 12 + len(before) * row)
-    return svg.drawing("widths", size, ("Channels per group before and after", told), *rows)
+    return svg.drawing("widths", size, ("Channels per group before and after", description), *rows)
 
 
 def _told(run: Run, baseline: Baseline) -> str:
-    facts = baseline.teacher
-    told = [
-        f"Teacher {run.metric.text(facts.validation_accuracy)} in "
-        f"{formats.ms(facts.latency.stats.p50_ms)} ms"
+    score, teacher = baseline.teacher.validation_score, run.shown(baseline.devices)
+    parts = [
+        f"Teacher {run.metric.text(score)} in {formats.ms(teacher.measurement.stats.p50_ms)} ms"
     ]
     for turn in run.turns:
         latency_ms, score = _place(run, turn)
-        told.append(f"turn {turn.turn} {run.metric.text(score)} in {formats.ms(latency_ms)} ms")
-    return f"{'; '.join(told)}; budget {formats.ms(baseline.budget_ms)} ms."
+        parts.append(f"turn {turn.turn} {run.metric.text(score)} in {formats.ms(latency_ms)} ms")
+    return f"{'; '.join(parts)}; budget {formats.ms(teacher.budget_ms)} ms."
 
 
 def _place(run: Run, turn: TurnFinished) -> tuple[float, float]:
-    timing = run.timing(turn.student, turn.speedup)
-    return timing.latency_ms, turn.student.validation_accuracy
+    return run.timing(run.shown(turn.devices)).latency_ms, turn.student.validation_score
 
 
 def _candidates_ms(run: Run, baseline: Baseline) -> list[float]:
-    teacher_ms = baseline.teacher.latency.stats.p50_ms
-    fastest = min([baseline.budget_ms, *(_place(run, turn)[0] for turn in run.turns)])
-    tried = [teacher_ms / candidate.speedup.value for candidate in run.candidates]
+    teacher = run.shown(baseline.devices)
+    teacher_ms = teacher.measurement.stats.p50_ms
+    fastest = min([teacher.budget_ms, *(_place(run, turn)[0] for turn in run.turns)])
+    candidates = [run.shown(candidate.devices) for candidate in run.candidates]
+    tried = [teacher_ms / device.speedup.value for device in candidates]
     # Probes far below the budget only taught the latency model; they would squash the picture.
     return [latency_ms for latency_ms in tried if latency_ms >= 0.8 * fastest]
 
@@ -165,8 +169,8 @@ def _step(axes: Axes, places: dict[int, tuple[float, float]], turn: TurnFinished
 
 
 def _spread(axes: Axes, run: Run, turn: TurnFinished) -> Markup:
-    timing = run.timing(turn.student, turn.speedup)
-    at = axes.y(turn.student.validation_accuracy)
+    timing = run.timing(run.shown(turn.devices))
+    at = axes.y(turn.student.validation_score)
     ends = (axes.x(timing.ci95_ms.low), axes.x(timing.ci95_ms.high))
     return svg.line((ends[0], at), (ends[1], at), class_="spread")
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.metric import ACCURACY
-
 if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         ModelFacts,
@@ -58,48 +56,48 @@ def seconds(value: float) -> str:
     return f"{round(value) // 60} min {round(value) % 60:02d} s"
 
 
-def mix(found: PrecisionMix) -> str:
+def mix(cut: PrecisionMix) -> str:
     """A cut to the budget in some precision, and what it loses before training."""
-    if found.cut_nats is None:
-        return f"{ms(found.latency_ms)} ms at best: out of reach in one step"
+    if cut.cut_nats is None:
+        return f"{ms(cut.latency_ms)} ms at best: out of reach in one step"
     return (
-        f"{ms(found.latency_ms)} ms, loses {found.cut_nats:.3g} nats by cutting, "
-        f"{found.rounding_nats:.3g} by rounding"
+        f"{ms(cut.latency_ms)} ms, loses {cut.cut_nats:.3g} nats by cutting, "
+        f"{cut.rounding_nats:.3g} by rounding"
     )
 
 
-def asked_sparsity(found: WeightSparsity) -> str:
+def asked_sparsity(sparsity: WeightSparsity) -> str:
     """What was asked for: 2:4, or a share of the weights."""
-    return found.asked if isinstance(found.asked, str) else f"{100 * found.asked:g} %"
+    return sparsity.asked if isinstance(sparsity.asked, str) else f"{100 * sparsity.asked:g} %"
 
 
-def zeros(found: WeightSparsity) -> str:
+def zeros(sparsity: WeightSparsity) -> str:
     """How many weights are zero in the exported file, and in how many layers."""
-    rows = found.layers
+    rows = sparsity.layers
     total, layers = sum(row.zeros for row in rows), sum(row.zeros > 0 for row in rows)
     weights = count(sum(row.weights for row in rows))
     in_pattern = sum(row.two_four for row in rows)
-    pattern = f", {in_pattern} of them 2:4" if found.asked == "2:4" else ""
+    pattern = f", {in_pattern} of them 2:4" if sparsity.asked == "2:4" else ""
     return (
-        f"{100 * found.zero_share:.1f} % of the weights in model.onnx are zero "
+        f"{100 * sparsity.zero_share:.1f} % of the weights in model.onnx are zero "
         f"({count(total)} of {weights}, in {layers} of {len(rows)} layers{pattern})"
     )
 
 
-def dense(found: WeightSparsity) -> list[str]:
+def dense(sparsity: WeightSparsity) -> list[str]:
     """The layers that stayed dense, each with the reason."""
-    return [f"{layer} ({reason})" for layer, reason in found.left_dense.items()]
+    return [f"{layer} ({reason})" for layer, reason in sparsity.left_dense.items()]
 
 
-def sparse_gain(found: WeightSparsity) -> str:
+def sparse_gain(sparsity: WeightSparsity) -> str:
     """What the zeros buy on the target of the run, in time and in a compressed file."""
-    smaller, sizes = _compressed(found)
-    if found.kernels == "on":
+    smaller, sizes = _compressed(sparsity)
+    if sparsity.kernels == "on":
         return (
             f"TensorRT may run 2:4 layers on sparse tensor cores (Ampere and later) where it finds "
             f"that faster, and the latencies here were measured so; {smaller} ({sizes})"
         )
-    if found.kernels == "off":
+    if sparsity.kernels == "off":
         return (
             f"no speed-up as the target is set, {smaller} ({sizes}); switch on runtime.sparsity, "
             "with precision fp16 or int8, in its profile, and TensorRT may use sparse tensor cores "
@@ -111,36 +109,36 @@ def sparse_gain(found: WeightSparsity) -> str:
     )
 
 
-def _compressed(found: WeightSparsity) -> tuple[str, str]:
+def _compressed(sparsity: WeightSparsity) -> tuple[str, str]:
     """The change of the compressed file against the dense model's, and both sizes."""
-    small, dense_size = found.compressed_bytes, found.dense_compressed_bytes
+    small, dense_size = sparsity.compressed_bytes, sparsity.dense_compressed_bytes
     change = 100 * (1 - small / dense_size)
     size = f"{change:.0f} % smaller" if change >= 0 else f"{-change:.0f} % larger"
     return f"{size} compressed file", f"gzip: {count(small)}B, dense {count(dense_size)}B"
 
 
-def parity(found: Parity) -> str:
+def parity(nearness: Parity) -> str:
     """How near an exported file is to what it was made from."""
-    noise = "exact" if found.sqnr_db is None else f"{found.sqnr_db:.1f} dB"
+    noise = "exact" if nearness.sqnr_db is None else f"{nearness.sqnr_db:.1f} dB"
     return (
-        f"{found.samples} validation samples, decisions agree on {found.top1_agreement:.1%}, "
-        f"largest difference {found.max_abs_difference:.2g}, SQNR {noise}"
+        f"{nearness.samples} validation samples, decisions agree on {nearness.agreement:.1%}, "
+        f"largest difference {nearness.max_abs_difference:.2g}, SQNR {noise}"
     )
 
 
-def device_check(found: DeviceCheck, metric: Metric = ACCURACY) -> str:
+def device_check(check: DeviceCheck, metric: Metric) -> str:
     """Whether a file computes on its device what it computes here."""
-    if found.parity is None or found.accuracy is None or found.accuracy_here is None:
-        return f"not judged on {found.target}: {found.not_checked}"
+    if check.parity is None or check.score is None or check.score_here is None:
+        return f"not judged on {check.target}: {check.not_checked}"
     return (
-        f"judged on {found.target}: {metric.name} {metric.text(found.accuracy)} of "
-        f"{found.parity.samples} validation samples there, "
-        f"{metric.text(found.accuracy_here)} here, "
-        f"decisions agree on {found.parity.top1_agreement:.1%}"
+        f"judged on {check.target}: {metric.name} {metric.text(check.score)} of "
+        f"{check.parity.samples} validation samples there, "
+        f"{metric.text(check.score_here)} here, "
+        f"decisions agree on {check.parity.agreement:.1%}"
     )
 
 
-def change(before: float, after: float, metric: Metric = ACCURACY) -> str:
+def change(before: float, after: float, metric: Metric) -> str:
     """Two scores and their difference."""
     return f"{before:.2f} -> {metric.text(after)} ({points(before, after)})"
 
@@ -148,36 +146,36 @@ def change(before: float, after: float, metric: Metric = ACCURACY) -> str:
 def beside(finished: RunFinished) -> list[tuple[str, str]]:
     """Of each figure beside the score its name, with the teacher's and the student's."""
     pairs = zip(finished.teacher_beside, finished.student_beside, strict=True)
-    return [(one.metric.name, change(one.value, two.value, one.metric)) for one, two in pairs]
+    return [
+        (before.metric.name, change(before.value, after.value, before.metric))
+        for before, after in pairs
+    ]
 
 
-def restored(layer: RestoredLayer, metric: Metric = ACCURACY) -> str:
+def restored(layer: RestoredLayer, metric: Metric) -> str:
     """A layer that was put back to float, with what that won and cost."""
     return (
-        f"{layer.layer}: {points(0.0, layer.accuracy_gain)} {metric.difference_unit} for "
+        f"{layer.layer}: {points(0.0, layer.score_gain)} {metric.difference_unit} for "
         f"{points(0.0, layer.cost_ms, 4)} ms, {layer.damage_nats:.2g} nats"
     )
 
 
-def evaluation(facts: ModelFacts, metric: Metric = ACCURACY) -> str:
+def evaluation(facts: ModelFacts, metric: Metric) -> str:
     """Of what the scores are, and what they do not tell."""
-    found = facts.evaluation
-    if found is None:
+    how = facts.evaluation
+    if how is None:
         return "scores in fp32 are PyTorch's: the run is older than the scoring of files"
-    told = (
-        f"scores are those of the ONNX files, each sample alone, by {found.runtime} in "
-        f"{found.computed_in} (PyTorch's: {metric.text(found.pytorch_accuracy)} of {found.samples} "
+    text = (
+        f"scores are those of the ONNX files, each sample alone, by {how.runtime} in "
+        f"{how.computed_in} (PyTorch's: {metric.text(how.pytorch_score)} of {how.samples} "
         "validation samples)"
     )
-    if found.computed_in == facts.precision:
-        return told
-    return f"{told}; the target runs the file in {facts.precision}, which was not scored"
+    if how.computed_in == facts.precision:
+        return text
+    return f"{text}; the target runs the file in {facts.precision}, which was not scored"
 
 
-def quantised_training(done: QuantisedTraining, metric: Metric = ACCURACY) -> str:
+def quantised_training(done: QuantisedTraining, metric: Metric) -> str:
     """What training with the rounding inside did, on the validation split."""
     out = "" if done.kept else ", not kept"
-    return (
-        f"{done.epochs:.3g} epochs, "
-        f"{change(done.accuracy_before, done.accuracy_after, metric)}{out}"
-    )
+    return f"{done.epochs:.3g} epochs, {change(done.score_before, done.score_after, metric)}{out}"

@@ -36,7 +36,7 @@ OUTCOMES = {
     Outcome.MET: "budget met",
     Outcome.ALREADY_MET: "budget met already",
     Outcome.UNREACHABLE: "budget out of reach",
-    Outcome.ACCURACY_FLOOR: "floor crossed",
+    Outcome.SCORE_FLOOR: "floor crossed",
 }
 
 
@@ -81,12 +81,12 @@ def _measured(run: Run) -> dict[str, object]:
         "baseline": baseline,
         "tiles": _tiles(run, baseline),
         "score_chart": charts.score_chart(run, baseline),
-        "samples_chart": charts.samples_chart(baseline, student),
+        "samples_chart": charts.samples_chart(run.shown(baseline.devices), student),
         "widths_chart": charts.widths_chart(baseline.widths, widths_after),
-        "devices": run.devices(),
+        "devices": run.devices() if len(baseline.devices) > 1 else [],
         "bought": _bought(run),
         "prediction_error": run.prediction_error(),
-        "fingerprints": _fingerprints(baseline.teacher.latency, student),
+        "fingerprints": _fingerprints(run.shown(baseline.devices).measurement, student),
         "phases": _phases(run),
     }
 
@@ -96,7 +96,7 @@ def _tiles(run: Run, baseline: Baseline) -> list[tuple[str, str, str]]:
     before, after = baseline.teacher, run.best.student if run.best else baseline.teacher
     return [
         _speed_tile(run),
-        _latency_tile(run, baseline, before),
+        _latency_tile(run, baseline),
         _score_tile(run, before, after),
         (
             "parameters",
@@ -112,28 +112,27 @@ def _tiles(run: Run, baseline: Baseline) -> list[tuple[str, str, str]]:
 
 
 def _speed_tile(run: Run) -> tuple[str, str, str]:
-    speedup = run.finished.speedup if run.finished else run.best.speedup if run.best else None
-    if speedup is None:
+    event = run.finished or run.best
+    if event is None:
         return "speed-up", "\N{EM DASH}", "no turn finished yet"
+    speedup = run.shown(event.devices).speedup
     figure = f"{speedup.value:.2f}\N{MULTIPLICATION SIGN}"
     return "speed-up", figure, f"95 % interval {formats.interval(speedup)}"
 
 
-def _latency_tile(run: Run, baseline: Baseline, before: ModelFacts) -> tuple[str, str, str]:
-    best = run.best
-    latency_ms = (
-        run.timing(best.student, best.speedup).latency_ms if best else before.latency.stats.p50_ms
-    )
-    teacher_told = formats.ms(before.latency.stats.p50_ms)
-    small = f"teacher {teacher_told}, budget {formats.ms(baseline.budget_ms)}"
+def _latency_tile(run: Run, baseline: Baseline) -> tuple[str, str, str]:
+    teacher = run.shown(baseline.devices)
+    teacher_ms = teacher.measurement.stats.p50_ms
+    latency_ms = run.timing(run.shown(run.best.devices)).latency_ms if run.best else teacher_ms
+    small = f"teacher {formats.ms(teacher_ms)}, budget {formats.ms(teacher.budget_ms)}"
     return "median latency", f"{formats.ms(latency_ms)} ms", small
 
 
 def _score_tile(run: Run, before: ModelFacts, after: ModelFacts) -> tuple[str, str, str]:
-    pair = (before.validation_accuracy, after.validation_accuracy)
+    pair = (before.validation_score, after.validation_score)
     split = "validation"
     if run.finished is not None:
-        pair = (run.finished.teacher_test_accuracy, run.finished.student_test_accuracy)
+        pair = (run.finished.teacher_test_score, run.finished.student_test_score)
         split = "test"
     metric = run.metric
     small = f"teacher {metric.text(pair[0])}, {formats.points(*pair)} "
@@ -145,9 +144,9 @@ def _bought(run: Run) -> list[tuple[int, list[GroupCut]]]:
     """Of each turn that led to the result, its cuts, those that save most first."""
     planned = [run.planned[turn.turn] for turn in run.lineage if turn.turn in run.planned]
     return [
-        (one.turn, sorted(one.cuts, key=lambda cut: -max(cut.saved_ms.values())))
-        for one in planned
-        if one.cuts
+        (planned_turn.turn, sorted(planned_turn.cuts, key=lambda cut: -max(cut.saved_ms.values())))
+        for planned_turn in planned
+        if planned_turn.cuts
     ]
 
 
@@ -190,5 +189,5 @@ def _toml(value: object) -> str:
     """A plan's value: JSON, but for tables."""
     if not isinstance(value, dict):
         return json.dumps(value)
-    pairs = (f"{json.dumps(key)} = {json.dumps(one)}" for key, one in value.items())
+    pairs = (f"{json.dumps(key)} = {json.dumps(entry)}" for key, entry in value.items())
     return f"{{ {', '.join(pairs)} }}"

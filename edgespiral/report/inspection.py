@@ -25,10 +25,10 @@ def print_inspection(inspection: Inspection, console: Console) -> None:
     for group in inspection.groups[:MOST_ROWS]:
         groups.add_row(group.name, str(group.channels), str(group.step), first_few(group.read_by))
     console.print(groups)
-    kept = Table("layer", "channels", "they", title="what stays", title_justify="left")
+    staying = Table("layer", "channels", "they", title="what stays", title_justify="left")
     for facts in inspection.kept[:MOST_ROWS]:
-        kept.add_row(facts.layer, str(facts.channels), facts.reason)
-    console.print(kept)
+        staying.add_row(facts.layer, str(facts.channels), facts.reason)
+    console.print(staying)
     hidden = max(len(inspection.groups) - MOST_ROWS, 0) + max(len(inspection.kept) - MOST_ROWS, 0)
     if hidden:
         console.print(f"{hidden} more rows: --html FILE has them all", highlight=False)
@@ -42,7 +42,7 @@ def summary(inspection: Inspection) -> list[str]:
     without = inspection.batch_norms_without_statistics
     note = f", {len(without)} without statistics ({first_few(without)})" if without else ""
     return [
-        f"{inspection.model}, input {'x'.join(map(str, inspection.input_shape))}",
+        f"{inspection.model}, input {inspection.input}",
         f"can be cut: {channels} of the channels, {parameters} of the parameters",
         f"groups: {len(inspection.groups)}, branches that can go: {len(inspection.branches)}",
         *(f"engine {engine.name}: {verdict(engine)}" for engine in inspection.engines),

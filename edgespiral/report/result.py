@@ -19,7 +19,7 @@ EXIT_CODES = {
     Outcome.MET: ExitCode.OK,
     Outcome.ALREADY_MET: ExitCode.ALREADY_MET,
     Outcome.UNREACHABLE: ExitCode.UNREACHABLE,
-    Outcome.ACCURACY_FLOOR: ExitCode.ACCURACY_FLOOR,
+    Outcome.SCORE_FLOOR: ExitCode.SCORE_FLOOR,
 }
 
 
@@ -37,23 +37,24 @@ def build_result(events: Sequence[Event]) -> Result:
 
 def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
     best = run.best
-    teacher_files = baseline.files or {"model.onnx": baseline.teacher.latency.model_sha256}
+    teacher_files = baseline.files or {"model.onnx": baseline.devices[0].measurement.model_sha256}
     return Result(
         outcome=finished.outcome,
         message=finished.message,
         exit_code=EXIT_CODES[finished.outcome],
-        target=finished.final.target,
         metric=run.metric,
         precision=(best.student if best else baseline.teacher).precision,
         precision_trials=run.chosen.trials if run.chosen else (),
         precision_mixes=run.chosen.mixes if run.chosen else (),
         quantised_training=best.quantised_training if best else None,
         restored=best.restored if best else (),
-        budget_ms=baseline.budget_ms,
         best_turn=finished.best_turn,
-        speedup=finished.speedup,
-        teacher=_tested(baseline.teacher, finished.teacher_test_accuracy, finished.teacher_beside),
-        student=_student(best.student if best else baseline.teacher, finished),
+        teacher=_tested(baseline.teacher, finished.teacher_test_score, finished.teacher_beside),
+        student=_tested(
+            best.student if best else baseline.teacher,
+            finished.student_test_score,
+            finished.student_beside,
+        ),
         widths_before=baseline.widths,
         widths_after=best.widths if best else baseline.widths,
         cuts=tuple(
@@ -63,14 +64,14 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         ),
         devices=tuple(
             DeviceResult(
-                target=one.target,
-                budget_ms=one.budget_ms,
-                verdict=one.verdict,
-                speedup=one.speedup,
-                teacher=one.teacher,
-                student=one.student,
+                target=device.target,
+                budget_ms=device.budget_ms,
+                verdict=device.verdict,
+                speedup=device.speedup,
+                teacher=device.teacher,
+                student=device.student,
             )
-            for one in run.devices()
+            for device in run.devices()
         ),
         turns=len(run.turns),
         seconds=run.seconds(),
@@ -85,10 +86,5 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
     )
 
 
-def _tested(facts: ModelFacts, test_accuracy: float, beside: Sequence[Figure]) -> ModelFacts:
-    return facts.model_copy(update={"test_accuracy": test_accuracy, "beside": tuple(beside)})
-
-
-def _student(facts: ModelFacts, finished: RunFinished) -> ModelFacts:
-    tested = _tested(facts, finished.student_test_accuracy, finished.student_beside)
-    return tested.model_copy(update={"latency": finished.final})
+def _tested(facts: ModelFacts, test_score: float, beside: Sequence[Figure]) -> ModelFacts:
+    return facts.model_copy(update={"test_score": test_score, "beside": tuple(beside)})

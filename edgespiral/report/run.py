@@ -18,11 +18,7 @@ from edgespiral.core.records.events import (
     TurnFinished,
     TurnPlanned,
 )
-from edgespiral.core.records.measurement import (
-    Interval,
-    Ratio,
-    Verdict,
-)
+from edgespiral.core.records.measurement import Interval
 from edgespiral.core.statistics.stats import verdict
 
 if TYPE_CHECKING:
@@ -30,11 +26,9 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.events import (
         Event,
-        ModelFacts,
+        OnDevice,
     )
-    from edgespiral.core.records.measurement import (
-        Measurement,
-    )
+    from edgespiral.core.records.measurement import Measurement, Ratio, Verdict
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Precision
 
@@ -49,7 +43,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class OnTarget:
-    """What a run of several targets reached on one of them."""
+    """What a run reached on one of its targets."""
 
     budget_ms: float
     speedup: Ratio
@@ -112,18 +106,17 @@ class Run:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What speaks against the run's figures, as far as it has come."""
-        told = (
+        parts = (
             (self.baseline.doubts if self.baseline else ()),
             (self.finished.doubts if self.finished else ()),
         )
-        return tuple(chain(*told))
+        return tuple(chain(*parts))
 
     @property
     def student_latency(self) -> Measurement | None:
         """The samples of the result, or None where no turn was finished."""
-        if self.finished is not None:
-            return self.finished.final
-        return self.best.student.latency if self.best else None
+        event = self.finished or self.best
+        return self.shown(event.devices).measurement if event else None
 
     @property
     def precision(self) -> Precision:
@@ -136,12 +129,12 @@ class Run:
     def lineage(self) -> tuple[TurnFinished, ...]:
         """The turns that led to the best one, in order, and itself."""
         by_number = {turn.turn: turn for turn in self.turns}
-        found: list[TurnFinished] = []
+        turns: list[TurnFinished] = []
         turn = self.best
         while turn is not None:
-            found.append(turn)
+            turns.append(turn)
             turn = by_number.get(turn.parent)
-        return tuple(reversed(found))
+        return tuple(reversed(turns))
 
     @property
     def metric(self) -> Metric:
@@ -161,16 +154,24 @@ class Run:
                 totals[phase] += seconds
         return dict(totals)
 
-    def timing(self, facts: ModelFacts, speedup: Ratio) -> Timing:
-        """Latency in the terms of the budget.
+    @staticmethod
+    def shown(devices: Sequence[OnDevice]) -> OnDevice:
+        """Of a record's devices the one whose figures charts and tables show: the first.
+
+        What was reached on each has a table of its own.
+        """
+        return devices[0]
+
+    def timing(self, device: OnDevice) -> Timing:
+        """Latency on the device that is shown, in the terms of the budget.
 
         Where the budget is a speed-up it is the teacher's median over the paired ratio, which a
         drift of the machine between two measurements does not touch; else the median itself.
         """
         if self.baseline is None:
-            stats = facts.latency.stats
+            stats = device.measurement.stats
             return Timing(stats.p50_ms, stats.p50_ci95_ms)
-        return self._timing(0, self.baseline.teacher.latency, facts.latency, speedup)
+        return self._timing(0, self.shown(self.baseline.devices).measurement, device)
 
     @property
     def target(self) -> str:
@@ -178,39 +179,35 @@ class Run:
         return ", ".join(self._targets)
 
     def devices(self) -> list[OnTarget]:
-        """The result on each target of a run of several; none for a run of one."""
-        if self.baseline is None or not self.baseline.elsewhere:
+        """The result on each of the run's targets; none before the teacher is measured."""
+        if self.baseline is None:
             return []
-        first = (self.baseline.budget_ms, self.baseline.teacher.latency)
-        others = ((one.budget_ms, one.measurement) for one in self.baseline.elsewhere)
-        return [self._on(index, *one) for index, one in enumerate([first, *others])]
+        teachers = self.baseline.devices
+        students = self.best.devices if self.best else teachers
+        return [
+            OnTarget(
+                budget_ms=teacher.budget_ms,
+                speedup=student.speedup,
+                teacher=teacher.measurement,
+                student=student.measurement,
+                timing=self._timing(index, teacher.measurement, student),
+                decided=student.verdict,
+            )
+            for index, (teacher, student) in enumerate(zip(teachers, students, strict=True))
+        ]
 
     @property
     def _targets(self) -> tuple[str, ...]:
         named = self.started.plan["target"]
         return tuple(map(str, named)) if isinstance(named, list) else (str(named),)
 
-    def _on(self, index: int, budget_ms: float, teacher: Measurement) -> OnTarget:
-        student, speedup = teacher, Ratio(value=1.0, ci95=Interval(low=1.0, high=1.0))
-        decided: Verdict | None = None
-        if self.best is not None and index == 0:
-            student, speedup = self.best.student.latency, self.best.speedup
-            # All are met where the turn's is; else the first device's own is not recorded.
-            decided = Verdict.MET if self.best.verdict is Verdict.MET else None
-        elif self.best is not None:
-            other = self.best.elsewhere[index - 1]
-            student, speedup, decided = other.measurement, other.speedup, other.verdict
-        timing = self._timing(index, teacher, student, speedup)
-        return OnTarget(budget_ms, speedup, teacher, student, timing, decided)
-
-    def _timing(
-        self, index: int, teacher: Measurement, student: Measurement, speedup: Ratio
-    ) -> Timing:
+    def _timing(self, index: int, teacher: Measurement, student: OnDevice) -> Timing:
         if not self._is_relative(self._targets[index]):
-            return Timing(student.stats.p50_ms, student.stats.p50_ci95_ms)
-        teacher_ms, ci95 = teacher.stats.p50_ms, speedup.ci95
+            stats = student.measurement.stats
+            return Timing(stats.p50_ms, stats.p50_ci95_ms)
+        teacher_ms, ci95 = teacher.stats.p50_ms, student.speedup.ci95
         interval = Interval(low=teacher_ms / ci95.high, high=teacher_ms / ci95.low)
-        return Timing(teacher_ms / speedup.value, interval)
+        return Timing(teacher_ms / student.speedup.value, interval)
 
     def _is_relative(self, target: str) -> bool:
         """Whether the budget of `target` is a speed-up."""
@@ -225,10 +222,11 @@ class Run:
         """Median distance of predicted from measured candidates, as a share; None without any."""
         if self.baseline is None:
             return None
-        teacher_ms = self.baseline.teacher.latency.stats.p50_ms
+        teacher_ms = self.shown(self.baseline.devices).measurement.stats.p50_ms
+        candidates = [self.shown(candidate.devices) for candidate in self.candidates]
         pairs = [
-            (candidate.predicted_ms, teacher_ms / candidate.speedup.value)
-            for candidate in self.candidates
-            if candidate.predicted_ms is not None
+            (device.predicted_ms, teacher_ms / device.speedup.value)
+            for device in candidates
+            if device.predicted_ms is not None
         ]
         return median(abs(guess / real - 1) for guess, real in pairs) if pairs else None

@@ -57,9 +57,9 @@ def _turns(run: Run, baseline: Baseline) -> Table:
     facts = baseline.teacher
     table.add_row(
         "teacher",
-        formats.ms(facts.latency.stats.p50_ms),
+        formats.ms(run.shown(baseline.devices).measurement.stats.p50_ms),
         "",
-        f"{facts.validation_accuracy:.2f}",
+        f"{facts.validation_score:.2f}",
         "",
         formats.count(facts.parameter_count),
     )
@@ -71,16 +71,17 @@ def _turns(run: Run, baseline: Baseline) -> Table:
 
 def _title(run: Run, baseline: Baseline) -> str:
     precision = "" if run.precision == "fp32" else f", students in {run.precision}"
-    return f"budget {formats.ms(baseline.budget_ms)} ms{precision}"
+    return f"budget {formats.ms(run.shown(baseline.devices).budget_ms)} ms{precision}"
 
 
 def _row(run: Run, turn: TurnFinished) -> tuple[str | Text, ...]:
+    device = run.shown(turn.devices)
     return (
         str(turn.turn),
-        formats.ms(run.timing(turn.student, turn.speedup).latency_ms),
-        f"{turn.speedup.value:.2f}x",
-        f"{turn.student.validation_accuracy:.2f}",
-        f"{turn.accuracy_after_cut:.2f}",
+        formats.ms(run.timing(device).latency_ms),
+        f"{device.speedup.value:.2f}x",
+        f"{turn.student.validation_score:.2f}",
+        f"{turn.score_after_cut:.2f}",
         formats.count(turn.student.parameter_count),
         f"{sum(turn.seconds.values()):.1f}",
         Text(str(turn.verdict), style=STYLES[turn.verdict]),
@@ -92,12 +93,11 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
     if finished is None:
         return [Text("the run is not finished; go on with --resume", style="yellow")]
     style = "bold green" if finished.outcome is Outcome.MET else "bold yellow"
-    before, after = finished.teacher_test_accuracy, finished.student_test_accuracy
-    teacher_ms = baseline.teacher.latency.stats.p50_ms
-    student_ms = (
-        run.timing(run.best.student, run.best.speedup).latency_ms if run.best else teacher_ms
-    )
-    speedup = f"{finished.speedup.value:.2f}x ({formats.interval(finished.speedup)})"
+    before, after = finished.teacher_test_score, finished.student_test_score
+    teacher_ms = run.shown(baseline.devices).measurement.stats.p50_ms
+    student_ms = run.timing(run.shown(run.best.devices)).latency_ms if run.best else teacher_ms
+    ratio = run.shown(finished.devices).speedup
+    speedup = f"{ratio.value:.2f}x ({formats.interval(ratio)})"
     return [
         *_precisions(run, baseline),
         *_sparsity(run),
@@ -114,24 +114,29 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
 
 def _devices(run: Run) -> list[Text]:
     """What a run of several targets reached on each."""
-    return [
-        Text(
-            f"on {one.target}  {formats.ms(one.teacher.stats.p50_ms)} -> "
-            f"{formats.ms(one.timing.latency_ms)} ms, {one.speedup.value:.2f}x, "
-            f"budget {formats.ms(one.budget_ms)} ms {one.verdict}",
-            style=STYLES[one.verdict],
-        )
-        for one in run.devices()
-    ]
+    devices = run.devices()
+    return (
+        []
+        if len(devices) == 1
+        else [
+            Text(
+                f"on {device.target}  {formats.ms(device.teacher.stats.p50_ms)} -> "
+                f"{formats.ms(device.timing.latency_ms)} ms, {device.speedup.value:.2f}x, "
+                f"budget {formats.ms(device.budget_ms)} ms {device.verdict}",
+                style=STYLES[device.verdict],
+            )
+            for device in devices
+        ]
+    )
 
 
 def _sparsity(run: Run) -> list[Text]:
     """The zeros of the result, and what they buy."""
-    found = run.best.sparsity if run.best else None
-    if found is None:
+    sparsity = run.best.sparsity if run.best else None
+    if sparsity is None:
         return []
-    dense = [f"left dense: {first_few(formats.dense(found))}"] if found.left_dense else []
-    lines = [f"sparsity {formats.zeros(found)}", *dense, formats.sparse_gain(found)]
+    dense = [f"left dense: {first_few(formats.dense(sparsity))}"] if sparsity.left_dense else []
+    lines = [f"sparsity {formats.zeros(sparsity)}", *dense, formats.sparse_gain(sparsity)]
     return [Text(line) for line in lines]
 
 
@@ -153,11 +158,11 @@ def _precisions(run: Run, baseline: Baseline) -> list[Text]:
     """The teacher in each precision that was measured, and what was chosen."""
     if run.chosen is None or not run.chosen.trials:
         return []
-    before = baseline.teacher.validation_accuracy
+    before = baseline.teacher.validation_score
     lines = [
         f"teacher in {trial.precision}  {trial.speedup.value:.2f}x, "
-        f"{run.metric.text(trial.validation_accuracy)} "
-        f"({formats.points(before, trial.validation_accuracy)})"
+        f"{run.metric.text(trial.validation_score)} "
+        f"({formats.points(before, trial.validation_score)})"
         for trial in run.chosen.trials
     ]
     lines += [f"cut in {mix.precision}  {formats.mix(mix)}" for mix in run.chosen.mixes]

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
+from edgespiral.core.errors import (
+    DataError,
+    MeasurementError,
+    ModelError,
+    RunFolderError,
+    first_few,
+)
 from edgespiral.core.records.events import (
     Baseline,
     OnDevice,
@@ -11,18 +19,22 @@ from edgespiral.core.records.events import (
 from edgespiral.core.records.measurement import (
     Interval,
     Ratio,
+    differences,
 )
 from edgespiral.core.system.files import make_folder
+from edgespiral.data.guard import sha256_of
 from edgespiral.distill.evaluate import score
+from edgespiral.export.parity import TURNED_SHARE, file_score
 from edgespiral.export.precision import float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
-from edgespiral.models.saved import save_model
+from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.turn import export_checked, model_facts
+from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,16 +46,25 @@ if TYPE_CHECKING:
         Measurement,
     )
     from edgespiral.spiral.context import RunContext
+    from edgespiral.tasks.base import Task
 
 BASELINE_ROUNDS = 50
 REBUILT_SAMPLES = 16
+# Enough to learn what a device is.
+PROBE_ROUNDS = 5
+CHANGED = (
+    "the validation samples are not, bit for bit, those that the run began with; the teacher's "
+    "score on them is what it was"
+)
 
 
 def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     """The teacher's record: the journal's, or a new one once it is exported, judged and measured.
 
     Raises:
-        RunFolderError: the teacher's files are not those that the journal is about.
+        RunFolderError: the teacher's files, or its code, are not those that the journal is about.
+        DataError: the validation split is not the one that the journal is about.
+        MeasurementError: a device runs models otherwise than when the run began.
         ExportError: it cannot be exported, or the file or its source computes something else.
         ModelError, TargetError, MeasurementError: as `Session.measure`.
     """
@@ -51,6 +72,9 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     if known:
         # All that follows is measured in pairs with it.
         require_judged(context.folder(0), judged_files(known, 0))
+        _require_same_code(context, known[-1])
+        _require_same_samples(context, known[-1])
+        _require_same_devices(context, known[-1])
         say_doubts(context.listener, known[-1].doubts)
         return known[-1]
     baseline = _measured(context, fresh)
@@ -68,30 +92,89 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     files, task = hashes_of(folder), context.task
     expected = score(model, validation, task=task, precision="fp32")
     judgement = judged(onnx, validation, expected=expected, task=task)
-    latency, *others = context.fleet.each(
+    measurements = context.fleet.each(
         lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
     )
-    facts = model_facts(
-        model, onnx, latency=latency, precision=context.session.precision(onnx), score=judgement
-    )
-    budget = Budgets.of(context.plan.budgets, [latency, *others])
+    facts = model_facts(model, onnx, precision=context.session.precision(onnx), score=judgement)
+    # What was measured is what was scored, and still lies there.
+    for measurement in measurements:
+        require_judged(folder, files | {MODEL: measurement.model_sha256})
+    budget = Budgets.of(context.plan.budgets, measurements)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
-        budget_ms=budget.latency_ms,
-        elsewhere=tuple(
+        devices=tuple(
             OnDevice(budget_ms=own.latency_ms, measurement=measurement, speedup=no_speedup())
-            for own, measurement in zip(budget.each[1:], others, strict=True)
+            for own, measurement in zip(budget.each, measurements, strict=True)
         ),
         files=files,
+        validation_sha256=sha256_of(validation),
         doubts=doubts_about(model, context.splits, task),
     )
+
+
+def _require_same_code(context: RunContext, baseline: Baseline) -> None:
+    """Refuse a model whose weights are the teacher's, but whose code is another by now."""
+    if SOURCE not in baseline.files:
+        return
+    folder = context.folder(0)
+    try:
+        check_computes(context.teacher.model, load_model(folder), first_inputs(context.splits))
+    except ModelError as error:
+        raise RunFolderError(
+            "the model computes something else than the teacher that this run began with",
+            where=str(folder / SOURCE),
+            hint="put its code back as it was, or choose another --out",
+        ) from error
+
+
+def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
+    """Refuse data, or a task, by which the teacher has another score than it had.
+
+    Samples that differ in their last bits, as another machine decodes and scales them, are said.
+    """
+    if baseline.validation_sha256 is None:
+        return
+    validation, task = context.splits.validation, context.task
+    is_same = sha256_of(validation) == baseline.validation_sha256
+    if is_same and is_built_in(task):
+        return
+    found = file_score(context.folder(0) / MODEL, validation, task)
+    before = baseline.teacher.validation_score
+    allowed = task.allowed_difference(before, len(validation), TURNED_SHARE["fp32"])
+    if not abs(found - before) <= allowed:
+        raise DataError(
+            f"the teacher's {task.metric.name} is {task.metric.text(found)} there, and was "
+            f"{task.metric.text(before)} when this run began: the samples{_or_task(task)} changed",
+            where=f"{context.splits.name}: validation",
+            hint="put them back as they were, or start another run with another --out",
+        )
+    if not is_same:
+        say_doubts(context.listener, [CHANGED])
+
+
+def _require_same_devices(context: RunContext, baseline: Baseline) -> None:
+    """Refuse devices that run models otherwise than when the budgets were set on them."""
+    onnx = context.folder(0) / MODEL
+    found = context.fleet.each(lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0])
+    for before, now in zip(timed(baseline), found, strict=True):
+        changes = differences(before.fingerprint, now.fingerprint)
+        if changes:
+            raise MeasurementError(
+                f"the teacher was measured otherwise when this run began: {first_few(changes)}",
+                where=now.target,
+                hint="set it back, or start another run with another --out",
+            )
+
+
+def _or_task(task: Task) -> str:
+    return "" if is_built_in(task) else " or the task"
 
 
 def _tell(context: RunContext, baseline: Baseline) -> None:
     measurements = timed(baseline)
     latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
-    score_told = context.task.metric.named(baseline.teacher.validation_accuracy)
+    score_told = context.task.metric.named(baseline.teacher.validation_score)
     context.listener.say(
         f"teacher: {score_told} on validation, {latencies}; "
         f"budget {Budgets.of(context.plan.budgets, measurements)}"
@@ -119,7 +202,7 @@ def check_source(fresh: FreshProcess, folder: Path, splits: DataSplits) -> None:
 
 def timed(baseline: Baseline) -> list[Measurement]:
     """The teacher on every device."""
-    return [baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere)]
+    return [device.measurement for device in baseline.devices]
 
 
 def no_speedup() -> Ratio:

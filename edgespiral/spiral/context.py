@@ -9,10 +9,11 @@ from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.own_training import USUAL
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.planning.importance import Scorer
 from edgespiral.spiral.student.distillation import OUTPUTS, Distiller
+from edgespiral.spiral.training import training_settings
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import Baseline
     from edgespiral.core.records.journal import Journal
+    from edgespiral.distill.own_training import Training
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.prune.prunable import PrunableModel
@@ -90,6 +92,7 @@ class RunContext:
     sparse_kernels: Kernels
     cache_folder: Path | None = None
     task: Task = CLASSIFICATION
+    training: Training = USUAL
 
     @property
     def session(self) -> Session:
@@ -100,10 +103,9 @@ class RunContext:
         """Of each device's latencies, as the teacher was measured there; none without a folder."""
         if self.cache_folder is None:
             return []
-        measured = (baseline.teacher.latency, *(one.measurement for one in baseline.elsewhere))
         return [
-            LatencyCache.of(self.cache_folder, profile, latency.fingerprint)
-            for profile, latency in zip(self.fleet.profiles, measured, strict=True)
+            LatencyCache.of(self.cache_folder, profile, device.measurement.fingerprint)
+            for profile, device in zip(self.fleet.profiles, baseline.devices, strict=True)
         ]
 
     @cached_property
@@ -116,22 +118,15 @@ class RunContext:
     def distiller(self) -> Distiller:
         """What trains students."""
         plan = self.plan
-        whole = TrainSettings.for_distillation(
-            epochs=plan.epochs,
-            batch_size=plan.batch_size,
-            learning_rate=plan.learning_rate,
-            temperature=plan.temperature,
-            alpha=plan.alpha,
-            seed=plan.seed,
-        )
         return Distiller(
             self.splits,
             self.task,
             self.listener,
             self.teacher.model,
             plan.teacher,
-            whole,
+            training_settings(plan, self.teacher.model),
             self.out / OUTPUTS,
+            self.training,
         )
 
     def folder(self, turn: int) -> Path:

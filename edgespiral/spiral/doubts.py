@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from edgespiral.core.records.metric import ACCURACY
+from edgespiral.core.nested import joined, mapped
+from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.metric import Metric
     from edgespiral.tasks.base import Predict, Task
 
@@ -47,7 +48,7 @@ class Told:
 
     losses: NDArray[np.float64]
     right: NDArray[np.float64]
-    targets: Tensor
+    targets: Tensors
 
     @property
     def percent(self) -> float:
@@ -117,7 +118,7 @@ def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64
 
 
 def doubts_after(
-    validation: Sequence[float], test: Sequence[float], metric: Metric = ACCURACY
+    validation: Sequence[float], test: Sequence[float], metric: Metric
 ) -> tuple[str, ...]:
     """What the teacher's score on the test split says of that on validation.
 
@@ -140,18 +141,10 @@ def doubts_after(
 
 def _told(predict: Predict, source: BatchSource, task: Task) -> Told:
     losses, right, targets = [], [], []
-    for inputs, wanted in _spread(source):
-        outputs = predict(inputs).cpu()
+    for part in parts_of(source, SAMPLES, parts=PARTS):
+        inputs, wanted = (joined(side) for side in zip(*part, strict=True))
+        outputs = mapped(torch.Tensor.cpu, predict(inputs))
         losses.append(task.sample_losses(outputs, wanted).double())
         right.append(task.rightness(outputs, wanted).double())
         targets.append(wanted)
-    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), torch.cat(targets))
-
-
-def _spread(source: BatchSource) -> Iterator[tuple[Tensor, Tensor]]:
-    """At most `SAMPLES` samples in stored order, in `PARTS` batches from all over the source."""
-    size = max(1, SAMPLES // PARTS)
-    batches = math.ceil(len(source) / size)
-    chosen = range(batches) if batches <= PARTS else np.linspace(0, batches - 1, PARTS).round()
-    for first in map(int, chosen):
-        yield from islice(source.epoch(batch_size=size, first_batch=first), 1)
+    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from edgespiral.core.nested import shapes
 from edgespiral.core.records.inspection import (
     BranchFacts,
     EngineFacts,
@@ -41,7 +42,7 @@ def inspect(teacher: PrunableModel, name: str) -> Inspection:
     share, kept = cuttable_share(teacher.model, teacher.groups), kept_channels(teacher)
     return Inspection(
         model=name,
-        input_shape=tuple(teacher.example.shape[1:]),
+        input=shapes(teacher.example),
         channels=share.channels,
         cuttable_channels=share.cuttable_channels,
         parameters=share.parameters,

@@ -19,6 +19,7 @@ from edgespiral.core.records.measurement import (
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.measure.decide import Paired
+from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.baseline import baseline_of, timed
@@ -192,14 +193,14 @@ class Spiral:
         return joined(verdicts) is Verdict.MET
 
     def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
-        speedups = (done.speedup, *(one.speedup for one in done.elsewhere))
+        several = len(done.devices) > 1
         reached = ", ".join(
-            f"{teacher.stats.p50_ms / speedup.value:.3g} ms, {speedup.value:.2f}x"
-            f"{f' on {teacher.target}' if done.elsewhere else ''}"
-            for teacher, speedup in zip(timed(baseline), speedups, strict=True)
+            f"{teacher.stats.p50_ms / device.speedup.value:.3g} ms, {device.speedup.value:.2f}x"
+            f"{f' on {device.target}' if several else ''}"
+            for teacher, device in zip(timed(baseline), done.devices, strict=True)
         )
         metric = self.context.task.metric
-        told = f"{metric.named(done.student.validation_accuracy)} on validation"
+        told = f"{metric.named(done.student.validation_score)} on validation"
         self.context.listener.say(f"  {told}, {reached}: budget {done.verdict}")
 
     def _precision(
@@ -238,9 +239,7 @@ class Spiral:
             require_judged(folder, judged_files(self._events(), turn))
         splits, reference = self.context.splits, self.context.teacher.groups
         model = trace(load_model(folder), first_inputs(splits))
-        return PrunableModel.of(
-            model, splits.input_shape, reference, token_count=splits.token_count
-        )
+        return PrunableModel.of(model, splits.input_shape, reference, example=example_of(splits))
 
     def _events(self) -> Sequence[Event]:
         return self.context.journal.read()
@@ -248,7 +247,7 @@ class Spiral:
 
 def _start_ms(baseline: Baseline, chosen: PrecisionChosen) -> float:
     """The uncut teacher's latency in the precision chosen."""
-    teacher_ms = baseline.teacher.latency.stats.p50_ms
+    teacher_ms = timed(baseline)[0].stats.p50_ms
     speedups = {trial.precision: trial.speedup.value for trial in chosen.trials}
     return teacher_ms / speedups.get(chosen.precision, 1.0)
 

@@ -16,7 +16,6 @@ from edgespiral.core.records.events import (
 from edgespiral.core.records.measurement import (
     Verdict,
 )
-from edgespiral.core.records.metric import ACCURACY
 from edgespiral.spiral.schedule import retreat_ms
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.metric import Metric
     from edgespiral.spiral.schedule import Schedule
 
-# After its scheduled turns a run may try this often again: once back from the accuracy floor, or
+# After its scheduled turns a run may try this often again: once back from the score floor, or
 # when a longer measurement puts a landing on the wrong side of the budget.
 EXTRA_TURNS = 2
 CLOSER = 0.98
@@ -56,11 +55,11 @@ class Rules:
 
     schedule: Schedule
     max_drop: float
-    metric: Metric = ACCURACY
+    metric: Metric
 
     def floor(self, baseline: Baseline) -> float:
         """Validation score that a student must hold."""
-        return self.metric.floor(baseline.teacher.validation_accuracy, self.max_drop)
+        return self.metric.floor(baseline.teacher.validation_score, self.max_drop)
 
 
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
@@ -79,12 +78,11 @@ def reached_ms(baseline: Baseline, done: TurnFinished) -> float:
 
     With several devices it is in the first's time, and of the one furthest from its budget.
     """
-    first_ms = baseline.teacher.latency.stats.p50_ms / done.speedup.value
-    others = (
+    shares_of_budget = (
         teacher.measurement.stats.p50_ms / student.speedup.value / teacher.budget_ms
-        for teacher, student in zip(baseline.elsewhere, done.elsewhere, strict=True)
+        for teacher, student in zip(baseline.devices, done.devices, strict=True)
     )
-    return max([first_ms, *(share * baseline.budget_ms for share in others)])
+    return max(shares_of_budget) * baseline.devices[0].budget_ms
 
 
 def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next | End:
@@ -94,7 +92,7 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
     parent, parent_ms = 0, rules.schedule.start_ms
     retreated = False
     for done in turns:
-        within = rules.metric.holds(done.student.validation_accuracy, floor)
+        within = rules.metric.holds(done.student.validation_score, floor)
         if within:
             parent, parent_ms = done.turn, reached_ms(baseline, done)
         if within and done.verdict is Verdict.MET:
@@ -102,7 +100,7 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
         if not within or retreated:
             target_ms = _retreat(events, done, parent_ms)
             if retreated or target_ms is None:
-                return End(Outcome.ACCURACY_FLOOR, parent, _floor_message(rules, parent))
+                return End(Outcome.SCORE_FLOOR, parent, _floor_message(rules, parent))
             retreated = True
     if len(turns) >= rules.schedule.turns + EXTRA_TURNS:
         message = "the budget was not met in the turns allowed"

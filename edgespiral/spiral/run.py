@@ -18,6 +18,7 @@ from edgespiral.core.errors import (
 from edgespiral.core.listener import OnConsole
 from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.order import require_order
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.invocation import tell_stopped
@@ -26,14 +27,17 @@ from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
+from edgespiral.distill.compute import on_device
+from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
-from edgespiral.export.recipe import load_recipe
+from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
 from edgespiral.models import is_built_untrained
 from edgespiral.models.accept import folded, unwrapped
+from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_independence
 from edgespiral.models.load import check_outputs, load_model_for, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
@@ -51,6 +55,9 @@ from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce, planned_multiple
+from edgespiral.spiral.student.unlabelled import taught_by
+from edgespiral.spiral.training import check_training
+from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +70,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import Event
     from edgespiral.core.records.result import Result
+    from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
@@ -80,6 +88,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
     """
+    training = training_of(plan.train)
     splits, task = load(plan.data), tasks.load(plan.task)
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
@@ -93,6 +102,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
             listener=listener,
             task=task,
             command=command,
+            training=training,
         )
     except (KeyboardInterrupt, MeasurementError, TargetError):
         tell_stopped(console, command)
@@ -127,13 +137,50 @@ def run_spiral(
     listener: Listener,
     task: Task,
     command: str,
+    training: Training = USUAL,
 ) -> Result:
-    """Run the spiral on a model and data already in memory; see `run_compress`."""
-    splits = splits if plan.augment else splits.unaugmented()
+    """Run the spiral on a model and data already in memory; see `run_compress`.
+
+    Args:
+        training: the user's own, if it is.
+    """
+    with on_device(plan.device):
+        return _run(
+            plan,
+            model,
+            splits,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            command=command,
+            training=training,
+        )
+
+
+def _run(
+    plan: Plan,
+    model: nn.Module,
+    splits: DataSplits,
+    *,
+    out: Path,
+    resume: bool,
+    listener: Listener,
+    task: Task,
+    command: str,
+    training: Training,
+) -> Result:
+    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    task.check_data(splits)
+    if splits.is_labelled:
+        task.check_data(splits)
+    if plan.vocabulary == "data":
+        model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
-    model = _accepted(model, splits, task, listener)
+    model, task = _accepted(model, splits, task, listener)
+    if not splits.is_labelled:
+        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
+        splits = taught_by(model, splits, task)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -144,6 +191,7 @@ def run_spiral(
         steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
         narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
+        check_training(plan, teacher.model, training)
         kernels = {
             profile.name: sparse_kernels(plan.sparsity, plan.precision, profile)
             for profile in profiles
@@ -166,18 +214,24 @@ def run_spiral(
                 sparse_kernels=max(kernels.values(), key=KERNELS.index),
                 cache_folder=cache_folder(plan.latency_cache),
                 task=task,
+                training=training,
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)
 
 
-def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listener) -> nn.Module:
-    """`model` of plain layers, which takes the data and returns what the task wants.
+def _accepted(
+    model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+) -> tuple[nn.Module, Task]:
+    """`model` of plain layers, which takes the data and returns what the task wants, and the task.
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    model = one_output(unwrapped(model), splits, task.main_output)
+    for note in splits.notes:
+        listener.say(f"  {note}")
+    model, task = task.prepared(unwrapped(model), splits)
+    model = one_output(model, splits, task.main_output)
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
@@ -185,14 +239,14 @@ def _accepted(model: nn.Module, splits: DataSplits, task: Task, listener: Listen
     check_independence(plain, splits)
     if lines:
         check_computes(plain, model, first_inputs(splits))
-    return plain
+    return plain, task
 
 
 def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
     """`model` traced, and compared on samples with what its source will rebuild."""
     inputs = first_inputs(splits)
     graph = trace(model, inputs)
-    teacher = PrunableModel.of(graph, splits.input_shape, token_count=splits.token_count)
+    teacher = PrunableModel.of(graph, splits.input_shape, example=example_of(splits))
     check_rebuilds(teacher.model, inputs)
     return teacher
 
@@ -246,6 +300,7 @@ def _open_journal(
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
         metric=task.metric,
+        recipe_sha256=recipe_sha256(load_recipe(plan.recipe)),
         data_files=hashes(splits.files),
         versions=versions(),
         command=command,
@@ -254,6 +309,7 @@ def _open_journal(
     if not events:
         journal.append(started)
         return journal
+    require_order(events, journal.path)
     _require_same_run(events[0], started, out)
     if not resume:
         raise RunFolderError(
@@ -268,7 +324,7 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
     """Refuse a folder whose journal began with something else than a run that starts `now`.
 
     Raises:
-        RunFolderError: it holds a run of another plan or teacher, or on other data.
+        RunFolderError: it holds a run of another plan, teacher or recipe, or on other data.
     """
     if not isinstance(begun, RunStarted):
         raise RunFolderError("the journal does not begin with a run's start", where=str(out))
@@ -284,6 +340,12 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
             f"the data have another {first_few(sorted(differing))} than the run in this folder",
             where=str(out),
             hint="put the data back that it was started with, or choose another --out",
+        )
+    if begun.recipe_sha256 not in (None, now.recipe_sha256):
+        raise RunFolderError(
+            "this folder holds a run with another recipe",
+            where=str(out),
+            hint="put the recipe back as it was, or choose another --out",
         )
     if begun.metric != now.metric:
         raise RunFolderError(

@@ -15,7 +15,7 @@ SMALLEST_STEP = 1.08
 class Schedule:
     """Turns of equal ratio in latency from the teacher to the budget.
 
-    A turn that crosses the accuracy floor is tried again at the geometric mean of where it started
+    A turn that crosses the score floor is tried again at the geometric mean of where it started
     and where it failed, until the step is too small to matter.
     """
 

@@ -19,8 +19,8 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.statistics.intervals import Looks
 from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
-from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
@@ -28,9 +28,15 @@ from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
-from edgespiral.spiral.shipping.publishing import MODEL, changed, hashes_of
+from edgespiral.spiral.shipping.publishing import (
+    MODEL,
+    changed,
+    hashes_of,
+    judged_files,
+    require_judged,
+)
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
-from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
+from edgespiral.spiral.student.qat import ScoreRecovery, Shipped
 from edgespiral.spiral.student.sparsity import dense_bytes, sparsity_of, thinned
 
 if TYPE_CHECKING:
@@ -84,7 +90,7 @@ def run_turn(
         TrainingError: distillation diverged; the last good state is kept.
         ExportError: the ONNX file does not compute what the student does, or is right less often.
         MeasurementError, TargetError: the device did not answer.
-        RunFolderError: a file changed while it was judged.
+        RunFolderError: a file of the turn's or the teacher's changed while it was judged.
     """
     made = _made(context, planned, parent, budgets, watch, precision=precision, floor=floor)
     shipped, onnx = made.shipped, made.shipped.folder / MODEL
@@ -93,22 +99,20 @@ def run_turn(
         judgement = judged(
             onnx,
             context.splits.validation,
-            expected=shipped.float_accuracy,
+            expected=shipped.float_score,
             task=context.task,
         )
     with watch.timing("measure"):
         found, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
-    (measurement, speedup), *others = found
-    _require_measured(shipped.folder, files, measurement)
+    _require_measured(shipped.folder, files, found[0][0])
+    # What it took turns with is what the budget and all other turns were held against.
+    require_judged(context.folder(0), judged_files(context.journal.read(), 0))
     facts = model_facts(
         shipped.model,
         onnx,
-        latency=measurement,
         precision=context.session.precision(onnx),
         score=judgement,
-        float_accuracy=None
-        if _kept_fp32(context.precisions, precision)
-        else shipped.float_accuracy,
+        float_score=None if _kept_fp32(context.precisions, precision) else shipped.float_score,
     )
     finished = TurnFinished(
         turn=planned.turn,
@@ -117,10 +121,10 @@ def run_turn(
         criterion=context.plan.criterion,
         pruner=made.engine,
         student=facts,
-        speedup=speedup,
+        devices=_on_devices(budgets, found, verdicts),
         quantised_training=shipped.training,
         restored=shipped.restored,
-        accuracy_after_cut=made.accuracy_after_cut,
+        score_after_cut=made.score_after_cut,
         verdict=joined(verdicts),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
@@ -128,7 +132,6 @@ def run_turn(
         seed=context.plan.seed,
         finished_at=now_utc(),
         sparsity=made.sparsity,
-        elsewhere=_elsewhere(budgets, others, verdicts[1:]),
     )
     context.journal.append(finished)
     return finished
@@ -146,7 +149,7 @@ class _Made(NamedTuple):
     """A turn's student on disk, not yet measured."""
 
     engine: str
-    accuracy_after_cut: float
+    score_after_cut: float
     shipped: Shipped
     sparsity: WeightSparsity | None
 
@@ -182,7 +185,7 @@ def _made(
             # Kept outputs are of bf16 where that is native, which rounds as coarsely as int8.
             teaching = context.distiller.teaching_live(parent.turn, parent.model)
             last = planned.target_ms <= budgets.latency_ms
-            means = AccuracyRecovery(context, teaching, planned.turn, floor, last, masks)
+            means = ScoreRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
     return _Made(engine, after_cut, shipped, _zeros(context, shipped, masks, folder, precision))
 
@@ -209,13 +212,16 @@ def _zeros(
     )
 
 
-def _elsewhere(
-    budgets: Budgets, found: Sequence[tuple[Measurement, Ratio]], verdicts: Sequence[Verdict]
+def _on_devices(
+    budgets: Budgets, pairs: Sequence[tuple[Measurement, Ratio]], verdicts: Sequence[Verdict]
 ) -> tuple[OnDevice, ...]:
-    """What was found on all devices but the first."""
     return tuple(
-        OnDevice(budget_ms=own.latency_ms, measurement=one, speedup=ratio, verdict=verdict)
-        for own, (one, ratio), verdict in zip(budgets.each[1:], found, verdicts, strict=True)
+        OnDevice(
+            budget_ms=budget.latency_ms, measurement=measurement, speedup=speedup, verdict=verdict
+        )
+        for budget, (measurement, speedup), verdict in zip(
+            budgets.each, pairs, verdicts, strict=True
+        )
     )
 
 
@@ -239,18 +245,16 @@ def model_facts(
     model: nn.Module,
     onnx: Path,
     *,
-    latency: Measurement,
     precision: Precision,
     score: Score,
-    float_accuracy: float | None = None,
+    float_score: float | None = None,
 ) -> ModelFacts:
     """What is known of a model whose file `onnx` was scored and measured."""
     return ModelFacts(
-        validation_accuracy=score.value,
+        validation_score=score.value,
         precision=precision,
-        float_accuracy=float_accuracy,
+        float_score=float_score,
         evaluation=score.evaluation,
-        latency=latency,
         parameter_count=sum(p.numel() for p in model.parameters()),
         size_bytes=onnx.stat().st_size,
     )
@@ -272,10 +276,10 @@ def _exported(
     exported = export_checked(context, student, folder, precision)
     validation = context.splits.validation
     # In float32, as the file is: bf16 turns samples over.
-    float_accuracy = found = score(student, validation, task=context.task, precision="fp32")
+    float_score = found = score(student, validation, task=context.task, precision="fp32")
     if not _kept_fp32(context.precisions, precision):
         found = file_score(folder / MODEL, validation, context.task)
-    return Shipped(folder, student, float_accuracy, found), exported.calibrated
+    return Shipped(folder, student, float_score, found), exported.calibrated
 
 
 def _kept_fp32(precisions: Precisions, precision: Precision) -> bool:

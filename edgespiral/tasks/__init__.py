@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from edgespiral.core.factory import is_factory
 from edgespiral.core.plugins import PluginKind
@@ -10,7 +11,9 @@ from edgespiral.core.plugins import PluginKind
 if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
-TASKS: PluginKind[Task] = PluginKind("task", __name__, "edgespiral.tasks")
+TASKS: PluginKind[Task] = PluginKind(
+    "task", __name__, "edgespiral.tasks", shared=("drawing", "own")
+)
 DEFAULT = "classification"
 
 
@@ -20,23 +23,41 @@ def check_name(spec: str) -> str:
     Raises:
         UsageError: no such task; the message has the nearest known names.
     """
-    return spec if is_factory(spec) else TASKS.check(spec)
+    if not is_factory(spec):
+        TASKS.check(spec.partition("?")[0])
+    return spec
+
+
+def is_built_in(task: Task) -> bool:
+    """Whether a task's code is EdgeSpiral's own."""
+    module = type(task).__module__
+    return module.startswith(f"{__name__}.") and module != f"{__name__}.own"
+
+
+def _bounded(task: Task) -> Task:
+    """A task whose code is not EdgeSpiral's behind its boundary."""
+    from edgespiral.tasks.own import OwnTask
+
+    return task if is_built_in(task) or isinstance(task, OwnTask) else OwnTask(task)
 
 
 def load(spec: str) -> Task:
     """The task that `spec` names.
 
     Args:
-        spec: a name of `TASKS.names()`, or `path/to/file.py:factory`, which makes a `Task`.
+        spec: a name of `TASKS.names()`, with its options behind a question mark where it has some,
+            or `path/to/file.py:factory`, which makes a `Task`.
 
     Raises:
-        UsageError: no such task, file or factory, or what the factory makes is no task.
+        UsageError: no such task, option, file or factory, or what the factory makes is no task.
     """
     if not is_factory(spec):
-        return TASKS.get(spec)
+        name, _, query = spec.partition("?")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        return _bounded(TASKS.get(name)).configured(options)
     from edgespiral.tasks.base import from_factory
 
-    return from_factory(spec)
+    return _bounded(from_factory(spec))
 
 
 def resolved(task: Task | str) -> Task:
@@ -49,4 +70,4 @@ def resolved(task: Task | str) -> Task:
         return load(task)
     from edgespiral.tasks.base import require_task
 
-    return require_task(task, "task")
+    return _bounded(require_task(task, "task"))

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from edgespiral.core.errors import DataError, ModelError, UsageError, first_few
+from edgespiral.core.errors import DataError, ModelError, UsageError, first_few, unknown_name
 from edgespiral.core.factory import call_factory
+from edgespiral.core.nested import count, leaves, rows
 from edgespiral.core.records.metric import Figure, Metric
 
 if TYPE_CHECKING:
-    from edgespiral.core.batches import BatchSource, DataSplits
+    from torch import nn
 
-Predict = Callable[[Tensor], Tensor]
-Pairs = Iterable[tuple[Tensor, Tensor]]
+    from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
+
+Predict = Callable[["Tensors"], "Tensors"]
+Pairs = Iterable[tuple["Tensors", "Tensors"]]
 Scored = tuple[float, tuple[Figure, ...]]
 
 BATCH_SIZE = 250
+# Below it a score in a unit of its own counts as this much, where its difference is judged.
+LEAST_SCORE = 0.01
 # Standard deviations of what rounding may turn over.
 SIGMAS = 3.0
 
@@ -29,8 +35,10 @@ class Task:
     """What outputs mean, how far they are from targets and from each other, and what is scored.
 
     A plug-in of the group `edgespiral.tasks` is an instance, and so is what a user's own file
-    makes. Outputs are one tensor (N, ...), N samples; targets are as the data supplies them,
-    (N, ...). Losses and divergences are in nats or whatever else adds up over samples.
+    makes. Outputs and targets are one tensor (N, ...), N samples, or a tuple or a dict of such, as
+    the model returns and the data supplies them; plain ones, whatever kind of mapping, list or
+    dataclass a model returns. Losses and divergences are in nats or whatever else adds up over
+    samples.
 
     Attributes:
         metric: what `score` returns; `max_drop` is in its unit.
@@ -59,11 +67,11 @@ class Task:
     counted = "samples"
     main_output: str | None = None
 
-    def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """The loss of each sample, (N,), differentiable in `outputs`."""
         raise NotImplementedError
 
-    def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
+    def divergence(self, outputs: Tensors, reference: Tensors) -> Tensor:
         """How far each sample's outputs are from a reference model's, (N,): 0 where they agree.
 
         What cuts and rounding do to a model is priced in it.
@@ -78,7 +86,7 @@ class Task:
         """What else is reported of the test split, one figure for each metric of `beside`."""
         return ()
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:  # noqa: ARG002
+    def loss(self, outputs: Tensors, targets: Tensors, *, label_smoothing: float = 0.0) -> Tensor:  # noqa: ARG002
         """The scalar that training minimises.
 
         Args:
@@ -86,7 +94,7 @@ class Task:
         """
         return self.sample_losses(outputs, targets).mean()
 
-    def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+    def distance(self, student: Tensors, teachers: Tensors, temperature: float) -> Tensor:
         """How far a student is from its teachers: a scalar to minimise.
 
         Args:
@@ -95,23 +103,28 @@ class Task:
             temperature: above 0, what outputs are divided by where they become probabilities.
         """
         del temperature
-        return torch.stack([self.divergence(student, one).mean() for one in teachers]).mean()
+        each = [rows(teachers, number) for number in range(count(teachers))]
+        return torch.stack([self.divergence(student, one).mean() for one in each]).mean()
 
-    def agreement(self, outputs: Tensor, reference: Tensor) -> Tensor:  # noqa: ARG002
+    def agreement(self, outputs: Tensors, reference: Tensors) -> Tensor:  # noqa: ARG002
         """Of each sample the share of decisions, 0 to 1, that are the reference's, (N,)."""
-        return torch.ones(len(outputs))
+        return torch.ones(count(outputs))
 
-    def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def rightness(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """How right the outputs are for each sample, (N,) from 0 to 1."""
         return torch.exp(-self.sample_losses(outputs, targets))
 
-    def chance(self, targets: Tensor) -> float | None:  # noqa: ARG002
+    def chance(self, targets: Tensors) -> float | None:  # noqa: ARG002
         """The mean `rightness` that the best constant answer has on (N, ...); None: not known."""
         return None
 
-    def decisions(self, targets: Tensor) -> int:
+    def decisions(self, targets: Tensors) -> int:
         """Of how many decisions the mean `rightness` is, which says how far chance moves it."""
-        return len(targets)
+        return count(targets)
+
+    def targets_of(self, outputs: Tensors) -> Tensors | None:  # noqa: ARG002
+        """A teacher's outputs as the targets of data that has none; None: such data is refused."""
+        return None
 
     def score(
         self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
@@ -157,8 +170,41 @@ class Task:
             turned_share: of decisions, which the order of sums or rounding may turn over.
         """
         if not self.metric.is_share:
-            return turned_share * abs(expected)
+            # A teacher that is its own measure has errors of nothing but rounding.
+            return turned_share * max(abs(expected), LEAST_SCORE)
         return share_difference(samples, turned_share)
+
+    def configured(self, options: Mapping[str, str]) -> Task:
+        """The task with what its name was given behind a question mark, as `NAME?metric=r2`.
+
+        Raises:
+            UsageError: it takes no such option.
+        """
+        if options:
+            what = f"takes no option {first_few(list(options))}"
+            raise UsageError(what, where=f"--task {type(self).__name__}")
+        return self
+
+    def pictures(
+        self,
+        inputs: Tensors,  # noqa: ARG002
+        outputs: Tensors,  # noqa: ARG002
+        targets: Tensors,  # noqa: ARG002
+        splits: DataSplits,  # noqa: ARG002
+    ) -> Tensor | None:
+        """What a model says of a few samples, drawn: bytes (N, 3, H, W); None: nothing to draw."""
+        return None
+
+    def prepared(self, model: nn.Module, splits: DataSplits) -> tuple[nn.Module, Task]:  # noqa: ARG002
+        """What of `model` is trained, cut, exported and timed, and the task for that.
+
+        Mostly both as they are; a detector's network, say, is not all of a detector.
+        """
+        return model, self
+
+    def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
+        """The task for such data, and the data as it takes it; mostly both as they are."""
+        return self, splits
 
     def check_data(self, splits: DataSplits) -> None:
         """Refuse data of which no sample could be right, before time is spent.
@@ -171,15 +217,15 @@ class Task:
         """Refuse what a model returns for a batch of so many samples, unless it is this task's.
 
         Raises:
-            ModelError: what is returned and what is to be; here, one tensor (samples, ...).
+            ModelError: what is returned and what is to be; here, tensors (samples, ...).
         """
-        got = described(outputs)
-        if isinstance(outputs, Tensor):
-            got = f"a tensor {tuple(outputs.shape)}"
-        if not isinstance(outputs, Tensor) or outputs.shape[:1] != (samples,):
+        for name, leaf in (leaves(outputs) or {"": None}).items():
+            if isinstance(leaf, Tensor) and leaf.shape[:1] == (samples,):
+                continue
+            got = f"a tensor {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else described(leaf)
             raise ModelError(
-                f"the model returns {got} for {samples} samples",
-                hint="return one tensor whose first dimension is the samples",
+                f"the model returns {got}{f' as {name}' if name else ''} for {samples} samples",
+                hint="return tensors whose first dimension is the samples",
             )
 
 
@@ -235,6 +281,43 @@ def require_target_shape(splits: DataSplits, dimensions: int, what: str, hint: s
     Raises:
         DataError: `what` is wanted.
     """
-    if splits.target_shape is not None and len(splits.target_shape) != dimensions:
+    if not splits.is_labelled:
+        return
+    if splits.target_shape is None or len(splits.target_shape) != dimensions:
         shown = splits.target_shape or "one class a sample"
+        if splits.target_shape is None:
+            shown = target_words(splits)
         raise DataError(f"targets are {shown}, not {what}", where=splits.name, hint=hint)
+
+
+def target_words(splits: DataSplits) -> str:
+    """What the targets of a sample are, in words."""
+    _, targets = next(iter(splits.train.epoch(batch_size=1)))
+    words = []
+    for name, leaf in leaves(targets).items():
+        dtype = str(leaf.dtype).removeprefix("torch.")
+        words.append(f"{name} {dtype} {tuple(leaf.shape[1:])}".lstrip())
+    return ", ".join(words)
+
+
+def labelled_parts(splits: DataSplits) -> tuple[tuple[str, BatchSource], ...]:
+    """The splits that have samples with targets, by name."""
+    if not splits.is_labelled:
+        return ()
+    parts = ("train", splits.train), ("validation", splits.validation), ("test", splits.test)
+    return tuple((name, source) for name, source in parts if len(source))
+
+
+def only_option(options: Mapping[str, str], name: str, choices: Sequence[str], default: str) -> str:
+    """The value of the one option that a task takes.
+
+    Raises:
+        UsageError: another option, or a value that is none of `choices`.
+    """
+    for given in options:
+        if given != name:
+            raise unknown_name("option of the task", given, [name])
+    value = options.get(name, default)
+    if value not in choices:
+        raise unknown_name(name, value, list(choices))
+    return value

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import Task, described, require_target_shape
 
 if TYPE_CHECKING:
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Pairs
 
 
+OF_SEVERAL = "give the task of all of them, as --task my_task.py:Mine (docs/tasks.md)"
 MACRO_F1 = Metric(name="macro F1")
 
 
 class Classification(Task):
     """One class a sample: outputs are logits (N, C), targets labels (N,), int64."""
 
-    metric = ACCURACY
+    metric = Metric(name="accuracy")
+    # As Hugging Face's models call it, beside other outputs.
+    main_output = "logits"
     beside: tuple[Metric, ...] = (MACRO_F1,)
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -52,6 +55,10 @@ class Classification(Task):
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """1 where the label has the largest logit, else 0."""
         return (outputs.argmax(1) == targets).float()
+
+    def targets_of(self, outputs: Tensor) -> Tensor:
+        """The class that the teacher names."""
+        return outputs.argmax(1)
 
     def chance(self, targets: Tensor) -> float:
         """The share of the commonest class."""
@@ -81,7 +88,7 @@ class Classification(Task):
         Raises:
             DataError: targets are masks or the like.
         """
-        hint = "name what the data is for, as --task segmentation"
+        hint = "name what the data is for, as --task segmentation, regression or multilabel"
         require_target_shape(splits, 0, "one class a sample", hint)
 
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
@@ -121,18 +128,13 @@ def correct_count(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(dim=1) == labels).sum()
 
 
-def top1_percent(logits: Tensor, labels: Tensor) -> float:
-    """Top-1 accuracy of logits (N, C) and labels (N,), in percent."""
-    return 100.0 * float(correct_count(logits, labels)) / len(labels)
-
-
 def _way_to_logits(outputs: object) -> str:
     """How to get a tensor of what is none."""
     if isinstance(outputs, Mapping):
         best = "logits" if "logits" in outputs else next(iter(outputs), "...")
-        return f"wrap it so that it returns outputs[{best!r}] alone"
+        return f"wrap it so that it returns outputs[{best!r}] alone, or {OF_SEVERAL}"
     if isinstance(outputs, (tuple, list)):
-        return "wrap it so that it returns the logits alone"
+        return f"wrap it so that it returns the logits alone, or {OF_SEVERAL}"
     return "return one tensor of (samples, classes)"
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import Task, described, require_target_shape
+from edgespiral.tasks.drawing import colour, visible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Pairs
 
 IGNORED = 255
+# Of classes over the image.
+OPACITY = 0.5
 
 
 class Segmentation(Task):
@@ -76,6 +79,10 @@ class Segmentation(Task):
         right = (outputs.argmax(1) == targets).float().flatten(1)
         return right.sum(1) / _counting(targets)
 
+    def targets_of(self, outputs: Tensor) -> Tensor:
+        """The class that the teacher names of each pixel."""
+        return outputs.argmax(1)
+
     def chance(self, targets: Tensor) -> float | None:
         """The share of the commonest class among all pixels."""
         counting = targets[targets != IGNORED]
@@ -103,6 +110,32 @@ class Segmentation(Task):
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
         """The share of pixels that may turn over, in points: samples are many pixels each."""
         return 100 * turned_share
+
+    def pictures(
+        self,
+        inputs: Tensor,
+        outputs: Tensor,
+        targets: Tensor,  # noqa: ARG002
+        splits: DataSplits,
+    ) -> Tensor | None:
+        """Each image under the classes of its pixels; None of images that have no colours."""
+        from torchvision.utils import draw_segmentation_masks
+
+        if inputs.shape[1] not in (1, 3):
+            return None
+        pixels, factor = visible(inputs, splits.normalisation)
+        classes = F.interpolate(outputs, scale_factor=factor, mode="nearest").argmax(1)
+        numbers = range(outputs.shape[1])
+        drawn = [
+            draw_segmentation_masks(
+                image,
+                torch.stack([one == number for number in numbers]),
+                alpha=OPACITY,
+                colors=[colour(number) for number in numbers],
+            )
+            for image, one in zip(pixels, classes, strict=True)
+        ]
+        return torch.stack(drawn)
 
     def check_data(self, splits: DataSplits) -> None:
         """A mask a sample, as large as the image.

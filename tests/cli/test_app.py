@@ -292,3 +292,23 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
     done = edgespiral("export", "net.py:make", "--data", "digits", "--out", "m.onnx")
     assert done.returncode == 128 + signal.Signals[name]
     assert "Traceback" not in done.stderr
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+class Pressing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "edgespiral.cli.app":
+            os.kill(os.getpid(), signal.{name})
+            os.kill(os.getpid(), signal.{name})
+sys.meta_path.insert(0, Pressing())
+from edgespiral.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_before_the_command_is_imported_ends_it_without_a_traceback(name: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT.format(name=name), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.Signals[name], "", "")

@@ -55,7 +55,7 @@ def test_an_exit_code_is_kept() -> None:
 
     with pytest.raises(SystemExit) as ended:
         an_app(verb)(["verb"])
-    assert ended.value.code == ExitCode.ACCURACY_FLOOR
+    assert ended.value.code == ExitCode.SCORE_FLOOR
 
 
 def test_an_interrupt_ends_with_its_code() -> None:

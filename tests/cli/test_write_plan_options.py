@@ -16,6 +16,7 @@ from edgespiral.cli.write_plan_options import docs_rows, options_text, with_rows
 from edgespiral.core.option import Option
 from edgespiral.spiral.plan import Plan, load_plan, plan_sha256
 from edgespiral.spiral.plan.field import plan_field, plan_options
+from edgespiral.tasks import TASKS
 
 BOTH = {"model": "resnet20", "data": "digits", "speedup": 2.0}
 
@@ -59,7 +60,9 @@ def test_a_field_that_is_written_once_is_everywhere(tmp_path: Path) -> None:
         handed.update(flags, loud=loud)
 
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120", "TERM": "dumb"}).stdout
-    assert "Noise that is added, classification, segmentation or others of" in shown
+    names = ", ".join(TASKS.built_in()[:2])
+    assert options.help_of(added).startswith(f"Noise that is added, {names}, ")
+    assert f"Noise that is added, {names}," in shown
     assert "[default: (0.5)]" in shown
     assert CliRunner().invoke(app, ["--dither", "0.25", "--loud"]).exit_code == 0
     assert handed == {"dither": 0.25, "loud": True}

@@ -39,3 +39,8 @@ def test_lengths_are_whole_hops_and_frames_fit(samples, rate_hz):
     assert whole % audio.hop_samples(rate_hz) == 0
     features = audio.log_mel(np.zeros(whole, np.float32), rate_hz)
     assert features.shape == (audio.BANDS, audio.frame_count(whole, rate_hz))
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 22050, 44100, 48000])
+def test_every_band_hears_something(rate_hz):
+    assert (audio.mel_filters(rate_hz).sum(0) > 0).all()

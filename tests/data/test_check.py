@@ -36,7 +36,7 @@ BAD = {
     "labels are torch.float32": source(labels=torch.rand(32)),
     "NaN": source(inputs=torch.full((32, 1, 8, 8), torch.nan)),
     "declared as": source(inputs=torch.zeros(32, 3, 8, 8)),
-    r"inputs are a list of 2: \(1, 8, 8\), \(3,\)": DatasetSource(
+    r"inputs are a tuple of 2: \(1, 8, 8\), \(3,\), declared as one tensor": DatasetSource(
         Pairs([((torch.zeros(1, 8, 8), torch.zeros(3)), n % 2) for n in range(32)])
     ),
     "not torch.float32": source(inputs=torch.zeros(32, 1, 8, 8, dtype=torch.uint8)),

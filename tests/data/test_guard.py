@@ -134,7 +134,7 @@ class Supply:
     [
         (Supply(ZeroDivisionError("in line 3")), "cannot be read at batch 2, .*ZeroDivisionError"),
         (Supply(SystemExit()), "cannot be read at batch 2, .*SystemExit"),
-        (Supply({"x": 1, "y": 2}), "inputs are of type str, not tensors"),
+        (Supply({"x": 1, "y": 2}), "inputs are of type str, not a tensor"),
         (Supply((torch.zeros(3, 1, 8, 8),)), "its batches are not .inputs, labels."),
         (Supply(length=301), "a pass has 300 samples, and its length is 301"),
         (Supply(length=150), "a pass has more samples, and its length is 150"),

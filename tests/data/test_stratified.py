@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from edgespiral.core.errors import DataError
-from edgespiral.data.stratified import stratified
+from edgespiral.data.stratified import parts_of, stratified
 from edgespiral.data.tensors import Normalisation, TensorSource
 
 
@@ -56,3 +56,14 @@ def test_more_than_there_are_is_refused():
 def test_fewer_than_the_classes_is_refused():
     with pytest.raises(DataError, match="2 samples cannot hold each of 3 classes"):
         stratified(source([0, 1, 2] * 3), 2, seed=0, where="x")
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 20, 99, 100, 500])
+def test_parts_are_from_all_over_the_split_and_no_sample_comes_twice(count):
+    parts = list(parts_of(source([0] * 100), count, parts=8))
+    shown = [int(sample) for part in parts for sample, _ in part]
+    assert len(shown) == len(set(shown)) == min(count, 100)
+    assert shown == sorted(shown)
+    if count >= 8:
+        assert shown[0] == 0
+        assert shown[-1] >= 87

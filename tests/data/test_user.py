@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 
 import pytest
@@ -6,7 +5,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from edgespiral import data
-from edgespiral.core.batches import DataSplits
+from edgespiral.core.batches import DataSplits, InputSpec
 from edgespiral.core.errors import DataError
 from edgespiral.data.user import splits_of
 
@@ -75,21 +74,82 @@ def test_other_shapes_are_refused(tmp_path, shape):
         load(tmp_path, f"dict(train={odd}, validation=part(), test=part(), classes='ab')")
 
 
-SEVERAL = {
-    "inputs are a list of 2: (3, 4), (8,)": "(torch.zeros(3, 4), torch.zeros(8))",
-    "inputs are a dict of 2: image (3, 4), age ()": "dict(image=torch.zeros(3, 4), age=1)",
-}
+def load_several(folder, sample, more=""):
+    """Splits of 8 samples; `sample` is the source of one's input."""
+    several = f"Listed([({sample}, n % 2) for n in range(8)])"
+    parts = ", ".join(f"{part}={several}" for part in ("train", "validation", "test"))
+    return load(folder, f"dict({parts}, classes='ab'{more})")
 
 
-@pytest.mark.parametrize("told", SEVERAL)
-def test_several_inputs_are_named(tmp_path, told):
-    several = f"[({SEVERAL[told]}, n % 2) for n in range(8)]"
-    body = f"dict(train=Listed({several}), validation=part(), test=part(), classes='ab')"
-    file = "class Listed(list, torch.utils.data.Dataset): pass"
-    (tmp_path / "listed.py").write_text(f"import torch\n{file}\n")
-    with pytest.raises(DataError, match=re.escape(told)) as caught:
-        load(tmp_path, body)
-    assert "takes one tensor" in str(caught.value)
+def test_several_inputs_are_declared_by_the_first_sample(tmp_path):
+    in_order = load_several(tmp_path, "(torch.zeros(3, 4), torch.zeros(8).bool())")
+    assert in_order.specs == (InputSpec((3, 4), dtype="float32"), InputSpec((8,), dtype="bool"))
+    assert in_order.input_shape == ()
+    tokens = ", token_count={'word': 3}"
+    by_name = load_several(tmp_path, "dict(age=torch.zeros(1), word=n % 3, length=n)", tokens)
+    assert by_name.specs == {
+        "age": InputSpec((1,), dtype="float32"),
+        "word": InputSpec((), 3, "int64"),
+        "length": InputSpec((), dtype="int64"),
+    }
+    data.check(by_name, batch_size=4)
+    batch, _ = next(iter(by_name.train.epoch(batch_size=4)))
+    assert {name: tuple(leaf.shape) for name, leaf in batch.items()} == {
+        "age": (4, 1),
+        "word": (4,),
+        "length": (4,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("sample", "more", "told"),
+    [
+        ("dict(age=torch.zeros(1), name='x')", "", "has a tuple in it"),
+        ("dict(age=torch.zeros(1).double(), b=n)", "", "input 'age' is float64"),
+        ("dict(a=torch.zeros(1), b=n)", ", token_count={'c': 3}", "and the inputs are a, b"),
+        ("dict(a=torch.zeros(1), b=n)", ", token_count=3", "it is a mapping"),
+        ("dict(a=torch.zeros(1), b=n)", ", token_count={'a': 3}", "which is float32"),
+        ("dict(a=torch.zeros(1), b=n)", ", token_count={'b': 0}", "a whole number from 1"),
+    ],
+)
+def test_inputs_of_other_kinds_are_told(tmp_path, sample, more, told):
+    with pytest.raises(DataError, match=told):
+        load_several(tmp_path, sample, more)
+
+
+@pytest.mark.parametrize(
+    ("sample", "more", "told"),
+    [
+        ("(torch.zeros(1), torch.zeros(2 + (n > 5)))", "", "samples do not form a batch"),
+        (
+            "(torch.zeros(1), torch.zeros(2 + (n // 4)))",
+            "",
+            r"input '1' is \(3,\), declared as \(2,",
+        ),
+        (
+            "dict(a=torch.zeros(1), b=n)",
+            ", token_count={'b': 7}",
+            "ids of input 'b' run from 4 to 7, declared as below 7, first at sample 7",
+        ),
+        ("(torch.zeros(1), torch.full((2,), torch.inf if n > 5 else 0.0))", "", "NaN or infinite"),
+    ],
+)
+def test_several_inputs_are_looked_at_each_by_itself(tmp_path, sample, more, told):
+    splits = load_several(tmp_path, sample, more)
+    with pytest.raises(DataError, match=told):
+        list(splits.validation.epoch(batch_size=4))
+
+
+def test_samples_without_labels_are_taken_where_that_is_said(tmp_path):
+    part = "Listed(torch.randn(8, 3))"
+    body = f"dict(train={part}, validation={part}, test={part}, labelled=False)"
+    splits = load(tmp_path, body)
+    assert not splits.is_labelled
+    batch, targets = next(iter(splits.train.epoch(batch_size=4)))
+    assert (tuple(batch.shape), targets) == ((4, 3), None)
+    data.check(splits, batch_size=4)
+    with pytest.raises(DataError, match=r"samples have no labels.*labelled=False"):
+        load(tmp_path, body.replace(", labelled=False", ""))
 
 
 TOKENS = "TensorDataset(torch.arange(60).view(12, 5) % 7, torch.arange(12) % 2)"

@@ -1,6 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
+from edgespiral.core.errors import UsageError
 from edgespiral.distill import compute
 
 CPU = torch.device("cpu")
@@ -62,3 +64,30 @@ def test_models_of_volumes_are_placed_too():
     with compute.placed([net], CPU):
         inputs, _ = compute.to_device(volumes, torch.zeros(2), CPU)
         assert net(inputs).shape == (2, 2, 2, 2, 2)
+
+
+def test_a_device_is_chosen_for_a_while():
+    before = compute.best_device()
+    with compute.on_device("cpu"):
+        assert compute.best_device() == CPU
+    with compute.on_device("auto"):
+        assert compute.best_device() == before
+    assert compute.best_device() == before
+
+
+@pytest.mark.parametrize("name", ["cuda:77", "tpu", "", "meta"])
+def test_a_device_that_is_not_there_is_one_line(name):
+    with (
+        pytest.raises(UsageError, match=r"--device: no device .*one of: cpu") as caught,
+        compute.on_device(name),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_old_gpus_train_in_fp16_and_are_scored_in_fp32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    gpu = torch.device("cuda")
+    assert compute.training_precision("auto", gpu) == "fp16"
+    assert compute.resolved_precision("auto", gpu) == "fp32"
+    assert compute.training_precision("fp32", gpu) == "fp32"

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from edgespiral import data
+from edgespiral.core.errors import ModelError
 from edgespiral.distill.evaluate import score
 
 
@@ -40,3 +41,25 @@ def test_a_layer_that_was_frozen_stays_in_the_mode_it_was_in():
     model[1].eval()
     score(model, data.load("digits").test)
     assert [layer.training for layer in model] == [True, False, True]
+
+
+class Overflows(nn.Module):
+    """Says something of every sample but the brightest, of which it says what is no number."""
+
+    def __init__(self, value, largest):
+        super().__init__()
+        self.value, self.largest = value, largest
+
+    def forward(self, inputs):
+        brightness = inputs.flatten(1).sum(1, keepdim=True)
+        outputs = torch.eye(10)[3].expand(len(inputs), 10)
+        return torch.where(brightness >= self.largest, torch.tensor(self.value), outputs)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_score_is_read_of_outputs_that_are_no_numbers(value):
+    source = data.load("digits").validation
+    largest = max(float(x.flatten(1).sum(1).max()) for x, _ in source.epoch(batch_size=90))
+    with pytest.raises(ModelError, match="the model's outputs are NaN or infinite"):
+        score(Overflows(value, largest), source)
+    assert score(Overflows(value, largest + 1), source) > 0

@@ -5,8 +5,8 @@ from onnx import TensorProto, helper
 
 from edgespiral.core.errors import ExportError, ModelError
 from edgespiral.export.graph import (
+    input_shapes,
     load_graph,
-    only_input,
     open_session,
     opset,
     refusing,
@@ -29,14 +29,18 @@ def test_a_product_of_two_activations_has_no_weights(tmp_path):
     onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
     model = load_graph(tmp_path / "m.onnx")
     assert weighted_layers(model) == []
-    assert only_input(model, "m") == ("x", (2, 2))
+    assert input_shapes(model, "m") == {"x": (2, 2)}
 
 
-def test_two_inputs_are_refused(float_file):
+def test_every_input_has_a_fixed_shape(float_file):
     model = load_graph(float_file)
-    model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
-    with pytest.raises(ExportError, match="m: has 2 inputs, one is supported"):
-        only_input(model, "m")
+    more = helper.make_tensor_value_info("more", TensorProto.FLOAT, ["batch", 4])
+    model.graph.input.append(more)
+    assert input_shapes(model, "m")["more"] == (1, 4)
+    more = helper.make_tensor_value_info("open", TensorProto.FLOAT, [1, "steps"])
+    model.graph.input.append(more)
+    with pytest.raises(ExportError, match="m: its input open has no fixed shape"):
+        input_shapes(model, "m")
 
 
 def test_what_is_no_model_is_refused(tmp_path):

@@ -40,7 +40,8 @@ def edit(source, old, new):
 def test_what_was_saved_computes_what_the_file_does(fresh, saved):
     check_rebuilt(fresh, *saved)
     folder, _, samples = saved
-    assert fresh.outputs(folder, samples[0]).shape == (1, 10)
+    (output,) = fresh.outputs(folder, samples[0])
+    assert output.shape == (1, 10)
 
 
 def test_a_source_that_computes_something_else_is_found(fresh, saved):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # A device that has lost its host has this long to notice and to tidy up.
 TIDIES_S = 20.0
+GRACE_S = 15
 
 
 def missing() -> str | None:
@@ -48,6 +49,8 @@ def device(lab: Lab, name: str, spoilt: Sequence[dict[str, Any]] = ()) -> Iterat
     remove(folder)
     folder.mkdir(parents=True)
     board = Board(folder)
+    # Else a server waits two minutes for a host that fell silent before it had logged in.
+    board.extra = f"LoginGraceTime {GRACE_S}"
     proxy = None
     try:
         board.start()

@@ -73,7 +73,7 @@ class Outcome:
         grown_mib: the most memory that it held, beyond what its imports take.
         left: command lines of what still ran when it had ended.
         signalled: the signals that it was sent.
-        unheard: what it said cannot be read, as its stream was a device.
+        unheard: what it said cannot be read, as its stream was a device, or a file that was full.
     """
 
     argv: Sequence[str]
@@ -131,8 +131,13 @@ class Running:
             hung=hung,
             grown_mib=(usage.ru_maxrss - _peak_kib()) // 1024,
             signalled=self._signalled,
-            unheard=not self._place.stderr.is_file(),
+            unheard=self._is_unheard(),
         )
+
+    def _is_unheard(self) -> bool:
+        stream, most = self._place.stderr, self._limits.file_bytes
+        is_full = most != resource.RLIM_INFINITY and stream.stat().st_size >= most
+        return is_full or not stream.is_file()
 
 
 class ForkServer:

@@ -40,6 +40,21 @@ def test_a_baseline_comes_back_as_it_was(tmp_path: Path, result: BenchResult) ->
     assert not any('"a.onnx"' in line and '"b.onnx"' in line for line in lines)
 
 
+def test_a_baseline_of_schema_1_is_read(tmp_path: Path, result: BenchResult) -> None:
+    path = save_baseline(tmp_path, "main", result)
+    document = json.loads(path.read_text())
+    words = {"met": "pass", "missed": "regressed"}
+    cases = [
+        {**case, "verdict": words.get(case["verdict"], case["verdict"])}
+        for case in document["cases"]
+    ]
+    verdict = words.get(document["verdict"], document["verdict"])
+    path.write_text(
+        json.dumps({**document, "schema_version": 1, "verdict": verdict, "cases": cases})
+    )
+    assert load_baseline(tmp_path, "main") == result
+
+
 def test_a_name_that_is_not_there_has_its_nearest(tmp_path: Path, result: BenchResult) -> None:
     with pytest.raises(UsageError, match="no baselines here; edgespiral bench save"):
         load_baseline(tmp_path, "main")
@@ -84,10 +99,10 @@ def test_a_damaged_file_is_told_with_its_place(tmp_path: Path, result: BenchResu
     path.write_bytes(b"\xff\xfe")
     assert message().startswith(f"{path}: is not whole JSON")
     path.write_text("[]")
-    assert "has schema version None, this EdgeSpiral reads 1" in message()
+    assert "has schema version None, this EdgeSpiral reads 2" in message()
     path.write_text(whole)
-    damaged(path, schema_version=2)
-    assert "has schema version 2, this EdgeSpiral reads 1" in message()
+    damaged(path, schema_version=3)
+    assert "has schema version 3, this EdgeSpiral reads 2" in message()
     damaged(path, schema_version=1, suit="x")
     assert f"{path}:suit: unknown key 'suit', did you mean suite?" in message()
     path.write_text(whole)

@@ -4,9 +4,9 @@ import pytest
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.records.measurement import (
     Interval,
+    Verdict,
 )
 from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, lacks_tail, verdict_of
-from edgespiral.gate.records import GateVerdict
 
 
 def taken(
@@ -27,11 +27,11 @@ def kinds(limits: Limits, subject: Taken, reference: Taken | None, **how: bool) 
 def test_an_interval_is_within_above_or_astride_the_limit() -> None:
     bounds = Interval(low=1, high=2, confidence=0.99)
     verdicts = [verdict_of(bounds, limit) for limit in (2.0, 1.5, 0.9, None)]
-    assert verdicts == ["pass", "undecided", "regressed", "measured"]
+    assert verdicts == ["met", "undecided", "missed", "measured"]
 
 
 @pytest.mark.parametrize(
-    ("budget_ms", "verdict"), [(1.1, "pass"), (0.9, "regressed"), (1.0, "undecided")]
+    ("budget_ms", "verdict"), [(1.1, "met"), (0.9, "missed"), (1.0, "undecided")]
 )
 def test_a_budget_is_judged_by_the_median(budget_ms: float, verdict: str) -> None:
     [check] = judge(Limits(budget_ms=budget_ms), taken(1, 1.0), None)
@@ -41,7 +41,7 @@ def test_a_budget_is_judged_by_the_median(budget_ms: float, verdict: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("slower", "verdict"), [(1.0, "pass"), (1.05, "regressed"), (0.8, "pass"), (1.025, "undecided")]
+    ("slower", "verdict"), [(1.0, "met"), (1.05, "missed"), (0.8, "met"), (1.025, "undecided")]
 )
 @pytest.mark.parametrize("paired", [True, False])
 def test_a_change_is_judged_by_its_interval(slower: float, verdict: str, paired: bool) -> None:
@@ -54,15 +54,15 @@ def test_a_change_is_judged_by_its_interval(slower: float, verdict: str, paired:
 
 
 def test_a_reference_without_a_tolerance_is_reported_only() -> None:
-    assert kinds(Limits(), taken(1, 2.0), taken(2, 1.0)) == {"median": GateVerdict.MEASURED}
+    assert kinds(Limits(), taken(1, 2.0), taken(2, 1.0)) == {"median": Verdict.MEASURED}
 
 
 def test_the_tail_is_judged_in_pairs_where_samples_carry_it() -> None:
     limits = Limits(tolerance_percent=2.5, tail_tolerance_percent=20)
     few, reference = taken(1, 1.0), taken(3, 1.0, 2)
     longer = with_long_tail(taken(2, 1.0, 2))
-    assert kinds(limits, few, few) == {"median": "pass"}
-    assert kinds(limits, longer, reference) == {"median": "pass", "tail": "regressed"}
+    assert kinds(limits, few, few) == {"median": "met"}
+    assert kinds(limits, longer, reference) == {"median": "met", "tail": "missed"}
 
 
 def with_long_tail(subject: Taken) -> Taken:
@@ -74,11 +74,11 @@ def test_the_tail_is_judged_against_a_stored_baseline_too() -> None:
     limits = Limits(tolerance_percent=2.5, tail_tolerance_percent=20)
     reference, subject = taken(1, 1.0, 10, samples=16), taken(2, 1.0, 5, samples=16)
     how = {"paired": False}
-    assert kinds(limits, subject, reference, **how) == {"median": "pass", "tail": "pass"}
+    assert kinds(limits, subject, reference, **how) == {"median": "met", "tail": "met"}
     longer = with_long_tail(subject)
-    assert kinds(limits, longer, reference, **how) == {"median": "pass", "tail": "regressed"}
+    assert kinds(limits, longer, reference, **how) == {"median": "met", "tail": "missed"}
     few = taken(3, 1.0, 5)
-    assert kinds(limits, few, reference, **how) == {"median": "pass"}
+    assert kinds(limits, few, reference, **how) == {"median": "met"}
 
 
 def test_a_limited_tail_that_was_not_judged_is_lacking() -> None:
@@ -93,7 +93,7 @@ def test_a_limited_tail_that_was_not_judged_is_lacking() -> None:
 
 @pytest.mark.parametrize(
     ("budget_ms", "verdict", "drifted"),
-    [(1.25, "undecided", True), (0.9, "regressed", False), (1.6, "pass", False)],
+    [(1.25, "undecided", True), (0.9, "missed", False), (1.6, "met", False)],
 )
 def test_a_device_that_throttles_across_the_budget_is_not_judged(
     budget_ms: float, verdict: str, drifted: bool
@@ -107,7 +107,7 @@ def test_a_device_that_throttles_across_the_budget_is_not_judged(
     # More samples at that level settle it.
     subject.add([[1.5 * ms for ms in samples] for samples in taken(2, 1.0, 3).rounds_ms])
     [check] = judge(Limits(budget_ms=1.25), subject, None)
-    assert (check.verdict, check.drift_percent) == ("regressed", None)
+    assert (check.verdict, check.drift_percent) == ("missed", None)
 
 
 def test_no_samples_are_no_verdict() -> None:

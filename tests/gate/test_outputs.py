@@ -6,8 +6,9 @@ import pytest
 from junitparser import JUnitXml
 
 from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.gate.outputs import FORMATS, github, parse_reports, write_reports
-from edgespiral.gate.records import BenchResult, GateVerdict
+from edgespiral.gate.records import BenchResult
 from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
 from edgespiral.measure.profile import TargetProfile
@@ -29,7 +30,7 @@ def test_every_format_is_written_to_its_path(tmp_path: Path, result: BenchResult
     written = {kind: (tmp_path / "deep" / kind).read_text() for kind in FORMATS}
     assert JUnitXml.fromstring(written["junit"].encode()).failures == 1
     assert json.loads(written["code-quality"])[0]["location"]["path"] == "ci/suite.toml"
-    assert "regressed" in written["markdown"]
+    assert "missed" in written["markdown"]
     assert 'edgespiral_p50_ms{suite="suite",model="a"}' in written["metrics"]
 
 
@@ -51,8 +52,8 @@ def test_github_s_summary_is_added_to(tmp_path: Path, result: BenchResult) -> No
     summary = tmp_path / "summary.md"
     summary.write_text("# Before\n")
     told = github(result, "ci/suite.toml", {"GITHUB_STEP_SUMMARY": str(summary)})
-    assert result.verdict is GateVerdict.REGRESSED
-    assert told.startswith("::error file=ci/suite.toml,title=a%3A regressed::")
+    assert result.verdict is Verdict.MISSED
+    assert told.startswith("::error file=ci/suite.toml,title=a%3A missed::")
     assert summary.read_text().startswith("# Before\n<!-- edgespiral bench -->")
 
 

@@ -3,26 +3,27 @@ from pydantic import ValidationError
 
 from edgespiral.core.records.measurement import (
     Interval,
+    Verdict,
 )
-from edgespiral.gate.records import CaseResult, GateVerdict, gravest
+from edgespiral.gate.records import CaseResult, gravest
 
 
 @pytest.mark.parametrize(
     ("verdicts", "gravest_one"),
     [
-        ("pass measured", "pass"),
+        ("met measured", "met"),
         ("measured", "measured"),
-        ("pass undecided", "undecided"),
-        ("undecided error pass", "error"),
-        ("error undecided regressed pass", "regressed"),
+        ("met undecided", "undecided"),
+        ("undecided error met", "error"),
+        ("error undecided missed met", "missed"),
     ],
 )
 def test_the_gravest_verdict_is_the_whole_s(verdicts: str, gravest_one: str) -> None:
-    assert gravest([GateVerdict(verdict) for verdict in verdicts.split()]) == gravest_one
+    assert gravest([Verdict(verdict) for verdict in verdicts.split()]) == gravest_one
 
 
 def test_what_was_not_measured_is_no_reference() -> None:
-    case = CaseResult(name="a", model="a.onnx", verdict=GateVerdict.ERROR, seconds=1)
+    case = CaseResult(name="a", model="a.onnx", verdict=Verdict.ERROR, seconds=1)
     assert case.as_reference("main") is None
 
 

@@ -73,7 +73,7 @@ def test_weights_beside_the_model_come_too(
     (tmp_path / "work").mkdir()
     suite = load_suite(path)
     result = Gate(suite, path, profile, from_ref(path, "HEAD", tmp_path / "work")).run()
-    assert result.verdict == "regressed"
+    assert result.verdict == "missed"
 
 
 def test_what_git_lacks_is_told(chain: Make, suite_file: Make, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_model_may_be_new_where_the_suite_says_so(
     ]
     assert [find(case) for find in finders] == [None, None, None]
     result = Gate(suite, path, profile, finders[0]).run()
-    assert (result.verdict, result.cases[0].is_new) == ("pass", True)
+    assert (result.verdict, result.cases[0].is_new) == ("met", True)
     assert not stored.cases[0].is_new
     with pytest.raises(ModelError, match="no such file"):
         from_path(suite, tmp_path / "oldd")(case)

@@ -27,7 +27,7 @@ def test_a_suite_is_judged_model_by_model(
     result = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run(heard.append)
     same, slow = result.cases
     assert heard == [same, slow]
-    assert (same.verdict, slow.verdict, result.verdict) == ("pass", "regressed", "regressed")
+    assert (same.verdict, slow.verdict, result.verdict) == ("met", "missed", "missed")
     assert [check.kind for check in same.checks[:2]] == ["budget", "median"]
     assert slow.reference is not None
     assert slow.reference.paired
@@ -55,7 +55,7 @@ def test_an_error_of_one_model_leaves_the_others(
     path = suite_file('path = "a.onnx"', 'path = "b.onnx"\nbudget_ms = 1000')
     suite = load_suite(path)
     result = Gate(suite, path, profile).run()
-    assert [case.verdict for case in result.cases] == ["error", "pass"]
+    assert [case.verdict for case in result.cases] == ["error", "met"]
     assert result.verdict == "error"
     assert "has no fixed shape: nx16x16x16; give one" in (result.cases[0].error or "")
     against = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run()
@@ -70,7 +70,7 @@ def test_a_changed_interface_can_be_allowed(
     path = suite_file('path = "net.onnx"\nallow_interface_change = true')
     suite = load_suite(path)
     result = Gate(suite, path, profile, from_path(suite, path.parent / "old.onnx")).run()
-    assert result.verdict == "pass"
+    assert result.verdict == "met"
 
 
 def test_a_target_that_cannot_be_used_ends_all(
@@ -96,7 +96,7 @@ def test_engines_behind_ssh_are_judged_too(board: Board, chain: Make, suite_file
     profile = board.profile({"kind": "tensorrt"})
     result = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run()
     [case] = result.cases
-    assert (case.verdict, case.error) == ("regressed", None)
+    assert (case.verdict, case.error) == ("missed", None)
     assert case.measurement is not None
     assert case.measurement.fingerprint.runtime == "tensorrt"
     assert list(board.folder.iterdir()) == []

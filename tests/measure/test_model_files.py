@@ -10,7 +10,12 @@ from onnx import TensorProto, helper
 from edgespiral.core.errors import ModelError
 from edgespiral.core.records.schema import Precision
 from edgespiral.export.precision import convert_untrained
-from edgespiral.measure.model_files import find_model, model_files, precision_of
+from edgespiral.measure.model_files import (
+    find_model,
+    model_files,
+    precision_label,
+    precision_of,
+)
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
 
@@ -198,3 +203,27 @@ def test_a_stray_half_does_not_make_a_file_half(tmp_path: Path, convolution: Mak
     model.graph.initializer.append(stray)
     onnx.save(model, tmp_path / "stray.onnx")
     assert precision_of(tmp_path / "stray.onnx") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        (TensorProto.FLOAT, "fp32"),
+        (TensorProto.FLOAT16, "fp16"),
+        (TensorProto.DOUBLE, "fp64"),
+        (TensorProto.BFLOAT16, "bf16"),
+    ],
+)
+def test_a_figure_is_named_by_the_weights_that_the_file_has(
+    tmp_path: Path, kind: int, label: str
+) -> None:
+    path = tmp_path / "model.onnx"
+    weights = helper.make_tensor("w", kind, [4], [1.0, 2.0, 3.0, 4.0])
+    ends = [helper.make_tensor_value_info(name, kind, [4]) for name in ("x", "y")]
+    nodes = [helper.make_node("Mul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weights])
+    onnx.save(helper.make_model(graph), path)
+    assert precision_label(path, precision_of(path)) == label
+    # What a device was told to run it in is what it ran in.
+    assert precision_label(path, "int8") == "int8"
+    assert precision_label(tmp_path / "model.engine", "fp32") == "fp32"

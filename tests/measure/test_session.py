@@ -8,7 +8,9 @@ import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
 from edgespiral.core.system.files import sha256_file
+from edgespiral.measure.completed import Completed
 from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.runtimes.base import Answer, Job
 from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 from edgespiral.measure.session import Session
@@ -190,3 +192,27 @@ def test_a_tiny_model_tries_the_target_out(profile: TargetProfile) -> None:
         way = session.way()
     assert Path(way["work folder"]).is_absolute()
     assert (answer.runtime.provider, len(answer.samples)) == (CPU, 2)
+
+
+class Rewriting(OnnxRuntime):
+    """Has a model's file written anew, or removed, while it is measured."""
+
+    change: Callable[[], object]
+
+    def parse(self, completed: Completed, job: Job) -> Answer:
+        self.change()
+        return super().parse(completed, job)
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_file_that_changes_while_it_is_measured_gets_no_figure(
+    convolution: Make, profile: TargetProfile, is_gone: bool
+) -> None:
+    kept, changing, other = convolution("a.onnx"), convolution("b.onnx"), convolution("c.onnx", 4)
+    runtime = Rewriting(OnnxRuntimeSettings(kind="onnxruntime"))
+    runtime.change = changing.unlink if is_gone else lambda: other.replace(changing)
+    with (
+        Session(profile, runtime=runtime) as session,
+        pytest.raises(MeasurementError, match=r"b\.onnx: the file changed while it was measured"),
+    ):
+        session.measure([kept, changing])

@@ -6,10 +6,11 @@ from torch import fx
 
 from edgespiral import models
 from edgespiral.core.errors import UsageError
-from edgespiral.models.catalog import SOUND, TEXT, require_known
+from edgespiral.models.catalog import ROWS, SOUND, TEXT, require_known
 
 RECURRENT = TEXT + SOUND
 SEGMENTING = ("unet-small", "lraspp_mobilenet_v3_large")
+DETECTING = ("ssd", "retinanet", "fcos")
 SMALL = ("resnet8", "resnet20", "resnet32", "resnet56", "mobilenetv2-small")
 
 
@@ -43,7 +44,8 @@ REAL = {"regnet_y_400mf", "swin_t", "swin_v2_t"}
 SHAPES_ONLY = [
     name
     for name in models.names()
-    if name not in SMALL + RECURRENT + SEGMENTING and not name.startswith(("regnet", "swin"))
+    if name not in (*SMALL, *RECURRENT, *SEGMENTING, *ROWS)
+    and not name.startswith(("regnet", "swin", *DETECTING))
 ]
 
 

@@ -71,10 +71,16 @@ def test_the_model_itself_stays_single():
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_more_than_one_tensor_is_refused():
+def test_several_tensors_are_compared_and_what_is_no_tensor_is_refused():
     class Two(nn.Module):
-        def forward(self, x):
-            return x, x
+        def __init__(self, other):
+            super().__init__()
+            self.other = other
 
-    with pytest.raises(ModelError, match="returns a tuple"):
-        arithmetic_for(torch.fx.symbolic_trace(Two()), INPUTS)
+        def forward(self, x):
+            return x, self.other(x)
+
+    tensors = torch.fx.symbolic_trace(Two(torch.relu))
+    assert arithmetic_for(tensors, INPUTS).double
+    with pytest.raises(ModelError, match="returns a int, not tensors"):
+        arithmetic_for(torch.fx.symbolic_trace(Two(lambda x: x.dim())), INPUTS)

@@ -24,7 +24,7 @@ def test_random_outputs_are_refused_with_their_line():
 
 def test_a_model_that_fails_is_told_in_one_line():
     model = trace(nn.Sequential(nn.Linear(4, 2)))
-    with pytest.raises(ModelError, match=r"fails on an input of shape \(1, 3\)") as caught:
+    with pytest.raises(ModelError, match=r"fails on an input of \(3,\)") as caught:
         check_repeatable(model, torch.ones(1, 3))
     assert "\n" not in str(caught.value)
 

@@ -1,7 +1,7 @@
-from datetime import UTC, datetime
-
+import example_records
 import numpy as np
 import pytest
+from example_records import NOON, ratio
 
 from edgespiral.core.records.events import (
     Baseline,
@@ -21,66 +21,40 @@ from edgespiral.core.records.events import (
 )
 from edgespiral.core.records.exported import QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.records.measurement import (
-    Fingerprint,
-    Interval,
-    LatencyStats,
     Measurement,
-    Ratio,
     Verdict,
 )
 from edgespiral.core.records.metric import Figure, Metric
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
 BEFORE |= {"conv1 <odd> & name": 16}
-
-
-def fingerprint(temperature_after_c: float = 51.0) -> Fingerprint:
-    return Fingerprint(
-        device="Example CPU",
-        architecture="x86_64",
-        operating_system="Linux",
-        cores=2,
-        temperature_after_c=temperature_after_c,
-        runtime="onnxruntime",
-        runtime_version="1.32.0",
-        provider="CPUExecutionProvider",
-        threads=1,
-        precision="fp32",
-    )
 
 
 def measurement(p50_ms: float, sha256: str, seed: int = 0) -> Measurement:
     noise = np.random.default_rng(seed).gamma(2.0, 0.02, size=(20, 25))
     rounds = p50_ms * (0.966 + noise)
-    return Measurement(
-        target="host-cpu",
-        model_sha256=sha256,
-        stats=LatencyStats(
-            count=rounds.size,
-            p50_ms=p50_ms,
-            p50_ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
-            p90_ms=p50_ms * 1.1,
-            p99_ms=None,
-        ),
-        rounds_ms=tuple(tuple(samples) for samples in rounds.tolist()),
-        warmup_count=50,
-        fingerprint=fingerprint(50.0 + seed),
-        measured_at=NOON,
+    return example_records.measurement(
+        p50_ms, sha256, rounds_ms=rounds.tolist(), temperature_after_c=50.0 + seed
     )
 
 
-def facts(p50_ms: float, accuracy: float, parameters: int, name: str) -> ModelFacts:
+def facts(score: float, parameters: int) -> ModelFacts:
     return ModelFacts(
-        validation_accuracy=accuracy,
-        latency=measurement(p50_ms, name * 8, seed=len(name)),
+        validation_score=score,
         parameter_count=parameters,
         size_bytes=parameters * 4,
     )
 
 
-def ratio(value: float) -> Ratio:
-    return Ratio(value=value, ci95=Interval(low=value * 0.98, high=value * 1.02))
+def on_host(
+    measured: Measurement, speedup: float, verdict: Verdict | None = None
+) -> tuple[OnDevice, ...]:
+    budget_ms = 1.02 / 2.2
+    return (
+        OnDevice(
+            budget_ms=budget_ms, measurement=measured, speedup=ratio(speedup), verdict=verdict
+        ),
+    )
 
 
 def narrowed(share: float) -> dict[str, int]:
@@ -101,6 +75,7 @@ def started(**plan: object) -> RunStarted:
     return RunStarted(
         plan=base | plan,
         plan_sha256="ab" * 32,
+        metric=Metric(name="accuracy"),
         teacher_sha256="cd" * 32,
         versions={"python": "3.11.7", "torch": "2.13.0"},
         command="edgespiral compress resnet20 --data fashion-mnist --speedup 2.2",
@@ -109,21 +84,19 @@ def started(**plan: object) -> RunStarted:
 
 
 def baseline() -> Baseline:
-    return Baseline(teacher=facts(1.02, 93.4, 271_000, "t"), widths=BEFORE, budget_ms=1.02 / 2.2)
+    devices = on_host(measurement(1.02, "t" * 8, seed=1), 1.0)
+    return Baseline(teacher=facts(93.4, 271_000), widths=BEFORE, devices=devices)
 
 
 def candidate(turn: int, speedup: float, predicted_ms: float | None) -> Candidate:
-    return Candidate(
-        turn=turn,
-        widths=narrowed(0.7),
-        predicted_ms=predicted_ms,
-        speedup=ratio(speedup),
-        measurement=measurement(1.02 / speedup, "c" * 8),
-    )
+    (device,) = on_host(measurement(1.02 / speedup, "c" * 8), speedup)
+    device = device.model_copy(update={"predicted_ms": predicted_ms})
+    return Candidate(turn=turn, widths=narrowed(0.7), devices=(device,))
 
 
-def turn(number: int, speedup: float, accuracy: float, verdict: Verdict) -> list[Event]:
+def turn(number: int, speedup: float, score: float, verdict: Verdict) -> list[Event]:
     widths = narrowed(1 / speedup)
+    measured = measurement(1.02 / speedup, "s" * number * 8, seed=number)
     planned = TurnPlanned(
         turn=number, target_ms=1.02 / speedup, widths=widths, importance_lost=0.2, epochs=1.5
     )
@@ -133,9 +106,9 @@ def turn(number: int, speedup: float, accuracy: float, verdict: Verdict) -> list
         widths=widths,
         criterion="fisher",
         pruner="nni",
-        student=facts(1.02 / speedup, accuracy, int(271_000 / speedup), "s" * number),
-        speedup=ratio(speedup),
-        accuracy_after_cut=accuracy - 20,
+        student=facts(score, int(271_000 / speedup)),
+        devices=on_host(measured, speedup, verdict),
+        score_after_cut=score - 20,
         verdict=verdict,
         epochs=1.5,
         seconds={"plan": 6.0, "cut": 1.5, "distil": 80.0, "export": 1.0, "measure": 2.5},
@@ -147,14 +120,14 @@ def turn(number: int, speedup: float, accuracy: float, verdict: Verdict) -> list
 
 
 def finished(outcome: Outcome, best_turn: int, speedup: float) -> RunFinished:
+    sha256 = "s" * 8 * best_turn if best_turn else "t" * 8
     return RunFinished(
         outcome=outcome,
         message="the budget of 0.464 ms is met",
         best_turn=best_turn,
-        teacher_test_accuracy=93.1,
-        student_test_accuracy=92.35 if best_turn else 93.1,
-        final=measurement(1.02 / speedup, "s" * 8 * best_turn if best_turn else "t" * 8, seed=3),
-        speedup=ratio(speedup),
+        teacher_test_score=93.1,
+        student_test_score=92.35 if best_turn else 93.1,
+        devices=on_host(measurement(1.02 / speedup, sha256, seed=3), speedup),
         finished_at=NOON,
     )
 
@@ -192,10 +165,8 @@ def already_met() -> list[Event]:
 @pytest.fixture
 def won_back(mixed: list[Event]) -> list[Event]:
     """A run whose student was trained with its rounding and has a layer in float."""
-    training = QuantisedTraining(epochs=1.0, accuracy_before=91.5, accuracy_after=92.4, kept=True)
-    layer = RestoredLayer(
-        layer="/<stem>/Conv", damage_nats=0.012, cost_ms=0.0031, accuracy_gain=0.2
-    )
+    training = QuantisedTraining(epochs=1.0, score_before=91.5, score_after=92.4, kept=True)
+    layer = RestoredLayer(layer="/<stem>/Conv", damage_nats=0.012, cost_ms=0.0031, score_gain=0.2)
     *before, turn, end = mixed
     extra = {"quantised_training": training, "restored": (layer,)}
     return [*before, turn.model_copy(update=extra), end]
@@ -206,7 +177,7 @@ def mixed(met: list[Event]) -> list[Event]:
     """The same run, its precision chosen by measurement."""
     trial = PrecisionTrial(
         precision="int8",
-        validation_accuracy=93.2,
+        validation_score=93.2,
         speedup=ratio(2.1),
         rounding_nats=0.0042,
         measurement=measurement(0.49, "q" * 8),
@@ -262,9 +233,12 @@ def several(met: list[Event]) -> list[Event]:
         GroupCut(name="layer2.0.conv1", before=32, after=16, lost_share=0.25, saved_ms=saved),
         GroupCut(name="layer1.<1>", before=16, after=0, lost_share=0.75, saved_ms=saved),
     )
-    more: dict[str, dict[str, object]] = {
-        "baseline": {"elsewhere": (on_board(1.0),)},
-        "turn-planned": {"cuts": cuts},
-        "turn-finished": {"elsewhere": (on_board(1.6, Verdict.MET),)},
-    }
-    return [begun, *(event.model_copy(update=more.get(event.kind)) for event in met[1:])]
+    boards = {"candidate": on_board(1.4), "turn-finished": on_board(1.6, Verdict.MET)}
+
+    def on_both(event: Event) -> Event:
+        if isinstance(event, TurnPlanned):
+            return event.model_copy(update={"cuts": cuts})
+        board = boards.get(event.kind, on_board(1.0))
+        return event.model_copy(update={"devices": (*event.devices, board)})
+
+    return [begun, *map(on_both, met[1:])]

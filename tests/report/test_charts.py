@@ -30,7 +30,10 @@ def test_the_chosen_turn_lies_left_of_the_budget_and_above_the_floor(met: list[E
 
 def test_every_mark_is_inside_the_image(met: list[Event]) -> None:
     run, baseline = parts(met)
-    for image in (score_chart(run, baseline), samples_chart(baseline, run.student_latency)):
+    for image in (
+        score_chart(run, baseline),
+        samples_chart(baseline.devices[0], run.student_latency),
+    ):
         root = ET.fromstring(image)
         width, height = map(float, str(root.get("viewBox")).split()[2:])
         for mark in root.iter():
@@ -44,7 +47,7 @@ def test_candidates_far_below_the_budget_are_left_out(met: list[Event]) -> None:
 
 def test_sample_curves_rise_from_none_to_almost_all(met: list[Event]) -> None:
     run, baseline = parts(met)
-    root = ET.fromstring(samples_chart(baseline, run.student_latency))
+    root = ET.fromstring(samples_chart(baseline.devices[0], run.student_latency))
     heights = [text.get("y") for text in root.iter("text") if text.get("class") == "name"]
     assert len(set(heights)) == len(heights) == 2
     curves = [e for e in root.iter("path") if str(e.get("class")).startswith("curve")]

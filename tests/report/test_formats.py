@@ -2,6 +2,7 @@ import pytest
 
 from edgespiral.core.records.events import Event, PrecisionMix, TurnFinished
 from edgespiral.core.records.exported import QuantisedTraining, WeightSparsity
+from edgespiral.core.records.metric import Metric
 from edgespiral.report import formats
 
 
@@ -74,7 +75,7 @@ def test_zeros_promise_no_more_than_the_target_can_do(sparse: list[Event]) -> No
 
 
 def test_training_that_did_not_help_says_so() -> None:
-    done = QuantisedTraining(epochs=0.5, accuracy_before=92.0, accuracy_after=91.9, kept=False)
-    assert formats.quantised_training(done).endswith(
+    done = QuantisedTraining(epochs=0.5, score_before=92.0, score_after=91.9, kept=False)
+    assert formats.quantised_training(done, Metric(name="accuracy")).endswith(
         "92.00 -> 91.90 % (\N{MINUS SIGN}0.10), not kept"
     )

@@ -9,7 +9,7 @@ from edgespiral.report.inspection import inspection_html, print_inspection, summ
 
 FACTS = Inspection(
     model="net.py:<net>",
-    input_shape=(3, 8, 8),
+    input="(3, 8, 8)",
     channels=100,
     cuttable_channels=25,
     parameters=1000,

@@ -10,9 +10,9 @@ def test_the_result_is_of_the_chosen_turn_and_survives_json(met: list[Event]) ->
     result = build_result(met)
     assert result.exit_code == ExitCode.OK
     assert (result.best_turn, result.turns) == (2, 2)
-    assert result.student.test_accuracy == 92.35
-    assert result.student.validation_accuracy == 92.6
-    assert result.teacher.test_accuracy == 93.1
+    assert result.student.test_score == 92.35
+    assert result.student.validation_score == 92.6
+    assert result.teacher.test_score == 93.1
     assert result.widths_after["layer2.0.conv1"] == 28 < result.widths_before["layer2.0.conv1"]
     assert result.files["model.onnx"] == "2f" * 32
     assert Result.model_validate_json(result.model_dump_json()) == result
@@ -23,7 +23,7 @@ def test_a_run_without_turns_returns_the_teacher(already_met: list[Event]) -> No
     assert result.exit_code == ExitCode.ALREADY_MET
     assert result.widths_after == result.widths_before
     assert result.student.parameter_count == result.teacher.parameter_count
-    assert result.files == {"model.onnx": result.teacher.latency.model_sha256}
+    assert result.files == {"model.onnx": result.devices[0].teacher.model_sha256}
     assert result.seconds == {}
 
 
@@ -52,13 +52,15 @@ def test_devices_and_cuts_are_in_the_result(several: list[Event], met: list[Even
     ]
     assert [one.turn for one in result.cuts] == [1, 2]
     assert result.cuts[1].cuts[0].saved_ms == {"host-cpu": 0.0312, "board": 1.25}
-    assert build_result(met).devices == build_result(met).cuts == ()
+    [alone] = build_result(met).devices
+    assert (alone.target, alone.verdict.value, alone.speedup.value) == ("host-cpu", "met", 2.25)
+    assert build_result(met).cuts == ()
 
 
-def test_the_result_says_what_won_back_accuracy(won_back: list[Event]) -> None:
+def test_the_result_says_what_won_back_the_score(won_back: list[Event]) -> None:
     result = build_result(won_back)
     assert result.quantised_training is not None
-    assert result.quantised_training.accuracy_after == 92.4
+    assert result.quantised_training.score_after == 92.4
     assert [layer.layer for layer in result.restored] == ["/<stem>/Conv"]
 
 

@@ -17,7 +17,7 @@ def test_a_journal_is_sorted_out(met: list[Event]) -> None:
 def test_of_an_unfinished_run_the_last_turn_stands_for_the_result(unfinished: list[Event]) -> None:
     run = Run.of(unfinished)
     assert run.best is run.turns[0]
-    assert run.student_latency == run.turns[0].student.latency
+    assert run.student_latency == run.turns[0].devices[0].measurement
 
 
 def test_seconds_are_summed_by_phase(met: list[Event]) -> None:
@@ -27,7 +27,7 @@ def test_seconds_are_summed_by_phase(met: list[Event]) -> None:
 
 def test_a_speedup_is_shown_as_the_teacher_s_time_over_the_paired_ratio(met: list[Event]) -> None:
     run = Run.of(met)
-    timing = run.timing(run.turns[1].student, run.turns[1].speedup)
+    timing = run.timing(run.turns[1].devices[0])
     assert timing.latency_ms == pytest.approx(1.02 / 2.25)
     assert timing.ci95_ms.low == pytest.approx(1.02 / (2.25 * 1.02))
 
@@ -36,8 +36,8 @@ def test_a_latency_budget_is_shown_as_the_median_itself(already_met: list[Event]
     run = Run.of(already_met)
     assert run.baseline is not None
     assert run.finished is not None
-    timing = run.timing(run.baseline.teacher, run.finished.speedup)
-    assert timing.latency_ms == run.baseline.teacher.latency.stats.p50_ms
+    timing = run.timing(run.finished.devices[0])
+    assert timing.latency_ms == run.baseline.devices[0].measurement.stats.p50_ms
 
 
 def test_the_prediction_error_is_over_candidates_that_were_predicted(met: list[Event]) -> None:

@@ -23,7 +23,7 @@ def judged(events: list[Event], precision: Precision) -> list[Event]:
         computed_in="fp32",
         batch_size=1,
         samples=6000,
-        pytorch_accuracy=92.95,
+        pytorch_score=92.95,
     )
     scored = {"evaluation": evaluation, "precision": precision}
     return [

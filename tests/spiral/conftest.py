@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import pytest
 import torch
+from example_records import measurement
 from safetensors.torch import save_model
 from torch import nn
 from torch.nn import functional as F
@@ -13,12 +13,6 @@ from torch.nn import functional as F
 from edgespiral import api
 from edgespiral.core.listener import Silent
 from edgespiral.core.records.journal import Journal
-from edgespiral.core.records.measurement import (
-    Fingerprint,
-    Interval,
-    LatencyStats,
-    Measurement,
-)
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
@@ -45,31 +39,7 @@ OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 def a_measurement():
     """Makes a measurement of a given median, with an interval of one percent either side."""
 
-    def make(latency_ms: float) -> Measurement:
-        interval = Interval(low=0.99 * latency_ms, high=1.01 * latency_ms)
-        return Measurement(
-            target="host-cpu",
-            model_sha256="0" * 64,
-            stats=LatencyStats(
-                count=3, p50_ms=latency_ms, p50_ci95_ms=interval, p90_ms=None, p99_ms=None
-            ),
-            rounds_ms=((latency_ms,),) * 3,
-            warmup_count=1,
-            fingerprint=Fingerprint(
-                device="some CPU",
-                architecture="x86_64",
-                operating_system="Linux",
-                cores=2,
-                runtime="onnxruntime",
-                runtime_version="1",
-                provider="CPUExecutionProvider",
-                threads=1,
-                precision="fp32",
-            ),
-            measured_at=datetime(2026, 1, 1, tzinfo=UTC),
-        )
-
-    return make
+    return measurement
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 from edgespiral.data import load
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.spiral.doubts import doubts_about, doubts_after
+from edgespiral.tasks.classification import CLASSIFICATION
 
 CLASSES = 10
 
@@ -91,6 +92,6 @@ def test_a_mistaken_order_of_classes_is_at_chance_too(splits):
     ],
 )
 def test_a_test_split_that_is_told_far_worse_raises_the_doubt_at_the_end(validation, test, doubted):
-    found = doubts_after(validation, test)
+    found = doubts_after(validation, test, CLASSIFICATION.metric)
     assert bool(found) is doubted
     assert all(f"{test[0]:.2f} % on test" in line for line in found)

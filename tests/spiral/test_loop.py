@@ -62,9 +62,9 @@ def test_the_accuracy_floor_stops_a_run_with_the_best_turn_within_it(teacher, di
     )
     events = read(tmp_path / "run" / "journal.jsonl")
     (baseline,) = [event for event in events if isinstance(event, Baseline)]
-    floor = baseline.teacher.validation_accuracy - 1e-6
-    if any(t.student.validation_accuracy >= floor and t.verdict is Verdict.MET
+    floor = baseline.teacher.validation_score - 1e-6
+    if any(t.student.validation_score >= floor and t.verdict is Verdict.MET
            for t in events if isinstance(t, TurnFinished)):  # fmt: skip
         pytest.fail("a tenth of an epoch was enough; make the test harder")
-    assert done.result.outcome is Outcome.ACCURACY_FLOOR
-    assert done.result.exit_code == ExitCode.ACCURACY_FLOOR
+    assert done.result.outcome is Outcome.SCORE_FLOOR
+    assert done.result.exit_code == ExitCode.SCORE_FLOOR

@@ -17,6 +17,7 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
+from edgespiral.core.records.metric import Metric
 from edgespiral.spiral.policy import EXTRA_TURNS, End, Next, Rules, next_step, reached_ms
 from edgespiral.spiral.schedule import Schedule
 
@@ -25,39 +26,45 @@ TEACHER_MS, BUDGET_MS = 8.0, 2.0
 
 @pytest.fixture
 def story(a_measurement):
-    """Tells a run as (accuracy, latency, verdict) a turn; gives what comes next."""
+    """Tells a run as (score, latency, verdict) a turn; gives what comes next."""
 
-    def facts(accuracy, latency_ms):
-        return ModelFacts(
-            validation_accuracy=accuracy,
-            latency=a_measurement(latency_ms),
-            parameter_count=1,
-            size_bytes=1,
+    def facts(score):
+        return ModelFacts(validation_score=score, parameter_count=1, size_bytes=1)
+
+    def on_host(latency_ms, verdict=None):
+        speedup = TEACHER_MS / latency_ms
+        ratio = Ratio(value=speedup, ci95=Interval(low=speedup, high=speedup))
+        measured = a_measurement(latency_ms)
+        return (
+            OnDevice(budget_ms=BUDGET_MS, measurement=measured, speedup=ratio, verdict=verdict),
         )
 
-    def turn(number, parent, target_ms, accuracy, latency_ms, verdict):
-        speedup = TEACHER_MS / latency_ms
+    def turn(number, parent, target_ms, score, latency_ms, verdict):
         planned = TurnPlanned(
             turn=number, target_ms=target_ms, widths={}, importance_lost=0.1, epochs=1.0
         )
         done = TurnFinished(
             turn=number, parent=parent, widths={}, criterion="fisher", pruner="nni",
-            student=facts(accuracy, latency_ms), accuracy_after_cut=50.0, verdict=verdict,
-            speedup=Ratio(value=speedup, ci95=Interval(low=speedup, high=speedup)),
+            student=facts(score), score_after_cut=50.0, verdict=verdict,
+            devices=on_host(latency_ms, verdict),
             epochs=1.0, seconds={}, files={}, seed=0,
             finished_at=datetime(2026, 1, 1, tzinfo=UTC),
         )  # fmt: skip
         return [planned, done]
 
     def tell(*told, turns=2):
-        baseline = Baseline(teacher=facts(90.0, TEACHER_MS), widths={}, budget_ms=BUDGET_MS)
-        rules = Rules(Schedule.plan(TEACHER_MS, BUDGET_MS, turns, 3.0), max_drop=2.0)
+        baseline = Baseline(teacher=facts(90.0), widths={}, devices=on_host(TEACHER_MS))
+        rules = Rules(
+            Schedule.plan(TEACHER_MS, BUDGET_MS, turns, 3.0),
+            max_drop=2.0,
+            metric=Metric(name="accuracy"),
+        )
         events = []
         step = next_step(rules, baseline, events)
-        for number, (accuracy, latency_ms, verdict) in enumerate(told, 1):
+        for number, (score, latency_ms, verdict) in enumerate(told, 1):
             assert isinstance(step, Next), f"the run was over before turn {number}"
             assert step.turn == number
-            events += turn(number, step.parent, step.target_ms, accuracy, latency_ms, verdict)
+            events += turn(number, step.parent, step.target_ms, score, latency_ms, verdict)
             step = next_step(rules, baseline, events)
         return step
 
@@ -86,14 +93,14 @@ def test_a_budget_met_below_the_floor_does_not_count(story):
 def test_after_crossing_the_floor_it_goes_half_way_back_once(story):
     step = story((80.0, 1.9, Verdict.MET), (89.0, 4.0, Verdict.MISSED), turns=1)
     assert isinstance(step, End)
-    assert (step.outcome, step.best_turn) == (Outcome.ACCURACY_FLOOR, 2)
+    assert (step.outcome, step.best_turn) == (Outcome.SCORE_FLOOR, 2)
     assert "turn 2 is the fastest within it" in step.message
 
 
 def test_with_no_turn_within_the_floor_the_teacher_is_the_result(story):
     step = story((80.0, 1.9, Verdict.MET), (70.0, 4.0, Verdict.MISSED), turns=1)
     assert isinstance(step, End)
-    assert (step.outcome, step.best_turn) == (Outcome.ACCURACY_FLOOR, 0)
+    assert (step.outcome, step.best_turn) == (Outcome.SCORE_FLOOR, 0)
     assert "no turn is within it" in step.message
 
 
@@ -112,18 +119,17 @@ def test_it_does_not_try_for_ever(story):
 
 
 def test_a_student_is_as_slow_as_on_the_device_furthest_from_its_budget(a_measurement):
-    def on(latency_ms, speedup):
+    def on(latency_ms, speedup, budget_ms=10.0):
         ratio = Ratio(value=speedup, ci95=Interval(low=speedup, high=speedup))
-        return OnDevice(budget_ms=10.0, measurement=a_measurement(latency_ms), speedup=ratio)
+        return OnDevice(budget_ms=budget_ms, measurement=a_measurement(latency_ms), speedup=ratio)
 
-    teacher = ModelFacts(
-        validation_accuracy=90.0, latency=a_measurement(8.0), parameter_count=1, size_bytes=1
-    )
-    baseline = Baseline(teacher=teacher, widths={}, budget_ms=2.0, elsewhere=(on(24.0, 1.0),))
+    teacher = ModelFacts(validation_score=90.0, parameter_count=1, size_bytes=1)
+    devices = (on(8.0, 1.0, budget_ms=2.0), on(24.0, 1.0))
+    baseline = Baseline(teacher=teacher, widths={}, devices=devices)
     done = TurnFinished(
         turn=1, parent=0, widths={}, criterion="fisher", pruner="nni", student=teacher,
-        accuracy_after_cut=50.0, verdict=Verdict.MISSED, speedup=on(1.0, 4.0).speedup,
+        score_after_cut=50.0, verdict=Verdict.MISSED,
         epochs=1.0, seconds={}, files={}, seed=0, finished_at=datetime(2026, 1, 1, tzinfo=UTC),
-        elsewhere=(on(12.0, 2.0),),
+        devices=(on(2.0, 4.0, budget_ms=2.0), on(12.0, 2.0)),
     )  # fmt: skip
     assert reached_ms(baseline, done) == pytest.approx(2.0 * 12.0 / 10.0)

@@ -36,7 +36,7 @@ def test_a_net_that_could_be_left_without_channels_is_compressed(
     asked = {**quick_options, "speedup": 1.3, "max_drop": 90.0}
     done = api.compress(in_branches, digits, out=tmp_path / "run", **asked)
     assert done.result.outcome is Outcome.MET
-    assert done.result.speedup.value > 1.3
+    assert done.result.devices[0].speedup.value > 1.3
 
 
 class Views:
@@ -75,10 +75,10 @@ def test_students_see_random_views_only_if_asked_to(teacher, digits, tmp_path, a
 def test_it_meets_the_budget_and_lands_close_to_it(finished):
     result = finished.result
     assert (result.outcome, result.exit_code) == (Outcome.MET, ExitCode.OK)
-    assert 1.6 <= result.speedup.value <= 1.6 / 0.8
-    assert result.student.validation_accuracy > 80.0
-    assert result.student.test_accuracy is not None
-    assert result.teacher.test_accuracy is not None
+    assert 1.6 <= result.devices[0].speedup.value <= 1.6 / 0.8
+    assert result.student.validation_score > 80.0
+    assert result.student.test_score is not None
+    assert result.teacher.test_score is not None
 
 
 def test_channels_are_physically_gone(finished, teacher):
@@ -97,7 +97,7 @@ def test_the_folder_holds_what_ships_and_says_so(finished):
         assert (folder / name).stat().st_size > 0
     stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert stored["schema_version"] == 1
-    assert stored["speedup"]["value"] == result.speedup.value
+    assert stored["devices"][0]["speedup"]["value"] == result.devices[0].speedup.value
     assert not (folder / "candidates").exists()
     assert not (folder / "outputs").exists()
 

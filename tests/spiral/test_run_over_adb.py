@@ -44,5 +44,5 @@ def test_a_budget_is_met_by_way_of_adb(phone, perf_test, digits, tmp_path):
     options = {"speedup": 1.5, "turns": 1, "epochs": 0.5, "max_drop": 100.0}
     done = api.compress(teacher, digits, out=tmp_path / "run", target=str(target), **options)
     assert done.result.outcome == Outcome.MET
-    assert done.result.student.latency.fingerprint.runtime_version.startswith("build ")
+    assert done.result.devices[0].student.fingerprint.runtime_version.startswith("build ")
     assert list(phone.folder.iterdir()) == []

@@ -95,7 +95,7 @@ def test_a_run_survives_a_restart_and_the_loss_of_its_device(
         plan, out=out, resume=True, console=console, command="edgespiral compress"
     )
     assert (result.outcome, result.exit_code) == (Outcome.MET, ExitCode.OK)
-    assert result.student.latency.target == "desk"
+    assert result.devices[0].target == "desk"
     assert journal.read_text().startswith(before)
 
 
@@ -106,7 +106,7 @@ def test_a_budget_is_met_by_way_of_trtexec(board, small, digits, tmp_path):
     target = write_target(tmp_path, board, "tensorrt")
     done = api.compress(small, digits, out=tmp_path / "run", target=target, **OPTIONS)
     assert done.result.outcome == Outcome.MET
-    assert done.result.student.latency.fingerprint.runtime == "tensorrt"
+    assert done.result.devices[0].student.fingerprint.runtime == "tensorrt"
     engine = tmp_path / "run" / "model.engine"
     facts = written_record(engine, "tensorrt")
     assert facts is not None

@@ -76,14 +76,14 @@ def test_every_device_s_budget_is_met(both):
         assert one.speedup.value >= speedup
         assert one.budget_ms == pytest.approx(one.teacher.stats.p50_ms / speedup)
     turn = events_of(both.folder, TurnFinished)[-1]
-    assert [one.measurement.target for one in turn.elsewhere] == ["two"]
+    assert [device.target for device in turn.devices[1:]] == ["two"]
 
 
 def test_candidates_are_measured_and_predicted_on_each_device(both):
     found = events_of(both.folder, Candidate)
-    assert all(len(one.elsewhere) == 1 for one in found)
-    assert {one.elsewhere[0].measurement.target for one in found} == {"two"}
-    assert any(one.elsewhere[0].predicted_ms for one in found)
+    assert all(len(one.devices) == 2 for one in found)
+    assert {one.devices[1].target for one in found} == {"two"}
+    assert any(one.devices[1].predicted_ms for one in found)
     # In steps of 16 on one device and of 8 on the other, widths are whole in both.
     assert all(width % 16 == 0 for one in found for width in one.widths.values())
 

@@ -48,10 +48,10 @@ def test_segmentation_is_trained_and_compressed_from_the_command_line(tmp_path):
     assert "accuracy" not in done.stdout
     result = json.loads((run / "result.json").read_text())
     assert result["metric"] == {"name": "mIoU", "unit": "%", "higher_is_better": True}
-    assert result["teacher"]["validation_accuracy"] > 60
+    assert result["teacher"]["validation_score"] > 60
     splits = load(f"{FILE}:shapes")
     scored = file_score(run / "model.onnx", splits.validation, SEGMENTATION)
-    assert result["student"]["validation_accuracy"] == pytest.approx(scored)
+    assert result["student"]["validation_score"] == pytest.approx(scored)
     small, large = (
         sum(p.numel() for p in api.load_model(folder).parameters())
         for folder in (run, run / "teacher")
@@ -73,7 +73,7 @@ def test_a_task_of_ones_own_is_compressed_and_its_errors_may_grow_by_max_drop(tm
     result = done.result
     assert result.metric == Metric(name="RMSE", unit="", higher_is_better=False)
     assert result.outcome is Outcome.MET
-    before, after = (facts.validation_accuracy for facts in (result.teacher, result.student))
+    before, after = (facts.validation_score for facts in (result.teacher, result.student))
     assert before < 0.25
     assert after <= before + 0.1
     assert file_score(done.folder / "model.onnx", splits.validation, task) == pytest.approx(after)

@@ -69,12 +69,19 @@ def test_losses_a_sample_are_enough_for_a_loss_and_a_distance():
 
 @pytest.mark.parametrize(
     ("outputs", "told"),
-    [({"depth": torch.zeros(2, 3)}, "a dict of depth for 2"), (torch.zeros(3), r"tensor \(3,\)")],
+    [
+        ({"depth": torch.zeros(3, 3)}, r"tensor \(3, 3\) as depth for 2"),
+        ({"depth": "far"}, "a str as depth for 2"),
+        (None, "a NoneType for 2"),
+        (torch.zeros(3), r"tensor \(3,\)"),
+    ],
 )
-def test_outputs_are_one_tensor_of_all_samples(outputs, told):
+def test_outputs_are_tensors_of_all_samples(outputs, told):
     with pytest.raises(ModelError, match=told):
         Regression().check_outputs(outputs, 2, None)
+    several = {"near": torch.zeros(2, 3), "far": (torch.zeros(2),)}
     assert Regression().check_outputs(torch.zeros(2, 3), 2, None) is None
+    assert Regression().check_outputs(several, 2, None) is None
 
 
 def test_a_file_may_differ_by_what_rounding_turns_over():

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from edgespiral.gate.run import Gate
 
 CODES = {
-    "pass": GateCode.PASS,
+    "met": GateCode.PASS,
     "measured": GateCode.PASS,
-    "regressed": GateCode.REGRESSION,
+    "missed": GateCode.REGRESSION,
     "error": GateCode.ERROR,
     "undecided": GateCode.UNDECIDED,
 }
@@ -172,14 +172,14 @@ def history(
     from edgespiral.gate import history as trends
     from edgespiral.gate.report.history import render_history, render_history_table
 
-    found = trends.history(trends.read_results(results))
+    trend_history = trends.history(trends.read_results(results))
     if json:
-        tell_json(found.model_dump_json())
+        tell_json(trend_history.model_dump_json())
     else:
-        Terminal().print(render_history_table(found))
+        Terminal().print(render_history_table(trend_history))
     if html is not None:
         make_folder(html.parent)
-        write_text(html, render_history(found))
+        write_text(html, render_history(trend_history))
 
 
 def _bench(suite_path: Path, target: str | None) -> Gate:
@@ -201,8 +201,8 @@ def _heard(
     console = Terminal(stderr=True, github=github)
 
     def heard(case: CaseResult) -> None:
-        told = f"{case.name}: {case.verdict} ({case.seconds:.1f} s)"
-        console.print(told, soft_wrap=True)
+        line = f"{case.name}: {case.verdict} ({case.seconds:.1f} s)"
+        console.print(line, soft_wrap=True)
 
     return replace(bench, former=former, for_baseline=for_baseline).run(heard)
 

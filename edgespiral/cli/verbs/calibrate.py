@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgespiral.cli import options  # noqa: TC001 (typer reads it)
+from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, tell
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.student.float_fallback import Held
+    from edgespiral.tasks.base import Task as AnyTask
 
 
 Cache = Annotated[
@@ -40,6 +41,13 @@ Target = Annotated[
         help="The device that the file is judged on and, with --max-drop, on which float's cost "
         "is measured.",
         show_default="host-cpu with --max-drop, else none",
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help=options.help_of(options.PLAN_OPTIONS["task"]),
+        show_default="the run's, or classification",
     ),
 ]
 
@@ -68,7 +76,7 @@ def calibrate(
         ),
     ] = None,
     target: Target = None,
-    task: options.TaskName = "classification",
+    task: Task = None,
     worst: Annotated[int, typer.Option(min=0, help="Layers to show, worst first; 0: all.")] = 0,
 ) -> None:
     """Quantise a model to int8 by a recipe, and show each layer's error, the worst first."""
@@ -85,28 +93,52 @@ def calibrate(
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
-    from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
-    splits, aim = load(source), tasks.load(task)
+    aim, splits = task_of(model, task).fitted(load(source))
+    if not splits.is_labelled:
+        raise DataError("has no targets, by which int8 is judged", where=source)
     aim.check_data(splits)
     ranges = cache.expanduser() if cache else user_cache("ranges")
-    made = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
+    calibrated = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
     console = Terminal()
-    for line in _doubts(model, made, splits):
+    for line in _doubts(model, calibrated, splits):
         console.print(line, soft_wrap=True)
     make_folder(path.parent)
-    found = _written(made, path, splits, max_drop, profile)
-    _say(console, found, worst, aim.metric)
+    record = _written(calibrated, path, splits, max_drop, profile)
+    _say(console, record, worst, aim.metric)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
 
 
+def task_of(model: Path, asked: str | None) -> AnyTask:
+    """The task that is asked for, or else the one of the run in the folder `model`.
+
+    Raises:
+        UsageError: what is asked for scores by another metric than the run.
+    """
+    from edgespiral import tasks
+    from edgespiral.core.records.journal import read_run
+    from edgespiral.report.run import Run
+
+    journal = model / "journal.jsonl"
+    started = Run.of(read_run(journal)).started if journal.is_file() else None
+    of_run = str(started.plan.get("task", tasks.DEFAULT)) if started else tasks.DEFAULT
+    task = tasks.load(asked or of_run)
+    if started is not None and started.metric != task.metric:
+        raise UsageError(
+            f"scores by {task.metric.name}, and the run by {started.metric.name}",
+            where=f"--task {asked or of_run}",
+            hint="name the task that the run had",
+        )
+    return task
+
+
 def _written(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
     splits: DataSplits,
     max_drop: float | None,
@@ -119,20 +151,20 @@ def _written(
 
     samples = validation_samples(splits, PARITY_SAMPLES)
     if profile is None:
-        return write_like_float(made, path, samples)
-    require_form(profile, made.form)
+        return write_like_float(calibrated, path, samples)
+    require_form(profile, calibrated.form)
     held = None
     if max_drop is not None:
-        held = _held(made, path, splits, max_drop, samples=samples, profile=profile)
-    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES, task=made.task)
-    return write_like_float(made, path, samples, held.restored if held else (), check=check)
+        held = _held(calibrated, path, splits, max_drop, samples=samples, profile=profile)
+    check = partial(check_on, profile, data=splits, samples=DEVICE_SAMPLES, task=calibrated.task)
+    return write_like_float(calibrated, path, samples, held.restored if held else (), check=check)
 
 
-def _say(console: Console, found: Quantisation, worst: int, metric: Metric) -> None:
-    console.print(_table(found, worst))
-    for line in _in_float(found, metric):
+def _say(console: Console, record: Quantisation, worst: int, metric: Metric) -> None:
+    console.print(_table(record, worst))
+    for line in _in_float(record, metric):
         console.print(f"in float: {line}", soft_wrap=True)
-    for line in _agreement(found, metric):
+    for line in _agreement(record, metric):
         console.print(line, soft_wrap=True)
 
 
@@ -153,7 +185,7 @@ def _checked_out(path: Path, source: Path) -> Path:
 
 
 def _held(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
     splits: DataSplits,
     max_drop: float,
@@ -167,7 +199,7 @@ def _held(
     from edgespiral.spiral.student.float_fallback import hold
 
     held = hold(
-        made,
+        calibrated,
         path,
         splits.validation,
         max_drop,
@@ -175,64 +207,69 @@ def _held(
         profile=profile,
         listener=OnConsole(Terminal(stderr=True)),
     )
-    metric = made.task.metric
-    tell(f"validation: float {metric.text(held.float_accuracy)}, int8 {metric.text(held.accuracy)}")
+    metric = calibrated.task.metric
+    tell(f"validation: float {metric.text(held.float_score)}, int8 {metric.text(held.score)}")
     return held
 
 
-def _agreement(found: Quantisation, metric: Metric) -> list[str]:
+def _agreement(record: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
-    near = [] if found.parity is None else [f"against float: {formats.parity(found.parity)}"]
-    if found.device_check is None:
+    near = [] if record.parity is None else [f"against float: {formats.parity(record.parity)}"]
+    if record.device_check is None:
         return [*near, "not judged on a device: --target names one"]
-    return [*near, formats.device_check(found.device_check, metric)]
+    return [*near, formats.device_check(record.device_check, metric)]
 
 
-def _doubts(model: Path, made: Calibrated, splits: DataSplits) -> list[str]:
+def _doubts(model: Path, calibrated: Calibrated, splits: DataSplits) -> list[str]:
     """What there is to say of the samples; a run folder knows how right its model should be.
 
     Raises:
         DataError: it is less right on the samples than its run has found.
     """
-    from edgespiral.core.records.journal import read
+    from edgespiral.core.records.journal import read_run
     from edgespiral.export.int8.calibration import check_as_right_as_known, right_answers
     from edgespiral.report.run import Run
 
     journal = model / "journal.jsonl"
-    best = Run.of(read(journal)).best if journal.is_file() else None
-    where = f"{splits.name}: {made.recipe.split}"
+    best = Run.of(read_run(journal)).best if journal.is_file() else None
+    where = f"{splits.name}: {calibrated.recipe.split}"
     if best is not None:
-        known = best.student.float_accuracy or best.student.validation_accuracy
-        check_as_right_as_known(made.source, made.samples, known, where, made.task)
-    labels = set(made.samples.labels)
+        expected = best.student.float_score or best.student.validation_score
+        check_as_right_as_known(
+            calibrated.source, calibrated.samples, expected, where, calibrated.task
+        )
+    labels = set(calibrated.samples.labels)
     missing = [name for at, name in enumerate(splits.class_names) if at not in labels]
-    count, right_on = len(made.samples.inputs), right_answers(made.source, made.samples, made.task)
+    count, right_on = (
+        len(calibrated.samples.inputs),
+        right_answers(calibrated.source, calibrated.samples, calibrated.task),
+    )
     right = f"{where}: the float model is right on {right_on:.4g}"
     lines = [f"{right} of {count} samples"]
     return [*lines, f"{where}: no sample of {', '.join(missing)}"] if missing else lines
 
 
-def _in_float(found: Quantisation, metric: Metric) -> list[str]:
+def _in_float(record: Quantisation, metric: Metric) -> list[str]:
     from edgespiral.report import formats
 
-    restored = {layer.layer: formats.restored(layer, metric) for layer in found.restored}
-    others = sorted(set(found.kept_float) - set(restored))
-    return [*restored.values(), *(f"{layer} ({found.kept_float[layer]})" for layer in others)]
+    restored = {layer.layer: formats.restored(layer, metric) for layer in record.restored}
+    others = sorted(set(record.kept_float) - set(restored))
+    return [*restored.values(), *(f"{layer} ({record.kept_float[layer]})" for layer in others)]
 
 
-def _table(found: Quantisation, worst: int) -> Table:
+def _table(record: Quantisation, worst: int) -> Table:
     from rich.table import Table
 
     from edgespiral.export.layers import worst_first
 
-    title = f"{found.recipe}: {found.samples} samples, {found.method}"
+    title = f"{record.recipe}: {record.samples} samples, {record.method}"
     table = Table(title=title, box=None, pad_edge=False)
     table.add_column("layer", overflow="fold")
     table.add_column("kind")
     table.add_column("own SQNR dB", justify="right")
     table.add_column("SQNR dB so far", justify="right")
-    for error in worst_first(found.layers)[: worst or None]:
+    for error in worst_first(record.layers)[: worst or None]:
         own = "float" if error.own_sqnr_db is None else f"{error.own_sqnr_db:.1f}"
         whole = "exact" if error.sqnr_db is None else f"{error.sqnr_db:.1f}"
         table.add_row(error.layer, error.operator, own, whole)

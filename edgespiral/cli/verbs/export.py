@@ -52,11 +52,10 @@ def export(
     from edgespiral.models.independence import check_independence
     from edgespiral.report import formats
 
-    splits, aim = load(data), tasks.load(task)
+    aim, splits = tasks.load(task).fitted(load(data))
     aim.check_data(splits)
-    module, lines = folded(
-        one_output(unwrapped(_model(model, weights, splits)), splits, aim.main_output)
-    )
+    network, aim = aim.prepared(unwrapped(_model(model, weights, splits)), splits)
+    module, lines = folded(one_output(network, splits, aim.main_output))
     for line in lines:
         tell(line)
     check_outputs(module, splits, aim.check_outputs)

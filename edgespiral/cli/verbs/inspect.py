@@ -38,18 +38,23 @@ def inspect(
     html: Annotated[Path | None, typer.Option(help="Write it as a page, too.")] = None,
 ) -> None:
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
-    shape = _shape(data, input_shape)
+    shape = stated_shape(data, input_shape, "inspect")
+    from edgespiral.core.batches import first_inputs
     from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.models.example_inputs import example_of
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.report.inspection import inspection_html, print_inspection
     from edgespiral.spiral.inspecting import inspect as inspect_teacher
 
-    splits = _splits(data)
-    module = _model(model, weights, splits, shape, tokens)
+    splits = stated_splits(data)
+    module = model_named(model, weights, splits, shape, tokens)
     if splits is not None:
         shape, tokens = splits.input_shape, splits.token_count
-    teacher = PrunableModel.of(trace(module), shape, token_count=tokens, may_be_uncuttable=True)
+    seen, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
+    teacher = PrunableModel.of(
+        trace(module, seen), shape, token_count=tokens, may_be_uncuttable=True, example=example
+    )
     inspection = inspect_teacher(teacher, model)
     print_inspection(inspection, Terminal())
     if html is not None:
@@ -58,11 +63,15 @@ def inspect(
         tell(f"page: {html}")
 
 
-def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:
-    """The sizes that `--input-shape` states; none where data say what an input is."""
+def stated_shape(data: str | None, stated: str | None, verb: str) -> tuple[int, ...]:
+    """The sizes that `--input-shape` states; none where data say what an input is.
+
+    Raises:
+        UsageError: not one of the two is given, or no sizes.
+    """
     if (data is None) == (stated is None):
         raise UsageError(
-            "give one of --data and --input-shape", where="inspect", hint="--input-shape 3x224x224"
+            "give one of --data and --input-shape", where=verb, hint="--input-shape 3x224x224"
         )
     if stated is None:
         return ()
@@ -74,19 +83,21 @@ def _shape(data: str | None, stated: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _splits(data: str | None) -> DataSplits | None:
+def stated_splits(data: str | None) -> DataSplits | None:
+    """The data that `--data` names, if it was given."""
     from edgespiral.data import load
 
     return None if data is None else load(data)
 
 
-def _model(
+def model_named(
     spec: str,
     weights: Path | None,
     splits: DataSplits | None,
     shape: tuple[int, ...],
     tokens: int | None,
 ) -> nn.Module:
+    """The model that `spec` names: a run folder's, or built and with its weights."""
     from edgespiral.models import load_model, load_model_for, saved
 
     if Path(spec).is_dir():

@@ -67,14 +67,16 @@ def measure(
     targets = target or ["host-cpu"]
     budgets_ms = _budgets_ms(targets, budget("--latency-ms", latency_ms))
     with Fleet.of(load_profiles(targets), shapes) as fleet:
-        found = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
+        by_device = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
     if json:
-        rows = [row for measured, verdicts in found for row in _rows(models, measured, verdicts)]
+        rows = [
+            row for measured, verdicts in by_device for row in _rows(models, measured, verdicts)
+        ]
         tell_json(jsonlib.dumps(rows))
     else:
-        for measured, verdicts in found:
+        for measured, verdicts in by_device:
             _show(models, measured, verdicts)
-    if any(verdict.value == "missed" for _, verdicts in found for verdict in verdicts or ()):
+    if any(verdict.value == "missed" for _, verdicts in by_device for verdict in verdicts or ()):
         raise typer.Exit(ExitCode.UNREACHABLE)
 
 
@@ -96,8 +98,8 @@ def _measured(session: Session, files: Sequence[Path], latency_ms: float | None)
 
     if latency_ms is None:
         return session.measure(files), None
-    found = decide(session, files, latency_ms)
-    return [one for one, _ in found], [verdict for _, verdict in found]
+    judged = decide(session, files, latency_ms)
+    return [measurement for measurement, _ in judged], [verdict for _, verdict in judged]
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -121,8 +123,8 @@ def _rows(
     verdicts: Sequence[Verdict] | None,
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = [
-        {"model": str(model), **one.model_dump(mode="json")}
-        for model, one in zip(models, measured, strict=True)
+        {"model": str(model), **measurement.model_dump(mode="json")}
+        for model, measurement in zip(models, measured, strict=True)
     ]
     for row, verdict in zip(rows, verdicts or (), strict=False):
         row["verdict"] = verdict.value
@@ -174,7 +176,7 @@ def _cells(
     from edgespiral.core.statistics.stats import paired_ratio
     from edgespiral.report.formats import interval, ms
 
-    one, stats = measured[position], measured[position].stats
+    measurement, stats = measured[position], measured[position].stats
     low, high = (f"{bound:.4g}" for bound in (stats.p50_ci95_ms.low, stats.p50_ci95_ms.high))
     percentiles = ["" if p is None else ms(p) for p in (stats.p90_ms, stats.p99_ms)]
     cells: list[str | Text] = [
@@ -184,7 +186,7 @@ def _cells(
         str(stats.count),
     ]
     if len(measured) > 1:
-        ratio = paired_ratio(measured[0].rounds_ms, one.rounds_ms)
+        ratio = paired_ratio(measured[0].rounds_ms, measurement.rounds_ms)
         cells.append(f"{ratio.value:.3f} ({interval(ratio)})" if position else "")
     if verdicts:
         word = verdicts[position].value

@@ -20,13 +20,13 @@ def report(
 ) -> None:
     """Show a run: its turns, scores and latencies, from its journal alone."""
 
-    from edgespiral.core.records.journal import read
+    from edgespiral.core.records.journal import read_run
     from edgespiral.core.system.files import make_folder, write_text
     from edgespiral.report.html import render_html
     from edgespiral.report.result import build_result
     from edgespiral.report.table import print_table
 
-    events = read(run / "journal.jsonl")
+    events = read_run(run / "journal.jsonl")
     console = Terminal()
     if json:
         tell_json(build_result(events).model_dump_json(indent=2))

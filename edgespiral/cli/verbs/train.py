@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgespiral.cli import options  # noqa: TC001 (typer reads it)
+from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, command_line, tell
 from edgespiral.core.system.invocation import tell_stopped
 
@@ -20,9 +21,18 @@ if TYPE_CHECKING:
     from edgespiral.teacher import TrainedTeacher
 
 
+# Those of a plan that say how any training goes.
+SHARED = (
+    *("optimizer", "schedule", "weight_decay", "clip_norm", "ema_decay", "amp", "device"),
+    "accumulate",
+)
+
+
+@options.with_options(replace(options.PLAN_OPTIONS[name], group="") for name in SHARED)
 def train(
-    model: Annotated[str, typer.Argument(help="A zoo name or path/to/file.py:factory.")],
     *,
+    model: Annotated[str, typer.Argument(help="A zoo name or path/to/file.py:factory.")],
+    flags: dict[str, object],
     data: Annotated[
         str,
         typer.Option(
@@ -56,6 +66,7 @@ def train(
 
     folder = out if out is not None else default_folder(model, data)
     console = Terminal(stderr=True)
+    asked = {name: value for name, value in flags.items() if value is not None}
     try:
         with _bar(console) as heard:
             teacher = train_teacher(
@@ -69,6 +80,8 @@ def train(
                 resume=resume,
                 task=task,
                 progress=heard,
+                say=lambda line: console.print(line, markup=False, highlight=False),
+                **asked,  # type: ignore[arg-type]
             )
     except KeyboardInterrupt:
         tell_stopped(console, command_line())
@@ -110,15 +123,12 @@ def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
 
 
 def _show(teacher: TrainedTeacher, folder: Path) -> None:
-    from edgespiral.core.records.metric import ACCURACY
     from edgespiral.teacher import WEIGHTS
 
     metric = teacher.metric
-    named = "" if metric == ACCURACY else f" {metric.name}"
-
     tell(
-        f"{teacher.model} on {teacher.data}:{named} {metric.text(teacher.test_accuracy)} test,"
-        f" {metric.text(teacher.validation_accuracy)} validation, {teacher.seconds:.0f} s"
+        f"{teacher.model} on {teacher.data}: {metric.named(teacher.test_score)} test,"
+        f" {metric.text(teacher.validation_score)} validation, {teacher.seconds:.0f} s"
     )
     if teacher.test_beside:
         tell(f"test {', '.join(figure.text for figure in teacher.test_beside)}")

@@ -9,7 +9,6 @@ import typer
 
 from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import EdgeSpiralError, UsageError
-from edgespiral.tasks import DEFAULT
 
 # Data sets that are folders.
 FOLDERS = ("folder", "masks")
@@ -44,7 +43,9 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "model": lambda: _check_model(plan.model),
         "weights": lambda: _check_weights(plan.model, plan.weights),
         "data": lambda: _check_data(plan.data),
-        "task": lambda: _check_task(plan.task),
+        "task": lambda: _check_own(plan.task),
+        "optimizer": lambda: _check_own(plan.optimizer),
+        "train": lambda: _check_file(plan.train) if plan.train else None,
         "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
         "recipe": lambda: load_recipe(plan.recipe),
         "precision": lambda: _check_precision(plan.precision, plan.targets),
@@ -63,16 +64,11 @@ def described(plan: Plan) -> str:
     return (
         f"{plan.model} on {plan.data} would be compressed to {goals}, "
         f"in {turns}, with {plan.epochs:g} epochs of distillation in all, losing at most "
-        f"{plan.max_drop:g} {_unit(plan.task)}{_zeros(plan.sparsity)}"
+        f"{plan.max_drop:g} in its metric's unit{_zeros(plan.sparsity)}"
     )
 
 
-def _unit(task: str) -> str:
-    """What `max_drop` is counted in; a task of one's own is not run to be asked."""
-    return "accuracy points" if task == DEFAULT else "of its metric"
-
-
-def _check_task(spec: str) -> None:
+def _check_own(spec: str) -> None:
     from edgespiral.core.factory import is_factory
 
     if is_factory(spec):

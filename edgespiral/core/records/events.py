@@ -6,9 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter
 
 from edgespiral.core.records.exported import (
+    ComparedPicture,
     DeviceCheck,
     EngineFacts,
     FileEvaluation,
@@ -21,8 +22,10 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
-from edgespiral.core.records.metric import ACCURACY, Figure, Metric
+from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.schema import PositiveMs, Precision, Record, Score
+
+SCHEMA = 2
 
 
 class Outcome(StrEnum):
@@ -31,11 +34,17 @@ class Outcome(StrEnum):
     MET = "met"
     ALREADY_MET = "already-met"
     UNREACHABLE = "unreachable"
-    ACCURACY_FLOOR = "accuracy-floor"
+    SCORE_FLOOR = "score-floor"
+
+
+class RunEvent(Record):
+    """A record of a journal. Those of before, which do not say their schema, are of schema 1."""
+
+    schema_version: Literal[2] = 2
 
 
 class OnDevice(Record):
-    """A model on one further device of a run of several, measured in pairs with the teacher there.
+    """A model on one of a run's devices, measured in pairs with the teacher there.
 
     `budget_ms` is that device's; `verdict` says whether it is met, and `predicted_ms` what was
     expected.
@@ -47,61 +56,69 @@ class OnDevice(Record):
     predicted_ms: float | None = None
     verdict: Verdict | None = None
 
+    @property
+    def target(self) -> str:
+        """The device's name."""
+        return self.measurement.target
+
+
+# In the plan's order.
+OnDevices = Annotated[tuple[OnDevice, ...], Field(min_length=1)]
+
 
 class ModelFacts(Record):
-    """What is known of one model of a run. Accuracies are scores of the run's metric, in its unit.
+    """What is known of one model of a run, apart from devices. Scores are of the run's metric.
 
     They are those of the file that was measured, and `evaluation` says how they were found; None
-    in journals of before, whose fp32 files have the accuracies of PyTorch. `precision` is read from
-    the file, as the target runs it. `float_accuracy` is the PyTorch model's on the validation split
+    in journals of before, whose fp32 files have the scores of PyTorch. `precision` is read from
+    the file, as the target runs it. `float_score` is the PyTorch model's on the validation split
     where the file is in a lower precision. `beside` is what else the task tells of the test split.
     """
 
-    validation_accuracy: Score
+    validation_score: Score
     precision: Precision = "fp32"
-    float_accuracy: Score | None = None
+    float_score: Score | None = None
     evaluation: FileEvaluation | None = None
-    test_accuracy: Score | None = None
+    test_score: Score | None = None
     beside: tuple[Figure, ...] = ()
-    latency: Measurement
     parameter_count: int
     size_bytes: int
 
 
-class RunStarted(Record):
+class RunStarted(RunEvent):
     """First record of a journal: the plan and everything needed to do it again.
 
-    `metric` is what all figures called accuracy are; it is top-1 accuracy where a journal is older.
+    `metric` is what all scores of the run are of. `recipe_sha256` is of what the plan's recipe
+    says.
     `data_files` are the SHA-256, by name, of the texts that say what the model's inputs and outputs
     stand for, such as its vocabulary, which ship beside it.
     """
 
     kind: Literal["run-started"] = "run-started"
-    schema_version: Literal[1] = 1
     plan: dict[str, object]
     plan_sha256: str
     teacher_sha256: str
-    metric: Metric = ACCURACY
+    metric: Metric
+    recipe_sha256: str | None = None
     data_files: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]
     command: str
     started_at: datetime
 
 
-class Baseline(Record):
+class Baseline(RunEvent):
     """The teacher, measured: where the run starts from.
 
-    A run of several targets has figures of the first where others have their only one, and those
-    of the rest in `elsewhere`, in the plan's order; so do all records below. `files` has the hashes
-    of what lies in the teacher's folder, and `doubts` what speaks against the run's figures.
+    `files` has the hashes of what lies in the teacher's folder, `validation_sha256` is of the
+    samples that all of the run is scored on, and `doubts` are what speaks against its figures.
     """
 
     kind: Literal["baseline"] = "baseline"
     teacher: ModelFacts
     widths: dict[str, int]
-    budget_ms: PositiveMs
-    elsewhere: tuple[OnDevice, ...] = ()
+    devices: OnDevices
     files: dict[str, str] = Field(default_factory=dict)
+    validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -113,7 +130,7 @@ class PrecisionTrial(Record):
     """
 
     precision: Precision
-    validation_accuracy: Score
+    validation_score: Score
     speedup: Ratio
     rounding_nats: float = Field(ge=0)
     measurement: Measurement
@@ -139,7 +156,7 @@ class PrecisionMix(Record):
         return None if self.cut_nats is None else self.cut_nats + self.rounding_nats
 
 
-class PrecisionChosen(Record):
+class PrecisionChosen(RunEvent):
     """The precision that the run's students are built and measured in, and why."""
 
     kind: Literal["precision-chosen"] = "precision-chosen"
@@ -149,17 +166,14 @@ class PrecisionChosen(Record):
     mixes: tuple[PrecisionMix, ...] = ()
 
 
-class Candidate(Record):
-    """An untrained candidate measured on the target while a turn was planned."""
+class Candidate(RunEvent):
+    """An untrained candidate measured on the devices while a turn was planned."""
 
     kind: Literal["candidate"] = "candidate"
     turn: int
     precision: Precision = "fp32"
     widths: dict[str, int]
-    predicted_ms: float | None
-    speedup: Ratio
-    measurement: Measurement
-    elsewhere: tuple[OnDevice, ...] = ()
+    devices: OnDevices
 
 
 class GroupCut(Record):
@@ -177,7 +191,7 @@ class GroupCut(Record):
     saved_ms: dict[str, float]
 
 
-class TurnPlanned(Record):
+class TurnPlanned(RunEvent):
     """The widths a turn will cut to, and the epochs to come.
 
     `compared` counts the cuts that were compared as a whole, these widths among them. `target_ms`
@@ -197,17 +211,12 @@ class TurnPlanned(Record):
     reused_layers: int = 0
     reused_models: int = 0
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_trials(cls, given: object) -> object:
-        """Journals of before had trials of finalists, which nothing reads any more."""
-        if isinstance(given, dict):
-            return {key: value for key, value in given.items() if key != "finalists"}
-        return given
 
+class TurnFinished(RunEvent):
+    """One finished turn: cut, distilled, exported and measured.
 
-class TurnFinished(Record):
-    """One finished turn: cut, distilled, exported and measured."""
+    `verdict` is that of all devices together: met where each is, missed where any is.
+    """
 
     kind: Literal["turn-finished"] = "turn-finished"
     turn: int
@@ -216,10 +225,10 @@ class TurnFinished(Record):
     criterion: str
     pruner: str
     student: ModelFacts
-    speedup: Ratio
+    devices: OnDevices
     quantised_training: QuantisedTraining | None = None
     restored: tuple[RestoredLayer, ...] = ()
-    accuracy_after_cut: Score
+    score_after_cut: Score
     verdict: Verdict
     epochs: float
     seconds: dict[str, float]
@@ -227,30 +236,29 @@ class TurnFinished(Record):
     seed: int
     finished_at: datetime
     sparsity: WeightSparsity | None = None
-    elsewhere: tuple[OnDevice, ...] = ()
 
 
-class RunFinished(Record):
-    """Last record of a journal; `doubts` are those that only the test split raised.
+class RunFinished(RunEvent):
+    """Last record of a journal: `devices` have the best turn's student, or the teacher for turn 0.
 
-    Figures beside are of the test split, too, what the task reports besides its metric.
+    `doubts` are those that only the test split raised. Figures beside are of the test split, too,
+    what the task reports besides its metric.
     """
 
     kind: Literal["run-finished"] = "run-finished"
     outcome: Outcome
     message: str
     best_turn: int
-    teacher_test_accuracy: Score
-    student_test_accuracy: Score
+    teacher_test_score: Score
+    student_test_score: Score
     teacher_beside: tuple[Figure, ...] = ()
     student_beside: tuple[Figure, ...] = ()
-    final: Measurement
-    speedup: Ratio
+    devices: OnDevices
     engine: EngineFacts | None = None
     finished_at: datetime
-    elsewhere: tuple[OnDevice, ...] = ()
     doubts: tuple[str, ...] = ()
     device_checks: tuple[DeviceCheck, ...] = ()
+    pictures: tuple[ComparedPicture, ...] = ()
 
 
 Event = Annotated[

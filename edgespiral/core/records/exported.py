@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from edgespiral.core.records.metric import Metric
 from edgespiral.core.records.schema import Precision, Record, Score, Told
 
 
 class Parity(Record):
     """How an exported model's outputs compare with PyTorch's.
 
-    `top1_agreement` is a share from 0 to 1; `sqnr_db` is None where nothing differs at all.
+    `agreement` is a share from 0 to 1; `sqnr_db` is None where nothing differs at all.
     """
 
     samples: int = Field(ge=1)
     max_abs_difference: float = Field(ge=0)
-    top1_agreement: float = Field(ge=0, le=1)
+    agreement: float = Field(ge=0, le=1)
     sqnr_db: float | None
 
 
+# An image in base64, of no other characters.
+Jpeg = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+
+
+class ComparedPicture(Record):
+    """A sample as two files see it, drawn by the run's task."""
+
+    sample: Told
+    teacher: Jpeg
+    student: Jpeg
+
+
 class FileEvaluation(Record):
-    """How the accuracy of an ONNX file was found: by running that very file on this machine.
+    """How the score of an ONNX file was found: by running that very file on this machine.
 
     `computed_in` is the precision that the file is written in, which is that of the arithmetic
     here; a target that runs the file in another one was not asked. `samples` are the whole
-    validation split, in batches of `batch_size`, as the file ships. `pytorch_accuracy` is of the
+    validation split, in batches of `batch_size`, as the file ships. `pytorch_score` is of the
     model that the file was exported from, on the same samples, in float32 and in larger batches.
     """
 
@@ -36,7 +49,7 @@ class FileEvaluation(Record):
     computed_in: Precision
     batch_size: int = Field(ge=1)
     samples: int = Field(ge=1)
-    pytorch_accuracy: Score
+    pytorch_score: Score
 
 
 class LayerError(Record):
@@ -58,39 +71,39 @@ class RestoredLayer(Record):
 
     `damage_nats` is how far its rounding alone moves the outputs (mean Kullback-Leibler
     divergence); `cost_ms` what float costs there, measured on the target in alternation;
-    `accuracy_gain` the points won on the validation split when it was put back after those before.
+    `score_gain` the points won on the validation split when it was put back after those before.
     """
 
     layer: str
     damage_nats: float
     cost_ms: float
-    accuracy_gain: float
+    score_gain: float
 
 
 class QuantisedTraining(Record):
     """Distillation with the rounding inside it, of an int8 student that had lost too much.
 
-    Accuracies are the int8 files' on the validation split; `kept` says which one ships.
+    Scores are the int8 files' on the validation split; `kept` says which one ships.
     """
 
     epochs: float
-    accuracy_before: Score
-    accuracy_after: Score
+    score_before: Score
+    score_after: Score
     kept: bool
 
 
 class DeviceCheck(Record):
     """What a model computes on its device, held against what the same file computes here.
 
-    `not_checked` says why there is nothing else. Accuracies are over the `samples` of `parity`,
+    `not_checked` says why there is nothing else. Scores are over the `samples` of `parity`,
     drawn from the validation split with each class in proportion.
     """
 
     target: str
     not_checked: str | None = None
     parity: Parity | None = None
-    accuracy: Score | None = None
-    accuracy_here: Score | None = None
+    score: Score | None = None
+    score_here: Score | None = None
 
 
 class Quantisation(Record):
@@ -98,10 +111,10 @@ class Quantisation(Record):
 
     `samples_sha256` is of the calibration samples' values and labels; `source_sha256` of the float
     file. `kept_float` says why, by layer; `restored` are those of them that were put back to hold
-    an accuracy floor. `layers` are in the order they run.
+    a floor of the score. `layers` are in the order they run. Scores are of `metric`.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     precision: Literal["int8"] = "int8"
     form: Literal["tensorrt", "onnxruntime"]
     recipe: str
@@ -116,6 +129,7 @@ class Quantisation(Record):
     restored: tuple[RestoredLayer, ...] = ()
     parity: Parity | None = None
     device_check: DeviceCheck | None = None
+    metric: Metric
 
 
 class EngineFacts(Record):

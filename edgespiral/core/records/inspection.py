@@ -42,7 +42,7 @@ class Inspection(Record):
     """All of it. Channels are outputs of weighted layers, parameters are numbers."""
 
     model: str
-    input_shape: tuple[int, ...]
+    input: str
     channels: int
     cuttable_channels: int
     parameters: int

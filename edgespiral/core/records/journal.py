@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.records.events import EVENT
+from edgespiral.core.records.events import EVENT, SCHEMA
+from edgespiral.core.records.order import require_order
+from edgespiral.core.records.schema_1 import Upgrade
 from edgespiral.core.system.files import read_bytes, sync
 
 if TYPE_CHECKING:
@@ -73,13 +76,24 @@ def read(path: Path) -> list[Event]:
             where=str(path),
             hint="name the folder of a run",
         ) from error
-    whole = content.split(b"\n")[:-1]
-    return [_parsed(line, path, number) for number, line in enumerate(whole, start=1)]
+    whole, upgrade = content.split(b"\n")[:-1], Upgrade()
+    return [_parsed(line, upgrade, path, number) for number, line in enumerate(whole, start=1)]
 
 
-def _parsed(line: bytes, path: Path, number: int) -> Event:
+def read_run(path: Path) -> list[Event]:
+    """The records of the journal at `path`, which one run wrote one after the other.
+
+    Raises:
+        RunFolderError: as `read` and `require_order`.
+    """
+    events = read(path)
+    require_order(events, path)
+    return events
+
+
+def _parsed(line: bytes, upgrade: Upgrade, path: Path, number: int) -> Event:
     try:
-        return EVENT.validate_json(line)
+        return EVENT.validate_json(_of_today(line, upgrade))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -88,6 +102,17 @@ def _parsed(line: bytes, path: Path, number: int) -> Event:
             where=f"{path}:{number}",
             hint="the run cannot be read; choose another --out",
         ) from error
+
+
+def _of_today(line: bytes, upgrade: Upgrade) -> bytes:
+    """A line as it would be written today; what is no record is left for validation to tell."""
+    try:
+        given = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    if not isinstance(given, dict) or given.get("schema_version") == SCHEMA:
+        return line
+    return json.dumps(upgrade.record(given)).encode()
 
 
 def _write_after_last_line(descriptor: int, line: bytes) -> None:

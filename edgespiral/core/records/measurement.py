@@ -12,11 +12,17 @@ from edgespiral.core.records.schema import PositiveMs, Record, Told
 
 
 class Verdict(StrEnum):
-    """What a measurement says about a budget."""
+    """What measurements say about a limit: a run's budget, or one of a gate's.
+
+    A gate has two more: it could not be measured (`error`), or there was nothing to judge it by
+    (`measured`), neither a budget nor a reference.
+    """
 
     MET = "met"
     MISSED = "missed"
     UNDECIDED = "undecided"
+    ERROR = "error"
+    MEASURED = "measured"
 
 
 class Interval(Record):
@@ -59,6 +65,32 @@ class Fingerprint(Record):
     threads: int
     affinity: tuple[int, ...] | None = None
     precision: Told
+
+
+# What must be the same for two latencies to be held against each other; temperature, frequency and
+# kernel release may differ.
+DECISIVE = (
+    "device",
+    "architecture",
+    "cores",
+    "governor",
+    "power_mode",
+    "runtime",
+    "runtime_version",
+    "provider",
+    "threads",
+    "affinity",
+    "precision",
+)
+
+
+def differences(before: Fingerprint | None, now: Fingerprint) -> list[str]:
+    """How device, power mode, runtime or threads differ: `threads was 1, is 2`."""
+    return [
+        f"{name.replace('_', ' ')} was {getattr(before, name, None)}, is {getattr(now, name)}"
+        for name in DECISIVE
+        if getattr(before, name, None) != getattr(now, name)
+    ]
 
 
 class Measurement(Record):

@@ -83,6 +83,3 @@ class Figure(Record):
     def text(self) -> str:
         """The figure with its name and unit."""
         return self.metric.named(self.value)
-
-
-ACCURACY = Metric(name="accuracy")

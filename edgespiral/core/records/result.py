@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from edgespiral.core.records.events import (
     GroupCut,
     ModelFacts,
@@ -23,12 +25,12 @@ from edgespiral.core.records.measurement import (
     Ratio,
     Verdict,
 )
-from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.metric import Metric
 from edgespiral.core.records.schema import PositiveMs, Precision, Record
 
 
 class DeviceResult(Record):
-    """What a run of several targets reached on one of them."""
+    """What a run reached on one of its devices."""
 
     target: str
     budget_ms: PositiveMs
@@ -48,31 +50,27 @@ class TurnCuts(Record):
 class Result(Record):
     """The outcome of a run.
 
-    `metric` is what all figures called accuracy are. `devices` has every target of a run of
-    several, the first too, whose figures the other fields hold. `cuts` are those of the turns that
-    led to the best one. `doubts` speak against the figures.
+    `metric` is what all scores are of. `devices` are in the plan's order. `cuts` are those of the
+    turns that led to the best one. `doubts` speak against the figures.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     outcome: Outcome
     message: str
     exit_code: int
-    target: str
-    metric: Metric = ACCURACY
+    metric: Metric
+    devices: tuple[DeviceResult, ...] = Field(min_length=1)
     precision: Precision = "fp32"
     precision_trials: tuple[PrecisionTrial, ...] = ()
     precision_mixes: tuple[PrecisionMix, ...] = ()
     quantised_training: QuantisedTraining | None = None
     restored: tuple[RestoredLayer, ...] = ()
-    budget_ms: PositiveMs
     best_turn: int
-    speedup: Ratio
     teacher: ModelFacts
     student: ModelFacts
     widths_before: dict[str, int]
     widths_after: dict[str, int]
     cuts: tuple[TurnCuts, ...] = ()
-    devices: tuple[DeviceResult, ...] = ()
     turns: int
     seconds: dict[str, float]
     sparsity: WeightSparsity | None = None

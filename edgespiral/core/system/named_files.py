@@ -59,10 +59,10 @@ class NamedFiles:
         """
         if _is_path(spec):
             return Path(spec)
-        known = self.by_name()
-        if spec not in known:
-            raise unknown_name(self.kind, spec, known)
-        return known[spec]
+        paths = self.by_name()
+        if spec not in paths:
+            raise unknown_name(self.kind, spec, paths)
+        return paths[spec]
 
     def is_bundled(self, path: Path) -> bool:
         """Whether the file came with EdgeSpiral."""

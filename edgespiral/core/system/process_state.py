@@ -93,7 +93,7 @@ class _State:
     def _restore_filters(self) -> None:
         now = list(warnings.filters)
         if now != self.filters:
-            new = [one for one in now if one not in self.filters and one[0] != "error"]
+            new = [entry for entry in now if entry not in self.filters and entry[0] != "error"]
             warnings.filters[:] = new + self.filters  # type: ignore[index]
 
     def _restore_handlers(self) -> None:

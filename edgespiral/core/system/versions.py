@@ -14,9 +14,9 @@ def versions() -> dict[str, str]:
 
     A package that is installed under another name (onnxruntime-gpu, say) is "unknown".
     """
-    found = {name: _version(name) for name in PACKAGES}
+    by_package = {name: _version(name) for name in PACKAGES}
     own = {"python": platform.python_version(), "edgespiral": __version__}
-    return {**own, **found, "platform": platform.platform()}
+    return {**own, **by_package, "platform": platform.platform()}
 
 
 def _version(package: str) -> str:

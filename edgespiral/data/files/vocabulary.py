@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PADDING, UNKNOWN = "<pad>", "<unk>"
+# The file of a token a line that ships.
+VOCABULARY = "vocabulary.txt"
 # Words with an apostrophe inside, numbers, and every other mark by itself.
 PATTERN = r"\w+(?:'\w+)*|[^\w\s]"
 WORDS = re.compile(PATTERN)

@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from edgespiral.core.batches import DataSplits
+from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
@@ -53,6 +53,7 @@ def load_folder(argument: str) -> DataSplits:
         test=test.source(size),
         class_names=tuple(train.classes),
         input_shape=(3, size, size),
+        normalisation=Normalisation(MEAN, STD),
     )
 
 

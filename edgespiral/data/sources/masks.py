@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from edgespiral.core.batches import DataSplits
+from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
@@ -92,6 +92,7 @@ def load_masks(argument: str) -> DataSplits:
         input_shape=(3, size, size),
         target_shape=(size, size),
         ignored_class=IGNORED,
+        normalisation=Normalisation(MEAN, STD),
     )
 
 

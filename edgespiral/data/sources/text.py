@@ -17,7 +17,14 @@ from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
 from edgespiral.data.files.tables import column, rows, three_tables, value
-from edgespiral.data.files.vocabulary import PADDING, PATTERN, UNKNOWN, Vocabulary, words
+from edgespiral.data.files.vocabulary import (
+    PADDING,
+    PATTERN,
+    UNKNOWN,
+    VOCABULARY,
+    Vocabulary,
+    words,
+)
 from edgespiral.data.holdout import hold_out
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ TEXT_NAMES = ("text", "sentence", "utterance", "message", "query", "sms")
 LABEL_NAMES = ("label", "category", "class", "intent", "target")
 # Words that are met once teach what an unknown one is like.
 LEAST_COUNT = 2
-VOCABULARY, TOKENISER = "vocabulary.txt", "tokeniser.json"
+TOKENISER = "tokeniser.json"
 
 
 @dataclass(frozen=True)

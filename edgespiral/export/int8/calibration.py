@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import onnx
 import onnxruntime
-import torch
 
 from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.nested import apart, leaves
 from edgespiral.core.records.exported import Quantisation
-from edgespiral.core.records.metric import ACCURACY
 from edgespiral.core.system.files import sha256_file
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.stratified import stratified
+from edgespiral.export.file_model import FileModel, given_names
 from edgespiral.export.graph import (
     MULTIPLIES,
+    input_shapes,
     load_graph,
-    only_input,
     open_session,
     refusing,
     weighted_layers,
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor
-
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.exported import RestoredLayer
     from edgespiral.data.stratified import Sampled
     from edgespiral.export.int8.convert import Form
@@ -80,25 +79,28 @@ class Calibrated:
             ExportError, RunFolderError: as `write_int8`.
         """
         names = {*keep_float, *self.excluded}
-        kept = write_int8(self.source, path, self.ranges, form=self.form, keep_float=names)
-        return kept | dict.fromkeys(self.excluded, f"excluded by recipe {self.recipe.name}")
+        left_float = write_int8(self.source, path, self.ranges, form=self.form, keep_float=names)
+        return left_float | dict.fromkeys(self.excluded, f"excluded by recipe {self.recipe.name}")
 
     def record(
-        self, path: Path, kept: Mapping[str, str], restored: Sequence[RestoredLayer] = ()
+        self, path: Path, left_float: Mapping[str, str], restored: Sequence[RestoredLayer] = ()
     ) -> Quantisation:
         """What `write` has done to each layer.
 
         Args:
-            kept: what `write` returned.
-            restored: those of them that went back to hold an accuracy floor.
+            left_float: what `write` returned.
+            restored: those of them that went back to hold a floor of the score.
 
         Raises:
             ExportError: ONNX Runtime cannot run the file.
         """
-        reasons = {**kept, **{layer.layer: "put back to hold accuracy" for layer in restored}}
+        reasons = {
+            **left_float,
+            **{layer.layer: "put back to hold the score" for layer in restored},
+        }
         if self.form == "onnxruntime":
             names = {node.name for node in weighted_layers(load_graph(self.source))}
-            left = names.intersection(float_layers(path)) - set(kept)
+            left = names.intersection(float_layers(path)) - set(left_float)
             reasons |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
         inputs = spread(self.samples.inputs, ERROR_SAMPLES)
         return Quantisation(
@@ -114,6 +116,7 @@ class Calibrated:
             kept_float=reasons,
             layers=tuple(layer_errors(self.source, path, inputs)),
             restored=tuple(restored),
+            metric=self.task.metric,
         )
 
 
@@ -169,11 +172,11 @@ def calibrate(
     Raises:
         As `prepare`, `Calibrated.write` and `Calibrated.record`.
     """
-    made = prepare(source, data, recipe, form=form, cache=cache, task=task)
-    return made.record(path, made.write(path))
+    prepared = prepare(source, data, recipe, form=form, cache=cache, task=task)
+    return prepared.record(path, prepared.write(path))
 
 
-def spread(samples: Sequence[Tensor], count: int) -> Sequence[Tensor]:
+def spread(samples: Sequence[Tensors], count: int) -> Sequence[Tensors]:
     """At most `count` of the samples, evenly apart, since splits may be stored class by class."""
     return samples[:: max(1, math.ceil(len(samples) / count))]
 
@@ -186,18 +189,25 @@ def check_shapes(source: Path, data: DataSplits) -> None:
         ExportError: the model's input has no fixed shape, or a batch other than 1.
     """
     model = load_graph(source)
-    _, (batch, *sizes) = only_input(model, str(source))
-    if batch != 1:
-        raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
-    if tuple(sizes) != data.input_shape:
-        raise DataError(
-            f"inputs are {data.input_shape}, {source} takes {tuple(sizes)}", where=data.name
-        )
+    shapes = input_shapes(model, str(source))
+    for batch, *_ in shapes.values():
+        if batch != 1:
+            raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
+    given = leaves(data.specs)
+    names = given_names({prop.key: prop.value for prop in model.metadata_props}, [*shapes])
+    specs = dict(zip(names, given.values(), strict=False))
+    fits = len(names) == len(given) and shapes.keys() <= specs.keys()
+    if not fits or any(specs[name].shape != sizes[1:] for name, sizes in shapes.items()):
+        shown = ", ".join(f"{name} {spec.shape}".lstrip() for name, spec in given.items())
+        wanted = ", ".join(str(sizes[1:]) for sizes in shapes.values())
+        raise DataError(f"inputs are {shown}, {source} takes {wanted}", where=data.name)
+    if len(model.graph.output) > 1:
+        return
     shape = [dimension.dim_value for dimension in model.graph.output[0].type.tensor_type.shape.dim]
     classes = len(data.class_names)
-    told = shape[min(1, len(shape) - 1)] if shape else classes
-    if classes and told != classes:
-        raise DataError(f"has {classes} classes, {source} tells {told} apart", where=data.name)
+    outputs = shape[min(1, len(shape) - 1)] if shape else classes
+    if classes and outputs != classes:
+        raise DataError(f"has {classes} classes, {source} tells {outputs} apart", where=data.name)
 
 
 def check_better_than_chance(
@@ -224,24 +234,24 @@ def check_better_than_chance(
 
 
 def check_as_right_as_known(
-    source: Path, samples: Sampled, known: float, where: str, task: Task = CLASSIFICATION
+    source: Path, samples: Sampled, recorded: float, where: str, task: Task = CLASSIFICATION
 ) -> None:
     """Compare the float model's score on the samples with that which it is known to have.
 
     Args:
-        known: in the unit of the task's metric; only that which counts samples is compared.
+        recorded: in the unit of the task's metric; only that which counts samples is compared.
 
     Raises:
         DataError: it is lower by more than two standard deviations.
     """
-    if task.metric != ACCURACY:
+    if task.metric != CLASSIFICATION.metric:
         return
     count, right = len(samples.inputs), right_answers(source, samples, task)
-    expected = count * known / 100
-    if right < expected - _margin(count, known / 100, count):
+    expected = count * recorded / 100
+    if right < expected - _margin(count, recorded / 100, count):
         raise DataError(
             f"the float model is right on {right:.4g} of {count} calibration samples; with the "
-            f"{known:.2f} % that its run has written down it would be on {expected:.0f}",
+            f"{recorded:.2f} % that its run has written down it would be on {expected:.0f}",
             where=where,
             hint=SCALING,
         )
@@ -253,11 +263,9 @@ def right_answers(source: Path, samples: Sampled, task: Task = CLASSIFICATION) -
     Raises:
         ExportError: ONNX Runtime cannot run it.
     """
-    session = open_session(source, str(source))
-    name = session.get_inputs()[0].name
-    with refusing(str(source), "ONNX Runtime cannot run it"):
-        told = [torch.from_numpy(session.run(None, {name: s.numpy()})[0]) for s in samples.inputs]
-    pairs = zip(told, torch.split(samples.targets, 1), strict=True)
+    file = FileModel(open_session(source, str(source)), str(source))
+    answers = (file.run(sample) for sample in samples.inputs)
+    pairs = zip(answers, apart(samples.targets), strict=True)
     return sum(float(task.rightness(outputs, targets)) for outputs, targets in pairs)
 
 

@@ -21,7 +21,9 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgespiral.core.errors import ExportError
-from edgespiral.export.graph import load_graph, run_tapped, tapped, weighted_layers
+from edgespiral.export.file_model import FileModel
+from edgespiral.export.graph import load_graph, tapped, weighted_layers
+from edgespiral.models.calling import positional
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.export.int8.calibration import Calibrated
 
 BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -111,7 +114,7 @@ def folded(model: GraphModule) -> GraphModule:
     return graph
 
 
-def add_rounding(model: GraphModule, made: Calibrated, converted: Path) -> None:
+def add_rounding(model: GraphModule, calibrated: Calibrated, converted: Path) -> None:
     """Make `model` round, in place, wherever the int8 file `converted` does.
 
     Args:
@@ -120,20 +123,22 @@ def add_rounding(model: GraphModule, made: Calibrated, converted: Path) -> None:
     Raises:
         ExportError: a tensor or a layer that the file rounds is not to be found in `model`.
     """
-    samples = made.samples.inputs[:: max(1, len(made.samples.inputs) // SAMPLES)][:SAMPLES]
-    source, after = load_graph(made.source), load_graph(converted)
+    samples = calibrated.samples.inputs[:: max(1, len(calibrated.samples.inputs) // SAMPLES)][
+        :SAMPLES
+    ]
+    source, after = load_graph(calibrated.source), load_graph(converted)
     pairs = list(_pairs(after, str(converted)))
     layers = _rounded_layers(source, after)
     names = [*(pair.name for pair in pairs), *layers.values()]
-    found = _counterparts(model, source, names, samples, str(made.source))
+    counterparts = _counterparts(model, source, names, samples, str(calibrated.source))
     modules = dict(model.named_modules())
     for layer, name in layers.items():
-        module = modules.get(str(found[name].target))
+        module = modules.get(str(counterparts[name].target))
         if not isinstance(module, (*CONVOLUTIONS, nn.Linear)):
             raise ExportError(f"{layer} is no layer whose weights can be rounded in training")
         parametrize.register_parametrization(module, "weight", WeightRounding())
     for number, pair in enumerate(pairs):
-        _insert(model, found[pair.name], f"{NAME}_{number}", pair.rounding)
+        _insert(model, counterparts[pair.name], f"{NAME}_{number}", pair.rounding)
     model.graph.lint()
     model.recompile()
 
@@ -183,15 +188,16 @@ def _counterparts(
     model: GraphModule,
     source: ModelProto,
     names: Sequence[str],
-    samples: Sequence[Tensor],
+    samples: Sequence[Tensors],
     where: str,
 ) -> dict[str, Node]:
     """The first node of `model` that computes each of the float file's tensors `names`."""
-    given = source.graph.input[0].name
-    session = tapped(source, [name for name in names if name != given], where)
+    given = {value.name for value in source.graph.input}
+    session = tapped(source, [name for name in names if name not in given], where)
+    file = FileModel(session, where)
     with torch.no_grad(), evaluating(model):
         ours = [_Recorder(model).recorded(sample) for sample in samples]
-    theirs = [run_tapped(session, sample, where) | {given: sample.numpy()} for sample in samples]
+    theirs = [file.values(sample) | file.feeds(sample) for sample in samples]
     return {name: _counterpart(name, ours, theirs, where) for name in dict.fromkeys(names)}
 
 
@@ -211,9 +217,9 @@ def _counterpart(
 class _Recorder(fx.Interpreter):
     """Keeps what each node computes."""
 
-    def recorded(self, sample: Tensor) -> Mapping[Node, Tensor]:
+    def recorded(self, sample: Tensors) -> Mapping[Node, Tensor]:
         self._values: dict[Node, Tensor] = {}
-        self.run(sample)
+        self.run(*positional(self.graph, sample))
         return self._values
 
     def run_node(self, n: Node) -> Any:  # noqa: ANN401

@@ -16,11 +16,12 @@ from edgespiral.core.errors import ExportError
 from edgespiral.core.records.schema import Record
 from edgespiral.core.system.files import make_folder, read_bytes, sha256_file, write_text
 from edgespiral.core.system.temporary import work_folder
+from edgespiral.export.file_model import FileModel
 from edgespiral.export.graph import load_graph, refusing
 from edgespiral.export.recipe import recipe_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None
     """The ranges of `model` on `samples`; taken from `cache` where they were found before.
 
     Args:
-        model: a float32 ONNX file with one input of batch 1.
+        model: a float32 ONNX file of batch 1.
         cache: a folder, made if missing; None keeps nothing.
 
     Raises:
@@ -59,9 +60,9 @@ def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None
     """
     wanted = (sha256_file(model), recipe_sha256(recipe), samples.sha256)
     file = cache / f"{wanted[0][:24]}-{wanted[1][:24]}.json" if cache else None
-    known = _read(file) if file else None
-    if known and (known.model_sha256, known.recipe_sha256, known.samples_sha256) == wanted:
-        return known
+    stored = _read(file) if file else None
+    if stored and (stored.model_sha256, stored.recipe_sha256, stored.samples_sha256) == wanted:
+        return stored
     tensors = _found(model, samples, recipe)
     ranges = Ranges(
         model_sha256=wanted[0], recipe_sha256=wanted[1], samples_sha256=wanted[2], tensors=tensors
@@ -106,10 +107,10 @@ def _found(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[flo
         source = folder / "model.onnx"
         onnx.save(load_graph(model), source)
         calibrator = _calibrator(source, folder / "augmented.onnx", recipe)
-        name = calibrator.infer_session.get_inputs()[0].name
+        file = FileModel(calibrator.infer_session, str(model))
         for at in range(0, len(samples.inputs), CHUNK):
-            chunk = (sample.numpy() for sample in samples.inputs[at : at + CHUNK])
-            calibrator.collect_data(_Reader(name, chunk))
+            chunk = (file.feeds(sample) for sample in samples.inputs[at : at + CHUNK])
+            calibrator.collect_data(_Reader(chunk))
         tensors = _least_squares(calibrator) if recipe.method == "mse" else _own(calibrator)
     wrong = [name for name, ends in tensors.items() if not all(map(math.isfinite, ends))]
     if wrong:
@@ -133,10 +134,10 @@ def _calibrator(model: Path, augmented: Path, recipe: Recipe) -> Any:  # noqa: A
 
 
 def _own(calibrator: Any) -> dict[str, tuple[float, float]]:  # noqa: ANN401
-    found = calibrator.compute_data()
+    computed = calibrator.compute_data()
     return {
-        name: (found[name].lowest.item(), found[name].highest.item())
-        for name in sorted(found.keys())
+        name: (computed[name].lowest.item(), computed[name].highest.item())
+        for name in sorted(computed.keys())
     }
 
 
@@ -175,11 +176,9 @@ def _squared_error(
 class _Reader:
     """Samples as ONNX Runtime's calibrators ask for them."""
 
-    def __init__(self, name: str, samples: Iterator[NDArray[Any]] | Sequence[NDArray[Any]]) -> None:
-        self._name = name
+    def __init__(self, samples: Iterable[dict[str, NDArray[Any]]]) -> None:
         self._samples = iter(samples)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         """The next sample by input name, or None at the end."""
-        sample = next(self._samples, None)
-        return None if sample is None else {self._name: sample}
+        return next(self._samples, None)

@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.text import printable
-from edgespiral.gate.records import GateVerdict
 from edgespiral.gate.report import words
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 # Name of the annotation command on GitHub, and severity in GitLab's code quality.
 LEVELS = {
-    GateVerdict.REGRESSED: ("error", "critical"),
-    GateVerdict.ERROR: ("error", "major"),
-    GateVerdict.UNDECIDED: ("warning", "minor"),
-    GateVerdict.PASS: ("notice", "info"),
-    GateVerdict.MEASURED: ("notice", "info"),
+    Verdict.MISSED: ("error", "critical"),
+    Verdict.ERROR: ("error", "major"),
+    Verdict.UNDECIDED: ("warning", "minor"),
+    Verdict.MET: ("notice", "info"),
+    Verdict.MEASURED: ("notice", "info"),
 }
 
 
@@ -82,7 +82,7 @@ def _metrics(case: CaseResult) -> Iterator[tuple[str, float]]:
 
 def _telling(result: BenchResult) -> list[CaseResult]:
     """Models that did not pass, and those of which something is told that nothing limits."""
-    quiet = (GateVerdict.PASS, GateVerdict.MEASURED)
+    quiet = (Verdict.MET, Verdict.MEASURED)
     return [
         case
         for case in result.cases

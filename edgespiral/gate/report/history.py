@@ -75,14 +75,14 @@ def trend_chart(identity: str, trend: Trend) -> Markup:
     bounds = [end for p in trend.points for end in (p.ci95_ms.low, p.ci95_ms.high, p.p50_ms)]
     x = Scale(0.5, max(len(trend.points), LEAST_SHOWN) + 0.5, LEFT, RIGHT)
     axes = Axes(x, Scale.around(bounds, BOTTOM, TOP, 0.1))
-    found = [told(trend, shift) for shift in trend.shifts]
-    description = f"{len(trend.points)} results. {'; '.join(found) or 'No change of level'}."
+    lines = [told(trend, shift) for shift in trend.shifts]
+    description = f"{len(trend.points)} results. {'; '.join(lines) or 'No change of level'}."
     return svg.drawing(
         identity,
         (WIDTH, HEIGHT),
         (f"Latency of {trend.model} over time", description),
         axes.draw(("result, oldest first", "median latency, ms")),
-        *(_broken(axes, one.index) for one in trend.breaks),
+        *(_broken(axes, change.index) for change in trend.breaks),
         *(_level(axes, trend, start, stop) for start, stop in pairwise(_edges(trend))),
         *(_shift(axes, shift) for shift in trend.shifts),
         *(_point(axes, index, point) for index, point in enumerate(trend.points)),
@@ -90,7 +90,7 @@ def trend_chart(identity: str, trend: Trend) -> Markup:
 
 
 def _edges(trend: Trend) -> list[int]:
-    inner = {shift.index for shift in trend.shifts} | {one.index for one in trend.breaks}
+    inner = {shift.index for shift in trend.shifts} | {change.index for change in trend.breaks}
     return [0, *sorted(inner), len(trend.points)]
 
 

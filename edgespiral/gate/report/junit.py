@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from junitparser import Error, Failure, JUnitXml, Skipped, SystemOut, TestCase, TestSuite
 
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.text import printable
-from edgespiral.gate.records import GateVerdict
 from edgespiral.gate.report import words
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from edgespiral.gate.records import BenchResult, CaseResult
 
 # An undecided model is no failed one, and no passed one either.
-RESULTS: dict[GateVerdict, type[FinalResult]] = {
-    GateVerdict.REGRESSED: Failure,
-    GateVerdict.ERROR: Error,
-    GateVerdict.UNDECIDED: Skipped,
+RESULTS: dict[Verdict, type[FinalResult]] = {
+    Verdict.MISSED: Failure,
+    Verdict.ERROR: Error,
+    Verdict.UNDECIDED: Skipped,
 }
 # What XML 1.0 cannot hold.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

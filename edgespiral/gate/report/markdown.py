@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.text import printable
-from edgespiral.gate.records import GateVerdict
 from edgespiral.gate.report import words
 from edgespiral.report.formats import ms
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 # A bot finds its comment of last time by this line, and writes over it.
 MARK = "<!-- edgespiral bench -->"
 SIGNS = {
-    GateVerdict.PASS: "\N{WHITE HEAVY CHECK MARK}",
-    GateVerdict.REGRESSED: "\N{CROSS MARK}",
-    GateVerdict.ERROR: "\N{CROSS MARK}",
-    GateVerdict.UNDECIDED: "\N{WARNING SIGN}\N{VARIATION SELECTOR-16}",
-    GateVerdict.MEASURED: "",
+    Verdict.MET: "\N{WHITE HEAVY CHECK MARK}",
+    Verdict.MISSED: "\N{CROSS MARK}",
+    Verdict.ERROR: "\N{CROSS MARK}",
+    Verdict.UNDECIDED: "\N{WARNING SIGN}\N{VARIATION SELECTOR-16}",
+    Verdict.MEASURED: "",
 }
 HEAD = "| model | p50 ms | budget | median, new over old | p99, new over old | verdict |"
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -40,11 +40,11 @@ def render_markdown(result: BenchResult) -> str:
 
 
 def _row(case: CaseResult) -> str:
-    found = {check.kind: _cell(check) for check in case.checks}
+    by_kind = {check.kind: _cell(check) for check in case.checks}
     cells = [
         _plain(case.name),
         words.p50(case),
-        *(found.get(kind, "") for kind in ("budget", "median", "tail")),
+        *(by_kind.get(kind, "") for kind in ("budget", "median", "tail")),
         f"{SIGNS[case.verdict]} {case.verdict}".strip(),
     ]
     return f"| {' | '.join(cells)} |"
@@ -55,7 +55,7 @@ def _cell(check: Check) -> str:
         low, high = ms(check.bounds.low), ms(check.bounds.high)
         return f"{check.limit:g} ms ({low} to {high}): {check.verdict}"
     text = words.figure(check)
-    return f"**{text}**" if check.verdict is GateVerdict.REGRESSED else text
+    return f"**{text}**" if check.verdict is Verdict.MISSED else text
 
 
 def _origin(result: BenchResult) -> str:

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from edgespiral.gate.records import GateVerdict
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.gate.report import words
 from edgespiral.report.formats import ms
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from edgespiral.gate.records import BenchResult, CaseResult
 
 STYLES = {
-    GateVerdict.PASS: "green",
-    GateVerdict.REGRESSED: "red",
-    GateVerdict.ERROR: "red",
-    GateVerdict.UNDECIDED: "yellow",
-    GateVerdict.MEASURED: "",
+    Verdict.MET: "green",
+    Verdict.MISSED: "red",
+    Verdict.ERROR: "red",
+    Verdict.UNDECIDED: "yellow",
+    Verdict.MEASURED: "",
 }
 NUMBERS = ("p50 ms", "p99 ms", "change %", "samples", "seconds")
 

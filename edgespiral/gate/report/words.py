@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.gate.records import GateVerdict
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.report.formats import ms
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def limit(check: Check) -> str:
 
 
 def line(check: Check) -> str:
-    """A check on one line: `median +5.3 (+4.1 to +6.4) %, limit +2.5 %: regressed`."""
+    """A check on one line: `median +5.3 (+4.1 to +6.4) %, limit +2.5 %: missed`."""
     held = f", {limit(check)}" if check.limit is not None else ""
     verdict = "" if check.limit is None else f": {check.verdict}"
     return f"{NAMES[check.kind]} {figure(check)}{held}{verdict}{_drifted(check)}"
@@ -71,9 +71,9 @@ def summary(case: CaseResult) -> str:
     """A model's outcome on one line."""
     if case.error is not None:
         return case.error
-    told = [line(check) for check in case.checks if notable(check)]
-    told = told or [f"median {p50(case)} ms, no limit to judge by"]
-    return "; ".join([*told, *(["new, nothing to compare with"] if case.is_new else [])])
+    lines = [line(check) for check in case.checks if notable(check)]
+    lines = lines or [f"median {p50(case)} ms, no limit to judge by"]
+    return "; ".join([*lines, *(["new, nothing to compare with"] if case.is_new else [])])
 
 
 def p50(case: CaseResult) -> str:
@@ -82,18 +82,18 @@ def p50(case: CaseResult) -> str:
 
 
 def headline(result: BenchResult) -> str:
-    """The suite's outcome: `detector on jetson: regressed (1 of 3 models)`."""
+    """The suite's outcome: `detector on jetson: missed (1 of 3 models)`."""
     count = sum(case.verdict is result.verdict for case in result.cases)
     share = f"{count} of {len(result.cases)} model{'s' if len(result.cases) > 1 else ''}"
-    free = sum(case.verdict is GateVerdict.MEASURED for case in result.cases)
-    if free and result.verdict is GateVerdict.PASS:
+    free = sum(case.verdict is Verdict.MEASURED for case in result.cases)
+    if free and result.verdict is Verdict.MET:
         share += f", {free} without a limit"
     return f"{result.suite} on {result.target}: {result.verdict} ({share})"
 
 
 def advice(result: BenchResult) -> str:
     """What to do about the outcome, empty where nothing is to be done."""
-    if result.verdict is not GateVerdict.UNDECIDED:
+    if result.verdict is not Verdict.UNDECIDED:
         return ""
     return "undecided: raise time_limit_s, quieten the device, or widen the tolerance"
 

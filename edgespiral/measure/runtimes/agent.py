@@ -87,21 +87,20 @@ def main(request_path: str) -> Json:
         where = placed(request)
         before = device_state(root)
         answers = answer(request)
-    return {
-        "device": device_facts(root),
-        "runtime": {
-            "runtime": "onnxruntime",
-            "runtime_version": _runtime().__version__,
-            "python_version": platform.python_version(),
-            "provider": request["provider"],
-            "threads": request["threads"],
-            "affinity": cores,
-        },
-        "placed": where,
-        "before": before,
-        "after": device_state(root),
-        key: answers,
+    return {**facts(request, cores, root), "placed": where, "before": before, key: answers}
+
+
+def facts(request: Json, cores: list[int] | None, root: Path) -> Json:
+    """What a document says of the device and of ONNX Runtime, once the job is done."""
+    runtime = {
+        "runtime": "onnxruntime",
+        "runtime_version": _runtime().__version__,
+        "python_version": platform.python_version(),
+        "provider": request["provider"],
+        "threads": request["threads"],
+        "affinity": cores,
     }
+    return {"device": device_facts(root), "runtime": runtime, "after": device_state(root)}
 
 
 def pin(wanted: list[int] | str | None, root: Path) -> list[int] | None:
@@ -217,12 +216,13 @@ def orders(models: int, rounds: int) -> list[list[int]]:
 
 def nodes_of(events: list[Json], runs: int) -> list[Json]:
     """The nodes that ran, in their order, with their last `runs` times, from a profile's events."""
-    found: dict[Any, tuple[Json, list[int]]] = {}
+    by_node: dict[Any, tuple[Json, list[int]]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             node = {"name": event["name"], **{key: event["args"].get(key) for key in KEPT}}
-            found.setdefault((node["name"], node["node_index"]), (node, []))[1].append(event["dur"])
-    return [{**node, "durations_us": taken[-runs:]} for node, taken in found.values()]
+            key = node["name"], node["node_index"]
+            by_node.setdefault(key, (node, []))[1].append(event["dur"])
+    return [{**node, "durations_us": taken[-runs:]} for node, taken in by_node.values()]
 
 
 def _profiled(model: Loaded, runs: int) -> list[Json]:
@@ -260,9 +260,9 @@ def _take(run: Run, count: int) -> list[float]:
 def _open(index: int, request: Json) -> Any:  # noqa: ANN401
     ort = _runtime()
     provider = request["provider"]
-    found = ort.get_available_providers()
-    if provider not in found:
-        hint = f"this ONNX Runtime has: {', '.join(found)}"
+    available = ort.get_available_providers()
+    if provider not in available:
+        hint = f"this ONNX Runtime has: {', '.join(available)}"
         raise AgentError("target", f"{provider} does not run here", hint=hint)
     options = ort.SessionOptions()
     options.intra_op_num_threads = request["session_threads"]
@@ -360,8 +360,8 @@ def _jetson_mode() -> str | None:
     tool = shutil.which("nvpmodel", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if tool is None:
         return None
-    told = subprocess.run([tool, "-q"], capture_output=True, text=True, check=False)  # noqa: S603
-    lines = [line.partition(":") for line in told.stdout.splitlines()]
+    answer = subprocess.run([tool, "-q"], capture_output=True, text=True, check=False)  # noqa: S603
+    lines = [line.partition(":") for line in answer.stdout.splitlines()]
     return next((mode.strip() for key, _, mode in lines if key == "NV Power Mode"), None)
 
 

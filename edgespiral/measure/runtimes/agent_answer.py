@@ -22,6 +22,7 @@ from edgespiral.core.errors import (
     UsageError,
 )
 from edgespiral.core.records.schema import Record
+from edgespiral.measure.runtimes import base
 from edgespiral.measure.runtimes.base import Answer
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def whole_answer(
     if answered != len(job.models):
         raise MeasurementError(f"the device answered for {answered} of {len(job.models)} models")
     for name, wanted in (expected or {}).items():
-        told = getattr(answer.runtime, name)
-        if told != wanted:
-            raise MeasurementError(f"{NOT_VALID}: its {name} is {told}, asked for was {wanted}")
+        value = getattr(answer.runtime, name)
+        if value != wanted:
+            raise MeasurementError(f"{NOT_VALID}: its {name} is {value}, asked for was {wanted}")
     if job.mode == "measure":
         _check_rounds(answer, job, most_round_samples or job.max_round_samples)
     return answer
@@ -145,7 +146,9 @@ def check_clock(answer: Answer, elapsed_s: float, overlap: float = 1.0) -> None:
         MeasurementError: they did.
     """
     most_ms = 1e3 * elapsed_s * CLOCKS_APART * overlap
-    sampled_ms = math.fsum(ms for one in answer.samples for times in one.rounds_ms for ms in times)
+    sampled_ms = math.fsum(
+        ms for model in answer.samples for times in model.rounds_ms for ms in times
+    )
     layers_ms = math.fsum(layer.latency_ms for layers in answer.layers for layer in layers)
     told_ms = max(sampled_ms, layers_ms)
     if told_ms > most_ms:
@@ -153,6 +156,27 @@ def check_clock(answer: Answer, elapsed_s: float, overlap: float = 1.0) -> None:
             f"it tells of {told_ms / 1e3:.3g} s of inference, and was asked {elapsed_s:.3g} s ago"
         )
         raise MeasurementError(f"{NOT_VALID}: {what}")
+
+
+def check_computed(answer: Answer, job: Job, elapsed_s: float) -> None:
+    """Refuse outputs for more samples than were sent, or for fewer without want of time.
+
+    Args:
+        answer: of the device.
+        job: what was asked.
+        elapsed_s: that the call took.
+
+    Raises:
+        MeasurementError: they are.
+    """
+    for model, computed in zip(job.models, answer.outputs, strict=True):
+        had_time = elapsed_s * CLOCKS_APART < base.MOST_OUTPUT_SECONDS
+        least = job.input_count if had_time else 1
+        if not least <= computed.samples <= job.input_count:
+            what = (
+                f"{computed.samples} outputs after {elapsed_s:.3g} s, of {job.input_count} samples"
+            )
+            raise MeasurementError(f"{NOT_VALID}: {what}", where=str(model))
 
 
 def finite_number(value: object) -> float:
@@ -187,9 +211,9 @@ def _no_answer(completed: Completed) -> MeasurementError:
     )
 
 
-def _told(told: Told, job: Job) -> EdgeSpiralError:
-    where = None if told.model is None else str(job.models[told.model])
-    return ERRORS[told.kind](_line(told.what), where=where, hint=_line(told.hint) or None)
+def _told(problem: Told, job: Job) -> EdgeSpiralError:
+    where = None if problem.model is None else str(job.models[problem.model])
+    return ERRORS[problem.kind](_line(problem.what), where=where, hint=_line(problem.hint) or None)
 
 
 def _line(text: str) -> str:

@@ -60,6 +60,7 @@ class Job:
         round_ms: how long each turn lasts, as far as the bounds on its samples allow.
         shapes: input shapes by name for inputs without a fixed one; "" is the only input.
         inputs: for outputs, a `.npy` file of samples (n, ...).
+        input_count: how many these are.
     """
 
     mode: Literal["measure", "profile", "build", "outputs"]
@@ -71,6 +72,7 @@ class Job:
     max_round_samples: int
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: Path | None = None
+    input_count: int = 0
 
     def request(self) -> dict[str, object]:
         """What an agent has to know of it, but for the models' names on the device."""
@@ -104,11 +106,11 @@ class DeviceState(Record):
 
     def slowed_by(self) -> list[str]:
         """What makes the device slower at this moment than it could be, as far as it tells."""
-        found = [name for name in self.cooling if SLOWING.search(name)]
+        devices = [name for name in self.cooling if SLOWING.search(name)]
         flags = self.firmware_flags or ""
         if HEXADECIMAL.fullmatch(flags) and int(flags, 16) & SLOWED_NOW:
-            found.append(f"its firmware (get_throttled {flags})")
-        return found
+            devices.append(f"its firmware (get_throttled {flags})")
+        return devices
 
 
 class DeviceFacts(Record):
@@ -201,11 +203,11 @@ class Answer(Record):
         return self._throttled()
 
     def _throttled(self) -> str | None:
-        told = self.after.throttling or self.before.throttling
+        reason = self.after.throttling or self.before.throttling
         was_mhz, now_mhz = self.before.frequency_limit_mhz, self.after.frequency_limit_mhz
-        if told is None and was_mhz and now_mhz and now_mhz < was_mhz:
-            told = f"its clock's limit fell from {was_mhz:g} to {now_mhz:g} MHz"
-        return told and f"the device throttles: {told}"
+        if reason is None and was_mhz and now_mhz and now_mhz < was_mhz:
+            reason = f"its clock's limit fell from {was_mhz:g} to {now_mhz:g} MHz"
+        return reason and f"the device throttles: {reason}"
 
     def _too_hot(self, max_temp_c: float | None) -> str | None:
         found_c = self.after.temperature_c

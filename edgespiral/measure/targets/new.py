@@ -36,28 +36,28 @@ class Setting:
 
 
 def profile_text(
-    name: str, transport: Mapping[str, object], found: DeviceSurvey, binary: str
+    name: str, transport: Mapping[str, object], device: DeviceSurvey, binary: str
 ) -> str:
     """The TOML file of a new profile.
 
     Args:
         name: of the profile.
         transport: its `[transport]`, without what has the default.
-        found: on the device.
+        device: what it says of itself.
         binary: the `onnxruntime_perf_test` for a phone, if that is what it needs.
 
     Raises:
         TargetError: nothing was found there that could run a model, or what was makes no profile.
     """
-    kind, runtime = _runtime(found, binary)
+    kind, runtime = _runtime(device, binary)
     sections = {
         "runtime": runtime,
-        "transport": _transport(transport, kind, found),
-        "measure": _measure(kind, found),
-        "device": _device(kind, found),
+        "transport": _transport(transport, kind, device),
+        "measure": _measure(kind, device),
+        "device": _device(kind, device),
     }
     lines = [
-        f"# {_device_name(found)}, as `edgespiral targets new` found it.",
+        f"# {_device_name(device)}, as `edgespiral targets new` found it.",
         "# docs/targets.md explains each key.",
         "schema = 1",
         f"name = {json.dumps(name)}",
@@ -69,7 +69,7 @@ def profile_text(
         TargetProfile.model_validate(tomllib.loads(text), context=AS_WRITTEN)
     except ValueError as error:
         what = "what the device says of itself makes no profile"
-        where = found.way.get("connection")
+        where = device.way.get("connection")
         hint = "write one by hand: docs/targets.md"
         raise TargetError(what, where=where, hint=hint) from error
     return text
@@ -77,44 +77,44 @@ def profile_text(
 
 def _lines(settings: Iterable[Setting]) -> list[str]:
     lines = []
-    for one in settings:
-        lines += [f"# {' '.join(one.why.split())}"] if one.why else []
-        lines.append(f"{one.key} = {json.dumps(one.value, ensure_ascii=False)}")
+    for setting in settings:
+        lines += [f"# {' '.join(setting.why.split())}"] if setting.why else []
+        lines.append(f"{setting.key} = {json.dumps(setting.value, ensure_ascii=False)}")
     return lines
 
 
-def _runtime(found: DeviceSurvey, binary: str) -> tuple[str, list[Setting]]:
-    if found.get("trtexec"):
-        return "tensorrt", _tensorrt(found)
-    if found.get("onnxruntime") and _python(found) >= OLDEST_PYTHON:
-        return "onnxruntime", _onnxruntime(found)
-    if found.get("android"):
-        return "android", _android(found, binary)
-    python = found.get("python")
+def _runtime(device: DeviceSurvey, binary: str) -> tuple[str, list[Setting]]:
+    if device.get("trtexec"):
+        return "tensorrt", _tensorrt(device)
+    if device.get("onnxruntime") and _python(device) >= OLDEST_PYTHON:
+        return "onnxruntime", _onnxruntime(device)
+    if device.get("android"):
+        return "android", _android(device, binary)
+    python = device.get("python")
     if not python:
         what = "there is neither trtexec nor the Python that was asked"
         hint = "install Python 3.10 or later and onnxruntime there, or name another: --python"
-    elif _python(found) < OLDEST_PYTHON:
+    elif _python(device) < OLDEST_PYTHON:
         what, hint = f"its Python {python} is too old", "name Python 3.10 or later: --python"
     else:
-        what = f"its Python {python} has no onnxruntime: {found.get('no_onnxruntime')}"
+        what = f"its Python {python} has no onnxruntime: {device.get('no_onnxruntime')}"
         hint = "install onnxruntime there, or name another Python: --python"
-    raise TargetError(what, where=found.way.get("connection"), hint=hint)
+    raise TargetError(what, where=device.way.get("connection"), hint=hint)
 
 
-def _python(found: DeviceSurvey) -> tuple[int, ...]:
-    return tuple(int(part) for part in found.get("python").split(".")[:2] if part.isdecimal())
+def _python(device: DeviceSurvey) -> tuple[int, ...]:
+    return tuple(int(part) for part in device.get("python").split(".")[:2] if part.isdecimal())
 
 
-def _tensorrt(found: DeviceSurvey) -> list[Setting]:
+def _tensorrt(device: DeviceSurvey) -> list[Setting]:
     parts = [
-        f"trtexec of TensorRT {_spelled(found.get('tensorrt'))} at {found.get('trtexec')}",
-        found.get("jetpack") and f"JetPack {found.get('jetpack')}",
-        found.get("l4t").lstrip("# ") and f"L4T {found.get('l4t').lstrip('# ')}",
+        f"trtexec of TensorRT {_spelled(device.get('tensorrt'))} at {device.get('trtexec')}",
+        device.get("jetpack") and f"JetPack {device.get('jetpack')}",
+        device.get("l4t").lstrip("# ") and f"L4T {device.get('l4t').lstrip('# ')}",
     ]
-    mode = found.get("power_mode")
+    mode = device.get("power_mode")
     why = f"figures belong to the power mode (now {mode})" if mode else ""
-    version = _version(found.get("tensorrt"))
+    version = _version(device.get("tensorrt"))
     typed = Setting("strongly_typed", True, "from TensorRT 11 on there are no other networks")
     return [
         Setting("kind", "tensorrt", "; ".join(filter(None, parts))),
@@ -123,106 +123,110 @@ def _tensorrt(found: DeviceSurvey) -> list[Setting]:
     ]
 
 
-def _spelled(told: str) -> str:
-    version = _version(told)
+def _spelled(digits: str) -> str:
+    version = _version(digits)
     return ".".join(map(str, version)) if version else "of an unknown version"
 
 
-def _version(told: str) -> tuple[int, int, int] | None:
+def _version(digits: str) -> tuple[int, int, int] | None:
     """TensorRT's version: two digits a part from 10 on, one for the major part before."""
-    if not told.isdecimal():
+    if not digits.isdecimal():
         return None
-    number = int(told)
+    number = int(digits)
     unit = 1000 if number < 10_000 else 10_000
     return number // unit, number % unit // 100, number % 100
 
 
-def _onnxruntime(found: DeviceSurvey) -> list[Setting]:
-    others = [name for name in found.get("providers").split() if name != "CPUExecutionProvider"]
+def _onnxruntime(device: DeviceSurvey) -> list[Setting]:
+    others = [name for name in device.get("providers").split() if name != "CPUExecutionProvider"]
     listed = f"also there: {', '.join(others)}" if others else "the only one there"
     return [
         Setting(
             "kind",
             "onnxruntime",
-            f"onnxruntime {found.get('onnxruntime')}, Python {found.get('python')}",
+            f"onnxruntime {device.get('onnxruntime')}, Python {device.get('python')}",
         ),
         Setting("precision", "fp32"),
-        *_threads(found),
+        *_threads(device),
         Setting("provider", "CPUExecutionProvider", listed),
     ]
 
 
-def _android(found: DeviceSurvey, binary: str) -> list[Setting]:
-    told = f"Android {found.get('android')}, {found.get('architecture')}"
+def _android(device: DeviceSurvey, binary: str) -> list[Setting]:
+    description = f"Android {device.get('android')}, {device.get('architecture')}"
     why = "built for this processor by you: docs/targets.md, Android"
     return [
-        Setting("kind", "android", told),
+        Setting("kind", "android", description),
         Setting("precision", "fp32"),
         Setting("binary", binary, why),
-        *_threads(found),
+        *_threads(device),
         Setting("provider", "CPUExecutionProvider"),
     ]
 
 
-def _threads(found: DeviceSurvey) -> list[Setting]:
-    speeds = found.numbers("speed")
+def _threads(device: DeviceSurvey) -> list[Setting]:
+    speeds = device.numbers("speed")
     fastest = speeds.count(max(speeds)) if speeds else 0
-    told = f", {fastest} of them at {max(speeds) / 1e6:g} GHz" if speeds else ""
-    governors = sorted(set(found.values.get("governor", ())))
+    fastest_cores = f", {fastest} of them at {max(speeds) / 1e6:g} GHz" if speeds else ""
+    governors = sorted(set(device.values.get("governor", ())))
     governor = f"; governor {', '.join(governors)}" if governors else ""
-    number = min(fastest or int(found.get("cores") or 1), MOST_THREADS) if _is_arm(found) else 1
-    return [Setting("threads", number, f"cores: {found.get('cores') or 'unknown'}{told}{governor}")]
+    number = min(fastest or int(device.get("cores") or 1), MOST_THREADS) if _is_arm(device) else 1
+    return [
+        Setting(
+            "threads", number, f"cores: {device.get('cores') or 'unknown'}{fastest_cores}{governor}"
+        )
+    ]
 
 
-def _transport(given: Mapping[str, object], kind: str, found: DeviceSurvey) -> list[Setting]:
+def _transport(given: Mapping[str, object], kind: str, device: DeviceSurvey) -> list[Setting]:
     rest = [Setting(key, value) for key, value in given.items() if key != "kind"]
     timeout_s = {"local": 600}.get(str(given["kind"]), 3600 if kind == "tensorrt" else 1800)
     return [
-        Setting("kind", given["kind"], found.way.get("connection", "")),
+        Setting("kind", given["kind"], device.way.get("connection", "")),
         *rest,
         Setting("timeout_s", timeout_s),
     ]
 
 
-def _measure(kind: str, found: DeviceSurvey) -> list[Setting]:
+def _measure(kind: str, device: DeviceSurvey) -> list[Setting]:
     if kind == "onnxruntime":
         rounds = [Setting("warmup_ms", 200), Setting("rounds", 20), Setting("round_ms", 50)]
     else:
         slow = "each round starts the tool anew for each model"
         rounds = [Setting("warmup_ms", 500), Setting("rounds", 8, slow), Setting("round_ms", 300)]
     counts = [Setting("min_samples", 200 if kind == "tensorrt" else 100)]
-    return [*rounds, *counts, Setting("max_samples", 20_000), *_temperature(kind, found)]
+    return [*rounds, *counts, Setting("max_samples", 20_000), *_temperature(kind, device)]
 
 
-def _temperature(kind: str, found: DeviceSurvey) -> list[Setting]:
-    if not found.numbers("temperature"):
+def _temperature(kind: str, device: DeviceSurvey) -> list[Setting]:
+    if not device.numbers("temperature"):
         return []
-    trips = [trip / 1000 for trip in found.numbers("trip") if trip > 1000]
+    trips = [trip / 1000 for trip in device.numbers("trip") if trip > 1000]
     if trips:
         why = f"its kernel slows it down from {min(trips):g} C on"
         return [Setting("max_temp_c", min(trips) - MARGIN_C, why)]
     return [Setting("max_temp_c", JETSON_MAX_C)] if kind == "tensorrt" else []
 
 
-def _device(kind: str, found: DeviceSurvey) -> list[Setting]:
+def _device(kind: str, device: DeviceSurvey) -> list[Setting]:
     if kind == "tensorrt":
         multiple, why = 16, "fp16 tensor cores work on multiples of 8 channels, int8 ones of 16"
-    elif "avx512f" in found.get("flags").split():
+    elif "avx512f" in device.get("flags").split():
         multiple, why = 16, "with AVX-512, ONNX Runtime works in blocks of 16 channels"
-    elif _is_arm(found):
+    elif _is_arm(device):
         multiple, why = 4, "NEON registers hold four fp32 values"
     else:
         multiple, why = 8, "AVX registers hold eight fp32 values"
     return [
         Setting("channel_multiple", multiple, f"not measured: {why}"),
-        Setting("description", f"{_device_name(found)}, {kind}"),
+        Setting("description", f"{_device_name(device)}, {kind}"),
     ]
 
 
-def _device_name(found: DeviceSurvey) -> str:
+def _device_name(device: DeviceSurvey) -> str:
     names = ("model", "phone", "processor", "architecture")
-    return " ".join(next(filter(None, map(found.get, names))).split())
+    return " ".join(next(filter(None, map(device.get, names))).split())
 
 
-def _is_arm(found: DeviceSurvey) -> bool:
-    return found.get("architecture").startswith(("aarch64", "arm"))
+def _is_arm(device: DeviceSurvey) -> bool:
+    return device.get("architecture").startswith(("aarch64", "arm"))

@@ -80,7 +80,9 @@ def measure_staircase(session: Session, say: Callable[[str], None]) -> Staircase
         size = _telling_size(session, folder, say)
         say(f"measuring {len(CHANNELS)} widths on {size}x{size} positions")
         measured = session.measure(_models(folder, CHANNELS, size))
-    rounds = {width: one.rounds_ms for width, one in zip(CHANNELS, measured, strict=True)}
+    rounds = {
+        width: measurement.rounds_ms for width, measurement in zip(CHANNELS, measured, strict=True)
+    }
     multiple, agreement = find_step(rounds)
     if agreement < LEAST_AGREEMENT:
         raise MeasurementError(
@@ -104,12 +106,12 @@ def find_step(rounds_ms: Mapping[int, Rounds]) -> tuple[int, float]:
         MeasurementError: samples that mean nothing, or too few rounds.
     """
     widths = sorted(rounds_ms)
-    medians = np.array([[np.median(one) for one in checked(rounds_ms[w])] for w in widths])
+    medians = np.array([[np.median(samples) for samples in checked(rounds_ms[w])] for w in widths])
     count = medians.shape[1]
     step = _largest_step(widths, np.median(medians, axis=1))
     chosen = np.random.default_rng(SEED).integers(0, count, size=(RESAMPLES, count))
-    found = [_largest_step(widths, np.median(medians[:, rows], axis=1)) for rows in chosen]
-    return step, found.count(step) / RESAMPLES
+    steps = [_largest_step(widths, np.median(medians[:, rows], axis=1)) for rows in chosen]
+    return step, steps.count(step) / RESAMPLES
 
 
 def _telling_size(session: Session, folder: Path, say: Callable[[str], None]) -> int:

@@ -108,11 +108,11 @@ def survey(name: str, transport: Mapping[str, object]) -> DeviceSurvey:
     with way:
         command = ["sh", "-c", SCRIPT, "edgespiral", way.python]
         done = way.repeated(lambda: way.run(command, profile.transport.timeout_s))
-        told = way.way()
+        way_there = way.way()
     values = read_survey(done.stdout)
     if "architecture" not in values:
         raise TargetError(f"its shell {done.failure()}", where=name)
-    return DeviceSurvey(told, values)
+    return DeviceSurvey(way_there, values)
 
 
 def _profile(name: str, transport: Mapping[str, object]) -> TargetProfile:
@@ -126,11 +126,11 @@ def _profile(name: str, transport: Mapping[str, object]) -> TargetProfile:
 
 def read_survey(output: str) -> dict[str, tuple[str, ...]]:
     """The values in a survey's output, without empty ones and those that are no number."""
-    found: dict[str, list[str]] = {}
+    lines_by_key: dict[str, list[str]] = {}
     for line in output.splitlines():
         key, equals, text = line.partition("=")
         # It is written into a file that people read and a parser too.
         value = "".join(c if c.isprintable() else " " for c in text[:LONGEST_VALUE]).strip()
         if equals and value and (key not in NUMBERS or NUMBERS[key].fullmatch(value)):
-            found.setdefault(key, []).append(value)
-    return {key: tuple(values) for key, values in found.items()}
+            lines_by_key.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in lines_by_key.items()}

@@ -180,8 +180,8 @@ class AdbLink(Link):
             self._connect(serial)
         state = self._settled_state(serial)
         if state is None:
-            known = ", ".join(sorted(_states()))
-            hint = f"attached: {known}" if known else ATTACH
+            serials = ", ".join(sorted(_states()))
+            hint = f"attached: {serials}" if serials else ATTACH
             raise DeviceLostError(
                 "no such device is attached", where=serial, hint=hint, may_pass=":" in serial
             )
@@ -268,9 +268,11 @@ def _start_server(adbutils: Any, client: Any) -> None:  # noqa: ANN401
 def _states() -> dict[str, str]:
     """The state of every device that the server knows, by serial."""
     client = _client()
-    found = {device.serial: device.state for device in _answered(client.list)}
+    states = {device.serial: device.state for device in _answered(client.list)}
     # adbutils takes a state for one word.
-    return {serial: "no permissions" if state == "no" else state for serial, state in found.items()}
+    return {
+        serial: "no permissions" if state == "no" else state for serial, state in states.items()
+    }
 
 
 def _answered(ask: Callable[[], T]) -> T:

@@ -130,12 +130,12 @@ class TransportPlugin(Generic[S]):
 @contextmanager
 def endless_input() -> Iterator[int]:
     """An input without content that ends with this process at the latest."""
-    end, kept = os.pipe()
+    end, writing = os.pipe()
     try:
         yield end
     finally:
         os.close(end)
-        os.close(kept)
+        os.close(writing)
 
 
 def too_late(timeout_s: float, stderr: bytes | str | None) -> MeasurementError:

@@ -136,19 +136,20 @@ class OpensshLink(Link):
         """
         command = [*self._plain, "-G", "--", self.host]
         try:
-            told = subprocess.run(  # noqa: S603 (the command is this package's own)
+            answer = subprocess.run(  # noqa: S603 (the command is this package's own)
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
         except OSError as error:
             raise _no_ssh(error) from error
-        pairs = (line.partition(" ") for line in told.stdout.splitlines())
+        pairs = (line.partition(" ") for line in answer.stdout.splitlines())
         return {key: value for key, _, value in pairs}
 
     def described(self) -> str:
         """Whom ssh makes of the host's name."""
-        told = self.configuration()
-        login = f"{told.get('user', '?')}@{told.get('hostname', '?')}, port {told.get('port', '?')}"
-        jump = told.get("proxyjump")
+        options = self.configuration()
+        user, name, port = (options.get(key, "?") for key in ("user", "hostname", "port"))
+        login = f"{user}@{name}, port {port}"
+        jump = options.get("proxyjump")
         return f"ssh {self.host} ({login}{f', by way of {jump}' if jump else ''})"
 
     def close(self) -> bool:
@@ -267,12 +268,12 @@ class OpensshLink(Link):
 
     def _forget(self, said: str) -> str:
         """The command that removes the known key that ssh complains of."""
-        found = re.search(r"Offending \S+ key in (.+):\d+", said)
-        told = self.configuration()
-        name = told.get("hostkeyalias") or told.get("hostname", self.host)
-        port = told.get("port", "22")
-        entry = name if port == "22" or "hostkeyalias" in told else f"[{name}]:{port}"
-        file = ["-f", found[1]] if found else []
+        key_file = re.search(r"Offending \S+ key in (.+):\d+", said)
+        options = self.configuration()
+        name = options.get("hostkeyalias") or options.get("hostname", self.host)
+        port = options.get("port", "22")
+        entry = name if port == "22" or "hostkeyalias" in options else f"[{name}]:{port}"
+        file = ["-f", key_file[1]] if key_file else []
         return shlex.join(["ssh-keygen", *file, "-R", entry])
 
     def _copy_id(self) -> str:

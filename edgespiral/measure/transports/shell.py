@@ -88,8 +88,8 @@ class ShellTransport:
     def way(self) -> dict[str, str]:
         """How the device is reached, and where work is done there."""
         free = self.run(["df", "-Pk", "."], self._settings.timeout_s).stdout.split()
-        known = len(free) > 3 and free[-3].isascii() and free[-3].isdecimal()
-        space = f", {1024 * int(free[-3]) / 1e9:.1f} GB free" if known else ""
+        is_port = len(free) > 3 and free[-3].isascii() and free[-3].isdecimal()
+        space = f", {1024 * int(free[-3]) / 1e9:.1f} GB free" if is_port else ""
         return {"connection": self._link.described(), "work folder": f"{self.folder}{space}"}
 
     def repeated(self, step: Callable[[], T]) -> T:

@@ -24,14 +24,14 @@ class SshTransport(ShellTransport):
 
 def device_id(settings: SshSettings) -> Hashable:
     """The same for two names of one host, and for all names of this machine."""
-    known = OpensshLink(settings).configuration()
-    host, jump = known.get("hostname", settings.host).lower(), known.get("proxyjump", "")
-    direct = jump in NO_JUMP and known.get("proxycommand", "") in NO_JUMP
+    options = OpensshLink(settings).configuration()
+    host, jump = options.get("hostname", settings.host).lower(), options.get("proxyjump", "")
+    direct = jump in NO_JUMP and options.get("proxycommand", "") in NO_JUMP
     # Another port of this machine is taken for the machine itself: they may well share its cores.
     if direct and host in LOOPBACK:
         return THIS_MACHINE
-    way = () if direct else (jump, known.get("proxycommand", ""))
-    return host, known.get("port", ""), *way
+    way = () if direct else (jump, options.get("proxycommand", ""))
+    return host, options.get("port", ""), *way
 
 
 PLUGIN = TransportPlugin(SshSettings, lambda settings, _work: SshTransport(settings), device_id)

@@ -19,6 +19,8 @@ import torch.fx
 from torch import Tensor, nn
 from torch.fx.proxy import Proxy, TraceError
 
+from edgespiral.core.nested import filled, leaves, plain, template
+from edgespiral.models.calling import called, input_names
 from edgespiral.models.tracing.layers import layer_class
 from edgespiral.models.tracing.places import place_of_frame, record_of
 from edgespiral.models.tracing.proxies import (
@@ -35,6 +37,8 @@ from edgespiral.models.tracing.written import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from edgespiral.core.nested import Tensors
 
 # Made of numbers alone, so nothing about their arguments tells torch that they are traced.
 FACTORIES = (
@@ -56,10 +60,12 @@ class Tracer(AnsweringTracer):
     # Or what is computed from a buffer would become a constant, and the buffer's name be lost.
     proxy_buffer_attributes = True
 
-    def __init__(self, model: nn.Module, batches: tuple[Tensor, ...] = ()) -> None:
+    def __init__(self, model: nn.Module, batches: tuple[Tensors, ...] = ()) -> None:
         super().__init__()
         self.model = model
         self.batches = batches
+        self._form = batches[0] if batches else None
+        self._names = input_names(model, self._form)
         self.batch_places: dict[str, None] = {}
         self.written_places: dict[str, None] = {}
         self._modules = dict(model.named_modules())
@@ -67,13 +73,13 @@ class Tracer(AnsweringTracer):
         self._numbers: list[torch.fx.Node] = []
 
     def trace_model(self) -> torch.fx.GraphModule:
-        """The model as a graph of its layers and of one input.
+        """The model as a graph of its layers and of its inputs.
 
         Raises:
             Exception: whatever the forward raises when it is traced.
         """
 
-        def entry(inputs: Any) -> Any:  # noqa: ANN401
+        def entry(*inputs: Any) -> Any:  # noqa: ANN401
             # Called as a whole, so that hooks and a forward of the module's own are part of it.
             self.root = self.model
             self.submodule_paths = {m: path for path, m in self.model.named_modules()}
@@ -81,7 +87,8 @@ class Tracer(AnsweringTracer):
                 for name, value in vars(module).items():
                     if isinstance(value, Tensor):
                         self.tensor_attrs[value] = f"{path}.{name}" if path else name
-            return self.model(inputs)
+            given = filled(template(self._form), iter(inputs))
+            return plain(called(self.model, given), is_followed)
 
         with torch.random.fork_rng(devices=[]), _unchanged(self.model):
             with self._factories():
@@ -102,6 +109,15 @@ class Tracer(AnsweringTracer):
                 yield
         finally:
             self._computing = before
+
+    def create_args_for_root(
+        self,
+        root_fn: Callable[..., Any],
+        is_module: bool,  # noqa: ARG002 (torch.fx's own)
+        concrete_args: Any = None,  # noqa: ANN401, ARG002
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """A proxy for each input, called as `forward` calls it."""
+        return root_fn, [self.create_proxy("placeholder", name, (), {}) for name in self._names]
 
     def create_node(self, *args: Any, **kwargs: Any) -> torch.fx.Node:  # noqa: ANN401
         """Record an operation with the line of the user's code, so that what is said can name it.
@@ -137,7 +153,7 @@ class Tracer(AnsweringTracer):
     ) -> Any:  # noqa: ANN401
         """Record a layer, or trace through a module; hooks that change something are traced."""
         # A module that the forward makes on the spot, as `nn.ReLU()(x)`, is what it computes.
-        if self._computing or (m not in self.submodule_paths and _holds_nothing(m)):
+        if self._computing or (m not in (self.submodule_paths or ()) and _holds_nothing(m)):
             return forward(*args, **kwargs)
         if not (m._forward_pre_hooks or m._forward_hooks):
             return super().call_module(m, plain_forward(m) or forward, args, kwargs)
@@ -231,7 +247,8 @@ class Tracer(AnsweringTracer):
 
     def _values(self, kind: str, target: Any, args: Any, kwargs: Any) -> tuple[Any, ...]:  # noqa: ANN401
         if kind == "placeholder":
-            return tuple(batch.clone() for batch in self.batches)
+            at = self._names.index(target)
+            return tuple([*leaves(batch).values()][at].clone() for batch in self.batches)
         found = []
         for number in range(len(self.batches)):
             args_, kwargs_ = mapped((args, kwargs), partial(value_of, number=number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,10 +10,12 @@ import torch
 import torch.fx
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import leaves
 from edgespiral.prune.branches import Silencing
 from edgespiral.prune.double import arithmetic_for
 from edgespiral.prune.groups import outputs_of
 from edgespiral.prune.masking import gated, keep_gates
+from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.branches import Branch
     from edgespiral.prune.double import Arithmetic
     from edgespiral.prune.groups import ChannelGroup
@@ -33,7 +37,7 @@ class Cutter(Protocol):
     def cut(
         self,
         model: GraphModule,
-        example: Tensor,
+        example: Tensors,
         groups: Sequence[ChannelGroup],
         kept: Mapping[str, Sequence[int]],
     ) -> GraphModule:
@@ -87,7 +91,7 @@ class PruningEngine(Cutter, Protocol):
         ...
 
     def find_groups(
-        self, model: GraphModule, example: Tensor, *, proven: bool
+        self, model: GraphModule, example: Tensors, *, proven: bool
     ) -> GroupSurvey | None:
         """The groups of the model; None where it does with its channels what is not seen here.
 
@@ -100,6 +104,14 @@ class PruningEngine(Cutter, Protocol):
         ...
 
 
+class NoRecurrentLayers:
+    """What engines have in common that cut no recurrent layers."""
+
+    def cannot_cut(self, model: GraphModule) -> str | None:
+        """See `PruningEngine.cannot_cut`."""
+        return RECURRENT_LAYERS if recurrent_layers(model) else None
+
+
 @dataclass(frozen=True)
 class Removal:
     """What a cut takes out of a model: channels of groups, and whole branches."""
@@ -109,7 +121,7 @@ class Removal:
     branches: Sequence[Branch] = ()
 
 
-def check_cut(original: GraphModule, cut: GraphModule, inputs: Tensor, removal: Removal) -> float:
+def check_cut(original: GraphModule, cut: GraphModule, inputs: Tensors, removal: Removal) -> float:
     """Compare the cut model with the original whose removed parts are masked.
 
     Args:
@@ -119,7 +131,7 @@ def check_cut(original: GraphModule, cut: GraphModule, inputs: Tensor, removal: 
         removal: what was taken out, in terms of the original's groups.
 
     Returns:
-        The largest difference of the outputs, relative to the largest masked output: in double
+        The largest difference of an output, relative to its largest masked value: in double
         precision, or in the model's own where it does not work in double (`prune.double`).
 
     Raises:
@@ -131,16 +143,24 @@ def check_cut(original: GraphModule, cut: GraphModule, inputs: Tensor, removal: 
     with arithmetic.computing():
         masked = _masked_outputs(original, inputs, removal, arithmetic)
         smaller = _cut_outputs(cut, inputs, arithmetic)
-    if smaller.shape != masked.shape:
-        raise ModelError(f"the cut changed the output from {masked.shape} to {smaller.shape}")
-    scale = masked.abs().max().clamp_min(torch.finfo(masked.dtype).tiny)
-    difference = float((smaller - masked).abs().max() / scale)
+    pairs = zip(leaves(smaller).values(), leaves(masked).values(), strict=True)
+    difference = max(_difference(*pair) for pair in pairs)
     if not difference <= arithmetic.tolerance:
         raise ModelError(
             f"the cut and the masked model differ by {difference:.1e} of the largest output",
             hint="try another --pruner, and report the architecture",
         )
     return difference
+
+
+def _difference(smaller: Tensor, masked: Tensor) -> float:
+    """The largest of one output, relative to its largest masked value."""
+    if smaller.shape != masked.shape:
+        raise ModelError(f"the cut changed the output from {masked.shape} to {smaller.shape}")
+    if not masked.is_floating_point():
+        return 0.0 if torch.equal(smaller, masked) else math.inf
+    scale = masked.abs().max().clamp_min(torch.finfo(masked.dtype).tiny)
+    return float((smaller - masked).abs().max() / scale)
 
 
 def _check_sizes(cut: GraphModule, removal: Removal) -> None:
@@ -160,20 +180,18 @@ def _check_sizes(cut: GraphModule, removal: Removal) -> None:
 
 
 def _masked_outputs(
-    original: GraphModule, inputs: Tensor, removal: Removal, arithmetic: Arithmetic
-) -> Tensor:
+    original: GraphModule, inputs: Tensors, removal: Removal, arithmetic: Arithmetic
+) -> Tensors:
     model = arithmetic.model(original)
     with gated(model, removal.groups, keep_gates(removal.groups, removal.kept)):
-        output: Tensor = Silencing(model, removal.branches).run(arithmetic.inputs(inputs))
-    return output
+        return arithmetic.run(Silencing(model, removal.branches), inputs)
 
 
-def _cut_outputs(cut: GraphModule, inputs: Tensor, arithmetic: Arithmetic) -> Tensor:
+def _cut_outputs(cut: GraphModule, inputs: Tensors, arithmetic: Arithmetic) -> Tensors:
     try:
         model = arithmetic.model(cut)
-        output: Tensor = torch.fx.Interpreter(model).run(arithmetic.inputs(inputs))
+        return arithmetic.run(torch.fx.Interpreter(model), inputs)
     except Exception as error:
         raise ModelError(
             f"the cut model does not run: {error}".splitlines()[0], hint="try --pruner depgraph"
         ) from error
-    return output

@@ -7,35 +7,30 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, NothingToCutError
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
-from edgespiral.prune.engines.base import GroupSurvey
+from edgespiral.prune.engines.base import GroupSurvey, NoRecurrentLayers
 from edgespiral.prune.engines.flow.finder import needs_flow
 from edgespiral.prune.engines.trial import failed_trial
 from edgespiral.prune.groups import dependency_graph, find_groups, removed_channels
-from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.groups import ChannelGroup
 
 
-class DepGraphCutter:
+class DepGraphCutter(NoRecurrentLayers):
     """Removes channels group by group, layer by layer, by slicing parameters."""
 
     name = "depgraph"
     order = 20
     groups_of: tuple[str, ...] = ("depgraph",)
 
-    def cannot_cut(self, model: GraphModule) -> str | None:
-        """See `PruningEngine.cannot_cut`."""
-        return RECURRENT_LAYERS if recurrent_layers(model) else None
-
     def find_groups(
-        self, model: GraphModule, example: Tensor, *, proven: bool
+        self, model: GraphModule, example: Tensors, *, proven: bool
     ) -> GroupSurvey | None:
         """Torch-Pruning's, unless the model does with its channels what that does not see.
 
@@ -54,7 +49,7 @@ class DepGraphCutter:
     def cut(
         self,
         model: GraphModule,
-        example: Tensor,
+        example: Tensors,
         groups: Sequence[ChannelGroup],
         kept: Mapping[str, Sequence[int]],
     ) -> GraphModule:
@@ -78,14 +73,14 @@ class DepGraphCutter:
         return smaller
 
 
-def _groups(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
+def _groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
     try:
         return find_groups(model, example)
     except NothingToCutError:
         return []
 
 
-def _sound_groups(model: GraphModule, example: Tensor) -> list[ChannelGroup] | None:
+def _sound_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup] | None:
     """The groups whose consumers' samples lie on known axes; None unless all do."""
     try:
         groups = find_groups(model, example)

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ModelError
+from edgespiral.models.calling import positional
+from edgespiral.prune.engines.base import NoRecurrentLayers
 from edgespiral.prune.groups import quiet, removed_channels
-from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.groups import ChannelGroup
 
@@ -35,25 +37,21 @@ PROPAGATION_BATCH = 4
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
-class NniCutter:
+class NniCutter(NoRecurrentLayers):
     """Removes channels with NNI 3, on our own trace because its tracer fails on torch 2.13."""
 
     name = "nni"
     order = 10
     groups_of: tuple[str, ...] = ("depgraph",)
 
-    def cannot_cut(self, model: GraphModule) -> str | None:
-        """See `PruningEngine.cannot_cut`."""
-        return RECURRENT_LAYERS if recurrent_layers(model) else None
-
-    def find_groups(self, model: GraphModule, example: Tensor, *, proven: bool) -> None:  # noqa: ARG002
+    def find_groups(self, model: GraphModule, example: Tensors, *, proven: bool) -> None:  # noqa: ARG002
         """None: NNI's own analysis does not name the layers that read a group."""
         return
 
     def cut(
         self,
         model: GraphModule,
-        example: Tensor,
+        example: Tensors,
         groups: Sequence[ChannelGroup],
         kept: Mapping[str, Sequence[int]],
     ) -> GraphModule:
@@ -68,7 +66,9 @@ class NniCutter:
             with quiet(), warnings.catch_warnings(), torch.random.fork_rng():
                 warnings.simplefilter("ignore")
                 torch.manual_seed(0)
-                _speedup(smaller, smallest_example(smaller, example), masks)
+                _speedup(
+                    smaller, positional(smaller.graph, smallest_example(smaller, example)), masks
+                )
         except Exception as error:
             detail = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(
@@ -92,10 +92,10 @@ def output_masks(
     return masks
 
 
-def smallest_example(model: nn.Module, example: Tensor, least: int = 32) -> Tensor:
-    """The example shrunk to the smallest square input that the model accepts."""
+def smallest_example(model: nn.Module, example: Tensors, least: int = 32) -> Tensors:
+    """The example shrunk to the smallest square input that the model accepts; several stay."""
     side = least
-    while side < example.shape[-1]:
+    while isinstance(example, torch.Tensor) and side < example.shape[-1]:
         smaller = example[..., :side, :side].contiguous()
         if _runs(model, smaller):
             return smaller
@@ -104,7 +104,7 @@ def smallest_example(model: nn.Module, example: Tensor, least: int = 32) -> Tens
 
 
 @torch.no_grad()
-def _runs(model: nn.Module, example: Tensor) -> bool:
+def _runs(model: nn.Module, example: Tensors) -> bool:
     try:
         model.eval()(example)
     except (RuntimeError, ValueError):
@@ -119,7 +119,7 @@ def _add_mask(mask: dict[str, Tensor], layer: nn.Module, gone: Tensor) -> None:
         mask[name] = mask[name] * full if name in mask else full
 
 
-def _speedup(model: GraphModule, example: Tensor, masks: Masks) -> None:
+def _speedup(model: GraphModule, example: tuple[Tensor, ...], masks: Masks) -> None:
     from nni.compression.speedup import ModelSpeedup
 
     # It prints a line a layer, and reports layers that need no replacement (Identity, Flatten) as

@@ -13,15 +13,15 @@ from edgespiral.prune.scoring.select import keep_best
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.engines.base import Cutter
     from edgespiral.prune.groups import ChannelGroup
 
 
 def failed_trial(
-    cutter: Cutter, model: GraphModule, groups: Sequence[ChannelGroup], inputs: Tensor
+    cutter: Cutter, model: GraphModule, groups: Sequence[ChannelGroup], inputs: Tensors
 ) -> str | None:
     """Cut a quarter of each group; None if the function is the masked model's, or what went wrong.
 

@@ -17,6 +17,8 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import DataError, ModelError
+from edgespiral.core.nested import as_float, count, plain
+from edgespiral.models.calling import call, positional
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.scoring.select import keep_best, unit_scores
 from edgespiral.prune.scoring.variants import Tour, Variant
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.branches import Branch
     from edgespiral.prune.groups import ChannelGroup
     from edgespiral.prune.scoring.reconstruct import Moments
@@ -66,7 +69,7 @@ class OutputDivergence:
 
     model: GraphModule
     groups: Sequence[ChannelGroup]
-    inputs: Sequence[Tensor]
+    inputs: Sequence[Tensors]
     moments: Mapping[str, Moments] = field(default_factory=dict)
     task: Task = CLASSIFICATION
 
@@ -76,7 +79,7 @@ class OutputDivergence:
             raise DataError("measuring the damage of a cut needs training samples, and got none")
         self._probe = _adapting_batchnorm(self.model)
         self._whole = copy.deepcopy(self.model).eval()
-        self._own: dict[int, Tensor] = {}
+        self._own: dict[int, Tensors] = {}
         self._noise: dict[int, Tensor] = {}
         self._noise_of(0)
 
@@ -107,7 +110,10 @@ class OutputDivergence:
     def of(self, variant: Variant) -> float:
         """Damage of a variant of the model, on all samples."""
         with variant.applied(self._probe) as silenced:
-            moved = [self._moved(i, silenced.run(batch)) for i, batch in enumerate(self.inputs)]
+            moved = [
+                self._moved(i, plain(silenced.run(*positional(self.model.graph, batch))))
+                for i, batch in enumerate(self.inputs)
+            ]
         return self._beyond_noise(torch.cat(moved))
 
     @torch.no_grad()
@@ -135,13 +141,15 @@ class OutputDivergence:
     ) -> Tensor:
         """How far each variant moves each sample of a batch: (variants, samples)."""
         batch = self.inputs[index]
-        moved = torch.zeros(len(variants), len(batch), dtype=torch.double)
+        moved = torch.zeros(len(variants), count(batch), dtype=torch.double)
 
-        def seen(number: int, outputs: Tensor) -> None:
-            moved[number] = self._moved(index, outputs)
+        def seen(number: int, outputs: object) -> None:
+            moved[number] = self._moved(index, plain(outputs))
             heard()
 
-        self._noise[index] = self._moved(index, Tour(self._probe, variants, seen).run(batch))
+        tour = Tour(self._probe, variants, seen)
+        whole = plain(tour.run(*positional(self.model.graph, batch)))
+        self._noise[index] = self._moved(index, whole)
         return moved
 
     def _beyond_noise(self, moved: Tensor) -> float:
@@ -159,14 +167,14 @@ class OutputDivergence:
     @torch.no_grad()
     def _noise_of(self, index: int) -> Tensor:
         if index not in self._noise:
-            self._noise[index] = self._moved(index, self._probe(self.inputs[index]))
+            self._noise[index] = self._moved(index, call(self._probe, self.inputs[index]))
         return self._noise[index]
 
-    def _moved(self, index: int, outputs: Tensor) -> Tensor:
+    def _moved(self, index: int, outputs: Tensors) -> Tensor:
         """How far `outputs` are from the model's own, in nats, for each sample of a batch: (N,)."""
         if index not in self._own:
-            self._own[index] = self._whole(self.inputs[index]).float()
-        moved = self.task.divergence(outputs.float(), self._own[index]).double().cpu()
+            self._own[index] = as_float(call(self._whole, self.inputs[index]))
+        moved = self.task.divergence(as_float(outputs), self._own[index]).double().cpu()
         if moved.isnan().any():
             raise ModelError("the model's outputs are not finite", hint="check the weights")
         return moved

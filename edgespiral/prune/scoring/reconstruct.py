@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from edgespiral.models.calling import call
 from edgespiral.prune.groups import PRUNABLE
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.groups import ChannelGroup, Slot
 
     # A layer's weight and bias.
@@ -51,7 +53,7 @@ class Moments:
 
 @torch.no_grad()
 def moments(
-    model: GraphModule, groups: Sequence[ChannelGroup], inputs: Iterable[Tensor]
+    model: GraphModule, groups: Sequence[ChannelGroup], inputs: Iterable[Tensors]
 ) -> dict[str, Moments]:
     """Moments of the inputs of each layer that removed channels can be folded into, by its name.
 
@@ -66,7 +68,7 @@ def moments(
         sums[layer] = _Sums()
         model.get_submodule(layer).register_forward_pre_hook(sums[layer].add)
     for batch in inputs:
-        model(batch)
+        call(model, batch)
     return {layer: found.moments() for layer, found in sums.items() if found.rows}
 
 

@@ -17,6 +17,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.core.option import NEEDED
 from edgespiral.core.plugins import plugin_of
 from edgespiral.core.records.schema import Record
+from edgespiral.distill.settings import Amp, Schedule
 from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.plan.field import plan_field
@@ -25,10 +26,13 @@ from edgespiral.spiral.plan.values import (
     AboveZero,
     File,
     Name,
+    NotNegative,
+    OptimizerName,
     Positive,
     ShareOrPattern,
     Targets,
     TaskName,
+    Texts,
     Turns,
 )
 from edgespiral.tasks import DEFAULT
@@ -128,7 +132,7 @@ class Plan(Record):
     max_drop: Positive = plan_field(
         2.0,
         "What the metric may lose against the teacher on the validation split, in its unit "
-        "(accuracy: points).",
+        "(percentages: points).",
         group=BUDGET,
     )
     turns: Turns = plan_field(
@@ -172,6 +176,13 @@ class Plan(Record):
         pages="[sparsity.md](sparsity.md)",
         group=CUTTING,
     )
+    vocabulary: Literal["whole", "data"] = plan_field(
+        "whole",
+        "Of models of text: `whole` keeps every token, `data` those alone that training and "
+        "validation have.",
+        pages="[tasks.md](tasks.md#text-classification)",
+        group=CUTTING,
+    )
     teacher: Literal["previous", "original", "both"] = plan_field(
         "original",
         "Who teaches: `original`, `previous` (the last turn's student) or `both`.",
@@ -189,7 +200,78 @@ class Plan(Record):
         None,
         "Highest rate of the schedule.",
         pages="[training.md](training.md)",
-        shown="0.1",
+        shown="0.1 with sgd, 0.001 with adamw",
+        group=DISTILLATION,
+    )
+    optimizer: OptimizerName = plan_field(
+        AUTO,
+        "What changes the weights: `sgd`, `adamw`, `path/to/file.py:make`, or `auto` (`adamw` for "
+        "networks of layer norms, `sgd` for all others).",
+        pages="[training.md](training.md#optimizer)",
+        group=DISTILLATION,
+    )
+    schedule: Schedule = plan_field(
+        "one-cycle",
+        "Where the rate goes after it rose: to 0 in a line (`one-cycle`) or a `cosine`, or nowhere "
+        "(`constant`).",
+        pages="[training.md](training.md#optimizer)",
+        group=DISTILLATION,
+    )
+    weight_decay: NotNegative | None = plan_field(
+        None,
+        "Of weights, not of norms and biases.",
+        pages="[training.md](training.md#optimizer)",
+        shown="0.0005 with sgd, 0.05 with adamw",
+        group=DISTILLATION,
+    )
+    clip_norm: Positive | None = plan_field(
+        None,
+        "Scale gradients down to this L2 norm where theirs is above.",
+        pages="[training.md](training.md#optimizer)",
+        shown="no limit",
+        group=DISTILLATION,
+    )
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = plan_field(
+        0.0,
+        "Ship a running mean of the weights, which keeps this share of itself at each step, such "
+        "as 0.99; 0: the weights of the last step.",
+        pages="[training.md](training.md#optimizer)",
+        group=DISTILLATION,
+    )
+    amp: Amp = plan_field(
+        AUTO,
+        "Precision of training: `off` (fp32), `bf16`, `fp16` (its loss is scaled), or `auto` (what "
+        "the device multiplies natively).",
+        pages="[training.md](training.md#precision-and-device)",
+        group=DISTILLATION,
+    )
+    device: Name = plan_field(
+        AUTO,
+        "Where students are trained and evaluated here: `cpu`, `cuda:1`, `mps`, or `auto` (CUDA "
+        "where there is some).",
+        pages="[training.md](training.md#precision-and-device)",
+        group=DISTILLATION,
+        counts=False,
+    )
+    accumulate: Annotated[int, Field(ge=1)] = plan_field(
+        1,
+        "In how many parts a batch goes through the student, to take less memory.",
+        pages="[training.md](training.md#optimizer)",
+        group=DISTILLATION,
+    )
+    freeze: Texts = plan_field(
+        (),
+        "Parameters that stay as the cut leaves them, such as `stem.*`: a list of patterns, or the "
+        "flag once for each.",
+        pages="[training.md](training.md#optimizer)",
+        shown="none",
+        group=DISTILLATION,
+    )
+    train: Name | None = plan_field(
+        None,
+        "One's own way to train: `path/to/file.py:name` of a `TrainingStep` or of a function.",
+        pages="[training.md](training.md#a-training-of-ones-own)",
+        shown="EdgeSpiral's",
         group=DISTILLATION,
     )
     augment: bool = plan_field(

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.records.schema import Sparsity, one_line
+from edgespiral.distill.settings import check_optimizer
 from edgespiral.tasks import check_name
 
 
@@ -68,10 +69,24 @@ def _share_or_pattern(value: object) -> float | str:
     raise ValueError(f'must be a share of weights between 0 and 1, "2:4" or "none", is {value!r}')
 
 
+def _optimizer_name(spec: str) -> str:
+    try:
+        return check_optimizer(spec)
+    except UsageError as error:
+        raise ValueError(f"{error.what}, {error.hint}") from error
+
+
+def _texts(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
 Name = Annotated[str, Field(min_length=1), AfterValidator(one_line)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 File = Annotated[Path, Field(strict=False)]
 TaskName = Annotated[Name, AfterValidator(_task_name)]
+OptimizerName = Annotated[Name, AfterValidator(_optimizer_name)]
+Texts = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 # A number for all targets, or one for each by its name.
 AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 0.0))]

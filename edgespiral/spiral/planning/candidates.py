@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from edgespiral.core.nested import shapes
 from edgespiral.core.records.events import Candidate, OnDevice
 from edgespiral.core.system.files import make_folder
 from edgespiral.distill.masks import apply_masks
@@ -81,12 +82,10 @@ class CandidateFiles:
         # A survey profiles its cuts and then measures them.
         if self._written.get(path) == key_of(widths):
             return path
-        example = self.original.example
-        shape = tuple(example.shape[1:])
         model = self.original.candidate(dict(widths))
         if self.two_four:
             apply_masks(model, two_four_masks(model))
-        export_onnx(model, path, input_shape=shape, dtype=example.dtype)
+        export_onnx(model, path, example=self.original.example)
         self._written[path] = key_of(widths)
         return path
 
@@ -137,8 +136,7 @@ class Candidates:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
             if candidate.precision == self.precision:
-                others = [one.speedup for one in candidate.elsewhere]
-                self._learn(candidate.widths, [candidate.speedup, *others])
+                self._learn(candidate.widths, [device.speedup for device in candidate.devices])
 
     def survey(self, turn: int, probes: Sequence[Widths]) -> None:
         """Profile `probes` layer by layer, unless the cache knows all their shape classes.
@@ -238,23 +236,19 @@ class Candidates:
         predicted = (
             self.latencies.predictions_ms(widths) if self.surveyed else [None for _ in found]
         )
-        (measurement, speedup), *rest = found
         return Candidate(
             turn=turn,
             precision=self.precision,
             widths=widths,
-            predicted_ms=predicted[0],
-            speedup=speedup,
-            measurement=measurement,
-            elsewhere=tuple(
+            devices=tuple(
                 OnDevice(
                     budget_ms=device.budget_ms,
-                    measurement=other,
-                    speedup=ratio,
-                    predicted_ms=guess,
+                    measurement=measurement,
+                    speedup=speedup,
+                    predicted_ms=predicted_ms,
                 )
-                for device, guess, (other, ratio) in zip(
-                    self.latencies.devices[1:], predicted[1:], rest, strict=True
+                for device, predicted_ms, (measurement, speedup) in zip(
+                    self.latencies.devices, predicted, found, strict=True
                 )
             ),
         )
@@ -266,5 +260,5 @@ def _profiled(session: Session, models: Sequence[Path]) -> list[LayerLatency]:
 
 def _architecture(original: PrunableModel) -> str:
     """What decides the latency of a model's cuts: its code and its input, not its weights."""
-    code = f"{source_of(original.model)}\n{tuple(original.example.shape[1:])}"
+    code = f"{source_of(original.model)}\n{shapes(original.example)}"
     return hashlib.sha256(code.encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import count, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
 from edgespiral.prune.branches import dropped
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import BatchSource
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.tasks.base import Task
@@ -149,9 +151,9 @@ class Scorer:
 class _Shown(NamedTuple):
     """Training data of each part of scoring: as much as its share of the training allows."""
 
-    for_moments: list[Tensor]
-    for_scores: list[tuple[Tensor, Tensor]]
-    for_damage: list[Tensor]
+    for_moments: list[Tensors]
+    for_scores: list[tuple[Tensors, Tensors]]
+    for_damage: list[Tensors]
 
     def passes(self, prices: int) -> int:
         """How many batches are run at most."""
@@ -163,7 +165,7 @@ def _shown(epochs: float, source: PrunableModel, train: BatchSource, seed: int) 
     forwards = FORWARDS_PER_STEP * epochs * len(train)
     size = min(BATCH, len(train))
 
-    def some(affordable: float, least: int, most: int) -> list[tuple[Tensor, Tensor]]:
+    def some(affordable: float, least: int, most: int) -> list[tuple[Tensors, Tensors]]:
         samples = min(most, max(least, affordable))
         return batches[: max(1, round(samples / size))]
 
@@ -189,9 +191,10 @@ def samples_at_once(model: GraphModule) -> int:
     return max(LEAST_AT_ONCE, -(-LEAST_VALUES // least))
 
 
-def _parts(inputs: Tensor, at_once: int) -> Sequence[Tensor]:
+def _parts(inputs: Tensors, at_once: int) -> Sequence[Tensors]:
     """A batch in equal parts of at least so many samples."""
-    return inputs.tensor_split(max(1, len(inputs) // at_once))
+    places = torch.arange(count(inputs))
+    return [rows(inputs, part) for part in places.tensor_split(max(1, len(places) // at_once))]
 
 
 class _Passes:
@@ -231,7 +234,7 @@ def comparable(epochs: float, samples: int) -> int:
     return min(number, MOST_COMPARED) if number >= LEAST_COMPARED else 0
 
 
-def _batches(train: BatchSource, samples: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+def _batches(train: BatchSource, samples: int, seed: int) -> list[tuple[Tensors, Tensors]]:
     """About so many shuffled samples, in whole batches."""
     size = min(BATCH, len(train))
     shown = islice(train.epoch(batch_size=size, seed=seed), samples // size)

@@ -20,6 +20,7 @@ from scipy.optimize import nnls
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from edgespiral.models.calling import call
 from edgespiral.prune.groups import PRUNABLE
 from edgespiral.prune.unstack import RECURRENT, directions
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.measurement import (
         LayerLatency,
     )
@@ -75,7 +77,7 @@ class WidthTotal:
 
 
 def layer_shapes(
-    model: GraphModule, groups: Sequence[ChannelGroup], example: Tensor
+    model: GraphModule, groups: Sequence[ChannelGroup], example: Tensors
 ) -> list[LayerShape]:
     """The weighted layers of `model` in the order they run, as `example` (1, ...) sees them.
 
@@ -96,7 +98,7 @@ def layer_shapes(
 
     handles = [m.register_forward_hook(remember(n)) for n, m in layers.items()]  # type: ignore[arg-type]
     with torch.no_grad():
-        model.eval()(example)
+        call(model.eval(), example)
     for handle in handles:
         handle.remove()
     return [

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
+from edgespiral.data.guard import sha256_of
 from edgespiral.export.parity import file_scored
 from edgespiral.report import formats
-from edgespiral.spiral.baseline import check_source, no_speedup, say_doubts
+from edgespiral.spiral.baseline import CHANGED, check_source, say_doubts
 from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
+from edgespiral.spiral.shipping.pictures import compared_pictures
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
     fetch_engine,
@@ -27,21 +29,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgespiral.core.batches import BatchSource
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.records.events import (
         Baseline,
         Event,
         OnDevice,
     )
     from edgespiral.core.records.exported import DeviceCheck
-    from edgespiral.core.records.measurement import (
-        Measurement,
-        Ratio,
-    )
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.policy import End
     from edgespiral.tasks.base import Scored, Task
+
+
+SAME_SAMPLES = (
+    "the test split is the validation split: its score is one that the run was steered by; give it "
+    "samples of their own"
+)
 
 
 def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: End) -> RunFinished:
@@ -63,25 +67,26 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     (teacher, teacher_beside), (student, student_beside) = _test_scores(
         out, context.splits.test, context.task, end.best_turn
     )
-    validation = baseline.teacher.validation_accuracy, len(context.splits.validation)
+    validation = baseline.teacher.validation_score, len(context.splits.validation)
     doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
+    doubts += _doubts_about_samples(context.splits, baseline)
     say_doubts(context.listener, doubts)
-    measurement, speedup, elsewhere = _best_latency(events, baseline, end.best_turn)
+    teachers = context.folder(0) / MODEL
+    published = context.out / MODEL if end.best_turn else teachers
     finished = RunFinished(
         outcome=end.outcome,
         message=end.message,
         best_turn=end.best_turn,
-        teacher_test_accuracy=teacher,
-        student_test_accuracy=student,
+        teacher_test_score=teacher,
+        student_test_score=student,
         teacher_beside=teacher_beside,
         student_beside=student_beside,
-        final=measurement,
-        speedup=speedup,
+        devices=_reached(events, baseline, end.best_turn),
         engine=engine,
         finished_at=now_utc(),
-        elsewhere=elsewhere,
         doubts=doubts,
         device_checks=checks,
+        pictures=compared_pictures(teachers, published, context.splits, context.task),
     )
     # Before the last record: a run that has it is not entered again.
     remove_claimed(context.distiller.folder)
@@ -97,6 +102,12 @@ def _test_scores(out: Path, test: BatchSource, task: Task, best_turn: int) -> tu
     return teacher, file_scored(out / MODEL, test, task)
 
 
+def _doubts_about_samples(splits: DataSplits, baseline: Baseline) -> tuple[str, ...]:
+    validation, test = (sha256_of(part) for part in (splits.validation, splits.test))
+    changed = baseline.validation_sha256 not in (None, validation)
+    return (*([CHANGED] if changed else []), *([SAME_SAMPLES] if validation == test else []))
+
+
 def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, ...]:
     """What the file that is to ship computes on every device, against what it computes here."""
     samples = context.plan.device_samples
@@ -108,10 +119,6 @@ def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, .
     return tuple(checks)
 
 
-def _best_latency(
-    events: Sequence[Event], baseline: Baseline, turn: int
-) -> tuple[Measurement, Ratio, tuple[OnDevice, ...]]:
-    for done in finished_turns(events):
-        if done.turn == turn:
-            return done.student.latency, done.speedup, done.elsewhere
-    return baseline.teacher.latency, no_speedup(), baseline.elsewhere
+def _reached(events: Sequence[Event], baseline: Baseline, turn: int) -> tuple[OnDevice, ...]:
+    devices = (done.devices for done in finished_turns(events) if done.turn == turn)
+    return next(devices, baseline.devices)

@@ -52,6 +52,6 @@ def judged(
         computed_in=written,
         batch_size=SHIPPED_BATCH,
         samples=len(source),
-        pytorch_accuracy=expected,
+        pytorch_score=expected,
     )
     return Score(found, evaluation)

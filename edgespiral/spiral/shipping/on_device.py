@@ -10,36 +10,40 @@ import math
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
-import torch
 
 from edgespiral.core.errors import ExportError, MeasurementError
+from edgespiral.core.nested import apart, count, joined, leaves, mapped, rows
 from edgespiral.core.records.exported import DeviceCheck
 from edgespiral.data.stratified import stratified
-from edgespiral.export.parity import ParityLimits, beyond, compared, file_outputs
+from edgespiral.export.file_model import read_arrays, write_arrays
+from edgespiral.export.nearness import ParityLimits, compared, differing
+from edgespiral.export.parity import opened
 from edgespiral.measure.session import Session, tells_outputs
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.schema import Precision
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.tasks.base import Task
 
-    Values = NDArray[np.float32]
+    Values = NDArray[Any]
 
 # What other orders of sums and other roundings of ties make of one and the same file.
 LIMITS: dict[Precision, ParityLimits] = {
-    "fp32": ParityLimits(least_sqnr_db=40.0, least_top1=0.98),
-    "fp16": ParityLimits(least_sqnr_db=30.0, least_top1=0.95),
-    "int8": ParityLimits(least_sqnr_db=20.0, least_top1=0.95),
+    "fp32": ParityLimits(least_sqnr_db=40.0, least_agreement=0.98),
+    "fp16": ParityLimits(least_sqnr_db=30.0, least_agreement=0.95),
+    "int8": ParityLimits(least_sqnr_db=20.0, least_agreement=0.95),
 }
 # Where nothing else is said, as in a plan.
 DEVICE_SAMPLES = 512
@@ -48,6 +52,8 @@ MOST_INPUT_BYTES = 64 * 2**20
 # Of what is right, beyond what two standard deviations of chance explain.
 MOST_LOST = 0.01
 SIGMAS = 2.0
+# Kinds of NumPy's types.
+NUMBERS = "biuf"
 SILENT = "its runtime does not tell what a model computes"
 HINTS: dict[Precision, str] = {
     "fp32": "try another provider or version of the device's runtime",
@@ -102,30 +108,27 @@ def check_on_device(
     found = _outputs_there(session, path, inputs)
     if found is None:
         return DeviceCheck(target=target, not_checked=SILENT)
-    inputs, targets = inputs[: len(found)], targets[: len(found)]
-    expected = file_outputs(path, inputs)
-    if found.shape != expected.shape:
-        raise MeasurementError(
-            f"its outputs are {found.shape}, {expected.shape} are expected", where=target
-        )
-    if not np.isfinite(found).all():
+    expected, found = _alike(session, path, inputs, found)
+    targets = rows(targets, slice(count(found)))
+    if not all(bool(leaf.isfinite().all()) for leaf in leaves(found).values()):
         told = f"on {target}: outputs there are not finite"
         raise _wrong(path, told, session.precision(path))
-    here, there = (torch.from_numpy(values) for values in (expected, found))
-    scores = [task.score_of([(outputs, targets)]) for outputs in (there, here)]
+    scores = [task.score_of([(outputs, targets)]) for outputs in (found, expected)]
     metric = task.metric
-    told = f"on {target} the {metric.name} is {metric.text(scores[0])} of {len(targets)} samples, "
+    told = (
+        f"on {target} the {metric.name} is {metric.text(scores[0])} of {count(targets)} samples, "
+    )
     told += f"{metric.text(scores[1])} here"
     precision = session.precision(path)
     parity = compared(expected, found, task)
-    problem = beyond(LIMITS[precision], parity, float(np.abs(expected).max()))
-    right_here, right_there = (task.rightness(outputs, targets) for outputs in (here, there))
+    problem = differing(LIMITS[precision], expected, found, parity)
+    right_here, right_there = (task.rightness(outputs, targets) for outputs in (expected, found))
     if problem is None and _is_less_right(right_here, right_there):
         problem = "that is more than chance explains"
     if problem is not None:
-        agreement = f"decisions agree on {parity.top1_agreement:.1%}"
+        agreement = f"decisions agree on {parity.agreement:.1%}"
         raise _wrong(path, f"{told}; {agreement}: {problem}", precision)
-    return DeviceCheck(target=target, parity=parity, accuracy=scores[0], accuracy_here=scores[1])
+    return DeviceCheck(target=target, parity=parity, score=scores[0], score_here=scores[1])
 
 
 def _wrong(path: Path, what: str, precision: Precision) -> ExportError:
@@ -138,38 +141,62 @@ def _is_less_right(here: Tensor, there: Tensor) -> bool:
     return lost - won > max(MOST_LOST * len(here), SIGMAS * math.sqrt(lost + won))
 
 
-def _drawn(data: DataSplits, samples: int) -> tuple[Sequence[Tensor], Tensor]:
+def _drawn(data: DataSplits, samples: int) -> tuple[Sequence[Tensors], Tensors]:
     """Inputs of batch 1 with their targets, in an order in which the first of them will do too.
 
     They are evenly apart where there are more classes than those.
     """
     source = data.validation
     first, _ = next(iter(source.epoch(batch_size=1)))
-    fitting = max(1, MOST_INPUT_BYTES // first.numpy().nbytes)
-    count = min(samples, len(source), fitting)
-    if count >= len(data.class_names):
-        drawn = stratified(source, count, seed=0, where=f"{data.name}: validation")
-        pairs = list(zip(drawn.inputs, torch.split(drawn.targets, 1), strict=True))
+    fitting = max(1, MOST_INPUT_BYTES // sum(leaf.nbytes for leaf in leaves(first).values()))
+    number = min(samples, len(source), fitting)
+    if number >= len(data.class_names):
+        drawn = stratified(source, number, seed=0, where=f"{data.name}: validation")
+        pairs = list(zip(drawn.inputs, apart(drawn.targets), strict=True))
     else:
-        step = math.ceil(len(source) / count)
-        apart = islice(source.epoch(batch_size=1), 0, None, step)
-        pairs = list(apart)
+        step = math.ceil(len(source) / number)
+        pairs = list(islice(source.epoch(batch_size=1), 0, None, step))
     order = np.random.default_rng(0).permutation(len(pairs))
-    return [pairs[at][0] for at in order], torch.cat([pairs[at][1] for at in order])
+    return [pairs[at][0] for at in order], joined([pairs[at][1] for at in order])
 
 
-def _outputs_there(session: Session, path: Path, inputs: Sequence[Tensor]) -> Values | None:
+def _alike(
+    session: Session, path: Path, inputs: Sequence[Tensors], found: Mapping[str, Values]
+) -> tuple[Tensors, Tensors]:
+    """What is expected of the samples that the device had time for, and what it said of them."""
+    file = opened(path)
+    number = min(len(values) for values in found.values())
+    expected = joined([file.run(sample) for sample in inputs[:number]])
+    there = mapped(lambda own, output: own.to(output.dtype), file.formed(found), expected)
+    for own, output in zip(leaves(there).values(), leaves(expected).values(), strict=True):
+        if own.shape != output.shape:
+            told = f"its outputs are {tuple(own.shape)}, {tuple(output.shape)} are expected"
+            raise MeasurementError(told, where=session.profile.name)
+    return expected, there
+
+
+def _outputs_there(
+    session: Session, path: Path, inputs: Sequence[Tensors]
+) -> Mapping[str, Values] | None:
+    """What the device computes of the first samples, by output."""
+    file = opened(path)
+    fed = [file.feeds(sample) for sample in inputs]
+    samples = {name: np.concatenate([one[name] for one in fed]) for name in fed[0]}
     with TemporaryDirectory(prefix="edgespiral-") as folder:
         given = Path(folder) / "inputs.npy"
-        np.save(given, np.concatenate([sample.numpy() for sample in inputs]), allow_pickle=False)
+        write_arrays(given, samples)
         files = session.outputs([path], given, Path(folder))
         if files is None:
             return None
         try:
-            values = np.load(files[0], allow_pickle=False)
-        except (OSError, ValueError) as error:
+            found = read_arrays(files[0], file.outputs)
+        except (OSError, ValueError, MemoryError, BadZipFile) as error:
             where = session.profile.name
             raise MeasurementError("its outputs cannot be read", where=where) from error
-    if not values.size:
+    if set(found) != set(file.outputs):
+        raise MeasurementError("its outputs are others", where=session.profile.name)
+    if not all(values.size and values.ndim for values in found.values()):
         raise MeasurementError("its outputs are empty", where=session.profile.name)
-    return np.asarray(values, dtype=np.float32)
+    if any(values.dtype.kind not in NUMBERS for values in found.values()):
+        raise MeasurementError("its outputs are no numbers", where=session.profile.name)
+    return found

@@ -43,7 +43,7 @@ def judged_files(events: Iterable[Event], turn: int) -> dict[str, str]:
     for event in events:
         if isinstance(event, Baseline) and turn == 0:
             # Journals of before have the hash of the file that was measured alone.
-            return event.files or {MODEL: event.teacher.latency.model_sha256}
+            return event.files or {MODEL: event.devices[0].measurement.model_sha256}
         if isinstance(event, TurnFinished) and event.turn == turn:
             return event.files
     raise RunFolderError(f"the journal does not tell of turn {turn}", hint="start another run")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.nested import leaves, mapped
 from edgespiral.core.system.temporary import claim_folder
+from edgespiral.distill.own_training import USUAL, TrainingStep, train_by_loop
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
+from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
-    from edgespiral.distill.settings import TrainSettings
-    from edgespiral.distill.trainer import Progress
+    from edgespiral.core.nested import Tensors
+    from edgespiral.distill.own_training import Training
+    from edgespiral.distill.settings import Progress, TrainSettings
     from edgespiral.tasks.base import Task
 
 # A warm network's loss falls at once at a low rate; at the full one it first rises.
@@ -36,7 +39,7 @@ class Teaching(NamedTuple):
     """The teachers of a turn, and their outputs (T, N, ...) for the training samples if kept."""
 
     teachers: Sequence[nn.Module]
-    outputs: Tensor | None = None
+    outputs: Tensors | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Distiller:
         who: teaches, of the original and the model that a student was cut from.
         whole: settings of a training of all of the run's epochs, with its seed.
         folder: where teachers' outputs are kept during a run.
+        own: what each step does, or the loop that trains in place of the trainer's.
     """
 
     splits: DataSplits
@@ -60,6 +64,7 @@ class Distiller:
     who: Literal["original", "previous", "both"]
     whole: TrainSettings
     folder: Path
+    own: Training = USUAL
 
     def settings(self, *, epochs: float, seed: int, rate_share: float = 1.0) -> TrainSettings:
         """Of a training of `epochs`, at `rate_share` of the run's learning rate."""
@@ -91,17 +96,31 @@ class Distiller:
                 detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
                 advance(progress.step, progress.steps, detail)
 
-            train(
-                student,
-                self.splits,
-                settings,
-                task=self.task,
-                teachers=teaching.teachers,
-                outputs=teaching.outputs,
-                masks=masks or {},
-                checkpoint=checkpoint,
-                progress=heard,
-            )
+            if isinstance(self.own, TrainingStep):
+                train(
+                    student,
+                    self.splits,
+                    settings,
+                    task=self.task,
+                    teachers=teaching.teachers,
+                    outputs=teaching.outputs,
+                    masks=masks,
+                    own=self.own,
+                    checkpoint=checkpoint,
+                    progress=heard,
+                )
+            else:
+                train_by_loop(
+                    self.own,
+                    student,
+                    self.splits,
+                    settings,
+                    task=self.task,
+                    teachers=teaching.teachers,
+                    masks=masks,
+                    checkpoint=checkpoint,
+                    progress=heard,
+                )
 
     def teaching(self, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
         """Who teaches the student of `model`, which `turn` made.
@@ -116,10 +135,13 @@ class Distiller:
         teachers = self._teachers(turn, model)
         models = list(teachers.values())
         asked_epochs = epochs if any(teachers) else self.whole.epochs
-        if asked_epochs <= 1 or not can_be_kept(self.splits.train, self._values()):
+        shows_stored = isinstance(self.own, TrainingStep) and not self.own.alters_views
+        if asked_epochs <= 1 or not shows_stored:
+            return Teaching(models)
+        if not can_be_kept(self.splits.train, self._values()):
             return Teaching(models)
         outputs = [self._outputs(*pair) for pair in teachers.items()]
-        return Teaching(models, torch.stack(outputs))
+        return Teaching(models, mapped(lambda *leaf: torch.stack(leaf), *outputs))
 
     def teaching_live(self, turn: int, model: nn.Module) -> Teaching:
         """The same teachers, asked at every step in the precision of the student's training."""
@@ -127,18 +149,16 @@ class Distiller:
 
     def _values(self) -> int:
         """How many numbers the teacher's outputs are for a sample."""
-        splits = self.splits
-        if splits.target_shape is not None:  # one for each class of each target
-            return len(splits.class_names) * math.prod(splits.target_shape)
         with torch.no_grad(), evaluating(self.original):
-            return int(self.original(first_inputs(splits, 1)).numel())
+            outputs = call(self.original, first_inputs(self.splits, 1))
+        return sum(leaf.numel() for leaf in leaves(outputs).values())
 
     def _teachers(self, turn: int, model: nn.Module) -> dict[int, nn.Module]:
         models = {turn: model, 0: self.original}
         turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[self.who]
         return {number: models[number] for number in turns}
 
-    def _outputs(self, turn: int, model: nn.Module) -> Tensor:
+    def _outputs(self, turn: int, model: nn.Module) -> Tensors:
         path = claim_folder(self.folder) / f"turn-{turn:02d}.safetensors"
         source = self.splits.train
         if path.exists():

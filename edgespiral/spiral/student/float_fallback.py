@@ -9,7 +9,7 @@ from edgespiral.core.errors import ExportError
 from edgespiral.core.records.exported import RestoredLayer
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
-from edgespiral.export.parity import LIMITS, ParityLimits, Reference, file_score
+from edgespiral.export.parity import LIMITS, Reference, file_score
 from edgespiral.export.precision import leaving_none
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.metric import Metric
     from edgespiral.export.int8.calibration import Calibrated
+    from edgespiral.export.nearness import ParityLimits
     from edgespiral.measure.profile import TargetProfile
 
 # Files that take turns with the one that they are compared with, in one measurement.
@@ -42,7 +43,7 @@ class Restored:
     """
 
     layers: tuple[RestoredLayer, ...]
-    accuracy: float
+    score: float
     holds: bool
 
 
@@ -89,7 +90,7 @@ class FloatFallback:
                 cost_ms = self._costs_ms(enough, folder)
                 chosen = trials.needed(enough, cost_ms)
             layers = trials.with_gains(chosen, damage_nats, cost_ms)
-            return Restored(layers, trials.accuracy(chosen), enough is not None)
+            return Restored(layers, trials.score(chosen), enough is not None)
 
     def _costs_ms(self, layers: Collection[str], folder: Path) -> dict[str, float]:
         """What float costs each of `layers`, in ms, while the others of them are in float too."""
@@ -121,7 +122,7 @@ class _Trials:
         self._metric = restoring.made.task.metric
         self._tried: dict[frozenset[str], tuple[float, bool]] = {}
 
-    def accuracy(self, layers: Collection[str]) -> float:
+    def score(self, layers: Collection[str]) -> float:
         """The score on validation with `layers` in float."""
         return self._try(layers)[0]
 
@@ -169,22 +170,22 @@ class _Trials:
         layers: list[RestoredLayer] = []
         done: frozenset[str] = frozenset()
         for name in (name for name in self._order if name in chosen):
-            gain = self._metric.lost(self.accuracy(done | {name}), self.accuracy(done))
+            gain = self._metric.lost(self.score(done | {name}), self.score(done))
             done |= {name}
             layers.append(
                 RestoredLayer(
                     layer=name,
                     damage_nats=damage_nats[name],
                     cost_ms=cost_ms[name],
-                    accuracy_gain=gain,
+                    score_gain=gain,
                 )
             )
             self._wanted.listener.say(f"  in float: {formats.restored(layers[-1], self._metric)}")
         return tuple(layers)
 
     def _holds(self, layers: Collection[str]) -> bool:
-        accuracy, is_near = self._try(layers)
-        return is_near and self._metric.holds(accuracy, self._wanted.floor)
+        score, is_near = self._try(layers)
+        return is_near and self._metric.holds(score, self._wanted.floor)
 
     def _try(self, layers: Collection[str]) -> tuple[float, bool]:
         """The score, and whether the outputs are near enough to float's."""
@@ -200,8 +201,8 @@ class _Trials:
 class Held:
     """Validation scores, and what it took to keep the second near the first."""
 
-    float_accuracy: float
-    accuracy: float
+    float_score: float
+    score: float
     restored: tuple[RestoredLayer, ...]
 
 
@@ -235,30 +236,30 @@ def hold(
     with leaving_none(path):
         made.write(path)
         task, metric = made.task, made.task.metric
-        before, accuracy = (file_score(file, validation, task) for file in (made.source, path))
+        before, score = (file_score(file, validation, task) for file in (made.source, path))
         floor = metric.floor(before, max_drop)
         is_near = Reference(made.source, samples, task).is_near(path)
-        if metric.holds(accuracy, floor) and is_near:
-            return Held(before, accuracy, ())
+        if metric.holds(score, floor) and is_near:
+            return Held(before, score, ())
         wanted = f"{metric.text(floor)} are wanted" + (
             "" if is_near else ", and outputs like float's"
         )
-        listener.say(f"int8 has {metric.text(accuracy)} of {metric.text(before)}, {wanted}")
+        listener.say(f"int8 has {metric.text(score)} of {metric.text(before)}, {wanted}")
         with Session(measuring(profile)) as session:
             restored = FloatFallback(made, validation, samples, floor, session, listener).run()
         if not restored.holds:
             raise _out_of_reach(path, restored, floor, metric)
         made.write(path, [layer.layer for layer in restored.layers])
-        return Held(before, restored.accuracy, restored.layers)
+        return Held(before, restored.score, restored.layers)
 
 
 def _out_of_reach(path: Path, best: Restored, floor: float, metric: Metric) -> ExportError:
-    is_far = metric.holds(best.accuracy, floor)
+    is_far = metric.holds(best.score, floor)
     wanted = (
         "its outputs are too far from float's" if is_far else f"{metric.text(floor)} are wanted"
     )
     return ExportError(
-        f"int8 has {metric.text(best.accuracy)} with up to all layers but one in float, {wanted}",
+        f"int8 has {metric.text(best.score)} with up to all layers but one in float, {wanted}",
         where=str(path),
         hint="allow a larger --max-drop, try another recipe, or keep the float model",
     )

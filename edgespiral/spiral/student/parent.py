@@ -19,7 +19,8 @@ from edgespiral.core.errors import RunFolderError
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import make_folder, replacing
 from edgespiral.core.text import described
-from edgespiral.distill.trainer import batchnorm_scales, recalibrate_batchnorm
+from edgespiral.distill.batchnorm import batchnorm_scales, recalibrate_batchnorm
+from edgespiral.distill.settings import DEFAULTS
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.context import Parent, turn_folder
 from edgespiral.spiral.student.distillation import WARM_RATE_SHARE
@@ -40,6 +41,8 @@ RECALIBRATION_BATCHES = 30
 SLIMMED, CHECKPOINT = "slimmed.safetensors", "slimming.pt"
 # Of the run's epochs over one more than its turns, for the training of one parent.
 SLIMMING_SHARE = 0.2
+# The penalty is reckoned from how far SGD moves a scale.
+OPTIMIZER = "sgd"
 
 
 def slimming_epochs(criterion: str, epochs: float, turns: int | Literal["auto"]) -> float:
@@ -131,6 +134,9 @@ class Parents:
             seed=derived_seed(self.scorer.seed, turn, 2),
             rate_share=WARM_RATE_SHARE,
         )
+        if settings.optimizer != OPTIMIZER:
+            rate = WARM_RATE_SHARE * DEFAULTS[OPTIMIZER].student_rate
+            settings = replace(settings, optimizer=OPTIMIZER, learning_rate=rate)
         return replace(settings, scale_l1=_penalty(settings, slim, len(self.scorer.train)))
 
 

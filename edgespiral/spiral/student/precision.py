@@ -81,6 +81,7 @@ def teacher_trial(
         check = check_on_device(
             context.session, path, context.splits, context.plan.device_samples, context.task
         )
+        validation_score = file_score(path, context.splits.validation, context.task)
     except ExportError as error:
         if context.precisions.wanted != "auto":
             raise
@@ -91,7 +92,7 @@ def teacher_trial(
     [(measurement, speedup)] = context.session.compare(reference, [path], rounds=TRIAL_ROUNDS)
     trial = PrecisionTrial(
         precision=precision,
-        validation_accuracy=file_score(path, context.splits.validation, context.task),
+        validation_score=validation_score,
         speedup=speedup,
         rounding_nats=divergence_nats(
             reference, path, context.splits.train, ROUNDING_SAMPLES, context.task
@@ -108,10 +109,10 @@ def teacher_trial(
 def _refused(
     trial: PrecisionTrial, baseline: Baseline, max_drop: float, metric: Metric
 ) -> str | None:
-    least = metric.floor(baseline.teacher.validation_accuracy, SHARE_OF_DROP * max_drop)
+    least = metric.floor(baseline.teacher.validation_score, SHARE_OF_DROP * max_drop)
     if trial.speedup.ci95.low <= 1:
         return "not faster for certain"
-    if not metric.holds(trial.validation_accuracy, least):
+    if not metric.holds(trial.validation_score, least):
         return f"worse than {metric.text(least)} by rounding alone"
     return None
 
@@ -127,7 +128,7 @@ def _least_lost(mixes: Sequence[PrecisionMix]) -> tuple[PrecisionMix, str]:
 
 
 def _told(trial: PrecisionTrial, baseline: Baseline, metric: Metric) -> str:
-    before, after = baseline.teacher.validation_accuracy, trial.validation_accuracy
+    before, after = baseline.teacher.validation_score, trial.validation_score
     out = f": {trial.refused}" if trial.refused else ""
     return (
         f"{trial.precision}: {trial.speedup.value:.2f}x, {metric.text(after)} "

@@ -55,7 +55,7 @@ class Planners:
         Raises:
             As `Planner.plan`.
         """
-        teacher_ms = self.baseline.teacher.latency.stats.p50_ms
+        teacher_ms = self.baseline.devices[0].measurement.stats.p50_ms
         precision = trial.precision if trial else self.context.precisions.base
         rounding_nats = trial.rounding_nats if trial else 0.0
         planner = self.planner(precision, teacher_ms / (trial.speedup.value if trial else 1.0))
@@ -112,15 +112,12 @@ class Planners:
         return planned_multiple(self.context.plan.sparsity, profile.device.channel_multiple)
 
     def _devices(self, start_ms: float) -> list[Device]:
-        first_ms = self.baseline.teacher.latency.stats.p50_ms
-        found = [(first_ms, self.baseline.budget_ms, start_ms)]
+        teachers = self.baseline.devices
+        teacher_ms = [device.measurement.stats.p50_ms for device in teachers]
         # Runs of several devices have one precision, that of the teacher.
-        for one in self.baseline.elsewhere:
-            teacher_ms = one.measurement.stats.p50_ms
-            found.append((teacher_ms, one.budget_ms, teacher_ms))
+        uncut_ms = [start_ms, *teacher_ms[1:]]
+        parts = zip(self.context.fleet.profiles, teachers, teacher_ms, uncut_ms, strict=True)
         return [
-            Device(profile.name, teacher_ms, budget_ms, self._multiple(profile), uncut_ms)
-            for profile, (teacher_ms, budget_ms, uncut_ms) in zip(
-                self.context.fleet.profiles, found, strict=True
-            )
+            Device(profile.name, own_ms, device.budget_ms, self._multiple(profile), own_uncut_ms)
+            for profile, device, own_ms, own_uncut_ms in parts
         ]

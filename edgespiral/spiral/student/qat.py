@@ -1,7 +1,7 @@
 """What a turn does where rounding to int8 costs its student too much.
 
 First it trains on with the rounding inside, which costs no latency; layers go back to float only
-where the accuracy floor is still not held.
+where the score floor is still not held.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import ExportError, TrainingError
 from edgespiral.core.records.exported import QuantisedTraining
 from edgespiral.core.seeds import derived_seed
@@ -16,8 +17,9 @@ from edgespiral.core.system.files import make_folder
 from edgespiral.distill.evaluate import score
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.nearness import ParityLimits
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, ParityLimits, file_score
+from edgespiral.export.parity import LIMITS, file_score
 from edgespiral.export.precision import (
     PARITY_SAMPLES,
     float_twin,
@@ -52,7 +54,7 @@ FOLDER = "int8"
 ROUNDED_WEIGHT = "parametrizations.weight.original"
 # The file against the model that was trained with the file's own rounding: only the order of sums
 # and the rounding of ties differ.
-TRAINED = ParityLimits(least_sqnr_db=20.0, least_top1=0.95)
+TRAINED = ParityLimits(least_sqnr_db=20.0, least_agreement=0.95)
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,20 @@ class Shipped:
     """What a turn ships: files in `folder`, the model they were made from, and their scores.
 
     Attributes:
-        float_accuracy: the score of `model` on validation.
-        accuracy: of `folder / "model.onnx"`.
+        float_score: the score of `model` on validation.
+        score: of `folder / "model.onnx"`.
     """
 
     folder: Path
     model: GraphModule
-    float_accuracy: float
-    accuracy: float
+    float_score: float
+    score: float
     training: QuantisedTraining | None = None
     restored: tuple[RestoredLayer, ...] = ()
 
 
 @dataclass(frozen=True)
-class AccuracyRecovery:
+class ScoreRecovery:
     """The means to win back what rounding has cost.
 
     Attributes:
@@ -114,18 +116,18 @@ class AccuracyRecovery:
         tolerance = (
             TOLERANCE if metric.unit == "%" else TOLERANCE_SHARE * self.context.plan.max_drop
         )
-        short = metric.lost(first.float_accuracy, first.accuracy) > tolerance
+        short = metric.lost(first.float_score, first.score) > tolerance
         return (short and self.last) or self._crosses(first)
 
     def _crosses(self, shipped: Shipped) -> bool:
         """Whether rounding is what crosses the floor."""
         holds = self.context.task.metric.holds
-        return holds(shipped.float_accuracy, self.floor) and not holds(shipped.accuracy, self.floor)
+        return holds(shipped.float_score, self.floor) and not holds(shipped.score, self.floor)
 
     def _trained(self, first: Shipped, made: Calibrated) -> tuple[Shipped, Calibrated]:
         say, metric = self.context.listener.say, self.context.task.metric
         say(
-            f"  int8 takes {metric.text(first.accuracy)} of {metric.text(first.float_accuracy)}: "
+            f"  int8 takes {metric.text(first.score)} of {metric.text(first.float_score)}: "
             "training on with its rounding"
         )
         folder = make_folder(first.folder / FOLDER)
@@ -139,15 +141,15 @@ class AccuracyRecovery:
             return first, made
         validation, task = self.context.splits.validation, self.context.task
         after = file_score(folder / "model.onnx", validation, task)
-        kept = metric.lost(first.accuracy, after) < 0
+        kept = metric.lost(first.score, after) < 0
         say(f"  {metric.text(after)} after it" + ("" if kept else ": left as it was"))
         training = QuantisedTraining(
-            epochs=epochs, accuracy_before=first.accuracy, accuracy_after=after, kept=kept
+            epochs=epochs, score_before=first.score, score_after=after, kept=kept
         )
         if not kept:
             return replace(first, training=training), made
-        float_accuracy = score(model, validation, task=task)
-        return Shipped(folder, model, float_accuracy, after, training), retrained
+        float_score = score(model, validation, task=task, precision="fp32")
+        return Shipped(folder, model, float_score, after, training), retrained
 
     def _train(
         self, student: GraphModule, folder: Path, epochs: float
@@ -158,8 +160,8 @@ class AccuracyRecovery:
         """
         context, path = self.context, folder / "model.onnx"
         model, source = folded(student), float_twin(path)
-        shape, dtype = context.splits.input_shape, context.splits.input_dtype
-        export_onnx(model, source, input_shape=shape, dtype=dtype)
+        example = first_inputs(context.splits, 1)
+        export_onnx(model, source, example=example)
         asked = context.precisions
         made = prepare(
             source,
@@ -180,7 +182,7 @@ class AccuracyRecovery:
             label="distilling with the rounding of int8",
         )
         remove_rounding(model)
-        export_onnx(model, source, input_shape=shape, dtype=dtype)
+        export_onnx(model, source, example=example)
         made.write(path)
         add_rounding(model, made, path)
         samples = validation_samples(context.splits, PARITY_SAMPLES)
@@ -214,7 +216,7 @@ class AccuracyRecovery:
             limits,
         ).run()
         write_checked(best.model, made, path, samples, restored.layers, limits=limits)
-        return replace(best, accuracy=restored.accuracy, restored=restored.layers)
+        return replace(best, score=restored.score, restored=restored.layers)
 
 
 def _masks_within(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

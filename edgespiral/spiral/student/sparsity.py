@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import ExportError, first_few
 from edgespiral.core.records.exported import WeightSparsity
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.masks import apply_masks
-from edgespiral.distill.trainer import recalibrate_batchnorm
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.export.zeros import compressed_bytes, read_zeros
@@ -118,7 +119,7 @@ def dense_bytes(folder: Path, splits: DataSplits, *, written: Precision, form: I
     """
     path = folder / "dense.onnx"
     model = load_model(folder / "cut")
-    export_onnx(model, path, input_shape=splits.input_shape, dtype=splits.input_dtype)
+    export_onnx(model, path, example=first_inputs(splits, 1))
     converted = convert_untrained(path, written, form)
     size = compressed_bytes(converted)
     for file in {path, converted}:

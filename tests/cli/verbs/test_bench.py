@@ -47,8 +47,8 @@ def suite(tmp_path: Path) -> Callable[[str], Path]:
     ("keys", "code", "verdict"),
     [
         ("", GateCode.PASS, "measured"),
-        ("budget_ms = 1000", GateCode.PASS, "pass"),
-        ("budget_ms = 1e-6", GateCode.REGRESSION, "regressed"),
+        ("budget_ms = 1000", GateCode.PASS, "met"),
+        ("budget_ms = 1e-6", GateCode.REGRESSION, "missed"),
         ("shape = [9, 9]", GateCode.ERROR, "error"),
     ],
 )
@@ -106,8 +106,8 @@ def test_ci_systems_get_their_formats(
         GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
     )  # fmt: skip
     assert done.returncode == GateCode.REGRESSION
-    assert json.loads(done.stdout)["verdict"] == "regressed"
-    assert "\n::error file=edgespiral-bench.toml,title=tiny%3A regressed::" in done.stderr
+    assert json.loads(done.stdout)["verdict"] == "missed"
+    assert "\n::error file=edgespiral-bench.toml,title=tiny%3A missed::" in done.stderr
     comment = (tmp_path / "ci" / "comment.md").read_text()
     assert (tmp_path / "summary.md").read_text() == comment
     assert "<failure" in (tmp_path / "ci" / "junit.xml").read_text()

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 
 import onnx
 import pytest
@@ -8,10 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from edgespiral.cli.verbs.calibrate import calibrate
+from edgespiral.cli.verbs.calibrate import calibrate, task_of
 from edgespiral.core.errors import ExportError, UsageError
+from edgespiral.core.records.events import RunStarted
+from edgespiral.core.records.journal import Journal
 from edgespiral.data import load
 from edgespiral.export.onnx import export_onnx
+from edgespiral.tasks import load as task_called
 
 RECIPE = 'schema = 1\nname = "mine"\nsamples = 30\nexclude = ["/3/Gemm"]\n'
 
@@ -168,7 +172,7 @@ def test_the_file_is_judged_on_the_device_that_is_named(folder, tmp_path):
     assert "judged on host-cpu: " in result.output
     check = json.loads((tmp_path / "q.json").read_text())["device_check"]
     assert check["parity"]["samples"] == len(load("digits").validation)
-    assert check["accuracy"] == pytest.approx(check["accuracy_here"], abs=1)
+    assert check["score"] == pytest.approx(check["score_here"], abs=1)
 
 
 @pytest.mark.parametrize("out", ["model.onnx", "q.json"])
@@ -197,3 +201,25 @@ def test_nodes_without_names_and_constants_are_calibrated(folder, tmp_path):
     record = json.loads((tmp_path / "q.json").read_text())
     assert [layer["operator"] for layer in record["layers"]] == ["Conv", "Gemm"]
     assert record["kept_float"] == {}
+
+
+@pytest.fixture
+def segmenting(tmp_path):
+    """The folder of a run that was scored by mIoU."""
+    Journal(tmp_path / "journal.jsonl").append(
+        RunStarted(
+            plan={"task": "segmentation"}, plan_sha256="p", teacher_sha256="t",
+            metric=task_called("segmentation").metric, versions={}, command="edgespiral",
+            started_at=datetime(2026, 3, 1, tzinfo=UTC),
+        )
+    )  # fmt: skip
+    return tmp_path
+
+
+def test_a_run_folder_says_its_task(segmenting, tmp_path_factory):
+    assert task_of(segmenting, None).metric.name == "mIoU"
+    assert task_of(segmenting, "segmentation").metric.name == "mIoU"
+    assert task_of(tmp_path_factory.mktemp("none"), None).metric.name == "accuracy"
+    assert task_of(segmenting / "model.onnx", "segmentation").metric.name == "mIoU"
+    with pytest.raises(UsageError, match="--task classification: scores by accuracy, and the run"):
+        task_of(segmenting, "classification")

@@ -1,46 +1,28 @@
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from example_records import NOON, measurement, ratio
 
 from edgespiral.core.errors import ExitCode
 from edgespiral.core.records.events import (
     Baseline,
     ModelFacts,
+    OnDevice,
     Outcome,
     RunFinished,
     RunStarted,
 )
 from edgespiral.core.records.journal import Journal
-from edgespiral.core.records.measurement import (
-    Fingerprint,
-    Interval,
-    LatencyStats,
-    Measurement,
-    Ratio,
-)
+from edgespiral.core.records.metric import Metric
 
 Command = Callable[..., CompletedProcess[str]]
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def latency() -> Measurement:
-    names = ("device", "architecture", "operating_system", "runtime", "runtime_version")
-    around = Interval(low=0.99, high=1.01)
-    return Measurement(
-        target="host-cpu",
-        model_sha256="t" * 64,
-        stats=LatencyStats(count=3, p50_ms=1.0, p50_ci95_ms=around, p90_ms=None, p99_ms=None),
-        rounds_ms=((0.99, 1.0, 1.01),),
-        warmup_count=1,
-        fingerprint=Fingerprint(
-            **dict.fromkeys(names, "x"), cores=2, provider="cpu", threads=1, precision="fp32"
-        ),
-        measured_at=NOON,
-    )
+def on_host() -> OnDevice:
+    return OnDevice(budget_ms=2.0, measurement=measurement(1.0), speedup=ratio(1.0, 0.0))
 
 
 @pytest.fixture
@@ -53,16 +35,15 @@ def run(tmp_path: Path) -> Journal:
         RunStarted(
             plan=plan | {"latency_ms": 2.0, "speedup": None},
             plan_sha256="p" * 64,
+            metric=Metric(name="accuracy"),
             teacher_sha256="t" * 64,
             versions={"python": "3"},
             command="edgespiral compress net",
             started_at=NOON,
         )
     )
-    facts = ModelFacts(
-        validation_accuracy=97.0, latency=latency(), parameter_count=1000, size_bytes=4000
-    )
-    journal.append(Baseline(teacher=facts, widths={"conv": 8}, budget_ms=2.0))
+    facts = ModelFacts(validation_score=97.0, parameter_count=1000, size_bytes=4000)
+    journal.append(Baseline(teacher=facts, widths={"conv": 8}, devices=(on_host(),)))
     return journal
 
 
@@ -72,10 +53,9 @@ def finish(journal: Journal) -> None:
             outcome=Outcome.ALREADY_MET,
             message="the teacher already meets 2 ms",
             best_turn=0,
-            teacher_test_accuracy=96.0,
-            student_test_accuracy=96.0,
-            final=latency(),
-            speedup=Ratio(value=1, ci95=Interval(low=1, high=1)),
+            teacher_test_score=96.0,
+            student_test_score=96.0,
+            devices=(on_host(),),
             finished_at=NOON,
         )
     )
@@ -91,7 +71,7 @@ def test_a_run_is_shown_as_a_table(edgespiral: Command, run: Journal) -> None:
 def test_a_run_is_shown_as_json_for_programs(edgespiral: Command, run: Journal) -> None:
     finish(run)
     shown = json.loads(edgespiral("report", "run", "--json").stdout)
-    assert (shown["schema_version"], shown["exit_code"]) == (1, ExitCode.ALREADY_MET)
+    assert (shown["schema_version"], shown["exit_code"]) == (2, ExitCode.ALREADY_MET)
 
 
 def test_a_run_is_written_as_a_page(edgespiral: Command, run: Journal, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_train_writes_a_teacher_and_says_how_good_it_is(tmp_path):
     result = invoke(*ARGUMENTS, "--epochs", "0.5", "--out", str(tmp_path / "t"))
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "t" / "train.json").read_text())
-    assert f"{record['test_accuracy']:.2f} % test" in result.output
+    assert f": accuracy {record['test_score']:.2f} % test" in result.output
     [beside] = record["test_beside"]
     assert f"test macro F1 {beside['value']:.2f} %" in result.output
     assert (tmp_path / "t" / "weights.safetensors").exists()
@@ -100,7 +100,7 @@ def test_a_killed_training_resumes_to_the_same_accuracy(tmp_path):
         json.loads((tmp_path / name / "train.json").read_text()) for name in ("killed", "whole")
     )
     assert resumed["weights_sha256"] == whole["weights_sha256"]
-    assert resumed["test_accuracy"] == whole["test_accuracy"]
+    assert resumed["test_score"] == whole["test_score"]
 
 
 def test_ctrl_c_prints_the_resume_command(tmp_path):

@@ -26,7 +26,7 @@ def test_a_good_plan_is_told_back_and_nothing_is_touched(
     assert (done.returncode, done.stderr) == (ExitCode.OK, "")
     assert done.stdout == (
         "ok: resnet20 on digits would be compressed to 2x as fast on host-cpu, in as many turns "
-        "as needed, with 4 epochs of distillation in all, losing at most 2 accuracy points\n"
+        "as needed, with 4 epochs of distillation in all, losing at most 2 in its metric's unit\n"
     )
     assert sorted(tmp_path.iterdir()) == before
 
@@ -122,7 +122,7 @@ def test_a_target_that_times_nothing_cannot_be_compressed_for(
 @pytest.mark.parametrize(("sparsity", "said"), [(0.8, "80 %"), ("2:4", "2:4")])
 def test_sparse_weights_are_told_back(sparsity: float | str, said: str) -> None:
     plan = load_plan(None, {"model": "m", "data": "d", "speedup": 2, "sparsity": sparsity})
-    assert described(plan).endswith(f"at most 2 accuracy points, with {said} sparse weights")
+    assert described(plan).endswith(f"at most 2 in its metric's unit, with {said} sparse weights")
 
 
 def test_a_precision_that_cannot_be_had_is_told(edgespiral: Command, tmp_path: Path) -> None:
@@ -130,3 +130,15 @@ def test_a_precision_that_cannot_be_had_is_told(edgespiral: Command, tmp_path: P
     done = edgespiral("validate", "plan.toml")
     assert done.returncode == ExitCode.USAGE
     assert "plan.toml:precision: fp16 is not to be had on host-cpu" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["train", "optimizer"])
+def test_a_training_of_ones_own_must_be_there(
+    edgespiral: Command, tmp_path: Path, key: str
+) -> None:
+    write(tmp_path, f'{GOOD}{key} = "own.py:make"\n')
+    done = edgespiral("validate", "plan.toml")
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr == f"error: plan.toml:{key}: own.py: no such file\n"
+    (tmp_path / "own.py").touch()
+    assert edgespiral("validate", "plan.toml").returncode == ExitCode.OK

@@ -21,5 +21,5 @@ def test_zeros_are_counted_over_all_layers() -> None:
 
 
 def test_agreement_is_a_share() -> None:
-    with pytest.raises(ValidationError, match="top1_agreement"):
-        Parity(samples=1, max_abs_difference=0.0, top1_agreement=99.0, sqnr_db=None)
+    with pytest.raises(ValidationError, match="agreement"):
+        Parity(samples=1, max_abs_difference=0.0, agreement=99.0, sqnr_db=None)

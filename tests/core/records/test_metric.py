@@ -1,6 +1,8 @@
 import pytest
 
-from edgespiral.core.records.metric import ACCURACY, Metric
+from edgespiral.core.records.metric import Metric
+
+ACCURACY = Metric(name="accuracy")
 
 ERROR = Metric(name="RMSE", unit="m", higher_is_better=False)
 

@@ -2,10 +2,10 @@ from edgespiral.core.records.events import GroupCut
 from edgespiral.core.records.result import Result, TurnCuts
 
 
-def test_what_a_run_of_one_target_does_not_have_may_be_missing() -> None:
-    """Records that were written before these fields existed are still read."""
+def test_a_result_says_what_its_scores_are_of_and_has_its_devices() -> None:
     needed = {name for name, field in Result.model_fields.items() if field.is_required()}
-    assert not needed & {"cuts", "devices", "precision", "precision_trials"}
+    assert {"metric", "devices"} <= needed
+    assert not needed & {"cuts", "precision", "precision_trials"}
 
 
 def test_cuts_survive_json() -> None:

@@ -133,7 +133,7 @@ def test_an_open_size_is_refused_and_an_open_batch_is_not(float_file, ranges, tm
     for size in ({"dim_param": "height"}, {"dim_value": 0}):
         sizes[2].CopyFrom(onnx.TensorShapeProto.Dimension(**size))
         onnx.save(model, tmp_path / "dynamic.onnx")
-        with pytest.raises(ExportError, match=r"dynamic\.onnx: its input has no fixed shape"):
+        with pytest.raises(ExportError, match=r"dynamic\.onnx: its input input has no fixed shape"):
             write_int8(tmp_path / "dynamic.onnx", tmp_path / "q.onnx", ranges, form="tensorrt")
 
 

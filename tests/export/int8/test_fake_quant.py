@@ -6,11 +6,12 @@ from torch.nn import functional as F
 from edgespiral.core.errors import ExportError
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
+from edgespiral.export.nearness import ParityLimits
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import ParityLimits, check_parity
+from edgespiral.export.parity import check_parity
 from edgespiral.models.saved import trace
 
-CLOSE = ParityLimits(least_sqnr_db=25.0, least_top1=0.95)
+CLOSE = ParityLimits(least_sqnr_db=25.0, least_agreement=0.95)
 FORMS = ("onnxruntime", "tensorrt")
 
 
@@ -38,7 +39,7 @@ def rounded(trained, float_file, digits, a_recipe, tmp_path):
 def test_it_computes_what_the_int8_file_does(form, rounded, inputs):
     model, path = rounded(form)
     found = check_parity(model, path, inputs, limits=CLOSE)
-    assert found.top1_agreement >= 0.95
+    assert found.agreement >= 0.95
 
 
 @pytest.mark.parametrize("form", FORMS)

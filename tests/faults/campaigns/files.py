@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.faults import binaries, damage, texts
 from tests.faults.campaign import Lab, Report
 from tests.faults.forkserver import Limits
-from tests.faults.invariants import judge
+from tests.faults.invariants import GATE_RESULTS, judge
 
 if TYPE_CHECKING:
     from tests.faults.material import Material
@@ -74,10 +74,15 @@ class Files:
 
         before = place.tree(may_change)
         outcome = lab.server.run(argv, place, LIMITS)
-        codes = {0} if is_control else one.codes
+        codes = _good_codes(argv) if is_control else one.codes
         broken = judge(outcome, place, before, place.tree(may_change), codes)
         place.remove()
         return Report(f"{one.name}: {how}", f"edgespiral {' '.join(argv)}", broken)
+
+
+def _good_codes(argv: tuple[str, ...]) -> set[int]:
+    """Of a command whose files are whole: a busy machine may have the gate say what it likes."""
+    return GATE_RESULTS if argv[0] == "bench" else {0}
 
 
 def _damage(one: Format, file: Path, random: Random) -> str:
@@ -157,7 +162,8 @@ def _latency_cache(material: Material, place: Place) -> Path:
 
 TOML, JSON, LINES = map(_of_text, (texts.edit_toml, texts.edit_json, texts.edit_lines))
 READ, GATE = frozenset({0, 2}), frozenset({0, 1, 2, 3})
-MODEL = frozenset({0, 2, 3, 5, 6, 7})
+# 4: calibrated on data that the weights do not know.
+MODEL = frozenset({0, 2, 3, 4, 5, 6, 7})
 FINISHED = frozenset({0, 8, 10, 11, 12})
 FORMATS = (
     Format("plan", _furnished("plan.toml"), (("validate", "plan.toml"),), READ, TOML, share=16),

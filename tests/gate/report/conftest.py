@@ -1,52 +1,26 @@
-from datetime import UTC, datetime
-
+import example_records
 import pytest
+from example_records import NOON
 
 from edgespiral.core.records.measurement import (
-    Fingerprint,
     Interval,
-    LatencyStats,
     Measurement,
+    Verdict,
 )
-from edgespiral.gate.records import BenchResult, CaseResult, Check, GateVerdict, Reference, gravest
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from edgespiral.gate.records import BenchResult, CaseResult, Check, Reference, gravest
 
 
 def measurement(p50_ms: float, sha256: str) -> Measurement:
-    return Measurement(
-        target="orin",
-        model_sha256=sha256,
-        stats=LatencyStats(
-            count=500,
-            p50_ms=p50_ms,
-            p50_ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
-            p90_ms=p50_ms * 1.1,
-            p99_ms=None,
-        ),
-        rounds_ms=((p50_ms,) * 25,) * 20,
-        warmup_count=50,
-        fingerprint=Fingerprint(
-            device="Example CPU",
-            architecture="x86_64",
-            operating_system="Linux",
-            cores=2,
-            runtime="onnxruntime",
-            runtime_version="1.32.0",
-            provider="CPUExecutionProvider",
-            threads=1,
-            precision="fp32",
-        ),
-        measured_at=NOON,
-    )
+    rounds_ms = ((p50_ms,) * 25,) * 20
+    return example_records.measurement(p50_ms, sha256, target="orin", rounds_ms=rounds_ms)
 
 
 def check(kind: str, value: float, half: float, limit: float | None) -> Check:
     bounds = Interval(low=value - half, high=value + half, confidence=0.998)
-    verdict = GateVerdict.MEASURED
+    verdict = Verdict.MEASURED
     if limit is not None:
-        verdict = GateVerdict.UNDECIDED if bounds.high > limit else GateVerdict.PASS
-        verdict = GateVerdict.REGRESSED if bounds.low > limit else verdict
+        verdict = Verdict.UNDECIDED if bounds.high > limit else Verdict.MET
+        verdict = Verdict.MISSED if bounds.low > limit else verdict
     return Check.model_validate(
         {"kind": kind, "verdict": verdict, "value": value, "bounds": bounds, "limit": limit}
     )
@@ -56,7 +30,7 @@ def case(name: str, *checks: Check) -> CaseResult:
     return CaseResult(
         name=name,
         model=f"models/{name}.onnx",
-        verdict=gravest([one.verdict for one in checks] or [GateVerdict.MEASURED]),
+        verdict=gravest([one.verdict for one in checks] or [Verdict.MEASURED]),
         measurement=measurement(1.05, "n" * 64),
         processes=(20,),
         reference=Reference(
@@ -87,7 +61,7 @@ def mixed_bench() -> BenchResult:
     failed = CaseResult(
         name="broken <x>",
         model="models/x.onnx",
-        verdict=GateVerdict.ERROR,
+        verdict=Verdict.ERROR,
         error="x.onnx: cannot be loaded: | bad, 100 %",
         seconds=0.5,
     )

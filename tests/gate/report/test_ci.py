@@ -8,7 +8,7 @@ from edgespiral.gate.report.ci import render_annotations, render_code_quality, r
 def test_github_is_told_of_what_did_not_pass(mixed_bench: BenchResult) -> None:
     lines = render_annotations(mixed_bench, "ci/a,b.toml").splitlines()
     assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::error"]
-    assert lines[0].startswith("::error file=ci/a%2Cb.toml,title=slow%3A regressed::median +6.0")
+    assert lines[0].startswith("::error file=ci/a%2Cb.toml,title=slow%3A missed::median +6.0")
     # A percent sign stands for itself only when escaped.
     assert "+7.0) %25, limit" in lines[0]
     assert not re.search("%(?!25|2C|3A)", "".join(lines))
@@ -27,7 +27,7 @@ def test_a_longer_tail_is_told_of_a_model_that_passed(
     [case], tail = good_bench.cases, mixed_bench.cases[1].checks[1]
     longer = case.model_copy(update={"checks": (*case.checks, tail)})
     text = render_annotations(good_bench.model_copy(update={"cases": (longer,)}), "s.toml")
-    assert text.startswith("::notice file=s.toml,title=same%3A pass::")
+    assert text.startswith("::notice file=s.toml,title=same%3A met::")
     assert "p99 +35.0" in text
     assert render_annotations(good_bench, "s.toml") == ""
 

@@ -7,8 +7,9 @@ from rich.console import Console
 
 from edgespiral.core.records.measurement import (
     Interval,
+    Verdict,
 )
-from edgespiral.gate.records import Break, GateVerdict, History, HistoryPoint, Shift, Trend
+from edgespiral.gate.records import Break, History, HistoryPoint, Shift, Trend
 from edgespiral.gate.report.history import render_history, render_history_table, trend_chart
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,7 +26,7 @@ def trend() -> Trend:
             p50_ms=p50_ms,
             ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
             change_percent=None if index else 2.25,
-            verdict=GateVerdict.PASS,
+            verdict=Verdict.MET,
         )
         for index, p50_ms in enumerate(LEVELS)
     )
@@ -43,8 +44,8 @@ def test_the_chart_has_every_result_and_its_changes(trend: Trend) -> None:
     root = ET.fromstring(trend_chart("t", trend))
     circles = [element for element in root.iter() if element.tag == "circle"]
     assert len(circles) == len(LEVELS)
-    assert circles[1][0].text == "1abcdef01234: 1.00 ms, pass"
-    assert circles[0][0].text == "2026-03-01 12:00 UTC: 1.00 ms, pass"
+    assert circles[1][0].text == "1abcdef01234: 1.00 ms, met"
+    assert circles[0][0].text == "2026-03-01 12:00 UTC: 1.00 ms, met"
     heights = [float(circle.attrib["cy"]) for circle in circles]
     assert heights[6] > heights[0] > heights[3]
     [change] = [e for e in root.iter() if e.attrib.get("class") == "budget"]

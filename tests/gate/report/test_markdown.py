@@ -4,13 +4,13 @@ from edgespiral.gate.report.markdown import MARK, render_markdown
 
 def test_a_row_a_model_with_bold_regressions(mixed_bench: BenchResult) -> None:
     text = render_markdown(mixed_bench)
-    assert text.startswith(f"{MARK}\n### \N{CROSS MARK} detectors on orin: regressed (1 of 5")
+    assert text.startswith(f"{MARK}\n### \N{CROSS MARK} detectors on orin: missed (1 of 5")
     rows = {line.split(" | ")[0]: line for line in text.splitlines() if line.startswith("| ")}
     assert (
-        "**+6.0 (+5.0 to +7.0) %** | +35.0 (+25.0 to +45.0) % | \N{CROSS MARK} regressed"
+        "**+6.0 (+5.0 to +7.0) %** | +35.0 (+25.0 to +45.0) % | \N{CROSS MARK} missed"
         in (rows["| slow"])
     )
-    assert "8 ms (1.04 to 1.06): pass" in rows["| same"]
+    assert "8 ms (1.04 to 1.06): met" in rows["| same"]
     assert rows["| alone"] == "| alone | 1.05 |  |  |  | measured |"
     assert {line.count(" | ") for line in rows.values()} == {5}
 

@@ -16,14 +16,14 @@ def shown(result: BenchResult) -> list[str]:
 def test_a_row_a_model_with_its_verdict(mixed_bench: BenchResult) -> None:
     lines = shown(mixed_bench)
     rows = {line.split()[0]: line.split() for line in lines[2:7]}
-    assert rows["slow"] == ["slow", "1.05", "+6.0", "500", "3.2", "regressed"]
+    assert rows["slow"] == ["slow", "1.05", "+6.0", "500", "3.2", "missed"]
     assert rows["alone"] == ["alone", "1.05", "500", "3.2", "measured"]
     assert rows["broken"] == ["broken", "<x>", "0.5", "error"]
 
 
 def test_reasons_and_origin_follow(mixed_bench: BenchResult) -> None:
     text = "\n".join(shown(mixed_bench))
-    assert "slow: median +6.0 (+5.0 to +7.0) %, limit +2.5 %: regressed" in text
+    assert "slow: median +6.0 (+5.0 to +7.0) %, limit +2.5 %: missed" in text
     assert "broken <x>: x.onnx: cannot be loaded" in text
     assert "compared with main, commit 0123456789ab with changes" in text
     assert "Example CPU, onnxruntime 1.32.0" in text

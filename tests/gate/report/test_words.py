@@ -9,9 +9,9 @@ MINUS = "\N{MINUS SIGN}"
 
 def test_each_model_s_outcome_is_one_line(mixed_bench: BenchResult) -> None:
     assert [words.summary(case) for case in mixed_bench.cases] == [
-        "median 1.05 (1.04 to 1.06) ms, budget 8 ms: pass; "
-        f"median {MINUS}0.2 ({MINUS}1.1 to +0.7) %, limit +2.5 %: pass",
-        "median +6.0 (+5.0 to +7.0) %, limit +2.5 %: regressed; p99 +35.0 (+25.0 to +45.0) %",
+        "median 1.05 (1.04 to 1.06) ms, budget 8 ms: met; "
+        f"median {MINUS}0.2 ({MINUS}1.1 to +0.7) %, limit +2.5 %: met",
+        "median +6.0 (+5.0 to +7.0) %, limit +2.5 %: missed; p99 +35.0 (+25.0 to +45.0) %",
         "median +2.0 (+1.0 to +3.0) %, limit +2.5 %: undecided",
         "x.onnx: cannot be loaded: | bad, 100 %",
         "median 1.05 ms, no limit to judge by",
@@ -19,10 +19,10 @@ def test_each_model_s_outcome_is_one_line(mixed_bench: BenchResult) -> None:
 
 
 def test_the_suite_s_outcome_is_one_line(mixed_bench: BenchResult, good_bench: BenchResult) -> None:
-    assert words.headline(mixed_bench) == "detectors on orin: regressed (1 of 5 models)"
-    assert words.headline(good_bench) == "detectors on orin: pass (1 of 1 model)"
+    assert words.headline(mixed_bench) == "detectors on orin: missed (1 of 5 models)"
+    assert words.headline(good_bench) == "detectors on orin: met (1 of 1 model)"
     both = good_bench.model_copy(update={"cases": (*good_bench.cases, mixed_bench.cases[4])})
-    assert words.headline(both).endswith("pass (1 of 2 models, 1 without a limit)")
+    assert words.headline(both).endswith("met (1 of 2 models, 1 without a limit)")
 
 
 def test_the_device_is_told_where_one_was_measured(mixed_bench: BenchResult) -> None:

@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from edgespiral.measure.runtimes.agent_answer import (
     LONGEST_ANSWER,
     agent_document,
     check_clock,
+    check_computed,
     finite_number,
     whole_answer,
 )
-from edgespiral.measure.runtimes.base import Job
+from edgespiral.measure.runtimes.base import Answer, Job
 
 JOB = Job("measure", (Path("a.onnx"), Path("b.onnx")), 5, 1.0, 2.0, 3, 4)
 
@@ -182,3 +184,22 @@ def test_what_is_no_number_is_told(value: object) -> None:
     assert finite_number(2) == 2.0
     with pytest.raises(ValueError, match="not a number"):
         finite_number(value)
+
+
+def outputs_of(samples: int) -> Answer:
+    told = {"outputs": [{"file": "outputs-0.npy", "samples": samples}], "samples": []}
+    job = Job("outputs", (Path("a.onnx"),), 5, 1.0, 2.0, 3, 4, input_count=20)
+    return whole_answer({**GOOD, **told}, job)
+
+
+@pytest.mark.parametrize(
+    ("samples", "elapsed_s", "is_right"),
+    [(20, 0.1, True), (19, 40.0, True), (1, 40.0, True), (19, 0.1, False), (21, 40.0, False)],
+)
+def test_outputs_are_of_all_samples_that_there_was_time_for(
+    samples: int, elapsed_s: float, is_right: bool
+) -> None:
+    job = Job("outputs", (Path("a.onnx"),), 5, 1.0, 2.0, 3, 4, input_count=20)
+    wanted = f"a.onnx: .*not valid: {samples} outputs after .* s, of 20 samples"
+    with nullcontext() if is_right else pytest.raises(MeasurementError, match=wanted):
+        check_computed(outputs_of(samples), job, elapsed_s)

@@ -11,13 +11,13 @@ def test_the_last_record_is_about_the_published_files(finished, digits):
     last = read(finished.folder / "journal.jsonl")[-1]
     assert isinstance(last, RunFinished)
     published, teacher = finished.folder / "model.onnx", finished.folder / "teacher" / "model.onnx"
-    assert last.student_test_accuracy == file_score(published, digits.test)
-    assert last.teacher_test_accuracy == file_score(teacher, digits.test)
+    assert last.student_test_score == file_score(published, digits.test)
+    assert last.teacher_test_score == file_score(teacher, digits.test)
     assert last.student_beside == file_scored(published, digits.test)[1]
     assert [figure.metric.name for figure in last.teacher_beside] == ["macro F1"]
     [check] = last.device_checks
     assert (check.target, check.not_checked) == ("host-cpu", None)
-    assert check.accuracy == check.accuracy_here
+    assert check.score == check.score_here
 
 
 def test_what_the_run_kept_for_itself_is_gone_at_its_end(finished):

@@ -32,7 +32,7 @@ def test_the_accuracy_is_that_of_the_file_and_says_how_it_was_found(wide, digits
     assert found.value == pytest.approx(100 * right / len(digits.validation))
     told = found.evaluation
     assert (told.computed_in, told.batch_size, told.samples) == ("fp32", 1, len(digits.validation))
-    assert told.pytorch_accuracy == expected
+    assert told.pytorch_score == expected
     assert told.runtime.startswith("ONNX Runtime ")
 
 

@@ -1,11 +1,13 @@
 """A device that computes otherwise is stood in for by one that really runs another file."""
 
+import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from edgespiral.core.errors import ExportError
+from edgespiral.core.errors import ExportError, MeasurementError
 from edgespiral.data.tensors import Normalisation, TensorSource
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.onnx import export_onnx
@@ -51,8 +53,8 @@ def test_what_is_computed_here_is_computed_there(files, digits, profile, name):
         found = check_on_device(session, files / name, digits, 100)
     assert (found.target, found.not_checked) == (profile.name, None)
     assert found.parity.samples == 100
-    assert found.parity.top1_agreement >= 0.99
-    assert found.accuracy == pytest.approx(found.accuracy_here, abs=1)
+    assert found.parity.agreement >= 0.99
+    assert found.score == pytest.approx(found.score_here, abs=1)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "int8.onnx"])
@@ -107,3 +109,56 @@ def test_a_small_split_is_taken_whole(digits):
     plain = Normalisation(torch.zeros(1), torch.ones(1))
     few = TensorSource(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2]), plain)
     assert len(on_device._drawn(replace(digits, validation=few), 512)[0]) == 3
+
+
+class Forged(Session):
+    """A device whose outputs are replaced on the way."""
+
+    def __init__(self, profile, content):
+        super().__init__(profile)
+        inner = self._transport.pull
+        self._transport.pull = lambda name, path: (
+            inner(name, path),
+            path.write_bytes(content(path)),
+        )
+
+
+def array(values, **how):
+    def content(_path):
+        stream = io.BytesIO()
+        np.save(stream, values, **how)
+        return stream.getvalue()
+
+    return content
+
+
+def bomb(path):
+    """A header that claims more than there is."""
+    head = path.read_bytes().replace(b"(20, 10)", b"(20, 10000000000000)")
+    return head.replace(b" " * 12 + b"\n", b"\n", 1)
+
+
+FORGED = {
+    "nothing": lambda _path: b"",
+    "text": lambda _path: b"[[1, 2]]",
+    "cut": lambda path: path.read_bytes()[:200],
+    "a bomb": bomb,
+    "objects": array(np.array([{}] * 20, dtype=object), allow_pickle=True),
+    "words": array(np.array(["1.0"] * 20)),
+    "complex": array(np.ones((20, 10), np.complex64)),
+    "one number": array(np.float32(1)),
+    "fewer rows than told": array(np.ones((3, 10), np.float32)),
+    "other columns": array(np.ones((20, 9), np.float32)),
+    "NaN": array(np.full((20, 10), np.nan, np.float32)),
+    "beyond float32": array(np.full((20, 10), 1e300)),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_no_figure_is_made_of_forged_outputs(files, digits, profile, forged):
+    with (
+        Forged(profile, FORGED[forged]) as session,
+        pytest.raises((MeasurementError, ExportError)) as caught,
+    ):
+        check_on_device(session, files / "model.onnx", digits, 20)
+    assert "\n" not in str(caught.value)

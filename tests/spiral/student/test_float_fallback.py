@@ -46,7 +46,7 @@ def held(made, path, digits, max_drop, profile):
 def test_what_is_accurate_enough_is_left_alone(made, digits, quick, tmp_path):
     found = held(made, tmp_path / "q.onnx", digits, 5.0, quick)
     assert found.restored == ()
-    assert found.float_accuracy - found.accuracy <= 5.0
+    assert found.float_score - found.score <= 5.0
 
 
 def test_layers_go_back_until_the_floor_holds(made, digits, quick, tmp_path):
@@ -55,10 +55,10 @@ def test_layers_go_back_until_the_floor_holds(made, digits, quick, tmp_path):
     spoilt.write(path)
     before = file_score(path, digits.validation)
     found = held(spoilt, path, digits, 10.0, quick)
-    assert found.float_accuracy - before > 10.0 >= found.float_accuracy - found.accuracy
-    assert file_score(path, digits.validation) == pytest.approx(found.accuracy)
-    gains = sum(layer.accuracy_gain for layer in found.restored)
-    assert before + gains == pytest.approx(found.accuracy)
+    assert found.float_score - before > 10.0 >= found.float_score - found.score
+    assert file_score(path, digits.validation) == pytest.approx(found.score)
+    gains = sum(layer.score_gain for layer in found.restored)
+    assert before + gains == pytest.approx(found.score)
     assert "/0/Conv" in {layer.layer for layer in found.restored}
     assert found.restored[0].damage_nats > 0
 
@@ -69,7 +69,7 @@ def test_both_ends_of_a_spoilt_tensor_go_back(made, digits, quick, tmp_path):
     spoilt, path = ranged(made, **ends), tmp_path / "q.onnx"
     found = held(spoilt, path, digits, 1.0, quick)
     assert {layer.layer for layer in found.restored} == {"/0/Conv", "/3/Conv"}
-    assert found.float_accuracy - found.accuracy <= 1.0
+    assert found.float_score - found.score <= 1.0
     assert Reference(made.source, validation_samples(digits, 64)).is_near(path, LIMITS["int8"])
 
 

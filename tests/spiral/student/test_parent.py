@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from edgespiral.distill.batchnorm import batchnorm_scales
 from edgespiral.distill.evaluate import score
-from edgespiral.distill.trainer import batchnorm_scales
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.parent import Parents, slimming_epochs

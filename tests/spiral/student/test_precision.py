@@ -46,18 +46,21 @@ def test_int8_ships_what_was_measured(rounded, digits):
         node.op_type for node in onnx.load(folder / "model.onnx").graph.node
     }
     turn = events_of(folder, TurnFinished)[-1]
-    assert (turn.student.precision, turn.student.latency.fingerprint.precision) == ("int8", "int8")
-    assert turn.student.float_accuracy is not None
+    assert (turn.student.precision, turn.devices[0].measurement.fingerprint.precision) == (
+        "int8",
+        "int8",
+    )
+    assert turn.student.float_score is not None
     measured = file_score(folder / "model.onnx", digits.validation)
-    assert turn.student.validation_accuracy == measured
+    assert turn.student.validation_score == measured
     assert {"model.onnx", "model.float.onnx", "model.json"} <= set(turn.files)
-    assert rounded.result.student.test_accuracy == file_score(folder / "model.onnx", digits.test)
+    assert rounded.result.student.test_score == file_score(folder / "model.onnx", digits.test)
 
 
 def test_candidates_were_measured_in_int8(rounded):
     found = events_of(rounded.folder, Candidate)
     assert {c.measurement.fingerprint.precision for c in found} == {"int8"}
-    assert rounded.result.teacher.latency.fingerprint.precision == "fp32"
+    assert rounded.result.devices[0].teacher.fingerprint.precision == "fp32"
 
 
 def test_what_a_target_gains_nothing_by_is_refused(wide, digits, tmp_path):

@@ -30,7 +30,7 @@ def test_each_precision_plans_by_measurements_of_its_own(mixed):
     candidates = [event for event in events if isinstance(event, Candidate)]
     assert all(c.precision == c.measurement.fingerprint.precision for c in candidates)
     (baseline,) = [event for event in events if isinstance(event, Baseline)]
-    teacher_ms = baseline.teacher.latency.stats.p50_ms
+    teacher_ms = baseline.devices[0].measurement.stats.p50_ms
     for mix in chosen_of(mixed.folder).mixes:
         own = [c for c in candidates if c.precision == mix.precision]
         measured = [teacher_ms / c.speedup.value for c in own if c.widths == mix.widths]

@@ -22,7 +22,7 @@ from edgespiral.export.zeros import read_zeros
 from edgespiral.prune.sparsity import masks_for
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.distillation import Teaching
-from edgespiral.spiral.student.qat import AccuracyRecovery, Shipped
+from edgespiral.spiral.student.qat import ScoreRecovery, Shipped
 
 END = ("turn-finished", "run-finished")
 
@@ -40,10 +40,10 @@ def test_a_run_ships_the_better_one(rounded, digits):
     done = turn.quantised_training
     assert rounded.result.quantised_training == done
     assert done.epochs == 0.25 * 0.5
-    assert done.kept == (done.accuracy_after > done.accuracy_before)
-    best = max(done.accuracy_before, done.accuracy_after)
-    assert turn.student.validation_accuracy == file_score(folder / "model.onnx", digits.validation)
-    assert turn.student.validation_accuracy == best
+    assert done.kept == (done.score_after > done.score_before)
+    best = max(done.score_before, done.score_after)
+    assert turn.student.validation_score == file_score(folder / "model.onnx", digits.validation)
+    assert turn.student.validation_score == best
     assert {name: sha256_file(folder / name) for name in turn.files} == turn.files
     inputs = [batch for batch, _ in digits.validation.epoch(batch_size=1)][:8]
     assert check_parity(rounded.model, folder / "model.float.onnx", inputs).samples == 8
@@ -84,31 +84,29 @@ def spoilt(wide, digits, quick_options, a_bench, tmp_path):
 
 def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
     context, first, made = spoilt("never")
-    low = AccuracyRecovery(context, Teaching([wide]), 1, first.accuracy - 1, last=True)
+    low = ScoreRecovery(context, Teaching([wide]), 1, first.score - 1, last=True)
     assert low.win_back(first, made) == first
-    floor = first.float_accuracy - 5.0
+    floor = first.float_score - 5.0
     with context.session:
-        found = AccuracyRecovery(context, Teaching([wide]), 1, floor, last=True).win_back(
-            first, made
-        )
+        found = ScoreRecovery(context, Teaching([wide]), 1, floor, last=True).win_back(first, made)
     assert found.training is None
     assert "/0/Conv" in {layer.layer for layer in found.restored}
     path = found.folder / "model.onnx"
-    assert file_score(path, digits.validation) == pytest.approx(found.accuracy)
-    assert found.accuracy >= floor
+    assert file_score(path, digits.validation) == pytest.approx(found.score)
+    assert found.score >= floor
     record = json.loads(path.with_suffix(".json").read_text())
-    assert record["kept_float"]["/0/Conv"] == "put back to hold accuracy"
+    assert record["kept_float"]["/0/Conv"] == "put back to hold the score"
 
 
 def test_auto_trains_where_rounding_took_too_much(spoilt, wide, digits):
     context, first, made = spoilt("auto")
-    early = AccuracyRecovery(context, Teaching([wide]), 1, 0.0, last=False)
+    early = ScoreRecovery(context, Teaching([wide]), 1, 0.0, last=False)
     assert early.win_back(first, made) == first
-    found = AccuracyRecovery(context, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
+    found = ScoreRecovery(context, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
     assert found.training.kept
     assert found.restored == ()
-    assert found.accuracy > first.accuracy + 10
-    assert found.accuracy == file_score(found.folder / "model.onnx", digits.validation)
+    assert found.score > first.score + 10
+    assert found.score == file_score(found.folder / "model.onnx", digits.validation)
 
 
 def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
@@ -116,7 +114,7 @@ def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
     model = copy.deepcopy(first.model)
     masks = masks_for(model, 0.5)
     apply_masks(model, masks)
-    means = AccuracyRecovery(context, Teaching([wide]), 1, 0.0, last=True, masks=masks)
+    means = ScoreRecovery(context, Teaching([wide]), 1, 0.0, last=True, masks=masks)
     found = means.win_back(replace(first, model=model), made)
     assert found.training.kept
     zeros = sum(layer.zeros for layer in read_zeros(found.folder / "model.onnx"))
@@ -126,5 +124,5 @@ def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):
 def test_a_training_that_diverges_leaves_the_student_as_it_was(spoilt, wide):
     context, first, made = spoilt("auto")
     wild = replace(context, plan=context.plan.model_copy(update={"learning_rate": 1e30}))
-    found = AccuracyRecovery(wild, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
+    found = ScoreRecovery(wild, Teaching([wide]), 1, 0.0, last=True).win_back(first, made)
     assert found == first

@@ -86,7 +86,7 @@ def _write(path: Path, transport: dict[str, object], binary: str | None) -> None
     from edgespiral.measure.targets.new import PERF_TEST, profile_text
     from edgespiral.measure.targets.survey import survey
 
-    found = survey(path.stem, transport)
-    text = profile_text(path.stem, transport, found, binary or PERF_TEST)
+    device_survey = survey(path.stem, transport)
+    text = profile_text(path.stem, transport, device_survey, binary or PERF_TEST)
     make_folder(path.parent)
     write_text(path, text)

@@ -31,46 +31,47 @@ def profile_target(
     # Its nets are float ones, as candidates are before they are rounded.
     profile, progress = measuring(load_profile(name)), Terminal(stderr=True)
     with Session(profile) as session:
-        found = measure_staircase(session, progress.print)
-    _keep_table(found, profile)
+        staircase = measure_staircase(session, progress.print)
+    _keep_table(staircase, profile)
     console = Terminal()
-    console.print(_table(found, profile.name))
-    console.print(_told(found), soft_wrap=True)
-    before, path = profile.device.channel_multiple, keep_channel_multiple(name, found.multiple)
-    said = f"channel_multiple = {found.multiple} (was {before}) is in {path}"
+    console.print(_table(staircase, profile.name))
+    console.print(_told(staircase), soft_wrap=True)
+    before, path = profile.device.channel_multiple, keep_channel_multiple(name, staircase.multiple)
+    said = f"channel_multiple = {staircase.multiple} (was {before}) is in {path}"
     console.print(said, soft_wrap=True)
 
 
-def _told(found: Staircase) -> str:
-    agreed = f"{found.agreement:.0%} of resampled rounds agree"
-    if found.multiple == 1:
+def _told(staircase: Staircase) -> str:
+    agreed = f"{staircase.agreement:.0%} of resampled rounds agree"
+    if staircase.multiple == 1:
         return f"no steps: every channel counts ({agreed})"
-    return f"steps of {found.multiple} channels: widths in between save little ({agreed})"
+    return f"steps of {staircase.multiple} channels: widths in between save little ({agreed})"
 
 
-def _keep_table(found: Staircase, profile: TargetProfile) -> None:
+def _keep_table(staircase: Staircase, profile: TargetProfile) -> None:
     from edgespiral.measure.latency_cache import LatencyCache, Step, cache_folder
 
-    first, *_ = found.measured.values()
+    first, *_ = staircase.measured.values()
     steps = [
-        Step(channels=width, latency_ms=one.stats.p50_ms) for width, one in found.measured.items()
+        Step(channels=width, latency_ms=measurement.stats.p50_ms)
+        for width, measurement in staircase.measured.items()
     ]
     LatencyCache.of(cache_folder(), profile, first.fingerprint).add(staircase=steps)
 
 
-def _table(found: Staircase, target: str) -> Table:
+def _table(staircase: Staircase, target: str) -> Table:
     from rich.bar import Bar
     from rich.table import Table
 
     from edgespiral.report.formats import ms
 
-    title = f"3x3 convolutions on {found.size}x{found.size} positions, {target}"
+    title = f"3x3 convolutions on {staircase.size}x{staircase.size} positions, {target}"
     table = Table(title=title, box=None, pad_edge=False)
     for column in ("channels", "p50 ms", ""):
         table.add_column(column, justify="left" if column == "" else "right")
-    longest = max(one.stats.p50_ms for one in found.measured.values())
-    for width, one in found.measured.items():
-        bar = Bar(longest, 0, one.stats.p50_ms, width=BAR_COLUMNS)
-        style = "bold" if found.multiple > 1 and width % found.multiple == 0 else ""
-        table.add_row(str(width), ms(one.stats.p50_ms), bar, style=style)
+    longest = max(measurement.stats.p50_ms for measurement in staircase.measured.values())
+    for width, measurement in staircase.measured.items():
+        bar = Bar(longest, 0, measurement.stats.p50_ms, width=BAR_COLUMNS)
+        style = "bold" if staircase.multiple > 1 and width % staircase.multiple == 0 else ""
+        table.add_row(str(width), ms(measurement.stats.p50_ms), bar, style=style)
     return table

@@ -56,19 +56,23 @@ def _by_name(inputs: Mapping[str, object]) -> str:
 def _open(value: ValueInfoProto, shape: tuple[int, ...] | None, model: Path) -> dict[str, int]:
     """The open dimensions of one input, with the sizes that `shape` gives them."""
     given = value.type.tensor_type.shape.dim
-    written = "x".join(str(one.dim_value or one.dim_param or "?") for one in given)
+    written = "x".join(
+        str(dimension.dim_value or dimension.dim_param or "?") for dimension in given
+    )
     if shape is None:
-        if all(one.dim_value for one in given):
+        if all(dimension.dim_value for dimension in given):
             return {}
         what = f"input {value.name!r} has no fixed shape: {written}"
         hint = "give one: --shape 1x3x224x224, or NAME:1x3x224x224"
         raise ModelError(what, where=str(model), hint=hint)
     pairs = list(zip(given, shape, strict=False))
-    if len(given) != len(shape) or any(one.dim_value not in (0, size) for one, size in pairs):
+    if len(given) != len(shape) or any(
+        dimension.dim_value not in (0, size) for dimension, size in pairs
+    ):
         asked = "x".join(map(str, shape))
         raise UsageError(f"input {value.name!r} is {written}, not {asked}", where=str(model))
-    found = {one.dim_param: size for one, size in pairs if not one.dim_value}
-    if "" in found:
+    sizes = {dimension.dim_param: size for dimension, size in pairs if not dimension.dim_value}
+    if "" in sizes:
         what = f"input {value.name!r} has an open size without a name: {written}"
         raise ModelError(what, where=str(model), hint="name it, or fix it, in the ONNX file")
-    return found
+    return sizes

@@ -71,9 +71,9 @@ def perf_test_document(completed: Completed, job: Job, settling: int) -> dict[st
         TargetError: the tool cannot be used there.
         MeasurementError: the output is not whole.
     """
-    found = [section for section in sections(completed.stdout) if section.words]
-    named = {section.words[0]: section for section in found}
-    for section in found:
+    parts = [section for section in sections(completed.stdout) if section.words]
+    named = {section.words[0]: section for section in parts}
+    for section in parts:
         if section.words[0] in ("failed", "wordless", "unpinnable"):
             raise _told(section, job)
     if "end" not in named or completed.exit_code != 0:
@@ -86,20 +86,20 @@ def perf_test_document(completed: Completed, job: Job, settling: int) -> dict[st
         "before": device_state(named["before"].lines),
         "after": device_state(named["after"].lines),
         "layers" if job.mode == "profile" else "samples": [
-            read(found, index, settling, job) for index in range(len(job.models))
+            read(parts, index, settling, job) for index in range(len(job.models))
         ],
     }
 
 
 def sections(output: str) -> list[Section]:
     """The parts of an output, in order; what comes before the first mark belongs to none."""
-    found: list[tuple[tuple[str, ...], list[str]]] = []
+    parts: list[tuple[tuple[str, ...], list[str]]] = []
     for line in output.splitlines():
         if line.startswith(MARK):
-            found.append((tuple(line.removeprefix(MARK).split()), []))
-        elif found:
-            found[-1][1].append(line)
-    return [Section(words, tuple(lines)) for words, lines in found]
+            parts.append((tuple(line.removeprefix(MARK).split()), []))
+        elif parts:
+            parts[-1][1].append(line)
+    return [Section(words, tuple(lines)) for words, lines in parts]
 
 
 def sample_times(lines: Iterable[str]) -> list[float]:
@@ -155,8 +155,8 @@ def _temperature_c(zones: Iterable[str], text: str) -> float | None:
     # Kernels count in thousandths of a degree; some vendors' do not.
     degrees = [(name, v / MILLI if abs(v) >= MILLI else v) for name, v in numbers]
     own = [value for name, value in degrees if PROCESSOR_SENSORS.search(name)]
-    told = [float(value) for value in HAL_TEMPERATURE.findall(text)]
-    for choice in (own, told, [value for _, value in degrees]):
+    of_hal = [float(value) for value in HAL_TEMPERATURE.findall(text)]
+    for choice in (own, of_hal, [value for _, value in degrees]):
         plausible = [value for value in choice if COLDEST_C < value < HOTTEST_C]
         if plausible:
             return max(plausible)
@@ -176,19 +176,19 @@ def _device(facts: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _samples(found: Sequence[Section], index: int, settling: int, job: Job) -> dict[str, Any]:
-    rounds = _of(found, "round", index, job)
-    warm = next((one for one in found if one.words[:2] == ("warm", str(index))), None)
+def _samples(parts: Sequence[Section], index: int, settling: int, job: Job) -> dict[str, Any]:
+    rounds = _of(parts, "round", index, job)
+    warm = next((part for part in parts if part.words[:2] == ("warm", str(index))), None)
     if warm is None:
         raise MeasurementError("the device did not tell how it warmed up")
     times = [sample_times(section.lines)[settling:] for section in rounds]
     return {"warmup_count": int(warm.words[2]), "rounds_ms": times}
 
 
-def _layers(found: Sequence[Section], index: int, _: int, job: Job) -> list[dict[str, Any]]:
+def _layers(parts: Sequence[Section], index: int, _: int, job: Job) -> list[dict[str, Any]]:
     """Each layer's time is the mean over rounds of what a round's profile tells."""
     rounds = []
-    for section in _of(found, "profile", index, job):
+    for section in _of(parts, "profile", index, job):
         try:
             events = json.loads("\n".join(section.lines))
             rounds.append(layer_times(nodes_of(events, int(section.words[2]))))
@@ -202,8 +202,8 @@ def _layers(found: Sequence[Section], index: int, _: int, job: Job) -> list[dict
     ]
 
 
-def _of(found: Sequence[Section], kind: str, index: int, job: Job) -> list[Section]:
-    rounds = [one for one in found if one.words[:2] == (kind, str(index))]
+def _of(parts: Sequence[Section], kind: str, index: int, job: Job) -> list[Section]:
+    rounds = [part for part in parts if part.words[:2] == (kind, str(index))]
     if len(rounds) != job.rounds:
         raise MeasurementError(f"the device answered {len(rounds)} of {job.rounds} rounds")
     return rounds

@@ -139,7 +139,7 @@ class AndroidPerfTest:
     def _programs(self) -> dict[str, Path]:
         """The tool and its libraries by the names that they get on the device."""
         named = {"binary": [self._settings.binary], "libraries": self._settings.libraries}
-        found: dict[str, Path] = {}
+        programs: dict[str, Path] = {}
         for key, paths in named.items():
             for text in paths:
                 path = Path(text).expanduser()
@@ -149,12 +149,14 @@ class AndroidPerfTest:
                         f"name the file in the target's [runtime] {key}"
                     )
                     raise TargetError(f"no such file: {path}", where=f"runtime.{key}", hint=hint)
-                found[TOOL if key == "binary" else path.name] = path
-        return found
+                programs[TOOL if key == "binary" else path.name] = path
+        return programs
 
     def _version(self) -> str:
         """The version where a file tells it, else what tells one build from another."""
         contents = [path.read_bytes() for path in self._programs().values()]
-        told = sorted({match[1].decode() for one in contents for match in VERSION.finditer(one)})
+        versions = sorted(
+            {match[1].decode() for content in contents for match in VERSION.finditer(content)}
+        )
         digest = hashlib.sha256(b"".join(contents)).hexdigest()[:12]
-        return told[-1] if told else f"build {digest}"
+        return versions[-1] if versions else f"build {digest}"

@@ -19,9 +19,8 @@ from agent import (  # type: ignore[import-not-found]
     AgentError,
     _one_line,
     _open,
-    _runtime,
-    device_facts,
     device_state,
+    facts,
     pin,
 )
 
@@ -38,53 +37,58 @@ def main(request_path: str) -> Json:
     cores = pin(request["affinity"], root)
     before = device_state(root)
     answers = [computed(index, request) for index in range(len(request["models"]))]
-    return {
-        "device": device_facts(root),
-        "runtime": {
-            "runtime": "onnxruntime",
-            "runtime_version": _runtime().__version__,
-            "python_version": platform.python_version(),
-            "provider": request["provider"],
-            "threads": request["threads"],
-            "affinity": cores,
-        },
-        "before": before,
-        "after": device_state(root),
-        "outputs": answers,
-    }
+    return {**facts(request, cores, root), "before": before, "outputs": answers}
 
 
 def computed(index: int, request: Json) -> Json:
-    """The file with a model's first output for the inputs (n, ...), one run for each.
+    """The file with a model's outputs for the inputs (n, ...), one run for each sample.
+
+    One input and one output are in `.npy` files, several in `.npz` files by their names.
 
     A slow device stops at the time that it has, and has done the first of them.
     """
     import numpy as np
 
-    samples = np.load(request["inputs"], allow_pickle=False)
     session = _open(index, request)
-    given = session.get_inputs()
-    if len(given) != 1:
-        what = f"has {len(given)} inputs, one is supported"
-        raise AgentError("model", what, model=index)
-    rows: list[Any] = []
+    samples = _samples(request["inputs"], [value.name for value in session.get_inputs()], index)
+    count = len(next(iter(samples.values())))
+    rows: list[list[Any]] = []
     end_s = monotonic() + request["most_seconds"]
-    for at in range(len(samples)):
-        rows.append(_row(session, given[0].name, samples[at : at + 1], index))
-        taken = rows[0].nbytes * len(samples)
+    for at in range(count):
+        sample = {name: values[at : at + 1] for name, values in samples.items()}
+        rows.append(_row(session, sample, index))
+        taken = sum(value.nbytes for value in rows[0]) * count
         if taken > request["most_bytes"]:
             what = f"its outputs take {taken} bytes, {request['most_bytes']} are allowed"
             raise AgentError("model", what, hint="ask for fewer samples", model=index)
         if monotonic() > end_s:
             break
     name = f"outputs-{index}.npy"
-    np.save(name, np.concatenate(rows), allow_pickle=False)
+    outputs = [np.concatenate(values) for values in zip(*rows, strict=True)]
+    with Path(name).open("wb") as file:
+        if len(outputs) == 1:
+            np.save(file, outputs[0], allow_pickle=False)
+        else:
+            names = [value.name for value in session.get_outputs()]
+            np.savez(file, **dict(zip(names, outputs, strict=True)))
     return {"file": name, "samples": len(rows)}
 
 
-def _row(session: Any, name: str, sample: Any, index: int) -> Any:  # noqa: ANN401
+def _samples(path: str, names: list[str], index: int) -> Json:
+    """Values (n, ...) by the names of a model's inputs."""
+    import numpy as np
+
+    loaded = np.load(path, allow_pickle=False)
+    samples = dict(loaded) if hasattr(loaded, "files") else {names[0]: loaded}
+    if set(samples) != set(names):
+        what = f"takes {', '.join(names)}, and is given {', '.join(samples)}"
+        raise AgentError("model", what, model=index)
+    return samples
+
+
+def _row(session: Any, sample: Json, index: int) -> list[Any]:  # noqa: ANN401
     try:
-        return session.run(None, {name: sample})[0]
+        return list(session.run(None, sample))
     except Exception as error:
         what = f"cannot be run: {_one_line(error)}"
         raise AgentError("model", what, model=index) from error

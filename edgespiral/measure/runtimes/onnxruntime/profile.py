@@ -84,8 +84,8 @@ def _layer(node: Json) -> Json | None:
     name, operator = node["op_name"], OPERATORS.get(node["op_name"])
     if operator is None:
         return None
-    inputs = [shape for told in node["input_type_shape"] or () for shape in told.values()]
-    outputs = [shape for told in node["output_type_shape"] or () for shape in told.values()]
+    inputs = [shape for entry in node["input_type_shape"] or () for shape in entry.values()]
+    outputs = [shape for entry in node["output_type_shape"] or () for shape in entry.values()]
     if len(inputs) < (1 + (operator == "conv")) or not outputs:
         return None
     # Packed weights are not listed among the inputs. Two matrices are a product of activations.

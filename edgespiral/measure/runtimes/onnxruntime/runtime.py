@@ -78,9 +78,9 @@ class OnnxRuntime:
         asked = {"runtime": "onnxruntime", "threads": self._settings["threads"]}
         wanted = str(self._settings["provider"])
         with reading():
-            placed, told = document.pop("placed"), document["runtime"]["provider"]
-            if told != wanted or (wanted != CPU and len(placed) != len(job.models)):
-                raise ValueError(told)
+            placed, provider = document.pop("placed"), document["runtime"]["provider"]
+            if provider != wanted or (wanted != CPU and len(placed) != len(job.models)):
+                raise ValueError(provider)
             asked["provider"] = check_placement(placed, wanted, job.models)
             document["runtime"]["provider"] = asked["provider"]
             if job.mode == "profile":

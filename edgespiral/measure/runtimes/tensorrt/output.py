@@ -98,7 +98,9 @@ def _rows(profile: object) -> list[tuple[str, float]]:
 def _origins(info: object) -> dict[str, str]:
     layers: Any = info.get("Layers", []) if isinstance(info, dict) else []
     return {
-        str(one["Name"]): str(one.get("Metadata", "")) for one in layers if isinstance(one, dict)
+        str(layer["Name"]): str(layer.get("Metadata", ""))
+        for layer in layers
+        if isinstance(layer, dict)
     }
 
 
@@ -148,17 +150,17 @@ def _regions(
         and not (origin and members[place])
         and (match := REGION.search(name))
     }
-    told = {at for place, inside in enumerate(members) if place not in regions for at in inside}
+    inner = {at for place, inside in enumerate(members) if place not in regions for at in inside}
     ends = {
         place: {named.places[end] for end in pair if end in named.places} | {*members[place]}
         for place, pair in regions.items()
     }
     reach = {}
     for place, (first, last) in regions.items():
-        elsewhere = told.union(named.ambiguous, *(ends[at] for at in regions if at != place))
+        elsewhere = inner.union(named.ambiguous, *(ends[at] for at in regions if at != place))
         stop = named.places.get(last, named.count - 1)
         between = range(named.places.get(first, 0), stop + 1)
-        reach[place] = ({*between} - elsewhere) | (ends[place] - told)
+        reach[place] = ({*between} - elsewhere) | (ends[place] - inner)
     claims = Counter(index for own in reach.values() for index in own)
     return {
         place: sorted(own) if all(claims[index] == 1 for index in own) else []

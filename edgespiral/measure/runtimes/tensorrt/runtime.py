@@ -149,8 +149,8 @@ def _of_one(index: int, pushed: Iterable[str]) -> Iterator[str]:
 def _built_for(model: Path) -> dict[str, Any] | None:
     """What an engine's record says of where it runs; None where there is no record."""
     record = written_record(model, "tensorrt") if is_engine(model) else None
-    told = {"runtime_version", "built_on", "gpu", "compute_capability"}
-    return None if record is None else record.model_dump(mode="json", include=told)
+    fields = {"runtime_version", "built_on", "gpu", "compute_capability"}
+    return None if record is None else record.model_dump(mode="json", include=fields)
 
 
 def named_shapes(job: Job) -> dict[str, list[int]]:

@@ -56,14 +56,14 @@ class Tool:
 
     def __init__(self, request: Json) -> None:
         self.path = _find(request["trtexec"])
-        told = self._ended(["--help"])
-        banner = BANNER.search(told.stdout)
-        if told.returncode != 0 or banner is None:
-            words = " ".join((told.stderr or told.stdout).split())[-LONGEST_COMPLAINT:]
+        help_text = self._ended(["--help"])
+        banner = BANNER.search(help_text.stdout)
+        if help_text.returncode != 0 or banner is None:
+            words = " ".join((help_text.stderr or help_text.stdout).split())[-LONGEST_COMPLAINT:]
             raise AgentError("target", f"{self.path} does not tell its version: {words}")
         self.version = spelled(int(banner[1]))
         self.major = int(self.version.split(".")[0])
-        self._known = set(re.findall(r"--\w+", told.stdout))
+        self._known = set(re.findall(r"--\w+", help_text.stdout))
 
     def knows(self, flag: str) -> bool:
         """Whether this version has a flag."""
@@ -150,8 +150,10 @@ class Engine:
         if not (goal.is_file() and log.is_file()):
             goal.parent.mkdir(exist_ok=True)
             part = goal.with_suffix(".part")
-            told = self._tool.run([f"--onnx={model}", f"--saveEngine={part}", *flags], self._index)
-            log.write_text(told, encoding="utf-8")
+            output = self._tool.run(
+                [f"--onnx={model}", f"--saveEngine={part}", *flags], self._index
+            )
+            log.write_text(output, encoding="utf-8")
             part.replace(goal)
         return goal, log.read_text(encoding="utf-8")
 
@@ -180,16 +182,16 @@ class Engine:
         dla = self._request["dla_core"]
         core = [] if dla is None else [f"--useDLACore={dla}"]
         shapes = shape_flags(self._request) if self._is_given else []
-        told = self._tool.run([f"--loadEngine={self.path}", *core, *shapes, *flags], self._index)
+        output = self._tool.run([f"--loadEngine={self.path}", *core, *shapes, *flags], self._index)
         if self._is_given:
-            self._check_built(gpu_facts(told))
+            self._check_built(gpu_facts(output))
 
     def _check_built(self, here: Json) -> None:
         """Refuse an engine whose record names another device than this one."""
         record = self._request["built"][self._index] or {}
-        for key, found in here.items():
-            if found and record.get(key) and record[key] != found:
-                what = f"was built for {BOUND_TO[key]} {record[key]}, and this is {found}"
+        for key, value in here.items():
+            if value and record.get(key) and record[key] != value:
+                what = f"was built for {BOUND_TO[key]} {record[key]}, and this is {value}"
                 hint = "an engine is not portable: build it here, from its ONNX file"
                 raise AgentError("model", what, hint=hint, model=self._index)
 
@@ -260,23 +262,23 @@ def build(engines: list[Engine], _request: Json) -> list[Json]:
     ]
 
 
-def gpu_facts(told: str) -> Json:
+def gpu_facts(output: str) -> Json:
     """The GPU in the tool's output; None where it does not tell."""
     patterns = {"gpu": GPU, "compute_capability": COMPUTE_CAPABILITY}
-    found = {key: pattern.search(told) for key, pattern in patterns.items()}
-    return {key: one[1].strip() if one else None for key, one in found.items()}
+    matches = {key: pattern.search(output) for key, pattern in patterns.items()}
+    return {key: match[1].strip() if match else None for key, match in matches.items()}
 
 
 def _find(named: str | None) -> str:
     if named:
         return named
     path = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
-    found = shutil.which("trtexec", path=path)
-    if found is None:
+    program = shutil.which("trtexec", path=path)
+    if program is None:
         hint = "install TensorRT with its tools (JetPack: apt-get install tensorrt), or name it"
         what = f"there is no trtexec on the PATH or in {', '.join(PLACES)}"
         raise AgentError("target", what, hint=f"{hint} in the target's [runtime] trtexec")
-    return found
+    return program
 
 
 def _processor(request: Json, log: str) -> str:

@@ -69,10 +69,10 @@ def weighted_layers(
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # protobuf's and ONNX's own, which have no common base
         raise ModelError(f"cannot be read: {error}", where=str(path)) from error
-    known = _known_shapes(model)
+    shape_of = _known_shapes(model)
     weights = _weights(model)
     return [
-        _layer(node, known, weights[node.input[1]], path)
+        _layer(node, shape_of, weights[node.input[1]], path)
         for node in model.graph.node
         if node.op_type in (CONVOLUTION, *PRODUCTS)
         and node.domain in STANDARD
@@ -98,20 +98,20 @@ def _known_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 def _weights(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Shapes of the constants, and of those that are dequantised on the way."""
-    found = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in PASSING and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]]
-    return found
+        if node.op_type in PASSING and node.input[0] in shapes:
+            shapes[node.output[0]] = shapes[node.input[0]]
+    return shapes
 
 
 def _layer(
     node: onnx.NodeProto,
-    known: Mapping[str, tuple[int, ...]],
+    shapes: Mapping[str, tuple[int, ...]],
     weight: tuple[int, ...],
     path: Path,
 ) -> WeightedLayer:
-    given, result = known.get(node.input[0], ()), known.get(node.output[0], ())
+    given, result = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
     name = node_name(node)
     if not given or not result or 0 in (*given, *result):
         hint = "give the input's shape: --shape 1x3x224x224"

@@ -59,12 +59,12 @@ class CompiledLayer:
 
 def compiled_layers(text: str) -> list[CompiledLayer]:
     """The layers in the builder's listing, in the order they run."""
-    found = []
+    layers = []
     for line in LAYER.finditer(text):
         sections = {
             name: dict(TENSOR.findall(body)) for name, body in SECTION.findall(line["rest"])
         }
-        found.append(
+        layers.append(
             CompiledLayer(
                 line["name"],
                 line["kind"],
@@ -73,7 +73,7 @@ def compiled_layers(text: str) -> list[CompiledLayer]:
                 frozenset(ONNX_LAYER.findall(line["rest"])),
             )
         )
-    return found
+    return layers
 
 
 def unfused(layers: Sequence[CompiledLayer], model: Path) -> list[str]:
@@ -108,8 +108,8 @@ def unfused(layers: Sequence[CompiledLayer], model: Path) -> list[str]:
 
 def quantised_layers(graph: GraphProto) -> list[tuple[NodeProto, bool]]:
     """The products of an ONNX graph that have two dequantised factors; is the second a weight?"""
-    made = [node for node in graph.node if node.op_type == "DequantizeLinear"]
-    sources = {name: node.input[0] for node in made for name in node.output}
+    dequantisers = [node for node in graph.node if node.op_type == "DequantizeLinear"]
+    sources = {name: node.input[0] for node in dequantisers for name in node.output}
     constants = {tensor.name for tensor in graph.initializer}
     products = [node for node in graph.node if node.op_type in WEIGHTED]
     return [

@@ -86,7 +86,11 @@ class Builder:
         config.set_compute_capability(self._capability, 0)
         sizes = self._builder.create_optimization_profile()
         inputs = [network.get_input(number) for number in range(network.num_inputs)]
-        open_ended = [one.name for one in inputs if any(size < 0 for size in one.shape)]
+        open_ended = [
+            model_input.name
+            for model_input in inputs
+            if any(size < 0 for size in model_input.shape)
+        ]
         for name in open_ended:
             shape = self._request["shapes"].get(name)
             if shape is None:
@@ -108,17 +112,17 @@ def _package() -> Any:  # noqa: ANN401
 
 
 def _capability(trt: Any, wanted: str) -> Any:  # noqa: ANN401
-    known = {
+    capabilities = {
         f"{name[2:-1]}.{name[-1]}": value
         for name, value in trt.ComputeCapability.__members__.items()
         if name.startswith("SM")
     }
-    if wanted not in known:
-        names = ", ".join(sorted(known, key=float))
+    if wanted not in capabilities:
+        names = ", ".join(sorted(capabilities, key=float))
         what = f"TensorRT for RTX {trt.__version__} does not build for compute capability {wanted}"
         hint = f"it builds for {names}: choose one in the target's [runtime] compute_capability"
         raise AgentError("target", what, hint=hint)
-    return known[wanted]
+    return capabilities[wanted]
 
 
 def _described(error: Any) -> str:  # noqa: ANN401

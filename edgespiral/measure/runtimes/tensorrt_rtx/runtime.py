@@ -73,16 +73,16 @@ class TensorRtRtx:
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The engines, with what the builder said of their layers."""
         document = agent_document(completed, job)
-        told = document.pop("answers", None)
-        if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        answers = document.pop("answers", None)
+        if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
             raise MeasurementError("the builder's answer is not valid")
         with reading():
-            engines = [_read(*pair) for pair in zip(told, job.models, strict=False)]
+            engines = [_read(*pair) for pair in zip(answers, job.models, strict=False)]
         expected = {"runtime": "tensorrt-rtx"}
         return whole_answer({**document, "engines": engines}, job, expected=expected)
 
 
 def _read(built: dict[str, Any], model: Path) -> dict[str, Any]:
     layers = built.pop("layers", None)
-    found = None if layers is None else unfused(compiled_layers(layers), model)
-    return {**built, "unfused": found}
+    steps = None if layers is None else unfused(compiled_layers(layers), model)
+    return {**built, "unfused": steps}

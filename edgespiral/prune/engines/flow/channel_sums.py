@@ -16,6 +16,7 @@ from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import GraphAppendingTracer, Proxy
 
+from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.attention import call
 from edgespiral.prune.engines.flow.rewrite import check_same
 from edgespiral.prune.engines.flow.rules.moves import first
@@ -23,13 +24,14 @@ from edgespiral.prune.engines.flow.rules.moves import first
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
     from torch.fx import GraphModule, Node
+
+    from edgespiral.core.nested import Tensors
 
 SUMS, MEANS, NORMS = ("sum",), ("mean",), ("norm", "vector_norm")
 
 
-def sums_as_layers(model: GraphModule, example: Tensor, sums: Mapping[str, int]) -> GraphModule:
+def sums_as_layers(model: GraphModule, example: Tensors, sums: Mapping[str, int]) -> GraphModule:
     """A copy of `model` with layers in place of reductions over channels, where that is possible.
 
     Args:
@@ -41,7 +43,7 @@ def sums_as_layers(model: GraphModule, example: Tensor, sums: Mapping[str, int])
         ModelError: the new graph computes something else.
     """
     new = copy.deepcopy(model)
-    ShapeProp(new).propagate(example)
+    ShapeProp(new).propagate(*positional(new.graph, example))
     places = [node for node in new.graph.nodes if node.name in sums and _stated(node) is not None]
     for node in places:
         tracer = GraphAppendingTracer(new.graph)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.groups import ChannelGroup
 
 RESHAPES = ("view", "reshape", "view_as", "reshape_as", "unflatten")
@@ -39,7 +40,7 @@ class FlowCutter:
     def cut(
         self,
         model: GraphModule,
-        example: Tensor,
+        example: Tensors,
         groups: Sequence[ChannelGroup],
         kept: Mapping[str, Sequence[int]],
     ) -> GraphModule:
@@ -61,7 +62,7 @@ class FlowCutter:
         smaller.recompile()
         return smaller
 
-    def _followed(self, model: GraphModule, example: Tensor) -> tuple[Flow, Sizes]:
+    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, Sizes]:
         return follow(model, example), sizes_of(model, example)
 
 
@@ -74,10 +75,10 @@ class TrialCutter(FlowCutter):
         example: one input batch (1, C, H, W).
     """
 
-    def __init__(self, model: GraphModule, flow: Flow, example: Tensor) -> None:
+    def __init__(self, model: GraphModule, flow: Flow, example: Tensors) -> None:
         self._once = flow, sizes_of(model, example)
 
-    def _followed(self, model: GraphModule, example: Tensor) -> tuple[Flow, Sizes]:  # noqa: ARG002
+    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, Sizes]:  # noqa: ARG002
         return self._once
 
 

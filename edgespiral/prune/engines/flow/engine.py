@@ -10,8 +10,9 @@ from edgespiral.prune.engines.flow.finder import survey_by_flow
 from edgespiral.prune.engines.flow.proven import proven_groups
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.fx import GraphModule
+
+    from edgespiral.core.nested import Tensors
 
 
 class FlowEngine(FlowCutter):
@@ -24,7 +25,7 @@ class FlowEngine(FlowCutter):
         """See `PruningEngine.cannot_cut`."""
         return None
 
-    def find_groups(self, model: GraphModule, example: Tensor, *, proven: bool) -> GroupSurvey:
+    def find_groups(self, model: GraphModule, example: Tensors, *, proven: bool) -> GroupSurvey:
         """See `PruningEngine.find_groups`."""
         if proven:
             model, survey = proven_groups(model, example)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
+
 NOT_FOLLOWED_BY_OTHERS = (
     nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.MultiheadAttention, nn.RNNBase, nn.Embedding,
     nn.PReLU, nn.GLU, nn.PixelShuffle, nn.PixelUnshuffle, nn.Unfold, nn.Fold, _ConvTransposeNd,
@@ -46,7 +48,7 @@ class FlowSurvey:
     sums: dict[str, int] = field(default_factory=dict)
 
 
-def groups_by_flow(model: GraphModule, example: Tensor) -> list[ChannelGroup]:
+def groups_by_flow(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
     """Every group of coupled channels of which all effects are known, in network order.
 
     Raises:
@@ -81,7 +83,7 @@ def main_reasons(kept: Mapping[str, tuple[int, str]], most: int = 3) -> list[str
     return told
 
 
-def survey_by_flow(model: GraphModule, example: Tensor, flow: Flow | None = None) -> FlowSurvey:
+def survey_by_flow(model: GraphModule, example: Tensors, flow: Flow | None = None) -> FlowSurvey:
     """See `groups_by_flow`; this one tells what stays as well.
 
     Groups that no layer has whole, or that have a single unit, are left out, and so are those of

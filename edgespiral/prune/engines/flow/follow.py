@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, compact, flat, varying
 from edgespiral.prune.engines.flow.rules.operations import SUMMED_UP, rule_of
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
+
+    from edgespiral.core.nested import Tensors
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Flow:
 
 
 @torch.no_grad()
-def follow(model: GraphModule, example: Tensor) -> Flow:
+def follow(model: GraphModule, example: Tensors) -> Flow:
     """Label every tensor of `model` and settle which labels leave together.
 
     Args:
@@ -54,7 +57,7 @@ def follow(model: GraphModule, example: Tensor) -> Flow:
         example: one input batch (1, C, H, W).
     """
     labeller = Labeller(model, rule_of)
-    labeller.run(example)
+    labeller.run(*positional(model.graph, example))
     settled = _settled(labeller)
     return Flow(
         {

@@ -159,6 +159,8 @@ def unlabelled(value: object) -> Any:  # noqa: ANN401
     """Labels of a result that stands for no channel: 0, or None where it is not a tensor."""
     if isinstance(value, torch.Tensor):
         return torch.zeros((), dtype=torch.long).expand(value.shape)
+    if isinstance(value, dict):
+        value = tuple(value.values())
     if isinstance(value, tuple | list) and any(isinstance(v, torch.Tensor) for v in value):
         return tuple(unlabelled(v) for v in value)
     return None

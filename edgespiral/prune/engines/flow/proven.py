@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import torch
-
+from edgespiral.core.nested import joined
 from edgespiral.prune.engines.flow.channel_sums import sums_as_layers
 from edgespiral.prune.engines.flow.cutter import TrialCutter
 from edgespiral.prune.engines.flow.finder import FlowSurvey, survey_by_flow
@@ -16,9 +15,9 @@ from edgespiral.prune.engines.trial import failed_trial
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.engines.flow.follow import Flow
     from edgespiral.prune.groups import ChannelGroup
 
@@ -27,7 +26,7 @@ SAMPLES = 2
 MOST_SECONDS = 120.0
 
 
-def proven_groups(model: GraphModule, example: Tensor) -> tuple[GraphModule, FlowSurvey]:
+def proven_groups(model: GraphModule, example: Tensors) -> tuple[GraphModule, FlowSurvey]:
     """The groups that a trial cut leaves equal to the masked model, and why others stay.
 
     Args:
@@ -57,9 +56,9 @@ Failed = list[tuple["ChannelGroup", str]]
 class _Trials:
     """Cuts of one model made to see which of its groups are what they are taken for."""
 
-    def __init__(self, model: GraphModule, example: Tensor, flow: Flow) -> None:
+    def __init__(self, model: GraphModule, example: Tensors, flow: Flow) -> None:
         self._model = model
-        self._inputs = torch.cat([example] * SAMPLES)
+        self._inputs = joined([example] * SAMPLES)
         self._cutter = TrialCutter(model, flow, example)
         self._until = time.monotonic() + MOST_SECONDS
 

@@ -19,6 +19,8 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import GraphAppendingTracer, Proxy
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.nested import joined, leaves, mapped
+from edgespiral.models.calling import call, positional
 from edgespiral.prune.double import arithmetic_for
 from edgespiral.prune.engines.flow import attention
 
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule, Node
 
+    from edgespiral.core.nested import Tensors
+
 MOVES = ("view", "reshape", "permute", "transpose", "swapaxes", "contiguous", "flatten")
 TOLERANCE = 1e-9
 
 
-def explicit(model: GraphModule, example: Tensor) -> GraphModule:
+def explicit(model: GraphModule, example: Tensors) -> GraphModule:
     """`model` with every such place rewritten, or `model` itself where there is none.
 
     The copy shares no memory with `model` once anything was rewritten.
@@ -49,7 +53,7 @@ def explicit(model: GraphModule, example: Tensor) -> GraphModule:
     if not places and not shuffles:
         return model
     new = copy.deepcopy(model)
-    ShapeProp(new).propagate(example)
+    ShapeProp(new).propagate(*positional(new.graph, example))
     for node in list(new.graph.nodes):
         rewriter = _rewriter(node, new)
         if rewriter is not None:
@@ -128,13 +132,13 @@ def _argument(node: Node, place: int, name: str, *, default: Any) -> Any:  # noq
     return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
 
 
-def _shuffles(model: GraphModule, example: Tensor) -> Iterator[tuple[Node, Node, Tensor]]:
+def _shuffles(model: GraphModule, example: Tensors) -> Iterator[tuple[Node, Node, Tensor]]:
     """Reshapes that end a chain of moves which only puts channels in another order."""
     if not any(n.op == "call_method" and n.target in MOVES[:2] for n in model.graph.nodes):
         return
     run = torch.fx.Interpreter(model, garbage_collect_values=False)
     with torch.no_grad():
-        run.run(example)
+        run.run(*positional(model.graph, example))
     for node in model.graph.nodes:
         found = _reordered(node, run.env) if _moves(node) else None
         if found is not None:
@@ -193,18 +197,24 @@ def _gather(model: GraphModule, node: Node, source: Node, order: Tensor) -> None
     node.replace_all_uses_with(new)
 
 
-def check_same(model: GraphModule, new: GraphModule, example: Tensor) -> None:
+def check_same(model: GraphModule, new: GraphModule, example: Tensors) -> None:
     """Compare two forms of a model, in double precision where it can be had.
 
     Raises:
         ModelError: they compute different things.
     """
-    two = torch.cat([example, example.flip(-1)])
+    two = joined([example, mapped(lambda leaf: leaf.flip(-1), example)])
     arithmetic = arithmetic_for(model, two)
     with arithmetic.computing():
-        one, other = (arithmetic.model(m)(arithmetic.inputs(two)) for m in (model, new))
+        one, other = (
+            [*leaves(call(arithmetic.model(m), arithmetic.inputs(two))).values()]
+            for m in (model, new)
+        )
     allowed = TOLERANCE if arithmetic.double else arithmetic.tolerance
-    if one.shape != other.shape or not torch.allclose(one, other, allowed, allowed):
+    if not all(
+        mine.shape == theirs.shape and torch.allclose(mine, theirs, allowed, allowed)
+        for mine, theirs in zip(one, other, strict=True)
+    ):
         raise ModelError(
             "its attention, shuffles or sums over channels cannot be written out",
             where=type(model).__name__,

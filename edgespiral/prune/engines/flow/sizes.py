@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.fx
 
+from edgespiral.core.nested import joined
+from edgespiral.models.calling import positional
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from torch import Tensor
     from torch.fx import GraphModule, Node
+
+    from edgespiral.core.nested import Tensors
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class _Recorder(torch.fx.Interpreter):
         return value
 
 
-def sizes_of(model: GraphModule, example: Tensor) -> Sizes:
+def sizes_of(model: GraphModule, example: Tensors) -> Sizes:
     """Run `model` on a batch and on one twice as large, and compare.
 
     Args:
@@ -61,8 +65,8 @@ def sizes_of(model: GraphModule, example: Tensor) -> Sizes:
     """
     one, two = _Recorder(model), _Recorder(model)
     with torch.no_grad():
-        one.run(example)
-        two.run(torch.cat([example, example]))
+        one.run(*positional(model.graph, example))
+        two.run(*positional(model.graph, joined([example, example])))
     batch = {
         name: [
             d

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import DataError, ModelError
+from edgespiral.core.nested import count
+from edgespiral.models.calling import call
 from edgespiral.prune.masking import gated
 from edgespiral.prune.scoring.norms import unit_norms
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+    from edgespiral.core.nested import Tensors
     from edgespiral.prune.groups import ChannelGroup
 
     Importance = dict[str, Tensor]
@@ -102,7 +105,7 @@ class GateGradients(Criterion):
             gradients = _gate_gradients(frozen, groups, inputs, targets, evidence.losses)
             for group, gradient in zip(groups, gradients, strict=True):
                 totals[group.name] += self._accumulate(gradient.float()).cpu()
-            samples += len(inputs)
+            samples += count(inputs)
         if not samples:
             raise DataError("a criterion that uses gradients needs labelled samples, and got none")
         scores = {name: total / samples for name, total in totals.items()}
@@ -114,15 +117,16 @@ class GateGradients(Criterion):
 def _gate_gradients(
     model: GraphModule,
     groups: Sequence[ChannelGroup],
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: Tensors,
+    targets: Tensors,
     losses: SampleLosses,
 ) -> tuple[Tensor, ...]:
     gates = {
-        group.name: torch.ones(len(inputs), group.channels, requires_grad=True) for group in groups
+        group.name: torch.ones(count(inputs), group.channels, requires_grad=True)
+        for group in groups
     }
     with gated(model, groups, gates):
-        loss = losses(model(inputs), targets).sum()
+        loss = losses(call(model, inputs), targets).sum()
     return torch.autograd.grad(loss, list(gates.values()))
 
 

@@ -1,0 +1,157 @@
+"""What it costs that what ships is judged: its share of the main job's time, as JSON.
+
+Usage: python bench/judging.py --weights TEACHER.safetensors [--data fashion-mnist] [--json FILE]
+       python bench/judging.py --parts RUN [--data fashion-mnist] [--json FILE]
+
+Runs the job of `main_job.py` in this process with a clock around each call that judges: the score
+of files, the rebuilt source, the comparison on the device, the digests of what is read. Processor
+time is counted beside wall time, that of processes that were started and have ended too, as other
+programs on the machine stretch the one and not the other. `--parts` does each of these calls once,
+for the teacher of a run that there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from main_job import EPOCHS, SPEEDUP
+
+from edgespiral import api
+from edgespiral.data import load, passes
+from edgespiral.distill.evaluate import score
+from edgespiral.export import rebuilt
+from edgespiral.export.parity import file_score
+from edgespiral.export.precision import validation_samples
+from edgespiral.measure.profile import load_profile
+from edgespiral.measure.session import Session
+from edgespiral.models.saved import load_model
+from edgespiral.spiral import baseline, turn
+from edgespiral.spiral.shipping import ending, publishing
+from edgespiral.spiral.shipping.on_device import DEVICE_SAMPLES, check_on_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What judging is made of: name, and where it is called from. Nested calls count once.
+CALLS = (
+    ("score of the file", baseline, "judged"),
+    ("score of the file", turn, "judged"),
+    ("score of the file", ending, "file_scored"),
+    ("rebuilt source", baseline, "check_source"),
+    ("rebuilt source", ending, "check_source"),
+    ("on the device", ending, "check_on_device"),
+    ("hashes of files", publishing, "sha256_file"),
+    ("samples read twice", passes, "check_repeats"),
+    ("digests of samples", passes.PassDigest, "add"),
+)
+P, T = ParamSpec("P"), TypeVar("T")
+Clock = dict[str, list[float]]
+
+
+def cpu_s() -> float:
+    """Processor time of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
+
+
+def timed(clock: Clock, name: str, call: Callable[P, T], depth: list[int]) -> Callable[P, T]:
+    """`call`, whose time is added to `clock` unless it is a part of another such call."""
+
+    @functools.wraps(call)
+    def clocked(*arguments: P.args, **named: P.kwargs) -> T:
+        depth[0] += 1
+        wall, used = time.perf_counter(), cpu_s()
+        try:
+            return call(*arguments, **named)
+        finally:
+            depth[0] -= 1
+            if not depth[0]:
+                clock[name][0] += time.perf_counter() - wall
+                clock[name][1] += cpu_s() - used
+
+    return clocked
+
+
+def parts(run: Path, data: str) -> dict[str, dict[str, float]]:
+    """What each call takes for a run's teacher, and what scoring it with PyTorch does."""
+    teacher, splits, clock = run / "teacher", load(data), defaultdict(lambda: [0.0, 0.0])
+    onnx, model, samples = teacher / "model.onnx", load_model(teacher), splits.validation
+
+    def source() -> None:
+        with rebuilt.FreshProcess() as fresh:
+            for _ in range(2):
+                rebuilt.check_rebuilt(fresh, teacher, onnx, validation_samples(splits, 16))
+
+    def on_device() -> None:
+        with Session(load_profile("host-cpu")) as session:
+            check_on_device(session, onnx, splits, DEVICE_SAMPLES)
+
+    calls: dict[str, Callable[[], object]] = {
+        f"the file on {len(samples)} samples": lambda: file_score(onnx, samples),
+        f"PyTorch on {len(samples)} samples": lambda: score(model, samples, precision="fp32"),
+        "the rebuilt source, twice": source,
+        f"{DEVICE_SAMPLES} samples on the device and here": on_device,
+    }
+    for name, call in calls.items():
+        timed(clock, name, call, [0])()
+    return {name: {"wall_s": one, "cpu_s": two} for name, (one, two) in clock.items()}
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("--weights", type=Path)
+    either.add_argument("--parts", type=Path, metavar="RUN")
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--json", type=Path, default=Path("bench/results/judging.json"))
+    asked = parser.parse_args(argv)
+    if asked.parts:
+        document = {"parts": parts(asked.parts, asked.data)}
+        asked.json.write_text(json.dumps(document, indent=1) + "\n")
+        print(json.dumps(document, indent=1))
+        return 0
+    clock: Clock = defaultdict(lambda: [0.0, 0.0])
+    depth = [0]
+    for name, owner, call in CALLS:
+        setattr(owner, call, timed(clock, name, getattr(owner, call), depth))
+    # The fresh Python imports PyTorch beside all else; its processor time is known at its end.
+    rebuilt.FreshProcess._end = timed(clock, "rebuilt source", rebuilt.FreshProcess._end, depth)
+    start, used = time.perf_counter(), cpu_s()
+    with tempfile.TemporaryDirectory(prefix="edgespiral-") as folder:
+        out = Path(folder)
+        done = api.compress(
+            "resnet20",
+            asked.data,
+            out=out / "run",
+            weights=asked.weights,
+            speedup=SPEEDUP,
+            epochs=EPOCHS,
+            latency_cache=out / "latency",
+        )
+    wall, all_s = time.perf_counter() - start, cpu_s() - used
+    document = {
+        "command": f"python bench/judging.py --weights TEACHER.safetensors --data {asked.data}",
+        "outcome": done.result.outcome,
+        "turns": done.result.turns,
+        "wall_s": wall,
+        "cpu_s": all_s,
+        "parts": {name: {"wall_s": one, "cpu_s": two} for name, (one, two) in clock.items()},
+        "share_of_wall": sum(one for one, _ in clock.values()) / wall,
+        "share_of_cpu": sum(two for _, two in clock.values()) / all_s,
+    }
+    asked.json.write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,136 @@
+"""A picture and what is annotated in it, looked at before anything is spent on it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from edgespiral.core.errors import DataError
+from edgespiral.data.images import check_images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# Formats count pixels from 0 or from 1, and round: a box may reach so far beyond the picture.
+SLACK_PIXELS = 1.0
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A picture's objects, as its annotations have them.
+
+    Attributes:
+        picture: the file.
+        source: the annotations' file, and the place in it where it is about several pictures.
+        labels: a class for each object, (n,).
+        boxes: corners x0, y0, x1, y1 of each object, (n, 4), in pixels or shares of the picture.
+        in_shares: boxes are shares, from 0 to 1.
+        size: width and height that the annotations say the picture has, in pixels.
+    """
+
+    picture: Path
+    source: str
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    in_shares: bool = False
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """A picture and its sound boxes, as shares of its width and height, and how many are not."""
+
+    picture: Path
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    faulty: int = 0
+
+
+@dataclass(frozen=True)
+class _Fault:
+    where: str
+    what: str
+
+
+def boxed(
+    annotated: Sequence[Annotated], classes: Sequence[str], *, drops_faulty: bool
+) -> list[Boxed]:
+    """The pictures with their boxes, without faulty ones.
+
+    Raises:
+        DataError: a picture is missing or damaged or of another size than its annotations say; or,
+            unless these are dropped, a box has no area or reaches outside of its picture.
+    """
+    missing = [one for one in annotated if not one.picture.is_file()]
+    if missing:
+        more = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
+        raise DataError(
+            f"its picture {missing[0].picture} is missing{more}", where=missing[0].source
+        )
+    check_images(one.picture for one in annotated)
+    with ThreadPoolExecutor() as threads:
+        sizes = list(threads.map(_size, annotated))
+    pairs = [_sound(one, size, classes) for one, size in zip(annotated, sizes, strict=True)]
+    faults = [fault for _, found in pairs for fault in found]
+    if faults and not drops_faulty:
+        more = f" (and {len(faults) - 1} more faulty boxes)" if len(faults) > 1 else ""
+        raise DataError(
+            f"{faults[0].what}{more}",
+            where=faults[0].where,
+            hint="mend it, or leave such boxes out with ?faulty=drop",
+        )
+    return [picture for picture, _ in pairs]
+
+
+def _size(annotated: Annotated) -> tuple[int, int]:
+    with Image.open(annotated.picture) as image:
+        size: tuple[int, int] = image.size
+    declared = annotated.size
+    if declared is not None and all(declared) and declared != size:
+        raise DataError(
+            f"its boxes are on a picture of {declared[0]} x {declared[1]} pixels, and "
+            f"{annotated.picture.name} has {size[0]} x {size[1]}",
+            where=annotated.source,
+        )
+    return size
+
+
+def _sound(
+    annotated: Annotated, size: tuple[int, int], classes: Sequence[str]
+) -> tuple[Boxed, list[_Fault]]:
+    """The boxes without the faulty ones, and what is wrong with these."""
+    edges = np.array([*size, *size], np.float64)
+    pixels = annotated.boxes.reshape(-1, 4) * (edges if annotated.in_shares else 1.0)
+    shares = np.clip(pixels, 0, edges) / edges
+    faults, kept = [], np.ones(len(pixels), bool)
+    for at, (box, inside) in enumerate(zip(pixels, shares, strict=True)):
+        problem = _problem(box, inside, size)
+        if problem:
+            name = classes[annotated.labels[at]]
+            corners = ", ".join(f"{value:g}" for value in box.round(2))
+            what = f"box {at + 1} ({name}: {corners}) {problem}"
+            faults.append(_Fault(annotated.source, what))
+            kept[at] = False
+    labels = annotated.labels[kept]
+    return Boxed(annotated.picture, labels, shares[kept], faulty=len(faults)), faults
+
+
+def _problem(
+    box: NDArray[np.float64], inside: NDArray[np.float64], size: tuple[int, int]
+) -> str | None:
+    """What is wrong with corners in pixels, of which `inside` is what the picture has."""
+    if not np.isfinite(box).all():
+        return "is not finite"
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return "has no area: its corners are x0, y0, x1, y1"
+    beyond = max(-box.min(), box[2] - size[0], box[3] - size[1])
+    if beyond > SLACK_PIXELS or inside[2] <= inside[0] or inside[3] <= inside[1]:
+        return f"reaches outside of its picture of {size[0]} x {size[1]} pixels"
+    return None

@@ -1,0 +1,185 @@
+"""Pictures with boxes as samples: an image, and a row for each object in it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.sources.folder import MAX_WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from edgespiral.core.batches import Normalisation
+    from edgespiral.data.boxes.annotated import Boxed
+    from edgespiral.data.boxes.options import BoxOptions
+
+# Of the class of rows that fill up a picture's targets.
+NO_OBJECT = -1
+MOST_KEPT_BYTES = 2**28
+# In a random view an object whose box has a shorter side than that is left out.
+LEAST_PIXELS = 3.0
+
+
+def packed(labels: Tensor, boxes: Tensor, rows: int) -> Tensor:
+    """The targets of one image for the task `detection`: (rows, 5), float32.
+
+    Args:
+        labels: (n,) classes from 0.
+        boxes: (n, 4) corners x0, y0, x1, y1 in pixels of the image as the model sees it.
+        rows: the most objects that any image of the data set has, at least n.
+
+    Returns:
+        A row of class, x0, y0, x1, y1 for each object, and rows of class -1 for those that an image
+        has not.
+
+    Example:
+        >>> packed(torch.tensor([2]), torch.tensor([[1.0, 1, 4, 5]]), rows=2).tolist()
+        [[2.0, 1.0, 1.0, 4.0, 5.0], [-1.0, 0.0, 0.0, 0.0, 0.0]]
+    """
+    targets = torch.zeros(rows, 5)
+    targets[:, 0] = NO_OBJECT
+    targets[: len(labels), 0] = labels.float()
+    targets[: len(labels), 1:] = boxes.float()
+    return targets
+
+
+class BoxedPictures(Dataset[tuple["Tensor", "Tensor"]]):
+    """RGB pictures at one size, normalised, with their targets as `packed` makes them.
+
+    Args:
+        pictures: what they are.
+        options: size and normalisation.
+        rows: of the targets.
+    """
+
+    def __init__(self, pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> None:
+        self._pictures, self._options, self._rows = pictures, options, rows
+        width, height = options.size
+        self.is_kept = len(pictures) * 3 * width * height <= MOST_KEPT_BYTES
+        self._kept = _all_pixels(pictures, options.size) if self.is_kept else None
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        one, size = self._pictures[index], self._options.size
+        pixels = _pixels(one, size) if self._kept is None else self._kept[index]
+        boxes = torch.from_numpy(one.boxes) * torch.tensor([*size, *size])
+        targets = packed(torch.from_numpy(one.labels), boxes, self._rows)
+        return normalised(pixels, self._options.normalisation), targets
+
+
+class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
+    """The same pictures cropped, zoomed out, mirrored and recoloured at random, with their boxes.
+
+    Source: Liu et al. 2016 (SSD), section 2.2, by torchvision's transforms.
+    """
+
+    def __init__(self, pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> None:
+        self._pictures, self._options, self._rows = pictures, options, rows
+        width, height = options.size
+        fill = [round(255 * mean) for mean in options.normalisation.mean]
+        mirrored = [v2.RandomHorizontalFlip()] if options.mirrors else []
+        self._transform = v2.Compose(
+            [
+                v2.RandomZoomOut(fill=[min(max(value, 0), 255) for value in fill], p=0.3),
+                v2.RandomIoUCrop(),
+                *mirrored,
+                v2.Resize((height, width), antialias=True),
+                v2.RandomPhotometricDistort(p=0.5),
+                v2.SanitizeBoundingBoxes(min_size=LEAST_PIXELS),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        one = self._pictures[index]
+        pixels = tv_tensors.Image(_opened(one, self._options.size))
+        height, width = pixels.shape[-2:]
+        boxes = torch.from_numpy(one.boxes) * torch.tensor([width, height, width, height])
+        labels = torch.from_numpy(one.labels)
+        view = {
+            "image": pixels,
+            "labels": labels,
+            "boxes": tv_tensors.BoundingBoxes(
+                boxes.float(), format="XYXY", canvas_size=(height, width)
+            ),
+        }
+        # A crop and a sanitising fail where there is nothing to crop around.
+        seen = self._transform(view) if len(labels) else self._without_objects(view)
+        targets = packed(seen["labels"], seen["boxes"].as_subclass(torch.Tensor), self._rows)
+        image_ = seen["image"].as_subclass(torch.Tensor)
+        return normalised(image_, self._options.normalisation), targets
+
+    def _without_objects(self, view: dict[str, Tensor]) -> dict[str, Tensor]:
+        width, height = self._options.size
+        view["image"] = v2.functional.resize(view["image"], [height, width], antialias=True)
+        return view
+
+
+class BoxSource(DatasetSource):
+    """Batches of pictures with boxes; what is kept in memory needs no processes to load it."""
+
+    def __init__(self, pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> None:
+        workers = min(MAX_WORKERS, os.cpu_count() or 1)
+        self._pictures_of = BoxedPictures(pictures, options, rows)
+        super().__init__(
+            self._pictures_of,
+            RandomViews(pictures, options, rows),
+            workers=workers,
+            names=[str(one.picture) for one in pictures],
+        )
+
+    def unaugmented(self) -> DatasetSource:
+        """See `core.batches.AugmentedSource`."""
+        return self.stored(self._pictures_of, self._names)
+
+    @staticmethod
+    def stored(pictures: BoxedPictures, names: Sequence[str] | None) -> DatasetSource:
+        """Batches without random views."""
+        workers = 0 if pictures.is_kept else min(MAX_WORKERS, os.cpu_count() or 1)
+        return DatasetSource(pictures, workers=workers, fixed=True, names=names)
+
+
+def normalised(pixels: Tensor, normalisation: Normalisation) -> Tensor:
+    """Values of bytes (3, H, W), normalised."""
+    mean, std = (
+        torch.tensor(values).reshape(-1, 1, 1) for values in (normalisation.mean, normalisation.std)
+    )
+    return (pixels.float() / 255 - mean) / std
+
+
+def _all_pixels(pictures: Sequence[Boxed], size: tuple[int, int]) -> Tensor:
+    width, height = size
+    kept = torch.empty(len(pictures), 3, height, width, dtype=torch.uint8)
+    with ThreadPoolExecutor() as threads:
+        for at, pixels in enumerate(threads.map(lambda one: _pixels(one, size), pictures)):
+            kept[at] = pixels
+    return kept
+
+
+def _pixels(one: Boxed, size: tuple[int, int]) -> Tensor:
+    """Bytes (3, H, W)."""
+    return torch.from_numpy(np.array(_opened(one, size).resize(size))).movedim(-1, 0)
+
+
+def _opened(one: Boxed, size: tuple[int, int]) -> Image.Image:
+    """The picture in RGB, half as large again as `size` or larger where it is so itself."""
+    with Image.open(one.picture) as image:
+        # A JPEG is decoded several times as fast at a half or less of its size.
+        image.draft("RGB", (3 * size[0] // 2, 3 * size[1] // 2))
+        return image.convert("RGB")

@@ -1,0 +1,134 @@
+"""The three splits of a set of pictures with boxes, and what a person should know of them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError, first_few
+from edgespiral.data.boxes.annotated import boxed
+from edgespiral.data.boxes.pictures import BoxedPictures, BoxSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.data.boxes.annotated import Annotated, Boxed
+    from edgespiral.data.boxes.options import BoxOptions
+
+TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+# As data sets call them.
+NAMES = {TRAIN: ("train",), VALIDATION: ("val", "valid", "validation"), TEST: ("test",)}
+VALIDATION_PART, TEST_PART = 0.1, 0.15
+
+
+def box_splits(
+    name: str,
+    parts: Mapping[str, Sequence[Annotated]],
+    classes: Sequence[str],
+    options: BoxOptions,
+) -> DataSplits:
+    """Splits of annotated pictures.
+
+    Args:
+        name: what messages call the data.
+        parts: those of `train`, `validation` and `test` that there are; with train alone 15 % of
+            its pictures, drawn once and for all, are the test, and without a validation a tenth of
+            the training pictures are that. With no test, the validation is the test.
+        classes: names, in the order of their labels.
+        options: how they are read.
+
+    Raises:
+        DataError: as `boxed`; no classes, a part without pictures or without an object, or a
+            picture that is in two of them.
+    """
+    if not classes:
+        raise DataError("no object is annotated, so there are no classes", where=name)
+    whole = _completed(parts)
+    for part in PARTS:
+        if not whole[part]:
+            raise DataError("no pictures", where=f"{name}: {part}")
+    _require_apart(whole, name)
+    annotated = [one for part in PARTS for one in whole[part]]
+    pictures = iter(boxed(annotated, classes, drops_faulty=options.drops_faulty))
+    read = {part: list(islice(pictures, len(whole[part]))) for part in PARTS}
+    for part, content in read.items():
+        if not any(len(one.labels) for one in content):
+            raise DataError("no picture has an object", where=f"{name}: {part}")
+    rows = max(len(one.labels) for content in read.values() for one in content)
+    width, height = options.size
+    return DataSplits(
+        name=name,
+        train=BoxSource(read[TRAIN], options, rows),
+        validation=_stored(read[VALIDATION], options, rows),
+        test=_stored(read[TEST], options, rows),
+        class_names=tuple(classes),
+        input_shape=(3, height, width),
+        target_shape=None,
+        normalisation=options.normalisation,
+        notes=tuple(_notes(read, classes)),
+    )
+
+
+def by_part(names: Sequence[str]) -> dict[str, str]:
+    """Which of `names` are those of a part, by the part."""
+    return {
+        part: name for part, usual in NAMES.items() for name in reversed(usual) if name in names
+    }
+
+
+def _stored(pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> BatchSource:
+    names = [str(one.picture) for one in pictures]
+    return BoxSource.stored(BoxedPictures(pictures, options, rows), names)
+
+
+def _completed(parts: Mapping[str, Sequence[Annotated]]) -> dict[str, Sequence[Annotated]]:
+    train, validation, test = (parts.get(part) for part in PARTS)
+    train = train if train is not None else []
+    if validation is not None and test is None:
+        test, validation = validation, None
+    if test is None:
+        train, test = _held_out(train, TEST_PART)
+    if validation is None:
+        train, validation = _held_out(train, VALIDATION_PART)
+    return {TRAIN: train, VALIDATION: validation, TEST: test}
+
+
+def _held_out(
+    pictures: Sequence[Annotated], part: float
+) -> tuple[list[Annotated], list[Annotated]]:
+    """(the rest, about `part` of them and at least one), the same for every seed of a run."""
+    count = min(len(pictures), max(1, round(part * len(pictures))))
+    held = set(np.random.default_rng(0).permutation(len(pictures))[:count])
+    kept = [one for at, one in enumerate(pictures) if at not in held]
+    return kept, [one for at, one in enumerate(pictures) if at in held]
+
+
+def _require_apart(parts: Mapping[str, Sequence[Annotated]], name: str) -> None:
+    seen: dict[str, str] = {}
+    for part, pictures in parts.items():
+        for one in pictures:
+            other = seen.get(str(one.picture))
+            if other is not None:
+                places = f"twice in {part}" if other == part else f"in {other} and in {part}"
+                raise DataError(f"is {places}", where=f"{name}: {one.picture}")
+            seen[str(one.picture)] = part
+
+
+def _notes(parts: Mapping[str, Sequence[Boxed]], classes: Sequence[str]) -> list[str]:
+    """How much there is, and what may surprise."""
+    notes = []
+    for part, pictures in parts.items():
+        labels = np.concatenate([one.labels for one in pictures])
+        without = sum(not len(one.labels) for one in pictures)
+        faulty = sum(one.faulty for one in pictures)
+        note = f"{part}: {len(pictures)} pictures, {len(labels)} objects"
+        note += f", {without} pictures without any" if without else ""
+        notes.append(note + (f", {faulty} faulty boxes left out" if faulty else ""))
+        absent = [name for at, name in enumerate(classes) if at not in labels]
+        if absent:
+            notes.append(f"{part}: no object of {first_few(absent)}, which does not count there")
+    return notes

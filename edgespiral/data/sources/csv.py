@@ -1,0 +1,238 @@
+"""Rows of a table: real columns standardised, categories as codes, one column to be told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from edgespiral.core.batches import DataSplits, InputSpec
+from edgespiral.core.errors import DataError, UsageError, first_few
+from edgespiral.data.argument import Argument
+from edgespiral.data.files.columns import CategoryColumn, RealColumn, is_number, values
+from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
+from edgespiral.data.files.tables import rows, three_tables, value
+from edgespiral.data.holdout import hold_out
+from edgespiral.data.tensors import StoredRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from edgespiral.core.nested import Tensors
+    from edgespiral.data.files.tables import Row
+
+    Parts = tuple[Sequence[Row], Sequence[Row], Sequence[Row]]
+
+OPTIONS = (
+    *("target", "is", "positive", "ignore", "categories", "columns", "test", "missing", "unseen"),
+)
+# Whole numbers of at most so many values are classes where nothing is said, more are numbers.
+MOST_CLASSES = 20
+NUMBERS, CATEGORIES = "numbers", "categories"
+# It ships, and says how to make inputs of a row.
+DESCRIPTION = "columns.json"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How a row becomes inputs and a target.
+
+    Attributes:
+        classes: of the target, in the order of their numbers; None where it is a number itself.
+        number: how that is standardised.
+    """
+
+    real: Sequence[RealColumn]
+    categories: Sequence[CategoryColumn]
+    target: str
+    classes: tuple[str, ...] | None
+    number: RealColumn | None = None
+
+    @property
+    def specs(self) -> dict[str, InputSpec]:
+        """What each input is."""
+        specs = {}
+        if self.real:
+            specs[NUMBERS] = InputSpec((len(self.real),))
+        if self.categories:
+            codes = sum(column.count for column in self.categories)
+            specs[CATEGORIES] = InputSpec((len(self.categories),), codes, "int64")
+        return specs
+
+    @property
+    def description(self) -> str:
+        """All of it, for who runs the model."""
+        facts: dict[str, object] = {
+            NUMBERS: [{"column": c.name, "mean": c.mean, "std": c.deviation} for c in self.real],
+            CATEGORIES: [
+                {"column": c.name, "other": c.first, "from": c.first + 1, "values": c.known}
+                for c in self.categories
+            ],
+            "target": self.target,
+            "classes": self.classes,
+        }
+        if self.number is not None:
+            facts |= {"target_mean": self.number.mean, "target_std": self.number.deviation}
+        return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+
+
+def load_csv(argument: str) -> DataSplits:
+    """`csv:FILE?target=COLUMN`, or a folder with a table for each part: what columns say of one.
+
+    FILE is .csv, .tsv or .jsonl, packed with gzip or not. Of a single file 15 % of the rows, or the
+    file `test`, are the test and a tenth of the rest the validation, classes in proportion and the
+    same each time. Options: `ignore` and `categories` list columns; `is=number` and `is=class` say
+    what the target is; `positive` is the class of two that counts as 1; `columns` names those of a
+    file without a head line; `missing=mean`; `unseen=other`.
+
+    A column of which most values are numbers is real, others are categories. Inputs are `numbers`
+    (columns,) float32 and `categories` (columns,) int64, in a dict where there are both. A target
+    that is a number is standardised, too: errors are in standard deviations of the training rows.
+
+    Raises:
+        UsageError: an option is wrong, or there is no target.
+        DataError: a file cannot be read, has no such column, or a value is missing, no number, or a
+            category that no training row has; file, line and column are named.
+    """
+    asked = Argument("csv", argument, OPTIONS)
+    if not asked.options.get("target"):
+        raise UsageError(
+            "does not say which column is to be told",
+            where=f"--data {asked.where}",
+            hint=f"csv:{asked.path}?target=COLUMN",
+        )
+    train, validation, test = parts = _parts(asked)
+    columns = _columns(asked, train)
+    for part in parts:
+        if not part:
+            raise DataError("has too few rows to hold some out", where=str(asked.path))
+    specs = columns.specs
+    only = next(iter(specs.values())) if len(specs) == 1 else None
+    return DataSplits(
+        name=f"csv:{asked.path}",
+        train=_source(train, columns),
+        validation=_source(validation, columns),
+        test=_source(test, columns),
+        class_names=columns.classes or (),
+        input_shape=() if only is None else only.shape,
+        token_count=None if only is None else only.token_count,
+        target_shape=None if columns.classes is None else (),
+        inputs=specs if only is None else None,
+        files={DESCRIPTION: columns.description},
+    )
+
+
+def _parts(asked: Argument) -> Parts:
+    if asked.path.is_dir():
+        train, *others = (_read(file, asked) for file in three_tables(asked.path).values())
+        if len(others) > 1:
+            return train, others[0], others[-1]
+        return (*_held_out(asked, train, VALIDATION_PART), others[0])
+    whole = _read(asked.path, asked)
+    if "test" in asked.options:
+        test = _read(Path(asked.options["test"]).expanduser(), asked)
+        return (*_held_out(asked, whole, VALIDATION_PART), test)
+    rest, test = _held_out(asked, whole, TEST_PART)
+    return (*_held_out(asked, rest, VALIDATION_PART), test)
+
+
+def _read(path: Path, asked: Argument) -> list[Row]:
+    names = asked.options.get("columns")
+    return rows(path, None if names is None else [name.strip() for name in names.split(",")])
+
+
+def _held_out(asked: Argument, whole: Sequence[Row], part: float) -> tuple[list[Row], list[Row]]:
+    """(the rest, about `part` of the rows), classes in proportion."""
+    target = asked.options["target"]
+    classes = _classes(asked, whole)
+    numbers = np.zeros(len(whole), np.int64)
+    if classes is not None:
+        numbers = np.array([classes.index(value(row, target)) for row in whole], np.int64)
+    kept, held = hold_out(numbers, round(part * len(whole)))
+    return [whole[at] for at in kept], [whole[at] for at in held]
+
+
+def _classes(asked: Argument, train: Sequence[Row]) -> tuple[str, ...] | None:
+    """The classes of the target, the positive one of two last; None where it is a number."""
+    target = asked.options["target"]
+    told = set(values(train, target))
+    numeric = all(map(is_number, told))
+    looks_like_class = not numeric or (
+        len(told) <= MOST_CLASSES and all(float(text).is_integer() for text in told)
+    )
+    kind = asked.one_of("is", ("", "class", "number"))
+    if kind == "number" or not (kind or looks_like_class):
+        return None
+    names = sorted(told, key=float) if numeric else sorted(told)
+    positive = asked.options.get("positive")
+    if positive is None:
+        return tuple(names)
+    if positive not in names or len(names) != 2:
+        has = first_few(names)
+        raise DataError(f"{target} is none of two with {positive!r}, but {has}", where=asked.where)
+    return tuple(sorted(names, key=lambda name: name == positive))
+
+
+def _columns(asked: Argument, train: Sequence[Row]) -> Columns:
+    target = asked.options["target"]
+    listed = {
+        option: [name.strip() for name in asked.options.get(option, "").split(",") if name.strip()]
+        for option in ("ignore", "categories")
+    }
+    for name in (*listed["ignore"], *listed["categories"]):
+        value(train[0], name)
+    fills = asked.one_of("missing", ("refused", "mean")) == "mean"
+    admits_unseen = asked.one_of("unseen", ("refused", "other")) == "other"
+    real: list[RealColumn] = []
+    categories: list[CategoryColumn] = []
+    for name in train[0].values:
+        if name == target or name in listed["ignore"]:
+            continue
+        told = values(train, name)
+        if name not in listed["categories"] and 2 * sum(map(is_number, told)) > len(told):
+            real.append(RealColumn.of(train, name, fills=fills))
+        else:
+            first = sum(column.count for column in categories)
+            known = tuple(sorted(set(told)))
+            categories.append(CategoryColumn(name, known, first, admits_unseen))
+    if not real and not categories:
+        raise DataError(f"has no column beside {target}", where=asked.where)
+    classes = _classes(asked, train)
+    number = RealColumn.of(train, target, fills=False) if classes is None else None
+    return Columns(real, categories, target, classes, number)
+
+
+def _source(part: Sequence[Row], columns: Columns) -> StoredRows:
+    inputs: dict[str, Tensor] = {}
+    if columns.real:
+        inputs[NUMBERS] = _together([column.numbers(part) for column in columns.real])
+    if columns.categories:
+        inputs[CATEGORIES] = _together([column.codes(part) for column in columns.categories])
+    given: Tensors = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+    return StoredRows(given, _targets(part, columns), [row.where for row in part])
+
+
+def _together(each: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(each, 1))
+
+
+def _targets(part: Sequence[Row], columns: Columns) -> Tensor:
+    """Standardised numbers (N, 1), or classes (N,)."""
+    if columns.number is not None:
+        return torch.from_numpy(columns.number.numbers(part)[:, None])
+    target = columns.target
+    number_of = {name: number for number, name in enumerate(columns.classes or ())}
+    for row in part:
+        if value(row, target) not in number_of:
+            what = f"{target} is {value(row, target)!r}, which no training row has"
+            raise DataError(what, where=row.where)
+    return torch.tensor([number_of[text] for text in values(part, target)])
+
+
+PLUGIN = load_csv

@@ -1,0 +1,194 @@
+"""Ratings of items by users: who has met what, one item a user held back to be found again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from edgespiral.core.batches import DataSplits, InputSpec
+from edgespiral.core.errors import DataError
+from edgespiral.data.argument import Argument
+from edgespiral.data.files.columns import is_number
+from edgespiral.data.files.tables import column, rows, value
+from edgespiral.data.tensors import StoredRows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edgespiral.data.files.tables import Row
+
+    Numbers = NDArray[np.int64]
+
+OPTIONS = ("user", "item", "time", "columns", "negatives", "candidates")
+USER_NAMES, ITEM_NAMES = ("user", "userid", "user_id"), ("item", "itemid", "item_id", "movieid")
+TIME_NAMES = ("time", "timestamp", "date")
+# Pairs that were not met, for each that was, and candidates beside each that is to be found.
+NEGATIVES, CANDIDATES = 4, 99
+# One is to learn from, one each for validation and test.
+LEAST = 3
+SEED = 0
+DESCRIPTION = "ids.json"
+
+
+@dataclass(frozen=True)
+class Met:
+    """Which user met which item, by numbers (N,), in the order of time for each user."""
+
+    users: Sequence[str]
+    items: Sequence[str]
+    user: Numbers
+    item: Numbers
+
+
+def load_ratings(argument: str) -> DataSplits:
+    """`ratings:FILE`: pairs of a user and an item, whatever the rating.
+
+    Each user's last item is the test's, the one before the validation's, all others are trained on,
+    with `negatives` pairs (4) that the user has not met beside each. The item that is held back is
+    to be found among `candidates` others (99) that the user has not met. All are drawn once and for
+    all. Columns are `user`, `item` and `time`, or options name them.
+
+    Raises:
+        DataError: the file cannot be read, a value is missing, a user has fewer than three items,
+            or there are too few items to draw from; file and line are named.
+    """
+    asked = Argument("ratings", argument, OPTIONS)
+    negatives = asked.whole_number("negatives", default=NEGATIVES, least=1)
+    candidates = asked.whole_number("candidates", default=CANDIDATES, least=1)
+    met = _met(asked)
+    most = int(np.bincount(met.user).max())
+    if len(met.items) - most < candidates:
+        what = f"{len(met.items)} items are too few: a user has met {most} of them"
+        raise DataError(what, where=str(asked.path), hint="lower ?candidates=")
+    last = _places_from_the_end(met.user)
+    generator = np.random.default_rng(SEED)
+    unmet = _Unmet(met, generator)
+    validation, test = (_queries(met, last == place, unmet, candidates) for place in (1, 0))
+    facts = {"user": list(met.users), "item": list(met.items)}
+    return DataSplits(
+        name=f"ratings:{asked.path}",
+        train=_training(met, last > 1, unmet, negatives),
+        validation=validation,
+        test=test,
+        class_names=(),
+        input_shape=(),
+        target_shape=None,
+        inputs={
+            "user": InputSpec((), len(met.users), "int64"),
+            "item": InputSpec((), len(met.items), "int64"),
+        },
+        files={DESCRIPTION: json.dumps(facts, ensure_ascii=False) + "\n"},
+    )
+
+
+def _met(asked: Argument) -> Met:
+    names = asked.options.get("columns")
+    found = rows(asked.path, None if names is None else [n.strip() for n in names.split(",")])
+    user = asked.options.get("user") or column(found[0], USER_NAMES, "user")
+    item = asked.options.get("item") or column(found[0], ITEM_NAMES, "item")
+    time = asked.options.get("time") or column(found[0], TIME_NAMES, "time")
+    first: dict[tuple[str, str], tuple[float, int]] = {}
+    for place, row in enumerate(found):
+        pair = _given(row, user), _given(row, item)
+        moment = value(row, time)
+        if not is_number(moment):
+            raise DataError(f"{time} is {moment!r}, not a number", where=row.where)
+        first[pair] = min(first.get(pair, (float(moment), place)), (float(moment), place))
+    users, items = (sorted({pair[side] for pair in first}, key=_order) for side in (0, 1))
+    user_of, item_of = ({name: n for n, name in enumerate(side)} for side in (users, items))
+    ordered = sorted(first, key=lambda pair: (user_of[pair[0]], *first[pair]))
+    met = Met(
+        users,
+        items,
+        np.array([user_of[pair[0]] for pair in ordered], np.int64),
+        np.array([item_of[pair[1]] for pair in ordered], np.int64),
+    )
+    counts = np.bincount(met.user)
+    if counts.min() < LEAST:
+        few = users[int(counts.argmin())]
+        row = next(row for row in found if value(row, user) == few)
+        raise DataError(
+            f"user {few} has met {counts.min()} items, and {LEAST} are needed",
+            where=row.where,
+            hint="leave such users out: nothing is known of them",
+        )
+    return met
+
+
+def _given(row: Row, name: str) -> str:
+    text = value(row, name)
+    if not text:
+        raise DataError(f"{name} is missing", where=row.where)
+    return text
+
+
+def _order(name: str) -> tuple[float, str]:
+    return (float(name) if is_number(name) else np.inf, name)
+
+
+def _places_from_the_end(user: Numbers) -> Numbers:
+    """Of each pair how many of the same user come after it."""
+    ends = np.cumsum(np.bincount(user))
+    places: Numbers = ends[user] - 1 - np.arange(len(user))
+    return places
+
+
+class _Unmet:
+    """Draws items that a user has not met."""
+
+    def __init__(self, met: Met, generator: np.random.Generator) -> None:
+        self._items, self._generator = len(met.items), generator
+        self._codes = np.sort(met.user * len(met.items) + met.item)
+
+    def __call__(self, user: Numbers) -> Numbers:
+        """One for each user (N,); what was drawn and is known is drawn anew."""
+        item = self._generator.integers(self._items, size=len(user))
+        while True:
+            is_known = self._knows(user, item)
+            if not is_known.any():
+                return item
+            item[is_known] = self._generator.integers(self._items, size=int(is_known.sum()))
+
+    def several(self, user: int, count: int) -> Numbers:
+        """`count` different ones of one user."""
+        order = self._generator.permutation(self._items)
+        unmet: Numbers = order[~self._knows(np.full(self._items, user), order)]
+        return unmet[:count]
+
+    def _knows(self, user: Numbers, item: Numbers) -> NDArray[np.bool_]:
+        codes = user * self._items + item
+        at = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+        is_known: NDArray[np.bool_] = self._codes[at] == codes
+        return is_known
+
+
+def _training(met: Met, chosen: NDArray[np.bool_], unmet: _Unmet, negatives: int) -> StoredRows:
+    user, item = met.user[chosen], met.item[chosen]
+    others = np.repeat(user, negatives)
+    users, items = np.concatenate([user, others]), np.concatenate([item, unmet(others)])
+    labels = np.concatenate([np.ones_like(user), np.zeros_like(others)])
+    return _source(users, items, labels, users)
+
+
+def _queries(met: Met, chosen: NDArray[np.bool_], unmet: _Unmet, candidates: int) -> StoredRows:
+    """One a user: the item to be found first, then the others."""
+    user = np.repeat(met.user[chosen], 1 + candidates)
+    pairs = zip(met.user[chosen], met.item[chosen], strict=True)
+    item = np.concatenate([[wanted, *unmet.several(one, candidates)] for one, wanted in pairs])
+    labels = (np.arange(len(user)) % (1 + candidates) == 0).astype(np.int64)
+    return _source(user, item.astype(np.int64), labels, user)
+
+
+def _source(user: Numbers, item: Numbers, label: Numbers, query: Numbers) -> StoredRows:
+    inputs = {"user": torch.from_numpy(user), "item": torch.from_numpy(item)}
+    targets = {"label": torch.from_numpy(label), "query": torch.from_numpy(query)}
+    return StoredRows(inputs, targets)
+
+
+PLUGIN = load_ratings

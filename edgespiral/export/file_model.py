@@ -1,0 +1,166 @@
+"""An ONNX file run by ONNX Runtime on inputs and to outputs of the forms that the model has.
+
+A file has inputs and outputs in a row, by name. Where a model has several of them, the file says
+in its metadata which tuple or dict they are, so that a task reads a file's outputs as PyTorch's.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from edgespiral.core.errors import ExportError
+from edgespiral.core.nested import filled, leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import onnxruntime
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from edgespiral.core.nested import Template, Tensors
+
+INPUTS, OUTPUTS = "edgespiral.inputs", "edgespiral.outputs"
+# Of the one input and the one output that most models have.
+INPUT, OUTPUT = "input", "logits"
+
+
+def named(names: Sequence[str], taken: Iterable[str]) -> list[str]:
+    """`names`, each with underscores behind it until nothing else in the file is called so."""
+    used = set(taken)
+    free = []
+    for name in names:
+        while name in used:
+            name += "_"  # noqa: PLW2901
+        used.add(name)
+        free.append(name)
+    return free
+
+
+def output_names(outputs: Tensors) -> list[str]:
+    """A name for each output: a dict's key, or its place."""
+    return [f"output_{name}" if name[:1].isdigit() else name for name in leaves(outputs)]
+
+
+def described(form: Template, names: Sequence[str]) -> str:
+    """What the metadata say of inputs or of outputs."""
+    return json.dumps({"form": form, "names": list(names)})
+
+
+class FileModel:
+    """A session on an ONNX file.
+
+    Args:
+        session: of ONNX Runtime.
+        where: what errors call the file.
+
+    Raises:
+        ExportError: it has no input, or what its metadata say of these or its outputs is damaged.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, where: str) -> None:
+        self._session, self._where = session, where
+        metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+        self._inputs = [value.name for value in session.get_inputs()]
+        self.outputs = [value.name for value in session.get_outputs()]
+        if not self._inputs:
+            raise ExportError(
+                "has no input: what it computes was fixed when it was exported",
+                where=where,
+                hint="use torch alone in forward: what NumPy computes is a constant there",
+            )
+        try:
+            self._given = given_names(metadata, self._inputs)
+            self._form, self._named = _read(metadata, OUTPUTS, self.outputs)
+        except (ValueError, KeyError, TypeError) as error:
+            what = "what its metadata say of its inputs and outputs is damaged"
+            raise ExportError(what, where=where) from error
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """What the file computes of one batch, in the form that the model's outputs have.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run it.
+        """
+        return self.formed(self.values(inputs))
+
+    def formed(self, values: Mapping[str, NDArray[Any]]) -> Tensors:
+        """Outputs by name in the form that the model's have."""
+        return filled(self._form, (torch.from_numpy(np.asarray(values[n])) for n in self._named))
+
+    def values(
+        self, inputs: Tensors, names: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """All that the file gives, or those called `names`, by name.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run it.
+        """
+        wanted = self.outputs if names is None else list(names)
+        try:
+            values = self._session.run(wanted, self.feeds(inputs))
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=self._where) from error
+        return dict(zip(wanted, values, strict=True))
+
+    def feeds(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """The inputs by the file's names; those that its graph has no use for are left out."""
+        fed = feeds(inputs, self._given)
+        return {name: fed[name].numpy() for name in self._inputs if name in fed}
+
+
+def feeds(inputs: Tensors, names: Sequence[str]) -> dict[str, Tensor]:
+    """Each input by its name in a file that calls them `names`, in the order of a tuple."""
+    if isinstance(inputs, dict) and inputs.keys() == set(names):
+        return inputs
+    return dict(zip(names, leaves(inputs).values(), strict=True))
+
+
+def given_names(metadata: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """What a file calls the model's inputs, those too that its graph has no use for.
+
+    Args:
+        metadata: the file's metadata.
+        names: of the inputs that it has.
+
+    Raises:
+        ValueError, KeyError, TypeError: the metadata are damaged.
+    """
+    return _read(metadata, INPUTS, names)[1]
+
+
+def _read(
+    metadata: Mapping[str, str], key: str, names: Sequence[str]
+) -> tuple[Template, list[str]]:
+    if key in metadata:
+        entry = json.loads(metadata[key])
+        return entry["form"], [str(name) for name in entry["names"]]
+    return None if len(names) == 1 else dict.fromkeys(names), list(names)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write what a device is given or gives: one array as `.npy` has it, several as `.npz`."""
+    with path.open("wb") as file:
+        if len(arrays) == 1:
+            np.save(file, next(iter(arrays.values())), allow_pickle=False)
+        else:
+            np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """What `write_arrays` has written; one array by itself has the first of `names`.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile: it is no such file.
+    """
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return {names[0]: loaded}
+    with loaded:
+        return {name: loaded[name] for name in loaded.files}

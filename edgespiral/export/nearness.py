@@ -1,0 +1,104 @@
+"""How near outputs are to those expected, each of several by its own size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgespiral.core.nested import leaves
+from edgespiral.core.records.exported import Parity
+from edgespiral.tasks.classification import CLASSIFICATION
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from edgespiral.core.nested import Tensors
+    from edgespiral.tasks.base import Task
+
+    Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ParityLimits:
+    """What an export may differ by.
+
+    Attributes:
+        largest_share: largest difference, as a share of the largest output; None: any.
+        least_sqnr_db: of the outputs' squares to those of the differences; None: any.
+        least_agreement: share of decisions, from 0 to 1, that are the same.
+    """
+
+    largest_share: float | None = None
+    least_sqnr_db: float | None = None
+    least_agreement: float = 0.0
+
+
+def compared(expected: Tensors, outputs: Tensors, task: Task = CLASSIFICATION) -> Parity:
+    """How near finite outputs are to those expected: both (n, ...).
+
+    Of several outputs the figures are those of the one that is furthest from what is expected of
+    it, beside its own size.
+    """
+    agreement = float(task.agreement(outputs, expected).double().mean())
+    pairs = zip(leaves(expected).values(), leaves(outputs).values(), strict=True)
+    each = [_compared(_array(leaf), _array(other), agreement) for leaf, other in pairs]
+    return min(each, key=_nearness)
+
+
+def _compared(expected: Values, outputs: Values, agreement: float) -> Parity:
+    noise = float(np.square(expected - outputs, dtype=np.float64).sum())
+    signal = float(np.square(expected, dtype=np.float64).sum())
+    return Parity(
+        samples=len(expected),
+        max_abs_difference=float(np.abs(expected - outputs).max(initial=0.0)),
+        agreement=agreement,
+        sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
+    )
+
+
+def _nearness(parity: Parity) -> float:
+    if parity.sqnr_db is not None:
+        return parity.sqnr_db
+    return -math.inf if parity.max_abs_difference else math.inf
+
+
+def _array(leaf: Tensor) -> Values:
+    return leaf.detach().cpu().float().numpy()
+
+
+def differing(
+    limits: ParityLimits, expected: Tensors, outputs: Tensors, parity: Parity
+) -> str | None:
+    """Which limit the first output does not keep that keeps not all, by its own size; else None.
+
+    Args:
+        expected, found: outputs (n, ...) of one form.
+        parity: of them, for the decisions that agree.
+    """
+    pairs = zip(leaves(expected).items(), leaves(outputs).values(), strict=True)
+    for (name, leaf), other in pairs:
+        own = _compared(_array(leaf), _array(other), parity.agreement)
+        problem = beyond(limits, own, float(np.abs(_array(leaf)).max(initial=0.0)))
+        if problem:
+            return f"output {name}: {problem}" if name else problem
+    return None
+
+
+def beyond(limits: ParityLimits, parity: Parity, largest: float) -> str | None:
+    """Which of `limits` is not kept, None where all are; `largest` is that of what was expected."""
+    if limits.largest_share is not None:
+        allowed = limits.largest_share * largest
+        if parity.max_abs_difference > allowed:
+            return f"{allowed:.2g} is allowed"
+    least = limits.least_sqnr_db
+    if least is not None and parity.sqnr_db is None and parity.max_abs_difference > 0:
+        return "all of its outputs should be 0"
+    if least is not None and parity.sqnr_db is not None and parity.sqnr_db < least:
+        return f"the error is {parity.sqnr_db:.1f} dB below the output, {least:g} dB are needed"
+    if parity.agreement < limits.least_agreement:
+        return f"{limits.least_agreement:.0%} are needed"
+    return None

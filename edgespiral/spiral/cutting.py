@@ -1,0 +1,265 @@
+"""A cut and nothing else: a smaller module for a training loop of one's own."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edgespiral.core.batches import first_inputs
+from edgespiral.core.errors import UsageError, unknown_name
+from edgespiral.core.nested import leaves, mapped, plain, rows
+from edgespiral.models.accept import folded, unwrapped
+from edgespiral.models.example_inputs import example_of
+from edgespiral.models.load import one_output
+from edgespiral.models.saved import trace
+from edgespiral.prune.engines import AUTO
+from edgespiral.prune.prunable import PrunableModel, cut_to
+from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.prune.scoring.criteria.base import Evidence
+from edgespiral.prune.scoring.obs import after_folding
+from edgespiral.prune.scoring.reconstruct import moments
+from edgespiral.spiral.planning.allocate import every_choice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+    from torch.fx import GraphModule
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
+    from edgespiral.prune.scoring.reconstruct import Moments
+    from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.tasks.base import Task
+
+WITH_DATA, WITHOUT_DATA = "fisher", "l1"
+BATCH, MOST_SAMPLES = 128, 1024
+FACTS = "cut"
+
+
+@dataclass(frozen=True)
+class CutFacts:
+    """What a cut came to; `meta["cut"]` of the module that `cut` returns.
+
+    Attributes:
+        before: channels of each group of coupled layers, by its name.
+        after: those that are left; 0 is a branch that is gone.
+        engine: what removed them.
+        difference: of the outputs from the masked model's, relative to the largest of them, in
+            double precision where the model works in it.
+        parameters_before, parameters_after: how many weights there are.
+    """
+
+    before: dict[str, int]
+    after: dict[str, int]
+    engine: str
+    difference: float
+    parameters_before: int
+    parameters_after: int
+
+
+def cut(
+    model: nn.Module,
+    example_inputs: Tensors | None = None,
+    *,
+    fraction: float | None = None,
+    widths: Mapping[str, int] | None = None,
+    criterion: str | None = None,
+    data: DataSplits | Mapping[str, Any] | str | None = None,
+    task: Task | str = "classification",
+    multiple: int = 1,
+    pruner: str = AUTO,
+    seed: int = 0,
+) -> GraphModule:
+    """Take channels out of a trained module; nothing is trained, measured or written.
+
+    What is left computes what `model` does with those channels masked, which is checked in double
+    precision. With `data`, what the channels that go told the layers after them is folded into the
+    weights that stay (docs/allocation.md), and the masked model has these weights.
+
+    Args:
+        model: a trained module; it stays as it was.
+        example_inputs: a batch (N, ...), or a tuple or a dict of several; not needed with `data`.
+        fraction: of the channels of every group that leave, above 0 and below 1.
+        widths: or how many channels groups keep, by the names that `edgespiral inspect` shows; 0
+            takes a residual branch out as a whole. Groups that are not named stay.
+        criterion: what a channel is worth (docs/allocation.md); `fisher` with data, `l1` without.
+        data: three splits in memory, or what the command's `--data` takes; the training split is
+            looked at.
+        task: what the model is for, by name, file or as it is; of matter with data.
+        multiple: widths that `fraction` leads to are multiples of it, as a device's kernels like.
+        pruner: the engine that removes channels; `auto` is the first that can.
+        seed: of what is drawn at random.
+
+    Returns:
+        A module on the device of `model`, in eval mode, with its parameters' names and plain layers
+        of `torch.nn`; `meta["cut"]` is a `CutFacts`.
+
+    Raises:
+        UsageError: not one of `fraction` and `widths`, or an impossible one; an unknown name.
+        ModelError: the model cannot be traced or cut; `NothingToCutError` if it has no such
+            channels.
+        DataError: the criterion needs data and there are none, or they are wrong.
+
+    Example:
+        >>> import edgespiral, torch
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2))
+        >>> small = edgespiral.cut(net, torch.randn(4, 8), fraction=0.5)
+        >>> small(torch.randn(1, 8)).shape, small.meta["cut"].after
+        (torch.Size([1, 2]), {'0': 16})
+    """
+    _check_asked(fraction, widths, multiple)
+    scored_by = criterion or (WITHOUT_DATA if data is None else WITH_DATA)
+    CRITERIA.check(scored_by)
+    splits, aim = _splits(data), _task(task)
+    if splits is not None:
+        aim, splits = aim.fitted(splits)
+        aim.check_data(splits)
+    inputs = _inputs(example_inputs, splits)
+    source = _source(model, inputs, splits, aim)
+    chosen = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
+    scores, known = _scored(source, scored_by, splits, aim, seed)
+    made = cut_to(source, chosen, scores, pruner, known)
+    facts = CutFacts(
+        before={group.name: group.channels for group in source.groups},
+        after=chosen,
+        engine=made.engine,
+        difference=made.difference,
+        parameters_before=_count(source.model),
+        parameters_after=_count(made.model),
+    )
+    smaller = made.model.eval()
+    smaller.meta[FACTS] = facts
+    home = next((p.device for p in model.parameters()), torch.device("cpu"))
+    return smaller.to(home)
+
+
+def _check_asked(fraction: float | None, widths: Mapping[str, int] | None, multiple: int) -> None:
+    if (fraction is None) == (widths is None):
+        raise UsageError("one of fraction and widths is needed", where="cut")
+    if fraction is not None and not 0 < fraction < 1:
+        raise UsageError(f"must be above 0 and below 1, is {fraction!r}", where="fraction")
+    if multiple < 1:
+        raise UsageError(f"must be 1 or more, is {multiple!r}", where="multiple")
+
+
+def _splits(data: DataSplits | Mapping[str, Any] | str | None) -> DataSplits | None:
+    from edgespiral.data import load
+    from edgespiral.data.user import splits_of
+
+    if data is None:
+        return None
+    return load(data) if isinstance(data, str) else splits_of(data, "data")
+
+
+def _task(task: Task | str) -> Task:
+    from edgespiral.tasks import resolved
+
+    return resolved(task)
+
+
+def _inputs(given: Tensors | None, splits: DataSplits | None) -> Tensors:
+    if given is None and splits is None:
+        raise UsageError("example_inputs or data are needed", where="cut")
+    if given is None:
+        assert splits is not None
+        return first_inputs(splits)
+    inputs = plain(given)
+    ends = list(leaves(inputs).values())
+    is_batch = bool(ends) and all(isinstance(leaf, torch.Tensor) and leaf.ndim for leaf in ends)
+    if not is_batch or {len(leaf) for leaf in ends} in ({0}, set()):
+        raise UsageError(
+            f"a batch of inputs (N, ...) is needed, not {_shown(given)}", where="example_inputs"
+        )
+    return mapped(lambda leaf: leaf.detach().cpu(), inputs)
+
+
+def _shown(given: object) -> str:
+    if isinstance(given, torch.Tensor):
+        return f"a tensor {tuple(given.shape)}"
+    return f"a {type(given).__name__}"
+
+
+def _source(
+    model: nn.Module, inputs: Tensors, splits: DataSplits | None, task: Task
+) -> PrunableModel:
+    """The groups of `model`, on the CPU."""
+    own = copy.deepcopy(unwrapped(model)).cpu()
+    example = rows(inputs, slice(0, 1))
+    if splits is not None:
+        own, example = one_output(own, splits, task.main_output), example_of(splits)
+    layers, _ = folded(own)
+    return PrunableModel.of(trace(layers, inputs), (), example=example)
+
+
+def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:
+    assert fraction is not None
+    chosen = _choices(source, multiple).at_share(1 - fraction)
+    if all(chosen[group.name] == group.channels for group in source.groups):
+        widest = max(group.channels for group in source.groups)
+        raise UsageError(
+            f"takes no channel: the widest group has {widest}, in steps of {multiple}",
+            where="fraction",
+            hint="ask for a larger one",
+        )
+    return chosen
+
+
+def _choices(source: PrunableModel, multiple: int) -> Choices:
+    try:
+        return every_choice(source.groups, source.branches, multiple)
+    except UsageError as error:
+        raise UsageError(error.what, where="multiple", hint="ask for a smaller one") from error
+
+
+def _at(source: PrunableModel, widths: Mapping[str, int]) -> dict[str, int]:
+    """All groups at the widths that are asked for, or as they are."""
+    options = _choices(source, 1).options
+    chosen = {group.name: group.channels for group in source.groups}
+    for name, width in widths.items():
+        if name not in chosen:
+            raise unknown_name("group", name, chosen)
+        if width and width not in options[name]:
+            allowed = options[name]
+            step = f" in steps of {allowed[1] - allowed[0]}" if len(allowed) > 1 else ""
+            raise UsageError(
+                f"{name} can have {allowed[0]} to {allowed[-1]} channels{step}, not {width}",
+                where="widths",
+            )
+    chosen |= widths
+    whole = {g for b in source.branches if not any(chosen[g] for g in b.groups) for g in b.groups}
+    stuck = sorted(name for name, width in chosen.items() if not width and name not in whole)
+    if stuck:
+        raise UsageError(
+            f"{stuck[0]} cannot have width 0",
+            where="widths",
+            hint="only a whole residual branch can go: all of its groups at 0",
+        )
+    return chosen
+
+
+def _scored(
+    source: PrunableModel, criterion: str, splits: DataSplits | None, task: Task, seed: int
+) -> tuple[dict[str, Tensor], dict[str, Moments] | None]:
+    """What channels are worth, and, with data, how they go together."""
+    scoring = CRITERIA.get(criterion)
+    scoring.check(source.model, source.groups)
+    batches = []
+    if splits is not None:
+        size = min(BATCH, len(splits.train))
+        shown = splits.unaugmented().train.epoch(batch_size=size, seed=seed)
+        batches = list(islice(shown, max(1, MOST_SAMPLES // size)))
+    scores = scoring.score(source.model, source.groups, Evidence(batches, seed, task.sample_losses))
+    if not batches or scoring.is_control:
+        return scores, None
+    known = moments(source.model, source.groups, [inputs for inputs, _ in batches])
+    return after_folding(scores, source.model, source.groups, known), known
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

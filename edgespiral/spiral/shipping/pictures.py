@@ -1,0 +1,69 @@
+"""A few samples of the test split, as the teacher's file and the published one see them."""
+
+from __future__ import annotations
+
+import base64
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torchvision.io import encode_jpeg
+
+from edgespiral.core.batches import NamedSource
+from edgespiral.core.nested import joined
+from edgespiral.core.records.exported import ComparedPicture
+from edgespiral.export.parity import predicting_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.tasks.base import Task
+
+PICTURES = 4
+QUALITY = 85
+
+
+def compared_pictures(
+    teacher: Path, student: Path, splits: DataSplits, task: Task
+) -> tuple[ComparedPicture, ...]:
+    """What `task` draws of both files' outputs; nothing where it draws nothing.
+
+    Args:
+        teacher, student: ONNX files of batch 1.
+        splits: of whose test part some samples are taken, from all over it.
+        task: see `Task.pictures`.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run one of them.
+    """
+    source = splits.test
+    chosen = sorted({int(at) for at in np.linspace(0, len(source) - 1, PICTURES)})
+    batches = [next(islice(source.epoch(batch_size=1, first_batch=at), 1)) for at in chosen]
+    inputs, targets = joined([one for one, _ in batches]), joined([one for _, one in batches])
+    drawn = []
+    for file in (teacher, student):
+        with predicting_file(file) as predict, torch.inference_mode():
+            pictures = task.pictures(inputs, predict(inputs), targets, splits)
+        if pictures is None:
+            return ()
+        drawn.append([_jpeg(picture) for picture in pictures])
+    names = [_name(source, at) for at in chosen]
+    return tuple(
+        ComparedPicture(sample=name, teacher=before, student=after)
+        for name, before, after in zip(names, *drawn, strict=True)
+    )
+
+
+def _name(source: object, at: int) -> str:
+    """The sample's own name without the folders of this machine, where it has one."""
+    name = source.place(at, None) if isinstance(source, NamedSource) else f"sample {at}"
+    return name.rpartition("/")[2]
+
+
+def _jpeg(picture: Tensor) -> str:
+    data = encode_jpeg(picture.contiguous(), quality=QUALITY).numpy().tobytes()
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,67 @@
+"""How a run's students are trained, as its plan says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import UsageError
+from edgespiral.core.option import flag
+from edgespiral.distill.optimizers import check_freezing, named_optimizer
+from edgespiral.distill.own_training import TrainingStep
+from edgespiral.distill.settings import TrainSettings, precision_of
+from edgespiral.prune.scoring.criteria import CRITERIA
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgespiral.distill.own_training import Training
+    from edgespiral.spiral.plan import Plan
+
+
+def training_settings(plan: Plan, teacher: nn.Module) -> TrainSettings:
+    """Of a training of all of the run's epochs.
+
+    Args:
+        plan: what it leaves open is as it is for distillation.
+        teacher: by whose layers the optimizer is chosen.
+
+    Raises:
+        UsageError: settings contradict each other.
+    """
+    settings = TrainSettings.for_distillation(
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        learning_rate=plan.learning_rate,
+        temperature=plan.temperature,
+        alpha=plan.alpha,
+        seed=plan.seed,
+        optimizer=named_optimizer(plan.optimizer, teacher),
+        weight_decay=plan.weight_decay,
+    )
+    return replace(
+        settings,
+        schedule=plan.schedule,
+        clip_norm=plan.clip_norm,
+        ema_decay=plan.ema_decay,
+        precision=precision_of(plan.amp),
+        accumulate=plan.accumulate,
+        freeze=plan.freeze,
+    )
+
+
+def check_training(plan: Plan, teacher: nn.Module, training: Training) -> None:
+    """Refuse, before time is spent, what no student of `teacher` could be trained with.
+
+    Raises:
+        UsageError: settings contradict each other, a pattern freezes nothing, or the criterion
+            needs a penalty that a loop of the user's would not have.
+    """
+    training_settings(plan, teacher)
+    check_freezing(teacher, plan.freeze)
+    if CRITERIA.get(plan.criterion).trains_scales and not isinstance(training, TrainingStep):
+        raise UsageError(
+            f"{plan.criterion} trains with a penalty that a loop of one's own would not have",
+            where=flag("criterion"),
+            hint="use another criterion, or a TrainingStep",
+        )

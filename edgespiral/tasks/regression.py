@@ -1,0 +1,151 @@
+"""Regression: real outputs of the shape of their targets, scored by how far off they are.
+
+    --task regression              mean absolute error
+    --task regression?metric=rmse  root of the mean squared error; also mse, and r2 in percent
+
+Targets that are of the size of 1, such as standardised ones, are best learned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from edgespiral.core.errors import DataError, ModelError
+from edgespiral.core.records.metric import Metric
+from edgespiral.tasks.base import Task, described, labelled_parts, only_option, target_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
+
+    from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.tasks.base import Pairs
+
+METRICS = {
+    "mae": Metric(name="MAE", unit="", higher_is_better=False),
+    "mse": Metric(name="MSE", unit="", higher_is_better=False),
+    "rmse": Metric(name="RMSE", unit="", higher_is_better=False),
+    "r2": Metric(name="R2"),
+}
+LOOKED_AT = 1024
+
+
+class Regression(Task):
+    """A number or several a sample: outputs and targets are real, (N, ...) of one shape.
+
+    Training minimises the smooth L1 distance to the target and to the teacher (Huber 1964, with a
+    threshold of 1). Targets (N,) and outputs (N, 1) are one shape.
+
+    Args:
+        metric: a key of `METRICS`.
+
+    Example:
+        >>> outputs, targets = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.5], [2.0]])
+        >>> Regression().score_of([(outputs, targets)])
+        0.25
+    """
+
+    def __init__(self, metric: str = "mae") -> None:
+        self._kind, self.metric = metric, METRICS[metric]
+
+    def configured(self, options: Mapping[str, str]) -> Regression:
+        """With `metric`: mae, mse, rmse or r2."""
+        return Regression(only_option(options, "metric", list(METRICS), "mae"))
+
+    def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Smooth L1 distance, the mean over a sample's numbers."""
+        wanted = targets.reshape(outputs.shape).to(outputs.dtype)
+        return F.smooth_l1_loss(outputs, wanted, reduction="none").reshape(len(outputs), -1).mean(1)
+
+    def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
+        """Smooth L1 distance of each sample's outputs from the reference's."""
+        return self.sample_losses(outputs, reference)
+
+    def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+        """Smooth L1 distance to the mean of the teachers."""
+        del temperature
+        return self.sample_losses(student, teachers.mean(0)).mean()
+
+    def targets_of(self, outputs: Tensor) -> Tensor:
+        """The outputs themselves."""
+        return outputs
+
+    def score_of(self, pairs: Pairs) -> float:
+        """The metric over all numbers of the pass."""
+        said, wanted = zip(*_flat(pairs), strict=True)
+        outputs, targets = torch.cat(said), torch.cat(wanted)
+        if self._kind == "mae":
+            return float((outputs - targets).abs().mean())
+        squares = float((outputs - targets).square().mean())
+        if self._kind == "r2":
+            return 100 * (1 - squares / float(targets.var(correction=0)))
+        return squares**0.5 if self._kind == "rmse" else squares
+
+    def check_data(self, splits: DataSplits) -> None:
+        """Real, finite targets, which differ where the metric divides by that.
+
+        Raises:
+            DataError: classes, or several targets, or some that are not finite.
+        """
+        for part, source in labelled_parts(splits):
+            self._check_part(source, f"{splits.name}: {part}", splits)
+
+    def _check_part(self, source: BatchSource, where: str, splits: DataSplits) -> None:
+        seen: list[Tensor] = []
+        for _, targets in source.epoch(batch_size=250):
+            if not isinstance(targets, torch.Tensor) or splits.target_shape is not None:
+                raise DataError(
+                    f"targets are {target_words(splits)}, not real numbers",
+                    where=where,
+                    hint="a target is a float32 tensor; whole numbers are classes",
+                )
+            finite = targets.isfinite().reshape(len(targets), -1).all(1)
+            if not bool(finite.all()):
+                at = sum(map(len, seen)) + int((~finite).nonzero()[0])
+                raise DataError(f"the target of sample {at} is NaN or infinite", where=where)
+            seen.append(targets)
+            if sum(map(len, seen)) >= LOOKED_AT:
+                break
+        if self._kind == "r2" and seen and float(torch.cat(seen).double().std(correction=0)) == 0:
+            raise DataError("all targets are the same, so R2 is undefined", where=where)
+
+    def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
+        """Finite real outputs, of the shape of the targets.
+
+        Raises:
+            ModelError: anything else.
+        """
+        if not isinstance(outputs, torch.Tensor):
+            raise ModelError(
+                f"the model returns {described(outputs)}, not one tensor",
+                hint="return the tensor alone, or give a task of your own",
+            )
+        got = f"a {str(outputs.dtype).removeprefix('torch.')} tensor {tuple(outputs.shape)}"
+        hint = "return float32 of the shape of the targets"
+        if not outputs.is_floating_point() or outputs.shape[:1] != (samples,):
+            raise ModelError(f"the model returns {got} for {samples} samples", hint=hint)
+        if not bool(outputs.isfinite().all()):
+            raise ModelError("the model returns NaN or infinite numbers", hint="check its weights")
+        if splits.is_labelled:
+            _, targets = next(iter(splits.validation.epoch(batch_size=1)))
+            shapes = [tuple(value.shape[1:]) for value in (outputs, targets)]
+            if _without_ones(shapes[0]) != _without_ones(shapes[1]):
+                what = f"the model returns {got}, and a sample's targets are {shapes[1]}"
+                raise ModelError(what, hint=hint)
+
+
+def _flat(pairs: Pairs) -> Iterator[tuple[Tensor, Tensor]]:
+    """Outputs and targets in one row each, in double precision, on the CPU."""
+    for outputs, targets in pairs:
+        yield outputs.detach().cpu().double().flatten(), targets.cpu().double().flatten()
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+PLUGIN = Regression()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from edgespiral import data
+from edgespiral.core.errors import DataError
+
+ITEMS, USERS = 35, 6
+
+
+def ratings(users=USERS, each=5):
+    lines = ["userId,movieId,rating,timestamp"]
+    lines += [
+        f"u{user},{7 * user + step},4.0,{1000 * user + step}"
+        for user in range(users)
+        for step in range(each)
+    ]
+    # Items that only one user has met, so that there are enough to draw from.
+    return lines + [f"u0,{item},3.0,{item}" for item in range(20, 40)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("\n".join(ratings()) + "\n")
+    return path
+
+
+def everything(source):
+    return next(iter(source.epoch(batch_size=len(source))))
+
+
+def test_the_last_item_of_each_user_is_to_be_found_among_others(file):
+    splits = data.load(f"ratings:{file}?candidates=10")
+    data.check(splits, batch_size=8)
+    assert {name: spec.token_count for name, spec in splits.specs.items()} == {
+        "user": USERS,
+        "item": ITEMS,
+    }
+    ids = json.loads(splits.files["ids.json"])
+    inputs, targets = everything(splits.test)
+    assert len(splits.test) == USERS * 11
+    assert targets["label"].view(USERS, 11).tolist() == [[1, *[0] * 10]] * USERS
+    assert torch.equal(targets["query"], inputs["user"])
+    found = [ids["item"][item] for item in inputs["item"][targets["label"] == 1]]
+    # Of the first user the last in time is item 4 of his five, since the others are older.
+    assert found[1:] == [str(7 * user + 4) for user in range(1, USERS)]
+    before = everything(splits.validation)
+    held = [ids["item"][item] for item in before[0]["item"][before[1]["label"] == 1]]
+    assert held[1:] == [str(7 * user + 3) for user in range(1, USERS)]
+
+
+def test_no_negative_was_met_and_none_is_drawn_twice_for_a_query(file):
+    splits = data.load(f"ratings:{file}?candidates=10&negatives=3")
+    inputs, targets = everything(splits.train)
+    positives = int((targets["label"] == 1).sum())
+    assert len(splits.train) == 4 * positives
+    met = {
+        (int(user), int(item))
+        for source in (splits.train, splits.validation, splits.test)
+        for (pair, told) in [everything(source)]
+        for user, item, label in zip(pair["user"], pair["item"], told["label"], strict=True)
+        if label == 1
+    }
+    others = zip(inputs["user"], inputs["item"], targets["label"], strict=True)
+    assert not {(int(u), int(i)) for u, i, label in others if label == 0} & met
+    candidates = everything(splits.test)[0]["item"].view(USERS, 11)
+    assert all(len(set(row.tolist())) == 11 for row in candidates)
+
+
+def test_what_is_drawn_is_the_same_each_time(file):
+    first, second = (everything(data.load(f"ratings:{file}?candidates=5").train) for _ in "ab")
+    assert torch.equal(first[0]["item"], second[0]["item"])
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("u9,3,4.0,7", r"ratings\.csv:2: user u9 has met 1 items, and 3 are needed"),
+        (",3,4.0,7", r"ratings\.csv:2: userId is missing"),
+        ("u0,3,4.0,yesterday", r"ratings\.csv:2: timestamp is 'yesterday', not a number"),
+    ],
+)
+def test_bad_rows_are_told_with_their_line(file, line, told):
+    lines = ratings()
+    file.write_text("\n".join([lines[0], line, *lines[1:]]) + "\n")
+    with pytest.raises(DataError, match=told):
+        data.load(f"ratings:{file}?candidates=5")
+
+
+def test_too_few_items_to_draw_from_are_told(file):
+    with pytest.raises(DataError, match=r"35 items are too few: a user has met 25 of them"):
+        data.load(f"ratings:{file}")

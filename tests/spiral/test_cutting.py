@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import edgespiral
+from edgespiral.core.errors import DataError, NothingToCutError, UsageError
+from edgespiral.models import build
+from edgespiral.models.saved import trace
+from edgespiral.prune.masking import gated
+from edgespiral.prune.prunable import PrunableModel
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(8 * 16, 5),
+    )  # fmt: skip
+
+
+EXAMPLE = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_what_is_left_computes_what_the_masked_model_does():
+    model = net().eval()
+    before = copy.deepcopy(model.state_dict())
+    small = edgespiral.cut(model, EXAMPLE, fraction=0.5)
+    facts = small.meta["cut"]
+    assert isinstance(facts, edgespiral.CutFacts)
+    assert (facts.before, facts.after) == ({"0": 16, "3": 8}, {"0": 8, "3": 4})
+    assert facts.difference < 1e-9
+    assert sum(p.numel() for p in small.parameters()) == facts.parameters_after
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    # By hand: the channels with the largest norms of weights are those that stay.
+    gates = {}
+    source = PrunableModel.of(trace(model, EXAMPLE), (3, 8, 8))
+    for group in source.groups:
+        weights = model.get_submodule(group.name).weight.flatten(1).abs().sum(1)
+        gates[group.name] = torch.zeros(1, group.channels)
+        gates[group.name][0, weights.argsort()[group.channels // 2 :]] = 1
+    with torch.no_grad(), gated(source.model, source.groups, gates):
+        masked = source.model(EXAMPLE)
+        # The masked model's batch norms take the same statistics; biases of gated ones are gated.
+    assert torch.allclose(small(EXAMPLE), masked, atol=1e-5)
+
+
+def test_it_is_a_plain_module_that_trains():
+    small = edgespiral.cut(net(), EXAMPLE, fraction=0.25)
+    assert {type(layer).__module__.split(".")[0] for layer in small.children()} == {"torch"}
+    optimizer = torch.optim.SGD(small.parameters(), lr=0.1)
+    before = small.get_parameter("0.weight").clone()
+    small.train()(EXAMPLE).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(small.get_parameter("0.weight"), before)
+
+
+def test_widths_are_asked_for_by_group_and_a_branch_can_go():
+    model = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
+    example = torch.randn(2, 1, 8, 8)
+    small = edgespiral.cut(model, example, widths={"layer1.0.conv1": 0, "layer2.0.conv1": 12})
+    after = small.meta["cut"].after
+    assert (after["layer1.0.conv1"], after["layer2.0.conv1"]) == (0, 12)
+    assert "layer1.0.conv1.weight" not in small.state_dict()
+    assert small.get_parameter("layer2.0.conv1.weight").shape[0] == 12
+    others = set(after) - {"layer1.0.conv1", "layer2.0.conv1"}
+    assert all(after[name] == small.meta["cut"].before[name] for name in others)
+
+
+def test_data_score_channels_and_say_what_to_fold(digits, teacher):
+    by_data = edgespiral.cut(teacher, data="digits", fraction=0.5)
+    by_norm = edgespiral.cut(teacher, data=digits, fraction=0.5, criterion="random")
+    (inputs, labels) = next(iter(digits.validation.epoch(batch_size=200)))
+    with torch.no_grad():
+        right = [
+            float((model(inputs).argmax(1) == labels).float().mean())
+            for model in (by_data, by_norm)
+        ]
+    assert right[0] > right[1]
+    again = edgespiral.cut(teacher, data="digits", fraction=0.5)
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in by_data.state_dict().items())
+
+
+def test_widths_are_multiples_where_that_is_asked():
+    small = edgespiral.cut(net(), EXAMPLE, fraction=0.4, multiple=4)
+    assert small.meta["cut"].after == {"0": 8, "3": 4}
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, "one of fraction and widths is needed"),
+        ({"fraction": 0.5, "widths": {"0": 8}}, "one of fraction and widths is needed"),
+        ({"fraction": 1.0}, "fraction: must be above 0 and below 1, is 1.0"),
+        ({"fraction": float("nan")}, "fraction: must be above 0"),
+        ({"fraction": 0.01}, "fraction: takes no channel"),
+        ({"fraction": 0.5, "multiple": 0}, "multiple: must be 1 or more"),
+        ({"fraction": 0.5, "multiple": 64}, "multiple: nothing to cut"),
+        ({"widths": {"9": 8}}, "unknown group '9'"),
+        ({"widths": {"0": 17}}, "0 can have 1 to 16 channels in steps of 1, not 17"),
+        ({"widths": {"0": 0}}, "0 cannot have width 0; only a whole residual branch"),
+        ({"fraction": 0.5, "criterion": "fishr"}, "unknown criterion 'fishr'; did you mean fisher"),
+        ({"fraction": 0.5, "example_inputs": None}, "example_inputs or data are needed"),
+        ({"fraction": 0.5, "example_inputs": torch.ones(3)}, "not a tensor \\(3,\\)"),
+        ({"fraction": 0.5, "example_inputs": [1]}, "not a list"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_one_line(options, problem):
+    asked = {"example_inputs": EXAMPLE, **options}
+    with pytest.raises(UsageError, match=problem) as caught:
+        edgespiral.cut(net(), **asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_gradients_need_data():
+    with pytest.raises(DataError, match="needs labelled samples"):
+        edgespiral.cut(net(), EXAMPLE, fraction=0.5, criterion="fisher")
+
+
+def test_a_model_without_channels_to_cut_is_told():
+    with pytest.raises(NothingToCutError):
+        edgespiral.cut(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), EXAMPLE, fraction=0.5)

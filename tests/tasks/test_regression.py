@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgespiral import tasks
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError, ModelError, UsageError
+from edgespiral.data.tensors import StoredRows
+from edgespiral.tasks.regression import Regression
+
+OUTPUTS, TARGETS = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.5, 2.0, 3.0])
+
+
+def splits_of(targets, **more):
+    part = StoredRows(torch.zeros(len(targets), 2), targets)
+    facts = {"class_names": (), "input_shape": (2,), "target_shape": None} | more
+    return DataSplits("made", part, part, part, **facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mae", 0.5),
+        ("mse", 1.25 / 3),
+        ("rmse", (1.25 / 3) ** 0.5),
+        ("r2", 100 * (1 - 1.25 / 3.5 * 3)),
+    ],
+)
+def test_the_metric_is_over_all_numbers_however_they_are_batched(name, expected):
+    task = tasks.load(f"regression?metric={name}")
+    if name == "r2":
+        expected = 100 * (1 - (1.25 / 3) / float(TARGETS.var(correction=0)))
+    whole = task.score_of([(OUTPUTS, TARGETS)])
+    parts = task.score_of(zip(OUTPUTS.split(1), TARGETS.split(1), strict=True))
+    assert whole == pytest.approx(expected)
+    assert parts == pytest.approx(expected)
+    assert task.metric.higher_is_better == (name == "r2")
+
+
+def test_losses_are_smooth_l1_and_distances_go_to_the_mean_of_the_teachers():
+    task = Regression()
+    assert task.sample_losses(OUTPUTS, TARGETS).tolist() == pytest.approx([0.125, 0.0, 0.5])
+    teachers = torch.stack([OUTPUTS + 1, OUTPUTS - 1])
+    assert float(task.distance(OUTPUTS, teachers, 4.0)) == pytest.approx(0.0)
+    assert task.divergence(OUTPUTS, OUTPUTS).tolist() == [0.0] * 3
+    assert torch.equal(task.targets_of(OUTPUTS), OUTPUTS)
+
+
+def test_bad_targets_are_refused_with_their_place():
+    with pytest.raises(DataError, match="made: train: targets are int64"):
+        Regression().check_data(splits_of(torch.arange(3), class_names=("a",), target_shape=()))
+    with pytest.raises(DataError, match="made: train: the target of sample 2 is NaN or infinite"):
+        Regression().check_data(splits_of(torch.tensor([[0.0], [1.0], [torch.nan]])))
+    with pytest.raises(DataError, match="R2 is undefined"):
+        Regression("r2").check_data(splits_of(torch.ones(3, 1)))
+    Regression().check_data(splits_of(torch.ones(3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        ({"age": OUTPUTS}, "a dict of age"),
+        (torch.zeros(3, 1, dtype=torch.int64), "a int64 tensor"),
+        (torch.zeros(3, 4), r"a sample's targets are \(1,\)"),
+        (torch.full((3, 1), torch.nan), "NaN"),
+        (torch.zeros(1), "for 3 samples"),
+    ],
+)
+def test_other_outputs_are_refused(outputs, told):
+    with pytest.raises(ModelError, match=told):
+        Regression().check_outputs(outputs, 3, splits_of(torch.zeros(3, 1)))
+    Regression().check_outputs(OUTPUTS[:, 0], 3, splits_of(torch.zeros(3, 1)))
+
+
+def test_options_are_refused_with_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown metric 'rmsee'; did you mean rmse"):
+        tasks.load("regression?metric=rmsee")
+    with pytest.raises(UsageError, match="unknown option of the task 'metrics'"):
+        tasks.load("regression?metrics=mae")
+    with pytest.raises(UsageError, match="takes no option metric"):
+        tasks.load("classification?metric=mae")
