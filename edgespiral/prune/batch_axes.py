@@ -42,7 +42,7 @@ def batch_axes(model: nn.Module, example: Tensors) -> dict[str, int]:
     """
     axes = _axes(model, example)
     if None in axes.values() and isinstance(model, GraphModule):
-        # Layers that divide by little, as after a channel that hardly varies, make much of rounding.
+        # Layers that divide by little, as by how a channel hardly varies, make much of rounding.
         arithmetic = arithmetic_for(model, example)
         with arithmetic.computing():
             axes = _axes(arithmetic.model(model), arithmetic.inputs(example))
