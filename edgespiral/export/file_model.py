@@ -65,7 +65,7 @@ class FileModel:
 
     def __init__(self, session: onnxruntime.InferenceSession, where: str) -> None:
         self._session, self._where = session, where
-        known: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+        metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
         self._inputs = [value.name for value in session.get_inputs()]
         self.outputs = [value.name for value in session.get_outputs()]
         if not self._inputs:
@@ -75,8 +75,8 @@ class FileModel:
                 hint="use torch alone in forward: what NumPy computes is a constant there",
             )
         try:
-            self._given = given_names(known, self._inputs)
-            self._form, self._named = _read(known, OUTPUTS, self.outputs)
+            self._given = given_names(metadata, self._inputs)
+            self._form, self._named = _read(metadata, OUTPUTS, self.outputs)
         except (ValueError, KeyError, TypeError) as error:
             what = "what its metadata say of its inputs and outputs is damaged"
             raise ExportError(what, where=where) from error
@@ -122,23 +122,25 @@ def feeds(inputs: Tensors, names: Sequence[str]) -> dict[str, Tensor]:
     return dict(zip(names, leaves(inputs).values(), strict=True))
 
 
-def given_names(known: Mapping[str, str], names: Sequence[str]) -> list[str]:
+def given_names(metadata: Mapping[str, str], names: Sequence[str]) -> list[str]:
     """What a file calls the model's inputs, those too that its graph has no use for.
 
     Args:
-        known: the file's metadata.
+        metadata: the file's metadata.
         names: of the inputs that it has.
 
     Raises:
         ValueError, KeyError, TypeError: the metadata are damaged.
     """
-    return _read(known, INPUTS, names)[1]
+    return _read(metadata, INPUTS, names)[1]
 
 
-def _read(known: Mapping[str, str], key: str, names: Sequence[str]) -> tuple[Template, list[str]]:
-    if key in known:
-        told = json.loads(known[key])
-        return told["form"], [str(name) for name in told["names"]]
+def _read(
+    metadata: Mapping[str, str], key: str, names: Sequence[str]
+) -> tuple[Template, list[str]]:
+    if key in metadata:
+        entry = json.loads(metadata[key])
+        return entry["form"], [str(name) for name in entry["names"]]
     return None if len(names) == 1 else dict.fromkeys(names), list(names)
 
 

@@ -82,9 +82,9 @@ def _check_activations(model: ModelProto, source: Path, inputs: Iterable[Tensors
 def _check(values: np.ndarray, what: str, source: Path) -> None:
     largest = float(np.abs(values).max(initial=0.0))
     if not largest <= LARGEST:
-        found = f"reaches {largest:.3g}" if np.isfinite(largest) else "is not finite"
+        reach = f"reaches {largest:.3g}" if np.isfinite(largest) else "is not finite"
         raise ExportError(
-            f"{what} {found}, fp16 ends at {LARGEST:g}",
+            f"{what} {reach}, fp16 ends at {LARGEST:g}",
             where=str(source),
             hint="keep fp32, or scale the model's weights or inputs down",
         )

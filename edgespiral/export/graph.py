@@ -44,7 +44,9 @@ def load_graph(path: Path) -> ModelProto:
 
 def opset(model: ModelProto) -> int:
     """The version of the standard operators that a model is written in."""
-    return max((one.version for one in model.opset_import if one.domain in STANDARD), default=0)
+    return max(
+        (entry.version for entry in model.opset_import if entry.domain in STANDARD), default=0
+    )
 
 
 def _with_channel_scales(model: ModelProto) -> ModelProto:

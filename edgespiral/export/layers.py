@@ -31,12 +31,12 @@ class Noise:
         self._noise = 0.0
         self.finite = True
 
-    def add(self, expected: NDArray[Any], found: NDArray[Any]) -> None:
+    def add(self, expected: NDArray[Any], values: NDArray[Any]) -> None:
         """Take in one pair of equal shape."""
         exact = expected.astype(np.float64)
         self._signal += float(np.square(exact).sum())
-        self._noise += float(np.square(exact - found.astype(np.float64)).sum())
-        self.finite = self.finite and bool(np.isfinite(found).all())
+        self._noise += float(np.square(exact - values.astype(np.float64)).sum())
+        self.finite = self.finite and bool(np.isfinite(values).all())
 
     @property
     def sqnr_db(self) -> float | None:
@@ -66,14 +66,14 @@ def layer_errors(source: Path, converted: Path, inputs: Iterable[Tensors]) -> li
     own = [node.name for node in shared if _add_copy(before, node, theirs[node.name], after)]
     expected = [node.output[0] for node in shared]
     copies = [OWN + node.output[0] for node in shared if node.name in own]
-    found = [theirs[node.name].output[0] for node in shared]
+    outputs = [theirs[node.name].output[0] for node in shared]
     whole, alone = [Noise() for _ in shared], {name: Noise() for name in copies}
     float_session = tapped(before, [*expected, *copies], str(source))
-    session = tapped(after, found, str(converted))
+    session = tapped(after, outputs, str(converted))
     for sample in inputs:
         right = run_tapped(float_session, sample, str(source))
         values = run_tapped(session, sample, str(converted))
-        for noise, name, other in zip(whole, expected, found, strict=True):
+        for noise, name, other in zip(whole, expected, outputs, strict=True):
             noise.add(right[name], values[other])
         for name in copies:
             alone[name].add(right[name.removeprefix(OWN)], right[name])
@@ -116,7 +116,7 @@ def _add_copy(graph: ModelProto, node: NodeProto, theirs: NodeProto, other: Mode
     copy = onnx.NodeProto()
     copy.CopyFrom(theirs)
     copy.name, copy.output[0] = OWN + node.name, OWN + node.output[0]
-    made, needed = [], set[str]()
+    nodes, needed = [], set[str]()
     for position, name in enumerate(theirs.input):
         back = makers.get(name)
         if back is None or back.op_type != "DequantizeLinear":
@@ -124,7 +124,7 @@ def _add_copy(graph: ModelProto, node: NodeProto, theirs: NodeProto, other: Mode
             continue
         steps = [makers[back.input[0]], back] if back.input[0] in makers else [back]
         copy.input[position] = f"{OWN}{node.name}:{position}"
-        made += _chain(steps, node.input[position], copy.input[position])
+        nodes += _chain(steps, node.input[position], copy.input[position])
         needed |= {part for step in steps for part in step.input if part in held}
     present = {tensor.name for tensor in graph.graph.initializer}
     for name in sorted(needed):
@@ -132,7 +132,7 @@ def _add_copy(graph: ModelProto, node: NodeProto, theirs: NodeProto, other: Mode
             tensor = graph.graph.initializer.add()
             tensor.CopyFrom(held[name])
             tensor.name = OWN + name
-    graph.graph.node.extend([*made, copy])
+    graph.graph.node.extend([*nodes, copy])
     return True
 
 

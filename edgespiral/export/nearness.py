@@ -37,24 +37,24 @@ class ParityLimits:
     least_agreement: float = 0.0
 
 
-def compared(expected: Tensors, found: Tensors, task: Task = CLASSIFICATION) -> Parity:
+def compared(expected: Tensors, outputs: Tensors, task: Task = CLASSIFICATION) -> Parity:
     """How near finite outputs are to those expected: both (n, ...).
 
     Of several outputs the figures are those of the one that is furthest from what is expected of
     it, beside its own size.
     """
-    agreement = float(task.agreement(found, expected).double().mean())
-    pairs = zip(leaves(expected).values(), leaves(found).values(), strict=True)
-    each = [_compared(_array(one), _array(other), agreement) for one, other in pairs]
+    agreement = float(task.agreement(outputs, expected).double().mean())
+    pairs = zip(leaves(expected).values(), leaves(outputs).values(), strict=True)
+    each = [_compared(_array(leaf), _array(other), agreement) for leaf, other in pairs]
     return min(each, key=_nearness)
 
 
-def _compared(expected: Values, found: Values, agreement: float) -> Parity:
-    noise = float(np.square(expected - found, dtype=np.float64).sum())
+def _compared(expected: Values, outputs: Values, agreement: float) -> Parity:
+    noise = float(np.square(expected - outputs, dtype=np.float64).sum())
     signal = float(np.square(expected, dtype=np.float64).sum())
     return Parity(
         samples=len(expected),
-        max_abs_difference=float(np.abs(expected - found).max(initial=0.0)),
+        max_abs_difference=float(np.abs(expected - outputs).max(initial=0.0)),
         agreement=agreement,
         sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
     )
@@ -71,7 +71,7 @@ def _array(leaf: Tensor) -> Values:
 
 
 def differing(
-    limits: ParityLimits, expected: Tensors, found: Tensors, parity: Parity
+    limits: ParityLimits, expected: Tensors, outputs: Tensors, parity: Parity
 ) -> str | None:
     """Which limit the first output does not keep that keeps not all, by its own size; else None.
 
@@ -79,10 +79,10 @@ def differing(
         expected, found: outputs (n, ...) of one form.
         parity: of them, for the decisions that agree.
     """
-    pairs = zip(leaves(expected).items(), leaves(found).values(), strict=True)
-    for (name, one), other in pairs:
-        own = _compared(_array(one), _array(other), parity.agreement)
-        problem = beyond(limits, own, float(np.abs(_array(one)).max(initial=0.0)))
+    pairs = zip(leaves(expected).items(), leaves(outputs).values(), strict=True)
+    for (name, leaf), other in pairs:
+        own = _compared(_array(leaf), _array(other), parity.agreement)
+        problem = beyond(limits, own, float(np.abs(_array(leaf)).max(initial=0.0)))
         if problem:
             return f"output {name}: {problem}" if name else problem
     return None

@@ -181,11 +181,11 @@ class Reference:
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
-        found, expected = (
+        of_file, expected = (
             mapped(_wide, joined(outputs))
             for outputs in (_outputs(path, self._inputs), self._expected)
         )
-        return max(0.0, float(self._task.divergence(found, expected).mean()))
+        return max(0.0, float(self._task.divergence(of_file, expected).mean()))
 
     def check(self, path: Path, limits: ParityLimits = LIMITS["int8"]) -> Parity:
         """Compare another file's outputs with the reference's, as `check_parity` does.
@@ -209,9 +209,9 @@ class Reference:
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
-        found = joined(_outputs(path, self._inputs))
+        of_file = joined(_outputs(path, self._inputs))
         try:
-            _judge(path, joined(self._expected), found, limits, FLOAT, task=self._task)
+            _judge(path, joined(self._expected), of_file, limits, FLOAT, task=self._task)
         except ExportError:
             return False
         return True
@@ -259,11 +259,11 @@ def _checked(
     reference: str,
 ) -> Parity:
     """Run `path` on `inputs` and judge it by the `outputs` that a reference has for them."""
-    found = _outputs(path, inputs)
-    if not found:
+    of_file = _outputs(path, inputs)
+    if not of_file:
         raise ExportError("no samples to compare the export on", where=str(path))
     try:
-        return _judge(path, joined(outputs), joined(found), limits, reference, task=task)
+        return _judge(path, joined(outputs), joined(of_file), limits, reference, task=task)
     except ExportError as error:
         if source is None:
             raise
@@ -306,18 +306,18 @@ def file_outputs(path: Path, inputs: Sequence[Tensors]) -> Tensors:
 def _judge(
     path: Path,
     expected: Tensors,
-    found: Tensors,
+    of_file: Tensors,
     limits: ParityLimits,
     reference: str,
     *,
     task: Task,
 ) -> Parity:
-    for outputs in (expected, found):
+    for outputs in (expected, of_file):
         _require_finite(outputs, path)
-    if template(expected) != template(found):
+    if template(expected) != template(of_file):
         raise ExportError("gives other outputs than the model", where=str(path))
-    parity = compared(expected, found, task)
-    problem = differing(limits, expected, found, parity)
+    parity = compared(expected, of_file, task)
+    problem = differing(limits, expected, of_file, parity)
     if problem:
         raise ExportError(
             f"the export differs from {reference} by {parity.max_abs_difference:.2g} "

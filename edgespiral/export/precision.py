@@ -124,7 +124,7 @@ def record_path(path: Path) -> Path:
 
 def write_checked(
     model: nn.Module,
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
     samples: Sequence[Tensors],
     restored: Sequence[RestoredLayer] = (),
@@ -144,15 +144,15 @@ def write_checked(
         RunFolderError: a file cannot be written.
     """
     with leaving_none(path):
-        kept = made.write(path, [layer.layer for layer in restored])
+        left_float = calibrated.write(path, [layer.layer for layer in restored])
         parity = check_parity(
-            model, path, samples, task=made.task, limits=limits, source=made.source
+            model, path, samples, task=calibrated.task, limits=limits, source=calibrated.source
         )
-        return _recorded(made, path, kept, restored, parity)
+        return _recorded(calibrated, path, left_float, restored, parity)
 
 
 def write_like_float(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
     samples: Sequence[Tensors],
     restored: Sequence[RestoredLayer] = (),
@@ -170,23 +170,23 @@ def write_like_float(
         What `check` raises; nothing is left then either.
     """
     with leaving_none(path):
-        kept = made.write(path, [layer.layer for layer in restored])
-        parity = Reference(made.source, samples, made.task).check(path)
+        left_float = calibrated.write(path, [layer.layer for layer in restored])
+        parity = Reference(calibrated.source, samples, calibrated.task).check(path)
         on_device = None if check is None else check(path)
-        return _recorded(made, path, kept, restored, parity, device_check=on_device)
+        return _recorded(calibrated, path, left_float, restored, parity, device_check=on_device)
 
 
 def _recorded(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
-    kept: Mapping[str, str],
+    left_float: Mapping[str, str],
     restored: Sequence[RestoredLayer],
     parity: Parity,
     *,
     device_check: DeviceCheck | None = None,
 ) -> Quantisation:
     update = {"parity": parity, "device_check": device_check}
-    record = made.record(path, kept, restored).model_copy(update=update)
+    record = calibrated.record(path, left_float, restored).model_copy(update=update)
     write_text(record_path(path), record.model_dump_json(indent=2) + "\n")
     return record
 
@@ -209,7 +209,7 @@ def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
 
 
 def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
-    made = prepare(
+    calibrated = prepare(
         float_twin(path),
         data,
         asked.recipe,
@@ -218,9 +218,9 @@ def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Expor
         known_data=asked.known_data,
         task=asked.task,
     )
-    record = write_checked(model, made, path, validation_samples(data, asked.samples))
+    record = write_checked(model, calibrated, path, validation_samples(data, asked.samples))
     assert record.parity is not None
-    return Exported(record.parity, made, record)
+    return Exported(record.parity, calibrated, record)
 
 
 def validation_samples(data: DataSplits, count: int) -> list[Tensors]:

@@ -40,10 +40,10 @@ def read_zeros(path: Path) -> tuple[LayerZeros, ...]:
     held = {tensor.name: tensor for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
     rows = [_row(node, _weights(node, held, makers)) for node in graph.node]
-    found = tuple(row for row in rows if row is not None)
-    if not found:
+    zero_rows = tuple(row for row in rows if row is not None)
+    if not zero_rows:
         raise ModelError("has no layer with weights", where=str(path))
-    return found
+    return zero_rows
 
 
 def compressed_bytes(path: Path) -> int:

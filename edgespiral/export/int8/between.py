@@ -56,16 +56,16 @@ class _Surroundings:
         return not floats.isdisjoint(self._reached(node, lambda _: True))
 
     def _reached(self, start: NodeProto, passes: Callable[[NodeProto], bool]) -> set[str]:
-        found: set[str] = set()
+        names: set[str] = set()
         seen, waiting = {start.name}, [start]
         while waiting:
             for node in self._neighbours(waiting.pop()):
                 if node.name in self._weighted:
-                    found.add(node.name)
+                    names.add(node.name)
                 elif node.name in self._between and node.name not in seen and passes(node):
                     seen.add(node.name)
                     waiting.append(node)
-        return found
+        return names
 
     def _neighbours(self, node: NodeProto) -> list[NodeProto]:
         before = [self._makers[name] for name in node.input if name in self._makers]

@@ -79,25 +79,28 @@ class Calibrated:
             ExportError, RunFolderError: as `write_int8`.
         """
         names = {*keep_float, *self.excluded}
-        kept = write_int8(self.source, path, self.ranges, form=self.form, keep_float=names)
-        return kept | dict.fromkeys(self.excluded, f"excluded by recipe {self.recipe.name}")
+        left_float = write_int8(self.source, path, self.ranges, form=self.form, keep_float=names)
+        return left_float | dict.fromkeys(self.excluded, f"excluded by recipe {self.recipe.name}")
 
     def record(
-        self, path: Path, kept: Mapping[str, str], restored: Sequence[RestoredLayer] = ()
+        self, path: Path, left_float: Mapping[str, str], restored: Sequence[RestoredLayer] = ()
     ) -> Quantisation:
         """What `write` has done to each layer.
 
         Args:
-            kept: what `write` returned.
+            left_float: what `write` returned.
             restored: those of them that went back to hold a floor of the score.
 
         Raises:
             ExportError: ONNX Runtime cannot run the file.
         """
-        reasons = {**kept, **{layer.layer: "put back to hold the score" for layer in restored}}
+        reasons = {
+            **left_float,
+            **{layer.layer: "put back to hold the score" for layer in restored},
+        }
         if self.form == "onnxruntime":
             names = {node.name for node in weighted_layers(load_graph(self.source))}
-            left = names.intersection(float_layers(path)) - set(kept)
+            left = names.intersection(float_layers(path)) - set(left_float)
             reasons |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
         inputs = spread(self.samples.inputs, ERROR_SAMPLES)
         return Quantisation(
@@ -169,8 +172,8 @@ def calibrate(
     Raises:
         As `prepare`, `Calibrated.write` and `Calibrated.record`.
     """
-    made = prepare(source, data, recipe, form=form, cache=cache, task=task)
-    return made.record(path, made.write(path))
+    prepared = prepare(source, data, recipe, form=form, cache=cache, task=task)
+    return prepared.record(path, prepared.write(path))
 
 
 def spread(samples: Sequence[Tensors], count: int) -> Sequence[Tensors]:
@@ -202,9 +205,9 @@ def check_shapes(source: Path, data: DataSplits) -> None:
         return
     shape = [dimension.dim_value for dimension in model.graph.output[0].type.tensor_type.shape.dim]
     classes = len(data.class_names)
-    told = shape[min(1, len(shape) - 1)] if shape else classes
-    if classes and told != classes:
-        raise DataError(f"has {classes} classes, {source} tells {told} apart", where=data.name)
+    outputs = shape[min(1, len(shape) - 1)] if shape else classes
+    if classes and outputs != classes:
+        raise DataError(f"has {classes} classes, {source} tells {outputs} apart", where=data.name)
 
 
 def check_better_than_chance(
@@ -231,12 +234,12 @@ def check_better_than_chance(
 
 
 def check_as_right_as_known(
-    source: Path, samples: Sampled, known: float, where: str, task: Task = CLASSIFICATION
+    source: Path, samples: Sampled, recorded: float, where: str, task: Task = CLASSIFICATION
 ) -> None:
     """Compare the float model's score on the samples with that which it is known to have.
 
     Args:
-        known: in the unit of the task's metric; only that which counts samples is compared.
+        recorded: in the unit of the task's metric; only that which counts samples is compared.
 
     Raises:
         DataError: it is lower by more than two standard deviations.
@@ -244,11 +247,11 @@ def check_as_right_as_known(
     if task.metric != CLASSIFICATION.metric:
         return
     count, right = len(samples.inputs), right_answers(source, samples, task)
-    expected = count * known / 100
-    if right < expected - _margin(count, known / 100, count):
+    expected = count * recorded / 100
+    if right < expected - _margin(count, recorded / 100, count):
         raise DataError(
             f"the float model is right on {right:.4g} of {count} calibration samples; with the "
-            f"{known:.2f} % that its run has written down it would be on {expected:.0f}",
+            f"{recorded:.2f} % that its run has written down it would be on {expected:.0f}",
             where=where,
             hint=SCALING,
         )
@@ -261,8 +264,8 @@ def right_answers(source: Path, samples: Sampled, task: Task = CLASSIFICATION) -
         ExportError: ONNX Runtime cannot run it.
     """
     file = FileModel(open_session(source, str(source)), str(source))
-    told = (file.run(sample) for sample in samples.inputs)
-    pairs = zip(told, apart(samples.targets), strict=True)
+    answers = (file.run(sample) for sample in samples.inputs)
+    pairs = zip(answers, apart(samples.targets), strict=True)
     return sum(float(task.rightness(outputs, targets)) for outputs, targets in pairs)
 
 

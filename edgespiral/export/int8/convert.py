@@ -80,15 +80,15 @@ def write_int8(
         for node in weighted_layers(model)
         if node.op_type not in KINDS[form]
     }
-    kept = before_logarithms(model) | dict.fromkeys(keep_float, "asked for") | without_kernel
-    if all(node.name in kept for node in weighted_layers(model)):
+    left_float = before_logarithms(model) | dict.fromkeys(keep_float, "asked for") | without_kernel
+    if all(node.name in left_float for node in weighted_layers(model)):
         raise ExportError("no layer is left to run in int8", where=str(source))
-    surrounded = float_surrounded(model, KINDS[form], kept)
+    surrounded = float_surrounded(model, KINDS[form], left_float)
     with refusing(str(source), "cannot be quantised"), _quiet():
-        quantised = _quantised(model, ranges, form, [*kept, *surrounded])
+        quantised = _quantised(model, ranges, form, [*left_float, *surrounded])
     with replacing(path) as temporary:
         onnx.save(quantised, temporary)
-    return kept
+    return left_float
 
 
 def excluded_layers(
@@ -127,7 +127,7 @@ def _require_float(model: ModelProto, source: Path) -> None:
         raise ExportError("has no layer with weights", where=str(source))
 
 
-def _quantised(model: ModelProto, ranges: Ranges, form: Form, kept: list[str]) -> ModelProto:
+def _quantised(model: ModelProto, ranges: Ranges, form: Form, left_float: list[str]) -> ModelProto:
     ends = {
         name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.tensors.items()
     }
@@ -143,7 +143,7 @@ def _quantised(model: ModelProto, ranges: Ranges, form: Form, kept: list[str]) -
         activation_qType=QuantType.QInt8 if signed else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, ends),
         nodes_to_quantize=[],
-        nodes_to_exclude=kept,
+        nodes_to_exclude=left_float,
         op_types_to_quantize=list(KINDS[form]),
         extra_options=options,
     )
@@ -167,8 +167,8 @@ def _leave_outputs_float(model: ModelProto) -> None:
         before = pair.input[0]
         users = [node for node in graph.node if before in node.input]
         if before in makers and users == [pair]:
-            made = list(makers[before].output)
-            makers[before].output[made.index(before)] = output.name
+            outputs = list(makers[before].output)
+            makers[before].output[outputs.index(before)] = output.name
             graph.node.remove(back)
             graph.node.remove(pair)
     used = used_names(graph)

@@ -114,7 +114,7 @@ def folded(model: GraphModule) -> GraphModule:
     return graph
 
 
-def add_rounding(model: GraphModule, made: Calibrated, converted: Path) -> None:
+def add_rounding(model: GraphModule, calibrated: Calibrated, converted: Path) -> None:
     """Make `model` round, in place, wherever the int8 file `converted` does.
 
     Args:
@@ -123,20 +123,22 @@ def add_rounding(model: GraphModule, made: Calibrated, converted: Path) -> None:
     Raises:
         ExportError: a tensor or a layer that the file rounds is not to be found in `model`.
     """
-    samples = made.samples.inputs[:: max(1, len(made.samples.inputs) // SAMPLES)][:SAMPLES]
-    source, after = load_graph(made.source), load_graph(converted)
+    samples = calibrated.samples.inputs[:: max(1, len(calibrated.samples.inputs) // SAMPLES)][
+        :SAMPLES
+    ]
+    source, after = load_graph(calibrated.source), load_graph(converted)
     pairs = list(_pairs(after, str(converted)))
     layers = _rounded_layers(source, after)
     names = [*(pair.name for pair in pairs), *layers.values()]
-    found = _counterparts(model, source, names, samples, str(made.source))
+    counterparts = _counterparts(model, source, names, samples, str(calibrated.source))
     modules = dict(model.named_modules())
     for layer, name in layers.items():
-        module = modules.get(str(found[name].target))
+        module = modules.get(str(counterparts[name].target))
         if not isinstance(module, (*CONVOLUTIONS, nn.Linear)):
             raise ExportError(f"{layer} is no layer whose weights can be rounded in training")
         parametrize.register_parametrization(module, "weight", WeightRounding())
     for number, pair in enumerate(pairs):
-        _insert(model, found[pair.name], f"{NAME}_{number}", pair.rounding)
+        _insert(model, counterparts[pair.name], f"{NAME}_{number}", pair.rounding)
     model.graph.lint()
     model.recompile()
 

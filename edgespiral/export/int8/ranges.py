@@ -60,9 +60,9 @@ def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None
     """
     wanted = (sha256_file(model), recipe_sha256(recipe), samples.sha256)
     file = cache / f"{wanted[0][:24]}-{wanted[1][:24]}.json" if cache else None
-    known = _read(file) if file else None
-    if known and (known.model_sha256, known.recipe_sha256, known.samples_sha256) == wanted:
-        return known
+    stored = _read(file) if file else None
+    if stored and (stored.model_sha256, stored.recipe_sha256, stored.samples_sha256) == wanted:
+        return stored
     tensors = _found(model, samples, recipe)
     ranges = Ranges(
         model_sha256=wanted[0], recipe_sha256=wanted[1], samples_sha256=wanted[2], tensors=tensors
@@ -134,10 +134,10 @@ def _calibrator(model: Path, augmented: Path, recipe: Recipe) -> Any:  # noqa: A
 
 
 def _own(calibrator: Any) -> dict[str, tuple[float, float]]:  # noqa: ANN401
-    found = calibrator.compute_data()
+    computed = calibrator.compute_data()
     return {
-        name: (found[name].lowest.item(), found[name].highest.item())
-        for name in sorted(found.keys())
+        name: (computed[name].lowest.item(), computed[name].highest.item())
+        for name in sorted(computed.keys())
     }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def damages(
-    made: Calibrated, progress: Callable[[int, int, str], None] | None = None
+    calibrated: Calibrated, progress: Callable[[int, int, str], None] | None = None
 ) -> list[tuple[str, float]]:
     """What each layer's rounding does to the outputs on its own, most first.
 
@@ -30,16 +30,16 @@ def damages(
     Raises:
         ExportError: a file cannot be written or run.
     """
-    reference = Reference(made.source, made.samples.inputs, made.task)
+    reference = Reference(calibrated.source, calibrated.samples.inputs, calibrated.task)
     with work_folder() as folder:
         path = folder / "model.onnx"
-        stay = made.write(path)
-        names = [node.name for node in weighted_layers(load_graph(made.source))]
+        stay = calibrated.write(path)
+        names = [node.name for node in weighted_layers(load_graph(calibrated.source))]
         layers = [layer for layer in names if layer not in stay]
-        found = []
+        by_layer = []
         for number, layer in enumerate(layers):
             if progress is not None:
                 progress(number, len(layers), layer)
-            made.write(path, [other for other in layers if other != layer])
-            found.append((layer, reference.divergence_nats(path)))
-    return sorted(found, key=lambda pair: -pair[1])
+            calibrated.write(path, [other for other in layers if other != layer])
+            by_layer.append((layer, reference.divergence_nats(path)))
+    return sorted(by_layer, key=lambda pair: -pair[1])

@@ -43,7 +43,7 @@ def profile_text(
     Args:
         name: of the profile.
         transport: its `[transport]`, without what has the default.
-        found: on the device.
+        device: what it says of itself.
         binary: the `onnxruntime_perf_test` for a phone, if that is what it needs.
 
     Raises:
