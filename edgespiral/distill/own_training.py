@@ -185,6 +185,11 @@ USUAL = TrainingStep()
 REPORT_STEPS = 10
 
 
+def is_usual(training: Training) -> bool:
+    """Whether nothing of it is the user's own."""
+    return type(training) is TrainingStep
+
+
 def training_of(asked: Training | str | None) -> Training:
     """A step or a loop: as it is, or of the class or function that `path/to/file.py:name` names.
 

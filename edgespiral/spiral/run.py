@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import Event
+    from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import Result
     from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
@@ -170,17 +171,9 @@ def _run(
     command: str,
     training: Training,
 ) -> Result:
-    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
+    _require_drop(plan, task.metric)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    if splits.is_labelled:
-        task.check_data(splits)
-    if plan.vocabulary == "data":
-        model, splits = with_used_tokens(model, splits)
-    check(splits, plan.batch_size)
-    model, task = _accepted(model, splits, task, listener)
-    if not splits.is_labelled:
-        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
-        splits = taught_by(model, splits, task)
+    model, splits, task = _fitted(plan, model, splits, task, listener)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -218,6 +211,42 @@ def _run(
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)
+
+
+def _fitted(
+    plan: Plan, model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+) -> tuple[nn.Module, DataSplits, Task]:
+    """The model, the data and the task as they go together.
+
+    Raises:
+        DataError: the data are not what the task takes.
+        ModelError: as `_accepted`.
+    """
+    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
+    if splits.is_labelled:
+        task.check_data(splits)
+    if plan.vocabulary == "data":
+        model, splits = with_used_tokens(model, splits)
+    check(splits, plan.batch_size)
+    model, task = _accepted(model, splits, task, listener)
+    if not splits.is_labelled:
+        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
+        splits = taught_by(model, splits, task)
+    return model, splits, task
+
+
+def _require_drop(plan: Plan, metric: Metric) -> None:
+    """Refuse to guess what may be lost of a metric whose unit is the task's own.
+
+    Raises:
+        UsageError: it is not said.
+    """
+    if metric.unit != "%" and "max_drop" not in plan.model_fields_set:
+        raise UsageError(
+            f"how much worse {metric.label} may get is not said",
+            where="--max-drop",
+            hint="it is in the metric's own unit, and what is little of it only you know",
+        )
 
 
 def _accepted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
     ModelFacts,
     OnDevice,
+    RateChosen,
     TurnFinished,
 )
 from edgespiral.core.records.measurement import (
@@ -35,6 +37,7 @@ from edgespiral.spiral.shipping.publishing import (
     judged_files,
     require_judged,
 )
+from edgespiral.spiral.student.learning_rate import RateSearch
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
 from edgespiral.spiral.student.qat import ScoreRecovery, Shipped
 from edgespiral.spiral.student.sparsity import dense_bytes, sparsity_of, thinned
@@ -318,11 +321,31 @@ def _distil(
 ) -> None:
     if not planned.epochs:
         return
-    distiller, epochs = context.distiller, planned.epochs
-    distiller.train(
-        student,
-        distiller.settings(epochs=epochs, seed=derived_seed(context.plan.seed, planned.turn)),
-        teaching=distiller.teaching(parent.turn, parent.model, epochs=epochs),
-        checkpoint=context.folder(planned.turn) / "checkpoint.pt",
-        masks=masks,
-    )
+    distiller, epochs, turn = context.distiller, planned.epochs, planned.turn
+    checkpoint = context.folder(turn) / "checkpoint.pt"
+    settings = distiller.settings(epochs=epochs, seed=derived_seed(context.plan.seed, turn))
+    teaching = distiller.teaching(parent.turn, parent.model, epochs=epochs)
+    # A training that was begun before rates were searched for goes on at the one that it had.
+    if context.plan.learning_rate is None and (_rated(context, turn) or not checkpoint.exists()):
+        path = context.folder(turn) / "rates.json"
+        search = RateSearch(distiller, student, settings, teaching, masks, path)
+        settings = replace(settings, learning_rate=_rate(context, turn, search))
+    distiller.train(student, settings, teaching=teaching, checkpoint=checkpoint, masks=masks)
+
+
+def _rated(context: RunContext, turn: int) -> RateChosen | None:
+    events = context.journal.read()
+    return next((e for e in events if isinstance(e, RateChosen) and e.turn == turn), None)
+
+
+def _rate(context: RunContext, turn: int, search: RateSearch) -> float:
+    """The learning rate of a turn's training: searched for once, then asked of the journal."""
+    chosen = _rated(context, turn)
+    if chosen is None:
+        found = search.run()
+        chosen = RateChosen(
+            turn=turn, learning_rate=found.rate, reason=found.reason, tried=found.tried
+        )
+        context.journal.append(chosen)
+        context.listener.say(f"  learning rate {found.rate:.2g}: {found.reason}")
+    return chosen.learning_rate

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from edgespiral import Metric, Task
 
 KINDS, WORDS, SIDE = 3, 7, 16
-PARTS = {"train": 256, "validation": 96, "test": 96}
+PARTS = {"train": 512, "validation": 96, "test": 96}
 
 
 class Samples(Dataset):

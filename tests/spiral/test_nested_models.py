@@ -13,7 +13,7 @@ import torch
 
 import edgespiral
 from edgespiral import tasks
-from edgespiral.core.errors import DataError, ModelError
+from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.core.nested import rows
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
@@ -115,4 +115,12 @@ def test_a_task_that_needs_targets_says_so(teacher, tmp_path):
 def test_a_model_that_takes_other_inputs_is_told_in_one_line(tmp_path):
     net = torch.nn.Linear(2, 3)
     with pytest.raises(ModelError, match=r"fails on 2 samples of image \(1, 16, 16\), numbers"):
-        edgespiral.compress(net, f"{FILE}:by_name", task=TASK, out=tmp_path / "run", speedup=1.1)
+        edgespiral.compress(net, f"{FILE}:by_name", task=TASK, out=tmp_path / "run", **OPTIONS)
+
+
+def test_how_much_worse_a_metric_of_its_own_unit_may_get_is_to_be_said(teacher, tmp_path):
+    with pytest.raises(UsageError, match="how much worse both errors may get is not said"):
+        edgespiral.compress(
+            teacher, f"{FILE}:by_name", task=TASK, out=tmp_path / "run", speedup=1.1
+        )
+    assert not (tmp_path / "run").exists()

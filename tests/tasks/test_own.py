@@ -62,6 +62,13 @@ class Distance(Task):
         self._result(None)
         return self, splits
 
+    def prepared(self, model, splits):
+        self._result(None)
+        return model, self
+
+    def pictures(self, inputs, outputs, targets, splits):
+        return self._result(None)
+
     def check_data(self, splits):
         self._result(None)
 
@@ -92,6 +99,8 @@ CALLS = {
     "targets_of": lambda task: task.targets_of(ONES),
     "configured": lambda task: task.configured({}).metric,
     "fitted": lambda task: task.fitted("splits")[1],
+    "prepared": lambda task: task.prepared(None, None)[0],
+    "pictures": lambda task: task.pictures(ONES, ONES, ZEROS, None),
     "check_data": lambda task: task.check_data(None),
     "check_outputs": lambda task: task.check_outputs(ONES, 2, None),
 }

@@ -212,6 +212,28 @@ class TurnPlanned(RunEvent):
     reused_models: int = 0
 
 
+class TriedRate(Record):
+    """A learning rate that was tried over a few steps, `factor` times what suits so many by rule.
+
+    `loss` is on training samples that were held out; None where the training diverged.
+    """
+
+    learning_rate: float = Field(gt=0)
+    factor: float = Field(gt=0)
+    steps: int = Field(ge=1)
+    loss: float | None
+
+
+class RateChosen(RunEvent):
+    """The highest learning rate of a turn's training, where the plan leaves it open, and why."""
+
+    kind: Literal["rate-chosen"] = "rate-chosen"
+    turn: int
+    learning_rate: float = Field(gt=0)
+    reason: str
+    tried: tuple[TriedRate, ...] = ()
+
+
 class TurnFinished(RunEvent):
     """One finished turn: cut, distilled, exported and measured.
 
@@ -262,7 +284,14 @@ class RunFinished(RunEvent):
 
 
 Event = Annotated[
-    RunStarted | Baseline | PrecisionChosen | Candidate | TurnPlanned | TurnFinished | RunFinished,
+    RunStarted
+    | Baseline
+    | PrecisionChosen
+    | Candidate
+    | TurnPlanned
+    | RateChosen
+    | TurnFinished
+    | RunFinished,
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -9,6 +9,7 @@ from edgespiral.core.records.events import (
     Baseline,
     Candidate,
     PrecisionChosen,
+    RateChosen,
     RunFinished,
     RunStarted,
     TurnFinished,
@@ -53,6 +54,7 @@ class _Order:
     def __init__(self) -> None:
         self._kinds: set[type] = set()
         self._planned: set[int] = set()
+        self._rated: set[int] = set()
         self._finished: list[int] = []
         self._devices = 0
 
@@ -63,6 +65,8 @@ class _Order:
             self._devices = len(event.devices)
         elif isinstance(event, TurnPlanned):
             self._planned.add(event.turn)
+        elif isinstance(event, RateChosen):
+            self._rated.add(event.turn)
         elif isinstance(event, TurnFinished):
             self._finished.append(event.turn)
 
@@ -80,11 +84,13 @@ class _Order:
 
     def _problem_of_turn(self, event: Event) -> str | None:
         next_turn = len(self._finished) + 1
-        if isinstance(event, TurnPlanned | TurnFinished) and event.turn != next_turn:
+        if isinstance(event, TurnPlanned | RateChosen | TurnFinished) and event.turn != next_turn:
             return f"is of turn {event.turn}, and turn {next_turn} is due"
         if isinstance(event, TurnPlanned) and event.turn in self._planned:
             return f"turn {event.turn} was planned before"
-        if isinstance(event, TurnFinished) and event.turn not in self._planned:
+        if isinstance(event, RateChosen) and event.turn in self._rated:
+            return f"turn {event.turn} had its rate before"
+        if isinstance(event, RateChosen | TurnFinished) and event.turn not in self._planned:
             return f"turn {event.turn} was never planned"
         source = event.parent if isinstance(event, TurnFinished) else 0
         source = event.best_turn if isinstance(event, RunFinished) else source

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MLP, NEUMF, AUTOENCODER = "mlp-tabular", "neumf", "autoencoder"
 
 WIDTHS, EMBEDDED = (512, 512, 256), 16
-TOWER, FACTORS = (256, 128, 64), 64
+TOWER, FACTORS = (512, 256, 128), 64
 # Of MLPerf Tiny's detector of odd sounds.
 CODER, CODE = (128, 128, 128, 128), 8
 

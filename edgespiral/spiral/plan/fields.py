@@ -198,9 +198,10 @@ class Plan(Record):
     batch_size: Annotated[int, Field(ge=2)] = plan_field(128, "Samples a step.", group=DISTILLATION)
     learning_rate: Positive | None = plan_field(
         None,
-        "Highest rate of the schedule.",
-        pages="[training.md](training.md)",
-        shown="0.1 with sgd, 0.001 with adamw",
+        "Highest rate of the schedule. If not given it follows from the number of steps and a "
+        "short trial.",
+        pages="[training.md](training.md#the-rate-finds-itself)",
+        shown="found for each student",
         group=DISTILLATION,
     )
     optimizer: OptimizerName = plan_field(

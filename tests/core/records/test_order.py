@@ -30,12 +30,16 @@ STARTED, BASELINE = record(events.RunStarted), record(events.Baseline)
 CHOSEN, CANDIDATE = record(events.PrecisionChosen), record(events.Candidate)
 
 
+def rated(turn):
+    return record(events.RateChosen, turn=turn)
+
+
 def ended(best_turn):
     return record(events.RunFinished, best_turn=best_turn)
 
 
 WHOLE = [
-    *(STARTED, BASELINE, CANDIDATE, CHOSEN, planned(1), CANDIDATE, finished(1)),
+    *(STARTED, BASELINE, CANDIDATE, CHOSEN, planned(1), CANDIDATE, rated(1), finished(1)),
     *(planned(2), finished(2, parent=1), ended(2)),
 ]
 
@@ -62,8 +66,11 @@ BAD = {
     ],
     "4: turn-finished: tells of turn 3": [*WHOLE[:2], planned(1), finished(1, parent=3)],
     "3: run-finished: tells of turn 1, which was never finished": [*WHOLE[:2], ended(1)],
-    "11: candidate: the run had ended before": [*WHOLE, CANDIDATE],
-    "11: run-finished: the run had ended before": [*WHOLE, ended(2)],
+    "4: rate-chosen: is of turn 2, and turn 1 is due": [*WHOLE[:2], planned(1), rated(2)],
+    "3: rate-chosen: turn 1 was never planned": [*WHOLE[:2], rated(1)],
+    "5: rate-chosen: turn 1 had its rate before": [*WHOLE[:2], planned(1), rated(1), rated(1)],
+    "12: candidate: the run had ended before": [*WHOLE, CANDIDATE],
+    "12: run-finished: the run had ended before": [*WHOLE, ended(2)],
 }
 
 

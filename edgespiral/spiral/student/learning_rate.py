@@ -1,0 +1,276 @@
+"""The learning rate of a student's training, where the plan leaves it open.
+
+A cut network is warm: a high rate undoes what it knows, and few steps cannot bring that back. So
+what suits it grows with the number of steps, and differs from network to network. The first is a
+rule, the second is tried: a few rates side by side, on batches that are the same for all, judged on
+training samples that none of them saw, the better ones for longer (successive halving; Jamieson and
+Talwalkar 2016). A trial is far shorter than the training, so what it settles is how many times the
+rule's rate suits this student, and the rule says what that is over the whole training
+(docs/training.md).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgespiral.core.errors import TrainingError
+from edgespiral.core.nested import Tensors, as_float, joined, mapped, rows
+from edgespiral.core.records.events import TriedRate
+from edgespiral.core.seeds import derived_seed
+from edgespiral.core.system.files import parse_json, read_text, write_text
+from edgespiral.distill.evaluate import predicting
+from edgespiral.distill.losses import Batch, usual_loss
+from edgespiral.distill.own_training import is_usual
+from edgespiral.distill.settings import defaults_of, steps_of
+from edgespiral.distill.trainer import train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import BatchSource
+    from edgespiral.distill.settings import TrainSettings
+    from edgespiral.spiral.student.distillation import Distiller, Teaching
+
+# Of the default rate, over so many steps; it goes with the cube root of the steps.
+SHARE, STEPS = 0.2, 700
+FACTORS = (1 / 3, 1.0, 3.0)
+FINALISTS = 2
+# What all trials together may cost of the training's steps: three of a length, two of twice that.
+TRIAL_SHARE = 0.07
+TRIAL_UNITS = len(FACTORS) + 2 * FINALISTS
+LEAST_STEPS, MOST_STEPS = 8, 64
+HELD_OUT = 512
+# By how much less the loss of another rate must be.
+MARGIN = 0.02
+
+
+def expected_rate(optimizer: str, steps: int) -> float:
+    """The highest rate of a schedule that suits a cut network for so many steps, by rule.
+
+    Example:
+        >>> round(expected_rate("sgd", 700), 3), round(expected_rate("sgd", 10**6), 3)
+        (0.02, 0.1)
+    """
+    usual = defaults_of(optimizer).student_rate
+    return usual * min(1.0, SHARE * math.cbrt(steps / STEPS))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A rate, why it is taken, and what was tried."""
+
+    rate: float
+    reason: str
+    tried: tuple[TriedRate, ...] = ()
+
+
+@dataclass(frozen=True)
+class RateSearch:
+    """A trial of rates for one student.
+
+    Attributes:
+        distiller: of the run.
+        student: the cut network, which stays as it is.
+        settings: of its training; their rate is not read.
+        teaching: of its training.
+        masks: by parameter name, of weights that stay zero.
+        path: what was tried so far, so that an interrupted trial goes on.
+    """
+
+    distiller: Distiller
+    student: nn.Module
+    settings: TrainSettings
+    teaching: Teaching
+    masks: Mapping[str, Tensor]
+    path: Path
+
+    def run(self) -> Found:
+        """The rate, by a trial where the training is long enough for one.
+
+        Raises:
+            ModelError: the student or its teacher fails on a batch.
+        """
+        steps = steps_of(self.settings, len(self.distiller.splits.train))
+        usual = expected_rate(self.settings.optimizer, steps)
+        length = min(MOST_STEPS, int(TRIAL_SHARE * steps / TRIAL_UNITS))
+        problem = self._problem(steps, length)
+        if problem:
+            return Found(usual, f"{problem}; what suits so many steps by rule")
+        tried = self._tried(length)
+        factor, reason = _best(tried, length)
+        return Found(factor * usual, reason, tuple(tried.values()))
+
+    def _problem(self, steps: int, length: int) -> str | None:
+        """Why there can be no trial."""
+        if not is_usual(self.distiller.own):
+            return "the training is one's own"
+        if length < LEAST_STEPS:
+            return f"{steps} steps are too few to try rates in {TRIAL_SHARE:.0%} of them"
+        samples, size = len(self.distiller.splits.train), self.settings.batch_size
+        if samples // size < 2 * length + self.held_batches:
+            return f"{samples} training samples are too few to hold some of them out of a trial"
+        return None
+
+    @property
+    def held_batches(self) -> int:
+        """How many batches rates are judged by."""
+        return -(-HELD_OUT // self.settings.batch_size)
+
+    def _tried(self, length: int) -> dict[tuple[float, int], TriedRate]:
+        """Each factor over `length` steps, and the best of them over twice as many."""
+        bench = _Bench.of(self, 2 * length)
+        tried: dict[tuple[float, int], TriedRate] = {}
+        with self.distiller.listener.steps("trying learning rates") as advance:
+            for factor in FACTORS:
+                tried[factor, length] = self._try(bench, factor, length)
+                advance(len(tried), len(FACTORS) + FINALISTS, "")
+            finalists = sorted(FACTORS, key=lambda factor: _loss(tried[factor, length]))
+            for factor in finalists[:FINALISTS]:
+                tried[factor, 2 * length] = self._try(bench, factor, 2 * length)
+                advance(len(tried), len(FACTORS) + FINALISTS, "")
+        return tried
+
+    def _try(self, bench: _Bench, factor: float, steps: int) -> TriedRate:
+        rate = factor * expected_rate(self.settings.optimizer, steps)
+        known = _read(self.path)
+        key = f"{rate:.6g} {steps}"
+        if key not in known:
+            known[key] = bench.loss(rate, steps)
+            write_text(self.path, json.dumps(known))
+        return TriedRate(learning_rate=rate, factor=factor, steps=steps, loss=known[key])
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Where rates are compared: batches to train on and others to judge by, with outputs taught."""
+
+    search: RateSearch
+    shown: _Shown
+    shown_outputs: Tensors
+    held: _Shown
+    held_outputs: Tensors
+
+    @classmethod
+    def of(cls, search: RateSearch, steps: int) -> _Bench:
+        """With so many batches to train on at most."""
+        size, held_batches = search.settings.batch_size, search.held_batches
+        source, seed = search.distiller.splits.train, derived_seed(search.settings.seed, 5)
+        held = _Shown(source, seed, size, 0, held_batches)
+        shown = _Shown(source, seed, size, held_batches, steps)
+        teachers = search.teaching.teachers
+        return cls(search, shown, _answers(teachers, shown), held, _answers(teachers, held))
+
+    def loss(self, rate: float, steps: int) -> float | None:
+        """What the student's loss is after `steps` at up to `rate`; None where it diverged."""
+        search, shown = self.search, replace(self.shown, steps=steps)
+        student = copy.deepcopy(search.student)
+        try:
+            train(
+                student,
+                replace(search.distiller.splits, train=shown),
+                replace(search.settings, epochs=1.0, learning_rate=rate, ema_decay=0.0),
+                task=search.distiller.task,
+                teachers=search.teaching.teachers,
+                outputs=rows(self.shown_outputs, (slice(None), slice(0, len(shown)))),
+                masks=search.masks,
+            )
+        except TrainingError:
+            return None
+        loss = self._held_loss(student)
+        return loss if math.isfinite(loss) else None
+
+    def _held_loss(self, student: nn.Module) -> float:
+        usual = usual_loss(self.search.settings, self.search.distiller.task)
+        size, total = self.held.batch_size, 0.0
+        with predicting(student) as predict:
+            for number, (inputs, targets) in enumerate(self.held.batches()):
+                some = slice(number * size, (number + 1) * size)
+                taught = rows(self.held_outputs, (slice(None), some))
+                said = mapped(torch.Tensor.cpu, as_float(predict(inputs)))
+                total += float(usual(said, Batch(inputs, targets, taught, 0, 1)))
+        return total / self.held.steps
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A shuffled pass's batches from one on, as a supply that always shows them in that order."""
+
+    source: BatchSource
+    seed: int
+    batch_size: int
+    skipped: int
+    steps: int
+
+    def __len__(self) -> int:
+        return self.steps * self.batch_size
+
+    def order(self, seed: int) -> Tensor:
+        """See `core.batches.StoredSource`."""
+        del seed
+        return torch.arange(len(self))
+
+    def epoch(
+        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
+    ) -> Iterator[tuple[Tensors, Tensors]]:
+        """See `core.batches.BatchSource`; the order and the size are those of the pass."""
+        del batch_size, seed
+        return self.batches(first_batch)
+
+    def batches(self, first: int = 0) -> Iterator[tuple[Tensors, Tensors]]:
+        """The batches from `first` on."""
+        at = self.skipped + first
+        shown = self.source.epoch(batch_size=self.batch_size, seed=self.seed, first_batch=at)
+        return islice(shown, self.steps - first)
+
+
+def _answers(teachers: Sequence[nn.Module], shown: _Shown) -> Tensors:
+    """The teachers' outputs (T, N, ...) for all that is shown."""
+    by_teacher = []
+    for teacher in teachers:
+        with predicting(teacher) as predict:
+            said = [
+                mapped(torch.Tensor.cpu, as_float(predict(inputs))) for inputs, _ in shown.batches()
+            ]
+        by_teacher.append(joined(said))
+    return mapped(lambda *leaf: torch.stack(leaf), *by_teacher)
+
+
+def _best(tried: Mapping[tuple[float, int], TriedRate], length: int) -> tuple[float, str]:
+    """The factor that suits the student, and why."""
+    rated = {factor: trial for (factor, steps), trial in tried.items() if steps == 2 * length}
+    best = min(rated, key=lambda factor: _loss(rated[factor]))
+    losses = {factor: _loss(trial) for factor, trial in rated.items()}
+    if not math.isfinite(losses[best]):
+        return min(FACTORS), "every rate that was tried diverged; the lowest of them"
+    told = ", ".join(
+        f"{trial.learning_rate:.2g}: {'diverged' if trial.loss is None else f'{trial.loss:.3f}'}"
+        for trial in rated.values()
+    )
+    told = f"loss on samples held out after {2 * length} steps at {told}"
+    usual = losses.get(1.0, math.inf)
+    if best != 1.0 and losses[best] > (1 - MARGIN) * usual:
+        return 1.0, f"{told}, too close to tell; what suits so many steps by rule"
+    return best, f"{told}; {best:.2g} times what suits so many steps by rule"
+
+
+def _loss(trial: TriedRate) -> float:
+    return math.inf if trial.loss is None else trial.loss
+
+
+def _read(path: Path) -> dict[str, float | None]:
+    """What was tried before an interruption; nothing where that cannot be read."""
+    try:
+        known = parse_json(read_text(path))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
