@@ -36,15 +36,15 @@ class Job:
 
 
 JOBS = {
-    "keywords": Job("keyword-spotting", "ds-cnn", ("speech:", "?seconds=1"), "keywords", (40, 20)),
+    "keywords": Job("keyword-spotting", "ds-cnn", ("speech:", "?seconds=1"), "keywords", (15, 5)),
     "keywords-bc-resnet": Job(
-        "keyword-spotting", "bc-resnet", ("speech:", "?seconds=1"), "keywords", (40, 20)
+        "keyword-spotting", "bc-resnet", ("speech:", "?seconds=1"), "keywords", (15, 5)
     ),
-    "digits": Job("keyword-spotting", "gru-kws", ("speech:", "?seconds=1"), "digits", (20, 10)),
-    "clinc": Job("classification", "gru-text", ("text:", ""), "clinc", (12, 6)),
-    "clinc-transformer": Job("classification", "transformer-text", ("text:", ""), "clinc", (12, 6)),
-    "banking": Job("classification", "lstm-text", ("text:", "?length=32"), "banking", (15, 6)),
-    "strings": Job("speech-recognition", "ctc-gru", ("transcripts:", ""), "strings", (20, 8)),
+    "digits": Job("keyword-spotting", "gru-kws", ("speech:", "?seconds=1"), "digits", (10, 5)),
+    "clinc": Job("classification", "gru-text", ("text:", ""), "clinc", (8, 4)),
+    "clinc-transformer": Job("classification", "transformer-text", ("text:", ""), "clinc", (8, 4)),
+    "banking": Job("classification", "lstm-text", ("text:", "?length=32"), "banking", (10, 4)),
+    "strings": Job("speech-recognition", "ctc-gru", ("transcripts:", ""), "strings", (10, 4)),
 }
 
 
@@ -53,8 +53,8 @@ def command(*words: object) -> None:
     subprocess.run([sys.executable, "-m", "edgespiral", *map(str, words)], check=True)
 
 
-def row(job: Job, folder: Path, runs: Path, asked: float, seed: int) -> dict[str, Any]:
-    """One run, and what its folder says of it."""
+def run(job: Job, folder: Path, runs: Path, asked: float, seed: int) -> Path:
+    """Train the teacher and compress it, or go on with what is there; the run folder."""
     before, after = job.source
     source = f"{before}{folder / job.folder}{after}"
     common = (job.model, "--data", source, "--task", job.task)
@@ -65,8 +65,14 @@ def row(job: Job, folder: Path, runs: Path, asked: float, seed: int) -> dict[str
     weights = teacher / "weights.safetensors"
     budget = ("--speedup", asked, "--epochs", job.epochs[1], "--max-drop", 100, "--seed", seed)
     command("compress", *common, "--weights", weights, "--out", out, *budget, "--resume")
+    return out
+
+
+def row(job: Job, out: Path, asked: float, seed: int) -> dict[str, Any]:
+    """What a run folder says."""
     result = json.loads((out / "result.json").read_text())
     metric, teacher_facts, student = result["metric"], result["teacher"], result["student"]
+    [device] = result["devices"]
     return {
         "task": job.task,
         "data": job.folder,
@@ -75,16 +81,16 @@ def row(job: Job, folder: Path, runs: Path, asked: float, seed: int) -> dict[str
         "seed": seed,
         "asked": asked,
         "outcome": result["outcome"],
-        "speedup": result["speedup"]["value"],
-        "speedup_ci95": [result["speedup"]["ci95"]["low"], result["speedup"]["ci95"]["high"]],
+        "speedup": device["speedup"]["value"],
+        "speedup_ci95": [device["speedup"]["ci95"]["low"], device["speedup"]["ci95"]["high"]],
         "metric": metric["name"],
         "unit": metric["unit"],
         "higher_is_better": metric["higher_is_better"],
-        "teacher": teacher_facts["test_accuracy"],
-        "score": student["test_accuracy"],
+        "teacher": teacher_facts["test_score"],
+        "score": student["test_score"],
         "teacher_beside": {one["metric"]["name"]: one["value"] for one in teacher_facts["beside"]},
         "beside": {one["metric"]["name"]: one["value"] for one in student["beside"]},
-        "teacher_ms": teacher_facts["latency"]["stats"]["p50_ms"],
+        "teacher_ms": device["teacher"]["stats"]["p50_ms"],
         "teacher_parameters": teacher_facts["parameter_count"],
         "parameters": student["parameter_count"],
     }
@@ -103,7 +109,8 @@ def main() -> None:
     for name in given.jobs:
         for asked in given.asked:
             job = JOBS[name]
-            found = row(job, given.folder, given.folder / "runs" / name, asked, given.seed)
+            runs = given.folder / "runs" / name
+            found = row(job, run(job, given.folder, runs, asked, given.seed), asked, given.seed)
             keys = ("task", "data", "model", "seed", "asked")
             rows = [one for one in rows if any(one[key] != found[key] for key in keys)]
             rows.append(found)

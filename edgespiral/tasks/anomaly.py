@@ -108,6 +108,9 @@ class Anomaly(Task):
         Raises:
             DataError: anything else, unless the metric needs no labels.
         """
+        if splits.inputs is not None:
+            what = "has several inputs a sample, and an autoencoder gives one back"
+            raise DataError(what, where=splits.name, hint="put them into one tensor")
         if self._kind == "mse":
             return
         for part, source in labelled_parts(splits)[1:]:

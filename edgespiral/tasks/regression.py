@@ -1,7 +1,7 @@
 """Regression: real outputs of the shape of their targets, scored by how far off they are.
 
     --task regression              mean absolute error
-    --task regression?metric=rmse  root of the mean squared error; also mse, and r2 in percent
+    --task regression?metric=rmse  root of the mean squared error; also mse and r2
 
 Targets that are of the size of 1, such as standardised ones, are best learned.
 """
@@ -29,7 +29,7 @@ METRICS = {
     "mae": Metric(name="MAE", unit="", higher_is_better=False),
     "mse": Metric(name="MSE", unit="", higher_is_better=False),
     "rmse": Metric(name="RMSE", unit="", higher_is_better=False),
-    "r2": Metric(name="R2"),
+    "r2": Metric(name="R2", unit=""),
 }
 LOOKED_AT = 1024
 
@@ -82,7 +82,7 @@ class Regression(Task):
             return float((outputs - targets).abs().mean())
         squares = float((outputs - targets).square().mean())
         if self._kind == "r2":
-            return 100 * (1 - squares / float(targets.var(correction=0)))
+            return 1 - squares / float(targets.var(correction=0))
         return squares**0.5 if self._kind == "rmse" else squares
 
     def check_data(self, splits: DataSplits) -> None:

@@ -143,6 +143,9 @@ class Segmentation(Task):
         Raises:
             DataError: one class a sample, or masks of another size.
         """
+        if splits.inputs is not None:
+            what = "has several inputs a sample, of which none is said to be the image"
+            raise DataError(what, where=splits.name, hint="give a task of your own")
         wanted = f"masks of {splits.input_shape[1:]}, (height, width) of the images"
         hint = "each sample is (image (C, H, W) float32, mask (H, W) int64)"
         require_target_shape(splits, 2, wanted, hint)

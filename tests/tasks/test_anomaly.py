@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgespiral import tasks
-from edgespiral.core.batches import DataSplits
+from edgespiral.core.batches import DataSplits, InputSpec
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.data.tensors import StoredRows
 from edgespiral.tasks.anomaly import Anomaly
@@ -76,3 +76,13 @@ def test_outputs_have_the_shape_of_inputs():
         Anomaly().check_outputs(ROWS[:, :1], 4, splits)
     teachers = torch.stack([ROWS + 1, ROWS - 1])
     assert float(Anomaly().distance(ROWS, teachers, 4.0)) == pytest.approx(0.0)
+
+
+def test_several_inputs_are_refused():
+    part = StoredRows((ROWS, ROWS), ODD)
+    specs = (InputSpec((2,)), InputSpec((2,)))
+    splits = DataSplits(
+        "made", part, part, part, class_names=("normal", "odd"), input_shape=(), inputs=specs
+    )
+    with pytest.raises(DataError, match="made: has several inputs a sample"):
+        Anomaly().check_data(Anomaly().fitted(splits)[1])
