@@ -200,8 +200,8 @@ def line(row: dict[str, Any]) -> str:
     return (
         f"| {row['name']} | {shape} | {row['groups']} | {row['engine']} | "
         f"{row['channels_removed']:.0%} | {row['parameters_removed']:.0%} | "
-        f"{row['difference']:.0e} | {f'{decibels} dB' if decibels else ''} | {row['ready_s']} | "
-        f"{_cell(stays)} |"
+        f"{row['difference']:.0e} | {f'{decibels} dB' if decibels else ''} | "
+        f"{row.get('ready_s', '')} | {_cell(stays)} |"
     )
 
 

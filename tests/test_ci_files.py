@@ -195,7 +195,7 @@ def test_hooks_run_what_is_there() -> None:
 @pytest.mark.parametrize(
     ("keys", "code", "told"),
     [
-        ("tolerance_percent = 10000", 0, ": pass"),
+        ("tolerance_percent = 10000", 0, ": met"),
         ("tolerance_percent = 1e-9", 0, ": undecided"),
         ("tolerance_percent = 10000\nbudget_ms = 1e-6", GateCode.REGRESSION, ": missed"),
         ("shape = [9, 9]", GateCode.ERROR, ": error"),

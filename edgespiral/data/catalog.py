@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import unknown_name
 from edgespiral.core.factory import is_factory
-from edgespiral.data.guard import guarded
 from edgespiral.data.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -26,6 +25,9 @@ def load(spec: str) -> DataSplits:
         UsageError: no such name, file or factory.
         DataError: found nowhere, damaged, or not of the form described.
     """
+    # Not needed to list names, which `--help` does.
+    from edgespiral.data.guard import guarded
+
     return guarded(_load(spec))
 
 

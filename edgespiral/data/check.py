@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import DataError
 from edgespiral.core.nested import count
-from edgespiral.data.guard import guarded
-from edgespiral.data.passes import check_repeats
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
@@ -23,6 +21,9 @@ def check(splits: DataSplits, batch_size: int) -> None:
             out of range, inputs of another shape or type than declared, several in one sample, or
             not finite; or samples of validation or test that are others the second time.
     """
+    from edgespiral.data.guard import guarded
+    from edgespiral.data.passes import check_repeats
+
     splits = guarded(splits)
     if splits.is_labelled and splits.target_shape is not None and len(splits.class_names) < 2:
         raise DataError("one class only; a classifier needs two or more", where=splits.name)

@@ -166,5 +166,5 @@ class History(Record):
 
 
 def gravest(verdicts: list[Verdict]) -> Verdict:
-    """What several verdicts come to: missed, error, undecided, pass, measured, in this order."""
+    """What several verdicts come to: missed, error, undecided, met, measured, in this order."""
     return next(verdict for verdict in GRAVEST_FIRST if verdict in verdicts)

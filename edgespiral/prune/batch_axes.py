@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.fx import GraphModule
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.nested import count, joined, mapped
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
+from edgespiral.prune.double import arithmetic_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +40,20 @@ def batch_axes(model: nn.Module, example: Tensors) -> dict[str, int]:
     Raises:
         ModelError: the model does not run on several samples.
     """
+    axes = _axes(model, example)
+    if None in axes.values() and isinstance(model, GraphModule):
+        # Layers that divide by little, as by how a channel hardly varies, make much of rounding.
+        arithmetic = arithmetic_for(model, example)
+        with arithmetic.computing():
+            axes = _axes(arithmetic.model(model), arithmetic.inputs(example))
+    return {name: axis for name, axis in axes.items() if axis is not None}
+
+
+def _axes(model: nn.Module, example: Tensors) -> dict[str, int | None]:
     alone = _inputs(model, example)
     flipped = mapped(lambda leaf: leaf.flip(-1), example)
     together = _inputs(model, joined([example, flipped, example]))
-    axes = {name: _axis(one, together[name]) for name, one in alone.items() if name in together}
-    return {name: axis for name, axis in axes.items() if axis is not None}
+    return {name: _axis(one, together[name]) for name, one in alone.items() if name in together}
 
 
 def with_batch_axes(group: ChannelGroup, axes: Mapping[str, int]) -> ChannelGroup:

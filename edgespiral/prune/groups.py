@@ -106,15 +106,19 @@ def dependency_graph(model: nn.Module, example: Tensors) -> Any:  # noqa: ANN401
                 parameter.requires_grad_(True)
             return torch_pruning.DependencyGraph().build_dependency(model.eval(), example)
     except Exception as error:
-        raise ModelError(
-            f"cannot derive which channels are coupled: {error}".splitlines()[0],
-            where=type(model).__name__,
-            hint="see docs/architectures.md for what can be cut",
-        ) from error
+        raise _underivable(model, error) from error
     finally:
         model.train(training)
         for parameter in frozen:
             parameter.requires_grad_(False)
+
+
+def _underivable(model: nn.Module, error: Exception) -> ModelError:
+    return ModelError(
+        f"cannot derive which channels are coupled: {error}".splitlines()[0],
+        where=type(model).__name__,
+        hint="see docs/architectures.md for what can be cut",
+    )
 
 
 def find_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
@@ -130,8 +134,11 @@ def find_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
     graph = dependency_graph(model, example)
     names = {module: name for name, module in model.named_modules()}
     protected = output_layers(model)
-    raw = graph.get_all_groups(root_module_types=list(PRUNABLE))
-    found = [_from_torch_pruning(group, names) for group in raw]
+    try:
+        raw = graph.get_all_groups(root_module_types=list(PRUNABLE))
+        found = [_from_torch_pruning(group, names) for group in raw]
+    except Exception as error:  # such as positions that it counts wrongly
+        raise _underivable(model, error) from error
     cuttable = (g for g in found if g.consumers and not protected & {s.layer for s in g.producers})
     order = {name: index for index, (name, _) in enumerate(model.named_modules())}
     return sorted(unshared(model, cuttable), key=lambda group: order[group.name])

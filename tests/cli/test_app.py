@@ -98,10 +98,9 @@ def test_an_error_is_one_line_however_long_and_has_its_exit_code(
 
 
 def broken_module(tmp_path: Path, raises: str) -> dict[str, str]:
-    """An environment in which the first use of tomllib raises, as a defect would."""
+    """An environment in which the first use of pydantic raises, as a defect would."""
     # `python -m` looks in the current folder first.
-    code = f"def loads(text): raise {raises}\nclass TOMLDecodeError(ValueError): ...\n"
-    (tmp_path / "tomllib.py").write_text(code, encoding="utf-8")
+    (tmp_path / "pydantic.py").write_text(f"def load(): raise {raises}\nload()\n", encoding="utf-8")
     (tmp_path / "plan.toml").touch()
     return {"TMPDIR": str(tmp_path)}
 
@@ -118,7 +117,7 @@ def test_a_defect_is_one_line_that_names_a_file_with_the_traceback(
         done.stderr,
     )
     assert found
-    assert "in loads" in Path(found[1]).read_text(encoding="utf-8")
+    assert "in load\n" in Path(found[1]).read_text(encoding="utf-8")
 
 
 def test_the_traceback_of_a_defect_can_be_asked_for(edgespiral: Command, tmp_path: Path) -> None:

@@ -104,8 +104,8 @@ def test_files_and_folders_are_read_oldest_first_and_once(
 def test_mixed_schema_versions_are_told(tmp_path: Path, result: BenchResult) -> None:
     write_result(tmp_path / "a.json", result)
     document = json.loads((tmp_path / "a.json").read_text())
-    (tmp_path / "b.json").write_text(json.dumps({**document, "schema_version": 2}))
-    with pytest.raises(UsageError, match=r"b\.json: has schema version 2"):
+    (tmp_path / "b.json").write_text(json.dumps({**document, "schema_version": 3}))
+    with pytest.raises(UsageError, match=r"b\.json: has schema version 3"):
         read_results([tmp_path])
 
 

@@ -35,7 +35,7 @@ def test_a_suite_is_judged_model_by_model(
     assert len(slow.measurement.rounds_ms) == len(slow.reference.measurement.rounds_ms)
     assert slow.interface == ("input x: float 1x16x16x16", "output y: float 1x16x16x16")
     assert (result.suite, result.target) == ("suite", "brief")
-    assert json.loads(result.model_dump_json())["schema_version"] == 1
+    assert json.loads(result.model_dump_json())["schema_version"] == 2
 
 
 def test_without_a_limit_a_model_is_only_measured(

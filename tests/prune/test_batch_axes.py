@@ -46,6 +46,25 @@ def test_rows_whose_samples_alternate_are_not_scored_as_if_they_did_not():
     assert "cannot be told apart" in survey.kept["inlet"][1]
 
 
+class Rounding(nn.Module):
+    """Rounds in single precision by as much as the batch is large, and in double hardly."""
+
+    def __init__(self):
+        super().__init__()
+        self.inlet, self.head = nn.Linear(64, 64), nn.Linear(64, 3)
+
+    def forward(self, inputs):
+        hidden, large = self.inlet(inputs), 5e4 * inputs.shape[0]
+        return self.head(hidden + large - large)
+
+
+def test_rounding_is_told_from_other_samples():
+    torch.manual_seed(0)
+    graph, example = trace(Rounding()), torch.randn(1, 64)
+    axes = batch_axes(graph, example)
+    assert (axes["inlet"], axes["head"]) == (0, 0)
+
+
 def test_a_model_for_one_sample_only_is_refused():
     class Alone(nn.Module):
         def forward(self, x):

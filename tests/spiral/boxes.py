@@ -70,3 +70,10 @@ def detector():
     """A network for `rectangles`, with the background in column 0."""
     torch.manual_seed(0)
     return Own(columns=3)
+
+
+def blind():
+    """One that does not say where its anchors are."""
+    network = detector()
+    del network.anchors
+    return network

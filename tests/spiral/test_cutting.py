@@ -104,7 +104,7 @@ def test_widths_are_multiples_where_that_is_asked():
         ({"widths": {"0": 0}}, "0 cannot have width 0; only a whole residual branch"),
         ({"fraction": 0.5, "criterion": "fishr"}, "unknown criterion 'fishr'; did you mean fisher"),
         ({"fraction": 0.5, "example_inputs": None}, "example_inputs or data are needed"),
-        ({"fraction": 0.5, "example_inputs": torch.ones(3)}, "not a tensor \\(3,\\)"),
+        ({"fraction": 0.5, "example_inputs": torch.tensor(3.0)}, "not a tensor \\(\\)"),
         ({"fraction": 0.5, "example_inputs": [1]}, "not a list"),
     ],
 )

@@ -96,7 +96,7 @@ def test_the_folder_holds_what_ships_and_says_so(finished):
     for name in ("model.onnx", "model.py", "model.safetensors", "journal.jsonl", "report.html"):
         assert (folder / name).stat().st_size > 0
     stored = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    assert stored["schema_version"] == 1
+    assert stored["schema_version"] == 2
     assert stored["devices"][0]["speedup"]["value"] == result.devices[0].speedup.value
     assert not (folder / "candidates").exists()
     assert not (folder / "outputs").exists()

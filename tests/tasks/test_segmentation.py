@@ -73,6 +73,19 @@ def test_agreement_rightness_and_chance_are_shares_of_pixels():
     assert PLUGIN.chance(MASKS) == pytest.approx(3 / 7)
 
 
+def test_pixels_have_the_colours_of_their_classes():
+    grey = torch.zeros(1, 3, 4, 4)
+    left, right = torch.zeros(1, 4, 4, dtype=torch.int64), torch.zeros(1, 4, 4, dtype=torch.int64)
+    right[..., 2:] = 1
+    parts = splits(left)
+    same, other = (PLUGIN.pictures(grey, logits_of(one), one, parts) for one in (left, right))
+    assert same.dtype == torch.uint8
+    half = same.shape[-1] // 2
+    assert torch.equal(same[..., :half], other[..., :half])
+    assert bool((same[..., half:] != other[..., half:]).any(1).all())
+    assert PLUGIN.pictures(torch.zeros(1, 2, 4, 4), logits_of(left), left, parts) is None
+
+
 def test_a_few_samples_are_many_decisions():
     assert PLUGIN.decisions(MASKS) == 7
     assert CLASSIFICATION.decisions(torch.tensor([0, 1])) == 2

@@ -26,7 +26,7 @@ CODES = {
     "error": GateCode.ERROR,
     "undecided": GateCode.UNDECIDED,
 }
-EPILOG = "Exit codes: 0 pass, 1 regression, 2 error, 3 undecided. See docs/bench.md."
+EPILOG = "Exit codes: 0 met, 1 missed, 2 error, 3 undecided. See docs/bench.md."
 
 
 class RunByDefault(TyperGroup):

@@ -38,7 +38,8 @@ class AnsweringTracer(torch.fx.Tracer, ABC):
 class Followed(Proxy):
     """A proxy that knows its value for each of the tracer's batches.
 
-    `_settled` says that the value depends on no input's values, at most on sizes.
+    `_settled` says that the value depends on no input's values, at most on sizes. `_alike` has the
+    proxies of one tensor that was changed in place, which all stand for what was last made of it.
     """
 
     tracer: AnsweringTracer
@@ -49,6 +50,7 @@ class Followed(Proxy):
         super().__init__(node, tracer)
         self._values = values
         self._settled = False
+        self._alike = [self]
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:

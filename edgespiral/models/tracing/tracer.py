@@ -152,7 +152,8 @@ class Tracer(AnsweringTracer):
         kwargs: dict[str, Any],
     ) -> Any:  # noqa: ANN401
         """Record a layer, or trace through a module; hooks that change something are traced."""
-        if self._computing:
+        # A module that the forward makes on the spot, as `nn.ReLU()(x)`, is what it computes.
+        if self._computing or (m not in (self.submodule_paths or ()) and _holds_nothing(m)):
             return forward(*args, **kwargs)
         if not (m._forward_pre_hooks or m._forward_hooks):
             return super().call_module(m, plain_forward(m) or forward, args, kwargs)
@@ -199,6 +200,13 @@ class Tracer(AnsweringTracer):
         proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr, None)
         followed = kind_of(values[0])(proxy.node, self, values)
         followed._settled = settled
+        if self._works_in_place(kind, target, kwargs):
+            # What reads the tensor from here on reads what was made of it, result taken or not.
+            for other in (p for p in given if p._values[0] is values[0]):
+                other._alike.append(followed)
+                followed._alike = other._alike
+            for other in followed._alike:
+                other.node = proxy.node
         # One that gives nothing was called for what it does.
         if not isinstance(values[0], (Tensor, type(None))) and kind in (
             "call_function",
@@ -258,6 +266,12 @@ class Tracer(AnsweringTracer):
         if kind == "call_method":
             return getattr(args[0], target)(*args[1:], **kwargs)
         return target(*args, **kwargs)
+
+    def _works_in_place(self, kind: str, target: Any, kwargs: dict[str, Any]) -> bool:  # noqa: ANN401
+        if kind == "call_module":
+            return bool(getattr(self._modules[target], "inplace", False))
+        name = str(getattr(target, "__name__", target))
+        return bool(kwargs.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
 
     def _hooks_matter(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> bool:  # noqa: ANN401
         if not self.batches:
@@ -319,6 +333,11 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
         for members, before in kept:
             members.clear()
             members.update(before)
+
+
+def _holds_nothing(module: nn.Module) -> bool:
+    """Whether a module has no parameters and no buffers, in itself or in its parts."""
+    return not any(True for _ in (*module.parameters(), *module.buffers()))
 
 
 def _copy(value: Any) -> Any:  # noqa: ANN401

@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, NothingToCutError
+from edgespiral.core.system.time_limit import limited
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.engines.base import GroupSurvey, NoRecurrentLayers
 from edgespiral.prune.engines.flow.finder import needs_flow
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.groups import ChannelGroup
+
+# ResNets take less than one; through layers that run over channels as over pixels, it has no end.
+MOST_SECONDS = 60.0
 
 
 class DepGraphCutter(NoRecurrentLayers):
@@ -83,7 +87,8 @@ def _groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
 def _sound_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup] | None:
     """The groups whose consumers' samples lie on known axes; None unless all do."""
     try:
-        groups = find_groups(model, example)
+        with limited(MOST_SECONDS, "Torch-Pruning"):
+            groups = find_groups(model, example)
         axes = batch_axes(model, example)
     except ModelError:
         return None

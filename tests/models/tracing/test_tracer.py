@@ -248,3 +248,32 @@ def test_the_model_stays_as_it_was():
 def test_without_samples_sizes_stay_unknown():
     with pytest.raises(ModelError, match="control flow"):
         trace(Net(branches_on_sizes))
+
+
+class OnTheSpot(nn.Module):
+    """Makes modules without weights while it runs, as Hugging Face's DistilBERT does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 2)
+
+    def forward(self, x):
+        x = nn.ReLU()(self.first(x))
+        return self.second(nn.Sequential(nn.Tanh(), nn.Hardtanh(-0.5, 0.5))(x))
+
+
+def test_a_module_made_on_the_spot_is_what_it_computes():
+    model, inputs = OnTheSpot().eval(), torch.randn(5, 6)
+    graph = trace(model, inputs)
+    assert torch.equal(graph(inputs), model(inputs))
+    called = [str(n.target) for n in graph.graph.find_nodes(op="call_module")]
+    assert called == ["first", "second"]
+
+
+def test_weights_made_on_the_spot_are_refused_with_their_line():
+    class Fresh(nn.Module):
+        def forward(self, x):
+            return nn.Linear(6, 2)(x)
+
+    with pytest.raises(ModelError, match=r"test_tracer\.py:\d+.*`return nn.Linear"):
+        trace(Fresh(), torch.randn(5, 6))

@@ -83,3 +83,53 @@ def test_a_write_that_cannot_be_followed_is_refused_with_its_line(write):
     with pytest.raises(ModelError, match=rf"test_written\.py:{line}") as caught:
         trace(Writing(write), torch.randn(3, 4, 6))
     assert "\n" not in str(caught.value)
+
+
+class InPlace(nn.Module):
+    """Changes a tensor in place and takes no result, as told; with what it was before kept."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.change = change
+        self.layer, self.gain = nn.Linear(6, 6), nn.Parameter(torch.tensor(1.5))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.layer(x)
+        shortcut = x
+        self.change(self, x)
+        return x * 2 + shortcut
+
+
+def by_method(net, x):
+    x.mul_(net.gain)
+
+
+def by_function(net, x):
+    nn.functional.relu(x, inplace=True)
+
+
+def by_named_function(net, x):
+    torch.relu_(x)
+
+
+def by_layer(net, x):
+    net.relu(x)
+
+
+def twice(net, x):
+    x.add_(1).clamp_(-1, 1)
+    x.neg_()
+
+
+@pytest.mark.parametrize("change", [by_method, by_function, by_named_function, by_layer, twice])
+def test_what_is_changed_in_place_is_read_from_there_on(change):
+    torch.manual_seed(0)
+    model, inputs = InPlace(change).eval(), torch.randn(4, 6)
+    graph = trace(model, inputs)
+    expected = model(inputs)
+    torch.testing.assert_close(graph(inputs), expected)
+    # Nothing of it goes with what has no readers, as when a model is cut.
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    torch.testing.assert_close(graph(inputs), expected)

@@ -108,6 +108,19 @@ def test_decisions_are_those_of_anchors_that_either_is_sure_of(task):
     assert task.agreement(reference, other).tolist() == [0.5, 0.0]
 
 
+def test_boxes_are_drawn_around_what_is_found(task):
+    images = torch.zeros(2, 3, 16, 16)
+    drawn = task.pictures(images, outputs(), TARGETS, splits())
+    side = drawn.shape[-1]
+    assert (tuple(drawn.shape), drawn.dtype) == ((2, 3, side, side), torch.uint8)
+    # The right upper quarter has the edges of an object, the left upper one nothing.
+    quarter = drawn[0, :, : side // 2]
+    assert bool(quarter[..., side // 2 + 2 :].any())
+    assert not bool(quarter[..., : side // 2 - 4].any())
+    assert not bool(drawn[1].any())
+    assert task.pictures(torch.zeros(2, 2, 16, 16), outputs(), TARGETS, splits()) is None
+
+
 def test_the_metric_is_chosen_by_name():
     assert tasks.load("detection").metric.name == "AP50"
     chosen = tasks.load("detection?metric=AP")

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.fx
 from torch import nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.nested import joined
-from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.follow import Flow, follow, losing
 from edgespiral.prune.engines.flow.labels import FROZEN, compact
 from edgespiral.prune.engines.flow.narrowing import keep, narrow
 from edgespiral.prune.engines.flow.rules.moves import first
+from edgespiral.prune.engines.flow.sizes import Sizes, sizes_of, write_down_numbers
 from edgespiral.prune.groups import removed_channels
 
 if TYPE_CHECKING:
@@ -51,10 +49,11 @@ class FlowCutter:
         smaller = copy.deepcopy(model)
         if not removed:
             return smaller
-        flow, batch = self._followed(model, example)
+        flow, sizes = self._followed(model, example)
         knife = _Knife(flow, _leaving(flow, groups, removed))
+        write_down_numbers(smaller, sizes, knife.shapes)
         for node in list(smaller.graph.nodes):
-            _resize(smaller, node, knife, batch)
+            _resize(smaller, node, knife, sizes.batch)
         for name in flow.writes:
             knife.narrow_layer(smaller, name)
         for name in flow.parameters:
@@ -63,8 +62,8 @@ class FlowCutter:
         smaller.recompile()
         return smaller
 
-    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, dict[str, list[int]]]:
-        return follow(model, example), _batch_dimensions(model, example)
+    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, Sizes]:
+        return follow(model, example), sizes_of(model, example)
 
 
 class TrialCutter(FlowCutter):
@@ -77,9 +76,9 @@ class TrialCutter(FlowCutter):
     """
 
     def __init__(self, model: GraphModule, flow: Flow, example: Tensors) -> None:
-        self._once = flow, _batch_dimensions(model, example)
+        self._once = flow, sizes_of(model, example)
 
-    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, dict[str, list[int]]]:  # noqa: ARG002
+    def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, Sizes]:  # noqa: ARG002
         return self._once
 
 
@@ -103,6 +102,10 @@ class _Knife:
             raise ModelError("cannot remove every channel")
         positions = components.movedim(dims[0], 0).reshape(components.shape[dims[0]], -1)[:, 0]
         return dims[0], self.kept(positions)
+
+    def shapes(self, name: str) -> list[list[int]]:
+        """Shapes of the tensors that a node gives once everything that leaves has left."""
+        return [_sizes(part, self.along(part)) for part in self.flow.nodes.get(name, ())]
 
     def narrow_parameter(self, model: nn.Module, name: str) -> None:
         """Slice a parameter that the graph reads itself."""
@@ -135,7 +138,7 @@ def _leaving(
     return torch.cat(found)
 
 
-def _resize(model: GraphModule, node: Node, knife: _Knife, batch: dict[str, list[int]]) -> None:
+def _resize(model: GraphModule, node: Node, knife: _Knife, batch: Mapping[str, list[int]]) -> None:
     """Write the new sizes into an operation that states them."""
     name = _operation(model, node)
     components = knife.flow.nodes.get(node.name, ())
@@ -273,17 +276,3 @@ def _reorder(model: GraphModule, node: Node, knife: _Knife) -> None:
     stay = knife.kept(rows)
     kept_order = order[torch.isin(order, stay)]
     setattr(model, str(index.target), torch.searchsorted(stay, kept_order))
-
-
-def _batch_dimensions(model: GraphModule, example: Tensors) -> dict[str, list[int]]:
-    """Per node the dimensions whose size depends on the batch."""
-    shapes = []
-    for batch in (example, joined([example, example])):
-        run = ShapeProp(model)
-        run.propagate(*positional(model.graph, batch))
-        metas = {n.name: n.meta.get("tensor_meta") for n in model.graph.nodes}
-        shapes.append({n: m.shape for n, m in metas.items() if hasattr(m, "shape")})
-    return {
-        name: [d for d, (a, b) in enumerate(zip(one, shapes[1][name], strict=True)) if a != b]
-        for name, one in shapes[0].items()
-    }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from edgespiral.models.saved import trace
 from edgespiral.prune.engines.flow.finder import groups_by_flow, needs_flow
 from edgespiral.prune.engines.flow.rewrite import explicit
 from edgespiral.prune.groups import find_groups
+from edgespiral.prune.prunable import PrunableModel
 
 
 def found(name, named, example):
@@ -116,3 +119,47 @@ def test_a_model_with_nothing_to_cut_says_so():
     model = torch.fx.symbolic_trace(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
     with pytest.raises(ModelError, match="no layer has channels that can be cut"):
         groups_by_flow(model, torch.randn(1, 3, 2, 2))
+
+
+class GrowingStream(nn.Module):
+    """Each block adds what came in to the first of its channels and has more of them (RexNet)."""
+
+    def __init__(self, widths):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in itertools.pairwise(widths))
+        self.head = nn.Conv2d(widths[-1], 3, 1)
+
+    def forward(self, x):
+        for block in self.blocks:
+            made, width = block(x), x.shape[1]
+            x = torch.cat([made[:, :width] + x, made[:, width:]], 1)
+        return self.head(x)
+
+
+def test_a_chain_of_slices_of_channels_is_followed_by_labels():
+    model = nn.Sequential(nn.Conv2d(3, 6, 1), GrowingStream([6, 10, 16, 20]))
+    graph, example = trace(model, torch.randn(2, 3, 4, 4)), torch.randn(1, 3, 4, 4)
+    assert needs_flow(graph)
+    groups = groups_by_flow(graph, example)
+    assert sorted(group.channels for group in groups) == [4, 4, 6, 6]
+
+
+class Stepping(nn.Module):
+    """A cell that is called step by step, with layers around it."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.cell = nn.Linear(5, 8), nn.LSTMCell(8, 6)
+        self.head = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
+
+    def forward(self, x):
+        state = None
+        for step in range(x.shape[1]):
+            state = self.cell(self.embed(x[:, step]), state)
+        return self.head(state[0])
+
+
+def test_what_torch_pruning_fails_on_is_left_to_labels():
+    source = PrunableModel.of(trace(Stepping(), torch.randn(2, 4, 5)), (4, 5))
+    assert [group.name for group in source.groups] == ["head.0"]
+    assert "LSTMCell cell" in source.kept["embed"][1]

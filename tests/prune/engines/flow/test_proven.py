@@ -8,7 +8,7 @@ from edgespiral.prune.engines.flow.proven import proven_groups
 
 
 class Counting(nn.Module):
-    """Does something else once a layer is narrower than it was."""
+    """Counts elements of all samples, so that it does something else once a layer is narrower."""
 
     def __init__(self):
         super().__init__()
@@ -16,7 +16,7 @@ class Counting(nn.Module):
 
     def forward(self, x):
         hidden = self.first(x)
-        return self.third(self.second(hidden * (hidden.shape[1] // 8)).relu())
+        return self.third(self.second(hidden).relu()) * (hidden.numel() // 8)
 
 
 def test_a_group_that_fails_on_trial_is_left_out_and_told():

@@ -1,0 +1,70 @@
+"""What learning rate suits a cut network, by the number of training steps.
+
+Each job trains the same cut network for some steps with a whole schedule, on batches that are the
+same for all, and scores it on the validation split. Judge by that split alone.
+
+    python bench/rates.py resnet20 WEIGHTS --data fashion-mnist --steps 16 128 --rates 0.002 0.02
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import edgespiral
+from edgespiral.core.errors import TrainingError
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
+from edgespiral.data import load
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
+from edgespiral.distill.evaluate import score
+from edgespiral.distill.settings import TrainSettings, steps_of
+from edgespiral.distill.trainer import train
+from edgespiral.models import load_model_for
+
+BATCH = 128
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--fraction", type=float, default=0.4)
+    parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32, 128])
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.002, 0.006, 0.02, 0.06])
+    parser.add_argument("--json", type=Path, default=Path("bench/results/rates.json"))
+    args = parser.parse_args()
+    document = json.loads(args.json.read_text()) if args.json.exists() else {"rows": []}
+    splits = load(args.data).unaugmented()
+    teacher = load_model_for(splits, args.model, weights=args.weights).eval()
+    student = edgespiral.cut(teacher, data=splits, fraction=args.fraction)
+    recalibrate_batchnorm(student, splits.train, batches=30)
+    facts = {"model": args.model, "data": args.data, "fraction": args.fraction}
+    facts["after_cut"] = score(student, splits.validation)
+    for steps, rate in itertools.product(args.steps, args.rates):
+        job = {**facts, "steps": steps, "rate": rate}
+        if any(job.items() <= row.items() for row in document["rows"]):
+            continue
+        settings = TrainSettings.for_distillation(
+            epochs=1.0, batch_size=BATCH, learning_rate=rate, temperature=4.0, alpha=0.9, seed=0
+        )
+        epochs = steps / steps_of(settings, len(splits.train))
+        trained = copy.deepcopy(student)
+        try:
+            train(trained, splits, replace(settings, epochs=epochs), teachers=[teacher])
+            reached: float | None = score(trained, splits.validation)
+        except TrainingError:
+            reached = None
+        document["rows"].append({**job, "validation": reached})
+        write_text(args.json, json.dumps({"versions": versions(), **document}, indent=1) + "\n")
+        print(json.dumps(document["rows"][-1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
