@@ -9,8 +9,9 @@ DEMO := runs/demo
 PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --import-mode=importlib \
 	--timeout=300 --numprocesses=2 --dist=loadfile
 RELEASE := .tools/release
+DOCS := .tools/docs
 
-.PHONY: setup demo test test-quick coverage faults lint types plan requirements dist clean
+.PHONY: setup demo test test-quick coverage faults lint types plan docs requirements dist clean
 
 setup: $(STAMP)
 
@@ -51,9 +52,20 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-# Writes what follows from the fields of a plan: the command line's options and a table of the docs.
+# Writes what follows from the fields of a plan, the command line's options and a table of the docs,
+# and then the page of all commands.
 plan: $(STAMP)
 	$(BIN)/python -m edgespiral.cli.write_plan_options
+	$(BIN)/python -m edgespiral.cli.write_commands
+
+# The site of docs/, in build/site: every link and anchor is checked, and a warning is an error.
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --clean
+
+$(DOCS)/.installed: requirements/docs.txt | $(UV)
+	@$(UV) venv --quiet --clear --python .tools/bin/python $(DOCS)
+	@VIRTUAL_ENV=$(DOCS) $(UV) pip sync --quiet --require-hashes requirements/docs.txt
+	@touch $@
 
 # Writes requirements/*.txt anew from pyproject.toml and requirements/*.in.
 requirements: $(UV)
@@ -61,6 +73,7 @@ requirements: $(UV)
 	$(COMPILE) pyproject.toml requirements/dev.in -c requirements/constraints.txt \
 		-o requirements/dev.txt
 	$(COMPILE) requirements/release.in -o requirements/release.txt
+	$(COMPILE) requirements/docs.in -o requirements/docs.txt
 	@! grep -n '://\|--index\|--find-links' requirements/*.txt
 
 # The archives that are published, and whether an index can show their page.

@@ -15,6 +15,7 @@ QUICK = (
     "report",
     "tasks",
     "test_architecture.py",
+    "test_docs.py",
     "test_handing_on.py",
 )
 SLOW = (

@@ -141,7 +141,9 @@ class Session:
         """Each subject's latency and how many times as fast as the reference it is, in pairs.
 
         Raises:
-            As `measure` does.
+            ModelError: a model is missing, or cannot be loaded or run.
+            TargetError: the device cannot be used.
+            MeasurementError: no answer, or none to be trusted.
         """
         first, *others = self.measure(
             [reference, *subjects], rounds=rounds, seconds_per_model=seconds_per_model
@@ -156,7 +158,9 @@ class Session:
         Shapes are those that the runtime works on: ONNX Runtime pads output channels to its block.
 
         Raises:
-            As `measure` does.
+            ModelError: a model is missing, or cannot be loaded or run.
+            TargetError: the device cannot be used.
+            MeasurementError: no answer, or none to be trusted.
         """
         answer = self._ask(self._job("profile", models, rounds, None))
         return [list(rows) for rows in answer.layers]
@@ -191,8 +195,10 @@ class Session:
                 samples, or for as many of the first of them as the device had time for.
 
         Raises:
-            As `measure` does; MeasurementError too where fewer outputs come back than the time
-                that the device had explains.
+            ModelError: a model is missing, or cannot be loaded or run.
+            TargetError: the device cannot be used.
+            MeasurementError: no answer, none to be trusted, or fewer outputs than the time that the
+                device had explains.
         """
         make = self.profile.runtime_plugin.make_outputs
         if make is None:
@@ -223,7 +229,9 @@ class Session:
         """The device's whole answer to a tiny model, measured against itself.
 
         Raises:
-            As `measure` does.
+            ModelError: a model is missing, or cannot be loaded or run.
+            TargetError: the device cannot be used.
+            MeasurementError: no answer, or none to be trusted.
         """
         with work_folder(self._work) as folder:
             tiny = write_tiny_model(folder / "tiny.onnx")

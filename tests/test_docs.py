@@ -1,0 +1,149 @@
+"""The pages: links hold on a forge too, commands parse, and what is to be copied runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from edgespiral.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md")])
+GUIDES = sorted((DOCS / "guides").glob("[!R]*.md"))
+FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?P<path>[^)\s#:]*)(?:#(?P<anchor>[^)\s]+))?\)")
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+INDENTED = re.compile(r"^(?: {4,})(edgespiral .*)$|^(edgespiral .*)$", re.MULTILINE)
+# What a shell does with a line once the command is over.
+AFTER = re.compile(r"\s(?:#|\||>|&&|;).*$")
+# In what shows the form of a command, or has another command in it.
+FORMS = ("|", "...", "[", "$(")
+NAME = re.compile(r"# (?P<name>\w+\.py)\n")
+SCRIPTS = Path(sys.executable).parent
+
+
+def prose(page: str) -> str:
+    """A page without its fenced code, in which lines may look like headings and links."""
+    return FENCE.sub("", page)
+
+
+def anchors(page: str) -> set[str]:
+    """What a forge makes of a page's headings."""
+    names: set[str] = set()
+    for heading in HEADING.findall(prose(page)):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        number = next(n for n in range(99) if (f"{slug}-{n}" if n else slug) not in names)
+        names.add(f"{slug}-{number}" if number else slug)
+    return names
+
+
+def broken_links(path: Path, page: str) -> list[str]:
+    """Links of a page to files that are not there, or to headings that they do not have."""
+    broken = []
+    for link in LINK.finditer(prose(page)):
+        target = path.parent / link["path"] if link["path"] else path
+        if not target.exists():
+            broken.append(f"{link['path']} is not there")
+        elif link["anchor"] and link["anchor"] not in anchors(target.read_text(encoding="utf-8")):
+            broken.append(f"{link['path']} has no heading #{link['anchor']}")
+    return broken
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    """The words of each `edgespiral` command in a page's code, without the first."""
+    for indented, plain in INDENTED.findall(page.replace("\\\n", " ")):
+        line = AFTER.sub("", indented or plain)
+        if not any(mark in line for mark in FORMS):
+            yield shlex.split(line)[1:]
+
+
+def refusal(words: list[str]) -> str | None:
+    """What the command line's parser has against a command. Nothing is run."""
+    command: Any = typer.main.get_command(app)
+    context, rest = typer.Context(command, info_name="edgespiral"), list(words)
+    while hasattr(command, "commands"):
+        if not rest or rest[0] not in command.commands:
+            if "run" not in command.commands:
+                return None if set(rest) <= {"--version", "--verbose", "--help"} else f"no {rest}"
+            rest.insert(0, "run")
+        command = command.commands[rest.pop(0)]
+    try:
+        command.make_context("edgespiral", rest, parent=context)
+    except Exception as error:
+        return f"{words}: {error}"
+    return None
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_hold(path: Path) -> None:
+    assert broken_links(path, path.read_text(encoding="utf-8")) == []
+
+
+def test_a_broken_link_would_be_seen() -> None:
+    page = "# A\n## B, c\n[a](gone.md) [b](#b-c) [c](#d) [d](data.md#your-own) [e](data.md#mine)\n"
+    assert broken_links(DOCS / "plan.md", "[x](data.md)") == []
+    assert broken_links(DOCS / "data.md", page) == [
+        "gone.md is not there",
+        *(" has no heading #" + name for name in ("b-c", "d")),
+        "data.md has no heading #mine",
+    ]
+    assert anchors("## Fp16, `int8`\n## A\n## A\n") == {"fp16-int8", "a", "a-1"}
+
+
+def test_every_page_has_one_place_on_the_site() -> None:
+    entries = re.findall(r"[ :-] ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M)
+    on_site = [str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")]
+    assert sorted(entry for entry in entries if (DOCS / entry).exists()) == sorted(on_site)
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text("utf-8")
+    listed = {link["path"] for link in LINK.finditer(index)}
+    pages = {str(path.relative_to(DOCS)) for path in [*DOCS.glob("*.md"), *GUIDES]}
+    assert pages - {"README.md"} - listed == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_of_the_pages_parse(path: Path) -> None:
+    if path.name == "CHANGELOG.md":  # says what was
+        return
+    words = list(commands(path.read_text(encoding="utf-8")))
+    assert [why for why in map(refusal, words) if why] == []
+
+
+def test_a_wrong_command_would_be_seen() -> None:
+    page = "    edgespiral measure a.onnx --shap 1x2  # no\n\nedgespiral targets\n"
+    assert [*commands(page)] == [["measure", "a.onnx", "--shap", "1x2"], ["targets"]]
+    assert "--shap" in str(refusal(["measure", "a.onnx", "--shap", "1x2"]))
+    assert refusal(["bench", "suite.toml", "--target", "host-cpu"]) is None
+    assert refusal(["squash"]) is not None
+    assert refusal(["measure"]) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["first-hour.md", "guides/own-model.md", "guides/own-data.md"])
+def test_what_is_to_be_copied_runs(page: str, tmp_path: Path) -> None:
+    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ran = 0
+    for block in FENCE.finditer((DOCS / page).read_text("utf-8")):
+        file = NAME.match(block["text"])
+        if file:
+            (tmp_path / file["name"]).write_text(block["text"], encoding="utf-8")
+        elif block["kind"] == "sh":
+            done = subprocess.run(
+                ["sh", "-ec", block["text"]],
+                cwd=tmp_path, env=environment, capture_output=True, text=True,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{block['text']}{done.stdout}{done.stderr}"
+            ran += 1
+    assert ran >= 2
