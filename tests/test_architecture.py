@@ -345,7 +345,7 @@ def test_a_named_registry_or_place_would_be_seen(bad: str) -> None:
 
 
 def test_requirements_are_hashed_and_name_no_source() -> None:
-    for name in ("dev.txt", "release.txt", "uv.txt"):
+    for name in ("dev.txt", "docs.txt", "release.txt", "uv.txt"):
         text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
         pins = re.findall(r"^[a-z0-9-]+==", text, re.MULTILINE)
         hashed = re.findall(r"^[a-z0-9-]+==[^\n]*\\\n +--hash=sha256:", text, re.MULTILINE)

@@ -21,6 +21,7 @@ from edgespiral.cli.verbs.build import build
 from edgespiral.cli.verbs.calibrate import calibrate
 from edgespiral.cli.verbs.compress import compress
 from edgespiral.cli.verbs.cut import cut
+from edgespiral.cli.verbs.doctor.verb import doctor
 from edgespiral.cli.verbs.export import export
 from edgespiral.cli.verbs.inspect import inspect
 from edgespiral.cli.verbs.measure import measure
@@ -67,6 +68,7 @@ VERBS: tuple[Callable[..., object], ...] = (
     inspect,
     validate,
     plugins,
+    doctor,
 )
 for verb in VERBS:
     app.command()(verb)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edgespiral.cli.findings import show_findings
 from edgespiral.cli.terminal import Terminal
 from edgespiral.cli.verbs.targets.new import new_target
 from edgespiral.cli.verbs.targets.profile import profile_target
@@ -60,24 +61,8 @@ def show_target(name: Name) -> None:
 @targets_app.command("check")
 def check_target(name: Name) -> None:
     """Try a target with a tiny model: what is fine there, and what is to be mended?"""
-    from rich.table import Table
-    from rich.text import Text
-
-    from edgespiral.core.errors import EdgeSpiralError
     from edgespiral.measure.profile import load_profile
     from edgespiral.measure.targets import check
 
-    profile, failure = load_profile(name), None
-    table = Table(box=None, pad_edge=False, show_header=False)
-    try:
-        for line in check.check_target(profile):
-            mark = Text("ok", "green") if line.ok else Text("mind", "yellow")
-            said = "; ".join(filter(None, (line.value, line.advice)))
-            table.add_row(mark, line.name, Text(said))
-    except EdgeSpiralError as error:
-        said = "; ".join(filter(None, (error.what, error.hint)))
-        table.add_row(Text("mend", "red"), error.where or name, Text(said))
-        failure = error
-    Terminal().print(table)
-    if failure is not None:
-        raise typer.Exit(failure.exit_code)
+    profile = load_profile(name)
+    show_findings([(name, lambda: check.check_target(profile))])

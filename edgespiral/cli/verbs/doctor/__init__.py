@@ -1,0 +1,1 @@
+"""`edgespiral doctor`: is everything here that a run needs?"""
