@@ -1,12 +1,16 @@
 """What planning costs before anything is trained, phase by phase, as JSON.
 
 Usage: python bench/planning.py [MODEL ...] [--side 64] [--samples 128] [--json FILE]
+       python bench/planning.py --whole [MODEL ...] [--side 224] [--images 626] [--epochs 0.02]
 
 Networks of torchvision's have random weights, inputs are noise: time and agreement are asked for,
 not quality. Prices are measured three times on the same samples: each by a pass of its own from the
 first layer on, all of them in one tour that shares what comes before, and in a tour that stops when
 prices are told apart. Allocations are asked with every prediction made anew and with layers' times
 kept. Ratios are within one process, so another program's load moves both sides.
+
+With `--whole`, a run until its first training step (`before_training.py`): seconds on the clock and
+of the processor, which other programs move less.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from architectures import lively
+from before_training import whole
 from scipy.stats import spearmanr
 
 from edgespiral.core.system.files import write_text
@@ -36,6 +41,7 @@ from edgespiral.prune.scoring.select import keep_best
 from edgespiral.spiral.planning.allocate import Choices, allocate, choices
 from edgespiral.spiral.planning.importance import samples_at_once
 from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal, layer_shapes
+from edgespiral.spiral.planning.pace import Pace
 from edgespiral.spiral.planning.probes import probes
 
 if TYPE_CHECKING:
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODELS = ("resnet18", "mobilenet_v2", "vit_b_32")
+WHOLE_MODELS = ("resnet50", "vit_b_16")
 MULTIPLE, LEAST_SHARE = 16, 0.2
 
 
@@ -72,7 +79,9 @@ def prices(source: PrunableModel, samples: Tensor, seconds: dict[str, float]) ->
     variants += [whole.variant({}, (branch,)) for branch in source.branches]
     alone = timed(seconds, "prices, each alone", lambda: [whole.of(v) for v in variants])
     together = timed(seconds, "prices, in a tour", lambda: whole.of_each(variants))
-    parts = samples.tensor_split(max(1, len(samples) // samples_at_once(model)))
+    pace = Pace.of(model, source.example)
+    at_once = samples_at_once(model, pace, len(variants))
+    parts = samples.tensor_split(max(1, len(samples) // at_once))
     fewer, runs = OutputDivergence(model, groups, parts, known), []
     stopped = timed(
         seconds,
@@ -155,12 +164,20 @@ def row(name: str, side: int, count: int) -> dict[str, Any]:
 def main() -> None:
     """Time each network and print or write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--side", type=int)
+    parser.add_argument("--images", type=int, default=626)
+    parser.add_argument("--epochs", type=float, default=0.02)
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = [row(name, options.side, options.samples) for name in options.models]
+    if options.whole:
+        names, side = options.models or WHOLE_MODELS, options.side or 224
+        rows = [whole(name, side, options.images, options.epochs) for name in names]
+    else:
+        names, side = options.models or MODELS, options.side or 64
+        rows = [row(name, side, options.samples) for name in names]
     text = json.dumps({"versions": versions(), "rows": rows}, indent=1)
     print(text)
     if options.json:

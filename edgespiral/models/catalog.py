@@ -40,14 +40,13 @@ def names() -> list[str]:
     """Every name that `build` knows without other packages, sorted."""
     from torchvision import models
 
-    own = (*_small_models(), *TEXT, *SOUND, *ROWS, UNET, LRASPP, SSD)
     one_stage = [name for name in _detectors() if name.startswith(ONE_STAGE)]
-    return sorted([*own, *one_stage, *models.list_models(module=models)])
+    return sorted([*_own_names(), LRASPP, *one_stage, *models.list_models(module=models)])
 
 
 def is_built_untrained(name: str) -> bool:
     """Whether it is a name for which `build` makes a model, whose weights are to be given."""
-    return is_of_timm(name) or name in names()
+    return is_of_timm(name) or _is_here(name)
 
 
 def require_known(name: str) -> None:
@@ -59,7 +58,7 @@ def require_known(name: str) -> None:
     """
     if is_of_timm(name):
         require_in_timm(name)
-    elif name not in names():
+    elif not _is_here(name):
         raise _elsewhere(name) or unknown_name("model", name, names())
 
 
@@ -171,6 +170,15 @@ def _of_images(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Modu
     if name in small:
         return small[name](classes, input_shape[0])
     return _torchvision(name, classes, input_shape[0])
+
+
+def _own_names() -> list[str]:
+    return [*_small_models(), *TEXT, *SOUND, *ROWS, UNET, SSD]
+
+
+def _is_here(name: str) -> bool:
+    # Importing torchvision's models takes longer than all the rest of a small model's start.
+    return name in _own_names() or name in names()
 
 
 def _small_models() -> dict[str, Callable[[int, int], nn.Module]]:

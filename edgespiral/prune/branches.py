@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import operator
 from dataclasses import dataclass, replace
+from inspect import isfunction, signature
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.fx
@@ -71,12 +72,44 @@ def drop(model: GraphModule, branches: Iterable[Branch]) -> GraphModule:
     for branch in branches:
         addition, operand = nodes[branch.addition], nodes[branch.operand]
         (other,) = [node for node in addition.all_input_nodes if node is not operand]
+        for reader in list(addition.users):
+            _leave_inputs(smaller, reader)
         addition.replace_all_uses_with(other)
         smaller.graph.erase_node(addition)
     smaller.graph.eliminate_dead_code()
     smaller.delete_all_unused_submodules()
     smaller.recompile()
     return smaller
+
+
+def _leave_inputs(model: GraphModule, node: Node) -> None:
+    """Let `node` change nothing in place: a sum was its own, other layers' outputs are not.
+
+    They may be read again, and gradients of the layer that made them may be computed from them.
+    """
+    name = getattr(node.target, "__name__", str(node.target))
+    if node.op == "call_module" and getattr(model.get_submodule(name), "inplace", False):
+        layer: Any = model.get_submodule(name)
+        layer.inplace = False
+    elif node.op == "call_method" and name.endswith("_"):
+        node.target = name.rstrip("_")
+    elif node.op == "call_function":
+        _call_apart(node, name)
+
+
+def _call_apart(node: Node, name: str) -> None:
+    function: Any = node.target
+    if getattr(operator, name, None) is function:
+        plain: Any = getattr(operator, name.removeprefix("i"), function)
+        node.target = plain
+    elif name.endswith("_"):
+        name = name.rstrip("_")
+        apart: Any = getattr(torch.nn.functional, name, None) or getattr(torch, name)
+        node.target = apart
+    elif isfunction(function) and "inplace" in signature(function).parameters:
+        bound = signature(function).bind(*node.args, **node.kwargs)
+        bound.arguments["inplace"] = False
+        node.args, node.kwargs = bound.args, bound.kwargs
 
 
 def dropped(branches: Sequence[Branch], widths: Mapping[str, int]) -> list[Branch]:

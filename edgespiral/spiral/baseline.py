@@ -27,10 +27,13 @@ from edgespiral.distill.evaluate import score
 from edgespiral.export.parity import TURNED_SHARE, file_score
 from edgespiral.export.precision import float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
+from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
+from edgespiral.models.work import flops_of
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
+from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.turn import export_checked, model_facts
@@ -45,10 +48,14 @@ if TYPE_CHECKING:
     from edgespiral.core.records.measurement import (
         Measurement,
     )
+    from edgespiral.measure.session import Session
     from edgespiral.spiral.context import RunContext
     from edgespiral.tasks.base import Task
 
-BASELINE_ROUNDS = 50
+# Of a model that is slow, the first look tells how many are taken.
+BASELINE_ROUNDS, LEAST_BASELINE_ROUNDS = 50, 10
+# Operations of a pass from which a model may be slow.
+HEAVY_FLOPS = 1e9
 REBUILT_SAMPLES = 16
 # Enough to learn what a device is.
 PROBE_ROUNDS = 5
@@ -77,7 +84,8 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
         _require_same_devices(context, known[-1])
         say_doubts(context.listener, known[-1].doubts)
         return known[-1]
-    baseline = _measured(context, fresh)
+    with context.listener.steps("the teacher: exporting, scoring, measuring"):
+        baseline = _measured(context, fresh)
     context.journal.append(baseline)
     _tell(context, baseline)
     return baseline
@@ -92,9 +100,8 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     files, task = hashes_of(folder), context.task
     expected = score(model, validation, task=task, precision="fp32")
     judgement = judged(onnx, validation, expected=expected, task=task)
-    measurements = context.fleet.each(
-        lambda _, session: session.measure([onnx], rounds=BASELINE_ROUNDS)[0]
-    )
+    heavy = flops_of(model, context.teacher.example) > HEAVY_FLOPS
+    measurements = context.fleet.each(lambda _, session: _latency(session, onnx, may_be_slow=heavy))
     facts = model_facts(model, onnx, precision=context.session.precision(onnx), score=judgement)
     # What was measured is what was scored, and still lies there.
     for measurement in measurements:
@@ -111,6 +118,16 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         validation_sha256=sha256_of(validation),
         doubts=doubts_about(model, context.splits, task),
     )
+
+
+def _latency(session: Session, onnx: Path, *, may_be_slow: bool) -> Measurement:
+    rounds = LEAST_BASELINE_ROUNDS if may_be_slow else BASELINE_ROUNDS
+    [latency] = session.measure([onnx], rounds=rounds)
+    more = rounds_of(BASELINE_ROUNDS, latency.stats.p50_ms) - rounds
+    # Fewer carry no interval of their own.
+    if more < LEAST_ROUNDS:
+        return latency
+    return merged(latency, session.measure([onnx], rounds=more)[0])
 
 
 def _require_same_code(context: RunContext, baseline: Baseline) -> None:

@@ -97,7 +97,8 @@ class Spiral:
         teacher: Callable[[Stopwatch], Parent],
     ) -> End:
         # Asked before any training is paid for; the last turn alone could not tell.
-        beyond = planner.beyond_reach(budget.latency_ms)
+        with self.context.listener.steps("measuring the fastest cut"):
+            beyond = planner.beyond_reach(budget.latency_ms)
         if beyond is not None:
             return _unreachable(budget, beyond.fastest_ms, 0, "the fastest cut of this model")
         while True:

@@ -180,7 +180,7 @@ def _run(
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
-        teacher = _teacher(model, splits)
+        teacher = _teacher(model, splits, listener)
         steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
         multiple = math.lcm(*steps)
         narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
@@ -264,19 +264,21 @@ def _accepted(
     plain, lines = folded(model)
     for line in lines:
         listener.say(f"  {line}")
-    check_outputs(plain, splits, task.check_outputs)
-    check_independence(plain, splits)
-    if lines:
-        check_computes(plain, model, first_inputs(splits))
+    with listener.steps("trying the model on the data"):
+        check_outputs(plain, splits, task.check_outputs)
+        check_independence(plain, splits)
+        if lines:
+            check_computes(plain, model, first_inputs(splits))
     return plain, task
 
 
-def _teacher(model: nn.Module, splits: DataSplits) -> PrunableModel:
+def _teacher(model: nn.Module, splits: DataSplits, listener: Listener) -> PrunableModel:
     """`model` traced, and compared on samples with what its source will rebuild."""
     inputs = first_inputs(splits)
-    graph = trace(model, inputs)
-    teacher = PrunableModel.of(graph, splits.input_shape, example=example_of(splits))
-    check_rebuilds(teacher.model, inputs)
+    with listener.steps("finding what can be cut"):
+        graph = trace(model, inputs)
+        teacher = PrunableModel.of(graph, splits.input_shape, example=example_of(splits))
+        check_rebuilds(teacher.model, inputs)
     return teacher
 
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import operator
+
+import pytest
 import torch
 
+from edgespiral.models.saved import trace
 from edgespiral.prune.branches import Silencing, drop, dropped, find_branches
 from edgespiral.prune.groups import find_groups
 
@@ -60,8 +64,48 @@ def test_what_comes_after_a_silenced_branch_may_work_in_place(residual, example)
     assert torch.equal(drop(residual, [first])(example), Silencing(residual, [first]).run(example))
 
 
+class InPlace(torch.nn.Module):
+    """Two residual blocks whose sums are worked on in place, by a layer or by `activation`."""
+
+    def __init__(self, activation=None):
+        super().__init__()
+        self.stem, self.head = torch.nn.Conv2d(3, 8, 1), torch.nn.Linear(8, 5)
+        self.inner1, self.outer1 = torch.nn.Conv2d(8, 4, 1), torch.nn.Conv2d(4, 8, 1)
+        self.inner2, self.outer2 = torch.nn.Conv2d(8, 4, 1), torch.nn.Conv2d(4, 8, 1)
+        self.activation = activation or torch.nn.ReLU(inplace=True)
+
+    def forward(self, inputs):
+        early = self.activation(self.stem(inputs))
+        middle = self.activation(self.outer1(self.inner1(early)) + early)
+        late = self.activation(self.outer2(self.inner2(middle)) + middle)
+        return self.head((late - middle).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [
+        None,
+        torch.relu_,
+        torch.nn.functional.elu_,
+        lambda x: x.sigmoid_(),
+        lambda x: torch.nn.functional.relu(x, True),
+        lambda x: torch.nn.functional.leaky_relu(x, negative_slope=0.5, inplace=True),
+        lambda x: operator.imul(x, 0.5).sigmoid(),
+    ],
+)
+def test_what_comes_after_a_branch_that_is_gone_leaves_what_others_read(example, activation):
+    torch.manual_seed(0)
+    model = trace(InPlace(activation))
+    branches = branches_of(model, example)
+    smaller = drop(model, branches)
+    assert branches
+    assert torch.equal(smaller(example), Silencing(model, branches).run(example))
+    smaller.train()(example).square().sum().backward()
+    assert all(weight.grad is not None for weight in smaller.parameters())
+
+
 def test_an_activation_in_place_without_readers_still_runs(example):
-    class InPlace(torch.nn.Module):
+    class Readerless(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.stem = torch.nn.Conv2d(3, 4, 1)
@@ -74,7 +118,7 @@ def test_an_activation_in_place_without_readers_still_runs(example):
             return (stem + self.inner(stem)).mean((2, 3))
 
     torch.manual_seed(0)
-    model = torch.fx.symbolic_trace(InPlace()).eval()
+    model = torch.fx.symbolic_trace(Readerless()).eval()
     assert torch.equal(Silencing(model, ()).run(example), model(example))
 
 

@@ -9,7 +9,6 @@ interval here therefore resamples whole rounds, not samples: the bootstrap with 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,6 @@ LEAST_ROUNDS = 5
 # it stands for is known to about 1/sqrt(k), which is 45 % at five.
 LEAST_BEYOND = 5
 RESAMPLES = 1000
-BLOCK_ELEMENTS = 2_000_000
 SEED = 0
 
 
@@ -153,20 +151,36 @@ def _medians(rounds: list[Vector]) -> Vector:
 
 
 def _pooled_medians(rounds: list[Vector], chosen: NDArray[np.intp]) -> Vector:
-    """Median of the pooled samples of each row of chosen rounds, in bounded memory."""
-    longest = max(samples.size for samples in rounds)
-    table = np.full((len(rounds), longest), np.nan)
-    for row, samples in zip(table, rounds, strict=True):
-        row[: samples.size] = samples
-    median = np.nanmedian if np.isnan(table).any() else np.median
-    rows = max(1, BLOCK_ELEMENTS // table.size)
-    edges = [*range(0, len(chosen), rows), len(chosen)]
-    return np.concatenate(
-        [
-            median(table[chosen[start:stop]].reshape(stop - start, -1), axis=1)
-            for start, stop in pairwise(edges)
-        ]
-    )
+    """Median of the pooled samples of each row of chosen rounds.
+
+    Nothing is pooled: a resample only says how often each round is there, so its median is looked
+    for by halving, among how many of its samples are at most a value.
+    """
+    rounds = [np.sort(samples) for samples in rounds]
+    values = np.sort(np.concatenate(rounds))
+    times = np.array([np.bincount(row, minlength=len(rounds)) for row in chosen])
+    counts = times @ np.array([samples.size for samples in rounds])
+    medians: Vector = np.zeros(len(chosen))
+    for ranks in ((counts - 1) // 2, counts // 2):
+        medians += _at_ranks(rounds, values, times, ranks) / 2
+    return medians
+
+
+def _at_ranks(
+    rounds: list[Vector], values: Vector, times: NDArray[np.intp], ranks: NDArray[np.intp]
+) -> Vector:
+    """Of each resample, the sample that as many as `ranks` of its others come before."""
+    low, high = np.zeros_like(ranks), np.full_like(ranks, len(values) - 1)
+    while (low < high).any():
+        half = (low + high) // 2
+        each = zip(times.T, rounds, strict=True)
+        reached = sum(n * np.searchsorted(own, values[half], side="right") for n, own in each)
+        low, high = (
+            np.where(reached > ranks, low, half + 1),
+            np.where(reached > ranks, half, high),
+        )
+    found: Vector = values[low]
+    return found
 
 
 def _percentile(samples: Vector, percent: int) -> float | None:

@@ -175,10 +175,14 @@ def _folded(weights: Weights, known: Moments, stays: Tensor, goes: Tensor) -> We
 
 
 class _Sums:
-    """A forward hook that adds up what moments are made of, in double precision."""
+    """A forward hook that adds up what moments are made of, around the first batch's mean.
+
+    So sums are of deviations, for which single precision does, and those of constants are zero.
+    """
 
     def __init__(self) -> None:
         self.rows = 0
+        self._around: Tensor | None = None
         self._first: Tensor | float = 0.0
         self._second: Tensor | float = 0.0
 
@@ -188,12 +192,22 @@ class _Sums:
         if not isinstance(layer, nn.Linear):
             values = values.movedim(1, -1)
         rows = values.reshape(-1, values.shape[-1])
-        rows = rows[:: -(-len(rows) // MOST_ROWS)].double().cpu()
+        rows = rows[:: -(-len(rows) // MOST_ROWS)]
+        rows = rows if rows.dtype == torch.double else rows.float()
+        if self._around is None:
+            self._around = rows.mean(0)
+        rows = rows - self._around
+        with torch.autocast(rows.device.type, enabled=False):
+            products = rows.T @ rows
         self.rows += len(rows)
-        self._first = self._first + rows.sum(0)
-        self._second = self._second + rows.T @ rows
+        self._first = self._first + rows.sum(0, dtype=torch.double).cpu()
+        self._second = self._second + products.double().cpu()
 
     def moments(self) -> Moments:
         """Of all that was seen."""
-        mean = torch.as_tensor(self._first) / self.rows
-        return Moments(mean, torch.as_tensor(self._second) / self.rows - torch.outer(mean, mean))
+        assert self._around is not None
+        beside = torch.as_tensor(self._first) / self.rows
+        mean = self._around.double().cpu() + beside
+        return Moments(
+            mean, torch.as_tensor(self._second) / self.rows - torch.outer(beside, beside)
+        )

@@ -17,6 +17,7 @@ from edgespiral.measure.latency_cache import KnownCut
 from edgespiral.models.source import source_of
 from edgespiral.prune.sparsity import two_four_masks
 from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 # A survey teaches the model and may be rough.
 SURVEY_ROUNDS = 8
 # What a turn is built on is measured at length.
-CONFIRMING_ROUNDS = 32
+CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 10
+# Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed.
+LEAST_PROBES = 5
 # The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
 STALE_SHARE = 0.1
 
@@ -141,11 +144,15 @@ class Candidates:
     def survey(self, turn: int, probes: Sequence[Widths]) -> None:
         """Profile `probes` layer by layer, unless the cache knows all their shape classes.
 
+        Of a model that is slow on a device, the first of them do.
+
         Raises:
             MeasurementError, TargetError: a device did not answer.
         """
         if self.surveyed:
             return
+        slowest_ms = max(device.teacher_ms for device in self.latencies.devices)
+        probes = probes[: rounds_of(len(probes), slowest_ms, least=LEAST_PROBES)]
         known = [cache.read().layers for cache in self._layer_caches]
         cuts = [self.latencies.base_widths, *probes]
         is_covered = bool(known) and self.latencies.covered(known, cuts)
@@ -166,8 +173,14 @@ class Candidates:
         """Layers with sparse weights may run in kernels of their own; the caches' are dense."""
         return () if self.files.two_four else self.caches
 
-    def measure(self, turn: int, proposals: Sequence[Widths], *, rounds: int) -> None:
+    def measure(
+        self, turn: int, proposals: Sequence[Widths], *, rounds: int, least: int = LEAST_ROUNDS
+    ) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
+
+        Args:
+            rounds: of models that are quick on a device.
+            least: of the slowest.
 
         Raises:
             MeasurementError, TargetError: a device did not answer.
@@ -175,7 +188,9 @@ class Candidates:
         if proposals:
             models = [self.files.write(widths, index) for index, widths in enumerate(proposals)]
             answers = self.fleet.each(
-                lambda _, session: session.compare(self.teacher_onnx, models, rounds=rounds)
+                lambda index, session: session.compare(
+                    self.teacher_onnx, models, rounds=self._rounds(index, rounds, least)
+                )
             )
             for widths, *found in zip(proposals, *answers, strict=True):
                 self.journal.append(self._candidate(turn, widths, found))
@@ -192,7 +207,7 @@ class Candidates:
         Raises:
             MeasurementError, TargetError: a device did not answer.
         """
-        self.measure(turn, [widths], rounds=CONFIRMING_ROUNDS)
+        self.measure(turn, [widths], rounds=CONFIRMING_ROUNDS, least=LEAST_CONFIRMING)
         self.confirmed.add(key_of(widths))
 
     def may_be_within(self, turn: int, widths: Widths, limit_ms: float) -> bool:
@@ -213,11 +228,17 @@ class Candidates:
     def _profile(self, probes: Sequence[Widths]) -> None:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
         profiles = self.fleet.each(
-            lambda _, session: _profiled(session, [self.teacher_onnx, *models])
+            lambda index, session: _profiled(
+                session, [self.teacher_onnx, *models], self._rounds(index, SURVEY_ROUNDS)
+            )
         )
         self.latencies.add_layers(profiles)
         for cache, rows in zip(self._layer_caches, profiles, strict=False):
             cache.add(layers=rows)
+
+    def _rounds(self, index: int, wanted: int, least: int = LEAST_ROUNDS) -> int:
+        """How many rounds the device at `index` takes."""
+        return rounds_of(wanted, self.latencies.devices[index].teacher_ms, least=least)
 
     def _learn(self, widths: Mapping[str, int], speedups: Sequence[Ratio]) -> None:
         key = key_of(widths)
@@ -254,8 +275,8 @@ class Candidates:
         )
 
 
-def _profiled(session: Session, models: Sequence[Path]) -> list[LayerLatency]:
-    return list(chain.from_iterable(session.profile_layers(models, rounds=SURVEY_ROUNDS)))
+def _profiled(session: Session, models: Sequence[Path], rounds: int) -> list[LayerLatency]:
+    return list(chain.from_iterable(session.profile_layers(models, rounds=rounds)))
 
 
 def _architecture(original: PrunableModel) -> str:

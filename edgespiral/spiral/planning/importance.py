@@ -21,6 +21,7 @@ from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
+from edgespiral.spiral.planning.pace import Pace
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ FORWARDS_PER_STEP = 3
 LEAST_SAMPLES, MOST_SAMPLES = 128, 256
 # It is measured on so many at a time, and on more only where that does not tell prices apart. Of
 # fewer values a channel than this, batch norms would take their statistics too roughly.
-LEAST_AT_ONCE, LEAST_VALUES = 32, 512
+MOST_AT_ONCE, LEAST_VALUES = 32, 512
 # So many samples tell whole cuts apart: which of them is better is the same with four times more.
 COMPARED_SAMPLES = 256
 COMPARED_SHARE = 0.04
@@ -130,7 +131,9 @@ class Scorer:
             DataError: there are no training samples.
         """
         seed = derived_seed(self.seed, turn, 4)
-        inputs = [batch for batch, _ in _batches(self.train, COMPARED_SAMPLES, seed)]
+        batches = [batch for batch, _ in _batches(self.train, COMPARED_SAMPLES, seed)]
+        pace = Pace.of(source.model, source.example)
+        inputs = _parts(batches, BATCH, pace.for_comparisons(COMPARED_SAMPLES, LEAST_COMPARED))
         precision = compute.resolved_precision("auto", CPU)
         with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
             damage = OutputDivergence(
@@ -169,32 +172,51 @@ def _shown(epochs: float, source: PrunableModel, train: BatchSource, seed: int) 
         samples = min(most, max(least, affordable))
         return batches[: max(1, round(samples / size))]
 
+    pace = Pace.of(source.model, source.example)
     probes = len(source.groups) + len(source.branches) + 1
     damaged = some(DAMAGE_SHARE * forwards / probes, LEAST_SAMPLES, MOST_SAMPLES)
     moved = some(MOMENTS_SHARE * forwards, LEAST_SAMPLES, MOST_FOR_MOMENTS)
-    at_once = samples_at_once(source.model)
+    scored = some(SCORED_SHARE * forwards / FORWARDS_PER_STEP, LEAST_SCORED, MOST_SCORED)
+    at_once = samples_at_once(source.model, pace, probes)
     return _Shown(
-        [inputs for inputs, _ in moved],
-        some(SCORED_SHARE * forwards / FORWARDS_PER_STEP, LEAST_SCORED, MOST_SCORED),
-        [part for inputs, _ in damaged for part in _parts(inputs, at_once)],
+        _parts([inputs for inputs, _ in moved], BATCH, pace.for_covariances(len(moved) * size)),
+        _parts(scored, pace.kept_at_once(BATCH), pace.for_gradients(len(scored) * size)),
+        _parts(
+            [inputs for inputs, _ in damaged],
+            at_once,
+            max(at_once, pace.for_prices(len(damaged) * size, probes)),
+        ),
     )
 
 
-def samples_at_once(model: GraphModule) -> int:
-    """Samples of which every batch norm of a model with known shapes gets values enough."""
+def samples_at_once(model: GraphModule, pace: Pace, variants: int) -> int:
+    """Samples that a tour with so many variants takes: of which batch norms get values enough.
+
+    Args:
+        model: with known shapes.
+        pace: what a sample takes.
+        variants: how many are run beside the model.
+    """
     shapes = [
         tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
         for node in model.graph.nodes
         if node.op == "call_module" and isinstance(model.get_submodule(node.target), _BatchNorm)
     ]
     least = min((math.prod(shape[2:]) for shape in shapes), default=LEAST_VALUES)
-    return max(LEAST_AT_ONCE, -(-LEAST_VALUES // least))
+    return max(pace.in_a_tour(MOST_AT_ONCE, variants), -(-LEAST_VALUES // least))
 
 
-def _parts(inputs: Tensors, at_once: int) -> Sequence[Tensors]:
-    """A batch in equal parts of at least so many samples."""
-    places = torch.arange(count(inputs))
-    return [rows(inputs, part) for part in places.tensor_split(max(1, len(places) // at_once))]
+def _parts(batches: Sequence[Tensors], at_once: int, most: int) -> list[Tensors]:
+    """The first samples of all batches, `most` or fewer, in equal parts of `at_once` or more."""
+    shown: list[Tensors] = []
+    for batch in batches:
+        places = torch.arange(min(count(batch), most))
+        most -= len(places)
+        parts = places.tensor_split(max(1, len(places) // at_once))
+        shown += [
+            rows(batch, slice(int(part[0]), int(part[-1]) + 1)) for part in parts if len(part)
+        ]
+    return shown
 
 
 class _Passes:
@@ -227,11 +249,19 @@ class _Counted(Generic[Batch]):
             self.heard()
 
 
-def comparable(epochs: float, samples: int) -> int:
-    """How many whole cuts training for `epochs` over `samples` can afford to compare; 0 if few."""
+def comparable(epochs: float, samples: int, pace: Pace) -> int:
+    """How many whole cuts training for `epochs` over `samples` can afford to compare; 0 if few.
+
+    Args:
+        pace: what a sample takes: of models that take long, fewer can be compared.
+    """
     forwards = FORWARDS_PER_STEP * epochs * samples
-    number = int(COMPARED_SHARE * forwards / COMPARED_SAMPLES)
-    return min(number, MOST_COMPARED) if number >= LEAST_COMPARED else 0
+    number = min(
+        MOST_COMPARED,
+        int(COMPARED_SHARE * forwards / COMPARED_SAMPLES),
+        pace.comparisons(pace.for_comparisons(COMPARED_SAMPLES, LEAST_COMPARED)),
+    )
+    return number if number >= LEAST_COMPARED else 0
 
 
 def _batches(train: BatchSource, samples: int, seed: int) -> list[tuple[Tensors, Tensors]]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from edgespiral.spiral.planning.importance import comparable
 from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,7 +153,8 @@ def screen_of(
     Raises:
         DataError: there are no training samples.
     """
-    affordable = comparable(epochs, len(scorer.train))
+    pace = Pace.of(parent.source.model, parent.source.example)
+    affordable = comparable(epochs, len(scorer.train), pace)
     if not affordable:
         return None
     damage = scorer.damage_of_cuts(parent.source, parent.importance, turn)

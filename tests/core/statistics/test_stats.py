@@ -61,6 +61,18 @@ def test_rounds_may_differ_in_length() -> None:
     assert paired_ratio(rounds, [[1.0]] * 5).value == 2.0
 
 
+@pytest.mark.parametrize("sizes", [[40] * 12, [3, 1, 8, 2, 5, 30]])
+def test_the_interval_is_that_of_medians_of_pooled_samples(sizes: list[int]) -> None:
+    generator = np.random.default_rng(4)
+    # Rounded, so that many samples are the same.
+    rounds = [generator.lognormal(0, 0.1, size).round(2) for size in sizes]
+    chosen = np.random.default_rng(0).integers(0, len(rounds), size=(1000, len(rounds)))
+    medians = [np.median(np.concatenate([rounds[i] for i in row])) for row in chosen]
+    tail = tail_share(len(rounds))
+    low, high = np.quantile(medians, [tail, 1 - tail])
+    assert summarise(rounds).p50_ci95_ms == Interval(low=low, high=high)
+
+
 @pytest.mark.parametrize(
     ("count", "p90", "p99"),
     [(49, False, False), (50, True, False), (499, True, False), (500, True, True)],

@@ -31,6 +31,17 @@ def test_every_criterion_scores_every_channel(name, residual, example, evidence)
     assert all(torch.equal(scores[group], again[group]) for group in scores)
 
 
+@pytest.mark.parametrize("name", ["fisher", "taylor"])
+def test_scores_do_not_depend_on_how_samples_are_divided(name, residual, example, evidence):
+    groups = find_groups(residual, example)
+    [(inputs, labels)] = evidence.batches
+    parts = Evidence([(inputs[:3], labels[:3]), (inputs[3:], labels[3:])])
+    whole, divided = (
+        CRITERIA.get(name).score(residual, groups, shown) for shown in (evidence, parts)
+    )
+    assert all(torch.allclose(whole[g.name], divided[g.name], rtol=1e-4) for g in groups)
+
+
 @pytest.mark.parametrize("name", ["l1", "l2", "fpgm", "fisher", "taylor"])
 def test_a_channel_that_nothing_reads_and_nothing_writes_scores_least(
     name, residual, example, evidence
