@@ -1,5 +1,6 @@
 """The pages: links hold on a forge too, commands parse, and what is to be copied runs."""
 
+import importlib
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+import edgespiral
 from edgespiral.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +112,16 @@ def test_every_page_is_in_the_index() -> None:
     listed = {link["path"] for link in LINK.finditer(index)}
     pages = {str(path.relative_to(DOCS)) for path in [*DOCS.glob("*.md"), *GUIDES]}
     assert pages - {"README.md"} - listed == set()
+
+
+def test_every_name_of_the_api_is_on_its_page() -> None:
+    page = (DOCS / "api-reference.md").read_text("utf-8")
+    places = re.findall(r"^::: ([\w.]+)\.(\w+)$", page, re.MULTILINE)
+    shown = {name: getattr(importlib.import_module(home), name, None) for home, name in places}
+    errors = {name for name in edgespiral.__all__ if name.endswith("Error")}
+    assert errors == {name for name in vars(shown.pop("errors")) if name in edgespiral.__all__}
+    assert set(shown) == set(edgespiral.__all__) - errors - {"__version__"}
+    assert all(shown[name] is getattr(edgespiral, name) for name in shown)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
