@@ -67,7 +67,7 @@ def folder_lines(purpose: str, folder: Path) -> Iterator[CheckLine]:
     while not place.exists():
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise RunFolderError("cannot be written to", where=f"{purpose} ({place})")
+        raise RunFolderError(f"{place} cannot be written to", where=purpose)
     free = shutil.disk_usage(place).free
     advice = "free some space, or name another place" if free < FEW_BYTES else ""
     yield CheckLine(purpose, f"{folder}, {_gigabytes(free)} free", not advice, advice)
