@@ -80,3 +80,12 @@ def test_options_are_refused_with_the_nearest():
         tasks.load("regression?metrics=mae")
     with pytest.raises(UsageError, match="takes no option metric"):
         tasks.load("classification?metric=mae")
+
+
+def test_the_last_target_of_a_large_part_is_looked_at_too():
+    targets = torch.zeros(3000, 1)
+    targets[-1] = torch.nan
+    with pytest.raises(DataError, match="the target of sample 2999 is NaN or infinite"):
+        Regression().check_data(splits_of(targets))
+    # It varies only beyond the first thousand.
+    Regression("r2").check_data(splits_of(torch.arange(3000)[:, None].clamp_min(2000).float()))

@@ -16,7 +16,7 @@ from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
 from edgespiral.data.files.sounds import clip_samples, read_sounds
-from edgespiral.data.files.tables import column, rows, three_tables, value
+from edgespiral.data.files.tables import asked_rows, column, three_tables, value
 from edgespiral.data.sources.speech import FEATURES, LOG_MEL, WAVEFORM, Clips, description
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def _split(
 
 
 def _read(table: Path, asked: Argument) -> list[Transcribed]:
-    names = asked.options.get("columns")
-    found = rows(table, None if names is None else [name.strip() for name in names.split(",")])
+    found = asked_rows(table, asked)
     file = asked.options.get("file") or column(found[0], FILE_NAMES, "file")
     text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
     made = []
