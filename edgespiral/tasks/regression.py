@@ -82,14 +82,21 @@ class Regression(Task):
         return outputs
 
     def score_of(self, pairs: Pairs) -> float:
-        """The metric over all numbers of the pass."""
+        """The metric over all numbers of the pass.
+
+        Raises:
+            DataError: all targets are the same, so that there is no R2.
+        """
         said, wanted = zip(*_flat(pairs), strict=True)
         outputs, targets = torch.cat(said), torch.cat(wanted)
         if self._kind == "mae":
             return float((outputs - targets).abs().mean())
         squares = float((outputs - targets).square().mean())
         if self._kind == "r2":
-            return 1 - squares / float(targets.var(correction=0))
+            spread = float(targets.var(correction=0))
+            if not spread:
+                raise DataError(f"R2 is undefined: {len(targets)} targets are the same")
+            return 1 - squares / spread
         return squares**0.5 if self._kind == "rmse" else squares
 
     def check_data(self, splits: DataSplits) -> None:

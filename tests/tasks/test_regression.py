@@ -89,3 +89,8 @@ def test_the_last_target_of_a_large_part_is_looked_at_too():
         Regression().check_data(splits_of(targets))
     # It varies only beyond the first thousand.
     Regression("r2").check_data(splits_of(torch.arange(3000)[:, None].clamp_min(2000).float()))
+
+
+def test_r2_is_not_defined_for_targets_that_are_the_same():
+    with pytest.raises(DataError, match="R2 is undefined: 3 targets are the same"):
+        Regression("r2").score_of([(OUTPUTS, torch.ones(3))])
