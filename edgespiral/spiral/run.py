@@ -331,6 +331,7 @@ def _open_journal(
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
         metric=task.metric,
+        timed=task.timed,
         recipe_sha256=recipe_sha256(load_recipe(plan.recipe)),
         data_files=hashes(splits.files),
         versions=versions(),

@@ -44,6 +44,7 @@ class Task:
         metric: what `score` returns; `max_drop` is in its unit.
         beside: what `scores_beside` returns, in this order.
         counted: what `rightness` is a share of, in words.
+        timed: what of a model is trained, cut and timed, in words, where that is not all of it.
         main_output: of a model that returns a mapping, the entry that is the outputs.
 
     Example:
@@ -65,6 +66,7 @@ class Task:
     metric: Metric
     beside: tuple[Metric, ...] = ()
     counted = "samples"
+    timed = ""
     main_output: str | None = None
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:

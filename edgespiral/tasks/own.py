@@ -36,7 +36,7 @@ class OwnTask(Task):
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self.metric, self.counted = task.metric, task.counted
+        self.metric, self.counted, self.timed = task.metric, task.counted, task.timed
         self.main_output, self.beside = task.main_output, task.beside
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:

@@ -58,6 +58,7 @@ def test_a_detector_of_ones_own_is_trained_and_compressed(tmp_path):
     page = render_html(events)
     assert page.count("data:image/jpeg;base64,/9j/") == 8
     assert "sample 0: teacher, student" in page
+    assert "Cut and timed: the dense network, without decoding its boxes and NMS." in page
 
 
 def test_a_detector_without_anchors_is_refused_before_anything_is_trained(tmp_path):

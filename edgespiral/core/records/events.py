@@ -23,7 +23,7 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.core.records.metric import Figure, Metric
-from edgespiral.core.records.schema import PositiveMs, Precision, Record, Score
+from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
 
 SCHEMA = 2
 
@@ -88,8 +88,8 @@ class ModelFacts(Record):
 class RunStarted(RunEvent):
     """First record of a journal: the plan and everything needed to do it again.
 
-    `metric` is what all scores of the run are of. `recipe_sha256` is of what the plan's recipe
-    says.
+    `metric` is what all scores of the run are of, and `timed` says what of the model is cut and
+    timed, where that is not all of it. `recipe_sha256` is of what the plan's recipe says.
     `data_files` are the SHA-256, by name, of the texts that say what the model's inputs and outputs
     stand for, such as its vocabulary, which ship beside it.
     """
@@ -99,6 +99,7 @@ class RunStarted(RunEvent):
     plan_sha256: str
     teacher_sha256: str
     metric: Metric
+    timed: Line = ""
     recipe_sha256: str | None = None
     data_files: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str]

@@ -62,6 +62,7 @@ class Detection(Task):
     """
 
     counted = "objects"
+    timed = "the dense network, without decoding its boxes and NMS"
 
     def __init__(
         self,
