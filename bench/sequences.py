@@ -26,7 +26,6 @@ class Job:
     Attributes:
         source: what comes before the folder, and what after it.
         epochs: of the teacher, and of each student.
-        learning_rate: of the teacher; None: the default.
     """
 
     task: str
@@ -34,7 +33,6 @@ class Job:
     source: tuple[str, str]
     folder: str
     epochs: tuple[float, float]
-    learning_rate: float | None = None
 
 
 JOBS = {
@@ -46,7 +44,7 @@ JOBS = {
     "clinc": Job("classification", "gru-text", ("text:", ""), "clinc", (8, 4)),
     "clinc-transformer": Job("classification", "transformer-text", ("text:", ""), "clinc", (8, 4)),
     "banking": Job("classification", "lstm-text", ("text:", "?length=32"), "banking", (10, 4)),
-    "strings": Job("speech-recognition", "ctc-gru", ("transcripts:", ""), "strings", (10, 4), 0.02),
+    "strings": Job("speech-recognition", "ctc-gru", ("transcripts:", ""), "strings", (10, 4)),
 }
 
 
@@ -61,8 +59,7 @@ def run(job: Job, folder: Path, runs: Path, asked: float, seed: int) -> Path:
     source = f"{before}{folder / job.folder}{after}"
     common = (job.model, "--data", source, "--task", job.task)
     teacher, out = runs / f"teacher-{seed}", runs / f"{asked:g}x-{seed}"
-    rate = () if job.learning_rate is None else ("--learning-rate", job.learning_rate)
-    passes = ("--epochs", job.epochs[0], *rate)
+    passes = ("--epochs", job.epochs[0])
     command("train", *common, "--out", teacher, *passes, "--seed", seed, "--resume")
     weights = teacher / "weights.safetensors"
     budget = ("--speedup", asked, "--epochs", job.epochs[1], "--max-drop", 100, "--seed", seed)

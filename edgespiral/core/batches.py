@@ -203,6 +203,12 @@ class Retargeted:
         """See `StoredSource`."""
         return self.source.order(seed) if isinstance(self.source, StoredSource) else None
 
+    def place(self, position: int, seed: int | None) -> str:
+        """See `NamedSource`; by its number where the source knows no name."""
+        if isinstance(self.source, NamedSource):
+            return self.source.place(position, seed)
+        return f"sample {position}"
+
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
     ) -> Iterator[tuple[Tensors, Tensors]]:

@@ -1,15 +1,19 @@
-"""Stratified parts held out of a labelled set."""
+"""Parts held out of a set: classes in proportion, or whatever is drawn."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from edgespiral.core.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+Sample = TypeVar("Sample")
 
 
 def hold_out(
@@ -32,3 +36,19 @@ def hold_out(
             hint="every class needs several samples; provide the splits yourself otherwise",
         ) from error
     return np.sort(kept), np.sort(held)
+
+
+def drawn_apart(samples: Sequence[Sample], part: float) -> tuple[list[Sample], list[Sample]]:
+    """(the rest, about `part` of the samples and at least one), the same for every seed of a run.
+
+    Example:
+        >>> kept, held = drawn_apart("abcdefghij", 0.2)
+        >>> len(kept), len(held)
+        (8, 2)
+    """
+    drawn = np.random.default_rng(0).permutation(len(samples))
+    held = set(drawn[: max(1, round(part * len(samples)))].tolist())
+    sides: tuple[list[Sample], list[Sample]] = ([], [])
+    for index, sample in enumerate(samples):
+        sides[index in held].append(sample)
+    return sides

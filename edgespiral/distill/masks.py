@@ -34,7 +34,7 @@ class HeldZeros:
     def put_back(self) -> None:
         """Set the weights that the masks leave out to zero (never to a negative zero)."""
         for parameter, zeros in self._zeros:
-            parameter.masked_fill_(zeros, 0.0)
+            parameter.masked_fill_(zeros.to(parameter.device), 0.0)
 
 
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:

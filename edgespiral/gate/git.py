@@ -35,16 +35,16 @@ def file_at(path: Path, ref: str) -> bytes | None:
     if _git(folder, "rev-parse", "--git-dir") is None:
         raise UsageError("is not in a git repository", where=str(path))
     # A ref that looks like a flag must not become one.
-    prefix = _git(
+    commit_id = _git(
         folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
     )
-    if prefix is None:
+    if commit_id is None:
         raise UsageError(
             f"git knows no commit {ref!r}",
             where="--against-ref",
             hint="a shallow clone has only the last one: fetch more, as with fetch-depth: 0",
         )
-    return _git(folder, "cat-file", "--filters", f"{prefix.decode().strip()}:./{path.name}")
+    return _git(folder, "cat-file", "--filters", f"{commit_id.decode().strip()}:./{path.name}")
 
 
 def place(path: Path) -> str:

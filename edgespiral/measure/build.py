@@ -8,6 +8,7 @@ from edgespiral.core.records.exported import EngineFacts
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.measure.engine_files import record_path
+from edgespiral.measure.model_files import model_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def build_engine(session: Session, model: Path, goal: Path) -> EngineFacts:
         facts = EngineFacts(
             target=session.profile.name,
             sha256=sha256_file(engine),
-            model_sha256=sha256_file(model),
+            model_sha256=model_sha256(model),
             precision=session.precision(model),
             **answer.runtime.model_dump(include={"runtime", "runtime_version", "provider"}),
             built_on=answer.device.device,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from google.protobuf.message import Message
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.onnx_graph import all_tensors, subgraphs
-from edgespiral.core.system.files import is_file, read_bytes
+from edgespiral.core.system.files import is_file, read_bytes, sha256_file
 from edgespiral.core.text import is_printable, shortened
 
 if TYPE_CHECKING:
@@ -83,6 +84,23 @@ def model_files(path: Path) -> dict[str, Path]:
             raise ModelError(what, where=str(path))
         files[name] = part
     return files
+
+
+def model_sha256(path: Path) -> str:
+    """Hex SHA-256 of a model: of its file, or where weights lie beside it, of all its files.
+
+    That of several is of a line `SHA-256  name` for each, as `sha256sum` writes them, in the order
+    of their names.
+
+    Raises:
+        ModelError: as `model_files`.
+        OSError: one of them cannot be read.
+    """
+    files = model_files(path)
+    if len(files) == 1:
+        return sha256_file(path)
+    lines = [f"{sha256_file(file)}  {name}\n" for name, file in sorted(files.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def model_content(path: Path) -> bytes:

@@ -16,9 +16,9 @@ from edgespiral.core.records.measurement import (
 )
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.statistics.stats import paired_ratio, summarise
-from edgespiral.core.system.files import sha256_file, writing
+from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
-from edgespiral.measure.model_files import precision_label
+from edgespiral.measure.model_files import model_sha256, precision_label
 from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
@@ -327,10 +327,10 @@ def _rows(file: Path) -> int:
 
 
 def _sha256(model: Path) -> str:
-    """Of a model's file; empty where it cannot be read, which is told when it is needed."""
+    """Of a model's files; empty where they cannot be read, which is told when they are needed."""
     try:
-        return sha256_file(model)
-    except OSError:
+        return model_sha256(model)
+    except (OSError, ModelError):
         return ""
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.errors import ModelError
+from edgespiral.models.fixed import FIXED, fixed_names
 from edgespiral.models.tracing.layers import layer_class
 
 if TYPE_CHECKING:
@@ -41,6 +42,16 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 '''
+
+FIXING = f"""
+
+def _fixed(layer, *names):
+    \"""A layer of which these parameters are constants, which no training changes.\"""
+    for name in names:
+        layer.get_parameter(name).requires_grad_(False)
+    layer.{FIXED} = names
+    return layer
+"""
 
 FOOTER = '''
 
@@ -83,13 +94,14 @@ def source_of(model: GraphModule) -> str:
     before, _, body = code.src.partition("def forward")
     wrapped = [line for line in before.splitlines() if "wrap(" in line]
     forward = "\n".join(f"    {line}".rstrip() for line in f"def forward{body}".splitlines())
+    items = [*_items(model), *_ties(model)]
     parts = [
         HEADER,
         *_imports(code.src, code.globals),
         *(["import torch.fx\n\n", "\n".join(wrapped), "\n"] if wrapped else []),
+        *([FIXING] if any(item.startswith("_fixed(") for _, item in items) else []),
         "\n\nclass Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n",
-        *(f"        _place(self, {path!r}, {item})\n" for path, item in _items(model)),
-        *(f"        _place(self, {path!r}, {item})\n" for path, item in _ties(model)),
+        *(f"        _place(self, {path!r}, {item})\n" for path, item in items),
         f"\n{forward}\n",
         FOOTER,
     ]
@@ -117,7 +129,9 @@ def _items(model: GraphModule) -> Iterator[tuple[str, str]]:
     called = {str(node.target) for node in model.graph.nodes if node.op == "call_module"}
     modules = {path: module for path, module in model.named_modules() if path in called}
     for path, module in modules.items():
-        yield path, _constructor(path, module)
+        constants = [name for name in fixed_names(module) if name in module._parameters]
+        made = _constructor(path, module)
+        yield path, f"_fixed({', '.join([made, *map(repr, constants)])})" if constants else made
     parameters = dict(model.named_parameters(remove_duplicate=False))
     own = {f"{owner}.{name}" for owner, layer in modules.items() for name in own_state(layer)}
     for path, tensor in model.state_dict(keep_vars=True).items():

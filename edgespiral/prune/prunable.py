@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.system.time_limit import limited
 from edgespiral.models.example_inputs import example_input
+from edgespiral.models.fixed import train_all
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.engines import AUTO, engine_called, engines_in_order
 from edgespiral.prune.engines.base import GroupSurvey, Removal, check_cut
@@ -183,7 +184,8 @@ def cut_to(
     """Remove the least important channels and prove that the function is the masked model's.
 
     With `moments` of the source's layers, what the removed channels told their consumers is folded
-    into the weights of the kept ones first.
+    into the weights of the kept ones first. All parameters of the cut model are to be trained, but
+    for those that are constants (`models.fixed`).
 
     Raises:
         ModelError: no engine that `pruner` allows can make the cut.
@@ -201,5 +203,6 @@ def cut_to(
         except ModelError as error:
             failures.append(f"{engine.name}: {error}")
         else:
+            train_all(smaller, like=rest.model)
             return Cut(smaller, engine.name, difference)
     raise ModelError("; ".join(failures), hint="docs/architectures.md lists what can be cut")

@@ -1,7 +1,7 @@
 """Weight pruning: which single weights of a model are to be zero.
 
 Channels are gone when they are cut; these zeros stay in tensors of the same shape. Layers that
-multiply by weights are thinned; embeddings, norms and biases are not.
+multiply by weights are thinned; embeddings, norms, biases and constants (`models.fixed`) are not.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch.ao.pruning.sparsifier.weight_norm_sparsifier import WeightNormSparsif
 from torch.nn.utils.prune import L1Unstructured
 
 from edgespiral.core.errors import ModelError, first_few
+from edgespiral.models.fixed import fixed_names
 from edgespiral.prune.unstack import RECURRENT
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def _why_not_two_four(layer: nn.Module) -> str | None:
 
 
 def _thinned_layers(model: nn.Module) -> dict[str, nn.Module]:
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, THINNED)}
+    layers = model.named_modules()
+    return {n: m for n, m in layers if isinstance(m, THINNED) and "weight" not in fixed_names(m)}
 
 
 def _weight(layer: nn.Module) -> Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.records.events import Outcome
-from edgespiral.core.records.result import DeviceResult, Result, TurnCuts
+from edgespiral.core.records.result import DeviceResult, Result, TurnCuts, TurnRate
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
             for turn in run.lineage
             if turn.turn in run.planned and run.planned[turn.turn].cuts
         ),
+        learning_rates=_learning_rates(run),
         devices=tuple(
             DeviceResult(
                 target=device.target,
@@ -83,6 +84,19 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         plan=run.started.plan,
         versions=run.started.versions,
         command=run.started.command,
+    )
+
+
+def _learning_rates(run: Run) -> tuple[TurnRate, ...]:
+    chosen = [run.rates[turn.turn] for turn in run.lineage if turn.turn in run.rates]
+    return tuple(
+        TurnRate(
+            turn=rate.turn,
+            learning_rate=rate.learning_rate,
+            reason=rate.reason,
+            tried=rate.tried,
+        )
+        for rate in chosen
     )
 
 

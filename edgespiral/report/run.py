@@ -13,6 +13,7 @@ from edgespiral.core.records.events import (
     Baseline,
     Candidate,
     PrecisionChosen,
+    RateChosen,
     RunFinished,
     RunStarted,
     TurnFinished,
@@ -72,6 +73,7 @@ class Run:
     chosen: PrecisionChosen | None
     candidates: tuple[Candidate, ...]
     planned: dict[int, TurnPlanned]
+    rates: dict[int, RateChosen]
     turns: tuple[TurnFinished, ...]
     finished: RunFinished | None
 
@@ -92,6 +94,7 @@ class Run:
             chosen=next((e for e in events if isinstance(e, PrecisionChosen)), None),
             candidates=tuple(e for e in events if isinstance(e, Candidate)),
             planned={e.turn: e for e in events if isinstance(e, TurnPlanned)},
+            rates={e.turn: e for e in events if isinstance(e, RateChosen)},
             turns=tuple(e for e in events if isinstance(e, TurnFinished)),
             finished=next((e for e in events if isinstance(e, RunFinished)), None),
         )

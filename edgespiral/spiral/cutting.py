@@ -23,6 +23,7 @@ from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.spiral.planning.allocate import every_choice
+from edgespiral.spiral.student.unlabelled import taught_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ def cut(
             takes a residual branch out as a whole. Groups that are not named stay.
         criterion: what a channel is worth (docs/allocation.md); `fisher` with data, `l1` without.
         data: three splits in memory, or what the command's `--data` takes; the training split is
-            looked at.
+            looked at. Where it has no targets, what `model` says is taken for them.
         task: what the model is for, by name, file or as it is; of matter with data.
         multiple: widths that `fraction` leads to are multiples of it, as a device's kernels like.
         pruner: the engine that removes channels; `auto` is the first that can.
@@ -122,6 +123,8 @@ def cut(
         aim.check_data(splits)
     inputs = _inputs(example_inputs, splits)
     source = _source(model, inputs, splits, aim)
+    if splits is not None and not splits.is_labelled:
+        splits = taught_by(source.model, splits, aim)
     chosen = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
     scores, known = _scored(source, scored_by, splits, aim, seed)
     made = cut_to(source, chosen, scores, pruner, known)

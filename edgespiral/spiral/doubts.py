@@ -19,14 +19,11 @@ from edgespiral.distill.evaluate import predicting
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch import nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
-    from edgespiral.core.records.metric import Metric
     from edgespiral.tasks.base import Predict, Task
 
 # At most as many of each split, in parts from all over it: data sets lie sorted by class.
@@ -117,21 +114,21 @@ def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64
     return (1 + int(np.sum(np.asarray(means) >= least))) / (1 + SHUFFLES)
 
 
-def doubts_after(
-    validation: Sequence[float], test: Sequence[float], metric: Metric
-) -> tuple[str, ...]:
+def doubts_after(known: float, unknown: float, splits: DataSplits, task: Task) -> tuple[str, ...]:
     """What the teacher's score on the test split says of that on validation.
 
     Args:
-        validation, test: score, and of how many samples.
-        metric: what is scored; only of shares is it known what chance does to them.
+        known, unknown: scores on validation and test.
+        splits: the data.
+        task: which says what chance does to its scores, if it knows.
     """
-    if not metric.is_share:
-        return ()
-    (known, count), (unknown, tested) = validation, test
-    share = (known * count + unknown * tested) / (100 * (count + tested))
-    deviation = 100 * math.sqrt(share * (1 - share) * (1 / count + 1 / tested))
-    if known - unknown <= SIGMAS_APART * deviation:
+    metric, parts = task.metric, (splits.validation, splits.test)
+    sizes = [len(part) for part in parts]
+    # As if both had the same score: the error of a perfect one would be 0.
+    both = (known * sizes[0] + unknown * sizes[1]) / sum(sizes)
+    errors = [task.standard_error(both, part) for part in parts]
+    apart = metric.lost(known, unknown)
+    if None in errors or apart <= SIGMAS_APART * math.hypot(*filter(None, errors)):
         return ()
     return (
         f"the teacher has {metric.text(known)} on validation and {metric.text(unknown)} on test: "

@@ -17,14 +17,22 @@ import torch
 from edgespiral.core.batches import retargeted
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import BATCH_SIZE, Task, described, labelled_parts, only_option
+from edgespiral.tasks.base import (
+    BATCH_SIZE,
+    Task,
+    described,
+    labelled_parts,
+    only_option,
+    sample_place,
+)
+from edgespiral.tasks.binary import area_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
     from edgespiral.tasks.base import Pairs
 
@@ -102,6 +110,14 @@ class Anomaly(Task):
             return super().allowed_difference(expected, samples, turned_share)
         return 100 * turned_share
 
+    def standard_error(self, score: float, source: BatchSource) -> float | None:
+        """That of an area under the curve, in points; of errors it is not known."""
+        if self._kind == "mse":
+            return None
+        return area_error(
+            score, (targets[ANOMALY] for _, targets in source.epoch(batch_size=BATCH_SIZE))
+        )
+
     def check_data(self, splits: DataSplits) -> None:
         """Anomalies and normal samples in validation and test, told by 1 and 0.
 
@@ -122,8 +138,8 @@ class Anomaly(Task):
                     raise DataError(what, where=where, hint="--task anomaly?metric=mse needs none")
                 odd = (labels != 0) & (labels != 1)
                 if bool(odd.any()):
-                    at = BATCH_SIZE * number + int(odd.nonzero()[0])
-                    what = f"the label of sample {at} is neither 0 nor 1"
+                    at = sample_place(source, BATCH_SIZE * number + int(odd.nonzero()[0]))
+                    what = f"the label of {at} is neither 0 nor 1"
                     raise DataError(what, where=where, hint="1 is an anomaly")
                 seen |= {int(label) for label in torch.unique(labels)}
             if len(seen) < 2:

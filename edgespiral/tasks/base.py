@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from edgespiral.core.batches import NamedSource
 from edgespiral.core.errors import DataError, ModelError, UsageError, first_few, unknown_name
 from edgespiral.core.factory import call_factory
 from edgespiral.core.nested import count, leaves, rows
@@ -176,6 +177,18 @@ class Task:
             return turned_share * max(abs(expected), LEAST_SCORE)
         return share_difference(samples, turned_share)
 
+    def standard_error(self, score: float, source: BatchSource) -> float | None:  # noqa: ARG002
+        """How far a score is off because of which samples a split happens to have.
+
+        Args:
+            score: in the metric's unit.
+            source: the split.
+
+        Returns:
+            One standard deviation, in the metric's unit; None where it is not known.
+        """
+        return None
+
     def configured(self, options: Mapping[str, str]) -> Task:
         """The task with what its name was given behind a question mark, as `NAME?metric=r2`.
 
@@ -234,6 +247,23 @@ class Task:
 def share_difference(samples: int, turned_share: float) -> float:
     """By how many points a share of so many samples moves where decisions turn over by chance."""
     return 100 * (1 + SIGMAS * math.sqrt(turned_share * samples)) / samples
+
+
+def share_error(percent: float, decisions: int) -> float:
+    """Standard deviation of a share of so many decisions, in points.
+
+    Example:
+        >>> share_error(90.0, 900)
+        1.0
+    """
+    return math.sqrt(percent * (100 - percent) / decisions)
+
+
+def sample_place(source: BatchSource, position: int) -> str:
+    """What messages call the sample at `position` of a pass in stored order, such as its file."""
+    if isinstance(source, NamedSource):
+        return source.place(position, None)
+    return f"sample {position}"
 
 
 def from_factory(spec: str) -> Task:

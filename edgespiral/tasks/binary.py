@@ -9,6 +9,7 @@ samples are ordered, and nothing of whether a probability means what it says.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,16 +19,23 @@ from torch.nn import functional as F
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.nested import count
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import BATCH_SIZE, Task, described, labelled_parts, only_option
+from edgespiral.tasks.base import (
+    BATCH_SIZE,
+    Task,
+    described,
+    labelled_parts,
+    only_option,
+    sample_place,
+)
 from edgespiral.tasks.multilabel import bernoulli_divergence, soft_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.tasks.base import Pairs
 
     Values = NDArray[np.float64]
@@ -144,6 +152,12 @@ class Binary(Task):
         """The share of pairs that may change their order, in points."""
         return 100 * turned_share
 
+    def standard_error(self, score: float, source: BatchSource) -> float:
+        """See `area_error`."""
+        return area_error(
+            score, (_labels(targets) for _, targets in source.epoch(batch_size=BATCH_SIZE))
+        )
+
     def check_data(self, splits: DataSplits) -> None:
         """Labels of 0 and 1, and both of them in every split.
 
@@ -155,8 +169,8 @@ class Binary(Task):
         for part, source in labelled_parts(splits):
             where, seen = f"{splits.name}: {part}", set[float]()
             for number, (_, targets) in enumerate(source.epoch(batch_size=BATCH_SIZE)):
-                at = BATCH_SIZE * number
-                seen |= set(torch.unique(_required(targets, where, at)).tolist())
+                labels = _required(targets, where, source, BATCH_SIZE * number)
+                seen |= set(torch.unique(labels).tolist())
             if len(seen) < 2:
                 what = f"every sample is of class {int(min(seen))}, so ROC AUC is undefined"
                 raise DataError(what, where=where, hint="split it so that both classes are in it")
@@ -176,6 +190,29 @@ class Binary(Task):
             raise ModelError(f"the model returns a {kind} tensor {tuple(outputs.shape)}", hint=hint)
         if not bool(outputs.isfinite().all()):
             raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
+
+
+def area_error(percent: float, labels: Iterable[Tensor]) -> float:
+    """Standard deviation of an area under the ROC curve, in points.
+
+    Source: Hanley and McNeil 1982, "The meaning and use of the area under a receiver operating
+    characteristic (ROC) curve", eq. 1, for scores that are distributed exponentially.
+
+    Args:
+        percent: the area.
+        labels: 0 and 1, both of them, in batches (N,).
+
+    Example:
+        >>> round(area_error(80.0, [torch.tensor([1] * 50 + [0] * 50)]), 2)
+        4.45
+    """
+    each = torch.cat(list(labels))
+    area, positives = percent / 100, int(each.sum())
+    negatives = len(each) - positives
+    above_two = area / (2 - area) - area**2
+    below_two = 2 * area**2 / (1 + area) - area**2
+    spread = area * (1 - area) + (positives - 1) * above_two + (negatives - 1) * below_two
+    return 100 * math.sqrt(max(0.0, spread) / (positives * negatives))
 
 
 def calibration_error(shares: Values, labels: Values, bins: int = BINS) -> float:
@@ -201,16 +238,16 @@ def _labels(targets: Tensor) -> Tensor:
     return targets.reshape(len(targets))
 
 
-def _required(targets: object, where: str, first: int) -> Tensor:
-    """Labels of a batch that begins with sample `first`, if they are 0 and 1."""
+def _required(targets: object, where: str, source: BatchSource, first: int) -> Tensor:
+    """Labels of a batch of `source` that begins with sample `first`, if they are 0 and 1."""
     hint = "a target is 0 or 1"
     if not isinstance(targets, torch.Tensor) or targets.numel() != len(targets):
         raise DataError("targets are not one number a sample", where=where, hint=hint)
     odd = (_labels(targets) != 0) & (_labels(targets) != 1)
     if bool(odd.any()):
         at = int(odd.nonzero()[0])
-        value = float(_labels(targets)[at])
-        raise DataError(f"the target of sample {first + at} is {value:g}", where=where, hint=hint)
+        value, place = float(_labels(targets)[at]), sample_place(source, first + at)
+        raise DataError(f"the target of {place} is {value:g}", where=where, hint=hint)
     return _labels(targets)
 
 

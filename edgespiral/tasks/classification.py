@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import Task, described, require_target_shape
+from edgespiral.tasks.base import Task, described, require_target_shape, share_error
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.tasks.base import Pairs
 
 
@@ -81,6 +81,10 @@ class Classification(Task):
         decided = [(logits.argmax(1).cpu(), labels.cpu()) for logits, labels in pairs]
         named, labels = (torch.cat(parts).numpy() for parts in zip(*decided, strict=True))
         return (100.0 * float(f1_score(labels, named, average="macro", zero_division=0.0)),)
+
+    def standard_error(self, score: float, source: BatchSource) -> float:
+        """That of a share of the samples, in points."""
+        return share_error(score, len(source))
 
     def check_data(self, splits: DataSplits) -> None:
         """One class a sample.

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from edgespiral.core.errors import DataError
 from edgespiral.core.records.metric import Metric
+from edgespiral.tasks.base import BATCH_SIZE, labelled_parts
 from edgespiral.tasks.classification import MACRO_F1, Classification
 
 if TYPE_CHECKING:
+    from edgespiral.core.batches import DataSplits
     from edgespiral.tasks.base import Pairs
 
 FALSE_ACCEPT_PERCENT = 1.0
@@ -28,18 +31,40 @@ class KeywordSpotting(Classification):
 
     beside = (MACRO_F1, FALSE_REJECTS)
 
+    def check_data(self, splits: DataSplits) -> None:
+        """One class a sample, and more than one in the test split.
+
+        Raises:
+            DataError: anything else.
+        """
+        super().check_data(splits)
+        words = {
+            word
+            for part, source in labelled_parts(splits)
+            if part == "test"
+            for _, labels in source.epoch(batch_size=BATCH_SIZE)
+            for word in labels.unique().tolist()
+        }
+        if len(words) == 1:
+            raise DataError(
+                "every sample is of one word, so false rejects are undefined",
+                where=f"{splits.name}: test",
+            )
+
     def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
-        """Macro F1 and false rejects, in percent."""
+        """Macro F1 and false rejects, in percent.
+
+        Raises:
+            DataError: all samples are of one word, so that nothing could be accepted falsely.
+        """
         pairs = list(pairs)
         probabilities = torch.cat([logits.float().softmax(1).cpu() for logits, _ in pairs])
         labels = torch.cat([labels.cpu() for _, labels in pairs])
-        rejects = [
-            _false_rejects(probabilities[:, word], labels == word)
-            for word in torch.unique(labels).tolist()
-            if bool((labels != word).any())
-        ]
-        mean = 100.0 * sum(rejects) / len(rejects) if rejects else 0.0
-        return (*super().scores_beside(pairs), mean)
+        words = torch.unique(labels).tolist()
+        if len(words) < 2:
+            raise DataError(f"false rejects are undefined: {len(labels)} samples of one word")
+        rejects = [_false_rejects(probabilities[:, word], labels == word) for word in words]
+        return (*super().scores_beside(pairs), 100.0 * sum(rejects) / len(rejects))
 
 
 def _false_rejects(probabilities: torch.Tensor, is_word: torch.Tensor) -> float:

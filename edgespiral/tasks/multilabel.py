@@ -20,6 +20,7 @@ from edgespiral.tasks.base import (
     described,
     labelled_parts,
     only_option,
+    sample_place,
     target_words,
 )
 
@@ -126,8 +127,8 @@ class Multilabel(Task):
                     raise DataError(what, where=where, hint=ROW)
                 odd = ((targets != 0) & (targets != 1)).any(1)
                 if bool(odd.any()):
-                    at = BATCH_SIZE * number + int(odd.nonzero()[0])
-                    raise DataError(f"labels of sample {at} are not 0 or 1", where=where, hint=ROW)
+                    at = sample_place(source, BATCH_SIZE * number + int(odd.nonzero()[0]))
+                    raise DataError(f"labels of {at} are not 0 or 1", where=where, hint=ROW)
                 has_some |= bool(targets.any())
             if not has_some:
                 what = f"no sample has a label, so {self.metric.name} is undefined"

@@ -114,6 +114,12 @@ class OwnTask(Task):
         with self._calling("allowed_difference"):
             return _finite(self._task.allowed_difference(expected, samples, turned_share))
 
+    def standard_error(self, score: float, source: BatchSource) -> float | None:
+        """See `Task.standard_error`."""
+        with self._calling("standard_error"):
+            points = self._task.standard_error(score, source)
+            return None if points is None else _finite(points)
+
     def targets_of(self, outputs: Tensors) -> Tensors | None:
         """See `Task.targets_of`."""
         with self._calling("targets_of"):

@@ -16,8 +16,17 @@ import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
+from edgespiral.core.nested import count
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import BATCH_SIZE, Task, described, labelled_parts, share_difference
+from edgespiral.tasks.base import (
+    BATCH_SIZE,
+    Task,
+    described,
+    labelled_parts,
+    sample_place,
+    share_difference,
+    share_error,
+)
 from edgespiral.tasks.multilabel import bernoulli_divergence, soft_distance
 
 if TYPE_CHECKING:
@@ -26,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.tasks.base import Pairs
 
 AMONG = 10
@@ -89,6 +98,11 @@ class Recommendation(Task):
         """That of a hundredth of the pairs: a query has about so many candidates."""
         return share_difference(max(1, samples // 100), turned_share)
 
+    def standard_error(self, score: float, source: BatchSource) -> float:
+        """That of a share of the queries, in points."""
+        queries = [targets[QUERY] for _, targets in source.epoch(batch_size=BATCH_SIZE)]
+        return share_error(score, len(torch.unique(torch.cat(queries))))
+
     def check_data(self, splits: DataSplits) -> None:
         """A label and a query for each pair, and one item to be found in each query.
 
@@ -99,6 +113,7 @@ class Recommendation(Task):
             where = f"{splits.name}: {part}"
             found: list[Tensor] = []
             queries: list[Tensor] = []
+            seen = 0
             for _, targets in source.epoch(batch_size=BATCH_SIZE):
                 if not isinstance(targets, dict) or targets.keys() != {LABEL, QUERY}:
                     raise DataError(
@@ -106,6 +121,11 @@ class Recommendation(Task):
                         where=where,
                         hint="see docs/tasks.md; ratings:FILE makes them",
                     )
+                odd = (targets[LABEL] != 0) & (targets[LABEL] != 1)
+                if bool(odd.any()):
+                    at = sample_place(source, seen + int(odd.nonzero()[0, 0]))
+                    raise DataError(f"the label of {at} is neither 0 nor 1", where=where)
+                seen += count(targets)
                 found.append(targets[QUERY][targets[LABEL] == 1])
                 queries.append(targets[QUERY])
             if part == "train":

@@ -15,7 +15,15 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import Task, described, labelled_parts, only_option, target_words
+from edgespiral.tasks.base import (
+    BATCH_SIZE,
+    Task,
+    described,
+    labelled_parts,
+    only_option,
+    sample_place,
+    target_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +39,6 @@ METRICS = {
     "rmse": Metric(name="RMSE", unit="", higher_is_better=False),
     "r2": Metric(name="R2", unit=""),
 }
-LOOKED_AT = 1024
 
 
 class Regression(Task):
@@ -75,14 +82,21 @@ class Regression(Task):
         return outputs
 
     def score_of(self, pairs: Pairs) -> float:
-        """The metric over all numbers of the pass."""
+        """The metric over all numbers of the pass.
+
+        Raises:
+            DataError: all targets are the same, so that there is no R2.
+        """
         said, wanted = zip(*_flat(pairs), strict=True)
         outputs, targets = torch.cat(said), torch.cat(wanted)
         if self._kind == "mae":
             return float((outputs - targets).abs().mean())
         squares = float((outputs - targets).square().mean())
         if self._kind == "r2":
-            return 1 - squares / float(targets.var(correction=0))
+            spread = float(targets.var(correction=0))
+            if not spread:
+                raise DataError(f"R2 is undefined: {len(targets)} targets are the same")
+            return 1 - squares / spread
         return squares**0.5 if self._kind == "rmse" else squares
 
     def check_data(self, splits: DataSplits) -> None:
@@ -96,7 +110,7 @@ class Regression(Task):
 
     def _check_part(self, source: BatchSource, where: str, splits: DataSplits) -> None:
         seen: list[Tensor] = []
-        for _, targets in source.epoch(batch_size=250):
+        for _, targets in source.epoch(batch_size=BATCH_SIZE):
             if not isinstance(targets, torch.Tensor) or splits.target_shape is not None:
                 raise DataError(
                     f"targets are {target_words(splits)}, not real numbers",
@@ -105,11 +119,9 @@ class Regression(Task):
                 )
             finite = targets.isfinite().reshape(len(targets), -1).all(1)
             if not bool(finite.all()):
-                at = sum(map(len, seen)) + int((~finite).nonzero()[0])
-                raise DataError(f"the target of sample {at} is NaN or infinite", where=where)
+                at = sample_place(source, sum(map(len, seen)) + int((~finite).nonzero()[0]))
+                raise DataError(f"the target of {at} is NaN or infinite", where=where)
             seen.append(targets)
-            if sum(map(len, seen)) >= LOOKED_AT:
-                break
         if self._kind == "r2" and seen and float(torch.cat(seen).double().std(correction=0)) == 0:
             raise DataError("all targets are the same, so R2 is undefined", where=where)
 

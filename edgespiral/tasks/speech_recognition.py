@@ -11,7 +11,15 @@ from torch.nn import functional as F
 from edgespiral.core.batches import BLANK, NO_SYMBOL, WORD_END
 from edgespiral.core.errors import DataError, MissingExtraError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import Task, described, share_difference
+from edgespiral.tasks.base import (
+    BATCH_SIZE,
+    Task,
+    described,
+    labelled_parts,
+    sample_place,
+    share_difference,
+    target_words,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +36,10 @@ FIRST_CHARACTER = 0x4E00
 class SpeechRecognition(Task):
     """A transcript a sample: outputs are logits (N, T, C), targets symbols (N, L), int64.
 
-    Symbol 0 is the blank and 1 ends a word; -1 fills transcripts up. Losses are in nats a symbol,
-    divergences and distances in nats a frame (Graves et al. 2006, "Connectionist Temporal
-    Classification"). The most probable symbol of each frame is taken, repetitions once.
+    Symbol 0 is the blank and 1 ends a word; -1 fills transcripts up. Losses, divergences and
+    distances are in nats a frame, so that they weigh alike and suit rates of other tasks (Graves et
+    al. 2006, "Connectionist Temporal Classification"). The most probable symbol of each frame is
+    taken, repetitions once.
     """
 
     metric = WER
@@ -38,7 +47,7 @@ class SpeechRecognition(Task):
     counted = "transcripts"
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Negative logarithm of each transcript's probability, in nats a symbol."""
+        """Negative logarithm of each transcript's probability, in nats a frame."""
         frames, lengths = outputs.shape[1], (targets != NO_SYMBOL).sum(1)
         nats = F.ctc_loss(
             outputs.float().log_softmax(2).transpose(0, 1),
@@ -48,7 +57,7 @@ class SpeechRecognition(Task):
             reduction="none",
             zero_infinity=True,
         )
-        return nats / lengths
+        return nats / frames
 
     def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
         """tau^2 * KL(softmax(z_t/tau) || softmax(z_s/tau)), a mean over frames and samples.
@@ -103,11 +112,15 @@ class SpeechRecognition(Task):
         """
         if find_spec("jiwer") is None:
             raise MissingExtraError("the word error rate", "speech")
-        for part in ("train", "validation", "test"):
-            _, targets = next(iter(getattr(splits, part).epoch(batch_size=1)))
-            if targets.ndim != 2 or targets.is_floating_point():
+        for part, source in labelled_parts(splits):
+            _, targets = next(iter(source.epoch(batch_size=1)))
+            if (
+                not isinstance(targets, torch.Tensor)
+                or targets.ndim != 2
+                or targets.dtype != torch.int64
+            ):
                 raise DataError(
-                    f"targets are {targets.dtype} {tuple(targets.shape[1:])}, not symbols (L,)",
+                    f"targets are {target_words(splits)}, not symbols (L,)",
                     where=f"{splits.name}: {part}",
                     hint="each sample is (sound, int64 symbols, filled up with -1)",
                 )
@@ -162,14 +175,17 @@ def _text(symbols: Tensor) -> str:
 
 def _check_transcripts(splits: DataSplits, frames: int) -> None:
     symbols = len(splits.class_names)
-    for part in ("train", "validation", "test"):
+    for part, source in labelled_parts(splits):
         seen = 0
-        for _, targets in getattr(splits, part).epoch(batch_size=250):
+        for _, targets in source.epoch(batch_size=BATCH_SIZE):
             kept = targets != NO_SYMBOL
             # Between two that are the same a blank is needed.
             repeated = ((targets[:, 1:] == targets[:, :-1]) & kept[:, 1:]).sum(1)
             problems = {
-                "the transcript is empty": kept.sum(1) == 0,
+                "the transcript is empty": (kept & (targets != WORD_END)).sum(1) == 0,
+                "the transcript goes on after -1, which fills it up": (
+                    kept[:, 1:] & ~kept[:, :-1]
+                ).any(1),
                 f"the transcript has symbols that are none of 1 to {symbols - 1}": (
                     kept & ((targets <= BLANK) | (targets >= symbols))
                 ).any(1),
@@ -179,9 +195,8 @@ def _check_transcripts(splits: DataSplits, frames: int) -> None:
             }
             for problem, rows in problems.items():
                 if bool(rows.any()):
-                    row = seen + int(rows.nonzero()[0])
-                    where = f"{splits.name}: {part}, sample {row}"
-                    raise DataError(problem, where=where)
+                    place = sample_place(source, seen + int(rows.nonzero()[0]))
+                    raise DataError(problem, where=f"{splits.name}: {part}, {place}")
             seen += len(targets)
 
 

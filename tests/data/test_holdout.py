@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgespiral.core.errors import DataError
-from edgespiral.data.holdout import hold_out
+from edgespiral.data.holdout import drawn_apart, hold_out
 
 
 def test_parts_are_disjoint_stratified_and_repeatable():
@@ -18,3 +18,11 @@ def test_parts_are_disjoint_stratified_and_repeatable():
 def test_classes_too_small_to_split(labels, count):
     with pytest.raises(DataError, match="cannot hold"):
         hold_out(np.array(labels), count)
+
+
+def test_what_is_drawn_apart_is_the_same_each_time_and_never_nothing():
+    kept, held = drawn_apart(range(40), 0.15)
+    assert (len(kept), len(held)) == (34, 6)
+    assert sorted([*kept, *held]) == list(range(40))
+    assert drawn_apart(range(40), 0.15) == (kept, held)
+    assert drawn_apart(["only"], 0.1) == ([], ["only"])

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -19,6 +20,15 @@ def test_zeros_are_put_back_wherever_the_model_has_moved():
     conv.weight.data.fill_(1.0)
     held.put_back()
     assert 0 < int((conv.weight == 0).sum()) < conv.weight.numel()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_zeros_are_put_back_on_another_device():
+    layer = nn.Linear(2, 2)
+    held = HeldZeros(layer, {"weight": torch.tensor([[True, False], [True, True]])})
+    layer.to("cuda").weight.data.fill_(1.0)
+    held.put_back()
+    assert layer.weight.tolist() == [[1.0, 0.0], [1.0, 1.0]]
 
 
 def test_tied_weights_are_found_under_either_name():

@@ -9,10 +9,12 @@ from onnx import TensorProto, helper
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.records.schema import Precision
+from edgespiral.core.system.files import sha256_file
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.model_files import (
     find_model,
     model_files,
+    model_sha256,
     precision_label,
     precision_of,
 )
@@ -47,6 +49,23 @@ def test_weights_outside_go_along(
     assert set(model_files(path)) == {"net.onnx", "net.weights"}
     with Session(profile) as session:
         assert session.measure([path])[0].stats.count > 0
+
+
+def test_the_hash_is_of_all_files_of_a_model(
+    tmp_path: Path, convolution: Make, profile: TargetProfile
+) -> None:
+    model = convolution()
+    assert model_sha256(model) == sha256_file(model)
+    path = with_weights_outside(model, tmp_path / "parts")
+    weights = path.with_name("net.weights")
+    with Session(profile) as session:
+        before = session.measure([path])[0].model_sha256
+        assert before == model_sha256(path) != sha256_file(path)
+        weights.write_bytes(bytes(weights.stat().st_size))
+        assert session.measure([path])[0].model_sha256 == model_sha256(path) != before
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"the file of its weights is missing: net\.weights"):
+        model_sha256(path)
 
 
 def test_missing_weights_are_named(tmp_path: Path, convolution: Make) -> None:

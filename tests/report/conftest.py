@@ -14,8 +14,10 @@ from edgespiral.core.records.events import (
     PrecisionChosen,
     PrecisionMix,
     PrecisionTrial,
+    RateChosen,
     RunFinished,
     RunStarted,
+    TriedRate,
     TurnFinished,
     TurnPlanned,
 )
@@ -147,6 +149,20 @@ def met() -> list[Event]:
     turns = [*turn(1, 1.5, 93.0, Verdict.MISSED), *turn(2, 2.25, 92.6, Verdict.MET)]
     return [started(), baseline(), candidate(0, 8.0, None), *tried, *turns,
             finished(Outcome.MET, 2, 2.25)]  # fmt: skip
+
+
+@pytest.fixture
+def rated(met: list[Event]) -> list[Event]:
+    """The same run, the rates of its turns found by it."""
+    tried = TriedRate(learning_rate=0.0213, factor=3.0, steps=64, loss=None)
+    rates = {
+        1: RateChosen(turn=1, learning_rate=0.0071, reason="by rule"),
+        2: RateChosen(turn=2, learning_rate=0.0124, reason="loss at <0.0213>", tried=(tried,)),
+    }
+    events: list[Event] = []
+    for event in met:
+        events += [event, rates[event.turn]] if isinstance(event, TurnPlanned) else [event]
+    return events
 
 
 @pytest.fixture

@@ -174,3 +174,12 @@ def test_what_won_back_accuracy_is_on_the_page(won_back: list[Event]) -> None:
 
 def test_figures_beside_the_score_are_told(met_with_figures: list[Event]) -> None:
     assert "Test AP: 0.71 -&gt; 0.68" in render_html(met_with_figures)
+
+
+def test_each_turns_learning_rate_is_told_with_its_reason(
+    rated: list[Event], met: list[Event]
+) -> None:
+    text = " ".join(Outline(render_html(rated)).text.split())
+    assert "Turn 1 was trained at a learning rate of up to 0.0071: by rule." in text
+    assert "Turn 2 was trained at a learning rate of up to 0.012: loss at <0.0213>." in text
+    assert "learning rate" not in render_html(met)

@@ -68,3 +68,17 @@ def test_figures_beside_the_score_are_of_each_model(met_with_figures: list[Event
     result = build_result(met_with_figures)
     assert [figure.value for figure in result.teacher.beside] == [0.71]
     assert [figure.text for figure in result.student.beside] == ["AP 0.68"]
+
+
+def test_the_learning_rates_of_the_turns_that_led_there_are_in_the_result(
+    rated: list[Event], met: list[Event]
+) -> None:
+    result = build_result(rated)
+    assert [(rate.turn, rate.learning_rate) for rate in result.learning_rates] == [
+        (1, 0.0071),
+        (2, 0.0124),
+    ]
+    [tried] = result.learning_rates[1].tried
+    assert (tried.learning_rate, tried.loss) == (0.0213, None)
+    assert Result.model_validate_json(result.model_dump_json()) == result
+    assert build_result(met).learning_rates == ()

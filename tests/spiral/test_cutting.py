@@ -25,6 +25,30 @@ def net():
 EXAMPLE = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
+class Unlabelled(torch.utils.data.Dataset):
+    """Pictures without targets."""
+
+    def __init__(self, count, seed):
+        self.pictures = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def __getitem__(self, index):
+        return self.pictures[index]
+
+
+@pytest.mark.parametrize("criterion", ["fisher", "l1"])
+def test_data_without_targets_are_scored_by_what_the_model_says(criterion):
+    parts = {"train": (40, 0), "validation": (20, 1), "test": (20, 2)}
+    data = {name: Unlabelled(*sizes) for name, sizes in parts.items()}
+    small = edgespiral.cut(
+        net(), data=data | {"labelled": False}, fraction=0.5, criterion=criterion
+    )
+    assert small.meta["cut"].after == {"0": 8, "3": 4}
+    assert small(EXAMPLE).shape == (4, 5)
+
+
 def test_what_is_left_computes_what_the_masked_model_does():
     model = net().eval()
     before = copy.deepcopy(model.state_dict())

@@ -7,10 +7,15 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from edgespiral.core.nested import count
 from edgespiral.data import load
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.tensors import StoredRows
 from edgespiral.spiral.doubts import doubts_about, doubts_after
+from edgespiral.tasks.binary import Binary
 from edgespiral.tasks.classification import CLASSIFICATION
+from edgespiral.tasks.multilabel import Multilabel
+from edgespiral.tasks.recommendation import Recommendation
 
 CLASSES = 10
 
@@ -23,15 +28,15 @@ class Told(nn.Module):
         return certainty[:, None] * torch.eye(CLASSES)[answer.long()]
 
 
-def samples(count: int, wrong: int, certainty: float, seed: int) -> DatasetSource:
+def samples(size: int, wrong: int, certainty: float, seed: int) -> DatasetSource:
     """Samples sorted by class, of which `wrong` are told to be of the next one."""
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) * CLASSES // count
+    labels = torch.arange(size) * CLASSES // size
     answers = labels.clone()
     if wrong:
-        answers[:: count // wrong] += 1
-    sure = certainty + torch.rand(count, generator=generator)
-    inputs = torch.stack([answers % CLASSES, sure], dim=1).reshape(count, 1, 1, 2).float()
+        answers[:: size // wrong] += 1
+    sure = certainty + torch.rand(size, generator=generator)
+    inputs = torch.stack([answers % CLASSES, sure], dim=1).reshape(size, 1, 1, 2).float()
     return DatasetSource(TensorDataset(inputs, labels), fixed=True)
 
 
@@ -82,6 +87,11 @@ def test_a_mistaken_order_of_classes_is_at_chance_too(splits):
     assert "another order of the classes" in doubt
 
 
+def labelled(targets) -> StoredRows:
+    """Samples of which the targets alone matter."""
+    return StoredRows(torch.zeros(count(targets), 1), targets)
+
+
 @pytest.mark.parametrize(
     ("validation", "test", "doubted"),
     [
@@ -92,6 +102,34 @@ def test_a_mistaken_order_of_classes_is_at_chance_too(splits):
     ],
 )
 def test_a_test_split_that_is_told_far_worse_raises_the_doubt_at_the_end(validation, test, doubted):
-    found = doubts_after(validation, test, CLASSIFICATION.metric)
-    assert bool(found) is doubted
-    assert all(f"{test[0]:.2f} % on test" in line for line in found)
+    sources = [labelled(torch.zeros(samples)) for _, samples in (validation, test)]
+    parts = replace(load("digits"), validation=sources[0], test=sources[1])
+    doubts = doubts_after(validation[0], test[0], parts, CLASSIFICATION)
+    assert bool(doubts) is doubted
+    assert all(f"{test[0]:.2f} % on test" in line for line in doubts)
+
+
+def test_what_chance_does_to_an_area_hangs_on_how_rare_the_rarer_class_is():
+    even = labelled(torch.arange(2000) % 2)
+    rare = labelled((torch.arange(2000) < 20).long())
+    drawn = [
+        doubts_after(95.0, 90.0, replace(load("digits"), validation=part, test=part), task)
+        for task, part in ((Binary(), even), (Binary(), rare), (CLASSIFICATION, rare))
+    ]
+    # Of a share of 2,000 samples five points are far; of an area with 20 positives they are not.
+    assert [bool(lines) for lines in drawn] == [True, False, True]
+
+
+def test_of_a_metric_of_which_chance_is_not_known_nothing_is_said():
+    part = labelled(torch.eye(100))
+    parts = replace(load("digits"), validation=part, test=part)
+    assert not doubts_after(99.0, 10.0, parts, Multilabel())
+
+
+def test_hits_are_counted_by_queries():
+    queries = torch.arange(20_000) // 100
+    part = labelled({"label": (torch.arange(20_000) % 100 == 0).long(), "query": queries})
+    assert Recommendation().standard_error(50.0, part) == pytest.approx(50 / 200**0.5)
+    parts = replace(load("digits"), validation=part, test=part)
+    assert not doubts_after(55.0, 50.0, parts, Recommendation())
+    assert doubts_after(75.0, 50.0, parts, Recommendation())

@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from edgespiral import tasks
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.data.tensors import StoredRows
-from edgespiral.tasks.binary import Binary, calibration_error
+from edgespiral.tasks.binary import Binary, area_error, calibration_error
 
 LOGITS, LABELS = torch.tensor([-2.0, 1.0, 0.5, 3.0]), torch.tensor([0, 0, 1, 1])
 
@@ -91,3 +92,20 @@ def test_outputs_are_one_logit_or_two():
         Binary().check_outputs(torch.zeros(4, 3), 4, splits)
     with pytest.raises(ModelError, match="NaN"):
         Binary().check_outputs(torch.full((4,), torch.nan), 4, splits)
+
+
+def test_the_error_of_an_area_is_that_of_many_drawn_splits():
+    generator = np.random.default_rng(0)
+    labels = np.array([1] * 30 + [0] * 300)
+    # Scores of two exponential distributions, for which the formula is exact.
+    areas = [roc_auc_score(labels, generator.exponential(1 + 2.0 * labels)) for _ in range(2000)]
+    told = area_error(100 * float(np.mean(areas)), [torch.tensor(labels)])
+    assert told == pytest.approx(100 * np.std(areas), rel=0.1)
+    assert area_error(100.0, [torch.tensor(labels)]) == 0.0
+
+
+def test_errors_name_the_line_where_the_data_knows_it():
+    part = StoredRows(torch.zeros(2, 2), torch.tensor([0, 3]), ["people.csv:2", "people.csv:3"])
+    splits = DataSplits("made", part, part, part, class_names=("no", "yes"), input_shape=(2,))
+    with pytest.raises(DataError, match=r"made: train: the target of people\.csv:3 is 3"):
+        Binary().check_data(splits)

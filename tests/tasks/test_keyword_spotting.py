@@ -2,6 +2,9 @@ import pytest
 import torch
 
 from edgespiral import tasks
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DataError
+from edgespiral.data.tensors import StoredRows
 from edgespiral.tasks.keyword_spotting import PLUGIN
 
 
@@ -34,3 +37,14 @@ def test_one_false_accept_in_a_hundred_is_let_through():
     _, rejected = PLUGIN.scores_beside([(logits(scores), labels)])
     # The first word is never missed; of the second, one of a hundred is.
     assert rejected == pytest.approx(100 * (0.0 + 0.01) / 2)
+
+
+def test_words_of_one_kind_leave_nothing_to_accept_falsely():
+    inputs = torch.zeros(4, 2)
+    both, same = (StoredRows(inputs, torch.tensor(labels)) for labels in ([0, 1] * 2, [1] * 4))
+    splits = DataSplits("made", both, both, same, ("no", "yes"), (2,))
+    with pytest.raises(DataError, match="made: test: every sample is of one word"):
+        PLUGIN.check_data(splits)
+    with pytest.raises(DataError, match="false rejects are undefined: 4 samples"):
+        PLUGIN.scores_beside([(logits([0.5] * 4), torch.ones(4, dtype=torch.int64))])
+    PLUGIN.check_data(DataSplits("made", both, same, both, ("no", "yes"), (2,)))

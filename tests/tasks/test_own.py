@@ -48,6 +48,9 @@ class Distance(Task):
     def decisions(self, targets):
         return self._result(len(targets))
 
+    def standard_error(self, score, source):
+        return self._result(0.5)
+
     def allowed_difference(self, expected, samples, turned_share):
         return self._result(0.25)
 
@@ -96,6 +99,7 @@ CALLS = {
     "chance": lambda task: task.chance(ZEROS),
     "decisions": lambda task: task.decisions(ZEROS),
     "allowed_difference": lambda task: task.allowed_difference(1.0, 2, 0.1),
+    "standard_error": lambda task: task.standard_error(1.0, Source()),
     "targets_of": lambda task: task.targets_of(ONES),
     "configured": lambda task: task.configured({}).metric,
     "fitted": lambda task: task.fitted("splits")[1],

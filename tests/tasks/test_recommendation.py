@@ -66,6 +66,10 @@ def test_each_query_has_one_item_to_be_found():
     for wrong in (torch.tensor([1, 1, 1, 0]), torch.tensor([1, 0, 0, 0])):
         with pytest.raises(DataError, match="made: validation: a query has not one item"):
             Recommendation().check_data(splits_of({"label": wrong, "query": query_of}))
+    with pytest.raises(DataError, match="made: train: the label of sample 2 is neither 0 nor 1"):
+        Recommendation().check_data(
+            splits_of({"label": torch.tensor([1, 0, 4, 0]), "query": query_of})
+        )
     with pytest.raises(DataError, match="made: train: targets are no dict"):
         Recommendation().check_data(splits_of(label))
 

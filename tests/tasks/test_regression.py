@@ -80,3 +80,17 @@ def test_options_are_refused_with_the_nearest():
         tasks.load("regression?metrics=mae")
     with pytest.raises(UsageError, match="takes no option metric"):
         tasks.load("classification?metric=mae")
+
+
+def test_the_last_target_of_a_large_part_is_looked_at_too():
+    targets = torch.zeros(3000, 1)
+    targets[-1] = torch.nan
+    with pytest.raises(DataError, match="the target of sample 2999 is NaN or infinite"):
+        Regression().check_data(splits_of(targets))
+    # It varies only beyond the first thousand.
+    Regression("r2").check_data(splits_of(torch.arange(3000)[:, None].clamp_min(2000).float()))
+
+
+def test_r2_is_not_defined_for_targets_that_are_the_same():
+    with pytest.raises(DataError, match="R2 is undefined: 3 targets are the same"):
+        Regression("r2").score_of([(OUTPUTS, torch.ones(3))])

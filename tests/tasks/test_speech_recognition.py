@@ -8,6 +8,7 @@ from edgespiral import tasks
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, MissingExtraError, ModelError
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.tensors import StoredRows
 from edgespiral.tasks.speech_recognition import PLUGIN, transcripts
 
 SYMBOLS = ("<blank>", " ", "a", "b")
@@ -52,7 +53,8 @@ def test_the_loss_is_that_of_all_ways_to_say_it():
     targets = torch.tensor([[2, -1]])
     log = outputs.log_softmax(2)[0]
     ways = torch.stack([log[0, 2] + log[1, 2], log[0, 2] + log[1, 0], log[0, 0] + log[1, 2]])
-    expected = -ways.logsumexp(0)
+    # Of two frames, in nats each.
+    expected = -ways.logsumexp(0) / 2
     assert float(PLUGIN.loss(outputs, targets)) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -78,6 +80,8 @@ def test_frames_are_compared_one_by_one():
     ("targets", "message"),
     [
         ([[2, 3], [-1, -1]], "sample 1: the transcript is empty"),
+        ([[2, 3], [1, -1]], "sample 1: the transcript is empty"),
+        ([[2, 3, -1], [2, -1, 3]], "sample 1: the transcript goes on after -1"),
         ([[2, 4]], "sample 0: the transcript has symbols that are none of 1 to 3"),
         ([[2, 0]], "sample 0: the transcript has symbols that are none of 1 to 3"),
         ([[2, 3, 2], [2, 2, 3]], "sample 1: the transcript does not fit into the 3 frames"),
@@ -91,6 +95,10 @@ def test_transcripts_that_cannot_be_learned_are_told(targets, message):
 def test_what_is_no_transcript_and_no_frames_is_told():
     with pytest.raises(DataError, match="not symbols"):
         PLUGIN.check_data(splits([1, 2]))
+    rows = StoredRows(torch.zeros(2, 1, 4, 6), {"said": torch.zeros(2, 3)})
+    named = DataSplits("made", rows, rows, rows, SYMBOLS, (1, 4, 6), target_shape=None)
+    with pytest.raises(DataError, match=r"made: train: targets are said float32 \(3,\), not sym"):
+        PLUGIN.check_data(named)
     data = splits([[2, 3]])
     PLUGIN.check_data(data)
     PLUGIN.check_outputs(torch.zeros(2, 3, 4), 2, data)

@@ -12,6 +12,7 @@ from edgespiral.core.records.events import (
     Outcome,
     PrecisionMix,
     PrecisionTrial,
+    TriedRate,
 )
 from edgespiral.core.records.exported import (
     DeviceCheck,
@@ -47,11 +48,21 @@ class TurnCuts(Record):
     cuts: tuple[GroupCut, ...]
 
 
+class TurnRate(Record):
+    """The highest learning rate that was found for a turn's training, and why that one."""
+
+    turn: int
+    learning_rate: float = Field(gt=0)
+    reason: str
+    tried: tuple[TriedRate, ...] = ()
+
+
 class Result(Record):
     """The outcome of a run.
 
-    `metric` is what all scores are of. `devices` are in the plan's order. `cuts` are those of the
-    turns that led to the best one. `doubts` speak against the figures.
+    `metric` is what all scores are of. `devices` are in the plan's order. `cuts` and
+    `learning_rates` are those of the turns that led to the best one; there are none of the latter
+    where the plan has the rate. `doubts` speak against the figures.
     """
 
     schema_version: Literal[2] = 2
@@ -71,6 +82,7 @@ class Result(Record):
     widths_before: dict[str, int]
     widths_after: dict[str, int]
     cuts: tuple[TurnCuts, ...] = ()
+    learning_rates: tuple[TurnRate, ...] = ()
     turns: int
     seconds: dict[str, float]
     sparsity: WeightSparsity | None = None

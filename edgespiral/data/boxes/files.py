@@ -30,11 +30,21 @@ def lines_of(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def pictures_in(folder: Path) -> dict[str, Path]:
-    """Every picture of a folder by its name without the ending, sorted; no folder has none."""
+    """Every picture of a folder by its name without the ending, sorted; no folder has none.
+
+    Raises:
+        DataError: two differ in their endings alone, so that a name is that of both.
+    """
     if not folder.is_dir():
         return {}
-    files = (file for file in folder.iterdir() if file.suffix.lower() in PICTURE_FORMS)
-    return {file.stem: file for file in sorted(files)}
+    pictures: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in PICTURE_FORMS:
+            other = pictures.setdefault(file.stem, file)
+            if other is not file:
+                hint = "give each picture a name of its own"
+                raise DataError(f"is called as {other.name} is", where=str(file), hint=hint)
+    return pictures
 
 
 def first_folder(*folders: Path) -> Path | None:

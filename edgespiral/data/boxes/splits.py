@@ -11,6 +11,8 @@ from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.data.boxes.annotated import boxed
 from edgespiral.data.boxes.pictures import BoxedPictures, BoxSource
+from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
+from edgespiral.data.holdout import drawn_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
 # As data sets call them.
 NAMES = {TRAIN: ("train",), VALIDATION: ("val", "valid", "validation"), TEST: ("test",)}
-VALIDATION_PART, TEST_PART = 0.1, 0.15
 
 
 def box_splits(
@@ -91,20 +92,10 @@ def _completed(parts: Mapping[str, Sequence[Annotated]]) -> dict[str, Sequence[A
     if validation is not None and test is None:
         test, validation = validation, None
     if test is None:
-        train, test = _held_out(train, TEST_PART)
+        train, test = drawn_apart(train, TEST_PART)
     if validation is None:
-        train, validation = _held_out(train, VALIDATION_PART)
+        train, validation = drawn_apart(train, VALIDATION_PART)
     return {TRAIN: train, VALIDATION: validation, TEST: test}
-
-
-def _held_out(
-    pictures: Sequence[Annotated], part: float
-) -> tuple[list[Annotated], list[Annotated]]:
-    """(the rest, about `part` of them and at least one), the same for every seed of a run."""
-    count = min(len(pictures), max(1, round(part * len(pictures))))
-    held = set(np.random.default_rng(0).permutation(len(pictures))[:count])
-    kept = [one for at, one in enumerate(pictures) if at not in held]
-    return kept, [one for at, one in enumerate(pictures) if at in held]
 
 
 def _require_apart(parts: Mapping[str, Sequence[Annotated]], name: str) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from edgespiral.data.argument import Argument
+
 FORMS = (".csv", ".tsv", ".jsonl")
 MOST_BYTES = 2**30
 
@@ -55,6 +57,12 @@ def rows(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
     if not read:
         raise DataError("has no rows", where=str(path))
     return read
+
+
+def asked_rows(path: Path, asked: Argument) -> list[Row]:
+    """`rows`, with the names of columns that the option `columns` has, if it is there."""
+    names = asked.options.get("columns")
+    return rows(path, None if names is None else [name.strip() for name in names.split(",")])
 
 
 def three_tables(folder: Path) -> dict[str, Path]:
@@ -125,11 +133,13 @@ def _fields(path: Path, text: str, form: str, columns: Sequence[str] | None) -> 
     else:
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
     names = None if columns is None else list(columns)
+    _require_different(names or (), str(path))
     try:
         for fields in reader:
             where = f"{path}:{reader.line_num}"
             if names is None:
                 names = [name.strip() for name in fields]
+                _require_different(names, where)
             elif fields:
                 if len(fields) != len(names):
                     what = f"has {len(fields)} fields, and there are {len(names)} columns"
@@ -137,6 +147,12 @@ def _fields(path: Path, text: str, form: str, columns: Sequence[str] | None) -> 
                 yield Row(dict(zip(names, fields, strict=True)), where)
     except csv.Error as error:
         raise DataError(f"{error}", where=f"{path}:{reader.line_num}") from error
+
+
+def _require_different(names: Sequence[str], where: str) -> None:
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise DataError(f"has two columns called {twice!r}", where=where)
 
 
 def _objects(path: Path, text: str) -> Iterator[Row]:

@@ -13,9 +13,9 @@ import torch
 from edgespiral.core.batches import DataSplits, InputSpec
 from edgespiral.core.errors import DataError, UsageError, first_few
 from edgespiral.data.argument import Argument
-from edgespiral.data.files.columns import CategoryColumn, RealColumn, is_number, values
+from edgespiral.data.files.columns import CategoryColumn, RealColumn, is_missing, is_number, values
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
-from edgespiral.data.files.tables import rows, three_tables, value
+from edgespiral.data.files.tables import asked_rows, three_tables, value
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.tensors import StoredRows
 
@@ -130,21 +130,19 @@ def load_csv(argument: str) -> DataSplits:
 
 def _parts(asked: Argument) -> Parts:
     if asked.path.is_dir():
-        train, *others = (_read(file, asked) for file in three_tables(asked.path).values())
+        if "test" in asked.options:
+            what = "is a folder, which has its test rows in a file of its own"
+            raise UsageError(what, where=f"--data {asked.where}", hint="leave ?test= out")
+        train, *others = (asked_rows(file, asked) for file in three_tables(asked.path).values())
         if len(others) > 1:
             return train, others[0], others[-1]
         return (*_held_out(asked, train, VALIDATION_PART), others[0])
-    whole = _read(asked.path, asked)
+    whole = asked_rows(asked.path, asked)
     if "test" in asked.options:
-        test = _read(Path(asked.options["test"]).expanduser(), asked)
+        test = asked_rows(Path(asked.options["test"]).expanduser(), asked)
         return (*_held_out(asked, whole, VALIDATION_PART), test)
     rest, test = _held_out(asked, whole, TEST_PART)
     return (*_held_out(asked, rest, VALIDATION_PART), test)
-
-
-def _read(path: Path, asked: Argument) -> list[Row]:
-    names = asked.options.get("columns")
-    return rows(path, None if names is None else [name.strip() for name in names.split(",")])
 
 
 def _held_out(asked: Argument, whole: Sequence[Row], part: float) -> tuple[list[Row], list[Row]]:
@@ -158,9 +156,32 @@ def _held_out(asked: Argument, whole: Sequence[Row], part: float) -> tuple[list[
     return [whole[at] for at in kept], [whole[at] for at in held]
 
 
+def _require_target(asked: Argument, rows: Sequence[Row]) -> None:
+    """Refuse rows without a target, and single ones whose target is not a number as others' are.
+
+    Raises:
+        DataError: the first such row is named.
+    """
+    target = asked.options["target"]
+    told = set(values(rows, target))
+    numbers = set(filter(is_number, told))
+    others = {text for text in told - numbers if not is_missing(text)}
+    # `none` may be the name of a class, where others have names too.
+    lost = {text for text in told if not text or (is_missing(text) and not others)}
+    if asked.options.get("is") != "class" and len(numbers) > max(MOST_CLASSES, len(others)):
+        lost |= others
+    for row in rows if lost else ():
+        text = value(row, target)
+        if text in lost:
+            what = "is missing" if is_missing(text) else f"is {text!r}, not a number"
+            hint = "take the row away" if is_missing(text) else "mend it; of classes say ?is=class"
+            raise DataError(f"{target} {what}", where=row.where, hint=hint)
+
+
 def _classes(asked: Argument, train: Sequence[Row]) -> tuple[str, ...] | None:
     """The classes of the target, the positive one of two last; None where it is a number."""
     target = asked.options["target"]
+    _require_target(asked, train)
     told = set(values(train, target))
     numeric = all(map(is_number, told))
     looks_like_class = not numeric or (

@@ -16,8 +16,10 @@ from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
+from edgespiral.data.boxes.files import pictures_in
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_NAMES, VALIDATION_PART
+from edgespiral.data.holdout import drawn_apart
 from edgespiral.data.images import check_images
 from edgespiral.data.sources.folder import MAX_WORKERS, MEAN, STD
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
-IMAGE_FORMS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 IGNORED = 255
 DEFAULT_SIZE = 128
 
@@ -120,8 +121,8 @@ def _class_names(root: Path) -> tuple[str, ...]:
 
 def _splits(root: Path) -> tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair]]:
     if (root / IMAGES).is_dir():
-        rest, test = _held_out(_pairs(root), TEST_PART)
-        return (*_held_out(rest, VALIDATION_PART), test)
+        rest, test = drawn_apart(_pairs(root), TEST_PART)
+        return (*drawn_apart(rest, VALIDATION_PART), test)
     validation = next((name for name in VALIDATION_NAMES if (root / name).is_dir()), None)
     if not (root / "train").is_dir() or validation is None or not (root / "test").is_dir():
         raise DataError(
@@ -150,15 +151,7 @@ def _pairs(folder: Path) -> list[Pair]:
 def _by_name(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError("no such folder", where=str(folder))
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_FORMS)
-    return {path.stem: path for path in paths}
-
-
-def _held_out(pairs: Sequence[Pair], part: float) -> tuple[list[Pair], list[Pair]]:
-    """(the rest, about `part` of them and at least one), the same for every seed of a run."""
-    held = set(np.random.default_rng(0).permutation(len(pairs))[: max(1, round(part * len(pairs)))])
-    kept = [pair for at, pair in enumerate(pairs) if at not in held]
-    return kept, [pair for at, pair in enumerate(pairs) if at in held]
+    return pictures_in(folder)
 
 
 PLUGIN = load_masks

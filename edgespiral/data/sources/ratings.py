@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from edgespiral.core.batches import DataSplits, InputSpec
 from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.files.columns import is_number
-from edgespiral.data.files.tables import column, rows, value
+from edgespiral.data.files.tables import asked_rows, column, value
 from edgespiral.data.tensors import StoredRows
 
 if TYPE_CHECKING:
@@ -25,13 +26,11 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-OPTIONS = ("user", "item", "time", "columns", "negatives", "candidates")
+OPTIONS = ("user", "item", "time", "columns", "test", "negatives", "candidates")
 USER_NAMES, ITEM_NAMES = ("user", "userid", "user_id"), ("item", "itemid", "item_id", "movieid")
 TIME_NAMES = ("time", "timestamp", "date")
 # Pairs that were not met, for each that was, and candidates beside each that is to be found.
 NEGATIVES, CANDIDATES = 4, 99
-# One is to learn from, one each for validation and test.
-LEAST = 3
 SEED = 0
 DESCRIPTION = "ids.json"
 
@@ -45,6 +44,11 @@ class Met:
     user: Numbers
     item: Numbers
 
+    @property
+    def codes(self) -> Numbers:
+        """A number for each pair."""
+        return self.user * len(self.items) + self.item
+
 
 def load_ratings(argument: str) -> DataSplits:
     """`ratings:FILE`: pairs of a user and an item, whatever the rating.
@@ -52,28 +56,36 @@ def load_ratings(argument: str) -> DataSplits:
     Each user's last item is the test's, the one before the validation's, all others are trained on,
     with `negatives` pairs (4) that the user has not met beside each. The item that is held back is
     to be found among `candidates` others (99) that the user has not met. All are drawn once and for
-    all. Columns are `user`, `item` and `time`, or options name them.
+    all. Columns are `user`, `item` and `time`, or options name them. With `test`, another file of
+    such rows, its pairs are the test's, and each user's last item in the first is the validation's.
 
     Raises:
-        DataError: the file cannot be read, a value is missing, a user has fewer than three items,
-            or there are too few items to draw from; file and line are named.
+        DataError: a file cannot be read, a value is missing, a user has too few items, there are
+            too few items to draw from, or the test has a user or an item that is not known, or
+            what the user has met before; file and line are named.
     """
     asked = Argument("ratings", argument, OPTIONS)
     negatives = asked.whole_number("negatives", default=NEGATIVES, least=1)
     candidates = asked.whole_number("candidates", default=CANDIDATES, least=1)
-    met = _met(asked)
-    most = int(np.bincount(met.user).max())
+    has_test = "test" in asked.options
+    met = _met(asked_rows(asked.path, asked), asked, held=1 if has_test else 2)
+    last = _places_from_the_end(met.user)
+    tested, chosen = met, last == 0
+    if has_test:
+        tested = _tested(met, asked)
+        chosen = np.ones(len(tested.user), np.bool_)
+    every = [met, tested] if has_test else [met]
+    most = int(np.bincount(np.concatenate([part.user for part in every])).max())
     if len(met.items) - most < candidates:
         what = f"{len(met.items)} items are too few: a user has met {most} of them"
         raise DataError(what, where=str(asked.path), hint="lower ?candidates=")
-    last = _places_from_the_end(met.user)
-    generator = np.random.default_rng(SEED)
-    unmet = _Unmet(met, generator)
-    validation, test = (_queries(met, last == place, unmet, candidates) for place in (1, 0))
+    unmet = _Unmet(every, np.random.default_rng(SEED))
+    validation = _queries(met, last == (0 if has_test else 1), unmet, candidates)
+    test = _queries(tested, chosen, unmet, candidates)
     facts = {"user": list(met.users), "item": list(met.items)}
     return DataSplits(
         name=f"ratings:{asked.path}",
-        train=_training(met, last > 1, unmet, negatives),
+        train=_training(met, last > (0 if has_test else 1), unmet, negatives),
         validation=validation,
         test=test,
         class_names=(),
@@ -87,11 +99,15 @@ def load_ratings(argument: str) -> DataSplits:
     )
 
 
-def _met(asked: Argument) -> Met:
-    names = asked.options.get("columns")
-    found = rows(asked.path, None if names is None else [n.strip() for n in names.split(",")])
-    user = asked.options.get("user") or column(found[0], USER_NAMES, "user")
-    item = asked.options.get("item") or column(found[0], ITEM_NAMES, "item")
+def _pair_columns(row: Row, asked: Argument) -> tuple[str, str]:
+    """What the columns of users and of items are called."""
+    user = asked.options.get("user") or column(row, USER_NAMES, "user")
+    return user, asked.options.get("item") or column(row, ITEM_NAMES, "item")
+
+
+def _met(found: Sequence[Row], asked: Argument, held: int) -> Met:
+    """Those of whom each user has one to learn from, and so many to be held back."""
+    user, item = _pair_columns(found[0], asked)
     time = asked.options.get("time") or column(found[0], TIME_NAMES, "time")
     first: dict[tuple[str, str], tuple[float, int]] = {}
     for place, row in enumerate(found):
@@ -110,15 +126,44 @@ def _met(asked: Argument) -> Met:
         np.array([item_of[pair[1]] for pair in ordered], np.int64),
     )
     counts = np.bincount(met.user)
-    if counts.min() < LEAST:
+    if counts.min() <= held:
         few = users[int(counts.argmin())]
         row = next(row for row in found if value(row, user) == few)
         raise DataError(
-            f"user {few} has met {counts.min()} items, and {LEAST} are needed",
+            f"user {few} has met {counts.min()} items, and {held + 1} are needed",
             where=row.where,
             hint="leave such users out: nothing is known of them",
         )
     return met
+
+
+def _tested(met: Met, asked: Argument) -> Met:
+    """The pairs of the file that is the test.
+
+    Raises:
+        DataError: a user or an item is not known, or a pair was there before.
+    """
+    found = asked_rows(Path(asked.options["test"]).expanduser(), asked)
+    columns = _pair_columns(found[0], asked)
+    sides = [{name: number for number, name in enumerate(s)} for s in (met.users, met.items)]
+    before = set(met.codes.tolist())
+    pairs = []
+    for row in found:
+        pair = []
+        for name, numbers in zip(columns, sides, strict=True):
+            text = _given(row, name)
+            if text not in numbers:
+                what = f"{name} is {text!r}, of which {asked.path.name} has no row"
+                raise DataError(what, where=row.where, hint="nothing is known of it")
+            pair.append(numbers[text])
+        code = pair[0] * len(met.items) + pair[1]
+        if code in before:
+            what = f"{met.users[pair[0]]} has met {met.items[pair[1]]} in another row"
+            raise DataError(what, where=row.where, hint="an item is to be found that was not met")
+        before.add(code)
+        pairs.append(pair)
+    user, item = np.array(pairs, np.int64).T
+    return Met(met.users, met.items, user, item)
 
 
 def _given(row: Row, name: str) -> str:
@@ -142,9 +187,9 @@ def _places_from_the_end(user: Numbers) -> Numbers:
 class _Unmet:
     """Draws items that a user has not met."""
 
-    def __init__(self, met: Met, generator: np.random.Generator) -> None:
-        self._items, self._generator = len(met.items), generator
-        self._codes = np.sort(met.user * len(met.items) + met.item)
+    def __init__(self, every: Sequence[Met], generator: np.random.Generator) -> None:
+        self._items, self._generator = len(every[0].items), generator
+        self._codes = np.sort(np.concatenate([met.codes for met in every]))
 
     def __call__(self, user: Numbers) -> Numbers:
         """One for each user (N,); what was drawn and is known is drawn anew."""
@@ -177,12 +222,13 @@ def _training(met: Met, chosen: NDArray[np.bool_], unmet: _Unmet, negatives: int
 
 
 def _queries(met: Met, chosen: NDArray[np.bool_], unmet: _Unmet, candidates: int) -> StoredRows:
-    """One a user: the item to be found first, then the others."""
+    """One a pair: the item to be found first, then the others."""
     user = np.repeat(met.user[chosen], 1 + candidates)
+    query = np.repeat(np.arange(chosen.sum()), 1 + candidates)
     pairs = zip(met.user[chosen], met.item[chosen], strict=True)
     item = np.concatenate([[wanted, *unmet.several(one, candidates)] for one, wanted in pairs])
     labels = (np.arange(len(user)) % (1 + candidates) == 0).astype(np.int64)
-    return _source(user, item.astype(np.int64), labels, user)
+    return _source(user, item.astype(np.int64), labels, query)
 
 
 def _source(user: Numbers, item: Numbers, label: Numbers, query: Numbers) -> StoredRows:

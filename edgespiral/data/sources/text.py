@@ -16,7 +16,7 @@ from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
-from edgespiral.data.files.tables import column, rows, three_tables, value
+from edgespiral.data.files.tables import asked_rows, column, three_tables, value
 from edgespiral.data.files.vocabulary import (
     PADDING,
     PATTERN,
@@ -96,8 +96,7 @@ def _parts(asked: Argument) -> tuple[Sequence[Labelled], Sequence[Labelled], Seq
 
 
 def _read(path: Path, asked: Argument) -> list[Labelled]:
-    names = asked.options.get("columns")
-    found = rows(path, None if names is None else [name.strip() for name in names.split(",")])
+    found = asked_rows(path, asked)
     text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
     label = asked.options.get("label") or column(found[0], LABEL_NAMES, "label")
     return [_labelled(row, text, label) for row in found]

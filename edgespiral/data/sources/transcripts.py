@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from edgespiral.core import audio
@@ -16,7 +15,8 @@ from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
 from edgespiral.data.files.sounds import clip_samples, read_sounds
-from edgespiral.data.files.tables import column, rows, three_tables, value
+from edgespiral.data.files.tables import asked_rows, column, three_tables, value
+from edgespiral.data.holdout import drawn_apart
 from edgespiral.data.sources.speech import FEATURES, LOG_MEL, WAVEFORM, Clips, description
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def load_transcripts(argument: str) -> DataSplits:
     asked = Argument("transcripts", argument, ("features", "file", "text", "columns"))
     features = asked.one_of("features", (LOG_MEL, WAVEFORM))
     parts = _parts(asked)
+    if not all(parts):
+        raise DataError("has too few rows to hold some out", where=str(asked.path))
     sounds = read_sounds([one.path for part in parts for one in part])
     rate_hz, samples = sounds[0].rate_hz, clip_samples(sounds, None)
     symbols = (BLANK_NAME, " ", *sorted({*"".join(one.text for one in parts[0])} - {" "}))
@@ -92,29 +94,16 @@ def load_transcripts(argument: str) -> DataSplits:
 
 def _parts(asked: Argument) -> tuple[Sequence[Transcribed], ...]:
     if not asked.path.is_dir():
-        rest, test = _split(_read(asked.path, asked), TEST_PART)
-        return (*_split(rest, VALIDATION_PART), test)
+        rest, test = drawn_apart(_read(asked.path, asked), TEST_PART)
+        return (*drawn_apart(rest, VALIDATION_PART), test)
     train, *others = (_read(table, asked) for table in three_tables(asked.path).values())
     if len(others) == 1:
-        return (*_split(train, VALIDATION_PART), others[0])
+        return (*drawn_apart(train, VALIDATION_PART), others[0])
     return train, others[0], others[-1]
 
 
-def _split(
-    samples: Sequence[Transcribed], part: float
-) -> tuple[list[Transcribed], list[Transcribed]]:
-    """(the rest, about `part` of the samples and at least one)."""
-    drawn = np.random.default_rng(0).permutation(len(samples))
-    held = set(drawn[: max(1, round(part * len(samples)))].tolist())
-    sides: tuple[list[Transcribed], list[Transcribed]] = ([], [])
-    for index, sample in enumerate(samples):
-        sides[index in held].append(sample)
-    return sides
-
-
 def _read(table: Path, asked: Argument) -> list[Transcribed]:
-    names = asked.options.get("columns")
-    found = rows(table, None if names is None else [name.strip() for name in names.split(",")])
+    found = asked_rows(table, asked)
     file = asked.options.get("file") or column(found[0], FILE_NAMES, "file")
     text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
     made = []

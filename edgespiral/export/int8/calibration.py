@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnxruntime
 
-from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.errors import DataError, ExportError, ModelError
 from edgespiral.core.nested import apart, leaves
 from edgespiral.core.records.exported import Quantisation
 from edgespiral.core.system.files import sha256_file
@@ -137,8 +137,9 @@ def prepare(
         data: calibration samples are from the recipe's split of it.
         form: for which runtime, see `export.int8`.
         cache: folder of ranges by model and recipe.
-        known_data: do not ask whether the float model does better than chance on them, nor that
-            layers to exclude are there: a student may have lost them with their branch.
+        known_data: do not ask whether the float model's outputs are the task's and better than
+            chance, nor that layers to exclude are there: a student may have lost them with their
+            branch.
 
     Raises:
         DataError: data of another shape, other classes or another scaling than the model's, or
@@ -152,6 +153,7 @@ def prepare(
     where = f"{data.name}: {recipe.split}"
     samples = stratified(split, recipe.samples, seed=recipe.seed, where=where)
     if not known_data:
+        check_outputs(source, samples.inputs[0], data, task)
         check_better_than_chance(source, samples, where, task)
     ranges = calibrated(source, samples, recipe, cache)
     return Calibrated(source, recipe, form, samples, ranges, tuple(excluded), task)
@@ -182,10 +184,10 @@ def spread(samples: Sequence[Tensors], count: int) -> Sequence[Tensors]:
 
 
 def check_shapes(source: Path, data: DataSplits) -> None:
-    """Compare a model's input and output with those of `data`.
+    """Compare a model's inputs with those of `data`.
 
     Raises:
-        DataError: the inputs have another shape, or there are other classes.
+        DataError: they have another shape.
         ExportError: the model's input has no fixed shape, or a batch other than 1.
     """
     model = load_graph(source)
@@ -201,13 +203,20 @@ def check_shapes(source: Path, data: DataSplits) -> None:
         shown = ", ".join(f"{name} {spec.shape}".lstrip() for name, spec in given.items())
         wanted = ", ".join(str(sizes[1:]) for sizes in shapes.values())
         raise DataError(f"inputs are {shown}, {source} takes {wanted}", where=data.name)
-    if len(model.graph.output) > 1:
-        return
-    shape = [dimension.dim_value for dimension in model.graph.output[0].type.tensor_type.shape.dim]
-    classes = len(data.class_names)
-    outputs = shape[min(1, len(shape) - 1)] if shape else classes
-    if classes and outputs != classes:
-        raise DataError(f"has {classes} classes, {source} tells {outputs} apart", where=data.name)
+
+
+def check_outputs(source: Path, sample: Tensors, data: DataSplits, task: Task) -> None:
+    """Compare what a model's file says of a sample (1, ...) with what `task` makes of such data.
+
+    Raises:
+        DataError: it is of another form, as for other classes.
+        ExportError: ONNX Runtime cannot run it.
+    """
+    outputs = FileModel(open_session(source, str(source)), str(source)).run(sample)
+    try:
+        task.check_outputs(outputs, 1, data)
+    except ModelError as error:
+        raise DataError(f"{source}: {error.what}", where=data.name, hint=error.hint) from error
 
 
 def check_better_than_chance(

@@ -131,7 +131,7 @@ class AdbLink(Link):
         command: Sequence[str],
         content: IO[bytes] | None,
         timeout_s: float,
-        most_bytes: int | None,
+        most_bytes: int,
     ) -> tuple[bytes, str]:
         output: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray()}
         with self._start(command, time.monotonic() + timeout_s) as shell:

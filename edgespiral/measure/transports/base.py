@@ -101,6 +101,7 @@ class Transport(Protocol):
         Raises:
             TargetError: there is no such file.
             RunFolderError: it cannot be written here.
+            MeasurementError: it is longer than any file that was asked for.
             DeviceLostError: the connection broke; `local` is unchanged.
         """
 

@@ -79,12 +79,12 @@ class Link(ABC):
         *arguments: str,
         content: IO[bytes] | None = None,
         timeout_s: float,
-        most_bytes: int | None = MOST_BYTES,
+        most_bytes: int = MOST_BYTES,
     ) -> Reply:
         """Run a script of `device_scripts` in the work folder; its input is `content`.
 
         Args:
-            most_bytes: of its output; None for no limit.
+            most_bytes: of its output.
 
         Raises:
             MeasurementError: it says more than `most_bytes`.
@@ -114,7 +114,7 @@ class Link(ABC):
         command: Sequence[str],
         content: IO[bytes] | None,
         timeout_s: float,
-        most_bytes: int | None,
+        most_bytes: int,
     ) -> tuple[bytes, str]:
         """Run a command; without `content` its input stays open and empty as long as it runs."""
 

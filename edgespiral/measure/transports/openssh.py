@@ -110,7 +110,7 @@ class OpensshLink(Link):
         command: Sequence[str],
         content: IO[bytes] | None,
         timeout_s: float,
-        most_bytes: int | None,
+        most_bytes: int,
     ) -> tuple[bytes, str]:
         with (
             endless_input() as waiting,

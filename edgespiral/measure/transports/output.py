@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 16
 # More than any answer has; what goes on for ever would fill this machine's memory.
 MOST_BYTES = 1 << 29
+# More than any engine or any outputs that are fetched: a file that grows for ever ends here.
+MOST_FILE_BYTES = 1 << 33
 
 
 def collected(
-    process: subprocess.Popen[Any], timeout_s: float, most_bytes: int | None = MOST_BYTES
+    process: subprocess.Popen[Any], timeout_s: float, most_bytes: int = MOST_BYTES
 ) -> tuple[bytes, bytes]:
     """Standard output and standard error of a process, when it has ended.
 
     Args:
         process: both are pipes of bytes that nobody else reads.
         timeout_s: for all of it.
-        most_bytes: of both together; None for no limit.
+        most_bytes: of both together.
 
     Raises:
         subprocess.TimeoutExpired: it has not ended in time.
@@ -56,13 +58,13 @@ def collected(
     return bytes(said[process.stdout]), bytes(said[process.stderr])
 
 
-def check_size(size_bytes: int, most_bytes: int | None) -> None:
+def check_size(size_bytes: int, most_bytes: int) -> None:
     """Refuse an output that is longer than any that was asked for.
 
     Raises:
         MeasurementError: it is.
     """
-    if most_bytes is not None and size_bytes > most_bytes:
+    if size_bytes > most_bytes:
         raise MeasurementError(
             f"the device's answer is not valid: it says more than {most_bytes >> 20} MiB",
             hint="see what its shell or the program that runs there prints",

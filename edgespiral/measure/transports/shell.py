@@ -15,7 +15,7 @@ from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.measure.completed import Completed, last_words
 from edgespiral.measure.transports.base import DeviceLostError, too_late
 from edgespiral.measure.transports.device_scripts import PULL, PUSH, RUN, SWEEP
-from edgespiral.measure.transports.output import MOST_BYTES
+from edgespiral.measure.transports.output import MOST_BYTES, MOST_FILE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,7 +144,7 @@ class ShellTransport:
 
     def pull(self, remote_name: str, local: Path) -> None:
         """Copy a file of the work folder to `local`, whole or not at all."""
-        reply = self._timely(PULL, remote_name, most_bytes=None)
+        reply = self._timely(PULL, remote_name, most_bytes=MOST_FILE_BYTES)
         self._expect(reply, "read", f"cannot fetch {remote_name}")
         digest, _, content = reply.stdout.partition(b"\n")
         if digest.decode(errors="replace") != hashlib.sha256(content).hexdigest():
@@ -162,7 +162,7 @@ class ShellTransport:
         script: str,
         *arguments: str,
         content: IO[bytes] | None = None,
-        most_bytes: int | None = MOST_BYTES,
+        most_bytes: int = MOST_BYTES,
     ) -> Reply:
         limit_s = self._settings.timeout_s
         try:

@@ -4,7 +4,7 @@ A subclass of a layer whose forward is its own (a convolution that pads, a batch
 activates) is traced into, and what is left of it is a function of parameters, such as
 `F.conv2d(x, weight)`. Such a call is the layer of `torch.nn` that computes it, so it becomes one,
 at the place and under the parameter names of the module it came from. What else the class does
-stays in the graph.
+stays in the graph. What was a buffer is the layer's parameter, which no training changes.
 A batch norm or dropout whose `training` the trace fixed trains again as the layer.
 """
 
@@ -19,6 +19,7 @@ import torch.fx
 from torch import nn
 from torch.nn import functional as F
 
+from edgespiral.models.fixed import fix
 from edgespiral.models.tracing.layer_places import free_name, place_layer
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class _Call:
         node: the call.
         options: its plain arguments by name.
         tensors: its parameters and buffers by the layer's names for them; None for those left out.
+        constants: the names of those that are made of no parameter.
         path: the module that they come from, "" for the model itself or if there is no such.
         owner: that module as the user wrote it, with options that only it knows.
     """
@@ -83,6 +85,7 @@ class _Call:
     node: Node
     options: Mapping[str, Any]
     tensors: Mapping[str, Tensor | None]
+    constants: frozenset[str]
     path: str
     owner: nn.Module
 
@@ -131,7 +134,8 @@ def _understood(graph: GraphModule, model: nn.Module, node: Node) -> _Call | Non
         owner = model  # a parameter by another name than a layer's has a place of its own
     with torch.no_grad():
         values = {name: _value(graph, value) for name, value in given.items()}
-    return _Call(node, {k: _plain(v) for k, v in named.items()}, values, path, owner)
+    constants = frozenset(n for n, value in given.items() if _is_constant(graph, value))
+    return _Call(node, {k: _plain(v) for k, v in named.items()}, values, constants, path, owner)
 
 
 def _nodes_in(tree: Any) -> Iterator[Node]:  # noqa: ANN401
@@ -153,6 +157,15 @@ def _sees_input(node: Node) -> bool:
         seen.add(here)
         waiting += [n for n in here.all_input_nodes if n not in seen]
     return False
+
+
+def _is_constant(graph: GraphModule, value: object) -> bool:
+    """Whether a tensor is made of no parameter, and so was none to train."""
+    if not isinstance(value, torch.fx.Node):
+        return value is not None
+    if value.op == "get_attr":
+        return not isinstance(_value(graph, value), nn.Parameter)
+    return all(_is_constant(graph, part) for part in value.all_input_nodes)
 
 
 def _origin(weight: object, node: Node) -> str:
@@ -187,21 +200,23 @@ def _layer(call: _Call) -> nn.Module | None:
     for name in TENSORS:
         value = call.tensors[name]
         if value is not None:
-            _own(layer, name, value)
+            _own(layer, name, value, is_constant=name in call.constants)
         elif getattr(layer, name, None) is not None:
-            _own(layer, name, torch.zeros(getattr(layer, name).shape))
+            _own(layer, name, torch.zeros(getattr(layer, name).shape), is_constant=True)
     if getattr(layer, "num_batches_tracked", None) is not None:
         kept = getattr(call.owner, "num_batches_tracked", None)
         layer.num_batches_tracked = torch.tensor(0) if kept is None else kept
     return layer.eval()
 
 
-def _own(layer: nn.Module, name: str, value: Tensor) -> None:
+def _own(layer: nn.Module, name: str, value: Tensor, *, is_constant: bool) -> None:
     is_buffer = name.startswith("running")
     if is_buffer or isinstance(value, nn.Parameter):
         setattr(layer, name, value)
-    else:
-        setattr(layer, name, nn.Parameter(value.detach().clone(), value.is_floating_point()))
+        return
+    setattr(layer, name, nn.Parameter(value.detach().clone(), value.is_floating_point()))
+    if is_constant:
+        fix(layer, name)
 
 
 def _linear(call: _Call) -> nn.Module | None:

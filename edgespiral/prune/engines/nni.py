@@ -127,7 +127,7 @@ def _speedup(model: GraphModule, example: tuple[Tensor, ...], masks: Masks) -> N
     logging.getLogger("nni").setLevel(logging.CRITICAL)
     logger = logging.getLogger("nni.edgespiral")
     for parameter in model.parameters():
-        parameter.requires_grad_(True)
+        parameter.requires_grad_(parameter.is_floating_point())
     ModelSpeedup(
         model,
         example,

@@ -67,8 +67,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     (teacher, teacher_beside), (student, student_beside) = _test_scores(
         out, context.splits.test, context.task, end.best_turn
     )
-    validation = baseline.teacher.validation_score, len(context.splits.validation)
-    doubts = doubts_after(validation, (teacher, len(context.splits.test)), context.task.metric)
+    validation = baseline.teacher.validation_score
+    doubts = doubts_after(validation, teacher, context.splits, context.task)
     doubts += _doubts_about_samples(context.splits, baseline)
     say_doubts(context.listener, doubts)
     teachers = context.folder(0) / MODEL

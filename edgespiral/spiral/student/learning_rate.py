@@ -19,12 +19,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import FiniteFloat, TypeAdapter
 
 from edgespiral.core.errors import TrainingError
 from edgespiral.core.nested import Tensors, as_float, joined, mapped, rows
 from edgespiral.core.records.events import TriedRate
 from edgespiral.core.seeds import derived_seed
-from edgespiral.core.system.files import parse_json, read_text, write_text
+from edgespiral.core.system.files import read_text, write_text
 from edgespiral.distill.evaluate import predicting
 from edgespiral.distill.losses import Batch, usual_loss
 from edgespiral.distill.own_training import is_usual
@@ -52,6 +53,8 @@ LEAST_STEPS, MOST_STEPS = 8, 64
 HELD_OUT = 512
 # By how much less the loss of another rate must be.
 MARGIN = 0.02
+# Losses by rate and steps; None where the training diverged.
+TRIED: TypeAdapter[dict[str, FiniteFloat | None]] = TypeAdapter(dict[str, FiniteFloat | None])
 
 
 def expected_rate(optimizer: str, steps: int) -> float:
@@ -268,9 +271,9 @@ def _loss(trial: TriedRate) -> float:
 
 
 def _read(path: Path) -> dict[str, float | None]:
-    """What was tried before an interruption; nothing where that cannot be read."""
+    """What was tried before an interruption; what cannot be read is tried again."""
     try:
-        known = parse_json(read_text(path))
+        known = TRIED.validate_json(read_text(path))
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return dict(known)

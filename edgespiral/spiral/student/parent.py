@@ -21,6 +21,7 @@ from edgespiral.core.system.files import make_folder, replacing
 from edgespiral.core.text import described
 from edgespiral.distill.batchnorm import batchnorm_scales, recalibrate_batchnorm
 from edgespiral.distill.settings import DEFAULTS
+from edgespiral.models.fixed import train_all
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.context import Parent, turn_folder
 from edgespiral.spiral.student.distillation import WARM_RATE_SHARE
@@ -97,7 +98,8 @@ class Parents:
         """`model` after training with the penalty, once a parent and then read from its folder."""
         folder = make_folder(turn_folder(self.out, turn))
         done = folder / SLIMMED
-        slim = copy.deepcopy(model.model).requires_grad_(True)
+        slim = copy.deepcopy(model.model)
+        train_all(slim)
         if not done.exists():
             self._slim(turn, slim, model)
             # Scales moved faster than the running statistics could follow.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgespiral.core.batches import NamedSource
 from edgespiral.core.errors import DataError
+from edgespiral.tasks.base import sample_place
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
@@ -47,9 +47,7 @@ def _check_part(source: BatchSource, splits: DataSplits, where: str) -> None:
         problem = _problem(targets, splits)
         if problem:
             row, what = problem
-            name = f"sample {seen + row}"
-            if isinstance(source, NamedSource):
-                name = source.place(seen + row, None)
+            name = sample_place(source, seen + row)
             raise DataError(f"{name}: {what}", where=where, hint=HINT)
         objects += int((targets[..., 0] >= 0).sum())
         seen += len(targets)

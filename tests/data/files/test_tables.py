@@ -36,6 +36,7 @@ def test_columns_are_named_where_there_is_no_head_line(tmp_path):
         ("a.csv", b"", "a.csv: has no rows"),
         ("a.csv", b"text,label\n", "a.csv: has no rows"),
         ("a.csv", b"text,label\na,b,c\n", "a.csv:2: has 3 fields, and there are 2 columns"),
+        ("a.csv", b"text, text\na,b\n", "a.csv:1: has two columns called 'text'"),
         ("a.csv", b'text,label\n"a,b\n', "a.csv:2: unexpected end of data"),
         ("a.csv", b"text,label\n\xff\xfe,b\n", "a.csv: is not text in UTF-8"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "a.jsonl:2: is no JSON"),

@@ -81,6 +81,8 @@ def test_splits_are_the_same_each_time_and_take_files(table, tmp_path):
     folder.mkdir()
     for name in ("train", "val", "test"):
         (folder / f"{name}.csv").write_text(people(24))
+    with pytest.raises(UsageError, match="is a folder, which has its test rows in a file"):
+        data.load(f"csv:{folder}?target=rich&test={other}")
     ready = data.load(f"csv:{folder}?target=rich&ignore=id")
     assert [len(part) for part in (ready.train, ready.validation, ready.test)] == [24] * 3
 
@@ -97,6 +99,26 @@ def test_a_bad_value_is_told_with_file_line_and_column(table, line, told):
     table.write_text(people(line7=line))
     with pytest.raises(DataError, match=told.replace("line_", r"people\.csv:8")):
         data.load(f"csv:{table}?target=rich&ignore=id")
+
+
+@pytest.mark.parametrize(
+    ("target", "line", "told"),
+    [
+        ("rich", "5,30,smith,1,", "rich is missing"),
+        ("town", "5,30,smith,,no", "town is missing"),
+        ("town", "5,30,smith,nan,no", "town is missing"),
+        ("id", "5 a,30,smith,1,no", "id is '5 a', not a number"),
+    ],
+)
+def test_a_bad_target_is_told_and_is_no_class_of_its_own(table, target, line, told):
+    table.write_text(people(line7=line))
+    with pytest.raises(DataError, match=rf"people\.csv:8: {told}"):
+        data.load(f"csv:{table}?target={target}")
+
+
+def test_none_may_be_the_name_of_a_class(table):
+    table.write_text(people().replace(",no\n", ",none\n"))
+    assert data.load(f"csv:{table}?target=rich&ignore=id").class_names == ("none", "yes")
 
 
 def test_what_training_has_not_seen_is_told_or_allowed(table, tmp_path):

@@ -51,6 +51,11 @@ def test_ready_made_parts_are_taken(tmp_path):
 
 
 def test_what_is_missing_is_told(root):
+    copy = root / "images" / "03.png"
+    copy.write_bytes((root / "masks" / "03.png").read_bytes())
+    with pytest.raises(DataError, match=r"images/03\.png: is called as 03\.jpg is"):
+        data.load(f"masks:{root}")
+    copy.unlink()
     (root / "masks" / "07.png").unlink()
     with pytest.raises(DataError, match=r"no mask for 07\.jpg"):
         data.load(f"masks:{root}")

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from edgespiral import data
+from edgespiral import data, tasks
 from edgespiral.core.errors import DataError
 
 ITEMS, USERS = 35, 6
@@ -94,3 +94,55 @@ def test_bad_rows_are_told_with_their_line(file, line, told):
 def test_too_few_items_to_draw_from_are_told(file):
     with pytest.raises(DataError, match=r"35 items are too few: a user has met 25 of them"):
         data.load(f"ratings:{file}")
+
+
+@pytest.fixture
+def others(tmp_path):
+    """Makes a file of test rows."""
+    path = tmp_path / "others.csv"
+
+    def write(*lines):
+        path.write_text("\n".join(["userId,movieId,rating", *lines]) + "\n")
+        return path
+
+    return write
+
+
+def test_another_file_may_be_the_test(file, others):
+    path = others("u1,4,5.0", "u1,0,5.0", "u5,2,1.0")
+    splits = data.load(f"ratings:{file}?candidates=8&test={path}")
+    aim = tasks.load("recommendation")
+    aim.check_data(splits)
+    data.check(splits, batch_size=8)
+    ids = json.loads(splits.files["ids.json"])
+    inputs, targets = everything(splits.test)
+    items = [ids["item"][item] for item in inputs["item"][targets["label"] == 1]]
+    assert items == ["4", "0", "2"]
+    assert targets["query"].view(3, 9)[:, 0].tolist() == [0, 1, 2]
+    # Neither of the two that the first user is to be given is a candidate beside the other.
+    beside = {ids["item"][item] for item in inputs["item"][:18][targets["label"][:18] == 0]}
+    assert not beside & {"0", "4", *map(str, range(7, 12))}
+    # The last of each user is for validation now, and the one before is trained on.
+    whole = data.load(f"ratings:{file}?candidates=8")
+    held = [
+        part["item"][told["label"] == 1]
+        for part, told in map(everything, (splits.validation, whole.test))
+    ]
+    assert torch.equal(*held)
+    assert len(splits.train) == len(whole.train) + 5 * USERS
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("u77,4,5.0", "userId is 'u77', of which ratings.csv has no row"),
+        ("u1,99,5.0", "movieId is '99', of which ratings.csv has no row"),
+        ("u1,,5.0", "movieId is missing"),
+        ("u1,8,5.0", "u1 has met 8 in another row"),
+        ("u2,0,5.0", "u2 has met 0 in another row"),
+    ],
+)
+def test_users_and_items_of_the_test_are_known_and_pairs_are_new(file, others, line, told):
+    path = others("u2,0,1.0", line)
+    with pytest.raises(DataError, match=rf"others\.csv:3: {told}"):
+        data.load(f"ratings:{file}?candidates=8&test={path}")

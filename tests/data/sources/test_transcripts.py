@@ -45,6 +45,13 @@ def test_one_table_is_divided_once_and_for_all(root):
     assert torch.equal(whole(first.test)[1], whole(again.test)[1])
 
 
+def test_a_table_that_is_too_short_to_divide_is_told(root):
+    table = root / "train.tsv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(DataError, match=r"train\.tsv: has too few rows to hold some out"):
+        data.load(f"transcripts:{table}")
+
+
 def test_what_is_wrong_is_told_with_its_line(root):
     train, test = root / "train.tsv", root / "test.tsv"
     rows = test.read_text()

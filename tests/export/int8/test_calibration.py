@@ -1,13 +1,17 @@
+import math
 from dataclasses import replace
 
 import onnx
 import pytest
 import torch
+from torch import nn
 
+from edgespiral import tasks
+from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, ExportError, UsageError
 from edgespiral.core.system.files import sha256_file
 from edgespiral.data.stratified import stratified
-from edgespiral.data.tensors import Normalisation, TensorSource
+from edgespiral.data.tensors import Normalisation, StoredRows, TensorSource
 from edgespiral.export.int8.calibration import (
     calibrate,
     check_as_right_as_known,
@@ -56,8 +60,32 @@ def test_another_shape_is_refused(float_file, digits, a_recipe, tmp_path):
 
 def test_other_classes_are_refused(float_file, digits, a_recipe, tmp_path):
     other = replace(digits, class_names=("even", "odd"))
-    with pytest.raises(DataError, match=r"has 2 classes, .* tells 10 apart"):
+    with pytest.raises(DataError, match=r"returns \(1, 10\) .*not logits of shape \(1, 2\)"):
         calibrate(float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "shape", "outputs", "targets"),
+    [
+        ("binary", ("no", "yes"), (), (1,), torch.arange(40) % 2),
+        ("speech-recognition", ("<blank>", " ", "a"), None, (6, 3), torch.full((40, 1), 2)),
+    ],
+    ids=["one logit for two classes", "frames"],
+)
+def test_outputs_are_what_the_task_makes_of_them(
+    task, names, shape, outputs, targets, a_recipe, tmp_path
+):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, math.prod(outputs)), nn.Unflatten(1, outputs)
+    ).eval()
+    path = tmp_path / "float.onnx"
+    export_onnx(model, path, input_shape=(1, 8, 8))
+    source = StoredRows(torch.randn(40, 1, 8, 8), targets)
+    splits = DataSplits("made", source, source, source, names, (1, 8, 8), target_shape=shape)
+    recipe, aim = a_recipe(), tasks.load(task)
+    made = calibrate(path, tmp_path / "q.onnx", splits, recipe, form="tensorrt", task=aim)
+    assert [layer.own_sqnr_db is not None for layer in made.layers] == [True]
 
 
 @pytest.mark.parametrize("spoilt", ["scaling", "labels"])

@@ -47,5 +47,7 @@ def test_what_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert output.MOST_BYTES > 100_000_000
 
 
-def test_a_size_without_a_limit_is_any() -> None:
-    check_size(1 << 50, None)
+def test_a_size_is_held_to_its_own_limit() -> None:
+    check_size(1 << 32, output.MOST_FILE_BYTES)
+    with pytest.raises(MeasurementError, match="it says more than 8192 MiB"):
+        check_size(output.MOST_FILE_BYTES + 1, output.MOST_FILE_BYTES)

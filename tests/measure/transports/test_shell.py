@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from devices import Device
 
-from edgespiral.core.errors import RunFolderError, TargetError
-from edgespiral.measure.transports import TRANSPORTS
+from edgespiral.core.errors import MeasurementError, RunFolderError, TargetError
+from edgespiral.measure.transports import TRANSPORTS, shell
 from edgespiral.measure.transports.shell import ShellTransport
 
 
@@ -102,6 +102,17 @@ def test_what_is_missing_there_is_an_error(device: Device, tmp_path: Path) -> No
         transport.run(["sh", "-c", "echo x > a"], 60)
         with pytest.raises(RunFolderError, match="cannot write: No such file"):
             transport.pull("a", tmp_path / "no" / "folder")
+
+
+def test_a_file_that_is_too_long_is_not_fetched(
+    device: Device, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "MOST_FILE_BYTES", 1 << 20)
+    with reached(device) as transport:
+        transport.push(large, "a")
+        with pytest.raises(MeasurementError, match="it says more than 1 MiB"):
+            transport.pull("a", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_parent_that_is_not_there_is_an_error(device: Device) -> None:

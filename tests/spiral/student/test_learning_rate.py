@@ -97,7 +97,8 @@ def test_an_interrupted_trial_goes_on(search, monkeypatch):
     found = search().run()
     tried = json.loads(search().path.read_text())
     last = list(tried)[-1]
-    search().path.write_text(json.dumps({key: tried[key] for key in tried if key != last}))
+    kept = {key: tried[key] for key in tried if key != last}
+    search().path.write_text(json.dumps(kept))
     trainings = []
     train = "edgespiral.spiral.student.learning_rate.train"
     from edgespiral.distill import trainer
@@ -109,6 +110,10 @@ def test_an_interrupted_trial_goes_on(search, monkeypatch):
     monkeypatch.setattr(train, counted)
     assert search().run() == found
     assert len(trainings) == 1
+    # What is no loss is none that was tried.
+    for damaged in ("low", float("nan"), [1.0]):
+        search().path.write_text(json.dumps(tried | {last: damaged}))
+        assert search().run() == found
 
 
 @pytest.mark.parametrize(

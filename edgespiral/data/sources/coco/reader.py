@@ -92,7 +92,11 @@ def _categories(contents: Mapping[str, Content], splits: Mapping[str, _Split]) -
 
 
 def _annotated(content: Content, split: _Split, root: Path, numbers: list[int]) -> list[Annotated]:
-    ids = {picture.id for picture in content.images}
+    ids: set[int | str] = set()
+    for at, picture in enumerate(content.images):
+        if picture.id in ids:
+            raise DataError(f"has the id {picture.id} twice", where=f"{split.file}: images.{at}")
+        ids.add(picture.id)
     objects: dict[int | str, list[AnnotatedObject]] = {}
     for at, one in enumerate(content.annotations):
         where = f"{split.file}: annotations.{at}"

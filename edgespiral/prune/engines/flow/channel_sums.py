@@ -17,6 +17,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import GraphAppendingTracer, Proxy
 
 from edgespiral.models.calling import positional
+from edgespiral.models.fixed import fix
 from edgespiral.prune.engines.flow.attention import call
 from edgespiral.prune.engines.flow.rewrite import check_same
 from edgespiral.prune.engines.flow.rules.moves import first
@@ -106,6 +107,7 @@ def _added(
         else nn.Linear(shape[dim], 1, bias=False)
     )
     nn.init.ones_(layer.weight)  # type: ignore[arg-type]
+    fix(layer, "weight")
     name = f"{node.name}_over_channels"
     model.add_submodule(name, layer.eval())
     if on_pictures:

@@ -72,6 +72,10 @@ def test_other_layouts_are_read(tmp_path, write_pictures, beside):
         (document("fg", boxes=[(4, 5, 60)]), "is not COCO's format: annotations.0.bbox"),
         (document("fg").replace('_id": 3', '_id": 9'), "annotations.0: unknown class: category 9"),
         (document("fg", images=[]), "annotations.0: is of picture 0, which is not in images"),
+        (
+            document("fg", images=[{"id": 0, "file_name": name} for name in ("f.png", "g.png")]),
+            r"images\.1: has the id 0 twice",
+        ),
         (document("fz"), r"z\.png: its picture .*z\.png is missing"),
         (
             document("fg", categories=[{"id": 3, "name": "cow"}, CATEGORIES[0]]),

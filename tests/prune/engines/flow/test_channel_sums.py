@@ -49,6 +49,10 @@ def test_what_sums_over_channels_lets_them_go(kind, channels):
     torch.testing.assert_close(source.model(inputs), model(inputs))
     cut = cut_to(source, {"0": 4}, {"0": torch.rand(channels)}, "auto")
     assert cut.difference < 1e-9
+    sums = [n for n, _ in cut.model.named_parameters() if n.endswith("_over_channels.weight")]
+    assert sums
+    assert not any(cut.model.get_parameter(name).requires_grad for name in sums)
+    assert all(p.requires_grad for n, p in cut.model.named_parameters() if n not in sums)
 
 
 def test_a_sum_that_is_no_layer_stays():
