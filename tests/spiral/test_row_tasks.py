@@ -43,7 +43,10 @@ JOBS = {
     "recommendation": Job(
         "recommendation", "neumf", "ratings:ratings.csv?candidates=20", "HR@10", 60.0,
         {"user", "item"},
-        tuple(["--optimizer", "adamw", "--learning-rate", "0.01", "--epochs", "20", "--batch-size", "128"]),
+        (
+            *("--optimizer", "adamw", "--learning-rate", "0.01"),
+            *("--epochs", "20", "--batch-size", "128"),
+        ),
     ),
 }  # fmt: skip
 
