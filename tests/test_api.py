@@ -160,7 +160,7 @@ def test_a_loop_of_ones_own_trains_the_student(tmp_path):
     )  # fmt: skip
     assert len(LOOPED) == 6
     assert done.result.devices[0].speedup.value >= 1.3
-    assert read(tmp_path / "run" / "journal.jsonl")[0].plan["train"] == "test_api:own_loop"
+    assert read(tmp_path / "run" / "journal.jsonl")[0].plan["train"] == f"{__name__}:own_loop"
 
 
 def broken_loop(job):

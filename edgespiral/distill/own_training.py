@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -280,7 +281,9 @@ def train_by_loop(
     try:
         _take(student, trained, before, name)
     except TrainingError:
-        student.load_state_dict(before)
+        # Not where the loop has changed the layers: nothing is trained further in any case.
+        with suppress(RuntimeError):
+            student.load_state_dict(before)
         raise
     zeros.put_back()
     flush_subnormals(student)

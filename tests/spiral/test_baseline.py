@@ -135,7 +135,7 @@ def edited(run, number, change):
 )
 def test_a_run_is_not_gone_on_with_on_another_device(run, teacher, digits, name, value):
     def change(record):
-        record["teacher"]["latency"]["fingerprint"][name] = value
+        record["devices"][0]["measurement"]["fingerprint"][name] = value
 
     edited(run, 1, change)
     told = f"{name.replace('_', ' ')} was {value}, is"
@@ -146,7 +146,7 @@ def test_a_run_is_not_gone_on_with_on_another_device(run, teacher, digits, name,
 
 def test_a_run_is_not_gone_on_with_with_another_recipe(run, teacher, digits):
     edited(run, 0, lambda record: record.update(recipe_sha256="0" * 64))
-    with pytest.raises(RunFolderError, match="a run with another recipe default"):
+    with pytest.raises(RunFolderError, match="a run with another recipe"):
         resumed(run, teacher, digits)
     # Journals of before do not know it.
     edited(run, 0, lambda record: record.update(recipe_sha256=None))

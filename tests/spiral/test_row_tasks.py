@@ -42,7 +42,11 @@ JOBS = {
     "anomaly": Job("anomaly", "autoencoder", f"{FILE}:sounds", "ROC AUC", 80.0, {"input"}),
     "recommendation": Job(
         "recommendation", "neumf", "ratings:ratings.csv?candidates=20", "HR@10", 60.0,
-        {"user", "item"}, ("--learning-rate", "0.3", "--epochs", "20", "--batch-size", "128"),
+        {"user", "item"},
+        (
+            *("--optimizer", "adamw", "--learning-rate", "0.01"),
+            *("--epochs", "20", "--batch-size", "128"),
+        ),
     ),
 }  # fmt: skip
 

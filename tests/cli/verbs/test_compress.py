@@ -25,7 +25,9 @@ channel_multiple = 64
 
 
 def test_the_help_shows_every_field_of_a_plan_with_its_own_default(edgespiral: Command) -> None:
-    lines = edgespiral("compress", "--help").stdout
+    page = edgespiral("compress", "--help").stdout
+    # Without the frame, an option's text is one line however often it is broken.
+    lines = " ".join(page.replace("│", " ").split()).replace(" --", "\n--")
     for name, field in Plan.model_fields.items():
         if name in ("schema_version", "model"):
             continue
@@ -34,7 +36,7 @@ def test_the_help_shows_every_field_of_a_plan_with_its_own_default(edgespiral: C
         default = field.default
         if isinstance(default, bool):
             default = name if default else f"no-{name}"
-        if default not in (None, ""):
+        if default not in (None, "", ()):
             assert f"[default: ({default})]" in shown[1], name
 
 
@@ -71,7 +73,7 @@ NETS = Path(__file__).parents[1] / "nets.py"
 REFUSED = {
     "gradients without labels": (
         ("net", "unlabelled"), ExitCode.DATA,
-        "nets.py:unlabelled: train: samples have no labels; each sample is (input, la"),
+        "nets.py:unlabelled: train: samples have no labels; data without targets says labelled=F"),
     "nothing to cut": (
         ("flat", "data"), ExitCode.MODEL, "no layer has channels that can be cut"),
     "a target that has no profile": (

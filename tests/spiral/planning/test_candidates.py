@@ -120,4 +120,7 @@ def test_what_may_be_within_a_limit_is_told_by_its_interval_measured_at_length(c
     assert some.may_be_within(1, widths, 10 * measured_ms)
     assert some.confirmed == {key_of(widths)}
     events = [event for event in some.journal.read() if isinstance(event, Candidate)]
-    assert [len(event.measurement.rounds_ms) for event in events] == [8, CONFIRMING_ROUNDS]
+    assert [len(event.devices[0].measurement.rounds_ms) for event in events] == [
+        8,
+        CONFIRMING_ROUNDS,
+    ]

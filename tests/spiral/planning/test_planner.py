@@ -24,7 +24,7 @@ def test_it_lands_under_the_target_with_widths_it_measured(planner, searched, im
     target_ms = planner.start_ms / 1.7
     planned = planner.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
     assert isinstance(planned, Planned)
-    measured = {tuple(c.widths.items()): c.speedup.value for c in candidates(planner)}
+    measured = {tuple(c.widths.items()): c.devices[0].speedup.value for c in candidates(planner)}
     assert 0.6 * target_ms < planned.latency_ms <= 0.98 * target_ms
     known = measured[tuple(planned.widths.items())]
     assert planned.latency_ms == pytest.approx(planner.start_ms / known)
@@ -43,7 +43,7 @@ def test_what_an_interrupted_run_measured_is_not_measured_again(planner, searche
     again = [c for c in candidates(resumed) if c.widths in [k.widths for k in known]]
     # How long the search goes on is up to the machine; the survey is not among what it repeats.
     assert len(known) > len(again)
-    assert all(len(c.measurement.rounds_ms) == CONFIRMING_ROUNDS for c in again)
+    assert all(len(c.devices[0].measurement.rounds_ms) == CONFIRMING_ROUNDS for c in again)
 
 
 def test_a_target_out_of_reach_gives_the_fastest_there_is(planner, searched, importance):
@@ -110,7 +110,9 @@ def test_a_later_run_starts_from_the_cache_and_confirms_what_it_builds_on(
     assert later.reused_layers > 10
     measured = candidates(later)
     assert len(measured) < len(candidates(planner))
-    confirmed = [c for c in measured if len(c.measurement.rounds_ms) == CONFIRMING_ROUNDS]
+    confirmed = [
+        c for c in measured if len(c.devices[0].measurement.rounds_ms) == CONFIRMING_ROUNDS
+    ]
     assert planned.widths in [c.widths for c in confirmed]
 
 

@@ -56,7 +56,10 @@ def test_teachers_of_stored_samples_are_asked_once(digits, tmp_path, who):
     assert torch.equal(again.outputs, first.outputs)
 
 
-def asked_again(_inputs):
+def asked_again(inputs):
+    # One tells how much an answer takes.
+    if len(inputs) == 1:
+        return torch.zeros(1, 10)
     raise AssertionError("its outputs are kept")
 
 

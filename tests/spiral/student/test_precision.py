@@ -59,7 +59,7 @@ def test_int8_ships_what_was_measured(rounded, digits):
 
 def test_candidates_were_measured_in_int8(rounded):
     found = events_of(rounded.folder, Candidate)
-    assert {c.measurement.fingerprint.precision for c in found} == {"int8"}
+    assert {c.devices[0].measurement.fingerprint.precision for c in found} == {"int8"}
     assert rounded.result.devices[0].teacher.fingerprint.precision == "fp32"
 
 

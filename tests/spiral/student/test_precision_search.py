@@ -28,12 +28,12 @@ def test_auto_takes_what_loses_least_at_the_budget(mixed):
 def test_each_precision_plans_by_measurements_of_its_own(mixed):
     events = read(mixed.folder / "journal.jsonl")
     candidates = [event for event in events if isinstance(event, Candidate)]
-    assert all(c.precision == c.measurement.fingerprint.precision for c in candidates)
+    assert all(c.precision == c.devices[0].measurement.fingerprint.precision for c in candidates)
     (baseline,) = [event for event in events if isinstance(event, Baseline)]
     teacher_ms = baseline.devices[0].measurement.stats.p50_ms
     for mix in chosen_of(mixed.folder).mixes:
         own = [c for c in candidates if c.precision == mix.precision]
-        measured = [teacher_ms / c.speedup.value for c in own if c.widths == mix.widths]
+        measured = [teacher_ms / c.devices[0].speedup.value for c in own if c.widths == mix.widths]
         uncut = mix.widths == baseline.widths
         assert uncut or mix.cut_nats is None or mix.latency_ms in measured
 
