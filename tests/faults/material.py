@@ -6,6 +6,7 @@ A fault works on a copy.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from functools import cached_property
@@ -245,7 +246,7 @@ class Material:
         for path in (run / "teacher").iterdir():
             shutil.copy(path, goal / "teacher")
         lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
-        count = next(i for i, line in enumerate(lines) if b'"turn-planned"' in line[:40]) + 1
+        count = [json.loads(line)["kind"] for line in lines].index("turn-planned") + 1
         (goal / "journal.jsonl").write_bytes(b"".join(lines[:count]))
         return goal
 
