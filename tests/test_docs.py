@@ -158,4 +158,4 @@ def test_what_is_to_be_copied_runs(page: str, tmp_path: Path) -> None:
             )  # fmt: skip
             assert done.returncode == 0, f"{block['text']}{done.stdout}{done.stderr}"
             ran += 1
-    assert ran >= 2
+    assert ran, "no command is to be copied there"
