@@ -64,6 +64,10 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run that is in the run folder.")
 ]
 Config = Annotated[Path | None, typer.Option(help="A plan file; flags override what it says.")]
+Weights = Annotated[Path | None, typer.Option(help="The trained weights: .safetensors or .pt.")]
+Tokens = Annotated[
+    int | None, typer.Option(min=2, help="With --input-shape: inputs are ids below this.")
+]
 TaskName = Annotated[str, typer.Option(help=help_of(PLAN_OPTIONS["task"]))]
 
 

@@ -41,12 +41,8 @@ def cut(
     input_shape: Annotated[
         str | None, typer.Option(help="Or the sizes of an input alone, such as 3x224x224.")
     ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(min=2, help="With --input-shape: inputs are ids below this.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="The trained weights: .safetensors or .pt.")
-    ] = None,
+    tokens: options.Tokens = None,
+    weights: options.Weights = None,
     criterion: Annotated[
         str | None,
         typer.Option(help="What a channel is worth.", show_default="fisher, without data l1"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
@@ -29,12 +30,8 @@ def inspect(
     input_shape: Annotated[
         str | None, typer.Option(help="Or its sizes without the batch, such as 3x224x224.")
     ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(min=2, help="With --input-shape: inputs are ids below this.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="The trained weights: .safetensors or .pt.")
-    ] = None,
+    tokens: options.Tokens = None,
+    weights: options.Weights = None,
     html: Annotated[Path | None, typer.Option(help="Write it as a page, too.")] = None,
 ) -> None:
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
