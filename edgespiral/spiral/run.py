@@ -29,6 +29,7 @@ from edgespiral.data import check, load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL, training_of
+from edgespiral.export.parts import require_float
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.measure.engine_files import require_timing
@@ -172,6 +173,7 @@ def _run(
     training: Training,
 ) -> Result:
     _require_drop(plan, task.metric)
+    require_float(task.part_names, plan.precision)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     model, splits, task = _fitted(plan, model, splits, task, listener)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.parts import Part
     from edgespiral.tasks.base import Pairs, Predict, Scored
 
 
@@ -38,6 +39,7 @@ class OwnTask(Task):
         self._task = task
         self.metric, self.counted, self.timed = task.metric, task.counted, task.timed
         self.main_output, self.beside = task.main_output, task.beside
+        self.part_names = task.part_names
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """See `Task.sample_losses`."""
@@ -135,6 +137,11 @@ class OwnTask(Task):
         with self._calling("prepared"):
             network, task = self._task.prepared(model, splits)
             return network, self if task is self._task else OwnTask(task)
+
+    def parts(self, model: nn.Module, inputs: Tensors) -> tuple[Part, ...]:
+        """See `Task.parts`."""
+        with self._calling("parts"):
+            return tuple(self._task.parts(model, inputs))
 
     def pictures(
         self, inputs: Tensors, outputs: Tensors, targets: Tensors, splits: DataSplits

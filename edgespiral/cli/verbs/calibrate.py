@@ -93,11 +93,14 @@ def calibrate(
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
+    from edgespiral.core.records.parts import part_files
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
+    from edgespiral.export.parts import require_float
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
+    require_float([part.name for part in part_files(file)], "int8")
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
     aim, splits = task_of(model, task).fitted(load(source))
     if not splits.is_labelled:
