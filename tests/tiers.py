@@ -44,6 +44,6 @@ def tier(path: Path, fixtures: frozenset[str], marks: frozenset[str]) -> str | N
 
 
 def place(path: Path) -> int:
-    """Where in the order a test of the file `path`, below the folder of the tests, has its place."""
+    """Where a test of the file `path`, below the folder of the tests, stands in the order."""
     first = path.parts[0]
     return LONGEST.index(first) if first in LONGEST else len(LONGEST)
