@@ -28,7 +28,7 @@ def edgespiral(*words, status=0):
 def job(tmp_path_factory):
     """The folder of a finished run, and the words that made it."""
     folder = tmp_path_factory.mktemp("translation")
-    data = f"translation:{write_pairs(folder / 'pairs.tsv', 500)}"
+    data = f"translation:{write_pairs(folder / 'pairs.tsv', 300)}"
     about = ("--data", data, "--task", "translation")
     teacher, out = folder / "teacher", folder / "run"
     edgespiral("train", "gru-translation", *about, "--epochs", 12, "--out", teacher)
@@ -100,12 +100,11 @@ def test_measure_report_and_gate_name_the_parts(job, tmp_path):
     page = (out / "report.html").read_text()
     assert all(name in page for name in PARTS)
     suite = tmp_path / "suite.toml"
-    suite.write_text(
-        f'target = "host-cpu"\n[[models]]\nname = "mt"\nfile = "{out}"\nlatency_ms = 50\n'
-    )
+    suite.write_text(f'schema = 1\n[[model]]\npath = "{out}"\nbudget_ms = 50\n')
     record = tmp_path / "gate.json"
-    shown = edgespiral("bench", suite, "--json", record)
-    assert "decoder_step" in record.read_text() + shown
+    assert "decoder_step" in edgespiral("bench", suite, "--out", record)
+    [case] = json.loads(record.read_text())["cases"]
+    assert [part["name"] for part in case["measurement"]["parts"]] == list(PARTS)
 
 
 def test_a_run_goes_on_and_a_lower_precision_is_refused(job, tmp_path):
