@@ -220,6 +220,15 @@ class Task:
         """
         return model, self
 
+    def texts(
+        self,
+        answers: Tensors,  # noqa: ARG002
+        targets: Tensors,  # noqa: ARG002
+        splits: DataSplits,  # noqa: ARG002
+    ) -> Sequence[tuple[str, str]] | None:
+        """Of each sample what was meant and what `answers` say, in words; None: no words."""
+        return None
+
     def parts(self, model: nn.Module, inputs: Tensors) -> tuple[Part, ...]:  # noqa: ARG002
         """What of `model` runs by itself, and how often, in this order; none: it runs as a whole.
 

@@ -16,7 +16,7 @@ from edgespiral.core.user_code import user_code
 from edgespiral.tasks.base import BATCH_SIZE, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -149,6 +149,18 @@ class OwnTask(Task):
         """See `Task.pictures`."""
         with self._calling("pictures"):
             return self._task.pictures(inputs, outputs, targets, splits)
+
+    def texts(
+        self, answers: Tensors, targets: Tensors, splits: DataSplits
+    ) -> Sequence[tuple[str, str]] | None:
+        """See `Task.texts`."""
+        with self._calling("texts"):
+            return self._task.texts(answers, targets, splits)
+
+    def answers(self, predict: Predict, inputs: Tensors) -> Tensors:
+        """See `Task.answers`."""
+        with self._calling("answers"):
+            return self._task.answers(predict, inputs)
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """See `Task.fitted`."""

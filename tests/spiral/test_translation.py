@@ -99,6 +99,9 @@ def test_measure_report_and_gate_name_the_parts(job, tmp_path):
     assert [part["name"] for part in rows[0]["parts"]] == list(PARTS)
     page = (out / "report.html").read_text()
     assert all(name in page for name in PARTS)
+    # Sentences as both say them, with the lines that they are from.
+    assert "What they say" in page
+    assert "<td>pairs.tsv:" in page
     suite = tmp_path / "suite.toml"
     suite.write_text(f'schema = 1\n[[model]]\npath = "{out}"\nbudget_ms = 50\n')
     record = tmp_path / "gate.json"

@@ -219,6 +219,15 @@ class Translation(Task):
             said.append(" ".join(unknown if word == UNKNOWN else word for word in words))
         return said
 
+    def texts(
+        self,
+        answers: Tensor,
+        targets: Tensor,
+        splits: DataSplits,  # noqa: ARG002
+    ) -> list[tuple[str, str]]:
+        """Each sentence as it was meant, and as it is said."""
+        return list(zip(self.sentences(targets), self.sentences(answers), strict=True))
+
     def _sides(self, pairs: Pairs) -> tuple[list[str], list[str]]:
         said: list[str] = []
         meant: list[str] = []
