@@ -11,6 +11,7 @@ from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
 from edgespiral.spiral.plan.loading import beneath
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,7 +123,7 @@ def compress(
     from edgespiral.data.user import splits_of
     from edgespiral.distill.own_training import name_of, training_of
     from edgespiral.spiral.run import load_teacher, run_spiral
-    from edgespiral.tasks import DEFAULT, resolved
+    from edgespiral.tasks import resolved
 
     asked = _asked(plan, options)
     name = _named(model, asked)
@@ -211,7 +212,7 @@ def train_teacher(
     learning_rate: float | None = None,
     seed: int = 0,
     resume: bool = False,
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
     **options: Unpack[TrainingOptions],
 ) -> TrainedTeacher:
     """Train a model of the zoo, of torchvision or of your own; see `edgespiral train`.
@@ -302,7 +303,7 @@ def export_model(
     *,
     precision: Precision = "fp32",
     recipe: str = "default",
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
 ) -> Parity:
     """Export a model to ONNX, and check the file against PyTorch on the validation split.
 

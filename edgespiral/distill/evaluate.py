@@ -15,7 +15,6 @@ from edgespiral.distill.fuse import for_inference
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.tasks.base import BATCH_SIZE
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +31,7 @@ def score(
     model: nn.Module,
     source: BatchSource,
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
     batch_size: int = BATCH_SIZE,
     precision: Precision = "auto",
 ) -> float:
@@ -52,7 +51,7 @@ def scored(
     model: nn.Module,
     source: BatchSource,
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
     precision: Precision = "auto",
 ) -> Scored:
     """What `score` returns, and the figures that `task` reports beside it, of one pass.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 BATCH = 128
 MOST_BYTES = 2**28
 # One tensor by itself, the form of several, and what they are of.
-KEY, FORM, OF, DIGEST = "logits", "form", "of", "sha256"
+KEY, FORM, OF, DIGEST = "outputs", "form", "of", "sha256"
 
 
 def can_be_kept(source: BatchSource, values: int) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 INPUTS, OUTPUTS = "edgespiral.inputs", "edgespiral.outputs"
 # Of the one input and the one output that most models have.
-INPUT, OUTPUT = "input", "logits"
+INPUT, OUTPUT = "input", "output"
 
 
 def named(names: Sequence[str], taken: Iterable[str]) -> list[str]:

@@ -16,7 +16,6 @@ from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Reference, check_parity
 from edgespiral.export.recipe import load_recipe
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +58,7 @@ class Asked:
     samples: int = PARITY_SAMPLES
     cache: Path | None = None
     known_data: bool = False
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,8 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
     source = path if asked.precision == "fp32" else float_twin(path)
     with leaving_none(path):
         with leaving_none(source):
-            export_onnx(model, source, example=first_inputs(data, 1))
+            example = first_inputs(data, 1)
+            export_onnx(model, source, example=example, output=asked.task.output_name)
             samples = validation_samples(data, asked.samples)
             parity = check_parity(model, source, samples, task=asked.task)
         if asked.precision == "fp32":

@@ -24,6 +24,7 @@ from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.unlabelled import taught_by
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +72,7 @@ def cut(
     widths: Mapping[str, int] | None = None,
     criterion: str | None = None,
     data: DataSplits | Mapping[str, Any] | str | None = None,
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
     multiple: int = 1,
     pruner: str = AUTO,
     seed: int = 0,
@@ -257,7 +258,8 @@ def _scored(
         size = min(BATCH, len(splits.train))
         shown = splits.unaugmented().train.epoch(batch_size=size, seed=seed)
         batches = list(islice(shown, max(1, MOST_SAMPLES // size)))
-    scores = scoring.score(source.model, source.groups, Evidence(batches, seed, task.sample_losses))
+    evidence = Evidence(batches, seed, losses=task.sample_losses)
+    scores = scoring.score(source.model, source.groups, evidence)
     if not batches or scoring.is_control:
         return scores, None
     known = moments(source.model, source.groups, [inputs for inputs, _ in batches])

@@ -16,7 +16,6 @@ import torch
 from edgespiral.core.nested import joined, mapped
 from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,9 +52,7 @@ class Told:
         return 100.0 * float(self.right.mean())
 
 
-def doubts_about(
-    model: nn.Module, splits: DataSplits, task: Task = CLASSIFICATION
-) -> tuple[str, ...]:
+def doubts_about(model: nn.Module, splits: DataSplits, task: Task) -> tuple[str, ...]:
     """What speaks against `model` as a teacher on this data, each in one line; mostly nothing.
 
     Asks about samples of both splits as they are stored; the test split is not looked at.

@@ -47,6 +47,7 @@ class Task:
         counted: what `rightness` is a share of, in words.
         timed: what of a model is trained, cut and timed, in words, where that is not all of it.
         main_output: of a model that returns a mapping, the entry that is the outputs.
+        output_name: what an ONNX file calls the outputs, where they are one tensor.
 
     Example:
         >>> from torch.nn import functional as F
@@ -69,6 +70,7 @@ class Task:
     counted = "samples"
     timed = ""
     main_output: str | None = None
+    output_name = "output"
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """The loss of each sample, (N,), differentiable in `outputs`."""
@@ -120,6 +122,11 @@ class Task:
     def chance(self, targets: Tensors) -> float | None:  # noqa: ARG002
         """The mean `rightness` that the best constant answer has on (N, ...); None: not known."""
         return None
+
+    @property
+    def scores_rightness(self) -> bool:
+        """Whether the score is the mean of `rightness`, in percent: it says how many are right."""
+        return False
 
     def decisions(self, targets: Tensors) -> int:
         """Of how many decisions the mean `rightness` is, which says how far chance moves it."""
@@ -277,7 +284,7 @@ def from_factory(spec: str) -> Task:
 
 
 def require_task(task: object, where: str) -> Task:
-    """`task`, if it is one and says what it is scored by.
+    """`task`, if it is one, says what it is scored by and names its outputs.
 
     Raises:
         UsageError: it is not.
@@ -293,6 +300,12 @@ def require_task(task: object, where: str) -> Task:
             f"{type(task).__name__} has no metric",
             where=where,
             hint='add metric = edgespiral.Metric(name="mAP", unit="%")',
+        )
+    if not isinstance(task.output_name, str) or not task.output_name:
+        raise UsageError(
+            f"{type(task).__name__} has an output_name that is no name: {task.output_name!r}",
+            where=where,
+            hint='leave it out, or set a text such as output_name = "depth"',
         )
     return task
 

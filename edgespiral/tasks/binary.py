@@ -60,6 +60,7 @@ class Binary(Task):
     """
 
     metric = Metric(name="ROC AUC")
+    output_name = "logits"
     beside = (
         Metric(name="log loss", unit="nats", higher_is_better=False),
         Metric(name="calibration error", higher_is_better=False),

@@ -28,7 +28,7 @@ class Classification(Task):
 
     metric = Metric(name="accuracy")
     # As Hugging Face's models call it, beside other outputs.
-    main_output = "logits"
+    main_output = output_name = "logits"
     beside: tuple[Metric, ...] = (MACRO_F1,)
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -55,6 +55,11 @@ class Classification(Task):
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """1 where the label has the largest logit, else 0."""
         return (outputs.argmax(1) == targets).float()
+
+    @property
+    def scores_rightness(self) -> bool:
+        """Whether it is scored by accuracy; a task that derives from it may have another metric."""
+        return self.metric == Classification.metric
 
     def targets_of(self, outputs: Tensor) -> Tensor:
         """The class that the teacher names."""

@@ -52,6 +52,7 @@ class Multilabel(Task):
     """
 
     counted = "labels"
+    output_name = "logits"
 
     def __init__(self, metric: str = "map") -> None:
         self._kind, self.metric = metric, METRICS[metric]

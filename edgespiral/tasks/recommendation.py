@@ -59,6 +59,7 @@ class Recommendation(Task):
     """
 
     metric = Metric(name=f"HR@{AMONG}")
+    output_name = "logits"
     beside = (Metric(name=f"NDCG@{AMONG}"),)
 
     def sample_losses(self, outputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

@@ -36,6 +36,7 @@ class Segmentation(Task):
     counted = "pixels"
     # As torchvision's models call it, beside that of an auxiliary head.
     main_output = "out"
+    output_name = "logits"
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of all pixels that count."""

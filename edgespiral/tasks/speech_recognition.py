@@ -45,6 +45,7 @@ class SpeechRecognition(Task):
     metric = WER
     beside = (CER,)
     counted = "transcripts"
+    output_name = "logits"
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Negative logarithm of each transcript's probability, in nats a frame."""

@@ -11,6 +11,7 @@ import typer
 from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import DataError, UsageError
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ Task = Annotated[
     str | None,
     typer.Option(
         help=options.help_of(options.PLAN_OPTIONS["task"]),
-        show_default="the run's, or classification",
+        show_default=f"the run's, or {DEFAULT}",
     ),
 ]
 
@@ -120,14 +121,14 @@ def task_of(model: Path, asked: str | None) -> AnyTask:
     Raises:
         UsageError: what is asked for scores by another metric than the run.
     """
-    from edgespiral import tasks
     from edgespiral.core.records.journal import read_run
     from edgespiral.report.run import Run
+    from edgespiral.tasks import load as load_task
 
     journal = model / "journal.jsonl"
     started = Run.of(read_run(journal)).started if journal.is_file() else None
-    of_run = str(started.plan.get("task", tasks.DEFAULT)) if started else tasks.DEFAULT
-    task = tasks.load(asked or of_run)
+    of_run = str(started.plan.get("task", DEFAULT)) if started else DEFAULT
+    task = load_task(asked or of_run)
     if started is not None and started.metric != task.metric:
         raise UsageError(
             f"scores by {task.metric.name}, and the run by {started.metric.name}",

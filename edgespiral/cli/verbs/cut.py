@@ -11,6 +11,7 @@ from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import tell
 from edgespiral.cli.verbs.inspect import model_named, stated_shape, stated_splits
 from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -49,7 +50,7 @@ def cut(
     ] = None,
     multiple: Annotated[int, typer.Option(min=1, help="Widths are multiples of it.")] = 1,
     pruner: Annotated[str, typer.Option(help="What takes channels out.")] = "auto",
-    task: options.TaskName = "classification",
+    task: options.TaskName = DEFAULT,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
 ) -> None:
     """Take channels out of a model, check that the rest computes the same, and train nothing."""

@@ -10,6 +10,7 @@ import typer
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import UsageError
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,7 @@ def export(
     recipe: Annotated[
         str, typer.Option(help="How int8 is calibrated: a recipe's name or file.")
     ] = "default",
-    task: options.TaskName = "classification",
+    task: options.TaskName = DEFAULT,
     runtime: Annotated[
         Literal["onnxruntime", "tensorrt"], typer.Option(help="What an int8 file is for.")
     ] = "onnxruntime",

@@ -13,6 +13,7 @@ import typer
 from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, command_line, tell
 from edgespiral.core.system.invocation import tell_stopped
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ def train(
             help="digits, cifar10, folder:PATH[?size=64], speech:, text:, ... or file.py:name."
         ),
     ],
-    task: options.TaskName = "classification",
+    task: options.TaskName = DEFAULT,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
     ] = None,

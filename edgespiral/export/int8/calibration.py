@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx
@@ -28,7 +28,6 @@ from edgespiral.export.int8.convert import excluded_layers, write_int8
 from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.layers import layer_errors
 from edgespiral.export.recipe import recipe_sha256
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -67,7 +66,7 @@ class Calibrated:
     samples: Sampled
     ranges: Ranges
     excluded: tuple[str, ...] = ()
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
 
     def write(self, path: Path, keep_float: Collection[str] = ()) -> dict[str, str]:
         """Write the int8 file `path`; return why which layers stay float.
@@ -128,7 +127,7 @@ def prepare(
     form: Form,
     cache: Path | None = None,
     known_data: bool = False,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> Calibrated:
     """Find the ranges of the float file `source` as a recipe says.
 
@@ -156,7 +155,7 @@ def prepare(
         check_outputs(source, samples.inputs[0], data, task)
         check_better_than_chance(source, samples, where, task)
     ranges = calibrated(source, samples, recipe, cache)
-    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded), task)
+    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded), task=task)
 
 
 def calibrate(
@@ -167,7 +166,7 @@ def calibrate(
     *,
     form: Form,
     cache: Path | None = None,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> Quantisation:
     """Make the int8 file `path` of the float file `source`; see `prepare`.
 
@@ -219,9 +218,7 @@ def check_outputs(source: Path, sample: Tensors, data: DataSplits, task: Task) -
         raise DataError(f"{source}: {error.what}", where=data.name, hint=error.hint) from error
 
 
-def check_better_than_chance(
-    source: Path, samples: Sampled, where: str, task: Task = CLASSIFICATION
-) -> None:
+def check_better_than_chance(source: Path, samples: Sampled, where: str, task: Task) -> None:
     """Tell data of another scaling or meaning from that which the model was trained on.
 
     Raises:
@@ -243,17 +240,17 @@ def check_better_than_chance(
 
 
 def check_as_right_as_known(
-    source: Path, samples: Sampled, recorded: float, where: str, task: Task = CLASSIFICATION
+    source: Path, samples: Sampled, recorded: float, where: str, task: Task
 ) -> None:
     """Compare the float model's score on the samples with that which it is known to have.
 
     Args:
-        recorded: in the unit of the task's metric; only that which counts samples is compared.
+        recorded: in the unit of the task's metric; compared where it counts right samples.
 
     Raises:
         DataError: it is lower by more than two standard deviations.
     """
-    if task.metric != CLASSIFICATION.metric:
+    if not task.scores_rightness:
         return
     count, right = len(samples.inputs), right_answers(source, samples, task)
     expected = count * recorded / 100
@@ -266,7 +263,7 @@ def check_as_right_as_known(
         )
 
 
-def right_answers(source: Path, samples: Sampled, task: Task = CLASSIFICATION) -> float:
+def right_answers(source: Path, samples: Sampled, task: Task) -> float:
     """On how many of the samples the model is right, as `Task.rightness` has it.
 
     Raises:

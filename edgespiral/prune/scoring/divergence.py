@@ -22,7 +22,6 @@ from edgespiral.models.calling import call, positional
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.scoring.select import keep_best, unit_scores
 from edgespiral.prune.scoring.variants import Tour, Variant
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +70,7 @@ class OutputDivergence:
     groups: Sequence[ChannelGroup]
     inputs: Sequence[Tensors]
     moments: Mapping[str, Moments] = field(default_factory=dict)
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
 
     def __post_init__(self) -> None:
         """Run the first batch, so that a model whose outputs are of no use is refused at once."""

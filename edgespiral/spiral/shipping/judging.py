@@ -10,7 +10,6 @@ import onnxruntime
 from edgespiral.core.records.exported import FileEvaluation
 from edgespiral.export.parity import PROVIDER, SHIPPED_BATCH, check_score, file_score
 from edgespiral.measure.model_files import precision_of
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +26,7 @@ class Score:
     evaluation: FileEvaluation
 
 
-def judged(
-    onnx: Path, source: BatchSource, *, expected: float, task: Task = CLASSIFICATION
-) -> Score:
+def judged(onnx: Path, source: BatchSource, *, expected: float, task: Task) -> Score:
     """Score an ONNX file on all of `source`, a sample at a time, as it ships.
 
     All of it, however slow the model: a pass costs what PyTorch's own does, and a few hundredths of

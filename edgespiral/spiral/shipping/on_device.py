@@ -23,7 +23,6 @@ from edgespiral.export.file_model import read_arrays, write_arrays
 from edgespiral.export.nearness import ParityLimits, compared, differing
 from edgespiral.export.parity import opened
 from edgespiral.measure.session import Session, tells_outputs
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +67,7 @@ def check_on(
     path: Path,
     data: DataSplits,
     samples: int,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> DeviceCheck:
     """As `check_on_device`, on a session of its own, which only a runtime that can tell gets.
 
@@ -86,7 +85,7 @@ def check_on_device(
     path: Path,
     data: DataSplits,
     samples: int,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> DeviceCheck:
     """Run an ONNX file on a session's device and here, on the same samples.
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import UsageError
 from edgespiral.export.precision import PARITY_SAMPLES, Asked
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +81,7 @@ class Precisions:
         """That the file has for the device to run in `precision`."""
         return "fp32" if precision == self.base else precision
 
-    def asked(self, precision: Precision, *, student: bool, task: Task = CLASSIFICATION) -> Asked:
+    def asked(self, precision: Precision, *, student: bool, task: Task) -> Asked:
         """An export for `precision`, checked on `PARITY_SAMPLES` samples."""
         return Asked(
             self.written(precision),

@@ -161,7 +161,7 @@ class ScoreRecovery:
         context, path = self.context, folder / "model.onnx"
         model, source = folded(student), float_twin(path)
         example = first_inputs(context.splits, 1)
-        export_onnx(model, source, example=example)
+        export_onnx(model, source, example=example, output=context.task.output_name)
         asked = context.precisions
         made = prepare(
             source,
@@ -182,7 +182,7 @@ class ScoreRecovery:
             label="distilling with the rounding of int8",
         )
         remove_rounding(model)
-        export_onnx(model, source, example=example)
+        export_onnx(model, source, example=example, output=context.task.output_name)
         made.write(path)
         add_rounding(model, made, path)
         samples = validation_samples(context.splits, PARITY_SAMPLES)
