@@ -117,7 +117,7 @@ def outcome(source: PrunableModel, cut: Cut) -> dict[str, Any]:
         "channels_removed": round(1 - after.channels / before.channels, 4),
         "parameters_removed": round(1 - after.parameters / before.parameters, 4),
         "difference": cut.difference,
-        "stays": main_reasons(source.kept),
+        "stays": main_reasons(source.uncuttable),
     }
 
 

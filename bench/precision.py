@@ -34,7 +34,7 @@ from edgespiral.core.system.versions import versions
 from edgespiral.data import load
 from edgespiral.data.stratified import Sampled, stratified
 from edgespiral.export.parity import file_score
-from edgespiral.export.precision import Asked, export_as, float_twin
+from edgespiral.export.precision import ExportRequest, export_as, float_twin
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
@@ -73,7 +73,10 @@ def files(model: str, weights: Path, splits: DataSplits, folder: Path) -> dict[s
     ours = folder / "ours.onnx"
     recipe = load_recipe("default")
     export_as(
-        load_teacher(plan, splits), ours, splits, Asked("int8", recipe=recipe, task=CLASSIFICATION)
+        load_teacher(plan, splits),
+        ours,
+        splits,
+        ExportRequest("int8", recipe=recipe, task=CLASSIFICATION),
     )
     prepared = folder / "prepared.onnx"
     quant_pre_process(float_twin(ours), prepared)

@@ -337,7 +337,7 @@ def export_model(
     """
     from edgespiral.data import load
     from edgespiral.data.guard import guarded
-    from edgespiral.export.precision import Asked, export_as
+    from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
     from edgespiral.models import check_outputs, one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -352,7 +352,7 @@ def export_model(
     check_outputs(plain, splits, aim.check_outputs)
     check_independence(plain, splits)
     samples = len(splits.validation)
-    asked = Asked(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
+    asked = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
     return export_as(plain, Path(path), splits, asked).parity
 
 

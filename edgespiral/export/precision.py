@@ -39,7 +39,7 @@ PARITY_PARTS = 8
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExportRequest:
     """What an export is to be.
 
     Attributes:
@@ -75,7 +75,7 @@ def float_twin(path: Path) -> Path:
     return path.with_name(f"{path.stem}.float.onnx")
 
 
-def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+def export_as(model: nn.Module, path: Path, data: DataSplits, asked: ExportRequest) -> Exported:
     """Write `model` to `path` in the precision asked for, and check it on validation samples.
 
     A lower precision leaves the float32 file beside it (`float_twin`), and int8 a record (`.json`).
@@ -208,7 +208,7 @@ def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
     return source if precision == "fp32" else path
 
 
-def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+def _int8(model: nn.Module, path: Path, data: DataSplits, asked: ExportRequest) -> Exported:
     calibrated = prepare(
         float_twin(path),
         data,

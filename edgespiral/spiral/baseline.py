@@ -75,15 +75,15 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
         ExportError: it cannot be exported, or the file or its source computes something else.
         ModelError, TargetError, MeasurementError: as `Session.measure`.
     """
-    known = [event for event in context.journal.read() if isinstance(event, Baseline)]
-    if known:
+    baselines = [event for event in context.journal.read() if isinstance(event, Baseline)]
+    if baselines:
         # All that follows is measured in pairs with it.
-        require_judged(context.folder(0), judged_files(known, 0))
-        _require_same_code(context, known[-1])
-        _require_same_samples(context, known[-1])
-        _require_same_devices(context, known[-1])
-        say_doubts(context.listener, known[-1].doubts)
-        return known[-1]
+        require_judged(context.folder(0), judged_files(baselines, 0))
+        _require_same_code(context, baselines[-1])
+        _require_same_samples(context, baselines[-1])
+        _require_same_devices(context, baselines[-1])
+        say_doubts(context.listener, baselines[-1].doubts)
+        return baselines[-1]
     with context.listener.steps("the teacher: exporting, scoring, measuring"):
         baseline = _measured(context, fresh)
     context.journal.append(baseline)
@@ -156,12 +156,12 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
     is_same = sha256_of(validation) == baseline.validation_sha256
     if is_same and is_built_in(task):
         return
-    found = file_score(context.folder(0) / MODEL, validation, task)
+    score_now = file_score(context.folder(0) / MODEL, validation, task)
     before = baseline.teacher.validation_score
     allowed = task.allowed_difference(before, len(validation), TURNED_SHARE["fp32"])
-    if not abs(found - before) <= allowed:
+    if not abs(score_now - before) <= allowed:
         raise DataError(
-            f"the teacher's {task.metric.name} is {task.metric.text(found)} there, and was "
+            f"the teacher's {task.metric.name} is {task.metric.text(score_now)} there, and was "
             f"{task.metric.text(before)} when this run began: the samples{_or_task(task)} changed",
             where=f"{context.splits.name}: validation",
             hint="put them back as they were, or start another run with another --out",
@@ -173,8 +173,10 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
 def _require_same_devices(context: RunContext, baseline: Baseline) -> None:
     """Refuse devices that run models otherwise than when the budgets were set on them."""
     onnx = context.folder(0) / MODEL
-    found = context.fleet.each(lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0])
-    for before, now in zip(timed(baseline), found, strict=True):
+    measurements = context.fleet.each(
+        lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0]
+    )
+    for before, now in zip(timed(baseline), measurements, strict=True):
         changes = differences(before.fingerprint, now.fingerprint)
         if changes:
             raise MeasurementError(
@@ -190,7 +192,7 @@ def _or_task(task: Task) -> str:
 
 def _tell(context: RunContext, baseline: Baseline) -> None:
     measurements = timed(baseline)
-    latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
+    latencies = ", ".join(f"{measurement.stats.p50_ms:.3g} ms" for measurement in measurements)
     score_told = context.task.metric.named(baseline.teacher.validation_score)
     context.listener.say(
         f"teacher: {score_told} on validation, {latencies}; "

@@ -181,7 +181,10 @@ def _run(
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
         teacher = _teacher(model, splits, listener)
-        steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
+        steps = [
+            planned_multiple(plan.sparsity, target_profile.device.channel_multiple)
+            for target_profile in profiles
+        ]
         multiple = math.lcm(*steps)
         narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
         check_training(plan, teacher.model, training)

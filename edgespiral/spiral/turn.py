@@ -268,7 +268,7 @@ def export_checked(
 ) -> Exported:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / MODEL
-    asked = context.precisions.asked(precision, student=True, task=context.task)
+    asked = context.precisions.export_request(precision, student=True, task=context.task)
     return export_as(model, path, context.splits, asked)
 
 

@@ -48,21 +48,21 @@ def with_used_tokens(model: nn.Module, splits: DataSplits) -> tuple[nn.Module, D
         )
     tokens = text.splitlines()
     unknown = tokens.index(UNKNOWN) if UNKNOWN in tokens else None
-    kept = _used(splits, unknown)
-    places = {number: place for place, number in enumerate(kept.tolist())}
+    ids = _used(splits, unknown)
+    places = {number: place for place, number in enumerate(ids.tolist())}
     other = 0 if unknown is None else places[unknown]
     numbers = torch.tensor([places.get(number, other) for number in range(splits.token_count)])
-    files = {**splits.files, VOCABULARY: Vocabulary(tuple(tokens[i] for i in kept.tolist())).text}
+    files = {**splits.files, VOCABULARY: Vocabulary(tuple(tokens[i] for i in ids.tolist())).text}
     smaller = replace(
         splits,
         train=Renumbered(splits.train, numbers),
         validation=Renumbered(splits.validation, numbers),
         test=Renumbered(splits.test, numbers),
-        token_count=len(kept),
+        token_count=len(ids),
         padding=None if splits.padding is None else int(numbers[splits.padding]),
         files=files,
     )
-    pruned = _with_rows(model, kept, splits.token_count)
+    pruned = _with_rows(model, ids, splits.token_count)
     _check_same(model, pruned, splits, numbers)
     return pruned, guarded(smaller)
 
@@ -118,7 +118,7 @@ def _used(splits: DataSplits, unknown: int | None) -> Tensor:
     return used
 
 
-def _with_rows(model: nn.Module, kept: Tensor, token_count: int) -> nn.Module:
+def _with_rows(model: nn.Module, ids: Tensor, token_count: int) -> nn.Module:
     smaller = copy.deepcopy(model)
     embeddings = {
         name: layer
@@ -143,10 +143,10 @@ def _with_rows(model: nn.Module, kept: Tensor, token_count: int) -> nn.Module:
                 where="--vocabulary",
                 hint="leave it out",
             )
-        layer.weight = nn.Parameter(layer.weight.detach()[kept].clone())
-        layer.num_embeddings = len(kept)
+        layer.weight = nn.Parameter(layer.weight.detach()[ids].clone())
+        layer.num_embeddings = len(ids)
         if layer.padding_idx is not None:
-            place = (kept == layer.padding_idx).nonzero()
+            place = (ids == layer.padding_idx).nonzero()
             layer.padding_idx = int(place[0]) if len(place) else None
     return smaller
 

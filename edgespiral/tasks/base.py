@@ -109,7 +109,7 @@ class Task:
         """
         del temperature
         each = [rows(teachers, number) for number in range(count(teachers))]
-        return torch.stack([self.divergence(student, one).mean() for one in each]).mean()
+        return torch.stack([self.divergence(student, teacher).mean() for teacher in each]).mean()
 
     def agreement(self, outputs: Tensors, reference: Tensors) -> Tensor:  # noqa: ARG002
         """Of each sample the share of decisions, 0 to 1, that are the reference's, (N,)."""
@@ -244,9 +244,9 @@ class Task:
         for name, leaf in (leaves(outputs) or {"": None}).items():
             if isinstance(leaf, Tensor) and leaf.shape[:1] == (samples,):
                 continue
-            got = f"a tensor {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else described(leaf)
+            what = f"a tensor {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else described(leaf)
             raise ModelError(
-                f"the model returns {got}{f' as {name}' if name else ''} for {samples} samples",
+                f"the model returns {what}{f' as {name}' if name else ''} for {samples} samples",
                 hint="return tensors whose first dimension is the samples",
             )
 
@@ -329,10 +329,10 @@ def require_target_shape(splits: DataSplits, dimensions: int, what: str, hint: s
     if not splits.is_labelled:
         return
     if splits.target_shape is None or len(splits.target_shape) != dimensions:
-        shown = splits.target_shape or "one class a sample"
+        what_they_are = splits.target_shape or "one class a sample"
         if splits.target_shape is None:
-            shown = target_words(splits)
-        raise DataError(f"targets are {shown}, not {what}", where=splits.name, hint=hint)
+            what_they_are = target_words(splits)
+        raise DataError(f"targets are {what_they_are}, not {what}", where=splits.name, hint=hint)
 
 
 def target_words(splits: DataSplits) -> str:
@@ -359,9 +359,9 @@ def only_option(options: Mapping[str, str], name: str, choices: Sequence[str], d
     Raises:
         UsageError: another option, or a value that is none of `choices`.
     """
-    for given in options:
-        if given != name:
-            raise unknown_name("option of the task", given, [name])
+    for option in options:
+        if option != name:
+            raise unknown_name("option of the task", option, [name])
     value = options.get(name, default)
     if value not in choices:
         raise unknown_name(name, value, list(choices))

@@ -113,8 +113,8 @@ class OwnTask(Task):
     ) -> Scored:
         """See `Task.scored`."""
         with self._calling("scored"):
-            found, beside = self._task.scored(predict, source, batch_size=batch_size)
-            return _finite(found), beside
+            score, beside = self._task.scored(predict, source, batch_size=batch_size)
+            return _finite(score), beside
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:
         """See `Task.allowed_difference`."""

@@ -46,7 +46,7 @@ def export(
     chosen = load_recipe(recipe)
     from edgespiral import tasks
     from edgespiral.data import load
-    from edgespiral.export.precision import Asked, export_as
+    from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import check_outputs, one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -61,7 +61,9 @@ def export(
         tell(line)
     check_outputs(module, splits, aim.check_outputs)
     check_independence(module, splits)
-    asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples, task=aim)
+    asked = ExportRequest(
+        precision=precision, recipe=chosen, form=runtime, samples=samples, task=aim
+    )
     done = export_as(module, out, splits, asked)
     tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")
     if done.quantisation:

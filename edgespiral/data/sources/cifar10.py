@@ -44,13 +44,15 @@ def load_cifar10() -> DataSplits:
         DataError: found nowhere and not to be downloaded, or a file is damaged.
     """
     (inputs, labels), test = _parts()
-    kept, held = hold_out(labels.numpy(), VALIDATION_COUNT)
-    normalisation = Normalisation.of(inputs[kept])
+    train_places, validation_places = hold_out(labels.numpy(), VALIDATION_COUNT)
+    normalisation = Normalisation.of(inputs[train_places])
     augmentation = Augmentation(crop_pad=4, flip=True)
     return DataSplits(
         name="cifar10",
-        train=TensorSource(inputs[kept], labels[kept], normalisation, augmentation),
-        validation=TensorSource(inputs[held], labels[held], normalisation),
+        train=TensorSource(inputs[train_places], labels[train_places], normalisation, augmentation),
+        validation=TensorSource(
+            inputs[validation_places], labels[validation_places], normalisation
+        ),
         test=TensorSource(*test, normalisation),
         class_names=CLASS_NAMES,
         input_shape=(3, 32, 32),

@@ -48,13 +48,15 @@ def load_fashion_mnist() -> DataSplits:
     """
     parts = _read_all(find_files() or _download())
     inputs, labels = parts["train inputs"], parts["train labels"]
-    kept, held = hold_out(labels.numpy().astype(np.int64), VALIDATION_COUNT)
-    normalisation = Normalisation.of(inputs[kept])
+    train_places, validation_places = hold_out(labels.numpy().astype(np.int64), VALIDATION_COUNT)
+    normalisation = Normalisation.of(inputs[train_places])
     augmentation = Augmentation(crop_pad=2, flip=True)
     return DataSplits(
         name="fashion-mnist",
-        train=TensorSource(inputs[kept], labels[kept], normalisation, augmentation),
-        validation=TensorSource(inputs[held], labels[held], normalisation),
+        train=TensorSource(inputs[train_places], labels[train_places], normalisation, augmentation),
+        validation=TensorSource(
+            inputs[validation_places], labels[validation_places], normalisation
+        ),
         test=TensorSource(parts["test inputs"], parts["test labels"], normalisation),
         class_names=CLASS_NAMES,
         input_shape=(1, 28, 28),
@@ -64,8 +66,8 @@ def load_fashion_mnist() -> DataSplits:
 def find_files() -> dict[str, Path] | None:
     """The four files by part, all from the first folder that has them, or None."""
     for folder in search_folders(BELOW):
-        found = {part: _existing(folder, name) for part, name in FILES.items()}
-        files = {part: path for part, path in found.items() if path is not None}
+        paths = {part: _existing(folder, name) for part, name in FILES.items()}
+        files = {part: path for part, path in paths.items() if path is not None}
         if len(files) == len(FILES):
             return files
     return None

@@ -41,8 +41,8 @@ def judged(onnx: Path, source: BatchSource, *, expected: float, task: Task) -> S
             model's by more than rounding explains.
     """
     written = precision_of(onnx)
-    found = file_score(onnx, source, task)
-    check_score(onnx, found, expected, len(source), written, task=task)
+    score = file_score(onnx, source, task)
+    check_score(onnx, score, expected, len(source), written, task=task)
     evaluation = FileEvaluation(
         runtime=f"ONNX Runtime {onnxruntime.__version__}",
         provider=PROVIDER,
@@ -51,4 +51,4 @@ def judged(onnx: Path, source: BatchSource, *, expected: float, task: Task) -> S
         samples=len(source),
         pytorch_score=expected,
     )
-    return Score(found, evaluation)
+    return Score(score, evaluation)

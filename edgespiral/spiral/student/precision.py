@@ -74,9 +74,9 @@ def teacher_trial(
     """
     folder = context.folder(0)
     path = folder / f"{precision}.onnx"
-    asked = context.precisions.asked(precision, student=False, task=context.task)
+    request = context.precisions.export_request(precision, student=False, task=context.task)
     try:
-        export_as(context.teacher.model, path, context.splits, asked)
+        export_as(context.teacher.model, path, context.splits, request)
         # A device that computes otherwise is found before anything is trained for it.
         check = check_on_device(
             context.session, path, context.splits, context.plan.device_samples, context.task

@@ -60,17 +60,21 @@ class Planners:
         rounding_nats = trial.rounding_nats if trial else 0.0
         planner = self.planner(precision, teacher_ms / (trial.speedup.value if trial else 1.0))
         parent = self.teacher(Stopwatch())
-        found = planner.plan(
+        planned = planner.plan(
             1,
             parent.source,
             parent.importance,
             target_ms=budget.latency_ms,
             allocation=self.context.plan.allocation,
         )
-        if isinstance(found, OutOfReach):
-            latency_ms, widths, cut_nats = found.fastest_ms, {}, None
+        if isinstance(planned, OutOfReach):
+            latency_ms, widths, cut_nats = planned.fastest_ms, {}, None
         else:
-            latency_ms, widths, cut_nats = found.latency_ms, found.widths, found.importance_lost
+            latency_ms, widths, cut_nats = (
+                planned.latency_ms,
+                planned.widths,
+                planned.importance_lost,
+            )
         mix = PrecisionMix(
             precision=precision,
             latency_ms=latency_ms,

@@ -94,10 +94,10 @@ def sparsity_of(
         ExportError: the file has fewer zeros than the student.
     """
     layers = read_zeros(onnx)
-    meant = sum(int((~mask).sum()) for mask in masks.values())
+    masked = sum(int((~mask).sum()) for mask in masks.values())
     zeros = sum(layer.zeros for layer in layers)
-    if zeros < meant:
-        raise ExportError(f"has {zeros} zeros, the student {meant}", where=str(onnx))
+    if zeros < masked:
+        raise ExportError(f"has {zeros} zeros, the student {masked}", where=str(onnx))
     return WeightSparsity(
         asked=asked,
         layers=layers,

@@ -107,7 +107,7 @@ class SsdFrame(Frame):
     def _losses(
         self, outputs: Outputs, objects: list[Objects], anchors: list[Tensor]
     ) -> dict[str, Tensor]:
-        matched = [self._matched(one["boxes"], anchors[0]) for one in objects]
+        matched = [self._matched(target["boxes"], anchors[0]) for target in objects]
         losses: dict[str, Tensor] = self.detector.compute_loss(objects, outputs, anchors, matched)
         return losses
 
@@ -195,9 +195,9 @@ def _levels(anchors: Tensor) -> tuple[int, ...]:
 def _binary_divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
     """The sum over the last dimension of those of each class by itself, times tau^2."""
     ours, theirs = logits / temperature, reference / temperature
-    wanted = theirs.sigmoid()
-    cross = nn.functional.binary_cross_entropy_with_logits(ours, wanted, reduction="none")
-    own = nn.functional.binary_cross_entropy_with_logits(theirs, wanted, reduction="none")
+    probabilities = theirs.sigmoid()
+    cross = nn.functional.binary_cross_entropy_with_logits(ours, probabilities, reduction="none")
+    own = nn.functional.binary_cross_entropy_with_logits(theirs, probabilities, reduction="none")
     return temperature**2 * (cross - own).sum(-1)
 
 
@@ -207,11 +207,11 @@ def _with_centreness(outputs: Outputs) -> Outputs:
     return outputs | {CENTRENESS: torch.full_like(outputs[BOXES][..., :1], CERTAIN)}
 
 
-def _of_classes(found: Objects, offset: int) -> Objects:
+def _of_classes(objects: Objects, offset: int) -> Objects:
     """Detections with labels from 0, without those of the background."""
-    kept = found["labels"] >= offset
+    is_object = objects["labels"] >= offset
     return {
-        "boxes": found["boxes"][kept],
-        "scores": found["scores"][kept],
-        "labels": found["labels"][kept] - offset,
+        "boxes": objects["boxes"][is_object],
+        "scores": objects["scores"][is_object],
+        "labels": objects["labels"][is_object] - offset,
     }
