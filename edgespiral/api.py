@@ -125,15 +125,15 @@ def compress(
     from edgespiral.spiral.run import load_teacher, run_spiral
     from edgespiral.tasks import resolved
 
-    asked = _asked(plan, options)
-    name = _named(model, asked)
+    options_given = _asked(plan, options)
+    name = _named(model, options_given)
     if task is not None:
-        asked["task"] = task if isinstance(task, str) else DEFAULT
+        options_given["task"] = task if isinstance(task, str) else DEFAULT
     if train is not None:
-        asked["train"] = train if isinstance(train, str) else name_of(training_of(train))
+        options_given["train"] = train if isinstance(train, str) else name_of(training_of(train))
     known = None if isinstance(data, str) else splits_of(data, "data")
-    asked |= {"model": name, "data": known.name if known else data}
-    accepted = load_plan(None, asked)
+    options_given |= {"model": name, "data": known.name if known else data}
+    accepted = load_plan(None, options_given)
     folder = _run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()
@@ -154,17 +154,17 @@ def compress(
 
 def _asked(plan: object, options: Mapping[str, object]) -> dict[str, object]:
     """The fields that a plan was made with, and on top of them those given by keyword."""
-    asked = {field: value for field, value in options.items() if value is not None}
+    named = {field: value for field, value in options.items() if value is not None}
     if plan is None:
-        return asked
+        return named
     if not isinstance(plan, Plan):
         raise UsageError(
             f"a {type(plan).__name__} is no plan",
             where="plan",
             hint="give edgespiral.Plan(...), or its fields by keyword",
         )
-    given = {field: getattr(plan, field) for field in plan.model_fields_set}
-    return {**beneath(given, asked), **asked}
+    of_plan = {field: getattr(plan, field) for field in plan.model_fields_set}
+    return {**beneath(of_plan, named), **named}
 
 
 def _call(plan: Plan, out: Path) -> str:
@@ -352,8 +352,8 @@ def export_model(
     check_outputs(plain, splits, aim.check_outputs)
     check_independence(plain, splits)
     samples = len(splits.validation)
-    asked = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
-    return export_as(plain, Path(path), splits, asked).parity
+    request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
+    return export_as(plain, Path(path), splits, request).parity
 
 
 def load_model(folder: str | Path) -> nn.Module:

@@ -213,6 +213,6 @@ class Retargeted:
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
     ) -> Iterator[tuple[Tensors, Tensors]]:
         """See `BatchSource`."""
-        shown = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
-        for inputs, targets in shown:
+        batches = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
+        for inputs, targets in batches:
             yield inputs, self.target(inputs, targets)

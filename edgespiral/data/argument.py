@@ -18,7 +18,7 @@ class Argument:
     Args:
         source: the source's name, for messages.
         text: what stands after its colon.
-        known: names of the options that it takes.
+        options: names of the options that it takes.
 
     Raises:
         UsageError: no path, or an option of another name.

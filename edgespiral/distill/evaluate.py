@@ -95,15 +95,15 @@ def predicting(model: nn.Module, *, precision: Precision = "auto") -> Iterator[P
     device = compute.best_device()
     resolved = compute.resolved_precision(precision, device)
     with evaluating(model):
-        asked = for_inference(model)
+        network = for_inference(model)
 
         def predict(inputs: Tensors) -> Tensors:
             failed = f"the model fails on {count(inputs)} samples of {shapes(inputs)}"
             with user_code(ModelError, failed, where=type(model).__name__):
-                return call(asked, compute.inputs_to(inputs, device))
+                return call(network, compute.inputs_to(inputs, device))
 
         with (
-            compute.placed([asked], device),
+            compute.placed([network], device),
             torch.inference_mode(),
             compute.autocast(resolved, device),
         ):

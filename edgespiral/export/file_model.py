@@ -101,13 +101,13 @@ class FileModel:
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
-        wanted = self.outputs if names is None else list(names)
+        output_names = self.outputs if names is None else list(names)
         try:
-            values = self._session.run(wanted, self.feeds(inputs))
+            values = self._session.run(output_names, self.feeds(inputs))
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=self._where) from error
-        return dict(zip(wanted, values, strict=True))
+        return dict(zip(output_names, values, strict=True))
 
     def feeds(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """The inputs by the file's names; those that its graph has no use for are left out."""

@@ -94,10 +94,10 @@ def _quietly_export(model: nn.Module, example: Tensors, path: Path, output: str)
     with torch.no_grad():
         outputs = call(model, example)
     is_one_input, is_one_output = (isinstance(v, torch.Tensor) for v in (example, outputs))
-    taken = set(model.state_dict())
-    inputs = [INPUT] if is_one_input else named(input_names(model, example), taken)
+    parameter_names = set(model.state_dict())
+    inputs = [INPUT] if is_one_input else named(input_names(model, example), parameter_names)
     own_names = [output] if is_one_output else output_names(outputs)
-    given = named(own_names, taken.union(inputs))
+    outputs_named = named(own_names, parameter_names.union(inputs))
     flat = model if is_one_input and is_one_output else _flat(model, template(example))
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -110,13 +110,13 @@ def _quietly_export(model: nn.Module, example: Tensors, path: Path, output: str)
             dynamo=False,
             opset_version=OPSET,
             input_names=inputs,
-            output_names=given,
+            output_names=outputs_named,
         )
     finally:
         logger.setLevel(level)
     forms = {} if is_one_input else {INPUTS: described(template(example), inputs)}
     if not is_one_output:
-        forms[OUTPUTS] = described(template(outputs), given)
+        forms[OUTPUTS] = described(template(outputs), outputs_named)
     if forms:
         written = onnx.load(path)
         onnx.helper.set_model_props(written, forms)
@@ -129,11 +129,13 @@ def _flat(model: nn.Module, form: Template) -> nn.Module:
     kind = type(alone)
 
     def forward(self: nn.Module, *tensors: Tensor) -> tuple[Any, ...]:
-        given = filled(form, iter(tensors))
-        if isinstance(given, dict):
-            outputs = kind.forward(self, **given)
+        arguments = filled(form, iter(tensors))
+        if isinstance(arguments, dict):
+            outputs = kind.forward(self, **arguments)
         else:
-            outputs = kind.forward(self, *(given if isinstance(given, tuple) else (given,)))
+            outputs = kind.forward(
+                self, *(arguments if isinstance(arguments, tuple) else (arguments,))
+            )
         return tuple(leaves(plain(outputs)).values())
 
     alone.__class__ = type(kind.__name__, (kind,), {"forward": forward})

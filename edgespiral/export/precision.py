@@ -75,7 +75,7 @@ def float_twin(path: Path) -> Path:
     return path.with_name(f"{path.stem}.float.onnx")
 
 
-def export_as(model: nn.Module, path: Path, data: DataSplits, asked: ExportRequest) -> Exported:
+def export_as(model: nn.Module, path: Path, data: DataSplits, request: ExportRequest) -> Exported:
     """Write `model` to `path` in the precision asked for, and check it on validation samples.
 
     A lower precision leaves the float32 file beside it (`float_twin`), and int8 a record (`.json`).
@@ -86,20 +86,20 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: ExportReque
         RunFolderError: a file cannot be written.
     """
     make_folder(path.parent)
-    source = path if asked.precision == "fp32" else float_twin(path)
+    source = path if request.precision == "fp32" else float_twin(path)
     with leaving_none(path):
         with leaving_none(source):
             example = first_inputs(data, 1)
-            export_onnx(model, source, example=example, output=asked.task.output_name)
-            samples = validation_samples(data, asked.samples)
-            parity = check_parity(model, source, samples, task=asked.task)
-        if asked.precision == "fp32":
+            export_onnx(model, source, example=example, output=request.task.output_name)
+            samples = validation_samples(data, request.samples)
+            parity = check_parity(model, source, samples, task=request.task)
+        if request.precision == "fp32":
             return Exported(parity)
-        if asked.precision == "int8":
-            return _int8(model, path, data, asked)
+        if request.precision == "int8":
+            return _int8(model, path, data, request)
         write_fp16(source, path, samples)
-        limits = LIMITS[asked.precision]
-        parity = check_parity(model, path, samples, task=asked.task, limits=limits, source=source)
+        limits = LIMITS[request.precision]
+        parity = check_parity(model, path, samples, task=request.task, limits=limits, source=source)
         return Exported(parity)
 
 
@@ -208,17 +208,17 @@ def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
     return source if precision == "fp32" else path
 
 
-def _int8(model: nn.Module, path: Path, data: DataSplits, asked: ExportRequest) -> Exported:
+def _int8(model: nn.Module, path: Path, data: DataSplits, request: ExportRequest) -> Exported:
     calibrated = prepare(
         float_twin(path),
         data,
-        asked.recipe,
-        form=asked.form,
-        cache=asked.cache,
-        known_data=asked.known_data,
-        task=asked.task,
+        request.recipe,
+        form=request.form,
+        cache=request.cache,
+        known_data=request.known_data,
+        task=request.task,
     )
-    record = write_checked(model, calibrated, path, validation_samples(data, asked.samples))
+    record = write_checked(model, calibrated, path, validation_samples(data, request.samples))
     assert record.parity is not None
     return Exported(record.parity, calibrated, record)
 

@@ -133,9 +133,9 @@ def _affordable(
     if not sampled.taken:
         return wanted
     per_round_s = spent_s / sum(sampled.taken[0].processes)
-    left = int((time_limit_s - spent_s) / per_round_s)
+    affordable = int((time_limit_s - spent_s) / per_round_s)
     fitting = []
     for rounds in wanted:
-        fitting.append(min(rounds, left))
-        left -= rounds
+        fitting.append(min(rounds, affordable))
+        affordable -= rounds
     return [rounds for rounds in fitting if rounds >= LEAST_ROUNDS]

@@ -43,7 +43,7 @@ def export(
     """Write a model as ONNX and check it against PyTorch on validation samples."""
     from edgespiral.export.recipe import load_recipe
 
-    chosen = load_recipe(recipe)
+    the_recipe = load_recipe(recipe)
     from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.export.precision import ExportRequest, export_as
@@ -61,10 +61,10 @@ def export(
         tell(line)
     check_outputs(module, splits, aim.check_outputs)
     check_independence(module, splits)
-    asked = ExportRequest(
-        precision=precision, recipe=chosen, form=runtime, samples=samples, task=aim
+    request = ExportRequest(
+        precision=precision, recipe=the_recipe, form=runtime, samples=samples, task=aim
     )
-    done = export_as(module, out, splits, asked)
+    done = export_as(module, out, splits, request)
     tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):

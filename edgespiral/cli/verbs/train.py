@@ -67,7 +67,7 @@ def train(
 
     folder = out if out is not None else default_folder(model, data)
     console = Terminal(stderr=True)
-    asked = {name: value for name, value in flags.items() if value is not None}
+    options_given = {name: value for name, value in flags.items() if value is not None}
     try:
         with _bar(console) as heard:
             teacher = train_teacher(
@@ -82,7 +82,7 @@ def train(
                 task=task,
                 progress=heard,
                 say=lambda line: console.print(line, markup=False, highlight=False),
-                **asked,  # type: ignore[arg-type]
+                **options_given,  # type: ignore[arg-type]
             )
     except KeyboardInterrupt:
         tell_stopped(console, command_line())

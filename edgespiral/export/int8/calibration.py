@@ -99,8 +99,10 @@ class Calibrated:
         }
         if self.form == "onnxruntime":
             names = {node.name for node in weighted_layers(load_graph(self.source))}
-            left = names.intersection(float_layers(path)) - set(left_float)
-            reasons |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
+            float_anyway = names.intersection(float_layers(path)) - set(left_float)
+            reasons |= dict.fromkeys(
+                sorted(float_anyway), "ONNX Runtime runs it in float all the same"
+            )
         inputs = spread(self.samples.inputs, ERROR_SAMPLES)
         return Quantisation(
             precision="int8",
@@ -194,14 +196,18 @@ def check_shapes(source: Path, data: DataSplits) -> None:
     for batch, *_ in shapes.values():
         if batch != 1:
             raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
-    given = leaves(data.specs)
+    specs_by_name = leaves(data.specs)
     names = given_names({prop.key: prop.value for prop in model.metadata_props}, [*shapes])
-    specs = dict(zip(names, given.values(), strict=False))
-    fits = len(names) == len(given) and shapes.keys() <= specs.keys()
+    specs = dict(zip(names, specs_by_name.values(), strict=False))
+    fits = len(names) == len(specs_by_name) and shapes.keys() <= specs.keys()
     if not fits or any(specs[name].shape != sizes[1:] for name, sizes in shapes.items()):
-        shown = ", ".join(f"{name} {spec.shape}".lstrip() for name, spec in given.items())
-        wanted = ", ".join(str(sizes[1:]) for sizes in shapes.values())
-        raise DataError(f"inputs are {shown}, {source} takes {wanted}", where=data.name)
+        shapes_there = ", ".join(
+            f"{name} {spec.shape}".lstrip() for name, spec in specs_by_name.items()
+        )
+        shapes_needed = ", ".join(str(sizes[1:]) for sizes in shapes.values())
+        raise DataError(
+            f"inputs are {shapes_there}, {source} takes {shapes_needed}", where=data.name
+        )
 
 
 def check_outputs(source: Path, sample: Tensors, data: DataSplits, task: Task) -> None:

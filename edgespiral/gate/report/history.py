@@ -116,6 +116,6 @@ def _broken(axes: Axes, index: int) -> Markup:
 def _point(axes: Axes, index: int, point: HistoryPoint) -> Markup:
     x, y = axes.x(index + 1), axes.y(point.p50_ms)
     ends = [(x, axes.y(end)) for end in (point.ci95_ms.low, point.ci95_ms.high)]
-    shown = f"{name(point)}: {formats.ms(point.p50_ms)} ms, {point.verdict}"
-    circle = svg.element("circle", svg.element("title", shown), cx=x, cy=y, r=4, class_="student")
+    title = f"{name(point)}: {formats.ms(point.p50_ms)} ms, {point.verdict}"
+    circle = svg.element("circle", svg.element("title", title), cx=x, cy=y, r=4, class_="student")
     return svg.line(ends[0], ends[1], class_="spread") + circle
