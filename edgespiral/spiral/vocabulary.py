@@ -7,13 +7,13 @@ embedding has a row a token. Rows that no sample ever asks for can go without ch
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from edgespiral.core.batches import AugmentedSource, NamedSource, StoredSource, first_inputs
+from edgespiral.core.batches import changed, first_inputs
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.user_code import user_code
 from edgespiral.data.files.vocabulary import UNKNOWN, VOCABULARY, Vocabulary
@@ -21,11 +21,10 @@ from edgespiral.data.guard import guarded
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
-    from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
 
 BATCH_SIZE = 1024
 
@@ -53,11 +52,12 @@ def with_used_tokens(model: nn.Module, splits: DataSplits) -> tuple[nn.Module, D
     other = 0 if unknown is None else places[unknown]
     numbers = torch.tensor([places.get(number, other) for number in range(splits.token_count)])
     files = {**splits.files, VOCABULARY: Vocabulary(tuple(tokens[i] for i in ids.tolist())).text}
+
+    def renumbered(ids_before: Any, targets: Tensors) -> tuple[Tensors, Tensors]:  # noqa: ANN401 (one input, which is a tensor)
+        return numbers[ids_before], targets
+
     smaller = replace(
-        splits,
-        train=Renumbered(splits.train, numbers),
-        validation=Renumbered(splits.validation, numbers),
-        test=Renumbered(splits.test, numbers),
+        changed(splits, renumbered),
         token_count=len(ids),
         padding=None if splits.padding is None else int(numbers[splits.padding]),
         files=files,
@@ -65,46 +65,6 @@ def with_used_tokens(model: nn.Module, splits: DataSplits) -> tuple[nn.Module, D
     pruned = _with_rows(model, ids, splits.token_count)
     _check_same(model, pruned, splits, numbers)
     return pruned, guarded(smaller)
-
-
-@dataclass(frozen=True, eq=False)
-class Renumbered:
-    """A supply of batches of token ids, by other numbers.
-
-    Attributes:
-        source: where the batches come from.
-        numbers: (old count,), the new id of each old one.
-    """
-
-    source: BatchSource
-    numbers: Tensor
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def epoch(
-        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `core.batches.BatchSource`."""
-        batches = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
-        for tokens, targets in batches:
-            yield self.numbers[tokens], targets
-
-    def unaugmented(self) -> Renumbered:
-        """See `core.batches.AugmentedSource`."""
-        if not isinstance(self.source, AugmentedSource):
-            return self
-        return replace(self, source=self.source.unaugmented())
-
-    def order(self, seed: int) -> Tensor | None:
-        """See `core.batches.StoredSource`."""
-        return self.source.order(seed) if isinstance(self.source, StoredSource) else None
-
-    def place(self, position: int, seed: int | None) -> str:
-        """See `core.batches.NamedSource`."""
-        if isinstance(self.source, NamedSource):
-            return self.source.place(position, seed)
-        return f"sample {position}"
 
 
 def _used(splits: DataSplits, unknown: int | None) -> Tensor:
