@@ -40,14 +40,18 @@ from edgespiral.spiral.turn import export_checked, model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from torch import nn
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.measurement import (
         Measurement,
     )
+    from edgespiral.core.records.metric import Metric
+    from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.spiral.context import RunContext
     from edgespiral.tasks.base import Task
@@ -79,15 +83,15 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     if baselines:
         # All that follows is measured in pairs with it.
         require_judged(context.folder(0), judged_files(baselines, 0))
-        _require_same_code(context, baselines[-1])
+        _require_same_code(context.teacher.model, context.splits, context.folder(0), baselines[-1])
         _require_same_samples(context, baselines[-1])
-        _require_same_devices(context, baselines[-1])
+        _require_same_devices(context.fleet, context.folder(0) / MODEL, baselines[-1])
         say_doubts(context.listener, baselines[-1].doubts)
         return baselines[-1]
     with context.listener.steps("the teacher: exporting, scoring, measuring"):
         baseline = _measured(context, fresh)
     context.journal.append(baseline)
-    _tell(context, baseline)
+    _tell(context.listener, context.task.metric, context.plan.budgets, baseline)
     return baseline
 
 
@@ -130,13 +134,14 @@ def _latency(session: Session, onnx: Path, *, may_be_slow: bool) -> Measurement:
     return merged(latency, session.measure([onnx], rounds=more)[0])
 
 
-def _require_same_code(context: RunContext, baseline: Baseline) -> None:
+def _require_same_code(
+    model: nn.Module, splits: DataSplits, folder: Path, baseline: Baseline
+) -> None:
     """Refuse a model whose weights are the teacher's, but whose code is another by now."""
     if SOURCE not in baseline.files:
         return
-    folder = context.folder(0)
     try:
-        check_computes(context.teacher.model, load_model(folder), first_inputs(context.splits))
+        check_computes(model, load_model(folder), first_inputs(splits))
     except ModelError as error:
         raise RunFolderError(
             "the model computes something else than the teacher that this run began with",
@@ -170,12 +175,9 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
         say_doubts(context.listener, [CHANGED])
 
 
-def _require_same_devices(context: RunContext, baseline: Baseline) -> None:
+def _require_same_devices(fleet: Fleet, onnx: Path, baseline: Baseline) -> None:
     """Refuse devices that run models otherwise than when the budgets were set on them."""
-    onnx = context.folder(0) / MODEL
-    measurements = context.fleet.each(
-        lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0]
-    )
+    measurements = fleet.each(lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0])
     for before, now in zip(timed(baseline), measurements, strict=True):
         changes = differences(before.fingerprint, now.fingerprint)
         if changes:
@@ -190,15 +192,20 @@ def _or_task(task: Task) -> str:
     return "" if is_built_in(task) else " or the task"
 
 
-def _tell(context: RunContext, baseline: Baseline) -> None:
+def _tell(
+    listener: Listener,
+    metric: Metric,
+    budgets: Mapping[str, Mapping[str, float]],
+    baseline: Baseline,
+) -> None:
     measurements = timed(baseline)
     latencies = ", ".join(f"{measurement.stats.p50_ms:.3g} ms" for measurement in measurements)
-    score_told = context.task.metric.named(baseline.teacher.validation_score)
-    context.listener.say(
+    score_told = metric.named(baseline.teacher.validation_score)
+    listener.say(
         f"teacher: {score_told} on validation, {latencies}; "
-        f"budget {Budgets.of(context.plan.budgets, measurements)}"
+        f"budget {Budgets.of(budgets, measurements)}"
     )
-    say_doubts(context.listener, baseline.doubts)
+    say_doubts(listener, baseline.doubts)
 
 
 def say_doubts(listener: Listener, doubts: Sequence[str]) -> None:
