@@ -125,7 +125,7 @@ def compress(
     from edgespiral.spiral.run import load_teacher, run_spiral
     from edgespiral.tasks import resolved
 
-    options_given = _asked(plan, options)
+    options_given = _options_given(plan, options)
     name = _named(model, options_given)
     if task is not None:
         options_given["task"] = task if isinstance(task, str) else DEFAULT
@@ -152,7 +152,7 @@ def compress(
     return Compressed(result, folder, saved.load_model(folder))
 
 
-def _asked(plan: object, options: Mapping[str, object]) -> dict[str, object]:
+def _options_given(plan: object, options: Mapping[str, object]) -> dict[str, object]:
     """The fields that a plan was made with, and on top of them those given by keyword."""
     named = {field: value for field, value in options.items() if value is not None}
     if plan is None:

@@ -130,11 +130,11 @@ def _shares(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def _picked(source: BatchSource, places: NDArray[np.int64]) -> tuple[Tensors, ...]:
-    found: list[Tensors] = []
+    samples: list[Tensors] = []
     for at, (inputs, _) in enumerate(source.epoch(batch_size=BATCH_SIZE)):
         inside = places[(places >= at * BATCH_SIZE) & (places < (at + 1) * BATCH_SIZE)]
         singles = (rows(inputs, slice(index, index + 1)) for index in inside - at * BATCH_SIZE)
-        found += [mapped(torch.Tensor.clone, single) for single in singles]
-        if len(found) == len(places):
+        samples += [mapped(torch.Tensor.clone, single) for single in singles]
+        if len(samples) == len(places):
             break
-    return tuple(found)
+    return tuple(samples)

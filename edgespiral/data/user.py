@@ -62,14 +62,14 @@ def splits_of(content: object, spec: str) -> DataSplits:
         DataError: it is neither.
     """
     with user_code(DataError, "cannot be used", where=spec):
-        splits = content if isinstance(content, DataSplits) else _made(content, spec)
+        splits = content if isinstance(content, DataSplits) else _splits_from(content, spec)
         accepted = replace(
             splits, class_names=tuple(splits.class_names), input_shape=tuple(splits.input_shape)
         )
         return guarded(accepted)
 
 
-def _made(content: object, spec: str) -> DataSplits:
+def _splits_from(content: object, spec: str) -> DataSplits:
     if not isinstance(content, Mapping):
         raise DataError(
             f"no splits, but a {type(content).__name__}",

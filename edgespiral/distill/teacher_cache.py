@@ -100,7 +100,7 @@ def kept_outputs(
     outputs = _read(part, identity)
     done = [] if outputs is None else apart(outputs, BATCH)
     saved_at = time.monotonic()
-    for batch in _asked(teacher, source, first_batch=len(done)):
+    for batch in _outputs_of(teacher, source, first_batch=len(done)):
         done.append(batch)
         if progress is not None:
             progress(len(done), -(-len(source) // BATCH))
@@ -113,7 +113,7 @@ def kept_outputs(
     return outputs
 
 
-def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensors]:
+def _outputs_of(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensors]:
     device = compute.best_device()
     precision = compute.resolved_precision("auto", device)
     network = for_inference(teacher.eval())

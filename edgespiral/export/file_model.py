@@ -75,7 +75,7 @@ class FileModel:
                 hint="use torch alone in forward: what NumPy computes is a constant there",
             )
         try:
-            self._given = given_names(metadata, self._inputs)
+            self._given_names = given_names(metadata, self._inputs)
             self._form, self._named = _read(metadata, OUTPUTS, self.outputs)
         except (ValueError, KeyError, TypeError) as error:
             what = "what its metadata say of its inputs and outputs is damaged"
@@ -111,7 +111,7 @@ class FileModel:
 
     def feeds(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """The inputs by the file's names; those that its graph has no use for are left out."""
-        fed = feeds(inputs, self._given)
+        fed = feeds(inputs, self._given_names)
         return {name: fed[name].numpy() for name in self._inputs if name in fed}
 
 

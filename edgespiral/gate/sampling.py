@@ -51,8 +51,8 @@ class Sampled:
         else:
             pairs = zip(self.measurements, measured, strict=True)
             self.measurements = [merged(old, new) for old, new in pairs]
-        for taken, measurement in zip(self.taken, measured, strict=True):
-            taken.add(measurement.rounds_ms)
+        for takes, measurement in zip(self.taken, measured, strict=True):
+            takes.add(measurement.rounds_ms)
 
 
 def sample(

@@ -281,8 +281,8 @@ def _merge(slots: Sequence[Slot]) -> tuple[Slot, ...]:
     """One slot a layer: a layer can read the same group at several positions."""
     merged: dict[str, Tensor] = {}
     for slot in slots:
-        known = merged.get(slot.layer)
-        merged[slot.layer] = slot.channel_of if known is None else known.maximum(slot.channel_of)
+        before = merged.get(slot.layer)
+        merged[slot.layer] = slot.channel_of if before is None else before.maximum(slot.channel_of)
     return tuple(Slot(layer, channel_of) for layer, channel_of in merged.items())
 
 

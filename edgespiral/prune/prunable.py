@@ -81,13 +81,13 @@ class PrunableModel:
             example = example_input(input_shape, token_count=token_count)
         with limited(MOST_SECONDS, "finding what can be cut"):
             check_repeatable(model, example)
-            prunable = cls._found(explicit(unstacked(model), example), example, reference)
+            prunable = cls._surveyed(explicit(unstacked(model), example), example, reference)
         if not prunable.groups and reference is None and not may_be_uncuttable:
             raise nothing_to_cut(prunable.uncuttable)
         return prunable
 
     @classmethod
-    def _found(
+    def _surveyed(
         cls, model: GraphModule, example: Tensors, reference: Sequence[ChannelGroup] | None
     ) -> PrunableModel:
         for engine in engines_in_order():

@@ -46,7 +46,7 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
     return svg.drawing(
         "score",
         (WIDTH, HEIGHT),
-        (f"Latency against {run.metric.name}", _told(run, baseline)),
+        (f"Latency against {run.metric.name}", _description(run, baseline)),
         axes.draw(
             ("median latency, ms", f"validation {run.metric.name}, {run.metric.unit}".strip(" ,"))
         ),
@@ -98,7 +98,7 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
     return svg.drawing("widths", size, ("Channels per group before and after", description), *rows)
 
 
-def _told(run: Run, baseline: Baseline) -> str:
+def _description(run: Run, baseline: Baseline) -> str:
     score, teacher = baseline.teacher.validation_score, run.shown(baseline.devices)
     parts = [
         f"Teacher {run.metric.text(score)} in {formats.ms(teacher.measurement.stats.p50_ms)} ms"

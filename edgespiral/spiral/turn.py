@@ -216,7 +216,7 @@ def _zeros(
         shipped.folder / MODEL,
         shipped.model,
         masks,
-        asked=sparsity,
+        sparsity=sparsity,
         kernels=context.sparse_kernels,
         dense_bytes=partial(dense_bytes, folder, context.splits, written=written, form=form),
     )

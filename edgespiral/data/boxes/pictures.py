@@ -68,14 +68,14 @@ class BoxedPictures(Dataset[tuple["Tensor", "Tensor"]]):
         self._pictures, self._options, self._rows = pictures, options, rows
         width, height = options.size
         self.is_kept = len(pictures) * 3 * width * height <= MOST_KEPT_BYTES
-        self._kept = _all_pixels(pictures, options.size) if self.is_kept else None
+        self._stored_pixels = _all_pixels(pictures, options.size) if self.is_kept else None
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         boxed, size = self._pictures[index], self._options.size
-        pixels = _pixels(boxed, size) if self._kept is None else self._kept[index]
+        pixels = _pixels(boxed, size) if self._stored_pixels is None else self._stored_pixels[index]
         boxes = torch.from_numpy(boxed.boxes) * torch.tensor([*size, *size])
         targets = packed(torch.from_numpy(boxed.labels), boxes, self._rows)
         return normalised(pixels, self._options.normalisation), targets

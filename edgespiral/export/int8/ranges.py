@@ -63,7 +63,7 @@ def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None
     stored = _read(file) if file else None
     if stored and (stored.model_sha256, stored.recipe_sha256, stored.samples_sha256) == digests:
         return stored
-    tensors = _found(model, samples, recipe)
+    tensors = _observed(model, samples, recipe)
     ranges = Ranges(
         model_sha256=digests[0],
         recipe_sha256=digests[1],
@@ -100,7 +100,7 @@ def _read(file: Path) -> Ranges | None:
         return None
 
 
-def _found(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[float, float]]:
+def _observed(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[float, float]]:
     with (
         work_folder() as folder,
         refusing(str(model), "cannot be calibrated"),

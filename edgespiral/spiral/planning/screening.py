@@ -160,11 +160,11 @@ def screen_of(
     damage = scorer.damage_of_cuts(parent.source, parent.importance, turn)
     numbers = count(1)
 
-    def told(widths: Widths) -> float:
+    def price(widths: Widths) -> float:
         heard(next(numbers), affordable, "")
         return damage(widths)
 
-    return Screen(told, weight_count, affordable, scorer.seed)
+    return Screen(price, weight_count, affordable, scorer.seed)
 
 
 def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator[Widths]:

@@ -43,7 +43,7 @@ def compared_pictures(
     source = splits.test
     places = sorted({int(at) for at in np.linspace(0, len(source) - 1, PICTURES)})
     batches = [next(islice(source.epoch(batch_size=1, first_batch=at), 1)) for at in places]
-    inputs, targets = joined([one for one, _ in batches]), joined([one for _, one in batches])
+    inputs, targets = joined([part for part, _ in batches]), joined([part for _, part in batches])
     drawn = []
     for file in (teacher, student):
         with predicting_file(file) as predict, torch.inference_mode():

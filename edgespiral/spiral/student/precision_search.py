@@ -34,14 +34,14 @@ class Planners:
     context: RunContext
     baseline: Baseline
     parents: Parents
-    _made: dict[Precision, Planner] = field(init=False, default_factory=dict)
+    _planners: dict[Precision, Planner] = field(init=False, default_factory=dict)
     _teacher: Parent | None = field(init=False, default=None)
 
     def planner(self, precision: Precision, start_ms: float) -> Planner:
         """That of `precision`, in which the uncut model takes `start_ms` on the first device."""
-        if precision not in self._made:
-            self._made[precision] = self._new(precision, start_ms)
-        return self._made[precision]
+        if precision not in self._planners:
+            self._planners[precision] = self._new(precision, start_ms)
+        return self._planners[precision]
 
     def teacher(self, watch: Stopwatch) -> Parent:
         """The teacher as the first turn's parent, made and scored once."""

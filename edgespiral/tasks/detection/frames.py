@@ -66,10 +66,12 @@ class Frame:
     def detections(self, outputs: Outputs) -> list[Objects]:
         """Of each image `boxes` (n, 4) in pixels, `scores` and `labels` (n,), best first."""
         sizes = list(self.levels)
-        anchors = [list(torch.split(one, sizes)) for one in self._anchors(outputs)]
+        anchors = [list(torch.split(boxes, sizes)) for boxes in self._anchors(outputs)]
         by_level = {name: list(torch.split(part, sizes, 1)) for name, part in outputs.items()}
-        found = self.detector.postprocess_detections(by_level, anchors, [self.size] * len(anchors))
-        return [_of_classes(one, self.offset) for one in found]
+        by_image = self.detector.postprocess_detections(
+            by_level, anchors, [self.size] * len(anchors)
+        )
+        return [_of_classes(detections, self.offset) for detections in by_image]
 
     def _losses(
         self, outputs: Outputs, objects: list[Objects], anchors: list[Tensor]
@@ -101,8 +103,8 @@ class SsdFrame(Frame):
         """See `Frame.detections`."""
         anchors = self._anchors(outputs)
         sizes = [self.size] * len(anchors)
-        found = self.detector.postprocess_detections(outputs, anchors, sizes)
-        return [_of_classes(one, self.offset) for one in found]
+        by_image = self.detector.postprocess_detections(outputs, anchors, sizes)
+        return [_of_classes(detections, self.offset) for detections in by_image]
 
     def _losses(
         self, outputs: Outputs, objects: list[Objects], anchors: list[Tensor]

@@ -167,11 +167,11 @@ class Detection(Task):
 
     def score_of(self, pairs: Pairs) -> float:
         """Average precision over all images of the pass, in percent."""
-        return average_precision(*self._found(pairs), self._names[0])
+        return average_precision(*self._objects_and_truth(pairs), self._names[0])
 
     def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
         """The other average precision, in percent."""
-        return (average_precision(*self._found(pairs), self._names[1]),)
+        return (average_precision(*self._objects_and_truth(pairs), self._names[1]),)
 
     def pictures(
         self,
@@ -252,7 +252,7 @@ class Detection(Task):
         bound._frame = frame
         return bound
 
-    def _found(self, pairs: Pairs) -> tuple[list[Objects], list[Objects]]:
+    def _objects_and_truth(self, pairs: Pairs) -> tuple[list[Objects], list[Objects]]:
         """Detections and objects of each image."""
         objects: list[Objects] = []
         truth: list[Objects] = []
