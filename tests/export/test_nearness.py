@@ -5,7 +5,6 @@ import torch
 from edgespiral.export.nearness import ParityLimits, beyond, differing
 from edgespiral.export.nearness import compared as compared_for
 from edgespiral.tasks.base import Task
-from edgespiral.tasks.classification import CLASSIFICATION
 
 EXPECTED = {"large": torch.full((2, 3), 1000.0), "small": torch.full((2, 3), 0.01)}
 FOUND = {"large": EXPECTED["large"] + 0.5, "small": EXPECTED["small"] + 0.005}
@@ -13,7 +12,7 @@ LIMITS = ParityLimits(largest_share=1e-2)
 
 
 def compared(expected, found):
-    return compared_for(expected, found, Task(), task=CLASSIFICATION)
+    return compared_for(expected, found, Task())
 
 
 def test_the_figures_are_of_the_output_that_is_furthest_off():
