@@ -19,7 +19,6 @@ from edgespiral.export.parity import LIMITS, Reference, check_parity
 from edgespiral.export.parts import check_parts, require_float, write_parts
 from edgespiral.export.recipe import load_recipe
 from edgespiral.models.modes import evaluating
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +42,7 @@ PARITY_PARTS = 8
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExportRequest:
     """What an export is to be.
 
     Attributes:
@@ -62,7 +61,7 @@ class Asked:
     samples: int = PARITY_SAMPLES
     cache: Path | None = None
     known_data: bool = False
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def float_twin(path: Path) -> Path:
     return path.with_name(f"{path.stem}.float.onnx")
 
 
-def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+def export_as(model: nn.Module, path: Path, data: DataSplits, request: ExportRequest) -> Exported:
     """Write `model` to `path` in the precision asked for, and check it on validation samples.
 
     A lower precision leaves the float32 file beside it (`float_twin`), and int8 a record (`.json`).
@@ -91,24 +90,25 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
         ModelError: it cannot be taken into the parts of its task.
         RunFolderError: a file cannot be written.
     """
-    require_float(asked.task.part_names, asked.precision)
+    require_float(request.task.part_names, request.precision)
     make_folder(path.parent)
-    source = path if asked.precision == "fp32" else float_twin(path)
+    source = path if request.precision == "fp32" else float_twin(path)
     with leaving_none(path):
         with leaving_none(source):
-            export_onnx(model, source, example=first_inputs(data, 1))
-            samples = validation_samples(data, asked.samples)
-            parity = check_parity(model, source, samples, task=asked.task)
+            example = first_inputs(data, 1)
+            export_onnx(model, source, example=example, output=request.task.output_name)
+            samples = validation_samples(data, request.samples)
+            parity = check_parity(model, source, samples, task=request.task)
             with evaluating(model):
-                parts = asked.task.parts(model, joined(samples))
+                parts = request.task.parts(model, joined(samples))
                 check_parts(write_parts(source, parts), parts)
-        if asked.precision == "fp32":
+        if request.precision == "fp32":
             return Exported(parity)
-        if asked.precision == "int8":
-            return _int8(model, path, data, asked)
+        if request.precision == "int8":
+            return _int8(model, path, data, request)
         write_fp16(source, path, samples)
-        limits = LIMITS[asked.precision]
-        parity = check_parity(model, path, samples, task=asked.task, limits=limits, source=source)
+        limits = LIMITS[request.precision]
+        parity = check_parity(model, path, samples, task=request.task, limits=limits, source=source)
         return Exported(parity)
 
 
@@ -217,17 +217,17 @@ def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
     return source if precision == "fp32" else path
 
 
-def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+def _int8(model: nn.Module, path: Path, data: DataSplits, request: ExportRequest) -> Exported:
     calibrated = prepare(
         float_twin(path),
         data,
-        asked.recipe,
-        form=asked.form,
-        cache=asked.cache,
-        known_data=asked.known_data,
-        task=asked.task,
+        request.recipe,
+        form=request.form,
+        cache=request.cache,
+        known_data=request.known_data,
+        task=request.task,
     )
-    record = write_checked(model, calibrated, path, validation_samples(data, asked.samples))
+    record = write_checked(model, calibrated, path, validation_samples(data, request.samples))
     assert record.parity is not None
     return Exported(record.parity, calibrated, record)
 

@@ -49,6 +49,7 @@ class Task:
         timed: what of a model is trained, cut and timed, in words, where that is not all of it.
         main_output: of a model that returns a mapping, the entry that is the outputs.
         part_names: of the parts that a model runs in, where `parts` takes it apart.
+        output_name: what an ONNX file calls the outputs, where they are one tensor.
 
     Example:
         >>> from torch.nn import functional as F
@@ -72,6 +73,7 @@ class Task:
     timed = ""
     main_output: str | None = None
     part_names: tuple[str, ...] = ()
+    output_name = "output"
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """The loss of each sample, (N,), differentiable in `outputs`."""
@@ -110,7 +112,7 @@ class Task:
         """
         del temperature
         each = [rows(teachers, number) for number in range(count(teachers))]
-        return torch.stack([self.divergence(student, one).mean() for one in each]).mean()
+        return torch.stack([self.divergence(student, teacher).mean() for teacher in each]).mean()
 
     def agreement(self, outputs: Tensors, reference: Tensors) -> Tensor:  # noqa: ARG002
         """Of each sample the share of decisions, 0 to 1, that are the reference's, (N,)."""
@@ -123,6 +125,11 @@ class Task:
     def chance(self, targets: Tensors) -> float | None:  # noqa: ARG002
         """The mean `rightness` that the best constant answer has on (N, ...); None: not known."""
         return None
+
+    @property
+    def scores_rightness(self) -> bool:
+        """Whether the score is the mean of `rightness`, in percent: it says how many are right."""
+        return False
 
     def decisions(self, targets: Tensors) -> int:
         """Of how many decisions the mean `rightness` is, which says how far chance moves it."""
@@ -230,9 +237,7 @@ class Task:
         return None
 
     def parts(self, model: nn.Module, inputs: Tensors) -> tuple[Part, ...]:  # noqa: ARG002
-        """What of `model` runs by itself, and how often, in this order; none: it runs as a whole.
-
-        Each part is exported and timed, and a budget holds for the sum of count times latency.
+        """What of `model` runs by itself, in this order, and how often; none: it runs as a whole.
 
         Args:
             model: as `prepared` gives it, or a cut one.
@@ -244,11 +249,9 @@ class Task:
         return ()
 
     def answers(self, predict: Predict, inputs: Tensors) -> Tensors:
-        """What `score_of` is given of a batch; of a model of parts, what comes of running them.
+        """What `score_of` is given of N inputs; of a model of parts, what comes of running them.
 
-        Args:
-            predict: as for `score`; of a model of parts a `core.records.parts.PredictByParts`.
-            inputs: of N samples.
+        There `predict` is a `core.records.parts.PredictByParts`.
         """
         return predict(inputs)
 
@@ -272,9 +275,9 @@ class Task:
         for name, leaf in (leaves(outputs) or {"": None}).items():
             if isinstance(leaf, Tensor) and leaf.shape[:1] == (samples,):
                 continue
-            got = f"a tensor {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else described(leaf)
+            what = f"a tensor {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else described(leaf)
             raise ModelError(
-                f"the model returns {got}{f' as {name}' if name else ''} for {samples} samples",
+                f"the model returns {what}{f' as {name}' if name else ''} for {samples} samples",
                 hint="return tensors whose first dimension is the samples",
             )
 
@@ -312,7 +315,7 @@ def from_factory(spec: str) -> Task:
 
 
 def require_task(task: object, where: str) -> Task:
-    """`task`, if it is one and says what it is scored by.
+    """`task`, if it is one, says what it is scored by and names its outputs.
 
     Raises:
         UsageError: it is not.
@@ -328,6 +331,12 @@ def require_task(task: object, where: str) -> Task:
             f"{type(task).__name__} has no metric",
             where=where,
             hint='add metric = edgespiral.Metric(name="mAP", unit="%")',
+        )
+    if not isinstance(task.output_name, str) or not task.output_name:
+        raise UsageError(
+            f"{type(task).__name__} has an output_name that is no name: {task.output_name!r}",
+            where=where,
+            hint='leave it out, or set a text such as output_name = "depth"',
         )
     return task
 
@@ -351,10 +360,10 @@ def require_target_shape(splits: DataSplits, dimensions: int, what: str, hint: s
     if not splits.is_labelled:
         return
     if splits.target_shape is None or len(splits.target_shape) != dimensions:
-        shown = splits.target_shape or "one class a sample"
+        what_they_are = splits.target_shape or "one class a sample"
         if splits.target_shape is None:
-            shown = target_words(splits)
-        raise DataError(f"targets are {shown}, not {what}", where=splits.name, hint=hint)
+            what_they_are = target_words(splits)
+        raise DataError(f"targets are {what_they_are}, not {what}", where=splits.name, hint=hint)
 
 
 def target_words(splits: DataSplits) -> str:
@@ -381,9 +390,9 @@ def only_option(options: Mapping[str, str], name: str, choices: Sequence[str], d
     Raises:
         UsageError: another option, or a value that is none of `choices`.
     """
-    for given in options:
-        if given != name:
-            raise unknown_name("option of the task", given, [name])
+    for option in options:
+        if option != name:
+            raise unknown_name("option of the task", option, [name])
     value = options.get(name, default)
     if value not in choices:
         raise unknown_name(name, value, list(choices))

@@ -61,6 +61,7 @@ class Translation(Task):
     metric: ClassVar[Metric] = BLEU  # type: ignore[misc]
     beside: ClassVar[tuple[Metric, ...]] = (CHRF,)  # type: ignore[misc]
     counted: ClassVar[str] = "words"  # type: ignore[misc]
+    output_name: ClassVar[str] = "logits"  # type: ignore[misc]
     part_names: ClassVar[tuple[str, ...]] = (ENCODER, STEP)  # type: ignore[misc]
 
     @property
