@@ -26,6 +26,7 @@ BESIDE = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "LICENSE": "LICENSE.txt",
     "SECURITY.md": "SECURITY.md",
+    "examples/imagenet_resnet50/README.md": "examples/imagenet_resnet50.md",
     "examples/plugin/README.md": "examples/plugin.md",
 }
 REPOSITORY_PLACE = {site: place for place, site in BESIDE.items()}
