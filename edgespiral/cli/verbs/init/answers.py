@@ -96,11 +96,8 @@ def _at(answers: Answers, device: str) -> Answers:
     kind, _, rest = device.strip().partition(":")
     if kind == "ssh" and not rest:
         raise UsageError("names no host", where=device, hint="say it as ssh:HOST")
-    ways: dict[str, dict[str, object]] = {
-        "local": {"kind": "local"},
-        "ssh": {"kind": "ssh", "host": rest},
-        "adb": {"kind": "adb"} | ({"serial": rest} if rest else {}),
-    }
+    ways = {"local": None, "ssh": "host", "adb": "serial"}
     if kind in ways:
-        return replace(answers, transport=ways[kind])
+        named: dict[str, object] = {str(ways[kind]): rest} if rest and ways[kind] else {}
+        return replace(answers, transport={"kind": kind, **named})
     return answers.having(target=[device.strip()])

@@ -61,5 +61,5 @@ def _transport(ssh: str | None, *, adb: bool, local: bool) -> dict[str, object] 
 
     if ssh is None and not adb and not local:
         return None
-    kind = one_way(ssh, adb=adb, local=local)
-    return {"kind": kind} | ({"host": ssh} if ssh is not None else {})
+    transport: dict[str, object] = {"kind": one_way(ssh, adb=adb, local=local)}
+    return transport if ssh is None else {**transport, "host": ssh}
