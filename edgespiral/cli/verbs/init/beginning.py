@@ -109,7 +109,9 @@ def _subject(answers: Answers) -> Subject:
         steps.append(f"put your samples into {DATA_STUB}, whose own are made up")
     if weights is None and _is_by_name(model):
         weights = str(TRAINED / TRAINED_WEIGHTS)
-        words = ["edgespiral", "train", model, "--data", spec, "--out", str(TRAINED)]
+        task = answers.text("task") or task_of(spec)
+        words = ["edgespiral", "train", model, "--data", spec]
+        words += [*(["--task", task] if task else []), "--out", str(TRAINED)]
         steps.append(f"train it: {shlex.join(words)} (or name its weights in {PLAN})")
     return Subject(model, weights, module, spec, splits, form, texts, steps)
 

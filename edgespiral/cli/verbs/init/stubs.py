@@ -94,7 +94,7 @@ def model_text(form: Form, about: str) -> str:
         raise UsageError(
             f"no {MODEL_STUB} can be written for inputs of {form.inputs}",
             where="MODEL",
-            hint="name your own: net.py:make, as in docs/training.md",
+            hint="name a model: net.py:make, or a name of docs/training.md",
         )
     return MODEL_TEXT.format(
         about=about,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import EdgeSpiralError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,14 +40,21 @@ def write_all(texts: Mapping[Path, str]) -> None:
 
     Raises:
         UsageError: one is there already; nothing is written then.
-        RunFolderError: one cannot be written.
+        RunFolderError: one cannot be written; those that were are taken back.
     """
     from edgespiral.core.system.files import make_folder, write_text
 
     require_new(texts)
-    for path, text in texts.items():
-        make_folder(path.parent)
-        write_text(path, text)
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            make_folder(path.parent)
+            write_text(path, text)
+            written.append(path)
+    except EdgeSpiralError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def plan_text(plan: Plan) -> str:

@@ -8,7 +8,14 @@ import torch
 from typer.testing import CliRunner, Result
 
 from edgespiral.cli.app import app
-from edgespiral.core.errors import DataError, EdgeSpiralError, ModelError, TargetError, UsageError
+from edgespiral.core.errors import (
+    DataError,
+    EdgeSpiralError,
+    ModelError,
+    RunFolderError,
+    TargetError,
+    UsageError,
+)
 from edgespiral.core.factory import call_factory
 from edgespiral.data import load
 from edgespiral.gate.suite import load_suite
@@ -142,6 +149,14 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
     assert isinstance(error, kind), error
     assert said is not None
     assert said in str(error)
+    assert files(here) == before
+
+
+def test_all_is_written_or_nothing(init: Init, here: Path) -> None:
+    (here / "targets").write_text("a file where a folder is to be")
+    before = files(here)
+    error = init("mine.py:net", "--input-shape", "1x8x8", *BUDGET).exception
+    assert isinstance(error, RunFolderError)
     assert files(here) == before
 
 

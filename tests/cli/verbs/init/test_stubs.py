@@ -28,5 +28,5 @@ def test_a_stub_of_data_fits_a_stub_of_a_model(form: Form) -> None:
 
 
 def test_no_stub_is_written_for_sequences() -> None:
-    with pytest.raises(UsageError, match=r"inputs of \(40, 100\); name your own"):
+    with pytest.raises(UsageError, match=r"inputs of \(40, 100\); name a model"):
         model_text(Form((40, 100), (3,)), "About.")
