@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgespiral import tasks
@@ -141,38 +142,13 @@ def run_spiral(
     Args:
         training: the user's own, if it is.
     """
-    with on_device(plan.device):
-        return _run(
-            plan,
-            model,
-            splits,
-            out=out,
-            resume=resume,
-            listener=listener,
-            task=task,
-            command=command,
-            training=training,
-        )
-
-
-def _run(
-    plan: Plan,
-    model: nn.Module,
-    splits: DataSplits,
-    *,
-    out: Path,
-    resume: bool,
-    listener: Listener,
-    task: Task,
-    command: str,
-    training: Training,
-) -> Result:
     require_drop(plan, task.metric)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    model, splits, task = fitted(plan, model, splits, task, listener)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
-    make_folder(out)
-    with locked(out), FreshProcess() as fresh:
+    with on_device(plan.device), ExitStack() as stack:
+        model, splits, task = fitted(plan, model, splits, task, listener)
+        stack.enter_context(locked(make_folder(out)))
+        fresh = stack.enter_context(FreshProcess())
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)

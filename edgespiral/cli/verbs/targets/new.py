@@ -52,10 +52,10 @@ def new_target(
     from edgespiral.core.system.files import make_folder, write_text
 
     path = _place(name, force=force)
-    kind = one_way(ssh, adb=adb, local=local)
-    given: dict[str, object] = {"host": ssh, "serial": serial, "config": ssh_config}
-    given |= {"python": python, "workdir": workdir}
-    settings = {"kind": kind} | {key: value for key, value in given.items() if value is not None}
+    way: dict[str, object] = {"host": ssh, "serial": serial, "config": ssh_config}
+    way |= {"python": python, "workdir": workdir}
+    settings: dict[str, object] = {"kind": one_way(ssh, adb=adb, local=local)}
+    settings |= {key: value for key, value in way.items() if value is not None}
     write_text(make_folder(path.parent) / path.name, surveyed(path.stem, settings, binary))
     console = Terminal()
     console.print(path.read_text(encoding="utf-8"), end="")
