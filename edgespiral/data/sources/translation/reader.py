@@ -73,8 +73,9 @@ def load_translation(argument: str) -> DataSplits:
 
     A table has a column each for the source and its translation; a folder has tables train, val
     (or validation) and test, or with `from` and `to` two files a part: `train.en` and `train.de`,
-    whose lines belong together. Of a single file 15 % are the test and a tenth of the rest the
-    validation; sentences with the same source stay together.
+    whose lines belong together. `translation:TEXT?from=en&to=de` is `TEXT.en` and `TEXT.de`. Of
+    what is not a folder 15 % are the test and a tenth of the rest the validation; sentences with
+    the same source stay together.
 
     Words are lower case. Each language has a vocabulary of its own, of the words that the training
     part has twice (`min_count`), or of a file (`source_vocabulary`, `target_vocabulary`).
@@ -123,13 +124,15 @@ def _parts(asked: Argument) -> tuple[Sequence[Pair], Sequence[Pair], Sequence[Pa
     languages = [asked.options.get(name) for name in ("from", "to")]
     if any(languages) and not all(languages):
         raise UsageError("names one language of two", where=asked.where, hint="?from=en&to=de")
-    if all(languages):
-        read = _files(asked.path, str(languages[0]), str(languages[1]))
-    elif asked.path.is_dir():
-        read = {name: _table(path, asked) for name, path in three_tables(asked.path).items()}
-    else:
-        rest, test = _apart(_table(asked.path, asked), TEST_PART)
+    source, target = (language or "" for language in languages)
+    if not asked.path.is_dir():
+        whole = _two_files(asked.path, source, target) if source else _table(asked.path, asked)
+        rest, test = _apart(whole, TEST_PART)
         return (*_apart(rest, VALIDATION_PART), test)
+    if source:
+        read = _files(asked.path, source, target)
+    else:
+        read = {name: _table(path, asked) for name, path in three_tables(asked.path).items()}
     train, *others = read.values()
     if len(others) == 1:
         return (*_apart(train, VALIDATION_PART), others[0])
@@ -151,6 +154,15 @@ def _files(folder: Path, source: str, target: str) -> dict[str, list[Pair]]:
         what = f"has no train.{source} and train.{target} with val or test files beside them"
         raise DataError(what, where=str(folder))
     return read
+
+
+def _two_files(stem: Path, source: str, target: str) -> list[Pair]:
+    """The pairs of `STEM.en` and `STEM.de`."""
+    sides = [_language_file(stem.parent, stem.name, language) for language in (source, target)]
+    if sides[0] is None or sides[1] is None:
+        lacking = source if sides[0] is None else target
+        raise DataError(f"there is no file {stem.name}.{lacking}", where=str(stem.parent))
+    return _lines(sides[0], sides[1])
 
 
 def _language_file(folder: Path, name: str, language: str) -> Path | None:

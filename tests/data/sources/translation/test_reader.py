@@ -118,6 +118,14 @@ def test_files_that_do_not_go_together_are_told(tmp_path):
         load(f"translation:{folder}?from=en")
 
 
+def test_two_files_alone_are_divided(tmp_path):
+    two_files(tmp_path, corpus=PAIRS * 3)
+    splits = load(f"translation:{tmp_path / 'corpus'}?from=en&to=de&min_count=1")
+    assert sum(map(len, (splits.train, splits.validation, splits.test))) == 3 * len(PAIRS)
+    with pytest.raises(DataError, match=r"there is no file corpus\.fr"):
+        load(f"translation:{tmp_path / 'corpus'}?from=en&to=fr")
+
+
 def test_a_word_without_a_token_is_told(tmp_path):
     own = tmp_path / "own.txt"
     own.write_text("<pad>\na\ncat\n.\n", encoding="utf-8")
