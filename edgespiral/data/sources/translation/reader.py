@@ -19,7 +19,7 @@ from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files import packed
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_NAMES, VALIDATION_PART
-from edgespiral.data.files.tables import asked_rows, column, is_table, rows, three_tables, value
+from edgespiral.data.files.tables import column, is_table, rows, rows_of_table, three_tables, value
 from edgespiral.data.files.vocabulary import PADDING, UNKNOWN, Vocabulary
 from edgespiral.data.holdout import drawn_apart
 
@@ -198,7 +198,7 @@ def _text(path: Path) -> str:
 def _table(path: Path, asked: Argument) -> list[Pair]:
     if not is_table(path):
         rows(path)  # which says what it is not
-    read = asked_rows(path, asked)
+    read = rows_of_table(path, asked)
     source = asked.options.get("source") or column(read[0], SOURCE_NAMES, "source")
     target = asked.options.get("target") or column(read[0], TARGET_NAMES, "target")
     return [_row_pair(row, source, target) for row in read]
