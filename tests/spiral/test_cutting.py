@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import edgespiral
 from edgespiral.core.errors import DataError, NothingToCutError, UsageError
@@ -70,8 +71,8 @@ class OfBody(Classification):
 
 
 def test_what_the_task_takes_of_a_model_is_cut():
-    rows = [(picture, 0) for picture in Unlabelled(40, 0)]
-    data = {"train": rows, "validation": rows[:20], "test": rows[20:], "classes": list("abcde")}
+    rows = TensorDataset(Unlabelled(40, 0).pictures, torch.arange(40) % 5)
+    data = {"train": rows, "validation": rows, "test": rows, "classes": list("abcde")}
     small = edgespiral.cut(Boxed(), data=data, task=OfBody(), fraction=0.5, criterion="l1")
     assert small.meta["cut"].after == {"0": 8, "3": 4}
     assert small(EXAMPLE).shape == (4, 5)
