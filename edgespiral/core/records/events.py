@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 from edgespiral.core.records.exported import (
     ComparedPicture,
     ComparedText,
+    Confusion,
     DeviceCheck,
     EngineFacts,
     FileEvaluation,
@@ -266,7 +267,8 @@ class RunFinished(RunEvent):
     """Last record of a journal: `devices` have the best turn's student, or the teacher for turn 0.
 
     `doubts` are those that only the test split raised. Figures beside are of the test split, too,
-    what the task reports besides its metric.
+    what the task reports besides its metric. `confusions` are the commonest, of so many test
+    samples as `confusion_samples` says.
     """
 
     kind: Literal["run-finished"] = "run-finished"
@@ -284,6 +286,8 @@ class RunFinished(RunEvent):
     device_checks: tuple[DeviceCheck, ...] = ()
     pictures: tuple[ComparedPicture, ...] = ()
     texts: tuple[ComparedText, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    confusion_samples: int = 0
 
 
 Event = Annotated[
