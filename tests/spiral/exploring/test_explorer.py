@@ -121,5 +121,5 @@ def test_latencies_are_in_equal_ratios():
 def test_it_looks_no_further_than_a_cut_can_go():
     assert furthest(8.0, fastest_ms=1.0, asked_ms=2.0) == 2.0
     assert 1.0 < furthest(8.0, fastest_ms=1.0, asked_ms=0.1) < 1.0 / LANDING_LOW
-    with pytest.raises(ModelError, match="the narrowest cut takes 7.9 ms, the model as it is 8"):
+    with pytest.raises(ModelError, match=r"the narrowest cut takes 7\.9 ms, the model as it is 8"):
         furthest(8.0, fastest_ms=7.9, asked_ms=2.0)
