@@ -3,11 +3,11 @@ from __future__ import annotations
 import io
 import xml.etree.ElementTree as ET
 
-from example_records import measurement, ratio
+from example_records import an_exploration, explored_point, measurement
 from rich.console import Console
 
-from edgespiral.core.records.events import OnDevice, TrainedCut
-from edgespiral.core.records.exploration import Estimate, Exploration, Point
+from edgespiral.core.records.events import TrainedCut
+from edgespiral.core.records.exploration import Estimate
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.records.metric import Metric
 from edgespiral.report.exploration import (
@@ -22,44 +22,15 @@ from edgespiral.report.exploration import (
 CUT = TrainedCut(run="a", turn=1, epochs=4, divergence_nats=0.1, weight_share=0.5, lost=0.3)
 
 
-def point(number, latency_ms, loss, **fields):
-    device = OnDevice(
-        budget_ms=4.0, measurement=measurement(latency_ms), speedup=ratio(8 / latency_ms)
-    )
-    return Point(
-        number=number,
-        target_ms=latency_ms,
-        latency_ms=latency_ms,
-        latency_ci95_ms=Interval(low=latency_ms * 0.98, high=latency_ms * 1.02),
-        widths={"conv<1>": 8 - number},
-        devices=(device,),
-        speedups={"host-cpu": 8 / latency_ms},
-        divergence_nats=loss / 2,
-        weight_share=0.5,
-        loss_nats=loss,
-        **{"on_front": True, **fields},
-    )
-
-
-KNEE = point(1, 6.0, 0.25, knee=True, next_tenth_nats=0.75)
-BEATEN = point(2, 5.0, 2.0, on_front=False)
-LAST = point(3, 4.0, 1.5, predicted_drop=Estimate(value=1.2, ci95=Interval(low=0.2, high=2.2)))
+KNEE = explored_point(1, 6.0, 0.25, knee=True, next_tenth_nats=0.75)
+BEATEN = explored_point(2, 5.0, 2.0, on_front=False)
+LAST = explored_point(
+    3, 4.0, 1.5, predicted_drop=Estimate(value=1.2, ci95=Interval(low=0.2, high=2.2))
+)
 
 
 def exploration(**fields):
-    given = {
-        "plan": {"model": "net.py:<net>", "data": "digits"},
-        "teacher_sha256": "0" * 64,
-        "metric": Metric(name="accuracy"),
-        "teacher_score": 98.0,
-        "teacher": (measurement(8.0),),
-        "precision": "fp32",
-        "start_ms": 8.0,
-        "points": (KNEE, BEATEN, LAST),
-        "complete": True,
-        "command": "edgespiral explore 'net.py:<net>'",
-    }
-    return Exploration(**{**given, **fields})
+    return an_exploration(KNEE, BEATEN, LAST, **fields)
 
 
 def printed(record):
@@ -82,7 +53,7 @@ def test_the_table_has_every_point_with_what_ten_percent_more_would_cost():
 
 def test_a_predicted_drop_has_its_interval():
     assert predicted(LAST, Metric(name="accuracy")) == "1.20 points (0.20 to 2.20)"
-    two = point(1, 6.0, 0.2, predicted_drop=Estimate(value=0.5))
+    two = explored_point(1, 6.0, 0.2, predicted_drop=Estimate(value=0.5))
     assert predicted(two, Metric(name="MAE", unit="mm")) == "0.50 mm"
 
 
@@ -119,4 +90,4 @@ def test_each_device_has_its_column_where_there_are_several():
 
 
 def test_an_exploration_without_points_has_a_page():
-    assert "Out of reach" in exploration_html(exploration(points=(), out_of_reach_ms=(2.0,)))
+    assert "Out of reach" in exploration_html(an_exploration(out_of_reach_ms=(2.0,)))

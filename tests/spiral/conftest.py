@@ -26,7 +26,6 @@ from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.context import RunContext
-from edgespiral.spiral.exploring.in_python import explore
 from edgespiral.spiral.planning.importance import Importance
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import Planner
@@ -116,21 +115,6 @@ def stops_at():
 def finished(teacher, digits, tmp_path_factory):
     """One run to the end, looked at by many tests."""
     return api.compress(teacher, digits, out=tmp_path_factory.mktemp("runs") / "run", **OPTIONS)
-
-
-@pytest.fixture(scope="session")
-def explored(teacher, digits, finished, quick_options, tmp_path_factory):
-    """One exploration of the teacher, calibrated on a run of it."""
-    return explore(
-        teacher,
-        digits,
-        points=3,
-        speedup=2.5,
-        target=quick_options["target"],
-        pruner="depgraph",
-        runs=[finished.folder],
-        out=tmp_path_factory.mktemp("explored") / "front",
-    )
 
 
 @pytest.fixture(scope="session")

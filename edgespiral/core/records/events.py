@@ -339,10 +339,10 @@ class TrainedCut(Record):
     lost: Score
 
 
-class Calibrated(RunEvent):
+class LossCalibrated(RunEvent):
     """The trained cuts that say what a divergence costs; the last such record counts."""
 
-    kind: Literal["calibrated"] = "calibrated"
+    kind: Literal["loss-calibrated"] = "loss-calibrated"
     cuts: tuple[TrainedCut, ...]
 
 
@@ -358,7 +358,7 @@ Event = Annotated[
     | ExplorationPlanned
     | PointExplored
     | PointOutOfReach
-    | Calibrated,
+    | LossCalibrated,
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

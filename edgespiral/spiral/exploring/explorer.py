@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.errors import ModelError, RunFolderError, UsageError
 from edgespiral.core.records.events import (
-    Calibrated,
     Candidate,
     ExplorationPlanned,
+    LossCalibrated,
     PointExplored,
     PointOutOfReach,
     RunStarted,
@@ -254,8 +254,8 @@ class Explorer:
         self.context.listener.say(
             f"  trained cuts that tell what a nat costs in {metric.label}: {len(cuts)}"
         )
-        calibrated = Calibrated(cuts=tuple(cuts))
-        before = [event for event in events if isinstance(event, Calibrated)]
+        calibrated = LossCalibrated(cuts=tuple(cuts))
+        before = [event for event in events if isinstance(event, LossCalibrated)]
         if not before or before[-1] != calibrated:
             self.context.journal.append(calibrated)
 

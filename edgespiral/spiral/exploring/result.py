@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
     Baseline,
-    Calibrated,
     ExplorationPlanned,
+    LossCalibrated,
     PointExplored,
     PointOutOfReach,
     RunStarted,
@@ -51,7 +51,7 @@ def exploration_of(events: Sequence[Event]) -> Exploration:
         RunFolderError: nothing was planned yet.
     """
     started, baseline = _last(events, RunStarted), _last(events, Baseline)
-    planned, calibrated = _last(events, ExplorationPlanned), _last(events, Calibrated)
+    planned, calibrated = _last(events, ExplorationPlanned), _last(events, LossCalibrated)
     if started is None or baseline is None or planned is None:
         raise RunFolderError("nothing was explored yet", hint="go on with --resume")
     explored = [event for event in events if isinstance(event, PointExplored)]

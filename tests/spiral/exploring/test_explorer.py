@@ -5,9 +5,11 @@ from itertools import pairwise
 
 import pytest
 
+import edgespiral
 from edgespiral import api
 from edgespiral.core.errors import ModelError, RunFolderError, UsageError
 from edgespiral.core.records.events import Candidate, PointExplored, TurnPlanned
+from edgespiral.core.records.exploration import read_exploration
 from edgespiral.core.records.journal import read
 from edgespiral.spiral.exploring.explore import EXPLORED
 from edgespiral.spiral.exploring.explorer import Prices, furthest, latencies_between
@@ -15,8 +17,29 @@ from edgespiral.spiral.exploring.in_python import explore
 from edgespiral.spiral.planning.search import LANDING_HIGH, LANDING_LOW
 
 
+@pytest.fixture(scope="module")
+def explored(teacher, digits, finished, quick_options, tmp_path_factory):
+    """One exploration of the teacher, calibrated on a run of it."""
+    return explore(
+        teacher,
+        digits,
+        points=3,
+        speedup=2.5,
+        target=quick_options["target"],
+        pruner="depgraph",
+        runs=[finished.folder],
+        out=tmp_path_factory.mktemp("explored") / "front",
+    )
+
+
 def points_of(folder):
     return [event for event in read(folder / EXPLORED) if isinstance(event, PointExplored)]
+
+
+def test_what_is_returned_lies_in_the_folder(explored):
+    assert isinstance(explored, edgespiral.Explored)
+    assert read_exploration(explored.folder) == explored.exploration
+    assert "what speed would cost" in (explored.folder / "exploration.html").read_text()
 
 
 def test_every_point_was_built_timed_and_priced(explored):

@@ -21,7 +21,7 @@ def test_keywords_come_before_the_plan_and_a_model_goes_by_its_class():
 
 def test_data_in_memory_are_named_and_returned():
     split = TensorDataset(torch.randn(32, 4), torch.arange(32) % 2)
-    data = {"train": split, "validation": split, "test": split, "classes": 2}
+    data = {"train": split, "validation": split, "test": split, "classes": ["no", "yes"]}
     fields, known = asked("net.py:net", data, None, "regression", {})
     assert known is not None
     assert (fields["data"], fields["task"]) == (known.name, "regression")
