@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
-from edgespiral.spiral.plan.asked import asked as asked_of
-from edgespiral.spiral.plan.asked import call, run_folder
+from edgespiral.spiral.plan.call import call_text, fields_of_call, run_folder
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,10 +123,10 @@ def compress(
     from edgespiral.spiral.run import load_teacher, run_spiral
     from edgespiral.tasks import resolved
 
-    asked, known = asked_of(model, data, plan, task, options)
+    fields, known = fields_of_call(model, data, plan, task, options)
     if train is not None:
-        asked["train"] = train if isinstance(train, str) else name_of(training_of(train))
-    accepted = load_plan(None, asked)
+        fields["train"] = train if isinstance(train, str) else name_of(training_of(train))
+    accepted = load_plan(None, fields)
     folder = run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()
@@ -140,7 +140,7 @@ def compress(
         listener=listener,
         task=resolved(accepted.task if task is None else task),
         training=training_of(accepted.train if train is None else train),
-        command=call("compress", accepted, folder),
+        command=call_text("compress", accepted, folder),
     )
     return Compressed(result, folder, saved.load_model(folder))
 
@@ -155,7 +155,7 @@ def train_teacher(
     learning_rate: float | None = None,
     seed: int = 0,
     resume: bool = False,
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
     **options: Unpack[TrainingOptions],
 ) -> TrainedTeacher:
     """Train a model of the zoo, of torchvision or of your own; see `edgespiral train`.
@@ -246,7 +246,7 @@ def export_model(
     *,
     precision: Precision = "fp32",
     recipe: str = "default",
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
 ) -> Parity:
     """Export a model to ONNX, and check the file against PyTorch on the validation split.
 
@@ -280,7 +280,7 @@ def export_model(
     """
     from edgespiral.data import load
     from edgespiral.data.guard import guarded
-    from edgespiral.export.precision import Asked, export_as
+    from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
     from edgespiral.models import check_outputs, one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -295,8 +295,8 @@ def export_model(
     check_outputs(plain, splits, aim.check_outputs)
     check_independence(plain, splits)
     samples = len(splits.validation)
-    asked = Asked(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
-    return export_as(plain, Path(path), splits, asked).parity
+    request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
+    return export_as(plain, Path(path), splits, request).parity
 
 
 def load_model(folder: str | Path) -> nn.Module:

@@ -21,6 +21,7 @@ from edgespiral.models.load import load_model_for
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.loop import Spiral
+from edgespiral.spiral.starting.fitting import require_drop
 from edgespiral.spiral.starting.opened import opened
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.journal import Journal
-    from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import Result
     from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
@@ -108,7 +108,7 @@ def run_spiral(
     Args:
         training: the user's own, if it is.
     """
-    _require_drop(plan, task.metric)
+    require_drop(plan, task.metric)
     with opened(
         plan,
         model,
@@ -122,20 +122,6 @@ def run_spiral(
     ) as (context, fresh):
         Spiral(context, fresh).run()
         return write_results(context.journal, out)
-
-
-def _require_drop(plan: Plan, metric: Metric) -> None:
-    """Refuse to guess what may be lost of a metric whose unit is the task's own.
-
-    Raises:
-        UsageError: it is not said.
-    """
-    if metric.unit != "%" and "max_drop" not in plan.model_fields_set:
-        raise UsageError(
-            f"how much worse {metric.label} may get is not said",
-            where="--max-drop",
-            hint="it is in the metric's own unit, and what is little of it only you know",
-        )
 
 
 def write_results(journal: Journal, out: Path) -> Result:

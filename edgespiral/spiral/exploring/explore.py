@@ -36,7 +36,7 @@ EXPLORED = "exploration.jsonl"
 LEAST_POINTS, MOST_POINTS = 2, 64
 
 
-def asked_plan(config: Path | None, given: Mapping[str, object]) -> Plan:
+def exploring_plan(config: Path | None, given: Mapping[str, object]) -> Plan:
     """The plan of an exploration, which looks as far as one turn may cut if no budget is given.
 
     Raises:
@@ -141,4 +141,4 @@ def _runs_beside(out: Path) -> list[Path]:
     return sorted(path.parent for path in out.parent.glob(f"*/{JOURNAL}"))
 
 
-__all__ = ["EXPLORED", "PAGE", "asked_plan", "explore_model", "run_explore"]
+__all__ = ["EXPLORED", "PAGE", "explore_model", "exploring_plan", "run_explore"]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.listener import Silent
 from edgespiral.data import load
-from edgespiral.spiral.exploring.explore import asked_plan, explore_model
-from edgespiral.spiral.plan.asked import asked as asked_of
-from edgespiral.spiral.plan.asked import call, run_folder
+from edgespiral.spiral.exploring.explore import explore_model, exploring_plan
+from edgespiral.spiral.plan.call import call_text, fields_of_call, run_folder
 from edgespiral.spiral.run import load_teacher
 from edgespiral.tasks import resolved
 
@@ -88,8 +87,8 @@ def explore(
         >>> (found.folder / "exploration.html").is_file(), found.exploration.complete
         (True, True)
     """
-    asked, known = asked_of(model, data, plan, task, options)
-    accepted = asked_plan(None, asked)
+    fields, known = fields_of_call(model, data, plan, task, options)
+    accepted = exploring_plan(None, fields)
     folder = run_folder(out, accepted)
     splits, listener = known or load(accepted.data), listener or Silent()
     exploration = explore_model(
@@ -102,6 +101,6 @@ def explore(
         resume=resume,
         listener=listener,
         task=resolved(accepted.task if task is None else task),
-        command=call("explore", accepted, folder),
+        command=call_text("explore", accepted, folder),
     )
     return Explored(exploration, folder)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.errors import RunFolderError, UsageError
-from edgespiral.spiral.exploring.explore import asked_plan
+from edgespiral.spiral.exploring.explore import exploring_plan
 from edgespiral.spiral.exploring.in_python import explore
 from edgespiral.spiral.schedule import LARGEST_STEP
 
@@ -11,8 +11,8 @@ GIVEN = {"model": "resnet20", "data": "digits"}
 
 
 def test_it_looks_as_far_as_one_turn_goes_if_not_told():
-    assert asked_plan(None, GIVEN).speedup == LARGEST_STEP
-    assert asked_plan(None, {**GIVEN, "latency_ms": 3.0}).speedup is None
+    assert exploring_plan(None, GIVEN).speedup == LARGEST_STEP
+    assert exploring_plan(None, {**GIVEN, "latency_ms": 3.0}).speedup is None
 
 
 @pytest.mark.parametrize("points", [1, 0, 65])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-def asked(
+def fields_of_call(
     model: nn.Module | str,
     data: DataSplits | Mapping[str, Any] | str,
     plan: Plan | None,
@@ -47,20 +47,20 @@ def _fields(plan: object, options: Mapping[str, object]) -> dict[str, object]:
     Raises:
         UsageError: `plan` is no plan.
     """
-    by_keyword = {field: value for field, value in options.items() if value is not None}
+    named = {field: value for field, value in options.items() if value is not None}
     if plan is None:
-        return by_keyword
+        return named
     if not isinstance(plan, Plan):
         raise UsageError(
             f"a {type(plan).__name__} is no plan",
             where="plan",
             hint="give edgespiral.Plan(...), or its fields by keyword",
         )
-    given = {field: getattr(plan, field) for field in plan.model_fields_set}
-    return {**beneath(given, by_keyword), **by_keyword}
+    of_plan = {field: getattr(plan, field) for field in plan.model_fields_set}
+    return {**beneath(of_plan, named), **named}
 
 
-def call(function: str, plan: Plan, out: Path) -> str:
+def call_text(function: str, plan: Plan, out: Path) -> str:
     """What was asked of a function of the API, as a person would call it; a report says so."""
     fields = plan.model_dump(mode="json", exclude={"model", "data", "out"}, exclude_unset=True)
     options = [f"{field}={value!r}" for field, value in fields.items()]
