@@ -38,6 +38,7 @@ def points_of(folder):
 
 def test_what_is_returned_lies_in_the_folder(explored):
     assert isinstance(explored, edgespiral.Explored)
+    assert isinstance(explored.exploration, edgespiral.Exploration)
     assert read_exploration(explored.folder) == explored.exploration
     assert "what speed would cost" in (explored.folder / "exploration.html").read_text()
 
