@@ -11,6 +11,7 @@ from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.data.accompanying import write_beside
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL
+from edgespiral.export.parts import require_float
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.engine_files import require_timing
@@ -78,6 +79,7 @@ def opened(
     Raises:
         EdgeSpiralError: as `run_compress`, before any time is spent.
     """
+    require_float(task.part_names, plan.precision)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     with on_device(plan.device):
