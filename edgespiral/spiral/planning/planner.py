@@ -153,6 +153,29 @@ class Planner:
         """
         return self._measured_ms(1, self._narrowest)
 
+    def fastest_of_turn_ms(self, turn: int, parent: PrunableModel, importance: Importance) -> float:
+        """Latency of the narrowest that one turn may cut `parent` to.
+
+        Raises:
+            As `fastest_ms`.
+        """
+        return self._measured_ms(turn, self._choices(parent, importance).narrowest())
+
+    def given(
+        self, turn: int, parent: PrunableModel, importance: Importance, widths: Widths
+    ) -> Planned | None:
+        """Widths that were chosen elsewhere, measured at length; None if this turn has no such.
+
+        Raises:
+            MeasurementError, TargetError: the device did not answer.
+        """
+        choice = self._choices(parent, importance)
+        if widths.keys() != choice.options.keys() or not choice.allows(widths):
+            return None
+        self._candidates.confirm(turn, widths)
+        latency_ms = self._latencies.measured[key_of(widths)]
+        return Planned(widths, latency_ms, choice.total_lost(widths))
+
     def beyond_reach(self, limit_ms: float) -> OutOfReach | None:
         """The narrowest that any number of turns could cut to, if surely slower than `limit_ms`.
 
