@@ -18,6 +18,7 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node, symbolic_trace
 
 from edgespiral.core.errors import ModelError, first_few
+from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,8 +85,10 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
         ModelError: they say something else, or fail.
     """
     hint = "a decoder may remember earlier words in recurrent layers (LSTM, GRU) alone"
+    failed = f"the model fails on {len(inputs[SOURCE])} samples"
     with torch.no_grad():
-        whole = model(**inputs)
+        with user_code(ModelError, failed, where=type(model).__name__):
+            whole = model(**inputs)
         try:
             run = steps(halves, inputs)
             said = torch.cat([logits for logits, _ in run], 1)
@@ -99,6 +102,8 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
             f"what its decoder needs of the source is no tensor: {first_few(sorted(handed))}",
             hint="take sizes of the words so far, not of the source, in the decoder",
         )
+    if not isinstance(whole, torch.Tensor) or whole.shape != said.shape:
+        raise ModelError("the model returns something else than logits (N, T, V)", hint=hint)
     allowed = STEP_SHARE * float(whole.abs().max())
     apart = float((whole - said).abs().max())
     # Written so that a difference that is no number fails.

@@ -76,6 +76,24 @@ class Branches(Plain):
         return super().forward(source, target) if source.sum() > 0 else self.words(target)
 
 
+class Fails(Plain):
+    def forward(self, source, target):
+        return self.words(self.first(self.target(target) + self.source(source))[0])
+
+
+class Two(Plain):
+    def forward(self, source, target):
+        logits = super().forward(source, target)
+        return logits.sum(1)
+
+
+def test_what_fails_on_samples_or_returns_no_logits_is_told():
+    with pytest.raises(ModelError, match="Fails: the model fails on 2 samples"):
+        proven(Fails().eval(), halves_of(Fails().eval()), INPUTS)
+    with pytest.raises(ModelError, match="returns something else than logits|a word at a time"):
+        proven(Two().eval(), halves_of(Two().eval()), INPUTS)
+
+
 def test_what_remembers_in_another_way_is_refused():
     model = LooksBack().eval()
     with pytest.raises(ModelError, match="a word at a time its decoder says something else"):
