@@ -18,6 +18,7 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node, symbolic_trace
 
 from edgespiral.core.errors import ModelError, first_few
+from edgespiral.core.text import described
 from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def halves_of(model: nn.Module) -> Halves:
             f"the model takes {', '.join(given) or 'nothing'}, not {SOURCE} and {TARGET}",
             hint="def forward(self, source, target): ids (N, S), (N, T) -> logits (N, T, V)",
         )
+    returned = next(iter(graph.graph.find_nodes(op="output"))).args[0]
+    if not isinstance(returned, Node):
+        kind = type(returned).__name__
+        raise ModelError(f"the model returns a {kind}, not one tensor of logits (N, T, V)")
     late = _reached_from(given[TARGET])
     # What depends on neither, such as a scaled parameter, is in both halves.
     early = _reached_from(given[SOURCE]) - late
@@ -94,7 +99,7 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
             said = torch.cat([logits for logits, _ in run], 1)
         except Exception as error:
             raise ModelError(
-                f"its decoder does not run a word at a time: {error}", hint=hint
+                f"its decoder does not run a word at a time: {described(error)}", hint=hint
             ) from error
     handed = {name for name, value in run[0][1].items() if not isinstance(value, torch.Tensor)}
     if handed:
@@ -102,8 +107,8 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
             f"what its decoder needs of the source is no tensor: {first_few(sorted(handed))}",
             hint="take sizes of the words so far, not of the source, in the decoder",
         )
-    if not isinstance(whole, torch.Tensor) or whole.shape != said.shape:
-        raise ModelError("the model returns something else than logits (N, T, V)", hint=hint)
+    if whole.shape != said.shape:
+        raise ModelError(f"the model returns {tuple(whole.shape)}, not logits (N, T, V)", hint=hint)
     allowed = STEP_SHARE * float(whole.abs().max())
     apart = float((whole - said).abs().max())
     # Written so that a difference that is no number fails.
