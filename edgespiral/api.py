@@ -131,11 +131,11 @@ def compress(
         options_given["task"] = task if isinstance(task, str) else DEFAULT
     if train is not None:
         options_given["train"] = train if isinstance(train, str) else name_of(training_of(train))
-    known = None if isinstance(data, str) else splits_of(data, "data")
-    options_given |= {"model": name, "data": known.name if known else data}
+    in_memory = None if isinstance(data, str) else splits_of(data, "data")
+    options_given |= {"model": name, "data": in_memory.name if in_memory else data}
     accepted = load_plan(None, options_given)
     folder = _run_folder(out, accepted)
-    splits = known or load(accepted.data)
+    splits = in_memory or load(accepted.data)
     listener = listener or Silent()
     teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
     result = run_spiral(
