@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.records.measurement import (
-    Verdict,
-)
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import Looks, ratio_interval
 from edgespiral.core.statistics.stats import paired_ratio, verdict
 from edgespiral.core.system.files import make_folder, write_text
