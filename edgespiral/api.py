@@ -134,7 +134,7 @@ def compress(
     in_memory = None if isinstance(data, str) else splits_of(data, "data")
     options_given |= {"model": name, "data": in_memory.name if in_memory else data}
     accepted = load_plan(None, options_given)
-    folder = _run_folder(out, accepted)
+    folder = _run_folder(accepted.out if out is None else out)
     splits = in_memory or load(accepted.data)
     listener = listener or Silent()
     teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
@@ -175,8 +175,7 @@ def _call(plan: Plan, out: Path) -> str:
     return f"edgespiral.compress({', '.join(words)})"
 
 
-def _run_folder(out: str | Path | None, plan: Plan) -> Path:
-    folder = plan.out if out is None else out
+def _run_folder(folder: str | Path | None) -> Path:
     if folder is None:
         raise UsageError(
             "no run folder is named", where="out", hint='name one, as in out="runs/net"'
