@@ -16,6 +16,7 @@ from edgespiral.core.records.events import (
     Baseline,
     OnDevice,
 )
+from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.records.measurement import (
     Interval,
     Ratio,
@@ -48,8 +49,10 @@ if TYPE_CHECKING:
     from edgespiral.core.records.measurement import (
         Measurement,
     )
+    from edgespiral.core.records.metric import Metric
     from edgespiral.measure.session import Session
     from edgespiral.spiral.context import RunContext
+    from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
 # Of a model that is slow, the first look tells how many are taken.
@@ -106,7 +109,9 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     # What was measured is what was scored, and still lies there.
     for measurement in measurements:
         require_judged(folder, files | {MODEL: measurement.model_sha256})
-    budget = Budgets.of(context.plan.budgets, measurements)
+    plan = context.plan
+    footprints = footprint_budgets(plan.size_mib, plan.parameters, facts)
+    budget = Budgets.of(plan.budgets, measurements, facts, footprints)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
@@ -117,6 +122,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         files=files,
         validation_sha256=sha256_of(validation),
         doubts=doubts_about(model, context.splits, task),
+        footprints=footprints,
     )
 
 
@@ -194,9 +200,22 @@ def _tell(context: RunContext, baseline: Baseline) -> None:
     score_told = context.task.metric.named(baseline.teacher.validation_score)
     context.listener.say(
         f"teacher: {score_told} on validation, {latencies}; "
-        f"budget {Budgets.of(context.plan.budgets, measurements)}"
+        f"{goal_text(context.plan, budgets_of(context.plan, baseline), context.task.metric)}"
     )
     say_doubts(context.listener, baseline.doubts)
+
+
+def budgets_of(plan: Plan, baseline: Baseline) -> Budgets:
+    """What the run of `plan` is to reach."""
+    return Budgets.of(plan.budgets, timed(baseline), baseline.teacher, baseline.footprints)
+
+
+def goal_text(plan: Plan, budgets: Budgets, metric: Metric) -> str:
+    """What a run is asked for, as a person would say it."""
+    if not plan.is_quality_goal:
+        return f"budget {budgets}"
+    kind = "smallest" if plan.smallest else "fastest"
+    return f"goal: the {kind} that loses at most {plan.max_drop:g} {metric.difference_unit}".strip()
 
 
 def say_doubts(listener: Listener, doubts: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.engines import AUTO
 from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -133,8 +134,8 @@ def cut(
         after=chosen,
         engine=made.engine,
         difference=made.difference,
-        parameters_before=_count(source.model),
-        parameters_after=_count(made.model),
+        parameters_before=parameter_count(source.model),
+        parameters_after=parameter_count(made.model),
     )
     smaller = made.model.eval()
     smaller.meta[FACTS] = facts
@@ -262,7 +263,3 @@ def _scored(
         return scores, None
     known = moments(source.model, source.groups, [inputs for inputs, _ in batches])
     return after_folding(scores, source.model, source.groups, known), known
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

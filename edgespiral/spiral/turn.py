@@ -27,6 +27,7 @@ from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
 from edgespiral.models.saved import load_model, save_model, trace
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
@@ -128,7 +129,7 @@ def run_turn(
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=made.score_after_cut,
-        verdict=joined(verdicts),
+        verdict=_verdict(context, facts, budgets, verdicts, floor),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
         files=files,
@@ -138,6 +139,20 @@ def run_turn(
     )
     context.journal.append(finished)
     return finished
+
+
+def _verdict(
+    context: RunContext,
+    facts: ModelFacts,
+    budgets: Budgets,
+    verdicts: Sequence[Verdict],
+    floor: float,
+) -> Verdict:
+    """Of all budgets together; without any, whether the student holds the floor."""
+    if context.plan.is_quality_goal:
+        holds = context.task.metric.holds(facts.validation_score, floor)
+        return Verdict.MET if holds else Verdict.MISSED
+    return joined([*verdicts, *budgets.footprint_verdicts(facts)])
 
 
 def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measurement) -> None:
@@ -187,7 +202,7 @@ def _made(
         with watch.timing("round"):
             # Kept outputs are of bf16 where that is native, which rounds as coarsely as int8.
             teaching = context.distiller.teaching_live(parent.turn, parent.model)
-            last = planned.target_ms <= budgets.latency_ms
+            last = planned.target_ms <= budgets.goal_ms
             means = ScoreRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
     return _Made(engine, after_cut, shipped, _zeros(context, shipped, masks, folder, precision))
@@ -258,7 +273,7 @@ def model_facts(
         precision=precision,
         float_score=float_score,
         evaluation=score.evaluation,
-        parameter_count=sum(p.numel() for p in model.parameters()),
+        parameter_count=parameter_count(model),
         size_bytes=onnx.stat().st_size,
     )
 

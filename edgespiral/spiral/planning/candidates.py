@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.nested import shapes
 from edgespiral.core.records.events import Candidate, OnDevice
+from edgespiral.core.records.footprint import Footprint
 from edgespiral.core.system.files import make_folder
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.latency_cache import KnownCut
 from edgespiral.models.source import source_of
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.sparsity import two_four_masks
 from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
@@ -66,6 +68,7 @@ class CandidateFiles:
     form: Form = "onnxruntime"
     two_four: bool = False
     _written: dict[Path, Key] = field(init=False, default_factory=dict)
+    _parameter_counts: dict[Key, int] = field(init=False, default_factory=dict)
 
     def write(self, widths: Mapping[str, int], index: int) -> Path:
         """The cut to `widths`, to be measured.
@@ -90,7 +93,13 @@ class CandidateFiles:
             apply_masks(model, two_four_masks(model))
         export_onnx(model, path, example=self.original.example)
         self._written[path] = key_of(widths)
+        self._parameter_counts[key_of(widths)] = parameter_count(model)
         return path
+
+    def footprint(self, widths: Mapping[str, int], path: Path) -> Footprint:
+        """How large the cut to `widths` is, of which `path` was written."""
+        count = self._parameter_counts[key_of(widths)]
+        return Footprint(size_bytes=path.stat().st_size, parameter_count=count)
 
 
 @dataclass
@@ -139,7 +148,8 @@ class Candidates:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
             if candidate.precision == self.precision:
-                self._learn(candidate.widths, [device.speedup for device in candidate.devices])
+                speedups = [device.speedup for device in candidate.devices]
+                self._learn(candidate.widths, speedups, candidate.footprint)
 
     def survey(self, turn: int, probes: Sequence[Widths]) -> None:
         """Profile `probes` layer by layer, unless the cache knows all their shape classes.
@@ -192,9 +202,10 @@ class Candidates:
                     self.teacher_onnx, models, rounds=self._rounds(index, rounds, least)
                 )
             )
-            for widths, *found in zip(proposals, *answers, strict=True):
-                self.journal.append(self._candidate(turn, widths, found))
-                self._learn(widths, [speedup for _, speedup in found])
+            for widths, model, *found in zip(proposals, models, *answers, strict=True):
+                footprint = self.files.footprint(widths, model)
+                self.journal.append(self._candidate(turn, widths, found, footprint))
+                self._learn(widths, [speedup for _, speedup in found], footprint)
             for cache, answer in zip(self.caches, answers, strict=False):
                 pairs = zip(proposals, answer, strict=True)
                 cuts = [KnownCut(widths=w, speedup=ratio.value) for w, (_, ratio) in pairs]
@@ -240,12 +251,14 @@ class Candidates:
         """How many rounds the device at `index` takes."""
         return rounds_of(wanted, self.latencies.devices[index].teacher_ms, least=least)
 
-    def _learn(self, widths: Mapping[str, int], speedups: Sequence[Ratio]) -> None:
+    def _learn(
+        self, widths: Mapping[str, int], speedups: Sequence[Ratio], footprint: Footprint | None
+    ) -> None:
         key = key_of(widths)
         before_ms = self.latencies.measured.get(key)
-        self.latencies.add(widths, [speedup.value for speedup in speedups])
+        self.latencies.add(widths, [speedup.value for speedup in speedups], footprint)
         highest = [speedup.ci95.high for speedup in speedups]
-        self._lowest_ms[key] = self.latencies.of_speedups(highest)
+        self._lowest_ms[key] = self.latencies.of_speedups(widths, highest)
         if key not in self.unverified or before_ms is None:
             return
         self.unverified.discard(key)
@@ -253,7 +266,9 @@ class Candidates:
             self.latencies.forget(self.unverified)
             self.unverified.clear()
 
-    def _candidate(self, turn: int, widths: Widths, found: Sequence[Found]) -> Candidate:
+    def _candidate(
+        self, turn: int, widths: Widths, found: Sequence[Found], footprint: Footprint
+    ) -> Candidate:
         predicted = (
             self.latencies.predictions_ms(widths) if self.surveyed else [None for _ in found]
         )
@@ -263,7 +278,7 @@ class Candidates:
             widths=widths,
             devices=tuple(
                 OnDevice(
-                    budget_ms=device.budget_ms,
+                    budget_ms=device.budget_ms if device.is_budgeted else None,
                     measurement=measurement,
                     speedup=speedup,
                     predicted_ms=predicted_ms,
@@ -272,6 +287,7 @@ class Candidates:
                     self.latencies.devices, predicted, found, strict=True
                 )
             ),
+            footprint=footprint,
         )
 
 
