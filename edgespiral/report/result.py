@@ -76,6 +76,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
             for device in run.devices()
         ),
         budgets=budget_margins(run),
+        optimizer=best.optimizer if best else "",
         turns=len(run.turns),
         seconds=run.seconds(),
         sparsity=best.sparsity if best else None,

@@ -23,6 +23,8 @@ from edgespiral.core.statistics.intervals import Looks
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
+from edgespiral.distill.optimizers import named_optimizer
+from edgespiral.distill.own_training import is_usual
 from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
@@ -131,6 +133,7 @@ def run_turn(
         score_after_cut=made.score_after_cut,
         verdict=_verdict(context, facts, budgets, verdicts, floor),
         epochs=planned.epochs,
+        optimizer=_optimizer(context) if planned.epochs else "",
         seconds=dict(watch.seconds),
         files=files,
         seed=context.plan.seed,
@@ -139,6 +142,14 @@ def run_turn(
     )
     context.journal.append(finished)
     return finished
+
+
+def _optimizer(context: RunContext) -> str:
+    """What trains students, and why that one."""
+    if not is_usual(context.training):
+        return "the training is one's own"
+    chosen = named_optimizer(context.plan.optimizer, context.teacher.model)
+    return f"{chosen.name}: {chosen.reason}"
 
 
 def _verdict(

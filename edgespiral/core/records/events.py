@@ -248,7 +248,8 @@ class RateChosen(RunEvent):
 class TurnFinished(RunEvent):
     """One finished turn: cut, distilled, exported and measured.
 
-    `verdict` is that of all budgets together: met where each is, missed where any is.
+    `verdict` is that of all budgets together: met where each is, missed where any is. `optimizer`
+    is what trained the student, and why; empty where nothing did, and in journals of before.
     """
 
     kind: Literal["turn-finished"] = "turn-finished"
@@ -264,6 +265,7 @@ class TurnFinished(RunEvent):
     score_after_cut: Score
     verdict: Verdict
     epochs: float
+    optimizer: Line = ""
     seconds: dict[str, float]
     files: dict[str, str]
     seed: int

@@ -79,7 +79,8 @@ class Result(Record):
     `metric` is what all scores are of. `devices` are in the plan's order, `budgets` all that the
     run was to hold: latencies, sizes, and the score. `cuts` and
     `learning_rates` are those of the turns that led to the best one; there are none of the latter
-    where the plan has the rate. `doubts` speak against the figures.
+    where the plan has the rate. `optimizer` trained the best turn's student, and why that one.
+    `doubts` speak against the figures.
     """
 
     schema_version: Literal[2] = 2
@@ -101,6 +102,7 @@ class Result(Record):
     widths_after: dict[str, int]
     cuts: tuple[TurnCuts, ...] = ()
     learning_rates: tuple[TurnRate, ...] = ()
+    optimizer: str = ""
     turns: int
     seconds: dict[str, float]
     sparsity: WeightSparsity | None = None

@@ -236,7 +236,7 @@ class Plan(Record):
     optimizer: OptimizerName = plan_field(
         AUTO,
         "What changes the weights: `sgd`, `adamw`, `path/to/file.py:make`, or `auto` (`adamw` for "
-        "networks of layer norms, `sgd` for all others).",
+        "networks with embeddings, recurrence, attention or layer norms, `sgd` for all others).",
         pages="[training.md](training.md#optimizer)",
         group=DISTILLATION,
     )
