@@ -116,12 +116,12 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_won_back(run),
         Text(formats.evaluation(run.best.student if run.best else baseline.teacher, run.metric)),
         *(Text(f"warning: {doubt}", style="yellow") for doubt in run.doubts),
+        *_budgets(run),
         Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
         Text(f"{f'test {run.metric.name}':14} {formats.change(before, after, run.metric)}"),
         *(Text(f"{f'test {line[0]}':14} {line[1]}") for line in formats.beside(finished)),
         Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),
         *_devices(run),
-        *_budgets(run),
     ]
 
 

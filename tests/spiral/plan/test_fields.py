@@ -110,26 +110,6 @@ def test_the_rule_of_one_budget_holds_for_a_plan_built_in_code() -> None:
         Plan(model="m", data="d")
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"), [("50%", 0.5), ("12.5%", 0.125), (0.25, 0.25), (1200, 1200), (1e6, 10**6)]
-)
-def test_parameters_are_a_count_or_a_share(given: object, kept: float) -> None:
-    plan = load_plan(None, {"model": "m", "data": "d", "parameters": given})
-    assert plan.parameters == kept
-    assert isinstance(plan.parameters, int) == (kept >= 1)
-    assert Plan.model_validate_json(plan.model_dump_json()) == plan
-
-
-@pytest.mark.parametrize(
-    "given", ["0%", "100%", "150%", "50", "half", "%", "nan%", 0, -3, 1.5, math.nan, math.inf, True]
-)
-def test_parameters_that_mean_nothing_are_refused(given: object) -> None:
-    assert problems_of(None, {"model": "m", "data": "d", "parameters": given}) == [
-        "--parameters: must be a count of parameters from 1 up or a share below 100 % such as "
-        f'"50%", is {given!r}'
-    ]
-
-
 @pytest.mark.parametrize("size", [0.0, -1.0, math.nan, math.inf])
 def test_a_size_that_means_nothing_is_refused(size: float) -> None:
     [problem] = problems_of(None, {"model": "m", "data": "d", "size_mib": size})

@@ -14,7 +14,6 @@ from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.planning.footprints import Footprints, ParameterCounts
 from edgespiral.spiral.planning.latencies import LANDING_HIGH, Device, Latencies, key_of
-from edgespiral.spiral.planning.probes import probes
 
 
 class Encoded(nn.Module):
@@ -36,7 +35,7 @@ def prunable(name):
     return PrunableModel.of(trace(build(name, classes=10, input_shape=(1, 16, 16))), (1, 16, 16))
 
 
-@pytest.mark.parametrize("name", ["resnet8", "mobilenet", "lstm"])
+@pytest.mark.parametrize("name", ["resnet8", "mobilenetv2-small", "lstm"])
 def test_parameters_are_known_without_building_the_cut(name):
     """But for norms and biases behind a branch that is gone."""
     source = prunable(name)
@@ -93,10 +92,3 @@ def test_a_size_is_held_against_its_budget_as_a_latency_is(footprints):
     unbudgeted = Device("host", 2.0, 1.0, 4, 2.0, is_budgeted=False)
     alone = Latencies([unbudgeted], [], base, sizes)
     assert alone.worst_ms(cut, [50.0]) < 1.01, "no latency is asked for"
-
-
-def test_the_survey_s_probes_are_predicted_too(footprints):
-    source, sizes = footprints
-    choice = every_choice(source.groups, source.branches, 4)
-    for widths in probes(choice, seed=0):
-        assert 0 < sizes.of(widths).parameter_count <= sizes.base.parameter_count
