@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 # A survey teaches the model and may be rough.
 SURVEY_ROUNDS = 8
+# Loading a model anew moves its latency more than samples of one loading differ, so the rounds of
+# what is only compared are shorter than the profile's, and as many.
+ROUND_SHARE = 1 / 3
 # What a turn is built on is measured at length.
 CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 10
 # Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed.
@@ -184,13 +187,20 @@ class Candidates:
         return () if self.files.two_four else self.caches
 
     def measure(
-        self, turn: int, proposals: Sequence[Widths], *, rounds: int, least: int = LEAST_ROUNDS
+        self,
+        turn: int,
+        proposals: Sequence[Widths],
+        *,
+        rounds: int,
+        least: int = LEAST_ROUNDS,
+        round_share: float = ROUND_SHARE,
     ) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
 
         Args:
             rounds: of models that are quick on a device.
             least: of the slowest.
+            round_share: how long each is, of the profile's.
 
         Raises:
             MeasurementError, TargetError: a device did not answer.
@@ -198,8 +208,11 @@ class Candidates:
         if proposals:
             models = [self.files.write(widths, index) for index, widths in enumerate(proposals)]
             answers = self.fleet.each(
-                lambda index, session: session.compare(
-                    self.teacher_onnx, models, rounds=self._rounds(index, rounds, least)
+                lambda index, session: _compared(
+                    session,
+                    [self.teacher_onnx, *models],
+                    self._rounds(index, rounds, least),
+                    round_share,
                 )
             )
             for widths, model, *found in zip(proposals, models, *answers, strict=True):
@@ -218,7 +231,8 @@ class Candidates:
         Raises:
             MeasurementError, TargetError: a device did not answer.
         """
-        self.measure(turn, [widths], rounds=CONFIRMING_ROUNDS, least=LEAST_CONFIRMING)
+        rounds, least = CONFIRMING_ROUNDS, LEAST_CONFIRMING
+        self.measure(turn, [widths], rounds=rounds, least=least, round_share=1.0)
         self.confirmed.add(key_of(widths))
 
     def may_be_within(self, turn: int, widths: Widths, limit_ms: float) -> bool:
@@ -289,6 +303,15 @@ class Candidates:
             ),
             footprint=footprint,
         )
+
+
+def _compared(
+    session: Session, models: Sequence[Path], rounds: int, round_share: float
+) -> list[Found]:
+    """All models but the first beside it, in rounds of a share of the profile's length."""
+    reference, *others = models
+    round_s = round_share * session.profile.measure.round_ms / 1e3
+    return session.compare(reference, others, rounds=rounds, seconds_per_model=rounds * round_s)
 
 
 def _profiled(session: Session, models: Sequence[Path], rounds: int) -> list[LayerLatency]:
