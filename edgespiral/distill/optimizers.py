@@ -16,6 +16,7 @@ from edgespiral.core.errors import ModelError, UsageError, first_few
 from edgespiral.core.factory import named_in_file
 from edgespiral.core.user_code import user_code
 from edgespiral.distill.settings import AUTO
+from edgespiral.models.work import parameter_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,10 +34,10 @@ NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 # Layers whose gradients differ from those of a network's others by more than one rate allows, and
 # what has them.
 ADAPTIVE: Mapping[str, tuple[type[nn.Module], ...]] = {
-    "embeddings": (nn.Embedding, nn.EmbeddingBag),
     "recurrent layers": (nn.RNNBase, nn.RNNCellBase),
     "attention": (nn.MultiheadAttention,),
 }
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 class Choice(NamedTuple):
@@ -60,6 +61,8 @@ def default_optimizer(model: nn.Module) -> Choice:
     recurrent layers vary from batch to batch (Pascanu et al. 2013, "On the difficulty of training
     recurrent neural networks").
 
+    Beside batch norms, embeddings count where they are most of the parameters, as in recommenders.
+
     Example:
         >>> default_optimizer(nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 2)))
         Choice(name='adamw', reason='the model has embeddings')
@@ -72,6 +75,9 @@ def default_optimizer(model: nn.Module) -> Choice:
             return Choice("adamw", f"the model has {what}")
     has_layer_norms = any(isinstance(layer, (nn.LayerNorm, nn.RMSNorm)) for layer in layers)
     has_batch_norms = any(isinstance(layer, _BatchNorm) for layer in layers)
+    embedded = sum(parameter_count(layer) for layer in layers if isinstance(layer, EMBEDDINGS))
+    if embedded > (0.5 * parameter_count(model) if has_batch_norms else 0):
+        return Choice("adamw", "the model has embeddings")
     if has_layer_norms and not has_batch_norms:
         return Choice("adamw", "the model has layer norms and no batch norm")
     why = "batch norms" if has_batch_norms else "no layers that need another"

@@ -80,6 +80,13 @@ def test_what_sgd_moves_badly_takes_adamw_beside_batch_norms_too(layer, what):
     assert default_optimizer(model) == ("adamw", f"the model has {what}")
 
 
+def test_few_embeddings_beside_batch_norms_stay_with_sgd():
+    few = nn.ModuleList([nn.Embedding(5, 4), nn.Linear(40, 40)])
+    assert default_optimizer(few).name == "adamw"
+    few.append(nn.BatchNorm1d(4))
+    assert default_optimizer(few) == ("sgd", "the model has batch norms")
+
+
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
 def test_weights_decay_and_norms_and_biases_do_not(name, kind):
     optimizer = optimizer_for(fresh(), replace(SETTINGS, optimizer=name, weight_decay=0.3))

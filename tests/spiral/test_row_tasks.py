@@ -49,8 +49,8 @@ JOBS = {
     ),
 }  # fmt: skip
 
-# Of embeddings, and of layers that need no other.
-OPTIMIZERS = {"recommendation": "adamw", "binary": "adamw", "anomaly": "sgd"}
+# Mostly of embeddings, of few beside batch norms, and of layers that need no other.
+OPTIMIZERS = {"recommendation": "adamw", "binary": "sgd", "anomaly": "sgd"}
 
 
 def edgespiral(folder, *words):
