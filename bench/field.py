@@ -53,11 +53,12 @@ from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_score
-from edgespiral.export.precision import Asked, export_as
+from edgespiral.export.precision import ExportRequest, export_as
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import load_model_for
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,8 +159,8 @@ def quantised(pair: Pair, row: Row, out: Path, _: Json) -> float:
     """The teacher in int8."""
     del row
     out.mkdir()
-    asked = Asked("int8", recipe=load_recipe("default"))
-    export_as(pair.teacher, out / "model.onnx", pair.splits, asked)
+    request = ExportRequest("int8", recipe=load_recipe("default"), task=CLASSIFICATION)
+    export_as(pair.teacher, out / "model.onnx", pair.splits, request)
     return 0.0
 
 
@@ -178,7 +179,7 @@ def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | N
         epochs=row.epochs, batch_size=BATCH, learning_rate=rate, temperature=TEMPERATURE,
         alpha=ALPHA, seed=row.seed,
     )  # fmt: skip
-    train(model, pair.splits, settings, teachers=[pair.teacher])
+    train(model, pair.splits, settings, teachers=[pair.teacher], task=CLASSIFICATION)
     out.mkdir(exist_ok=True)
     export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
 
@@ -209,8 +210,10 @@ def measured(pair: Pair, row: Row, tables: Json) -> Json:
             "reached": True,
             "speedup": speedup.value,
             "speedup_ci95": [speedup.ci95.low, speedup.ci95.high],
-            "validation_percent": file_score(out / "model.onnx", pair.splits.validation),
-            "test_percent": file_score(out / "model.onnx", pair.splits.test),
+            "validation_percent": file_score(
+                out / "model.onnx", pair.splits.validation, task=CLASSIFICATION
+            ),
+            "test_percent": file_score(out / "model.onnx", pair.splits.test, task=CLASSIFICATION),
             "wall_s": wall_s,
             "search_s": search_s,
         }

@@ -27,6 +27,7 @@ from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings, steps_of
 from edgespiral.distill.trainer import train
 from edgespiral.models import load_model_for
+from edgespiral.tasks.classification import CLASSIFICATION
 
 BATCH = 128
 
@@ -51,7 +52,8 @@ def main() -> None:
     student = edgespiral.cut(teacher, data=splits, fraction=args.fraction)
     recalibrate_batchnorm(student, splits.train, batches=30)
     facts = {"pair": args.name or f"{args.model} on {args.data}", "fraction": args.fraction}
-    facts |= {"optimizer": args.optimizer, "after_cut": score(student, splits.validation)}
+    after_cut = score(student, splits.validation, task=CLASSIFICATION)
+    facts |= {"optimizer": args.optimizer, "after_cut": after_cut}
     for steps, rate, seed in itertools.product(args.steps, args.rates, args.seeds):
         job = {**facts, "steps": steps, "rate": rate, "seed": seed}
         if any(job.items() <= row.items() for row in document["rows"]):
@@ -68,8 +70,14 @@ def main() -> None:
         epochs = steps / steps_of(settings, len(splits.train))
         trained = copy.deepcopy(student)
         try:
-            train(trained, splits, replace(settings, epochs=epochs), teachers=[teacher])
-            reached: float | None = score(trained, splits.validation)
+            train(
+                trained,
+                splits,
+                replace(settings, epochs=epochs),
+                teachers=[teacher],
+                task=CLASSIFICATION,
+            )
+            reached: float | None = score(trained, splits.validation, task=CLASSIFICATION)
         except TrainingError:
             reached = None
         document["rows"].append({**job, "validation": reached})

@@ -172,18 +172,18 @@ def training(model: nn.Module, freeze: Sequence[str] = ()) -> Iterator[None]:
         freeze: patterns of parameter names such as `stem.*`; a layer's name stands for all of it.
             Norms of which nothing else is trained keep their statistics.
     """
-    held = [p for n, p in model.named_parameters() if p.requires_grad and _matches(n, freeze)]
+    frozen = [p for n, p in model.named_parameters() if p.requires_grad and _matches(n, freeze)]
     model.train()
     for path, layer in model.named_modules():
         names = [f"{path}.{name}" for name, _ in layer.named_parameters(recurse=False)] or [path]
         if isinstance(layer, NORMS) and all(_matches(name, freeze) for name in names):
             layer.eval()
-    for parameter in held:
+    for parameter in frozen:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in held:
+        for parameter in frozen:
             parameter.requires_grad_(True)
         model.eval()
 

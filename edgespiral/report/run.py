@@ -216,11 +216,11 @@ class Run:
 
     def _is_absolute(self, target: str) -> bool:
         """Whether the budget of `target` is a latency in milliseconds."""
-        given = {kind: self.started.plan.get(kind) for kind in ("latency_ms", "speedup")}
+        budgets = {kind: self.started.plan.get(kind) for kind in ("latency_ms", "speedup")}
         named = [
-            kind for kind, value in given.items() if isinstance(value, dict) and target in value
+            kind for kind, value in budgets.items() if isinstance(value, dict) and target in value
         ]
-        for_all = [kind for kind, value in given.items() if isinstance(value, int | float)]
+        for_all = [kind for kind, value in budgets.items() if isinstance(value, int | float)]
         return (named or for_all) == ["latency_ms"]
 
     @property
