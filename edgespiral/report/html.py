@@ -68,6 +68,8 @@ def template(name: str) -> Template:
 def _status(run: Run) -> tuple[str, str]:
     if run.finished is None:
         return "not finished", "pending"
+    if run.finished.outcome is Outcome.MET and not run.has_budget:
+        return "goal reached", "good"
     met = run.finished.outcome in (Outcome.MET, Outcome.ALREADY_MET)
     return OUTCOMES[run.finished.outcome], "good" if met else "short"
 

@@ -224,6 +224,12 @@ class Run:
         return (named or for_all) == ["latency_ms"]
 
     @property
+    def has_budget(self) -> bool:
+        """Whether there was something to reach beside what may be lost."""
+        kinds = ("latency_ms", "speedup", "size_mib", "parameters")
+        return any(self.started.plan.get(kind) is not None for kind in kinds)
+
+    @property
     def is_planned_in_ms(self) -> bool:
         """Whether what turns aim at is a latency, and not a size alone."""
         if self.baseline is None:

@@ -253,7 +253,10 @@ def _on_devices(
 ) -> tuple[OnDevice, ...]:
     return tuple(
         OnDevice(
-            budget_ms=budget.latency_ms, measurement=measurement, speedup=speedup, verdict=verdict
+            budget_ms=budget.latency_ms,
+            measurement=measurement,
+            speedup=speedup,
+            verdict=None if budget.latency_ms is None else verdict,
         )
         for budget, (measurement, speedup), verdict in zip(
             budgets.each, pairs, verdicts, strict=True

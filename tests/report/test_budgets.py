@@ -58,6 +58,7 @@ def test_a_run_without_a_latency_shows_none_as_its_budget(met: list[Event]) -> N
     page = render_html(events)
     assert "parameters: 120444 of 135500, 11.1 % within: met" in page
     assert "budget 0.4" not in page
+    assert "goal reached" in page
     [turn] = [e for e in events if isinstance(e, TurnFinished) and e.turn == 2]
     assert turn.devices[0].budget_ms is None
 
