@@ -70,7 +70,7 @@ def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options,
 
 
 def test_the_smallest_that_holds_is_aimed_at_by_size(wide, digits, options, tmp_path):
-    asked = {**options, "max_drop": 30.0, "turns": 1, "smallest": True, "allocation": "uniform"}
+    asked = {**options, "max_drop": 30.0, "turns": 1, "smallest": True}
     done = api.compress(wide, digits, out=tmp_path / "run", **asked)
     [first] = [e for e in read(tmp_path / "run" / "journal.jsonl") if e.kind == "turn-finished"]
     share = first.student.size_bytes / done.result.teacher.size_bytes
