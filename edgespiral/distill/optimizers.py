@@ -76,7 +76,7 @@ def default_optimizer(model: nn.Module) -> Choice:
     has_layer_norms = any(isinstance(layer, (nn.LayerNorm, nn.RMSNorm)) for layer in layers)
     has_batch_norms = any(isinstance(layer, _BatchNorm) for layer in layers)
     embedded = sum(parameter_count(layer) for layer in layers if isinstance(layer, EMBEDDINGS))
-    if embedded > (0.5 * parameter_count(model) if has_batch_norms else 0):
+    if embedded and (not has_batch_norms or embedded > 0.5 * parameter_count(model)):
         return Choice("adamw", "the model has embeddings")
     if has_layer_norms and not has_batch_norms:
         return Choice("adamw", "the model has layer norms and no batch norm")
