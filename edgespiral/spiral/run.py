@@ -28,6 +28,7 @@ from edgespiral.data import load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL, training_of
+from edgespiral.export.parts import require_float
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.measure.engine_files import require_timing
@@ -143,6 +144,7 @@ def run_spiral(
         training: the user's own, if it is.
     """
     require_drop(plan, task.metric)
+    require_float(task.part_names, plan.precision)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     with on_device(plan.device), ExitStack() as stack:

@@ -28,6 +28,7 @@ from edgespiral.distill.own_training import is_usual
 from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
+from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.prunable import cut_to
@@ -295,7 +296,7 @@ def model_facts(
         float_score=float_score,
         evaluation=score.evaluation,
         parameter_count=parameter_count(model),
-        size_bytes=onnx.stat().st_size,
+        size_bytes=timed_bytes(onnx),
     )
 
 

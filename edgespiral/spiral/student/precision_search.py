@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.events import Candidate, PrecisionMix
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.system.temporary import claim_folder, remove_claimed
+from edgespiral.measure.model_files import timed_bytes
 from edgespiral.report import formats
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.planning.footprints import Footprints, ParameterCounts
@@ -117,6 +118,7 @@ class Planners:
             caches=context.caches(self.baseline),
             two_four=context.sparse_kernels == "on",
             footprints=self._footprints(precision),
+            parts=context.task.parts,
         )
         planner.recall([event for event in context.journal.read() if isinstance(event, Candidate)])
         return planner
@@ -153,7 +155,7 @@ class Planners:
         # What `teacher_trial` has made of the teacher, or the teacher itself.
         converted = self.context.folder(0) / f"{precision}.onnx"
         is_base = precision == self.context.precisions.base or not converted.is_file()
-        size_bytes = teacher.size_bytes if is_base else converted.stat().st_size
+        size_bytes = teacher.size_bytes if is_base else timed_bytes(converted)
         return Footprints(
             budgets,
             ParameterCounts(original.model, original.groups),
