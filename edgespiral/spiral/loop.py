@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.records.events import (
     Baseline,
     Outcome,
-    PrecisionChosen,
     RunFinished,
     TurnPlanned,
 )
@@ -26,6 +25,7 @@ from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
+from edgespiral.spiral.exploring.start import explored_cut
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.quality import MOST_STUDENTS, QualityGoal, next_student
 from edgespiral.spiral.planning.screening import screen_of
@@ -39,7 +39,6 @@ from edgespiral.spiral.shipping.publishing import (
     shipped_folder,
 )
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
-from edgespiral.spiral.student.precision import choose, teacher_trial
 from edgespiral.spiral.student.precision_search import Planners
 from edgespiral.spiral.turn import nothing_cut, run_turn
 
@@ -95,9 +94,7 @@ class Spiral:
             return finish(self.context, self.fresh, baseline, End(Outcome.ALREADY_MET, 0, message))
         planners = Planners(self.context, baseline, self._parents, budget.goal_ms)
         try:
-            chosen = self._precision(baseline, budget, planners)
-            start_ms = _start_ms(baseline, chosen)
-            planner = planners.planner(chosen.precision, start_ms)
+            planner = planners.settled(budget)
             rules = self._rules(budget, planner.start_ms)
             course = _Course(rules, baseline, budget, planner, planners.teacher)
             turns = self._students if self.context.plan.is_quality_goal else self._turns
@@ -228,7 +225,9 @@ class Spiral:
         self, step: Next, parent: Parent, planner: Planner, epochs: float
     ) -> tuple[Planned | OutOfReach, int]:
         """The turn's cut, and how many cuts were compared as a whole to find it."""
-        context, importance = self.context, parent.importance
+        context, importance, plan = self.context, parent.importance, self.context.plan
+        if step.turn == 1 and plan.explored is not None and plan.point is not None:
+            return explored_cut(plan.explored, plan.point, planner, parent, step.turn), 0
         with context.listener.steps("planning") as advance:
             screen = None
             if context.plan.allocation == "latency":
@@ -267,28 +266,11 @@ class Spiral:
         reached = ", ".join([told, reached, *sizes])
         self.context.listener.say(f"  {reached}: {what} {done.verdict}")
 
-    def _precision(
-        self, baseline: Baseline, budget: Budgets, planners: Planners
-    ) -> PrecisionChosen:
-        """What students ship in; asked of the device once, then of the journal."""
-        known = [event for event in self._events() if isinstance(event, PrecisionChosen)]
-        if known:
-            return known[-1]
-        chosen = choose(
-            self.context.precisions,
-            partial(teacher_trial, self.context, baseline),
-            partial(planners.mix, budget),
-        )
-        if chosen.trials:
-            self.context.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
-        self.context.journal.append(chosen)
-        return chosen
-
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan
         # Each student of a goal without a budget may be the one that ships.
-        turns = 1 if plan.is_quality_goal else plan.turns
-        schedule = Schedule.plan(start_ms, budget.goal_ms, turns, plan.epochs)
+        is_one = plan.is_quality_goal or plan.explored is not None
+        schedule = Schedule.plan(start_ms, budget.goal_ms, 1 if is_one else plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop, self.context.task.metric)
 
     @cached_property
@@ -309,13 +291,6 @@ class Spiral:
 
     def _events(self) -> Sequence[Event]:
         return self.context.journal.read()
-
-
-def _start_ms(baseline: Baseline, chosen: PrecisionChosen) -> float:
-    """The uncut teacher's latency in the precision chosen."""
-    teacher_ms = timed(baseline)[0].stats.p50_ms
-    speedups = {trial.precision: trial.speedup.value for trial in chosen.trials}
-    return teacher_ms / speedups.get(chosen.precision, 1.0)
 
 
 def _which_cut(turn: int, allocation: str) -> str:

@@ -135,13 +135,19 @@ class Planner:
         # The cache has what this run had measured before, too.
         self.reused_models = len(self._candidates.unverified)
 
+    def own_ms(self, latency_ms: float) -> dict[str, float]:
+        """A latency in the first device's time, as each device's own, by target."""
+        return {
+            device.target: self._latencies.own_target_ms(index, latency_ms)
+            for index, device in enumerate(self.devices)
+        }
+
     def target_text(self, target_ms: float) -> str:
         """A target in the first device's time as a person would say it, of every budget."""
-        several = len(self.devices) > 1
+        several, own_ms = len(self.devices) > 1, self.own_ms(target_ms)
         latencies = [
-            f"{self._latencies.own_target_ms(index, target_ms):.3g} ms"
-            + (f" on {device.target}" if several else "")
-            for index, device in enumerate(self.devices)
+            f"{own_ms[device.target]:.3g} ms" + (f" on {device.target}" if several else "")
+            for device in self.devices
             if device.is_budgeted
         ]
         share = target_ms / self.devices[0].budget_ms
@@ -191,6 +197,29 @@ class Planner:
         latency = self._latencies.near(target_ms)
         widths = ALLOCATIONS[allocation](choice, latency, target_ms)
         return math.inf if widths is None else choice.total_lost(widths)
+
+    def fastest_of_turn_ms(self, turn: int, parent: PrunableModel, importance: Importance) -> float:
+        """Latency of the narrowest that one turn may cut `parent` to.
+
+        Raises:
+            As `fastest_ms`.
+        """
+        return self._measured_ms(turn, self._choices(parent, importance).narrowest())
+
+    def given(
+        self, turn: int, parent: PrunableModel, importance: Importance, widths: Widths
+    ) -> Planned | None:
+        """Widths that were chosen elsewhere, measured at length; None if this turn has no such.
+
+        Raises:
+            MeasurementError, TargetError: the device did not answer.
+        """
+        choice = self._choices(parent, importance)
+        if widths.keys() != choice.options.keys() or not choice.allows(widths):
+            return None
+        self._candidates.confirm(turn, widths)
+        latency_ms = self._latencies.measured[key_of(widths)]
+        return Planned(widths, latency_ms, choice.total_lost(widths))
 
     def beyond_reach(self, limit_ms: float) -> OutOfReach | None:
         """The narrowest that any number of turns could cut to, if surely slower than `limit_ms`.

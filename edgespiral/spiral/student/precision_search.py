@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.events import Candidate, PrecisionMix
+from edgespiral.core.records.events import Candidate, PrecisionChosen, PrecisionMix
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.system.temporary import claim_folder, remove_claimed
 from edgespiral.measure.model_files import timed_bytes
@@ -15,6 +16,7 @@ from edgespiral.spiral.planning.footprints import Footprints, ParameterCounts
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import OutOfReach, Planner
 from edgespiral.spiral.planning.quality import FIRST_SHARE
+from edgespiral.spiral.student.precision import choose, teacher_trial
 from edgespiral.spiral.student.sparsity import planned_multiple
 
 if TYPE_CHECKING:
@@ -50,6 +52,31 @@ class Planners:
         if precision not in self._planners:
             self._planners[precision] = self._new(precision, start_ms)
         return self._planners[precision]
+
+    def settled(self, budget: Budgets) -> Planner:
+        """That of the precision that students ship in, which the journal has from then on.
+
+        Raises:
+            As `choose` and `Planner.plan`.
+        """
+        context = self.context
+        earlier = [event for event in context.journal.read() if isinstance(event, PrecisionChosen)]
+        chosen = earlier[-1] if earlier else self._choose(budget)
+        teacher_ms = self.baseline.devices[0].measurement.stats.p50_ms
+        speedups = {trial.precision: trial.speedup.value for trial in chosen.trials}
+        return self.planner(chosen.precision, teacher_ms / speedups.get(chosen.precision, 1.0))
+
+    def _choose(self, budget: Budgets) -> PrecisionChosen:
+        context = self.context
+        chosen = choose(
+            context.precisions,
+            partial(teacher_trial, context, self.baseline),
+            partial(self.mix, budget),
+        )
+        if chosen.trials:
+            context.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
+        context.journal.append(chosen)
+        return chosen
 
     def teacher(self, watch: Stopwatch) -> Parent:
         """The teacher as the first turn's parent, made and scored once."""
