@@ -21,10 +21,9 @@ from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.baseline import baseline_of, budgets_of
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.calibration import trained_cuts
-from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW, key_of
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import STEP, Screen
-from edgespiral.spiral.planning.search import LANDING_HIGH, LANDING_LOW
 from edgespiral.spiral.student.parent import Parents
 from edgespiral.spiral.student.precision_search import Planners
 

@@ -23,6 +23,7 @@ from edgespiral.distill.settings import Amp, Schedule
 from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.plan.field import plan_field
+from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS, check_latencies, latency_of
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
@@ -40,12 +41,6 @@ from edgespiral.spiral.plan.values import (
 )
 from edgespiral.tasks import DEFAULT
 
-# A run has at most one of these for each target; those of the file that ships come beside them.
-BUDGETS = ("latency_ms", "speedup")
-FOOTPRINTS = ("size_mib", "parameters")
-BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
-NO_GOAL = "a goal is needed: latency_ms, speedup, size_mib or parameters, or max_drop alone"
-
 # The headings of `edgespiral compress --help`.
 BUDGET = "Goal (a budget or several, or --max-drop alone)"
 CUTTING = "Cutting"
@@ -58,10 +53,9 @@ class Plan(Record):
     All that is said of a field is said here; `make plan` writes the options of the command line
     and the table of `docs/plan.md` from it.
 
-    The budget is a median latency or a speed-up over the teacher; where there are several targets,
-    one for all, or one for each by its name. A size of the file and a number of parameters are
-    budgets too, beside it or alone. With `max_drop` and no budget, the fastest model that holds it
-    is looked for. Paths are relative to the current folder.
+    The budget is a median latency or a speed-up, one for all targets or for each by its name. Sizes
+    are budgets too, beside it or alone; with `max_drop` alone, the fastest model that holds it is
+    looked for. Paths are relative to the current folder.
     `model` and `data` are needed in a plan of the command line; in Python, `compress` takes them
     beside the plan.
 
@@ -371,15 +365,16 @@ class Plan(Record):
 
     def budget_of(self, target: str) -> dict[str, float]:
         """The latency that `target` is to reach, by its kind; empty where none is asked for."""
-        given = {kind: getattr(self, kind) for kind in BUDGETS}
-        own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
-        return own or {k: v for k, v in given.items() if isinstance(v, float)}
+        return latency_of(target, self._latencies)
+
+    @property
+    def _latencies(self) -> dict[str, float | dict[str, float] | None]:
+        return {kind: getattr(self, kind) for kind in BUDGETS}
 
     @property
     def is_for_speed(self) -> bool:
         """Whether a latency is to be reached, or the fastest model to be found."""
-        has_latency = self.latency_ms is not None or self.speedup is not None
-        return has_latency or (self.is_quality_goal and not self.smallest)
+        return any(self._latencies.values()) or (self.is_quality_goal and not self.smallest)
 
     @field_validator("smallest")
     @classmethod
@@ -399,17 +394,6 @@ class Plan(Record):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
-        if self.latency_ms is None and self.speedup is None:
-            if self.is_quality_goal and "max_drop" not in self.model_fields_set:
-                raise ValueError(NO_GOAL)
-            return self
-        for target in self.targets:
-            if len(self.budget_of(target)) != 1:
-                several = len(self.targets) > 1
-                raise ValueError(f"{BUDGET_RULE}{f' for {target}' if several else ''}")
-        for given in (self.latency_ms, self.speedup):
-            strangers = sorted(set(given) - set(self.targets)) if isinstance(given, dict) else ()
-            for name in strangers:
-                known = ", ".join(self.targets)
-                raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
+        has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
+        check_latencies(self.targets, self._latencies, has_other_goal=has_other)
         return self

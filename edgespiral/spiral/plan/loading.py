@@ -11,7 +11,8 @@ from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
 from edgespiral.core.option import flag
 from edgespiral.spiral.plan.field import COUNTS, said_of
-from edgespiral.spiral.plan.fields import BUDGET_RULE, BUDGETS, FOOTPRINTS, NO_GOAL, Plan
+from edgespiral.spiral.plan.fields import Plan
+from edgespiral.spiral.plan.goals import BUDGET_RULE, BUDGETS, FOOTPRINTS, NO_GOAL
 from edgespiral.spiral.plan.point import point_values
 from edgespiral.spiral.plan.values import Name  # noqa: TC001 (pydantic reads it)
 

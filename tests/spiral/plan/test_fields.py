@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgespiral.core.errors import UsageError
 from edgespiral.spiral.plan import Plan, load_plan, plan_sha256
-from edgespiral.spiral.plan.fields import NO_GOAL
+from edgespiral.spiral.plan.goals import NO_GOAL
 
 GOOD: dict[str, object] = {"model": "resnet20", "data": "digits", "speedup": 2.0}
 
