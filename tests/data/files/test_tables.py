@@ -78,3 +78,8 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"unpacks to more than 0\.1 MB"):
         read_packed(tmp_path / "a.gz", 10**5)
     assert len(read_packed(tmp_path / "a.gz", 10**6)) == 10**6
+
+
+def test_what_is_not_there_is_no_other_form(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        rows(tmp_path / "nowhere")
