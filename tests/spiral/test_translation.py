@@ -19,8 +19,8 @@ from edgespiral.tasks.translation import PLUGIN
 
 PARTS = ["encoder", "decoder_step"]
 OPTIONS = {
-    "task": "translation", "speedup": 1.3, "epochs": 4, "max_drop": 100, "turns": 1,
-    "learning_rate": 0.1, "criterion": "l1", "allocation": "uniform",
+    "task": "translation", "speedup": 1.3, "epochs": 1, "max_drop": 100, "turns": 1,
+    "learning_rate": 0.01, "criterion": "l1", "allocation": "uniform",
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def job(tmp_path_factory):
     folder = tmp_path_factory.mktemp("translation")
     data = f"translation:{write_pairs(folder / 'pairs.tsv', 500)}"
     about = {"data": data, "task": "translation"}
-    edgespiral.train_teacher("gru-translation", out=folder / "teacher", epochs=16, **about)
+    edgespiral.train_teacher("gru-translation", out=folder / "teacher", epochs=12, **about)
     weights = folder / "teacher" / "weights.safetensors"
     out = folder / "run"
     done = edgespiral.compress("gru-translation", data, out=out, weights=weights, **OPTIONS)
