@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
@@ -115,6 +116,7 @@ class Session:
         digests = [_sha256(model) for model in models]
         answer = self._ask(self._job("measure", models, rounds, seconds_per_model))
         _require_unchanged(models, digests)
+        memory_mib = answer.runtime.peak_memory_mib if len(models) == 1 else None
         return [
             Measurement(
                 target=self.profile.name,
@@ -122,6 +124,8 @@ class Session:
                 stats=summarise(samples.rounds_ms),
                 rounds_ms=samples.rounds_ms,
                 warmup_count=samples.warmup_count,
+                load_ms=median(samples.loads_ms) if samples.loads_ms else None,
+                peak_memory_mib=memory_mib,
                 fingerprint=answer.fingerprint(
                     precision_label(model, self._runtime.precision(model))
                 ),

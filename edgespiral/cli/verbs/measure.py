@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgespiral.cli.options import budget
+from edgespiral.cli.options import Shape, budget, parse_shape
 from edgespiral.cli.terminal import Terminal, tell_json
+from edgespiral.cli.verbs.targets.race import Samples, Threads, run_races
 from edgespiral.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -49,10 +50,16 @@ def measure(
             "the exit code says if it is met.",
         ),
     ] = None,
-    shape: Annotated[
+    runtime: Annotated[
         list[str] | None,
-        typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
+        typer.Option(
+            help="In place of the target's runtime; `all`, or several: a race.",
+            show_default="the target's",
+        ),
     ] = None,
+    threads: Threads = None,
+    data: Samples = None,
+    shape: Shape = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print records with all samples instead of the table.")
     ] = False,
@@ -61,12 +68,32 @@ def measure(
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.model_files import find_model
     from edgespiral.measure.profile import load_profiles
+    from edgespiral.measure.racing.entrants import with_runtime
 
+    targets = target or ["host-cpu"]
+    profiles = load_profiles(targets)
+    if _is_race(runtime or (), threads or (), data):
+        _check_race(targets, latency_ms)
+        own = [profiles[0].runtime.kind]
+        run_races(
+            profiles[0],
+            models,
+            runtime or own,
+            threads=threads or (),
+            data=data,
+            shape=shape,
+            as_json=json,
+        )
+        return
+    if runtime or threads:
+        profiles = [
+            with_runtime(profile, (runtime or [profile.runtime.kind])[0], (threads or [None])[0])
+            for profile in profiles
+        ]
     files = [find_model(model) for model in models]
     shapes = dict(map(parse_shape, shape or ()))
-    targets = target or ["host-cpu"]
     budgets_ms = _budgets_ms(targets, budget("--latency-ms", latency_ms))
-    with Fleet.of(load_profiles(targets), shapes) as fleet:
+    with Fleet.of(profiles, shapes) as fleet:
         by_device = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
     if json:
         rows = [
@@ -78,6 +105,25 @@ def measure(
             _show(models, measured, verdicts)
     if any(verdict.value == "missed" for _, verdicts in by_device for verdict in verdicts or ()):
         raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def _is_race(runtimes: Sequence[str], threads: Sequence[int], data: str | None) -> bool:
+    """Whether more than one way to run the models is asked for, or what only a race has."""
+    return "all" in runtimes or len(runtimes) > 1 or len(threads) > 1 or data is not None
+
+
+def _check_race(targets: Sequence[str], latency_ms: Sequence[str] | None) -> None:
+    """Refuse a race for several targets, or for a budget.
+
+    Raises:
+        UsageError: it is for one of these.
+    """
+    if len(targets) > 1:
+        hint = "race on one target at a time: edgespiral targets race NAME MODEL"
+        raise UsageError("a race is on one target", where="--target", hint=hint)
+    if latency_ms:
+        hint = "name one runtime, or leave the budget out"
+        raise UsageError("a race has no verdict on a budget", where="--latency-ms", hint=hint)
 
 
 def _budgets_ms(
@@ -100,21 +146,6 @@ def _measured(session: Session, files: Sequence[Path], latency_ms: float | None)
         return session.measure(files), None
     judged = decide(session, files, latency_ms)
     return [measurement for measurement, _ in judged], [verdict for _, verdict in judged]
-
-
-def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """Input name (empty where none is given) and sizes of `NAME:1x3x224x224`.
-
-    Raises:
-        UsageError: a size is not a whole number from 1 up.
-    """
-    name, _, sizes = text.rpartition(":")
-    numbers = sizes.replace(",", "x").split("x")
-    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
-        raise UsageError(
-            f"not a shape: {text!r}", where="--shape", hint="write 1x3x224x224 or NAME:1x3x224x224"
-        )
-    return name, tuple(int(number) for number in numbers)
 
 
 def _rows(

@@ -97,7 +97,9 @@ class Measurement(Record):
     """The latency of one model on one target, with its raw samples.
 
     `rounds_ms` holds the samples in the order taken, one tuple per round; models measured
-    together alternate round by round, so rounds of equal index are pairs.
+    together alternate round by round, so rounds of equal index are pairs. `load_ms` is the median
+    time to load it, `peak_memory_mib` what the measuring process had resident at most, with the
+    runtime and its interpreter; None where that is not told, or other models were loaded beside it.
     """
 
     target: str
@@ -105,6 +107,8 @@ class Measurement(Record):
     stats: LatencyStats
     rounds_ms: tuple[tuple[float, ...], ...]
     warmup_count: int
+    load_ms: PositiveMs | None = None
+    peak_memory_mib: float | None = None
     fingerprint: Fingerprint
     measured_at: datetime
 

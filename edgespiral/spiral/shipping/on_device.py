@@ -105,10 +105,10 @@ def check_on_device(
     if not samples:
         return DeviceCheck(target=target, not_checked="no samples are asked for")
     inputs, targets = _drawn(data, samples)
-    found = _outputs_there(session, path, inputs)
-    if found is None:
+    pair = outputs_here_and_there(session, path, inputs)
+    if pair is None:
         return DeviceCheck(target=target, not_checked=SILENT)
-    expected, found = _alike(session, path, inputs, found)
+    expected, found = pair
     targets = rows(targets, slice(count(found)))
     if not all(bool(leaf.isfinite().all()) for leaf in leaves(found).values()):
         told = f"on {target}: outputs there are not finite"
@@ -129,6 +129,26 @@ def check_on_device(
         agreement = f"decisions agree on {parity.agreement:.1%}"
         raise _wrong(path, f"{told}; {agreement}: {problem}", precision)
     return DeviceCheck(target=target, parity=parity, score=scores[0], score_here=scores[1])
+
+
+def outputs_here_and_there(
+    session: Session, path: Path, inputs: Sequence[Tensors]
+) -> tuple[Tensors, Tensors] | None:
+    """What a file computes here and on a device, of as many of the samples as that had time for.
+
+    Args:
+        path: of batch 1.
+        inputs: samples of batch 1.
+
+    Returns:
+        Both (n, ...) and alike; None where the device's runtime does not tell.
+
+    Raises:
+        ExportError: it cannot be run here.
+        ModelError, MeasurementError, TargetError: the device did not answer, or not as it should.
+    """
+    found = _outputs_there(session, path, inputs)
+    return None if found is None else _alike(session, path, inputs, found)
 
 
 def _wrong(path: Path, what: str, precision: Precision) -> ExportError:

@@ -10,7 +10,8 @@ import typer
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
-from edgespiral.cli.verbs.measure import measure, parse_shape
+from edgespiral.cli.options import parse_shape
+from edgespiral.cli.verbs.measure import measure
 from edgespiral.core.errors import EdgeSpiralError, ExitCode, ModelError, UsageError
 
 TARGET = """

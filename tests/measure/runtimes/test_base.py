@@ -19,6 +19,7 @@ def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
 NEEDED: dict[str, dict[str, Any]] = {
     "android": {"binary": "tool"},
     "onnxruntime": {},
+    "openvino": {},
     "tensorrt": {},
     "tensorrt-rtx": {"compute_capability": "8.9"},
 }
