@@ -31,10 +31,9 @@ from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe, recipe_sha256
-from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
-from edgespiral.measure.profile import load_profiles
+from edgespiral.measure.racing.entrants import AUTO, profiles_with
 from edgespiral.models import is_built_untrained
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
@@ -50,6 +49,7 @@ from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
 from edgespiral.spiral.planning.allocate import every_choice
+from edgespiral.spiral.shipping.runtime import settled
 from edgespiral.spiral.student.distillation import OUTPUTS
 from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
@@ -172,7 +172,7 @@ def _run(
     training: Training,
 ) -> Result:
     _require_drop(plan, task.metric)
-    profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
+    profiles = profiles_with(plan.targets, plan.runtime)
     model, splits, task = _fitted(plan, model, splits, task, listener)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
@@ -193,6 +193,11 @@ def _run(
         _tell_cuts(teacher, narrow, multiple, listener)
         journal = _open_journal(plan, teacher, task, splits, out, resume=resume, command=command)
         write_beside(splits.files, out)
+        if plan.runtime == AUTO:
+            profiles = settled(
+                profiles, teacher.model, splits, task=task, journal=journal, listener=listener
+            )
+            precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
             context = RunContext(
                 plan=plan,

@@ -23,6 +23,7 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.core.records.metric import Figure, Metric
+from edgespiral.core.records.race import Race
 from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
 
 SCHEMA = 2
@@ -121,6 +122,13 @@ class Baseline(RunEvent):
     files: dict[str, str] = Field(default_factory=dict)
     validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
+
+
+class RuntimeChosen(RunEvent):
+    """The teacher by every runtime that each target's device has; the winner runs the students."""
+
+    kind: Literal["runtime-chosen"] = "runtime-chosen"
+    races: tuple[Race, ...]
 
 
 class PrecisionTrial(Record):
@@ -286,6 +294,7 @@ class RunFinished(RunEvent):
 
 Event = Annotated[
     RunStarted
+    | RuntimeChosen
     | Baseline
     | PrecisionChosen
     | Candidate

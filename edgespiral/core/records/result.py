@@ -27,6 +27,7 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.core.records.metric import Metric
+from edgespiral.core.records.race import Race
 from edgespiral.core.records.schema import PositiveMs, Precision, Record
 
 
@@ -72,6 +73,7 @@ class Result(Record):
     metric: Metric
     devices: tuple[DeviceResult, ...] = Field(min_length=1)
     precision: Precision = "fp32"
+    races: tuple[Race, ...] = ()
     precision_trials: tuple[PrecisionTrial, ...] = ()
     precision_mixes: tuple[PrecisionMix, ...] = ()
     quantised_training: QuantisedTraining | None = None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from edgespiral.core.errors import UsageError
+from edgespiral.measure.engine_files import require_timing
+from edgespiral.measure.profile import load_profiles
 from edgespiral.measure.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.settings import RuntimeSettings
 
-ALL = "all"
+ALL, AUTO = "all", "auto"
 # What a runtime is told that takes the place of a target's own, if it has such settings.
 HANDED_ON = ("threads", "affinity", "precision")
 
@@ -50,6 +52,19 @@ def with_runtime(profile: TargetProfile, name: str, threads: int | None = None) 
         UsageError: there is no such runtime, or it needs settings that only a profile can have.
     """
     return _set(profile, _settings(profile, RUNTIMES.check(name), threads))
+
+
+def profiles_with(targets: Sequence[str], runtime: str | None) -> list[TargetProfile]:
+    """The profiles of a plan's targets, with the runtime that it names, if it names one.
+
+    Raises:
+        UsageError: as `load_profiles`, or as `with_runtime`.
+        TargetError: models are not timed there.
+    """
+    profiles = load_profiles(targets)
+    if runtime is not None and runtime != AUTO:
+        profiles = [with_runtime(profile, runtime) for profile in profiles]
+    return [require_timing(profile) for profile in profiles]
 
 
 def entrants(

@@ -18,6 +18,7 @@ from edgespiral.core.option import NEEDED
 from edgespiral.core.plugins import plugin_of
 from edgespiral.core.records.schema import Record
 from edgespiral.distill.settings import Amp, Schedule
+from edgespiral.measure.runtimes import RUNTIMES
 from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.plan.field import plan_field
@@ -99,6 +100,16 @@ class Plan(Record):
         "host-cpu",
         "The device: a target's name or file. Several of them: a list, or the flag once for each.",
         pages="[targets.md](targets.md)",
+    )
+    runtime: Annotated[Name, AfterValidator(plugin_of(RUNTIMES, besides=(AUTO,)))] | None = (
+        plan_field(
+            None,
+            "What runs models on the targets: `auto` (what runs the teacher fastest of all they "
+            "have), or {names}.",
+            pages="[runtimes.md](runtimes.md)",
+            shown="the target's",
+            names_of="edgespiral.measure.runtimes:RUNTIMES",
+        )
     )
     precision: Literal["fp32", "fp16", "int8", "auto"] | None = plan_field(
         None,

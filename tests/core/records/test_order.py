@@ -27,6 +27,7 @@ def finished(turn, parent=0):
 
 
 STARTED, BASELINE = record(events.RunStarted), record(events.Baseline)
+RACED = record(events.RuntimeChosen)
 CHOSEN, CANDIDATE = record(events.PrecisionChosen), record(events.Candidate)
 
 
@@ -39,7 +40,7 @@ def ended(best_turn):
 
 
 WHOLE = [
-    *(STARTED, BASELINE, CANDIDATE, CHOSEN, planned(1), CANDIDATE, rated(1), finished(1)),
+    *(STARTED, RACED, BASELINE, CANDIDATE, CHOSEN, planned(1), CANDIDATE, rated(1), finished(1)),
     *(planned(2), finished(2, parent=1), ended(2)),
 ]
 
@@ -54,6 +55,8 @@ BAD = {
     "2: run-started: is there a second time": [STARTED, STARTED, BASELINE],
     "3: run-started: is there a second time": [STARTED, BASELINE, STARTED],
     "3: baseline: is there a second time": [STARTED, BASELINE, BASELINE],
+    "3: runtime-chosen: is there a second time": [STARTED, RACED, RACED],
+    "3: runtime-chosen: comes after the baseline": [STARTED, BASELINE, RACED],
     "2: candidate: comes before the baseline": [STARTED, CANDIDATE],
     "4: precision-chosen: is there a second time": [STARTED, BASELINE, CHOSEN, CHOSEN],
     "4: turn-planned: turn 1 was planned before": [STARTED, BASELINE, planned(1), planned(1)],

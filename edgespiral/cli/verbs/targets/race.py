@@ -109,19 +109,14 @@ def run_races(
 
 def show_race(console: Terminal, race: Race) -> None:
     """Print the table of a race, why rows have no figure, and who won."""
-    from edgespiral.report.formats import interval
+    from edgespiral.report import formats
 
     console.print(_table(race))
     for row in race.rows:
         if row.refused is not None:
-            console.print(f"  {_name(row)}: {row.refused}", soft_wrap=True, markup=False)
-    won, reference = race.won, race.rows[race.reference]
-    gain = "nothing is faster for certain"
-    if won.speedup is not None:
-        gain = (
-            f"{won.speedup.value:.2f} ({interval(won.speedup)}) times as fast as {_name(reference)}"
-        )
-    last = f"fastest: {_name(won)}, {gain}; outputs compared on {race.samples}"
+            told = f"  {formats.runtime(row)}: {row.refused}"
+            console.print(told, soft_wrap=True, markup=False)
+    last = f"{formats.race(race)}; outputs compared on {race.samples}"
     console.print(last, style="bold", soft_wrap=True)
 
 
@@ -133,19 +128,17 @@ def _validation_inputs(data: str) -> list[Tensors]:
     return validation_samples(load(data), RACE_SAMPLES)
 
 
-def _name(row: RaceRow) -> str:
-    return f"{row.runtime} {row.precision} x{row.threads}"
-
-
 def _table(race: Race) -> Table:
     from rich.table import Table
+
+    from edgespiral.report.formats import runtime
 
     table = Table(title=f"{race.model} on {race.target}, ms", box=None, pad_edge=False)
     table.add_column("runtime", overflow="fold")
     for column in ("p50", "95 % interval", "times as fast", "parity dB", "load", "MiB"):
         table.add_column(column, justify="right")
     for place, row in enumerate(race.rows):
-        table.add_row(_name(row), *_cells(row), style="bold" if place == race.winner else "")
+        table.add_row(runtime(row), *_cells(row), style="bold" if place == race.winner else "")
     return table
 
 
