@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import TargetError, UsageError
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.profile import load_profiles
 from edgespiral.measure.runtimes import RUNTIMES
@@ -59,12 +59,20 @@ def profiles_with(targets: Sequence[str], runtime: str | None) -> list[TargetPro
 
     Raises:
         UsageError: as `load_profiles`, or as `with_runtime`.
-        TargetError: models are not timed there.
+        TargetError: models are not timed there, or not layer by layer.
     """
     profiles = load_profiles(targets)
     if runtime is not None and runtime != AUTO:
         profiles = [with_runtime(profile, runtime) for profile in profiles]
-    return [require_timing(profile) for profile in profiles]
+    for profile in profiles:
+        if require_timing(profile) and not profile.capabilities.layers:
+            raise TargetError(
+                f"{profile.runtime.kind} does not tell the times of layers, which planning learns "
+                "from",
+                where=profile.name,
+                hint="compress on another runtime, and race the result",
+            )
+    return profiles
 
 
 def entrants(
@@ -72,7 +80,7 @@ def entrants(
     names: Sequence[str] = (ALL,),
     threads: Sequence[int] = (),
     *,
-    lowered: bool = True,
+    to_plan_on: bool = False,
 ) -> list[Entrant]:
     """Every runtime that may run there, the target's own first.
 
@@ -80,7 +88,8 @@ def entrants(
         profile: of the target.
         names: of runtimes, or `all`: the target's own and those that need nothing set.
         threads: numbers of them to try; the target's own if empty.
-        lowered: whether float files may be computed in less than float32.
+        to_plan_on: leave out what a run could not be planned on: it computes float files in less
+            than float32, or does not tell the times of layers.
 
     Raises:
         UsageError: a name is of no runtime, or that needs settings that only a profile can have.
@@ -91,12 +100,17 @@ def entrants(
         others = [name for name in RUNTIMES.names() if RUNTIMES.get(name).race is not None]
         wanted += [name for name in (own, *others) if name not in wanted]
     return [
-        Entrant(_set(profile, settings), precision)
+        entrant
         for name in sorted(dict.fromkeys(wanted), key=lambda name: name != own)
         for count in threads or (None,)
         for precision, settings in _ways(_settings(profile, name, count)).items()
-        if precision == "fp32" or lowered or name == own
+        if (entrant := Entrant(_set(profile, settings), precision))
+        and (not to_plan_on or name == own or _can_plan(entrant))
     ]
+
+
+def _can_plan(entrant: Entrant) -> bool:
+    return entrant.precision == "fp32" and entrant.profile.capabilities.layers
 
 
 def _ways(settings: RuntimeSettings) -> dict[str, RuntimeSettings]:

@@ -12,7 +12,7 @@ from edgespiral.measure.runtimes.agent_answer import AGENT, OUTPUTS_AGENT
 from edgespiral.measure.runtimes.base import INPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edgespiral.core.records.schema import Precision
@@ -49,20 +49,21 @@ class AgentRuntime:
                 where=str(model),
                 hint='name its ONNX file, or a target whose runtime is "tensorrt"',
             )
-        models, names = self.pushed(job.models)
-        request = {**self._settings, **job.request(), "models": names}
+        models, told = self.pushed(job)
+        request = {**self._settings, **job.request(), **told}
         agents = {agent.name: agent for agent in (AGENT, self._agent)}
         if job.inputs is not None:
             agents |= {OUTPUTS_AGENT.name: OUTPUTS_AGENT, INPUTS: job.inputs}
         return {**agents, **models, REQUEST: json.dumps(request)}
 
-    def pushed(self, models: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
-        """All files of some models by the names that they get on the device, and the models' names.
+    def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
+        """All files of a job's models by their names on the device, and what the agent is told.
 
         Raises:
             ModelError: as `pushed_models`.
         """
-        return pushed_models(models)
+        models, names = pushed_models(job.models)
+        return models, {"models": names}
 
     def argv(self, python: str) -> list[str]:
         """The agent, with its request."""

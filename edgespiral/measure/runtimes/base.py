@@ -275,6 +275,7 @@ class Capabilities:
     Attributes:
         precisions: those that it gains by; unconverted files run in the first.
         int8_form: of the int8 files that it is quick with.
+        layers: whether it tells the times of single layers, which planning learns from.
         times: whether models run on the device, so that their latency can be measured.
         builds: whether it makes an engine of a file.
         sparse_kernels: whether it has some for 2:4 sparsity, and whether they are turned on.
@@ -283,6 +284,7 @@ class Capabilities:
 
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
     int8_form: Int8Form = "onnxruntime"
+    layers: bool = True
     times: bool = True
     builds: bool = False
     sparse_kernels: Literal["none", "off", "on"] = "none"

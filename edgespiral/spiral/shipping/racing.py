@@ -11,7 +11,7 @@ from edgespiral.core.nested import leaves
 from edgespiral.export.graph import cpu_session
 from edgespiral.export.nearness import output_parity
 from edgespiral.export.parity import opened
-from edgespiral.measure.racing.race import race
+from edgespiral.measure.racing.race import PASSES, race
 from edgespiral.measure.runtimes.agent import AgentError, random_inputs
 from edgespiral.measure.runtimes.agent_answer import ERRORS
 from edgespiral.spiral.shipping.on_device import LIMITS, outputs_here_and_there
@@ -38,6 +38,7 @@ def raced(
     *,
     samples: str,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    passes: int = PASSES,
 ) -> Race:
     """Race `entrants`; one whose outputs on `inputs` are not those here has no figure.
 
@@ -47,6 +48,7 @@ def raced(
         inputs: samples of batch 1.
         samples: what these are, in words.
         shapes: as for `Session`.
+        passes: as for `race`.
 
     Raises:
         ExportError: the file cannot be run here.
@@ -58,7 +60,7 @@ def raced(
         file.run(inputs[0])
     except (ExportError, ValueError) as error:
         raise DataError(f"the samples do not fit the model: {error}", where=samples) from error
-    return race(model, entrants, _judge(inputs), samples=samples, shapes=shapes)
+    return race(model, entrants, _judge(inputs), samples=samples, shapes=shapes, passes=passes)
 
 
 def made_up_inputs(

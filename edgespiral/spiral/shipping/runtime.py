@@ -78,7 +78,7 @@ def _races(
         file = folder / "teacher.onnx"
         export_as(model, file, splits, asked)
         for profile in profiles:
-            lanes = entrants(profile, lowered=False)
+            lanes = entrants(profile, to_plan_on=True)
             outcome = raced(file, lanes, inputs, samples=f"validation samples of {splits.name}")
             races.append(outcome.model_copy(update={"model": "teacher"}))
     for race in races:

@@ -21,7 +21,8 @@ def test_the_own_runtime_comes_first_and_each_has_all_its_precisions(
         "fp16",
     }
     assert ways(with_runtime(profile, "openvino"))[0][0] == "openvino"
-    assert {precision for _, precision, _ in ways(profile, lowered=False)} == {"fp32"}
+    assert {precision for _, precision, _ in ways(profile, to_plan_on=True)} == {"fp32"}
+    assert "ncnn" not in {kind for kind, _, _ in ways(profile, to_plan_on=True)}
 
 
 def test_each_takes_part_with_each_number_of_threads(profile: TargetProfile) -> None:
