@@ -79,13 +79,13 @@ def rows_of(name: str, target: str) -> tuple[list[Json], str]:
 
 
 def _row(name: str, row: RaceRow, race: Race) -> Json:
-    told: Json = {"model": name, "runtime": row.runtime, "precision": row.precision}
-    told |= {"threads": row.threads, "parity_db": row.parity.sqnr_db if row.parity else None}
+    facts: Json = {"model": name, "runtime": row.runtime, "precision": row.precision}
+    facts |= {"threads": row.threads, "parity_db": row.parity.sqnr_db if row.parity else None}
     if row.measurement is None:
-        return {**told, "refused": row.refused}
+        return {**facts, "refused": row.refused}
     stats = row.measurement.stats
     return {
-        **told,
+        **facts,
         "runtime_version": row.measurement.fingerprint.runtime_version,
         "p50_ms": stats.p50_ms,
         "p50_ci95_ms": [stats.p50_ci95_ms.low, stats.p50_ci95_ms.high],

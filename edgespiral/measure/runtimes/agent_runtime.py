@@ -49,8 +49,8 @@ class AgentRuntime:
                 where=str(model),
                 hint='name its ONNX file, or a target whose runtime is "tensorrt"',
             )
-        models, told = self.pushed(job)
-        request = {**self._settings, **job.request(), **told}
+        models, names = self.pushed(job)
+        request = {**self._settings, **job.request(), **names}
         agents = {agent.name: agent for agent in (AGENT, self._agent)}
         if job.inputs is not None:
             agents |= {OUTPUTS_AGENT.name: OUTPUTS_AGENT, INPUTS: job.inputs}

@@ -82,9 +82,9 @@ def made_up_inputs(
     try:
         drawn = [random_inputs(0, entries, given, seed) for seed in range(count)]
     except AgentError as error:
-        told = error.document
-        kind = ERRORS[told["kind"]]
-        raise kind(told["what"], where=str(model), hint=told["hint"] or None) from error
+        problem = error.document
+        kind = ERRORS[problem["kind"]]
+        raise kind(problem["what"], where=str(model), hint=problem["hint"] or None) from error
     for entry in entries:
         shape = drawn[0][entry.name].shape
         if not shape or shape[0] != 1:

@@ -49,17 +49,17 @@ def settled(
         ExportError: the teacher cannot be exported.
         MeasurementError: no runtime of a target runs it.
     """
-    known = [event for event in journal.read() if isinstance(event, RuntimeChosen)]
-    if not known:
-        known = [
+    chosen = [event for event in journal.read() if isinstance(event, RuntimeChosen)]
+    if not chosen:
+        chosen = [
             RuntimeChosen(
                 races=tuple(_races(profiles, model, splits, task=task, listener=listener))
             )
         ]
-        journal.append(known[0])
+        journal.append(chosen[0])
     return [
         with_runtime(profile, race.won.runtime)
-        for profile, race in zip(profiles, known[-1].races, strict=True)
+        for profile, race in zip(profiles, chosen[-1].races, strict=True)
     ]
 
 

@@ -114,8 +114,8 @@ def show_race(console: Terminal, race: Race) -> None:
     console.print(_table(race))
     for row in race.rows:
         if row.refused is not None:
-            told = f"  {formats.runtime(row)}: {row.refused}"
-            console.print(told, soft_wrap=True, markup=False)
+            reason = f"  {formats.runtime(row)}: {row.refused}"
+            console.print(reason, soft_wrap=True, markup=False)
     last = f"{formats.race(race)}; outputs compared on {race.samples}"
     console.print(last, style="bold", soft_wrap=True)
 

@@ -33,8 +33,11 @@ class Ncnn(AgentRuntime):
     """
 
     def __init__(self, settings: NcnnSettings, *, system_root: str = "/") -> None:
-        told = {**settings.model_dump(include={"threads", "affinity"}), "system_root": system_root}
-        super().__init__("ncnn", told, NCNN_AGENT)
+        options = {
+            **settings.model_dump(include={"threads", "affinity"}),
+            "system_root": system_root,
+        }
+        super().__init__("ncnn", options, NCNN_AGENT)
         self._open = ExitStack()
         # Whoever has the runtime does not close it.
         weakref.finalize(self, self._open.close)

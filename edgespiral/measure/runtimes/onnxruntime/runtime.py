@@ -29,7 +29,7 @@ class OnnxRuntime(AgentRuntime):
     def __init__(self, settings: OnnxRuntimeSettings, *, system_root: str = "/") -> None:
         own = {"intra_op_num_threads": str(settings.threads)}
         has_own = settings.provider == XNNPACK
-        told = {
+        options = {
             "threads": settings.threads,
             "session_threads": 1 if has_own else settings.threads,
             "affinity": settings.affinity,
@@ -37,7 +37,7 @@ class OnnxRuntime(AgentRuntime):
             "provider_options": (own if has_own else {}) | settings.provider_options,
             "system_root": system_root,
         }
-        super().__init__("ONNX Runtime", told)
+        super().__init__("ONNX Runtime", options)
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which is the last line that it prints."""

@@ -35,8 +35,8 @@ class OpenVino(AgentRuntime):
     def __init__(
         self, settings: OpenVinoSettings, *, on_host: bool = False, system_root: str = "/"
     ) -> None:
-        told = {**settings.model_dump(include=SETTINGS), "system_root": system_root}
-        super().__init__("OpenVINO", told, OPENVINO_AGENT)
+        options = {**settings.model_dump(include=SETTINGS), "system_root": system_root}
+        super().__init__("OpenVINO", options, OPENVINO_AGENT)
         self._on_host = on_host
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
