@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from edgespiral.core.records.exported import (
     ComparedPicture,
+    ComparedText,
     DeviceCheck,
     EngineFacts,
     FileEvaluation,
@@ -290,6 +291,7 @@ class RunFinished(RunEvent):
     doubts: tuple[str, ...] = ()
     device_checks: tuple[DeviceCheck, ...] = ()
     pictures: tuple[ComparedPicture, ...] = ()
+    texts: tuple[ComparedText, ...] = ()
 
 
 Event = Annotated[

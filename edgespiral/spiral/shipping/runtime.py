@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.records.events import RuntimeChosen
 from edgespiral.core.system.temporary import work_folder
-from edgespiral.export.precision import PARITY_SAMPLES, Asked, export_as, validation_samples
+from edgespiral.export.precision import PARITY_SAMPLES, ExportRequest, export_as, validation_samples
 from edgespiral.measure.racing.entrants import entrants, with_runtime
 from edgespiral.report import formats
 from edgespiral.spiral.shipping.racing import RACE_SAMPLES, raced
@@ -71,12 +71,12 @@ def _races(
     task: Task,
     listener: Listener,
 ) -> list[Race]:
-    asked = Asked("fp32", samples=PARITY_SAMPLES, task=task)
+    request = ExportRequest("fp32", samples=PARITY_SAMPLES, task=task)
     inputs = validation_samples(splits, RACE_SAMPLES)
     races = []
     with work_folder() as folder, listener.steps("racing the runtimes"):
         file = folder / "teacher.onnx"
-        export_as(model, file, splits, asked)
+        export_as(model, file, splits, request)
         for profile in profiles:
             lanes = entrants(profile, to_plan_on=True)
             outcome = raced(file, lanes, inputs, samples=f"validation samples of {splits.name}")

@@ -108,6 +108,7 @@ class Planners:
             form=context.precisions.form,
             caches=context.caches(self.baseline),
             two_four=context.sparse_kernels == "on",
+            parts=context.task.parts,
         )
         planner.recall([event for event in context.journal.read() if isinstance(event, Candidate)])
         return planner
