@@ -85,9 +85,10 @@ def measure(
             as_json=json,
         )
         return
+    name = next(iter(runtime or ()), None)
     if runtime or threads:
         profiles = [
-            with_runtime(profile, (runtime or [profile.runtime.kind])[0], (threads or [None])[0])
+            with_runtime(profile, name or profile.runtime.kind, next(iter(threads or ()), None))
             for profile in profiles
         ]
     files = [find_model(model) for model in models]

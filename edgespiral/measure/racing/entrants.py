@@ -88,8 +88,8 @@ def entrants(
         profile: of the target.
         names: of runtimes, or `all`: the target's own and those that need nothing set.
         threads: numbers of them to try; the target's own if empty.
-        to_plan_on: leave out what a run could not be planned on: it computes float files in less
-            than float32, or does not tell the times of layers.
+        to_plan_on: the target's own runtime as it is set, and of the others those that a run can be
+            planned on: they compute float files in float32 and tell the times of layers.
 
     Raises:
         UsageError: a name is of no runtime, or that needs settings that only a profile can have.
@@ -97,20 +97,23 @@ def entrants(
     own = profile.runtime.kind
     wanted = [RUNTIMES.check(name) for name in names if name != ALL]
     if ALL in names:
-        others = [name for name in RUNTIMES.names() if RUNTIMES.get(name).race is not None]
-        wanted += [name for name in (own, *others) if name not in wanted]
-    return [
-        entrant
+        racing = [name for name in RUNTIMES.names() if RUNTIMES.get(name).race is not None]
+        wanted += [name for name in (own, *racing) if name not in wanted]
+    everyone = [
+        Entrant(_set(profile, settings), precision)
         for name in sorted(dict.fromkeys(wanted), key=lambda name: name != own)
         for count in threads or (None,)
         for precision, settings in _ways(_settings(profile, name, count)).items()
-        if (entrant := Entrant(_set(profile, settings), precision))
-        and (not to_plan_on or name == own or _can_plan(entrant))
     ]
+    if not to_plan_on:
+        return everyone
+    others = [other for other in everyone if _is_to_plan_on(other, own)]
+    return [Entrant(profile, profile.runtime.precision), *others]
 
 
-def _can_plan(entrant: Entrant) -> bool:
-    return entrant.precision == "fp32" and entrant.profile.capabilities.layers
+def _is_to_plan_on(entrant: Entrant, own: str) -> bool:
+    is_exact = entrant.precision == "fp32"
+    return entrant.profile.runtime.kind != own and is_exact and entrant.profile.capabilities.layers
 
 
 def _ways(settings: RuntimeSettings) -> dict[str, RuntimeSettings]:

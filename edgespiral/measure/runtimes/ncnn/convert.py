@@ -65,7 +65,7 @@ def converted(model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) ->
     source = (folder / model.name).rename(folder / "model.onnx")
     _run_pnnx(source, list(inputs.values()), model)
     axes = _batch_axes(folder / "model_ncnn.py")
-    about = {
+    about: dict[str, object] = {
         "inputs": {name: list(shape) for name, shape in inputs.items()},
         "outputs": [value.name for value in graph.output],
         "axes": axes,
