@@ -40,7 +40,7 @@ def ended(best_turn):
 
 
 WHOLE = [
-    *(STARTED, RACED, BASELINE, CANDIDATE, CHOSEN, planned(1), CANDIDATE, rated(1), finished(1)),
+    *(STARTED, BASELINE, CANDIDATE, CHOSEN, planned(1), CANDIDATE, rated(1), finished(1)),
     *(planned(2), finished(2, parent=1), ended(2)),
 ]
 
@@ -48,6 +48,10 @@ WHOLE = [
 @pytest.mark.parametrize("length", range(len(WHOLE) + 1))
 def test_what_a_run_has_written_so_far_is_in_order(length):
     require_order(WHOLE[:length], HERE)
+
+
+def test_a_race_comes_before_the_baseline():
+    require_order([STARTED, RACED, *WHOLE[1:]], HERE)
 
 
 BAD = {
