@@ -32,7 +32,7 @@ from edgespiral.spiral.shipping.racing import made_up_inputs, raced
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgespiral.core.records.race import Race, RaceRow
+    from edgespiral.core.records.measurement import Race, RaceRow
 
     Json = dict[str, Any]
 

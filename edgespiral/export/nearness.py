@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgespiral.core.nested import leaves
-from edgespiral.core.records.exported import Parity
-from edgespiral.core.records.race import OutputParity
+from edgespiral.core.records.exported import OutputParity, Parity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     )
     from edgespiral.core.records.measurement import (
         Measurement,
+        Race,
+        RaceRow,
         Ratio,
     )
     from edgespiral.core.records.metric import Metric
-    from edgespiral.core.records.race import Race, RaceRow
 
 
 def ms(value: float) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Measurement,
         Verdict,
     )
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.session import Session
 
     Found = tuple[list[Measurement], list[Verdict] | None]
@@ -68,7 +69,6 @@ def measure(
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.model_files import find_model
     from edgespiral.measure.profile import load_profiles
-    from edgespiral.measure.racing.entrants import with_runtime
 
     targets = target or ["host-cpu"]
     profiles = load_profiles(targets)
@@ -76,41 +76,48 @@ def measure(
         _check_race(targets, latency_ms)
         own = [profiles[0].runtime.kind]
         run_races(
-            profiles[0],
-            models,
-            runtime or own,
+            *(profiles[0], models, runtime or own),
             threads=threads or (),
             data=data,
             shape=shape,
             as_json=json,
         )
         return
-    name = next(iter(runtime or ()), None)
-    if runtime or threads:
-        profiles = [
-            with_runtime(profile, name or profile.runtime.kind, next(iter(threads or ()), None))
-            for profile in profiles
-        ]
+    profiles = [_set(profile, runtime or (), threads or ()) for profile in profiles]
     files = [find_model(model) for model in models]
     shapes = dict(map(parse_shape, shape or ()))
     budgets_ms = _budgets_ms(targets, budget("--latency-ms", latency_ms))
     with Fleet.of(profiles, shapes) as fleet:
         by_device = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
-    if json:
+    _tell(models, by_device, as_json=json)
+    if any(verdict.value == "missed" for _, verdicts in by_device for verdict in verdicts or ()):
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def _tell(models: Sequence[Path], by_device: Sequence[Found], *, as_json: bool) -> None:
+    if as_json:
         rows = [
             row for measured, verdicts in by_device for row in _rows(models, measured, verdicts)
         ]
         tell_json(jsonlib.dumps(rows))
-    else:
-        for measured, verdicts in by_device:
-            _show(models, measured, verdicts)
-    if any(verdict.value == "missed" for _, verdicts in by_device for verdict in verdicts or ()):
-        raise typer.Exit(ExitCode.UNREACHABLE)
+        return
+    for measured, verdicts in by_device:
+        _show(models, measured, verdicts)
 
 
 def _is_race(runtimes: Sequence[str], threads: Sequence[int], data: str | None) -> bool:
     """Whether more than one way to run the models is asked for, or what only a race has."""
     return "all" in runtimes or len(runtimes) > 1 or len(threads) > 1 or data is not None
+
+
+def _set(profile: TargetProfile, runtimes: Sequence[str], threads: Sequence[int]) -> TargetProfile:
+    """The target with the runtime and the threads that are asked for, if any are."""
+    from edgespiral.measure.racing.entrants import with_runtime
+
+    if not runtimes and not threads:
+        return profile
+    name = next(iter(runtimes), profile.runtime.kind)
+    return with_runtime(profile, name, next(iter(threads), None))
 
 
 def _check_race(targets: Sequence[str], latency_ms: Sequence[str] | None) -> None:

@@ -21,11 +21,11 @@ from edgespiral.core.records.exported import (
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.records.measurement import (
     Measurement,
+    Race,
     Ratio,
     Verdict,
 )
 from edgespiral.core.records.metric import Figure, Metric
-from edgespiral.core.records.race import Race
 from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
 
 SCHEMA = 2

@@ -23,11 +23,11 @@ from edgespiral.core.records.exported import (
 )
 from edgespiral.core.records.measurement import (
     Measurement,
+    Race,
     Ratio,
     Verdict,
 )
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.records.race import Race
 from edgespiral.core.records.schema import PositiveMs, Precision, Record
 
 

@@ -19,7 +19,7 @@ from edgespiral.core.errors import (
     ModelError,
     TargetError,
 )
-from edgespiral.core.records.race import OutputParity, Race, RaceRow
+from edgespiral.core.records.measurement import Race, RaceRow
 from edgespiral.core.statistics.stats import paired_ratio
 from edgespiral.measure.decide import merged
 from edgespiral.measure.model_files import precision_label, precision_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from edgespiral.core.records.exported import OutputParity
     from edgespiral.core.records.measurement import Measurement
     from edgespiral.measure.racing.entrants import Entrant
 

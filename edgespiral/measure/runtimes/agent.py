@@ -278,6 +278,7 @@ def _open(index: int, request: Json) -> Any:  # noqa: ANN401
 
 
 def random_inputs(index: int, inputs: list[Any], shapes: Json, seed: int = 0) -> Json:
+    """Values for a model's inputs by name, of the same kind and size every time."""
     unknown = set(shapes) - {entry.name for entry in inputs} - {""}
     if unknown or ("" in shapes and len(inputs) != 1):
         names = ", ".join(entry.name for entry in inputs)

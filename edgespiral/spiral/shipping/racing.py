@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.nested import Tensors
-    from edgespiral.core.records.race import OutputParity, Race
+    from edgespiral.core.records.exported import OutputParity
+    from edgespiral.core.records.measurement import Race
     from edgespiral.measure.racing.entrants import Entrant
     from edgespiral.measure.session import Session
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.journal import Journal
-    from edgespiral.core.records.race import Race
+    from edgespiral.core.records.measurement import Race
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.tasks.base import Task
 

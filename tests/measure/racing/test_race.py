@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import ExportError, MeasurementError
-from edgespiral.core.records.race import OutputParity
+from edgespiral.core.records.exported import OutputParity
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.racing.entrants import Entrant, entrants
 from edgespiral.measure.racing.race import ROUNDS_A_PASS, race

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgespiral.core.nested import Tensors
-    from edgespiral.core.records.race import Race, RaceRow
+    from edgespiral.core.records.measurement import Race, RaceRow
     from edgespiral.measure.profile import TargetProfile
 
 Threads = Annotated[
