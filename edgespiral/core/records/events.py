@@ -22,6 +22,7 @@ from edgespiral.core.records.exported import (
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.records.measurement import (
     Measurement,
+    Race,
     Ratio,
     Verdict,
 )
@@ -126,6 +127,13 @@ class Baseline(RunEvent):
     validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
     footprints: tuple[FootprintBudget, ...] = ()
+
+
+class RuntimeChosen(RunEvent):
+    """The teacher by every runtime that each target's device has; the winner runs the students."""
+
+    kind: Literal["runtime-chosen"] = "runtime-chosen"
+    races: tuple[Race, ...]
 
 
 class PrecisionTrial(Record):
@@ -366,6 +374,7 @@ class LossCalibrated(RunEvent):
 
 Event = Annotated[
     RunStarted
+    | RuntimeChosen
     | Baseline
     | PrecisionChosen
     | Candidate
