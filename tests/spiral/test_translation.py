@@ -20,7 +20,7 @@ from edgespiral.tasks.translation import PLUGIN
 PARTS = ["encoder", "decoder_step"]
 OPTIONS = {
     "task": "translation", "speedup": 1.3, "epochs": 1, "max_drop": 100, "turns": 1,
-    "learning_rate": 0.01, "criterion": "l1", "allocation": "uniform",
+    "criterion": "l1", "allocation": "uniform",
 }  # fmt: skip
 
 
