@@ -310,6 +310,13 @@ class Plan(Record):
         shown="~/.cache/edgespiral/latency",
         counts=False,
     )
+    shared: File | None = plan_field(
+        None,
+        "Folder in which runs of one teacher share its measurements, its outputs and its scores; "
+        "`edgespiral sweep` names one.",
+        pages="[sweep.md](sweep.md)",
+        counts=False,
+    )
     out: File | None = plan_field(None, "Run folder.", shown="runs/MODEL-DATA-TARGET", counts=False)
 
     # Type checkers know the fields better than this signature does.
