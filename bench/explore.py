@@ -33,7 +33,7 @@ from edgespiral.tasks.classification import CLASSIFICATION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgespiral.core.records.exploration import Point
+    from edgespiral.core.records.comparing.exploration import Point
 
 NETS = Path(__file__).with_name("nets.py")
 MODELS = ("resnet8", "resnet20", f"{NETS}:mobilenet")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.console import Console
 
+    from edgespiral.core.records.comparing.sweep import Sweep, SweptPoint, SweptRun
     from edgespiral.core.records.metric import Metric
-    from edgespiral.core.records.sweep import Sweep, SweptPoint, SweptRun
 
 DASH = "\N{EN DASH}"
 FIGURES = (

@@ -35,9 +35,9 @@ from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
+from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
-from edgespiral.spiral.starting.sharing import shared_baseline
 from edgespiral.spiral.turn import export_checked, model_facts
 from edgespiral.tasks import is_built_in
 

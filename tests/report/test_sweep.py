@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 
 from rich.console import Console
 
+from edgespiral.core.records.comparing.sweep import Sweep, SweptDevice, SweptPoint, SweptRun
 from edgespiral.core.records.events import Outcome
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.records.sweep import Sweep, SweptDevice, SweptPoint, SweptRun
 from edgespiral.report.sweep import print_sweep, status, sweep_csv, sweep_html
 
 SPAN = Interval(low=3.9, high=4.1)

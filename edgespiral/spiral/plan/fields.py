@@ -22,8 +22,9 @@ from edgespiral.core.records.schema import Record
 from edgespiral.distill.settings import Amp, Schedule
 from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.spiral.plan import goals
 from edgespiral.spiral.plan.field import plan_field
-from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS, check_latencies, latency_of
+from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
@@ -315,8 +316,7 @@ class Plan(Record):
     )
     explored: File | None = plan_field(
         None,
-        "Start from a point that `edgespiral explore` left in this folder: its cut is the first "
-        "turn's, and what is not given here is as it was there.",
+        "Start from a point that `edgespiral explore` left in this folder.",
         pages="[explore.md](explore.md)",
         group=CUTTING,
     )
@@ -335,8 +335,7 @@ class Plan(Record):
     )
     shared: File | None = plan_field(
         None,
-        "Folder in which runs of one teacher share its measurements, its outputs and its scores; "
-        "`edgespiral sweep` names one.",
+        "Folder in which runs of one teacher share what they measure of it.",
         pages="[sweep.md](sweep.md)",
         counts=False,
     )
@@ -372,7 +371,7 @@ class Plan(Record):
 
     def budget_of(self, target: str) -> dict[str, float]:
         """The latency that `target` is to reach, by its kind; empty where none is asked for."""
-        return latency_of(target, self._latencies)
+        return goals.latency_of(target, self._latencies)
 
     @property
     def _latencies(self) -> dict[str, float | dict[str, float] | None]:
@@ -392,15 +391,8 @@ class Plan(Record):
         return value
 
     @model_validator(mode="after")
-    def _whole_point(self) -> Self:
-        if (self.explored is None) != (self.point is None):
-            raise ValueError("explored and point go together")
-        if self.explored is not None and self.turns not in ("auto", 1):
-            raise ValueError(f"a run from an explored point has one turn, not {self.turns}")
-        return self
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> Self:
+    def _goals(self) -> Self:
         has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
-        check_latencies(self.targets, self._latencies, has_other_goal=has_other)
+        goals.check_point(self.explored, self.point, self.turns)
+        goals.check_latencies(self.targets, self._latencies, has_other_goal=has_other)
         return self

@@ -24,7 +24,7 @@ from edgespiral.distill.settings import DEFAULTS
 from edgespiral.models.fixed import train_all
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.context import Parent, turn_folder
-from edgespiral.spiral.planning.kept_scores import kept_importance
+from edgespiral.spiral.sharing.scores import kept_importance
 from edgespiral.spiral.student.distillation import WARM_RATE_SHARE
 
 if TYPE_CHECKING:

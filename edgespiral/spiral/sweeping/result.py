@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
+from edgespiral.core.records.comparing.sweep import Sweep, SweptDevice, SweptPoint, SweptRun
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.records.result import Result
-from edgespiral.core.records.sweep import Sweep, SweptDevice, SweptPoint, SweptRun
 from edgespiral.core.system.files import read_bytes, write_text
 from edgespiral.report.sweep import sweep_csv, sweep_html
 

@@ -11,9 +11,9 @@ import tomlkit
 from pydantic import ValidationError
 
 from edgespiral.core.errors import ExitCode, RunFolderError
+from edgespiral.core.records.comparing.sweep import Sweep
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.journal import read_run
-from edgespiral.core.records.sweep import Sweep
 from edgespiral.core.system.files import make_folder, read_bytes, write_text
 from edgespiral.core.system.lock import locked
 from edgespiral.core.text import printable

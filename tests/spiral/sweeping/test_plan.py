@@ -43,7 +43,7 @@ def test_a_name_is_that_of_its_values_and_fit_for_a_folder():
         ("speedup = [2.0, 2.0]", r"sweep.toml:vary.speedup: has the same value twice"),
         ('out = ["a"]', r"sweep.toml:vary.out: is set by the sweep"),
         ('speedup = [2.0]\ndata = ["csv:x"]', r"sweep.toml:vary.data: is in plan, too"),
-        ("seed = [0]", r"seed = 0: .*exactly one of latency_ms and speedup"),
+        ("seed = [0]", r"seed = 0: .*a goal is needed"),
         ("speedup = [0.5]", r"speedup = 0.5: .*must be > 1"),
         ("speedup = 2.0", r"vary.speedup"),
         ("", "vary"),

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from edgespiral.core.records.comparing.sweep import SweptDevice, SweptRun
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.records.sweep import SweptDevice, SweptRun
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
 from edgespiral.spiral.sweeping.result import Problem, points_of, sweep_of

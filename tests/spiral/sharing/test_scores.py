@@ -6,7 +6,7 @@ import torch
 from edgespiral.core.errors import RunFolderError
 from edgespiral.prune.scoring.reconstruct import Moments
 from edgespiral.spiral.planning.importance import Importance, Scorer
-from edgespiral.spiral.planning.kept_scores import kept_importance
+from edgespiral.spiral.sharing.scores import kept_importance
 from edgespiral.tasks.classification import CLASSIFICATION
 
 
