@@ -133,6 +133,12 @@ def compress(
     known = None if isinstance(data, str) else splits_of(data, "data")
     asked |= {"model": name, "data": known.name if known else data}
     accepted = load_plan(None, asked)
+    if accepted.devices is not None:
+        raise UsageError(
+            "a program is not started in several processes by itself",
+            where="devices",
+            hint="`edgespiral compress --devices` does that",
+        )
     folder = _run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()

@@ -10,6 +10,7 @@ from edgespiral import tasks
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import (
     MeasurementError,
+    ProcessLostError,
     RunFolderError,
     TargetError,
     UsageError,
@@ -58,6 +59,7 @@ from edgespiral.spiral.student.sparsity import announce, planned_multiple
 from edgespiral.spiral.student.unlabelled import taught_by
 from edgespiral.spiral.training import check_training
 from edgespiral.spiral.vocabulary import with_used_tokens
+from edgespiral.spiral.workers.agreement import agree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +107,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
             command=command,
             training=training,
         )
-    except (KeyboardInterrupt, MeasurementError, TargetError):
+    except (KeyboardInterrupt, MeasurementError, ProcessLostError, TargetError):
         tell_stopped(console, command)
         raise
 
@@ -173,7 +175,8 @@ def _run(
 ) -> Result:
     _require_drop(plan, task.metric)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    model, splits, task = _fitted(plan, model, splits, task, listener)
+    model, splits, task = fitted(plan, model, splits, task, listener)
+    agree(plan, model, splits)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     make_folder(out)
     with locked(out), FreshProcess() as fresh:
@@ -213,7 +216,7 @@ def _run(
         return write_results(journal, out)
 
 
-def _fitted(
+def fitted(
     plan: Plan, model: nn.Module, splits: DataSplits, task: Task, listener: Listener
 ) -> tuple[nn.Module, DataSplits, Task]:
     """The model, the data and the task as they go together.

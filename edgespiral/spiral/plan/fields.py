@@ -24,6 +24,7 @@ from edgespiral.spiral.plan.field import plan_field
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
+    Devices,
     File,
     Name,
     NotNegative,
@@ -251,6 +252,15 @@ class Plan(Record):
         "Where students are trained and evaluated here: `cpu`, `cuda:1`, `mps`, or `auto` (CUDA "
         "where there is some).",
         pages="[training.md](training.md#precision-and-device)",
+        group=DISTILLATION,
+        counts=False,
+    )
+    devices: Devices = plan_field(
+        None,
+        "Train in so many processes of this machine, each on a GPU of its own: a number, or `all` "
+        "GPUs.",
+        pages="[guides/several-gpus.md](guides/several-gpus.md)",
+        shown="one process",
         group=DISTILLATION,
         counts=False,
     )

@@ -63,6 +63,12 @@ def _whole_turns(value: object) -> int | str:
     raise ValueError(f'must be a whole number from 1 up or "auto", is {value!r}')
 
 
+def _device_count(value: object) -> int | str | None:
+    if value in (None, "all") or (isinstance(value, int) and value is not True and value >= 1):
+        return value  # type: ignore[return-value]
+    raise ValueError(f'must be a whole number from 1 up or "all", is {value!r}')
+
+
 def _share_or_pattern(value: object) -> float | str:
     if value in ("none", "2:4") or (isinstance(value, float) and 0 < value < 1):
         return value
@@ -92,4 +98,5 @@ Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 0.0))]
 AboveOne = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 1.0))]
 Turns = Annotated[int | Literal["auto"], PlainValidator(_whole_turns)]
+Devices = Annotated[int | Literal["all"] | None, PlainValidator(_device_count)]
 ShareOrPattern = Annotated[Sparsity, PlainValidator(_share_or_pattern)]

@@ -11,6 +11,8 @@ from edgespiral.core.batches import first_inputs
 from edgespiral.core.nested import leaves, mapped
 from edgespiral.core.system.temporary import claim_folder
 from edgespiral.distill.own_training import USUAL, TrainingStep, train_by_loop
+from edgespiral.distill.parallel.jobs import Job, hand_out
+from edgespiral.distill.parallel.world import ALONE, present
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.calling import call
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.nested import Tensors
     from edgespiral.distill.own_training import Training
+    from edgespiral.distill.parallel.world import World
     from edgespiral.distill.settings import Progress, TrainSettings
     from edgespiral.tasks.base import Task
 
@@ -97,6 +100,7 @@ class Distiller:
                 advance(progress.step, progress.steps, detail)
 
             if isinstance(self.own, TrainingStep):
+                job = Job(student, settings, *teaching, masks or {})
                 train(
                     student,
                     self.splits,
@@ -108,6 +112,7 @@ class Distiller:
                     own=self.own,
                     checkpoint=checkpoint,
                     progress=heard,
+                    world=self._shared(job, checkpoint),
                 )
             else:
                 train_by_loop(
@@ -121,6 +126,17 @@ class Distiller:
                     checkpoint=checkpoint,
                     progress=heard,
                 )
+
+    def _shared(self, job: Job, checkpoint: Path) -> World:
+        """The processes that train a student, once all of them have begun."""
+        world = present()
+        if world.size == 1:
+            return world
+        if not job.can_travel:
+            self.listener.say("  trained in one process: it has int8's rounding inside")
+            return ALONE
+        hand_out(world, job, checkpoint)
+        return world
 
     def teaching(self, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
         """Who teaches the student of `model`, which `turn` made.
