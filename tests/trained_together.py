@@ -41,7 +41,8 @@ class Part(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6)
+        # A bias before a norm has no gradient but rounding, which AdamW would make steps of.
+        self.conv, self.norm = nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6)
         self.idle, self.last = nn.Linear(6, 6), nn.Linear(6, 4)
 
     def forward(self, inputs):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 from edgespiral.core.errors import ProcessLostError, UsageError
 from edgespiral.core.system.launched import ADDRESS, is_launched, place_on_machine
@@ -132,18 +133,20 @@ class World:
                     file.write(self._broadcast(chunk).numpy().tobytes())
         return True
 
-    def fail(self, words: str) -> bool:
-        """Say that this process fails, and why; whether the first one has heard of it."""
+    def fail(self, words: str, *, heard_within_s: float = HEARD_WITHIN_S) -> bool:
+        """Say that this process fails, and why; whether the first one has heard of it in time."""
         with suppress(ProcessLostError):
             self.post(FAILED, words)
             # Closed, so that others which wait for this process do so no longer.
             with suppress(Exception):
                 distributed.destroy_process_group()
-            until = time.monotonic() + HEARD_WITHIN_S
-            while time.monotonic() < until:
+            until = time.monotonic() + heard_within_s
+            while True:
                 with _reaching():
                     if self.store.check([HEARD]):
                         return True
+                if time.monotonic() > until:
+                    return False
                 time.sleep(ASKED_EVERY_S)
         return False
 
@@ -241,7 +244,7 @@ def _join(device: str) -> World:
         torch.cuda.set_device(torch.device(device))
         backend = "cpu:gloo,cuda:nccl"
     try:
-        store, rank, size = next(distributed.rendezvous("env://", timeout=STEP_TIMEOUT))
+        store, rank, size = next(rendezvous("env://", timeout=STEP_TIMEOUT))
         distributed.init_process_group(
             backend, store=store, rank=rank, world_size=size, timeout=STEP_TIMEOUT
         )

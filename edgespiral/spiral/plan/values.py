@@ -65,7 +65,7 @@ def _whole_turns(value: object) -> int | str:
 
 def _device_count(value: object) -> int | str | None:
     if value in (None, "all") or (isinstance(value, int) and value is not True and value >= 1):
-        return value  # type: ignore[return-value]
+        return value
     raise ValueError(f'must be a whole number from 1 up or "all", is {value!r}')
 
 

@@ -106,13 +106,13 @@ def _require_same(own: Mapping[str, str], told: Mapping[str, object], rank: int)
         raise ProcessLostError(f"{told['error']}", where=where)
     theirs = told["facts"]
     assert isinstance(theirs, dict)
-    differing = sorted(name for name in own.keys() | theirs if own.get(name) != theirs.get(name))
+    differing = [name for name in own | theirs if own.get(name) != theirs.get(name)]
     if not differing:
         return
     is_data = [name for name in differing if DATA in name or "samples" in name]
     words = [_difference(name, own, theirs) for name in differing]
     raise (DataError if is_data == differing else UsageError)(
-        f"has another {first_few(words)} than process 0 of {os.uname().nodename}",
+        f"differs from process 0 of {os.uname().nodename} in: {first_few(words)}",
         where=where,
         hint="every process needs the same files, flags and packages, and data that is a function "
         "of the seed",

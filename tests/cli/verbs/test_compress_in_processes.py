@@ -29,7 +29,7 @@ def words(data: str = "data", *more: str) -> tuple[str, ...]:
 
 
 def test_a_lost_process_is_replaced_and_a_stopped_run_goes_on_with_one(
-    edgespiral: Command, tmp_path: Path
+    edgespiral: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = ("--train", f"{MATERIAL}:Fragile")
     done = edgespiral(*words("data", *own, "--devices", "2"))
@@ -45,8 +45,11 @@ def test_a_lost_process_is_replaced_and_a_stopped_run_goes_on_with_one(
     begun = read(tmp_path / "run" / "journal.jsonl")
     assert not any(isinstance(event, RunFinished) for event in begun)
 
-    done = edgespiral(*words("data", *own, "--resume"))
-    assert done.returncode == ExitCode.OK, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["edgespiral", *words("data", *own, "--resume")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == ExitCode.OK
     events = read(tmp_path / "run" / "journal.jsonl")
     assert list(events[: len(begun)]) == list(begun)
     assert isinstance(events[-1], RunFinished)
@@ -64,7 +67,7 @@ def test_a_process_with_other_data_is_refused_in_one_line(tmp_path: Path) -> Non
     assert done.returncode != ExitCode.OK
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: process 1 of ")
-    assert "another training data (samples or labels)" in line
+    assert " in: training data (samples or labels)" in line
     assert not (tmp_path / "run").exists()
 
 

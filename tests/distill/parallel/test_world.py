@@ -61,7 +61,7 @@ def test_a_failure_is_heard_by_the_first_process_and_the_other_learns_so():
     store = HashStore()
     world = World(0, 2, "cpu", store)
     assert world.failure() is None
-    assert not World(1, 2, "cpu", store).fail("no memory")
+    assert not World(1, 2, "cpu", store).fail("no memory", heard_within_s=0)
     assert world.failure() == "no memory"
     assert World(1, 2, "cpu", store).fail("no memory")
 
