@@ -255,7 +255,7 @@ class Plan(Record):
         group=DISTILLATION,
         counts=False,
     )
-    devices: Devices = plan_field(
+    devices: Devices | None = plan_field(
         None,
         "Train in so many processes of this machine, each on a GPU of its own: a number, or `all` "
         "GPUs.",

@@ -57,16 +57,10 @@ def _number_above(least: float, value: object) -> float:
     return float(value)
 
 
-def _whole_turns(value: object) -> int | str:
-    if value == "auto" or (isinstance(value, int) and value is not True and value >= 1):
-        return value
-    raise ValueError(f'must be a whole number from 1 up or "auto", is {value!r}')
-
-
-def _device_count(value: object) -> int | str | None:
-    if value in (None, "all") or (isinstance(value, int) and value is not True and value >= 1):
-        return value
-    raise ValueError(f'must be a whole number from 1 up or "all", is {value!r}')
+def _count_or(word: str, value: object) -> int | str:
+    if value == word or (isinstance(value, int) and value is not True and value >= 1):
+        return value  # type: ignore[return-value]
+    raise ValueError(f'must be a whole number from 1 up or "{word}", is {value!r}')
 
 
 def _share_or_pattern(value: object) -> float | str:
@@ -97,6 +91,6 @@ Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 # A number for all targets, or one for each by its name.
 AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 0.0))]
 AboveOne = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 1.0))]
-Turns = Annotated[int | Literal["auto"], PlainValidator(_whole_turns)]
-Devices = Annotated[int | Literal["all"] | None, PlainValidator(_device_count)]
+Turns = Annotated[int | Literal["auto"], PlainValidator(partial(_count_or, "auto"))]
+Devices = Annotated[int | Literal["all"], PlainValidator(partial(_count_or, "all"))]
 ShareOrPattern = Annotated[Sparsity, PlainValidator(_share_or_pattern)]

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from trained_together import SETTINGS, TRAININGS, splits, student, trained_alone
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import DivergedError, ModelError
 from edgespiral.distill.parallel.jobs import SETTINGS as STATED
 from edgespiral.distill.parallel.jobs import Job
 
@@ -58,6 +58,11 @@ def test_a_training_that_diverges_is_told_once_and_the_next_one_runs(of_two: Pat
     assert_alike(
         load_file(of_two / "after.safetensors"), load_file(of_two / "live teacher.safetensors")
     )
+
+
+def test_one_process_says_so_too() -> None:
+    with pytest.raises(DivergedError, match="no longer finite at epoch"):
+        trained_alone(replace(SETTINGS, learning_rate=1e30, clip_norm=None))
 
 
 def test_a_process_out_of_memory_is_named_with_what_it_asked_for(of_two: Path) -> None:

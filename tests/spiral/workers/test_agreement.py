@@ -46,7 +46,11 @@ def test_processes_with_the_same_of_everything_agree():
 def test_what_differs_is_named_with_the_process():
     other = nn.Linear(3, 2)
     cases = [
-        (posted(model=other), UsageError, "process 1 of .*: differs from process 0 of .* in: weights of the model;"),
+        (
+            posted(model=other),
+            UsageError,
+            "process 1 of .*: differs from process 0 of .* in: weights of the model;",
+        ),
         (posted(data=splits(changed=77)), DataError, r"training data \(samples or labels\)"),
         (posted(data=splits(samples=190)), DataError, r"number of training samples \(190, not 200"),
         (posted(plan=Plan(model="net", data="toy", speedup=3, batch_size=8)), UsageError, "plan"),
