@@ -106,7 +106,7 @@ def _require_same(own: Mapping[str, str], told: Mapping[str, object], rank: int)
         raise ProcessLostError(f"{told['error']}", where=where)
     theirs = told["facts"]
     assert isinstance(theirs, dict)
-    differing = [name for name in own | theirs if own.get(name) != theirs.get(name)]
+    differing = [name for name in {**own, **theirs} if own.get(name) != theirs.get(name)]
     if not differing:
         return
     is_data = [name for name in differing if DATA in name or "samples" in name]
