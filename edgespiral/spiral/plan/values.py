@@ -59,7 +59,7 @@ def _number_above(least: float, value: object) -> float:
 
 def _count_or(word: str, value: object) -> int | str:
     if value == word or (isinstance(value, int) and value is not True and value >= 1):
-        return value  # type: ignore[return-value]
+        return value
     raise ValueError(f'must be a whole number from 1 up or "{word}", is {value!r}')
 
 
