@@ -44,6 +44,7 @@ from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.importance import Scorer
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,8 +90,10 @@ def training(place: Place) -> dict[str, Any]:
     splits = load(DATA)
     torch.manual_seed(0)
     model = build(NAME, classes=10, input_shape=splits.input_shape)
-    report = train(model, splits, TrainSettings(epochs=3 if place.on_cpu else 12))
-    reached = score(model, splits.validation)
+    report = train(
+        model, splits, TrainSettings(epochs=3 if place.on_cpu else 12), task=CLASSIFICATION
+    )
+    reached = score(model, splits.validation, task=CLASSIFICATION)
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     save_file(state, place.weights)
     require(place.on_cpu or reached > LEAST_SCORE, f"only {reached:.1f} % on validation")
@@ -128,7 +131,7 @@ def scoring(place: Place) -> dict[str, Any]:
     model = trace(_trained(place), first_inputs(splits))
     source = PrunableModel.of(model, splits.input_shape)
     start = time.perf_counter()
-    importance = Scorer("fisher", splits.train, 4.0, 0).importance(source, 1)
+    importance = Scorer("fisher", splits.train, 4.0, 0, CLASSIFICATION).importance(source, 1)
     taken = time.perf_counter() - start
     values = torch.cat(list(importance.channels.values()))
     require(bool(values.isfinite().all()), "a score is not finite")

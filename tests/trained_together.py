@@ -85,7 +85,13 @@ def student(seed=0):
 def trained_alone(settings, checkpoint=None, progress=None):
     model = student()
     train(
-        model, splits(), settings, teachers=[student(9)], checkpoint=checkpoint, progress=progress
+        model,
+        splits(),
+        settings,
+        task=CLASSIFICATION,
+        teachers=[student(9)],
+        checkpoint=checkpoint,
+        progress=progress,
     )
     return model
 
@@ -125,7 +131,7 @@ class Lead:
         checkpoint = self.folder / f"{name}.pt"
         hand_out(self.world, job, checkpoint)
         train(
-            job.student, splits(), settings, teachers=job.teachers, own=own,
+            job.student, splits(), settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
             checkpoint=checkpoint, progress=progress, world=self.world,
         )  # fmt: skip
         save_file(job.student.state_dict(), self.folder / f"{name}.safetensors")

@@ -18,7 +18,7 @@ class Argument:
     Args:
         source: the source's name, for messages.
         text: what stands after its colon.
-        known: names of the options that it takes.
+        options: names of the options that it takes.
 
     Raises:
         UsageError: no path, or an option of another name.
@@ -29,13 +29,13 @@ class Argument:
         ('photos', 64)
     """
 
-    def __init__(self, source: str, text: str, known: Sequence[str]) -> None:
+    def __init__(self, source: str, text: str, options: Sequence[str]) -> None:
         path, _, query = text.partition("?")
         self.where = f"{source}:{text}"
         self.options: Mapping[str, str] = dict(parse_qsl(query, keep_blank_values=True))
         for name in self.options:
-            if name not in known:
-                raise unknown_name(f"{source} option", name, known)
+            if name not in options:
+                raise unknown_name(f"{source} option", name, options)
         if not path:
             raise UsageError(
                 "names no path", where=f"--data {self.where}", hint=f"as in {source}:PATH"

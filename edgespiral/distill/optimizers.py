@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
-def named_optimizer(asked: str, model: nn.Module) -> str:
+def named_optimizer(name: str, model: nn.Module) -> str:
     """What `auto` is for a model: `adamw` for networks of layer norms, `sgd` for all others.
 
     SGD moves the layers of a network in proportion to their gradients, which batch norms keep alike
     and layer norms in transformers do not (Zhang et al. 2020, "Why are adaptive methods good for
     attention models?").
     """
-    return default_optimizer(model) if asked == AUTO else asked
+    return default_optimizer(model) if name == AUTO else name
 
 
 def default_optimizer(model: nn.Module) -> Literal["sgd", "adamw"]:
@@ -136,18 +136,18 @@ def training(model: nn.Module, freeze: Sequence[str] = ()) -> Iterator[None]:
         freeze: patterns of parameter names such as `stem.*`; a layer's name stands for all of it.
             Norms of which nothing else is trained keep their statistics.
     """
-    held = [p for n, p in model.named_parameters() if p.requires_grad and _matches(n, freeze)]
+    frozen = [p for n, p in model.named_parameters() if p.requires_grad and _matches(n, freeze)]
     model.train()
     for path, layer in model.named_modules():
         names = [f"{path}.{name}" for name, _ in layer.named_parameters(recurse=False)] or [path]
         if isinstance(layer, NORMS) and all(_matches(name, freeze) for name in names):
             layer.eval()
-    for parameter in held:
+    for parameter in frozen:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in held:
+        for parameter in frozen:
             parameter.requires_grad_(True)
         model.eval()
 

@@ -27,7 +27,6 @@ from edgespiral.distill.parallel.world import ALONE
 from edgespiral.distill.settings import Progress, TrainReport, steps_of
 from edgespiral.distill.teacher_cache import stored_order
 from edgespiral.models.calling import call
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,7 +49,7 @@ def train(
     splits: DataSplits,
     settings: TrainSettings,
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
     teachers: Sequence[nn.Module] = (),
     outputs: Tensors | None = None,
     masks: Mapping[str, Tensor] | None = None,

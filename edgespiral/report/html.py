@@ -156,8 +156,8 @@ def _fingerprints(teacher: Measurement, student: Measurement | None) -> list[tup
         pair = [getattr(teacher.fingerprint, field)]
         pair.append(getattr(student.fingerprint, field) if student else None)
         if any(value is not None for value in pair):
-            shown = ["not reported" if value is None else str(value) for value in pair]
-            rows.append((_named(field), shown[0], shown[1] if student else ""))
+            texts = ["not reported" if value is None else str(value) for value in pair]
+            rows.append((_named(field), texts[0], texts[1] if student else ""))
     return rows
 
 
@@ -171,7 +171,7 @@ def _phases(run: Run) -> list[tuple[str, float, float]]:
     """Phase, seconds and share of the whole, in the order of a turn."""
     seconds = run.seconds()
     whole = sum(seconds.values()) or 1.0
-    return [(phase, spent, spent / whole) for phase, spent in seconds.items()]
+    return [(phase, duration, duration / whole) for phase, duration in seconds.items()]
 
 
 def _reproduce(run: Run) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgespiral import tasks
@@ -147,44 +148,21 @@ def run_spiral(
     Args:
         training: the user's own, if it is.
     """
-    with on_device(plan.device):
-        return _run(
-            plan,
-            model,
-            splits,
-            out=out,
-            resume=resume,
-            listener=listener,
-            task=task,
-            command=command,
-            training=training,
-        )
-
-
-def _run(
-    plan: Plan,
-    model: nn.Module,
-    splits: DataSplits,
-    *,
-    out: Path,
-    resume: bool,
-    listener: Listener,
-    task: Task,
-    command: str,
-    training: Training,
-) -> Result:
     _require_drop(plan, task.metric)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    model, splits, task = fitted(plan, model, splits, task, listener)
-    agree(plan, model, splits)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
-    make_folder(out)
-    with locked(out), FreshProcess() as fresh:
+    with on_device(plan.device), ExitStack() as stack:
+        model, splits, task = fitted(plan, model, splits, task, listener)
+        agree(plan, model, splits)
+        stack.enter_context(locked(make_folder(out)))
+        fresh = stack.enter_context(FreshProcess())
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
         teacher = _teacher(model, splits, listener)
-        steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
+        steps = [
+            planned_multiple(plan.sparsity, profile.device.channel_multiple) for profile in profiles
+        ]
         multiple = math.lcm(*steps)
         narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
         check_training(plan, teacher.model, training)

@@ -48,9 +48,9 @@ def inspect(
     module = model_named(model, weights, splits, shape, tokens)
     if splits is not None:
         shape, tokens = splits.input_shape, splits.token_count
-    seen, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
+    inputs, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
     teacher = PrunableModel.of(
-        trace(module, seen), shape, token_count=tokens, may_be_uncuttable=True, example=example
+        trace(module, inputs), shape, token_count=tokens, may_be_uncuttable=True, example=example
     )
     inspection = inspect_teacher(teacher, model)
     print_inspection(inspection, Terminal())

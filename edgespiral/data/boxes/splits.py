@@ -53,13 +53,13 @@ def box_splits(
         if not whole[part]:
             raise DataError("no pictures", where=f"{name}: {part}")
     _require_apart(whole, name)
-    annotated = [one for part in PARTS for one in whole[part]]
+    annotated = [boxed_picture for part in PARTS for boxed_picture in whole[part]]
     pictures = iter(boxed(annotated, classes, drops_faulty=options.drops_faulty))
     read = {part: list(islice(pictures, len(whole[part]))) for part in PARTS}
     for part, content in read.items():
-        if not any(len(one.labels) for one in content):
+        if not any(len(boxed_picture.labels) for boxed_picture in content):
             raise DataError("no picture has an object", where=f"{name}: {part}")
-    rows = max(len(one.labels) for content in read.values() for one in content)
+    rows = max(len(boxed_picture.labels) for content in read.values() for boxed_picture in content)
     width, height = options.size
     return DataSplits(
         name=name,
@@ -82,7 +82,7 @@ def by_part(names: Sequence[str]) -> dict[str, str]:
 
 
 def _stored(pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> BatchSource:
-    names = [str(one.picture) for one in pictures]
+    names = [str(boxed_picture.picture) for boxed_picture in pictures]
     return BoxSource.stored(BoxedPictures(pictures, options, rows), names)
 
 
@@ -101,21 +101,21 @@ def _completed(parts: Mapping[str, Sequence[Annotated]]) -> dict[str, Sequence[A
 def _require_apart(parts: Mapping[str, Sequence[Annotated]], name: str) -> None:
     seen: dict[str, str] = {}
     for part, pictures in parts.items():
-        for one in pictures:
-            other = seen.get(str(one.picture))
+        for boxed_picture in pictures:
+            other = seen.get(str(boxed_picture.picture))
             if other is not None:
                 places = f"twice in {part}" if other == part else f"in {other} and in {part}"
-                raise DataError(f"is {places}", where=f"{name}: {one.picture}")
-            seen[str(one.picture)] = part
+                raise DataError(f"is {places}", where=f"{name}: {boxed_picture.picture}")
+            seen[str(boxed_picture.picture)] = part
 
 
 def _notes(parts: Mapping[str, Sequence[Boxed]], classes: Sequence[str]) -> list[str]:
     """How much there is, and what may surprise."""
     notes = []
     for part, pictures in parts.items():
-        labels = np.concatenate([one.labels for one in pictures])
-        without = sum(not len(one.labels) for one in pictures)
-        faulty = sum(one.faulty for one in pictures)
+        labels = np.concatenate([boxed_picture.labels for boxed_picture in pictures])
+        without = sum(not len(boxed_picture.labels) for boxed_picture in pictures)
+        faulty = sum(boxed_picture.faulty for boxed_picture in pictures)
         note = f"{part}: {len(pictures)} pictures, {len(labels)} objects"
         note += f", {without} pictures without any" if without else ""
         notes.append(note + (f", {faulty} faulty boxes left out" if faulty else ""))

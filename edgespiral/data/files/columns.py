@@ -59,9 +59,9 @@ class RealColumn:
     @classmethod
     def of(cls, rows: Sequence[Row], name: str, *, fills: bool) -> RealColumn:
         """That of the training rows."""
-        known = [float(text) for text in values(rows, name) if is_number(text)]
-        deviation = float(np.std(known))
-        return cls(name, float(np.mean(known)), deviation or 1.0, fills)
+        numbers = [float(text) for text in values(rows, name) if is_number(text)]
+        deviation = float(np.std(numbers))
+        return cls(name, float(np.mean(numbers)), deviation or 1.0, fills)
 
     def numbers(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """(N,), of zero mean and unit deviation on the training rows.
@@ -77,9 +77,9 @@ class RealColumn:
             return (float(text) - self.mean) / self.deviation
         if self.fills and is_missing(text):
             return 0.0
-        told = "is missing" if is_missing(text) else f"is {text!r}, not a number"
+        problem = "is missing" if is_missing(text) else f"is {text!r}, not a number"
         raise DataError(
-            f"{self.name} {told}",
+            f"{self.name} {problem}",
             where=row.where,
             hint="?missing=mean puts the training rows' mean where a number is missing",
         )

@@ -22,13 +22,13 @@ def load_digits() -> DataSplits:
     inputs = torch.from_numpy(raw.images.astype(np.uint8))[:, None]
     labels = raw.target.astype(np.int64)
     rest, test = hold_out(labels, TEST_COUNT)
-    kept, held = hold_out(labels[rest], VALIDATION_COUNT)
-    train, validation = rest[kept], rest[held]
+    train_places, validation_places = hold_out(labels[rest], VALIDATION_COUNT)
+    train, validation = rest[train_places], rest[validation_places]
     normalisation = Normalisation.of(inputs[train])
 
-    def part(chosen: np.ndarray, augmentation: Augmentation | None = None) -> TensorSource:
-        chosen_labels = torch.from_numpy(labels[chosen])
-        return TensorSource(inputs[chosen], chosen_labels, normalisation, augmentation)
+    def part(places: np.ndarray, augmentation: Augmentation | None = None) -> TensorSource:
+        chosen_labels = torch.from_numpy(labels[places])
+        return TensorSource(inputs[places], chosen_labels, normalisation, augmentation)
 
     return DataSplits(
         name="digits",

@@ -42,8 +42,8 @@ def load_folder(argument: str) -> DataSplits:
         DataError: no such folder, no images, a file that is none, or the splits have different
             classes.
     """
-    asked = Argument("folder", argument, ["size"])
-    root, size = asked.path, asked.whole_number("size", default=DEFAULT_SIZE, least=8)
+    spec = Argument("folder", argument, ["size"])
+    root, size = spec.path, spec.whole_number("size", default=DEFAULT_SIZE, least=8)
     train, validation, test = three_parts(root, _Part)
     check_images(Path(name) for part in (train, validation, test) for name in part.names)
     return DataSplits(
@@ -87,8 +87,8 @@ class _Part:
         """(the rest, about `fraction` of the images, at least one of each class)."""
         labels = self._all_labels[self._chosen]
         count = max(len(self.classes), round(fraction * len(labels)))
-        kept, held = hold_out(labels, count)
-        return _Part(self._root, self._chosen[kept]), _Part(self._root, self._chosen[held])
+        rest, held_out = hold_out(labels, count)
+        return _Part(self._root, self._chosen[rest]), _Part(self._root, self._chosen[held_out])
 
 
 def _images(root: Path, transform: Callable[[object], object] | None = None) -> ImageFolder:

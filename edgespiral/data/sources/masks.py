@@ -78,8 +78,8 @@ def load_masks(argument: str) -> DataSplits:
     Raises:
         DataError: no such folder, no images, one without its mask, or no names of classes.
     """
-    asked = Argument("masks", argument, ["size"])
-    root, size = asked.path, asked.whole_number("size", default=DEFAULT_SIZE, least=8)
+    spec = Argument("masks", argument, ["size"])
+    root, size = spec.path, spec.whole_number("size", default=DEFAULT_SIZE, least=8)
     names = _class_names(root)
     train, validation, test = _splits(root)
     pairs = [*train, *validation, *test]

@@ -16,7 +16,7 @@ from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
-from edgespiral.data.files.tables import asked_rows, column, three_tables, value
+from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
 from edgespiral.data.files.vocabulary import (
     PADDING,
     PATTERN,
@@ -65,15 +65,15 @@ def load_text(argument: str) -> DataSplits:
         DataError: a file is missing or damaged, has no such column, an empty text or label, a label
             that training does not have, or a word that the vocabulary has no token for.
     """
-    asked = Argument("text", argument, OPTIONS)
-    train, validation, test = parts = _parts(asked)
-    vocabulary = _vocabulary(asked, train)
+    spec = Argument("text", argument, OPTIONS)
+    train, validation, test = parts = _parts(spec)
+    vocabulary = _vocabulary(spec, train)
     classes = sorted({text.label for text in train})
     longest = max(len(text.words) for part in parts for text in part)
-    length = asked.whole_number("length", default=longest, least=1)
+    length = spec.whole_number("length", default=longest, least=1)
     sources = [_source(part, vocabulary, classes, length) for part in (train, validation, test)]
     return DataSplits(
-        name=f"text:{asked.path}",
+        name=f"text:{spec.path}",
         train=sources[0],
         validation=sources[1],
         test=sources[2],
@@ -85,30 +85,30 @@ def load_text(argument: str) -> DataSplits:
     )
 
 
-def _parts(asked: Argument) -> tuple[Sequence[Labelled], Sequence[Labelled], Sequence[Labelled]]:
-    if not asked.path.is_dir():
-        rest, test = _split(_read(asked.path, asked), TEST_PART)
+def _parts(spec: Argument) -> tuple[Sequence[Labelled], Sequence[Labelled], Sequence[Labelled]]:
+    if not spec.path.is_dir():
+        rest, test = _split(_read(spec.path, spec), TEST_PART)
         return (*_split(rest, VALIDATION_PART), test)
-    train, *others = (_read(file, asked) for file in three_tables(asked.path).values())
+    train, *others = (_read(file, spec) for file in three_tables(spec.path).values())
     if len(others) == 1:
         return (*_split(train, VALIDATION_PART), others[0])
     return train, others[0], others[-1]
 
 
-def _read(path: Path, asked: Argument) -> list[Labelled]:
-    found = asked_rows(path, asked)
-    text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
-    label = asked.options.get("label") or column(found[0], LABEL_NAMES, "label")
-    return [_labelled(row, text, label) for row in found]
+def _read(path: Path, spec: Argument) -> list[Labelled]:
+    table_rows = rows_of_table(path, spec)
+    text = spec.options.get("text") or column(table_rows[0], TEXT_NAMES, "text")
+    label = spec.options.get("label") or column(table_rows[0], LABEL_NAMES, "label")
+    return [_labelled(row, text, label) for row in table_rows]
 
 
 def _labelled(row: Row, text: str, label: str) -> Labelled:
-    found = Labelled(tuple(words(value(row, text))), value(row, label), row.where)
-    if not found.words:
+    sample = Labelled(tuple(words(value(row, text))), value(row, label), row.where)
+    if not sample.words:
         raise DataError("the text is empty", where=row.where, hint="take the row away")
-    if not found.label:
+    if not sample.label:
         raise DataError("the label is empty", where=row.where, hint="take the row away")
-    return found
+    return sample
 
 
 def _split(texts: Sequence[Labelled], part: float) -> tuple[list[Labelled], list[Labelled]]:
@@ -120,18 +120,18 @@ def _split(texts: Sequence[Labelled], part: float) -> tuple[list[Labelled], list
         labels[group] = labels[group] or text.label
     classes = sorted(set(labels))
     numbers = np.array([classes.index(label) for label in labels], np.int64)
-    _, held = hold_out(numbers, max(len(classes), round(part * len(labels))))
-    is_held = set(held.tolist())
+    _, held_out = hold_out(numbers, max(len(classes), round(part * len(labels))))
+    is_held = set(held_out.tolist())
     sides: tuple[list[Labelled], list[Labelled]] = ([], [])
     for text, group in zip(texts, groups, strict=True):
         sides[group in is_held].append(text)
     return sides
 
 
-def _vocabulary(asked: Argument, train: Sequence[Labelled]) -> Vocabulary:
-    if "vocabulary" in asked.options:
-        return Vocabulary.read(Path(asked.options["vocabulary"]).expanduser())
-    least = asked.whole_number("min_count", default=LEAST_COUNT, least=1)
+def _vocabulary(spec: Argument, train: Sequence[Labelled]) -> Vocabulary:
+    if "vocabulary" in spec.options:
+        return Vocabulary.read(Path(spec.options["vocabulary"]).expanduser())
+    least = spec.whole_number("min_count", default=LEAST_COUNT, least=1)
     return Vocabulary.of((text.words for text in train), least)
 
 

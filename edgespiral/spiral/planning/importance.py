@@ -22,7 +22,6 @@ from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.spiral.planning.pace import Pace
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +85,7 @@ class Scorer:
     train: BatchSource
     epochs: float
     seed: int
-    task: Task = CLASSIFICATION
+    task: Task
 
     def importance(
         self,
@@ -112,12 +111,12 @@ class Scorer:
             covariances = passes.over(shown.for_moments, "covariances")
             together = moments(source.model, source.groups, covariances)
             batches = passes.over(shown.for_scores, self.criterion)
-            evidence = Evidence(batches, seed, self.task.sample_losses)
+            evidence = Evidence(batches, seed, losses=self.task.sample_losses)
             scores = criterion.score(source.model, source.groups, evidence)
             if not criterion.is_control:
                 scores = after_folding(scores, source.model, source.groups, together)
             damage = OutputDivergence(
-                source.model, source.groups, shown.for_damage, together, self.task
+                source.model, source.groups, shown.for_damage, together, task=self.task
             )
             prices = priced(damage, scores, source.branches, partial(passes.add, "prices"))
         return Importance(prices.channels, prices.branches, together)
@@ -137,7 +136,7 @@ class Scorer:
         precision = compute.resolved_precision("auto", CPU)
         with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
             damage = OutputDivergence(
-                source.model, source.groups, inputs, importance.moments, self.task
+                source.model, source.groups, inputs, importance.moments, task=self.task
             )
 
         def measured(widths: Mapping[str, int]) -> float:

@@ -52,9 +52,9 @@ def new_target(
 
     path = _place(name, force=force)
     kind = _kind(ssh, adb=adb, local=local)
-    given: dict[str, object] = {"host": ssh, "serial": serial, "config": ssh_config}
-    given |= {"python": python, "workdir": workdir}
-    settings = {"kind": kind} | {key: value for key, value in given.items() if value is not None}
+    way: dict[str, object] = {"host": ssh, "serial": serial, "config": ssh_config}
+    way |= {"python": python, "workdir": workdir}
+    settings = {"kind": kind} | {key: value for key, value in way.items() if value is not None}
     _write(path, settings, binary)
     console = Terminal()
     console.print(path.read_text(encoding="utf-8"), end="")
