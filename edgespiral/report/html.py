@@ -48,7 +48,7 @@ def render_html(events: Sequence[Event]) -> str:
     """
     run = Run.of(events)
     page = template("report.html.j2")
-    return page.render(run=run, status=_status(run), reproduce=_reproduce(run), **_measured(run))
+    return page.render(run=run, status=status_of(run), reproduce=_reproduce(run), **_measured(run))
 
 
 def template(name: str) -> Template:
@@ -64,7 +64,8 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _status(run: Run) -> tuple[str, str]:
+def status_of(run: Run) -> tuple[str, str]:
+    """How a run ended in words, and whether that is good, short of it or still open."""
     if run.finished is None:
         return "not finished", "pending"
     met = run.finished.outcome in (Outcome.MET, Outcome.ALREADY_MET)

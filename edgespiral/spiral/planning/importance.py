@@ -104,7 +104,7 @@ class Scorer:
         """
         criterion = CRITERIA.get(self.criterion)
         seed = derived_seed(self.seed, turn)
-        shown = _shown(self.epochs, source, self.train, seed)
+        shown = shown_samples(self.epochs, source, self.train, seed)
         passes = _Passes(heard, shown.passes(len(source.groups) + len(source.branches)))
         precision = compute.resolved_precision("auto", CPU)
         with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
@@ -150,7 +150,7 @@ class Scorer:
         return measured
 
 
-class _Shown(NamedTuple):
+class Shown(NamedTuple):
     """Training data of each part of scoring: as much as its share of the training allows."""
 
     for_moments: list[Tensors]
@@ -162,7 +162,15 @@ class _Shown(NamedTuple):
         return len(self.for_moments) + len(self.for_scores) + prices * len(self.for_damage)
 
 
-def _shown(epochs: float, source: PrunableModel, train: BatchSource, seed: int) -> _Shown:
+def shown_samples(epochs: float, source: PrunableModel, train: BatchSource, seed: int) -> Shown:
+    """The training data that scoring `source` looks at.
+
+    Args:
+        epochs: of the run's training, a share of which scoring may cost.
+        source: what is scored.
+        train: the training samples.
+        seed: of the order in which they are shown.
+    """
     batches = _batches(train, MOST_FOR_MOMENTS, seed)
     forwards = FORWARDS_PER_STEP * epochs * len(train)
     size = min(BATCH, len(train))
@@ -177,7 +185,7 @@ def _shown(epochs: float, source: PrunableModel, train: BatchSource, seed: int) 
     moved = some(MOMENTS_SHARE * forwards, LEAST_SAMPLES, MOST_FOR_MOMENTS)
     scored = some(SCORED_SHARE * forwards / FORWARDS_PER_STEP, LEAST_SCORED, MOST_SCORED)
     at_once = samples_at_once(source.model, pace, probes)
-    return _Shown(
+    return Shown(
         _parts([inputs for inputs, _ in moved], BATCH, pace.for_covariances(len(moved) * size)),
         _parts(scored, pace.kept_at_once(BATCH), pace.for_gradients(len(scored) * size)),
         _parts(

@@ -12,7 +12,8 @@ from edgespiral.data import load
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import TrainingStep, training_of
 from edgespiral.distill.parallel.jobs import serve
-from edgespiral.spiral.run import fitted, load_teacher
+from edgespiral.spiral.run import load_teacher
+from edgespiral.spiral.starting.fitting import fitted
 from edgespiral.spiral.workers.agreement import DisagreedError, agree, tell_failure
 
 if TYPE_CHECKING:
