@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.records.footprint import MIB
+
 if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         ModelFacts,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         WeightSparsity,
     )
     from edgespiral.core.records.measurement import (
+        Measurement,
         Ratio,
     )
     from edgespiral.core.records.metric import Metric
@@ -27,6 +30,18 @@ def ms(value: float) -> str:
     """Milliseconds without a unit, to about three figures: 0.468, 4.68, 46.8, 468."""
     decimals = next((d for d, limit in ((3, 1), (2, 10), (1, 100)) if value < limit), 0)
     return f"{value:.{decimals}f}"
+
+
+def parts(measurement: Measurement) -> str:
+    """What the parts of a model take, each run of them; empty where it runs as a whole.
+
+    As `encoder 0.211 ms, decoder_step 0.0634 ms x 13`.
+    """
+    return ", ".join(
+        f"{part.name} {part.p50_ms:.3g} ms"
+        + (f" \N{MULTIPLICATION SIGN} {part.count}" if part.count > 1 else "")
+        for part in measurement.parts
+    )
 
 
 def interval(ratio: Ratio) -> str:
@@ -47,6 +62,11 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
+def mib(value: float) -> str:
+    """A size in bytes as MiB, to four figures."""
+    return f"{value / MIB:.4g} MiB"
+
+
 def seconds(value: float) -> str:
     """A duration: 0.4 s, 12 s, 3 min 05 s."""
     if value < 10:
@@ -58,10 +78,11 @@ def seconds(value: float) -> str:
 
 def mix(cut: PrecisionMix) -> str:
     """A cut to the budget in some precision, and what it loses before training."""
+    latency = "" if cut.latency_ms is None else f"{ms(cut.latency_ms)} ms"
     if cut.cut_nats is None:
-        return f"{ms(cut.latency_ms)} ms at best: out of reach in one step"
+        return f"{f'{latency} at best: ' if latency else ''}out of reach in one step"
     return (
-        f"{ms(cut.latency_ms)} ms, loses {cut.cut_nats:.3g} nats by cutting, "
+        f"{f'{latency}, ' if latency else ''}loses {cut.cut_nats:.3g} nats by cutting, "
         f"{cut.rounding_nats:.3g} by rounding"
     )
 

@@ -16,6 +16,7 @@ from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.engines import AUTO
 from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -123,7 +124,7 @@ def cut(
         aim, splits = aim.fitted(splits)
         aim.check_data(splits)
     inputs = _inputs(example_inputs, splits)
-    source = _source(model, inputs, splits, aim)
+    source, aim = _source(model, inputs, splits, aim)
     if splits is not None and not splits.is_labelled:
         splits = taught_by(source.model, splits, aim)
     new_widths = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
@@ -134,8 +135,8 @@ def cut(
         after=new_widths,
         engine=result.engine,
         difference=result.difference,
-        parameters_before=_count(source.model),
-        parameters_after=_count(result.model),
+        parameters_before=parameter_count(source.model),
+        parameters_after=parameter_count(result.model),
     )
     smaller = result.model.eval()
     smaller.meta[FACTS] = facts
@@ -192,14 +193,15 @@ def _shown(value: object) -> str:
 
 def _source(
     model: nn.Module, inputs: Tensors, splits: DataSplits | None, task: Task
-) -> PrunableModel:
-    """The groups of `model`, on the CPU."""
+) -> tuple[PrunableModel, Task]:
+    """The groups of `model`, on the CPU, of what of it the task takes, and the task for that."""
     own = copy.deepcopy(unwrapped(model)).cpu()
     example = rows(inputs, slice(0, 1))
     if splits is not None:
+        own, task = task.prepared(own, splits)
         own, example = one_output(own, splits, task.main_output), example_of(splits)
     layers, _ = folded(own)
-    return PrunableModel.of(trace(layers, inputs), (), example=example)
+    return PrunableModel.of(trace(layers, inputs), (), example=example), task
 
 
 def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:
@@ -267,7 +269,3 @@ def _scored(
         return scores, None
     layer_moments = moments(source.model, source.groups, [inputs for inputs, _ in batches])
     return after_folding(scores, source.model, source.groups, layer_moments), layer_moments
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.spiral.planning.allocate import ALLOCATIONS
-from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     Widths = dict[str, int]
 
-# Landing window as shares of the target: the upper end leaves room for the error of a quick
-# measurement, so that the longer one after training does not fall on the wrong side.
-LANDING_LOW = 0.935
-LANDING_HIGH = 0.98
 AIMS = (0.97, 0.955, 0.94)
 # Of many cuts those look best whose latency is predicted too low; each round aims lower by this.
 CAUTION = 0.01
@@ -117,7 +113,10 @@ class Search:
         return self.screen.price(widths) if self.screen else self.choice.total_lost(widths)
 
     def _proposals(self, attempt: int) -> list[Widths]:
-        if self.screen is not None and (best := self._best()) is not None:
+        best = self._best()
+        # From a cut far below the target no exchange leads to one that lands.
+        is_near = best is not None and best.latency_ms >= SCREENED_LOW * self.target_ms
+        if self.screen is not None and best is not None and is_near:
             return self._screened(self.screen, best, [aim - CAUTION * attempt for aim in AIMS])
         nearby = self._nearby() if self.allocation == "latency" else []
         return self._fresh([*self._solved(), *nearby])[: len(AIMS)]
