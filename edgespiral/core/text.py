@@ -27,6 +27,20 @@ def is_printable(text: str) -> bool:
     return UNPRINTABLE.search(text) is None
 
 
+def is_text(text: str) -> bool:
+    r"""Whether it can be written: names of files and JSON may have half of a surrogate pair.
+
+    Example:
+        >>> is_text("b\u00fcro"), is_text("\udcff")
+        (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def printable_json(document: str) -> str:
     """A JSON document that says the same, with nothing in it that is not printable but spaces."""
     return UNPRINTABLE.sub(

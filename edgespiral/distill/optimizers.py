@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Groups = list[dict[str, Any]]
     Tensors = tuple[Tensor, ...] | list[Tensor]
 
+OF_GROUPS = "return a torch.optim.Optimizer of the student's own parameters"
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
@@ -67,7 +68,7 @@ def optimizer_for(model: nn.Module, settings: TrainSettings) -> torch.optim.Opti
         )
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, fused=fused)
-    return _of_the_user(settings.optimizer, groups, rate)
+    return _of_the_user(settings.optimizer, model, groups, rate)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> Groups:
@@ -90,15 +91,15 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> Groups:
     return groups
 
 
-def _of_the_user(spec: str, groups: Groups, rate: float) -> torch.optim.Optimizer:
+def _of_the_user(spec: str, model: nn.Module, groups: Groups, rate: float) -> torch.optim.Optimizer:
     make = named_in_file(spec)
     with user_code(UsageError, "the optimizer cannot be made", where=spec):
         optimizer = make([group for group in groups if group["params"]], lr=rate)
-    return require_optimizer(optimizer, spec)
+    return require_optimizer(optimizer, spec, model)
 
 
-def require_optimizer(optimizer: object, where: str) -> torch.optim.Optimizer:
-    """`optimizer`, if it is one.
+def require_optimizer(optimizer: object, where: str, model: nn.Module) -> torch.optim.Optimizer:
+    """`optimizer`, if it is one, and one of weights of `model`.
 
     Raises:
         UsageError: it is not.
@@ -107,7 +108,12 @@ def require_optimizer(optimizer: object, where: str) -> torch.optim.Optimizer:
         raise UsageError(
             f"a {type(optimizer).__name__} is no optimizer",
             where=where,
-            hint="return a torch.optim.Optimizer of the parameter groups that are handed in",
+            hint=OF_GROUPS,
+        )
+    own = set(model.parameters())
+    if not any(p in own for group in optimizer.param_groups for p in group["params"]):
+        raise UsageError(
+            "its optimizer changes no weight of the student", where=where, hint=OF_GROUPS
         )
     return optimizer
 

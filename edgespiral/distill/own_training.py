@@ -22,7 +22,7 @@ from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute
 from edgespiral.distill.batchnorm import flush_subnormals
 from edgespiral.distill.losses import Batch, usual_loss
-from edgespiral.distill.masks import HeldZeros
+from edgespiral.distill.masks import HeldZeros, untouched
 from edgespiral.distill.optimizers import optimizer_for, training
 from edgespiral.distill.settings import Progress, steps_of
 from edgespiral.models.calling import call
@@ -248,6 +248,7 @@ def train_by_loop(
     """
     name, device = name_of(loop), compute.best_device()
     before = {key: value.detach().clone() for key, value in student.state_dict().items()}
+    is_trained = {name: p.requires_grad for name, p in student.named_parameters()}
     zeros = HeldZeros(student, masks or {})
     others = {"teachers": len(teachers), "masks": zeros.digest}
     identity = checkpoints.identity_of(student, splits.train, settings, others, name)
@@ -276,7 +277,10 @@ def train_by_loop(
             after_step=watch.after_step,
         )
         torch.manual_seed(derived_seed(settings.seed))
-        with user_code(TrainingError, "the training loop fails", where=name):
+        with (
+            untouched(student, job.teachers, name),
+            user_code(TrainingError, "the training loop fails", where=name),
+        ):
             trained = loop(job)
     try:
         _take(student, trained, before, name)
@@ -285,6 +289,8 @@ def train_by_loop(
         with suppress(RuntimeError):
             student.load_state_dict(before)
         raise
+    for name, parameter in student.named_parameters():
+        parameter.requires_grad_(is_trained[name])
     zeros.put_back()
     flush_subnormals(student)
     if checkpoint is not None:
@@ -342,12 +348,12 @@ def _take(student: nn.Module, trained: object, before: Mapping[str, Tensor], nam
         ):
             student.load_state_dict(trained.state_dict())
     after = student.state_dict()
-    shapes = [{key: value.shape for key, value in state.items()} for state in (before, after)]
-    if shapes[0] != shapes[1]:
+    forms = [{key: (v.shape, v.dtype) for key, v in state.items()} for state in (before, after)]
+    if forms[0] != forms[1]:
         raise TrainingError(
-            "the training loop changed the student's layers",
+            "the training loop changed the student's layers, or the kind of their numbers",
             where=name,
-            hint="train its weights, and leave layers and names as they are",
+            hint="train its weights, and leave layers, names and types as they are",
         )
     if not all(bool(value.isfinite().all()) for value in after.values()):
         raise TrainingError(

@@ -27,6 +27,7 @@ from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
+from edgespiral.data.guard import judged
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
@@ -38,8 +39,8 @@ from edgespiral.measure.profile import load_profiles
 from edgespiral.models import is_built_untrained
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
-from edgespiral.models.independence import check_independence
-from edgespiral.models.load import check_outputs, load_model_for, one_output
+from edgespiral.models.independence import check_answers
+from edgespiral.models.load import load_model_for, one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -223,6 +224,7 @@ def _fitted(
         ModelError: as `_accepted`.
     """
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
+    splits = judged(splits, task.target_problem)
     if splits.is_labelled:
         task.check_data(splits)
     if plan.vocabulary == "data":
@@ -265,8 +267,7 @@ def _accepted(
     for line in lines:
         listener.say(f"  {line}")
     with listener.steps("trying the model on the data"):
-        check_outputs(plain, splits, task.check_outputs)
-        check_independence(plain, splits)
+        check_answers(plain, splits, task.check_outputs)
         if lines:
             check_computes(plain, model, first_inputs(splits))
     return plain, task

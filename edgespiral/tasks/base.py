@@ -228,6 +228,14 @@ class Task:
             DataError: in one line.
         """
 
+    def target_problem(self, targets: Tensors, splits: DataSplits) -> tuple[int, str] | None:  # noqa: ARG002
+        """What is wrong with a batch's targets (N, ...), in training and wherever it is scored.
+
+        Returns:
+            The first such sample, from 0 to N - 1, and what is wrong with it; mostly None.
+        """
+        return None
+
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:  # noqa: ARG002
         """Refuse what a model returns for a batch of so many samples, unless it is this task's.
 

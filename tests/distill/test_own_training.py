@@ -279,3 +279,86 @@ def test_a_file_names_a_step_or_a_loop(tmp_path):
             training_of(f"{path}:{name}")
     with pytest.raises(UsageError, match="train: a int is no way to train"):
         training_of(3)
+
+
+def attribute(**methods):
+    return type("Odd", (TrainingStep,), methods)()
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ({"loss": lambda *_: 0.5}, "its loss fails at step 1: TypeError: it returns a float"),
+        ({"loss": lambda _, student, batch, __: student(batch.inputs)}, r"a tensor \(64, 10\)"),
+        (
+            {"loss": lambda _, student, batch, usual: usual(student(batch.inputs), batch).detach()},
+            "does not depend on the student",
+        ),
+        ({"rate": lambda *_: float("nan")}, "it returns nan, which is no learning rate"),
+        ({"rate": lambda *_: "fast"}, "its rate fails at step 1"),
+        ({"view": lambda _, inputs, targets: (inputs[:3], targets)}, "its view fails at step 1"),
+        (
+            {"optimizer": lambda _, student, __: torch.optim.LBFGS(student.parameters())},
+            "optimizer",
+        ),
+        ({"state_dict": lambda _: {"last": SETTINGS}}, "a TrainSettings in it is neither a tensor"),
+    ],
+)
+def test_what_a_step_returns_is_held_to_what_it_is_to_be(splits, own, told):
+    with pytest.raises(TrainingError, match=told):
+        train(fresh(), splits, replace(SETTINGS, epochs=0.2), own=attribute(**own))
+
+
+def test_an_optimizer_of_another_network_is_refused(splits):
+    own = attribute(optimizer=lambda *_: torch.optim.SGD(fresh(2).parameters(), lr=0.1))
+    with pytest.raises(UsageError, match="Odd: its optimizer changes no weight of the student"):
+        train(fresh(), splits, SETTINGS, own=own)
+
+
+@pytest.mark.parametrize("changed", ["weights", "mode"])
+def test_a_step_or_a_loop_that_changes_the_teacher_is_refused(splits, changed):
+    teacher, settings = fresh(1), replace(SETTINGS, epochs=0.1)
+
+    def change():
+        if changed == "mode":
+            teacher.train()
+        else:
+            teacher.fc.bias.data.add_(1.0)
+
+    def loss(_, student, batch, usual):
+        change()
+        return usual(student(batch.inputs), batch)
+
+    def loop(job):
+        plain_loop(job)
+        change()
+
+    with pytest.raises(TrainingError, match="it changes the teacher"):
+        train(fresh(), splits, settings, teachers=[teacher], own=attribute(loss=loss))
+    with pytest.raises(TrainingError, match="it changes the teacher"):
+        by_loop(loop, fresh(), splits, settings, teachers=[fresh(1), teacher])
+
+
+def test_what_no_file_of_the_student_would_have_is_refused(splits):
+    def hooked(_, student, settings):
+        student.fc.register_forward_hook(lambda _, __, outputs: 2 * outputs)
+        return TrainingStep().optimizer(student, settings)
+
+    def doubled(job):
+        plain_loop(job)
+        job.student.double()
+
+    settings = replace(SETTINGS, epochs=0.1)
+    with pytest.raises(TrainingError, match=r"a hook or another forward on .* layer 'fc'"):
+        train(fresh(), splits, settings, own=attribute(optimizer=hooked))
+    with pytest.raises(TrainingError, match="or the kind of their numbers"):
+        by_loop(doubled, fresh(), splits, settings)
+
+
+def test_weights_that_a_loop_froze_are_trained_by_the_next_one(splits):
+    def loop(job):
+        plain_loop(job)
+        job.student.requires_grad_(requires_grad=False)
+
+    student = by_loop(loop, fresh(), splits, replace(SETTINGS, epochs=0.1))
+    assert all(parameter.requires_grad for parameter in student.parameters())

@@ -94,12 +94,14 @@ def calibrate(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
     from edgespiral.data import load
+    from edgespiral.data.guard import judged
     from edgespiral.export.int8.calibration import prepare
     from edgespiral.measure.model_files import find_model
 
     file = find_model(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
     aim, splits = task_of(model, task).fitted(load(source))
+    splits = judged(splits, aim.target_problem)
     if not splits.is_labelled:
         raise DataError("has no targets, by which int8 is judged", where=source)
     aim.check_data(splits)

@@ -44,7 +44,7 @@ def load_cifar10() -> DataSplits:
         DataError: found nowhere and not to be downloaded, or a file is damaged.
     """
     (inputs, labels), test = _parts()
-    kept, held = hold_out(labels.numpy(), VALIDATION_COUNT)
+    kept, held = hold_out(labels.numpy(), VALIDATION_COUNT, where="cifar10")
     normalisation = Normalisation.of(inputs[kept])
     augmentation = Augmentation(crop_pad=4, flip=True)
     return DataSplits(

@@ -48,7 +48,7 @@ def load_fashion_mnist() -> DataSplits:
     """
     parts = _read_all(find_files() or _download())
     inputs, labels = parts["train inputs"], parts["train labels"]
-    kept, held = hold_out(labels.numpy().astype(np.int64), VALIDATION_COUNT)
+    kept, held = hold_out(labels.numpy().astype(np.int64), VALIDATION_COUNT, where="fashion-mnist")
     normalisation = Normalisation.of(inputs[kept])
     augmentation = Augmentation(crop_pad=2, flip=True)
     return DataSplits(

@@ -11,9 +11,10 @@ import torch
 from edgespiral.core import audio
 from edgespiral.core.batches import NO_SYMBOL, DataSplits
 from edgespiral.core.errors import DataError
+from edgespiral.core.system.files import is_file
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
+from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, require_apart
 from edgespiral.data.files.sounds import clip_samples, read_sounds
 from edgespiral.data.files.tables import asked_rows, column, three_tables, value
 from edgespiral.data.holdout import drawn_apart
@@ -58,8 +59,14 @@ def load_transcripts(argument: str) -> DataSplits:
     parts = _parts(asked)
     if not all(parts):
         raise DataError("has too few rows to hold some out", where=str(asked.path))
-    sounds = read_sounds([one.path for part in parts for one in part])
-    rate_hz, samples = sounds[0].rate_hz, clip_samples(sounds, None)
+    paths = [one.path for part in parts for one in part]
+    require_apart(
+        {name: [one.path for one in part] for name, part in zip(PARTS, parts, strict=True)},
+        f"transcripts:{asked.path}",
+    )
+    sounds = read_sounds(paths)
+    rate_hz = sounds[0].rate_hz
+    samples = clip_samples(sounds, paths, None, hint="cut it into sentences")
     symbols = (BLANK_NAME, " ", *sorted({*"".join(one.text for one in parts[0])} - {" "}))
     longest = max(len(one.text) for part in parts for one in part)
     remaining = iter(sounds)
@@ -112,7 +119,7 @@ def _read(table: Path, asked: Argument) -> list[Transcribed]:
         if not said:
             raise DataError("the transcript is empty", where=row.where, hint="take the row away")
         path = table.parent / value(row, file)
-        if not path.is_file():
+        if not is_file(path):
             raise DataError(f"there is no file {path}", where=row.where)
         made.append(Transcribed(path, said, row.where))
     return made

@@ -174,3 +174,17 @@ def test_pixels_are_normalised_as_is_said(root):
     mean = torch.tensor(usual.normalisation.mean).reshape(3, 1, 1)
     std = torch.tensor(usual.normalisation.std).reshape(3, 1, 1)
     assert torch.allclose(first(usual.test, 3)[0], (images - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (annotation(size=SIZE.replace("40", "1e400")), "size/width is '1e400', not a number"),
+        (annotation((0, "nan", 3, 4)), "bndbox/ymin is 'nan', not a number"),
+        ("<html><body/></html>", "is no annotation, but <html>"),
+    ],
+)
+def test_what_no_picture_is_annotated_with_is_told(root, text, told):
+    (root / "Annotations" / "103.xml").write_text(text)
+    with pytest.raises(DataError, match=rf"103\.xml: {told}"):
+        data.load(f"voc:{root}")
