@@ -335,7 +335,7 @@ def export_model(
         1.0
     """
     from edgespiral.data import load
-    from edgespiral.data.guard import guarded, judged
+    from edgespiral.data.guard import guarded, watched
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.export.recipe import load_recipe
     from edgespiral.models import one_output
@@ -345,7 +345,7 @@ def export_model(
 
     aim = resolved(task)
     aim, splits = aim.fitted(load(data) if isinstance(data, str) else guarded(data))
-    splits = judged(splits, aim.target_problem)
+    splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(model), splits)
     plain, _ = folded(one_output(network, splits, aim.main_output))

@@ -26,7 +26,7 @@ from edgespiral.core.system.files import (
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.versions import versions
 from edgespiral.data.accompanying import write_beside
-from edgespiral.data.guard import judged
+from edgespiral.data.guard import watched
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.evaluate import score, scored
 from edgespiral.distill.optimizers import named_optimizer
@@ -124,7 +124,7 @@ def train_teacher(
     aim, splits = resolved(task).fitted(data.load(data_spec))
     if not splits.is_labelled:
         raise DataError("has no targets, which a teacher is trained on", where=data_spec)
-    splits = judged(splits, aim.target_problem)
+    splits = watched(splits, aim.target_problem)
     model = unwrapped(_fresh_model(model_spec, splits, seed))
     settings = default_settings(
         model,

@@ -49,7 +49,7 @@ def guarded(splits: DataSplits) -> DataSplits:
         DataError: the name of a class is no text.
     """
 
-    odd = next((name for name in splits.class_names if not is_text(name)), None)
+    odd = next((name for name in splits.class_names if not is_text(str(name))), None)
     if odd is not None:
         what = f"the name of a class is not UTF-8, and could not be written down: {odd!r}"
         raise DataError(what, where=splits.name, hint="rename it")
@@ -65,7 +65,7 @@ def guarded(splits: DataSplits) -> DataSplits:
     )
 
 
-def judged(splits: DataSplits, judge: Judge) -> DataSplits:
+def watched(splits: DataSplits, judge: Judge) -> DataSplits:
     """`splits`, guarded, of which every batch is also shown to `judge`, as tasks have one."""
     whole = guarded(splits)
     parts = {name: getattr(whole, name) for name in ("train", "validation", "test")}

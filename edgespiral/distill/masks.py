@@ -58,7 +58,14 @@ def untouched(student: nn.Module, teachers: Sequence[nn.Module], where: str) -> 
             where=where,
             hint="train the student alone; copy a module that is to change",
         )
-    changed = next((name for name, way in _ways(student).items() if ways.get(name) != way), None)
+    now = _ways(student)
+    if [(name, way[0]) for name, way in now.items()] != [(n, way[0]) for n, way in ways.items()]:
+        raise TrainingError(
+            "it changed the student's layers",
+            where=where,
+            hint="train its weights, and leave layers and names as they are",
+        )
+    changed = next((name for name, way in now.items() if ways[name] != way), None)
     if changed is not None:
         raise TrainingError(
             f"it leaves a hook or another forward on the student's layer {changed!r}",

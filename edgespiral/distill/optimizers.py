@@ -136,24 +136,25 @@ def check_freezing(model: nn.Module, patterns: Sequence[str]) -> None:
 
 @contextmanager
 def training(model: nn.Module, freeze: Sequence[str] = ()) -> Iterator[None]:
-    """Inside, `model` is in training mode but for what is frozen; afterwards in eval mode.
+    """Inside, `model` is in training mode but for what is frozen; afterwards in eval mode, and what
+    was trained before can be trained again, whatever was frozen inside.
 
     Args:
         freeze: patterns of parameter names such as `stem.*`; a layer's name stands for all of it.
             Norms of which nothing else is trained keep their statistics.
     """
-    held = [p for n, p in model.named_parameters() if p.requires_grad and _matches(n, freeze)]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     model.train()
     for path, layer in model.named_modules():
         names = [f"{path}.{name}" for name, _ in layer.named_parameters(recurse=False)] or [path]
         if isinstance(layer, NORMS) and all(_matches(name, freeze) for name in names):
             layer.eval()
-    for parameter in held:
-        parameter.requires_grad_(False)
+    for name, parameter in trained.items():
+        parameter.requires_grad_(not _matches(name, freeze))
     try:
         yield
     finally:
-        for parameter in held:
+        for parameter in trained.values():
             parameter.requires_grad_(True)
         model.eval()
 

@@ -248,7 +248,6 @@ def train_by_loop(
     """
     name, device = name_of(loop), compute.best_device()
     before = {key: value.detach().clone() for key, value in student.state_dict().items()}
-    is_trained = {name: p.requires_grad for name, p in student.named_parameters()}
     zeros = HeldZeros(student, masks or {})
     others = {"teachers": len(teachers), "masks": zeros.digest}
     identity = checkpoints.identity_of(student, splits.train, settings, others, name)
@@ -289,8 +288,6 @@ def train_by_loop(
         with suppress(RuntimeError):
             student.load_state_dict(before)
         raise
-    for name, parameter in student.named_parameters():
-        parameter.requires_grad_(is_trained[name])
     zeros.put_back()
     flush_subnormals(student)
     if checkpoint is not None:

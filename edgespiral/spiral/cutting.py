@@ -12,7 +12,7 @@ import torch
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import UsageError, unknown_name
 from edgespiral.core.nested import leaves, mapped, plain, rows
-from edgespiral.data.guard import judged
+from edgespiral.data.guard import watched
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.load import one_output
@@ -121,7 +121,7 @@ def cut(
     splits, aim = _splits(data), _task(task)
     if splits is not None:
         aim, splits = aim.fitted(splits)
-        splits = judged(splits, aim.target_problem)
+        splits = watched(splits, aim.target_problem)
         aim.check_data(splits)
     inputs = _inputs(example_inputs, splits)
     source = _source(model, inputs, splits, aim)

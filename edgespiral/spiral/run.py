@@ -27,7 +27,7 @@ from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
 from edgespiral.data import check, load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
-from edgespiral.data.guard import judged
+from edgespiral.data.guard import watched
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
@@ -224,7 +224,7 @@ def _fitted(
         ModelError: as `_accepted`.
     """
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
-    splits = judged(splits, task.target_problem)
+    splits = watched(splits, task.target_problem)
     if splits.is_labelled:
         task.check_data(splits)
     if plan.vocabulary == "data":

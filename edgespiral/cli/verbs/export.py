@@ -45,7 +45,7 @@ def export(
     chosen = load_recipe(recipe)
     from edgespiral import tasks
     from edgespiral.data import load
-    from edgespiral.data.guard import judged
+    from edgespiral.data.guard import watched
     from edgespiral.export.precision import Asked, export_as
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import one_output
@@ -54,7 +54,7 @@ def export(
     from edgespiral.report import formats
 
     aim, splits = tasks.load(task).fitted(load(data))
-    splits = judged(splits, aim.target_problem)
+    splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(_model(model, weights, splits)), splits)
     module, lines = folded(one_output(network, splits, aim.main_output))

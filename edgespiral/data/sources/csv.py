@@ -191,7 +191,7 @@ def _classes(asked: Argument, train: Sequence[Row]) -> tuple[str, ...] | None:
     kind = asked.one_of("is", ("", "class", "number"))
     if kind == "number" or not (kind or looks_like_class):
         return None
-    names = sorted(told, key=float) if numeric else sorted(told)
+    names = sorted(told, key=lambda name: (float(name), name)) if numeric else sorted(told)
     if numeric:
         _require_one_spelling(names, target, asked.where)
     positive = asked.options.get("positive")

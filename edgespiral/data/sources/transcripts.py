@@ -63,6 +63,7 @@ def load_transcripts(argument: str) -> DataSplits:
     require_apart(
         {name: [one.path for one in part] for name, part in zip(PARTS, parts, strict=True)},
         f"transcripts:{asked.path}",
+        repeats=True,
     )
     sounds = read_sounds(paths)
     rate_hz = sounds[0].rate_hz

@@ -83,7 +83,7 @@ def test_lengths_cut_and_fill_up(file):
     assert data.load(f"text:{file}?length=3").input_shape == (3,)
     tokens, _ = whole(data.load(f"text:{file}?length=30").train)
     assert not tokens[:, 5:].any()
-    with pytest.raises(DataError, match="length must be a whole number from 1 up, not '0'"):
+    with pytest.raises(DataError, match="length must be a whole number from 1 to 16384, not '0'"):
         data.load(f"text:{file}?length=0")
 
 

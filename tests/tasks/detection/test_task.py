@@ -8,7 +8,7 @@ from edgespiral import data, tasks
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.guard import judged
+from edgespiral.data.guard import watched
 from edgespiral.data.user import splits_of
 from edgespiral.tasks.detection import PLUGIN, Detection
 from edgespiral.tasks.detection.frames import empty_frame
@@ -212,7 +212,7 @@ def test_a_mapping_with_rows_of_objects_is_taken_as_such():
 def test_a_faulty_object_beyond_the_first_thousand_samples_is_told_when_it_is_met():
     targets = TARGETS[:1].repeat(2001, 1, 1)
     targets[2000] = row(1, 5, 1, 3, 5)[0]
-    whole = judged(splits(targets), PLUGIN.target_problem)
+    whole = watched(splits(targets), PLUGIN.target_problem)
     PLUGIN.check_data(whole)
     told = r"made up: train: sample 2000: the object \(1, 5, 1, 3, 5\) has no area"
     for seed in (None, 1):
