@@ -7,7 +7,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 DEMO := runs/demo
 
 PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --import-mode=importlib \
-	--timeout=300 --numprocesses=2 --dist=loadfile
+	--timeout=300 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 RELEASE := .tools/release
 DOCS := .tools/docs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiers import tier
+from tiers import place, tier
 from torch import nn
 
 from edgespiral.core.system.stopping import SIGNALS, STOP, Stop
@@ -20,8 +20,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Give each test the marker of its tier."""
+    """Give each test the marker of its tier, and let what takes longest begin."""
     here = Path(__file__).parent
+    items.sort(key=lambda item: place(item.path.relative_to(here)))
     for item in items:
         marks = frozenset(mark.name for mark in item.iter_markers())
         found = tier(item.path.relative_to(here), frozenset(item.fixturenames), marks)

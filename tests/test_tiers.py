@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tiers import QUICK, SLOW, tier
+from tiers import LONGEST, QUICK, place, tier
 
 NONE: frozenset[str] = frozenset()
 
 
-@pytest.mark.parametrize("name", QUICK + SLOW)
+@pytest.mark.parametrize("name", QUICK + LONGEST)
 def test_every_place_of_a_tier_is_there(name: str) -> None:
     assert (Path(__file__).parent / name).exists()
 
@@ -30,3 +30,8 @@ def test_a_tier_follows_from_place_fixtures_and_marks(
     path: str, fixtures: frozenset[str], marks: frozenset[str], expected: str | None
 ) -> None:
     assert tier(Path(path), fixtures, marks) == expected
+
+
+def test_what_takes_longest_begins() -> None:
+    files = ["core/test_plan.py", "test_api.py", "spiral/test_run.py", "faults/test_faults.py"]
+    assert sorted(files, key=lambda file: place(Path(file))) == files[::-1]

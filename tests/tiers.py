@@ -22,6 +22,8 @@ SLOW = (
     *("cli", "distill", "spiral", "test_api.py", "test_doctests.py", "test_packaging.py"),
     "test_plugin_example.py",
 )
+# What takes longest goes first, so that no worker is left with it when the others are done.
+LONGEST = ("faults", "test_docs.py", "spiral", *SLOW)
 DEVICES = frozenset({"board", "phone", "adb_server"})
 
 
@@ -39,3 +41,9 @@ def tier(path: Path, fixtures: frozenset[str], marks: frozenset[str]) -> str | N
         return "slow"
     settled = marks & {"slow", "faults"}
     return "quick" if path.parts[0] in QUICK and not settled else None
+
+
+def place(path: Path) -> int:
+    """Where a test of the file `path`, below the folder of the tests, stands in the order."""
+    first = path.parts[0]
+    return LONGEST.index(first) if first in LONGEST else len(LONGEST)
