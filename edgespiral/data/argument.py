@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import DataError, UsageError, unknown_name
 from edgespiral.core.option import options_of
+from edgespiral.core.text import is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,13 +86,3 @@ class Argument:
         if value not in values:
             raise unknown_name(name, value, values)
         return value
-
-
-def is_whole(text: str, least: int, most: int) -> bool:
-    """Whether `text` is a whole number in these bounds, however many digits it has.
-
-    Example:
-        >>> is_whole("64", 8, 4096), is_whole("9" * 5000, 8, 4096)
-        (True, False)
-    """
-    return text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most

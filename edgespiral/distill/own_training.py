@@ -260,6 +260,7 @@ def train_by_loop(
         compute.placed([student, *teachers], device),
         compute.numerics(device),
         training(student, settings.freeze),
+        untouched(student, teachers, name),
     ):
         job = TrainingJob(
             student=student,
@@ -276,10 +277,7 @@ def train_by_loop(
             after_step=watch.after_step,
         )
         torch.manual_seed(derived_seed(settings.seed))
-        with (
-            untouched(student, job.teachers, name),
-            user_code(TrainingError, "the training loop fails", where=name),
-        ):
+        with user_code(TrainingError, "the training loop fails", where=name):
             trained = loop(job)
     try:
         _take(student, trained, before, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,6 @@ from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.unlabelled import taught_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
@@ -147,10 +146,17 @@ def cut(
 def _check_asked(fraction: float | None, widths: Mapping[str, int] | None, multiple: int) -> None:
     if (fraction is None) == (widths is None):
         raise UsageError("one of fraction and widths is needed", where="cut")
-    if fraction is not None and not 0 < fraction < 1:
+    if fraction is not None and not (type(fraction) in (int, float) and 0 < fraction < 1):
         raise UsageError(f"must be above 0 and below 1, is {fraction!r}", where="fraction")
-    if multiple < 1:
+    if type(multiple) is not int or multiple < 1:
         raise UsageError(f"must be 1 or more, is {multiple!r}", where="multiple")
+    if widths is None:
+        return
+    if not isinstance(widths, Mapping):
+        raise UsageError(f"a {type(widths).__name__} has no names of groups", where="widths")
+    odd = next((name for name, width in widths.items() if type(width) is not int), None)
+    if odd is not None:
+        raise UsageError(f"{odd}: {widths[odd]!r} is not a number of channels", where="widths")
 
 
 def _splits(data: DataSplits | Mapping[str, Any] | str | None) -> DataSplits | None:

@@ -11,6 +11,7 @@ import typer
 from edgespiral.cli.options import budget
 from edgespiral.cli.terminal import Terminal, tell_json
 from edgespiral.core.errors import ExitCode, UsageError
+from edgespiral.core.text import is_whole, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     Found = tuple[list[Measurement], list[Verdict] | None]
 
+# What a size can be in a file: of 32 bits.
+MOST_OF_A_SIZE = 2**31 - 1
 STYLES = {"met": "green", "missed": "red"}
 
 
@@ -110,9 +113,11 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """
     name, _, sizes = text.rpartition(":")
     numbers = sizes.replace(",", "x").split("x")
-    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+    if not all(is_whole(number, 1, MOST_OF_A_SIZE) for number in numbers):
         raise UsageError(
-            f"not a shape: {text!r}", where="--shape", hint="write 1x3x224x224 or NAME:1x3x224x224"
+            f"not a shape: {shortened(text)!r}",
+            where="--shape",
+            hint="write 1x3x224x224 or NAME:1x3x224x224",
         )
     return name, tuple(int(number) for number in numbers)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import Normalisation
 from edgespiral.core.errors import DataError
-from edgespiral.data.argument import Argument, is_whole
+from edgespiral.core.text import is_whole
+from edgespiral.data.argument import Argument
 from edgespiral.data.images import MOST_SIDE
 from edgespiral.data.sources.folder import MEAN, STD
 

@@ -196,7 +196,8 @@ def check_shapes(source: Path, data: DataSplits) -> None:
         if batch != 1:
             raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
     given = leaves(data.specs)
-    names = given_names({prop.key: prop.value for prop in model.metadata_props}, [*shapes])
+    metadata = {prop.key: prop.value for prop in model.metadata_props}
+    names = given_names(metadata, [*shapes], str(source))
     specs = dict(zip(names, given.values(), strict=False))
     fits = len(names) == len(given) and shapes.keys() <= specs.keys()
     if not fits or any(specs[name].shape != sizes[1:] for name, sizes in shapes.items()):
