@@ -53,10 +53,11 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 # Writes what follows from the fields of a plan, the command line's options and a table of the docs,
-# and then the page of all commands.
+# then the page of all commands, and the schemas of records.
 plan: $(STAMP)
 	$(BIN)/python -m edgespiral.cli.write_plan_options
 	$(BIN)/python -m edgespiral.cli.write_commands
+	$(BIN)/python -m edgespiral.cli.write_schemas
 
 # The site of docs/, in build/site: every link and anchor is checked, and a warning is an error.
 docs: $(DOCS)/.installed

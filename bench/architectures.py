@@ -41,6 +41,7 @@ from edgespiral.measure.session import Session
 from edgespiral.models.saved import save_model, trace
 from edgespiral.prune.groups import quiet
 from edgespiral.prune.prunable import Cut, PrunableModel, cut_to
+from edgespiral.tasks.classification import CLASSIFICATION
 
 ENGINES = ("nni", "depgraph", "flow")
 RESULTS = Path("bench/results")
@@ -161,7 +162,9 @@ def outcome(source: PrunableModel, cut: Cut, session: Session, folder: Path) -> 
     if fresh.returncode:
         raise ModelError(f"cannot be loaded on its own: {fresh.stderr.splitlines()[-1]}")
     export_onnx(cut.model, after, input_shape=shape)
-    parity = check_parity(cut.model, after, [torch.randn(1, *shape) for _ in range(4)])
+    parity = check_parity(
+        cut.model, after, [torch.randn(1, *shape) for _ in range(4)], task=CLASSIFICATION
+    )
     was, now = session.measure([before, after])
     ratio = paired_ratio(was.rounds_ms, now.rounds_ms)
     old, new = sizes(source.model), sizes(cut.model)

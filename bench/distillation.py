@@ -39,6 +39,7 @@ from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
@@ -95,7 +96,11 @@ class Cut:
         values = {"model": model, "data": DATA, "weights": str(weights), "speedup": 2}
         self.teacher = load_teacher(load_plan(None, values), self.splits).eval()
         self._source = PrunableModel.of(trace(self.teacher), self.splits.input_shape)
-        scores = CRITERIA.get("l1").score(self._source.model, self._source.groups, Evidence([], 0))
+        scores = CRITERIA.get("l1").score(
+            self._source.model,
+            self._source.groups,
+            Evidence([], 0, losses=CLASSIFICATION.sample_losses),
+        )
         widths = {
             group.name: max(STEP, round(share * group.channels / STEP) * STEP)
             for group in self._source.groups
@@ -126,6 +131,7 @@ def distil(cut: Cut, recipe: Recipe, epochs: float, seed: int) -> nn.Module:
             settings,
             teachers=[cut.teacher],
             progress=(lambda _: average.update_parameters(model)) if recipe.averaged else None,
+            task=CLASSIFICATION,
         )
     if not recipe.averaged:
         return model
@@ -185,7 +191,7 @@ def main() -> None:
         model = distil(cut, RECIPES[name], args.epochs, seed)
         found = {
             "seconds": time.perf_counter() - began,
-            "validation_percent": score(model, cut.splits.validation),
+            "validation_percent": score(model, cut.splits.validation, task=CLASSIFICATION),
             "validation_nats": cross_entropy(model, cut.splits),
         }
         rows.append(dict(zip(keys, job, strict=True)) | found)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgespiral.distill.losses import DISTANCES, kl_distance
+from edgespiral.distill.losses import DISTANCES
+from edgespiral.tasks.classification import kl_distance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -37,6 +37,7 @@ from edgespiral.models.saved import load_model
 from edgespiral.spiral import baseline, turn
 from edgespiral.spiral.shipping import ending, publishing
 from edgespiral.spiral.shipping.on_device import DEVICE_SAMPLES, check_on_device
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,11 +93,15 @@ def parts(run: Path, data: str) -> dict[str, dict[str, float]]:
 
     def on_device() -> None:
         with Session(load_profile("host-cpu")) as session:
-            check_on_device(session, onnx, splits, DEVICE_SAMPLES)
+            check_on_device(session, onnx, splits, DEVICE_SAMPLES, task=CLASSIFICATION)
 
     calls: dict[str, Callable[[], object]] = {
-        f"the file on {len(samples)} samples": lambda: file_score(onnx, samples),
-        f"PyTorch on {len(samples)} samples": lambda: score(model, samples, precision="fp32"),
+        f"the file on {len(samples)} samples": lambda: file_score(
+            onnx, samples, task=CLASSIFICATION
+        ),
+        f"PyTorch on {len(samples)} samples": lambda: score(
+            model, samples, precision="fp32", task=CLASSIFICATION
+        ),
         "the rebuilt source, twice": source,
         f"{DEVICE_SAMPLES} samples on the device and here": on_device,
     }

@@ -34,6 +34,7 @@ from edgespiral.models.saved import trace
 from edgespiral.prune.cuttable_share import cuttable_share
 from edgespiral.prune.engines.flow.finder import main_reasons
 from edgespiral.prune.prunable import Cut, PrunableModel, cut_to
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -116,7 +117,7 @@ def outcome(source: PrunableModel, cut: Cut) -> dict[str, Any]:
         "channels_removed": round(1 - after.channels / before.channels, 4),
         "parameters_removed": round(1 - after.parameters / before.parameters, 4),
         "difference": cut.difference,
-        "stays": main_reasons(source.kept),
+        "stays": main_reasons(source.uncuttable),
     }
 
 
@@ -131,7 +132,7 @@ def parity(family: str, case: Case, cut: Cut) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="edgespiral-") as folder:
         file = Path(folder) / "model.onnx"
         export_onnx(cut.model, file, input_shape=case.shape, dtype=inputs[0].dtype)
-        decibels = check_parity(cut.model, file, inputs).sqnr_db
+        decibels = check_parity(cut.model, file, inputs, task=CLASSIFICATION).sqnr_db
     return {"parity_sqnr_db": decibels and round(decibels, 1)}
 
 

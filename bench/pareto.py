@@ -49,6 +49,7 @@ from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +127,11 @@ class Pair:
 
     def by_nni(self, ratio: float, round_to: int) -> nn.Module:
         """NNI's L1 norm, the same share of every group of coupled channels, NNI's speed-up."""
-        scores = CRITERIA.get("l1").score(self.source.model, self.source.groups, Evidence([], 0))
+        scores = CRITERIA.get("l1").score(
+            self.source.model,
+            self.source.groups,
+            Evidence([], 0, losses=CLASSIFICATION.sample_losses),
+        )
         widths = {}
         for group in self.source.groups:
             step = max(round_to, group.sub_groups)
@@ -218,7 +223,7 @@ def baseline(pair: Pair, job: Job, table: list[dict[str, float]] | None, out: Pa
     if not fresh:
         train_data = pair.splits.train
         recalibrate_batchnorm(model, train_data, batches=RECALIBRATION_BATCHES, seed=job.seed)
-    train(model, pair.splits, settings, teachers=[pair.teacher])
+    train(model, pair.splits, settings, teachers=[pair.teacher], task=CLASSIFICATION)
     export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
     return model
 
@@ -278,7 +283,7 @@ def trained(pair: Pair, job: Job, table: dict[str, Any] | None) -> dict[str, Any
         "speedup": measured.value, "speedup_ci95": [measured.ci95.low, measured.ci95.high],
         "parameters": parameter_count(model), "wall_s": wall_s, "cpu_s": cpu_s,
         "search_s": table["seconds"] if table else 0.0,
-        "validation_percent": score(model, pair.splits.validation),
+        "validation_percent": score(model, pair.splits.validation, task=CLASSIFICATION),
         "test_percent": 100.0 * float(hits.mean()), "test_samples": len(hits),
         "test_correct": packed(hits),
     }  # fmt: skip

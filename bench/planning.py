@@ -43,6 +43,7 @@ from edgespiral.spiral.planning.importance import samples_at_once
 from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal, layer_shapes
 from edgespiral.spiral.planning.pace import Pace
 from edgespiral.spiral.planning.probes import probes
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,12 +68,12 @@ def prices(source: PrunableModel, samples: Tensor, seconds: dict[str, float]) ->
     model, groups = source.model, source.groups
     labels = torch.randint(0, 10, (len(samples),), generator=torch.Generator().manual_seed(1))
     known = timed(seconds, "covariances", lambda: moments(model, groups, [samples]))
-    evidence = Evidence([(samples, labels)])
+    evidence = Evidence([(samples, labels)], losses=CLASSIFICATION.sample_losses)
     scores = timed(
         seconds, "criterion", lambda: CRITERIA.get("fisher").score(model, groups, evidence)
     )
     scores = timed(seconds, "order", lambda: after_folding(scores, model, groups, known))
-    whole = OutputDivergence(model, groups, [samples], known)
+    whole = OutputDivergence(model, groups, [samples], known, task=CLASSIFICATION)
     halves = {g.name: g.units // 2 * g.sub_groups for g in groups if g.units > 1}
     kept = keep_best(groups, scores, {**widths_of(groups), **halves})
     variants = [whole.variant({name: kept[name]}) for name in halves]
@@ -82,7 +83,7 @@ def prices(source: PrunableModel, samples: Tensor, seconds: dict[str, float]) ->
     pace = Pace.of(model, source.example)
     at_once = samples_at_once(model, pace, len(variants))
     parts = samples.tensor_split(max(1, len(samples) // at_once))
-    fewer, runs = OutputDivergence(model, groups, parts, known), []
+    fewer, runs = OutputDivergence(model, groups, parts, known, task=CLASSIFICATION), []
     stopped = timed(
         seconds,
         "prices, until told apart",

@@ -34,12 +34,13 @@ from edgespiral.core.system.versions import versions
 from edgespiral.data import load
 from edgespiral.data.stratified import Sampled, stratified
 from edgespiral.export.parity import file_score
-from edgespiral.export.precision import Asked, export_as, float_twin
+from edgespiral.export.precision import ExportRequest, export_as, float_twin
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
@@ -71,7 +72,12 @@ def files(model: str, weights: Path, splits: DataSplits, folder: Path) -> dict[s
     plan = load_plan(None, {"model": model, "data": DATA, "weights": str(weights), "speedup": 2})
     ours = folder / "ours.onnx"
     recipe = load_recipe("default")
-    export_as(load_teacher(plan, splits), ours, splits, Asked("int8", recipe=recipe))
+    export_as(
+        load_teacher(plan, splits),
+        ours,
+        splits,
+        ExportRequest("int8", recipe=recipe, task=CLASSIFICATION),
+    )
     prepared = folder / "prepared.onnx"
     quant_pre_process(float_twin(ours), prepared)
     samples = stratified(splits.train, recipe.samples, seed=recipe.seed, where=DATA)
@@ -98,8 +104,8 @@ def rows(found: dict[str, Path], splits: DataSplits) -> list[dict[str, Any]]:
             "row": name,
             "latency_ms": (measured or first).stats.p50_ms,
             "speedup": ratio.model_dump() if ratio else None,
-            "validation_percent": file_score(path, splits.validation),
-            "test_percent": file_score(path, splits.test),
+            "validation_percent": file_score(path, splits.validation, task=CLASSIFICATION),
+            "test_percent": file_score(path, splits.test, task=CLASSIFICATION),
             "size_bytes": path.stat().st_size,
         }
         for (name, path), measured, ratio in zip(

@@ -25,6 +25,7 @@ from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings, steps_of
 from edgespiral.distill.trainer import train
 from edgespiral.models import load_model_for
+from edgespiral.tasks.classification import CLASSIFICATION
 
 BATCH = 128
 
@@ -46,7 +47,7 @@ def main() -> None:
     student = edgespiral.cut(teacher, data=splits, fraction=args.fraction)
     recalibrate_batchnorm(student, splits.train, batches=30)
     facts = {"model": args.model, "data": args.data, "fraction": args.fraction}
-    facts["after_cut"] = score(student, splits.validation)
+    facts["after_cut"] = score(student, splits.validation, task=CLASSIFICATION)
     for steps, rate in itertools.product(args.steps, args.rates):
         job = {**facts, "steps": steps, "rate": rate}
         if any(job.items() <= row.items() for row in document["rows"]):
@@ -57,8 +58,14 @@ def main() -> None:
         epochs = steps / steps_of(settings, len(splits.train))
         trained = copy.deepcopy(student)
         try:
-            train(trained, splits, replace(settings, epochs=epochs), teachers=[teacher])
-            reached: float | None = score(trained, splits.validation)
+            train(
+                trained,
+                splits,
+                replace(settings, epochs=epochs),
+                teachers=[teacher],
+                task=CLASSIFICATION,
+            )
+            reached: float | None = score(trained, splits.validation, task=CLASSIFICATION)
         except TrainingError:
             reached = None
         document["rows"].append({**job, "validation": reached})

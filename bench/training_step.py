@@ -30,6 +30,7 @@ from edgespiral.distill.optimizers import optimizer_for
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.models import build
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ def row(name: str, side: int, batch_size: int, steps: int, rounds: int) -> dict[
     models = [build(name, classes=CLASSES, input_shape=(3, side, side)) for _ in range(2)]
     ours, plain = [], []
     for index in range(rounds + 1):
-        own_s = seconds(lambda: train(models[0], splits, settings))
+        own_s = seconds(lambda: train(models[0], splits, settings, task=CLASSIFICATION))
         plain_s = seconds(lambda: plain_loop(models[1], source, settings))
         if index:  # the first warms up
             ours.append([own_s])

@@ -26,7 +26,11 @@ BESIDE = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "LICENSE": "LICENSE.txt",
     "SECURITY.md": "SECURITY.md",
-    "examples/plugin/README.md": "examples/plugin.md",
+    "examples/README.md": "examples/README.md",
+    **{
+        f"examples/{path.parent.name}/README.md": f"examples/{path.parent.name}.md"
+        for path in sorted(ROOT.glob("examples/*/README.md"))
+    },
 }
 REPOSITORY_PLACE = {site: place for place, site in BESIDE.items()}
 LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?=[#)])")

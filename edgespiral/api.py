@@ -11,6 +11,7 @@ from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
 from edgespiral.spiral.plan.loading import beneath
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,17 +123,17 @@ def compress(
     from edgespiral.data.user import splits_of
     from edgespiral.distill.own_training import name_of, training_of
     from edgespiral.spiral.run import load_teacher, run_spiral
-    from edgespiral.tasks import DEFAULT, resolved
+    from edgespiral.tasks import resolved
 
-    asked = _asked(plan, options)
-    name = _named(model, asked)
+    options_given = _options_given(plan, options)
+    name = _named(model, options_given)
     if task is not None:
-        asked["task"] = task if isinstance(task, str) else DEFAULT
+        options_given["task"] = task if isinstance(task, str) else DEFAULT
     if train is not None:
-        asked["train"] = train if isinstance(train, str) else name_of(training_of(train))
+        options_given["train"] = train if isinstance(train, str) else name_of(training_of(train))
     known = None if isinstance(data, str) else splits_of(data, "data")
-    asked |= {"model": name, "data": known.name if known else data}
-    accepted = load_plan(None, asked)
+    options_given |= {"model": name, "data": known.name if known else data}
+    accepted = load_plan(None, options_given)
     folder = _run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()
@@ -151,19 +152,19 @@ def compress(
     return Compressed(result, folder, saved.load_model(folder))
 
 
-def _asked(plan: object, options: Mapping[str, object]) -> dict[str, object]:
+def _options_given(plan: object, options: Mapping[str, object]) -> dict[str, object]:
     """The fields that a plan was made with, and on top of them those given by keyword."""
-    asked = {field: value for field, value in options.items() if value is not None}
+    named = {field: value for field, value in options.items() if value is not None}
     if plan is None:
-        return asked
+        return named
     if not isinstance(plan, Plan):
         raise UsageError(
             f"a {type(plan).__name__} is no plan",
             where="plan",
             hint="give edgespiral.Plan(...), or its fields by keyword",
         )
-    given = {field: getattr(plan, field) for field in plan.model_fields_set}
-    return {**beneath(given, asked), **asked}
+    of_plan = {field: getattr(plan, field) for field in plan.model_fields_set}
+    return {**beneath(of_plan, named), **named}
 
 
 def _call(plan: Plan, out: Path) -> str:
@@ -211,7 +212,7 @@ def train_teacher(
     learning_rate: float | None = None,
     seed: int = 0,
     resume: bool = False,
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
     **options: Unpack[TrainingOptions],
 ) -> TrainedTeacher:
     """Train a model of the zoo, of torchvision or of your own; see `edgespiral train`.
@@ -302,7 +303,7 @@ def export_model(
     *,
     precision: Precision = "fp32",
     recipe: str = "default",
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
 ) -> Parity:
     """Export a model to ONNX, and check the file against PyTorch on the validation split.
 
@@ -336,7 +337,7 @@ def export_model(
     """
     from edgespiral.data import load
     from edgespiral.data.guard import guarded, watched
-    from edgespiral.export.precision import Asked, export_as
+    from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
     from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -351,8 +352,8 @@ def export_model(
     plain, _ = folded(one_output(network, splits, aim.main_output))
     check_answers(plain, splits, aim.check_outputs)
     samples = len(splits.validation)
-    asked = Asked(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
-    return export_as(plain, Path(path), splits, asked).parity
+    request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
+    return export_as(plain, Path(path), splits, request).parity
 
 
 def load_model(folder: str | Path) -> nn.Module:

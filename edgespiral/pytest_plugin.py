@@ -76,10 +76,12 @@ def edgespiral_latency(pytestconfig: pytest.Config) -> Callable[..., Latency]:
         allow_interface_change: bool = False,
         time_limit_s: float | None = None,
     ) -> Latency:
-        given = pytestconfig.getoption("--edgespiral-target") or pytestconfig.getini(TARGET)
+        default_target = pytestconfig.getoption("--edgespiral-target") or pytestconfig.getini(
+            TARGET
+        )
         return Latency(
             Path(model),
-            target=target or given,
+            target=target or default_target,
             against=None if against is None else Path(against),
             allow_interface_change=allow_interface_change,
             shapes={"": tuple(shape)} if shape is not None else shapes or {},

@@ -168,10 +168,10 @@ def default_settings(
     Raises:
         UsageError: one is out of range.
     """
-    asked = options or {}
+    named = options or {}
     batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
     steps_per_pass = max(1, samples // batch)
-    optimizer = named_optimizer(check_optimizer(asked.get("optimizer", AUTO)), model)
+    optimizer = named_optimizer(check_optimizer(named.get("optimizer", AUTO)), model)
     usual = defaults_of(optimizer)
     is_bounded = optimizer == "adamw" or _has_bounds(model)
     default_rate = usual.teacher_rate if is_bounded else RATE_WITHOUT_BOUNDS
@@ -180,12 +180,12 @@ def default_settings(
         batch_size=batch if batch_size is None else batch_size,
         learning_rate=default_rate if learning_rate is None else learning_rate,
         optimizer=optimizer,
-        weight_decay=asked.get("weight_decay", usual.weight_decay),
-        schedule=asked.get("schedule", "one-cycle"),
-        clip_norm=asked.get("clip_norm"),
-        ema_decay=asked.get("ema_decay", 0.0),
-        precision=precision_of(asked.get("amp", "auto")),
-        accumulate=asked.get("accumulate", 1),
+        weight_decay=named.get("weight_decay", usual.weight_decay),
+        schedule=named.get("schedule", "one-cycle"),
+        clip_norm=named.get("clip_norm"),
+        ema_decay=named.get("ema_decay", 0.0),
+        precision=precision_of(named.get("amp", "auto")),
+        accumulate=named.get("accumulate", 1),
         seed=seed,
     )
 
@@ -246,13 +246,13 @@ def _finished(out: Path) -> TrainedTeacher:
 
 def _differences(out: Path, plan: dict[str, object]) -> str:
     try:
-        found = parse_json(read_text(out / PLAN))
+        before = parse_json(read_text(out / PLAN))
     except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
+        before = None
+    if not isinstance(before, dict):
         return f"it has no readable {PLAN}"
-    keys = [key for key in {**plan, **found} if plan.get(key) != found.get(key)]
-    return ", ".join(f"{key} {found.get(key)} there, {plan.get(key)} here" for key in keys)
+    keys = [key for key in {**plan, **before} if plan.get(key) != before.get(key)]
+    return ", ".join(f"{key} {before.get(key)} there, {plan.get(key)} here" for key in keys)
 
 
 def _read(path: Path) -> TrainedTeacher:

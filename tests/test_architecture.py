@@ -89,6 +89,12 @@ def imported_modules(source: str, modules: Iterable[str]) -> set[str]:
     return named & set(modules)
 
 
+def single_tasks(source: str, modules: Iterable[str]) -> set[str]:
+    """Tasks that a source imports, besides what all of them have in common."""
+    tasks = {name for name in imported_modules(source, modules) if ".tasks." in name}
+    return tasks - {f"{edgespiral.__name__}.tasks.base"}
+
+
 def import_circles(sources: Mapping[str, str]) -> list[list[str]]:
     """Modules that import each other, directly or by way of others, given all sources by name."""
     imports = {name: imported_modules(text, sources) - {name} for name, text in sources.items()}
@@ -205,6 +211,22 @@ def listed_files() -> list[Path]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_flow_one_way(path: Path) -> None:
     assert backward_imports(part_of(path), SOURCES[path]) == set()
+
+
+def test_nothing_but_tasks_knows_a_single_task() -> None:
+    modules = [module_name(path) for path in MODULES]
+    outside = [path for path in MODULES if part_of(path) != "tasks"]
+    known = {str(path): single_tasks(SOURCES[path], modules) for path in outside}
+    assert {name: tasks for name, tasks in known.items() if tasks} == {}
+
+
+def test_a_known_task_would_be_seen() -> None:
+    modules = ["edgespiral.tasks", "edgespiral.tasks.base", "edgespiral.tasks.depth"]
+    source = "from edgespiral.tasks import DEFAULT\nfrom edgespiral.tasks.base import Task\n"
+    assert single_tasks(source, modules) == set()
+    assert single_tasks(f"{source}from edgespiral.tasks.depth import Depth", modules) == {
+        modules[2]
+    }
 
 
 def test_no_modules_import_each_other() -> None:

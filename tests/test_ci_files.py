@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from brief_target import BRIEF
 from ruamel.yaml import YAML
 
 import edgespiral
@@ -32,19 +33,6 @@ SCHEMAS = {
 # A key that each file has, and that its schema asks for.
 KEYS = ("runs-on:", "script:", "body:", "blank_issues_enabled: true")
 SCRIPTS = Path(sys.executable).parent
-TARGET = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-warmup_ms = 2
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-"""
 # One reading of the real service that nobody has here: it logs how it was called.
 FAKE_GH = """#!/bin/sh
 echo "$@" >> calls
@@ -81,7 +69,7 @@ def bash(script: str, folder: Path, **more: str) -> CompletedProcess[str]:
 @pytest.fixture
 def commit(tmp_path: Path) -> Commit:
     """A repository whose second commit has a suite of one tiny model with these keys."""
-    (tmp_path / "brief.toml").write_text(TARGET)
+    (tmp_path / "brief.toml").write_text(BRIEF)
     write_tiny_model(tmp_path / "tiny.onnx")
 
     def git(*words: str) -> None:

@@ -29,6 +29,7 @@ AFTER = re.compile(r"\s(?:#|\||>|&&|;).*$")
 # In what shows the form of a command, or has another command in it.
 FORMS = ("|", "...", "[", "$(")
 NAME = re.compile(r"# (?P<name>\w+\.py)\n")
+COMPLETION = ("--install-completion", "--show-completion")
 SCRIPTS = Path(sys.executable).parent
 
 
@@ -75,7 +76,11 @@ def refusal(words: list[str]) -> str | None:
     while hasattr(command, "commands"):
         if not rest or rest[0] not in command.commands:
             if "run" not in command.commands:
-                return None if set(rest) <= {"--version", "--verbose", "--help"} else f"no {rest}"
+                return (
+                    None
+                    if set(rest) <= {"--version", "--verbose", "--help", *COMPLETION}
+                    else f"no {rest}"
+                )
             rest.insert(0, "run")
         command = command.commands[rest.pop(0)]
     try:

@@ -5,7 +5,6 @@ Each check is also shown to fail on a bad example.
 
 import ast
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "edgespiral"
@@ -14,7 +13,10 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rgl
 # the steps of a run share reads so many of its fields, or is handed them.
 STEPS = ("planning", "student", "shipping")
 LEAST_OF_CONTEXT = 4
-OF_ONE_TASK = re.compile("accurac|top_?1(?![0-9])", re.IGNORECASE)
+# As a word by itself, so that neither a heading of a page nor a name of another package's is meant.
+OF_ONE_TASK = re.compile(
+    r"accurac|top_?1(?![0-9])|(?<![\w#-])(classification|logits)(?!\w)", re.IGNORECASE
+)
 
 
 def fields_read(kind: str, source: str) -> dict[str, set[str]]:
@@ -32,7 +34,7 @@ def fields_read(kind: str, source: str) -> dict[str, set[str]]:
 
 
 def names_of_one_task(source: str) -> set[str]:
-    """Names and texts, without docstrings, that call a score what classification's is called."""
+    """Names and texts, without docstrings, that speak of classification, its scores or outputs."""
     tree = ast.parse(source)
     docstrings = {
         id(node.body[0].value)
@@ -51,53 +53,24 @@ def names_of_one_task(source: str) -> set[str]:
     return {word for word in words if OF_ONE_TASK.search(word)}
 
 
-def doing_without(name: str, sources: Iterable[str]) -> set[str]:
-    """Functions and classes that take a `name`, such as a task, and do without one."""
-    names: set[str] = set()
-    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
-        if isinstance(node, ast.FunctionDef):
-            last = node.args.args[len(node.args.args) - len(node.args.defaults) :]
-            given = [
-                a for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d
-            ]
-            if any(argument.arg == name for argument in (*last, *given)):
-                names.add(node.name)
-        elif isinstance(node, ast.ClassDef):
-            fields = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
-            if any(field.startswith(f"{name}: {name.title()} = ") for field in fields):
-                names.add(node.name)
-    return names
-
-
-def calls_without(name: str, source: str, taking: set[str]) -> list[str]:
-    """Calls that fall back on classification's where the task at hand is to be handed on."""
-    handed = re.compile(rf"(^|\.|_){name}$|^aim(\.metric)?$|^CLASSIFICATION$|^\*")
-    found = []
+def defaults_of(name: str, source: str) -> set[str]:
+    """What parameters and fields called `name` are, such as a task, where nobody says."""
+    defaults: set[str] = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            is_partial = ast.unparse(node.func) == "partial"
-            called = node.args[0] if is_partial else node.func
-            given = [ast.unparse(argument) for argument in node.args]
-            given += [keyword.arg or "**" for keyword in node.keywords]
-            is_given = any(handed.search(argument) for argument in given)
-            if not is_given and is_function(called) and last_name(called) in taking:
-                found.append(ast.unparse(node))
-    return found
+        if isinstance(node, ast.FunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args]
+            last = arguments[len(arguments) - len(node.args.defaults) :]
+            pairs = [*zip(last, node.args.defaults, strict=True)]
+            pairs += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)  # type: ignore[arg-type]
+            defaults |= {ast.unparse(value) for a, value in pairs if a.arg == name and value}
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name and node.value:
+            defaults.add(ast.unparse(node.value))
+    return defaults - {"None", "field(kw_only=True)"}
 
 
-def last_name(called: ast.expr) -> str:
-    """The name of what is called, without where it is from."""
-    return ast.unparse(called).rpartition(".")[2]
-
-
-def is_function(called: ast.expr) -> bool:
-    """Whether it is one that is imported, and no method or variable that shares its name."""
-    text = ast.unparse(called)
-    return (
-        text.startswith("formats.")
-        or text.endswith("precisions.asked")
-        or (isinstance(called, ast.Name) and text != "asked")
-    )
+def is_in_tasks(path: Path) -> bool:
+    """Whether a module belongs to `edgespiral.tasks`."""
+    return path.relative_to(PACKAGE).parts[0] == "tasks"
 
 
 def test_the_steps_of_a_run_take_what_they_use() -> None:
@@ -125,18 +98,20 @@ def test_a_context_of_which_little_is_used_would_be_seen() -> None:
     assert fields_read("Plan", "def f(*, plan: Plan): h(plan)") == {"f": set()}
 
 
-def test_the_task_at_hand_is_handed_on() -> None:
-    taking = doing_without("task", SOURCES.values())
-    assert {"train", "score", "file_score", "OutputDivergence", "RunContext", "asked"} <= taking
-    outside = [text for path, text in SOURCES.items() if path.parent.name != "tasks"]
-    assert [call for text in outside for call in calls_without("task", text, taking)] == []
+def test_only_users_may_leave_the_task_out() -> None:
+    """And what it is then is said in one place, `edgespiral.tasks.DEFAULT`."""
+    outside = [text for path, text in SOURCES.items() if not is_in_tasks(path)]
+    defaults = set().union(*(defaults_of("task", text) for text in outside))
+    assert {default for default in defaults if not default.startswith("plan_field(DEFAULT,")} == {
+        "DEFAULT"
+    }
 
 
-def test_scores_are_named_by_their_task_alone() -> None:
+def test_scores_and_outputs_are_named_by_their_task_alone() -> None:
     said = {
         f"{path.relative_to(PACKAGE)}: {word}"
         for path, text in SOURCES.items()
-        if path.parent.name != "tasks" and path.name != "schema_1.py"
+        if not is_in_tasks(path) and path.name != "schema_1.py"
         for word in names_of_one_task(text)
     }
     assert said == set()
@@ -153,11 +128,12 @@ def test_a_score_that_is_named_by_one_task_would_be_seen() -> None:
         "accuracy",
         "accuracy of %",
     }
+    assert names_of_one_task("logits = f(task=Classification)") == {"logits", "Classification"}
+    assert names_of_one_task("'tasks.md#text-classification', ImageClassification") == set()
     assert names_of_one_task('"""How accuracy was measured."""\nscore = 1') == set()
 
 
-def test_a_task_that_is_dropped_would_be_seen() -> None:
-    source = "def f(x, task: Task = C): ...\nclass D:\n    task: Task = C\n"
-    assert doing_without("task", [source]) == {"f", "D"}
-    calls = "f(1)\nf(1, task)\nD(task=aim)\ng(2)\npartial(f, 1)"
-    assert calls_without("task", calls, {"f", "D"}) == ["f(1)", "partial(f, 1)"]
+def test_a_task_that_is_left_out_would_be_seen() -> None:
+    source = "def f(x, task: Task = C): ...\nclass D:\n    task: Task = E\ndef g(*, task=None): ..."
+    assert defaults_of("task", source) == {"C", "E"}
+    assert defaults_of("task", "def f(task, x=C, *, y=D): ...\nclass E:\n    task: Task") == set()

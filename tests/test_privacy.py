@@ -8,22 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from brief_target import BRIEF
 
 from edgespiral.measure.tiny import write_tiny_model
 
 MEASURE = ["-m", "edgespiral", "measure", "tiny.onnx", "--target", "brief.toml"]
-BRIEF = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-"""
 
 
 def left_by(tmp_path: Path, words: list[str], before: tuple[str, ...] = ()) -> list[str]:

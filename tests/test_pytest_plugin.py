@@ -9,23 +9,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from brief_target import BRIEF
 
 from edgespiral.measure.tiny import write_tiny_model
 
 PLUGIN = "edgespiral.pytest_plugin"
-TARGET = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-warmup_ms = 2
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-"""
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -34,7 +22,7 @@ Run = Callable[..., CompletedProcess[str]]
 def run(tmp_path: Path) -> Run:
     """A pytest of its own with these lines in a test, and these settings."""
     write_tiny_model(tmp_path / "tiny.onnx")
-    (tmp_path / "brief.toml").write_text(TARGET)
+    (tmp_path / "brief.toml").write_text(BRIEF)
 
     def go(body: str, *words: str, **settings: str) -> CompletedProcess[str]:
         (tmp_path / "test_it.py").write_text(f"def test_it(edgespiral_latency):\n    {body}\n")

@@ -23,6 +23,7 @@ from edgespiral.cli.verbs.compress import compress
 from edgespiral.cli.verbs.cut import cut
 from edgespiral.cli.verbs.doctor.verb import doctor
 from edgespiral.cli.verbs.export import export
+from edgespiral.cli.verbs.init.verb import init
 from edgespiral.cli.verbs.inspect import inspect
 from edgespiral.cli.verbs.measure import measure
 from edgespiral.cli.verbs.plugins import plugins
@@ -53,10 +54,10 @@ app = typer.Typer(
     help="Compress a trained PyTorch model until it measurably meets a latency budget.",
     epilog="Exit codes are explained in docs/exit-codes.md.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 VERBS: tuple[Callable[..., object], ...] = (
+    init,
     compress,
     train,
     cut,

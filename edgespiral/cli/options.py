@@ -83,9 +83,9 @@ def with_options(
 
     def decorated(verb: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(verb)
-        def called(**given: Any) -> None:  # noqa: ANN401
-            flags = {name: _value(option, given.pop(name)) for name, option in by_name.items()}
-            verb(**given, flags=flags)
+        def called(**arguments: Any) -> None:  # noqa: ANN401
+            flags = {name: _value(option, arguments.pop(name)) for name, option in by_name.items()}
+            verb(**arguments, flags=flags)
 
         own = inspect.signature(verb, eval_str=True).parameters.values()
         parameters = [*map(_parameter, by_name.values()), *(p for p in own if p.name != "flags")]
@@ -116,13 +116,13 @@ def _parameter(option: Option) -> inspect.Parameter:
     )
 
 
-def _value(option: Option, given: Any) -> object:  # noqa: ANN401 (as typer read it)
+def _value(option: Option, value: Any) -> object:  # noqa: ANN401 (as typer read it)
     """What a plan takes of what a person gave; None where nothing was given."""
     if option.takes == "budget":
-        return budget(flag(option.name), given)
+        return budget(flag(option.name), value)
     if option.takes == "number-or-word":
-        return _number_if_one(given)
-    return given or None if option.takes == "texts" else given
+        return _number_if_one(value)
+    return value or None if option.takes == "texts" else value
 
 
 def _number_if_one(text: str | None) -> float | str | None:
@@ -136,13 +136,13 @@ def _number_if_one(text: str | None) -> float | str | None:
     return text
 
 
-def budget(flag: str, given: Sequence[str] | None) -> float | dict[str, float] | None:
+def budget(flag: str, words: Sequence[str] | None) -> float | dict[str, float] | None:
     """The budget that `flag` gives: a number for all targets, or one for each by its name.
 
     Raises:
         UsageError: not a number, a target twice, or a number for all beside others.
     """
-    parts = [word.rpartition("=") for word in given or ()]
+    parts = [word.rpartition("=") for word in words or ()]
     pairs = [(name, _number(flag, value)) for name, _, value in parts]
     named = dict(pairs)
     if len(named) < len(pairs):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
 
     Retarget = Callable[[Tensors, Tensors], Tensors]
+    Change = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
 
 
 # Symbols of transcripts, which are filled up with what is none: the blank between two symbols, and
@@ -168,32 +169,37 @@ def first_inputs(splits: DataSplits, count: int = 5) -> Tensors:
     return inputs
 
 
+def changed(splits: DataSplits, change: Change) -> DataSplits:
+    """`splits` of which each batch is what `change` makes of its inputs and targets (N, ...)."""
+    return replace(
+        splits,
+        train=Changed(splits.train, change),
+        validation=Changed(splits.validation, change),
+        test=Changed(splits.test, change),
+    )
+
+
 def retargeted(splits: DataSplits, target: Retarget) -> DataSplits:
     """`splits` of which each batch has the targets that `target` makes of it.
 
     Args:
         target: new targets of inputs (N, ...) and of the targets that they had.
     """
-    return replace(
-        splits,
-        train=Retargeted(splits.train, target),
-        validation=Retargeted(splits.validation, target),
-        test=Retargeted(splits.test, target),
-        is_labelled=True,
-    )
+    with_targets = changed(splits, lambda inputs, targets: (inputs, target(inputs, targets)))
+    return replace(with_targets, is_labelled=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Retargeted:
-    """A supply of batches with other targets, see `retargeted`."""
+class Changed:
+    """A supply of other batches than its source's, sample by sample, see `changed`."""
 
     source: BatchSource
-    target: Retarget
+    change: Change
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def unaugmented(self) -> Retargeted:
+    def unaugmented(self) -> Changed:
         """See `AugmentedSource`."""
         if not isinstance(self.source, AugmentedSource):
             return self
@@ -213,6 +219,6 @@ class Retargeted:
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
     ) -> Iterator[tuple[Tensors, Tensors]]:
         """See `BatchSource`."""
-        shown = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
-        for inputs, targets in shown:
-            yield inputs, self.target(inputs, targets)
+        batches = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
+        for inputs, targets in batches:
+            yield self.change(inputs, targets)

@@ -141,21 +141,21 @@ def _line(detail: ErrorDetails, model: type[BaseModel], place: Callable[[str], s
 
 
 def _problem(detail: ErrorDetails, record: type[BaseModel] | None) -> str:
-    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
         fields = record.model_fields.items() if record else ()
         return _unknown("key", detail["loc"][-1], [field.alias or name for name, field in fields])
-    if kind == "literal_error" and isinstance(given, str):
+    if kind == "literal_error" and isinstance(value, str):
         choices = re.findall(r"'([^']*)'", context["expected"])
-        return _unknown(str(detail["loc"][-1]).replace("_", " "), given, choices)
+        return _unknown(str(detail["loc"][-1]).replace("_", " "), value, choices)
     if kind in LIMITS:
         words, limit = LIMITS[kind]
-        return f"{words} {context[limit]:g}, is {_written(given)}"
+        return f"{words} {context[limit]:g}, is {_written(value)}"
     if kind == "value_error":
         return shortened(str(context["error"]))
-    return f"{detail['msg'].replace('Input should be', 'must be')}, is {_written(given)}"
+    return f"{detail['msg'].replace('Input should be', 'must be')}, is {_written(value)}"
 
 
 def _written(value: object) -> str:
@@ -183,9 +183,9 @@ def _walk(
     following: type[BaseModel] | None = model
     choices: Choices | None = None
     for part in location:
-        chosen, choices = choices, None
-        if chosen and part in chosen.kinds():
-            following = chosen.record(str(part))
+        union, choices = choices, None
+        if union and part in union.kinds():
+            following = union.record(str(part))
             continue
         keys.append(str(part))
         if isinstance(part, int):

@@ -140,9 +140,9 @@ class TrainingError(EdgeSpiralError):
     exit_code = ExitCode.TRAINING
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     """The error for a name that nothing goes by, with the nearest names that exist."""
-    names = sorted(known)
+    names = sorted(choices)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     listed = f"known: {', '.join(names[:SHOWN_NAMES])}{more}"

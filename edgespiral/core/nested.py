@@ -112,9 +112,9 @@ def count(value: Tensors) -> int:
     return len(next(iter(leaves(value).values())))
 
 
-def rows(value: Tensors, chosen: Any) -> Tensors:  # noqa: ANN401 (whatever a tensor is indexed by)
+def rows(value: Tensors, index: Any) -> Tensors:  # noqa: ANN401 (whatever a tensor is indexed by)
     """Those samples of each tensor: a slice, or places (n,)."""
-    return mapped(lambda tensor: tensor[chosen], value)
+    return mapped(lambda tensor: tensor[index], value)
 
 
 def joined(parts: Sequence[Tensors]) -> Tensors:

@@ -25,9 +25,9 @@ def node_name(node: NodeProto) -> str:
 
 def fed_inputs(graph: GraphProto) -> list[ValueInfoProto]:
     """The inputs that a caller has to give: those that no initialiser holds."""
-    held = {tensor.name for tensor in graph.initializer}
-    held |= {tensor.values.name for tensor in graph.sparse_initializer}
-    return [value for value in graph.input if value.name not in held]
+    stored = {tensor.name for tensor in graph.initializer}
+    stored |= {tensor.values.name for tensor in graph.sparse_initializer}
+    return [value for value in graph.input if value.name not in stored]
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -77,10 +77,10 @@ def hold_weights(model: ModelProto) -> ModelProto:
     if model.functions:
         model = inliner.inline_local_functions(model)
     graph = model.graph
-    given = fed_inputs(graph)
-    if len(given) != len(graph.input):
+    inputs = fed_inputs(graph)
+    if len(inputs) != len(graph.input):
         del graph.input[:]
-        graph.input.extend(given)
+        graph.input.extend(inputs)
         model.ir_version = max(model.ir_version, LEAST_IR)
     _hold_constants(model)
     _skip_identities(graph)
@@ -128,14 +128,14 @@ def _constant(node: NodeProto) -> TensorProto | None:
 
 def _skip_identities(graph: GraphProto) -> None:
     """Let the users of a weight behind `Identity` nodes have the weight itself."""
-    held = {tensor.name for tensor in graph.initializer}
+    stored = {tensor.name for tensor in graph.initializer}
     outputs = {value.name for value in graph.output}
     sources: dict[str, str] = {}
     remaining = []
     for node in graph.node:
         passes = node.op_type == "Identity" and node.domain in STANDARD
         source = sources.get(node.input[0], node.input[0]) if passes else ""
-        if passes and source in held and node.output[0] not in outputs:
+        if passes and source in stored and node.output[0] not in outputs:
             sources[node.output[0]] = source
         else:
             remaining.append(node)
@@ -164,13 +164,13 @@ def _set_nodes(graph: GraphProto, nodes: list[NodeProto]) -> None:
 
 def _name_nodes(graph: GraphProto) -> None:
     """Name nodes that have no name, or that of one before them."""
-    taken: set[str] = set()
+    names: set[str] = set()
     own = {node.name for node in graph.node}
     for node in graph.node:
         name = node_name(node)
         number = 1
-        while name in taken or (number > 1 and name in own):
+        while name in names or (number > 1 and name in own):
             number += 1
             name = f"{node_name(node)}_{number}"
-        taken.add(name)
+        names.add(name)
         node.name = name

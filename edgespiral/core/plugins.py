@@ -172,14 +172,14 @@ class PluginKind(Generic[T]):
 def plugin_of(kind: PluginKind[T], *, besides: Sequence[str] = ()) -> Callable[[str], str]:
     """A validator for fields of records that name a plug-in of `kind`, or are one of `besides`."""
 
-    def known(name: str) -> str:
+    def check(name: str) -> str:
         names = (*besides, *kind.names())
         if name not in names:
             error = unknown_name(kind.kind, name, names)
             raise ValueError(f"{error.what}, {error.hint}")
         return name
 
-    return known
+    return check
 
 
 def extra_of(module: str) -> str | None:

@@ -19,7 +19,7 @@ class Argument:
     Args:
         source: the source's name, for messages.
         text: what stands after its colon.
-        known: names of the options that it takes.
+        options: names of the options that it takes.
 
     Raises:
         UsageError: no path, or an option of another name or given twice.
@@ -30,13 +30,13 @@ class Argument:
         ('photos', 64)
     """
 
-    def __init__(self, source: str, text: str, known: Sequence[str]) -> None:
+    def __init__(self, source: str, text: str, options: Sequence[str]) -> None:
         path, _, query = text.partition("?")
         self.where = f"{source}:{text}"
         self.options: Mapping[str, str] = options_of(query, f"--data {self.where}")
         for name in self.options:
-            if name not in known:
-                raise unknown_name(f"{source} option", name, known)
+            if name not in options:
+                raise unknown_name(f"{source} option", name, options)
         if not path:
             raise UsageError(
                 "names no path", where=f"--data {self.where}", hint=f"as in {source}:PATH"

@@ -102,15 +102,22 @@ class DatasetSource:
             order = torch.arange(len(self))
         else:
             order = self._order(seed)[: len(self) // batch_size * batch_size]
-        chosen = [order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)]
+        index_batches = [
+            order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)
+        ]
         dataset = self._plain if seed is None else self._shuffled
         loader = DataLoader(
             _Batches(
-                dataset, chosen, seed, self._where, self._names, is_labelled=self._is_labelled
+                dataset,
+                index_batches,
+                seed,
+                self._where,
+                self._names,
+                is_labelled=self._is_labelled,
             ),
             batch_size=None,
-            sampler=range(first_batch, len(chosen)),
-            num_workers=min(self._workers, max(0, len(chosen) - first_batch)),
+            sampler=range(first_batch, len(index_batches)),
+            num_workers=min(self._workers, max(0, len(index_batches) - first_batch)),
             # A generator of its own, so that starting a pass draws nothing from the global one.
             generator=torch.Generator().manual_seed(0),
             worker_init_fn=_leave_interrupts_to_parent,
@@ -131,7 +138,7 @@ class _Batches(Dataset["Batch | DataError"]):
     def __init__(
         self,
         dataset: Dataset[Sample],
-        chosen: Sequence[Sequence[int]],
+        index_batches: Sequence[Sequence[int]],
         seed: int | None,
         where: str | None,
         names: Sequence[str] | None,
@@ -139,20 +146,20 @@ class _Batches(Dataset["Batch | DataError"]):
         is_labelled: bool,
     ) -> None:
         self._dataset = dataset
-        self._chosen = chosen
+        self._index_batches = index_batches
         self._seed = seed
         self._where = where
         self._names = names
         self._is_labelled = is_labelled
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._index_batches)
 
     def __getitem__(self, index: int) -> Batch | DataError:
         try:
             with _seeded(derived_seed(self._seed or 0, index)):
-                samples = [self._sample(sample) for sample in self._chosen[index]]
-            return self._collated(samples, self._chosen[index])
+                samples = [self._sample(sample) for sample in self._index_batches[index]]
+            return self._collated(samples, self._index_batches[index])
         except DataError as error:
             return error
 
@@ -162,10 +169,10 @@ class _Batches(Dataset["Batch | DataError"]):
         with user_code(DataError, failed, where=named or self._where):
             return self._dataset[index]
 
-    def _collated(self, samples: list[Sample], chosen: Sequence[int]) -> Batch:
+    def _collated(self, samples: list[Sample], indices: Sequence[int]) -> Batch:
         if not self._is_labelled:
             return self._inputs([_input_of(sample) for sample in samples]), None
-        for index, sample in zip(chosen, samples, strict=True):
+        for index, sample in zip(indices, samples, strict=True):
             if isinstance(sample, Mapping):
                 keys = first_few([str(key) for key in sample])
                 what = f"sample {index} is a mapping of {keys}, not (input, label)"

@@ -33,7 +33,7 @@ def hold_out(
     from sklearn.model_selection import train_test_split
 
     try:
-        kept, held = train_test_split(
+        rest, held_out = train_test_split(
             np.arange(len(labels)), test_size=count, random_state=seed, stratify=labels
         )
     except ValueError as error:
@@ -42,7 +42,7 @@ def hold_out(
             where=where,
             hint="every class needs several samples; provide the splits yourself otherwise",
         ) from error
-    return np.sort(kept), np.sort(held)
+    return np.sort(rest), np.sort(held_out)
 
 
 def drawn_apart(samples: Sequence[Sample], part: float) -> tuple[list[Sample], list[Sample]]:
@@ -54,8 +54,8 @@ def drawn_apart(samples: Sequence[Sample], part: float) -> tuple[list[Sample], l
         (8, 2)
     """
     drawn = np.random.default_rng(0).permutation(len(samples))
-    held = set(drawn[: max(1, round(part * len(samples)))].tolist())
+    held_out = set(drawn[: max(1, round(part * len(samples)))].tolist())
     sides: tuple[list[Sample], list[Sample]] = ([], [])
     for index, sample in enumerate(samples):
-        sides[index in held].append(sample)
+        sides[index in held_out].append(sample)
     return sides

@@ -81,8 +81,8 @@ def check_repeats(source: BatchSource, where: str) -> None:
     first, again = (_first(source, size) for size in (READ_TWICE, SMALLER_BATCH))
     pairs = zip(apart(first), apart(again), strict=True)
     for number, samples in enumerate(pairs):
-        one, other = (leaves(sample).values() for sample in samples)
-        if not all(map(torch.equal, one, other)):
+        before, again = (leaves(sample).values() for sample in samples)
+        if not all(map(torch.equal, before, again)):
             what = f"sample {number} is another each time that it is read"
             raise DataError(what, where=where, hint=HINT)
 

@@ -70,13 +70,13 @@ def stratified(source: BatchSource, count: int, *, seed: int, where: str) -> Sam
     strata = np.zeros(len(source), np.int64)
     if isinstance(targets, torch.Tensor) and targets.dtype == torch.int64 and targets.ndim == 1:
         strata = targets.numpy()
-    chosen = _chosen(strata, count, seed, where)
-    inputs = _picked(source, chosen)
+    places = _chosen(strata, count, seed, where)
+    inputs = _picked(source, places)
     digest = hashlib.sha256()
-    for sample, index in zip(inputs, chosen, strict=True):
+    for sample, index in zip(inputs, places, strict=True):
         for leaf in (*leaves(sample).values(), *leaves(rows(targets, int(index))).values()):
             digest.update(leaf.numpy().tobytes())
-    return Sampled(inputs, rows(targets, torch.from_numpy(chosen)), digest.hexdigest())
+    return Sampled(inputs, rows(targets, torch.from_numpy(places)), digest.hexdigest())
 
 
 def parts_of(
@@ -89,9 +89,11 @@ def parts_of(
     Yields:
         Of each part its inputs and targets, batches of one sample each.
     """
-    wanted = min(count, len(source))
-    left_out = len(source) - wanted
-    for at, (had, due) in enumerate(pairwise(part * wanted // parts for part in range(parts + 1))):
+    sample_count = min(count, len(source))
+    left_out = len(source) - sample_count
+    for at, (had, due) in enumerate(
+        pairwise(part * sample_count // parts for part in range(parts + 1))
+    ):
         if due > had:
             skipped = left_out * at // max(1, parts - 1)
             shown = source.epoch(batch_size=1, first_batch=had + skipped)
@@ -111,8 +113,8 @@ def _chosen(labels: NDArray[np.int64], count: int, seed: int, where: str) -> NDA
         generator.permutation(np.flatnonzero(labels == label))[:share]
         for label, share in zip(classes, _shares(sizes, count), strict=True)
     ]
-    chosen: NDArray[np.int64] = np.sort(np.concatenate(picked))
-    return chosen
+    places: NDArray[np.int64] = np.sort(np.concatenate(picked))
+    return places
 
 
 def _shares(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -127,12 +129,12 @@ def _shares(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return shares
 
 
-def _picked(source: BatchSource, chosen: NDArray[np.int64]) -> tuple[Tensors, ...]:
-    found: list[Tensors] = []
+def _picked(source: BatchSource, places: NDArray[np.int64]) -> tuple[Tensors, ...]:
+    samples: list[Tensors] = []
     for at, (inputs, _) in enumerate(source.epoch(batch_size=BATCH_SIZE)):
-        inside = chosen[(chosen >= at * BATCH_SIZE) & (chosen < (at + 1) * BATCH_SIZE)]
+        inside = places[(places >= at * BATCH_SIZE) & (places < (at + 1) * BATCH_SIZE)]
         singles = (rows(inputs, slice(index, index + 1)) for index in inside - at * BATCH_SIZE)
-        found += [mapped(torch.Tensor.clone, single) for single in singles]
-        if len(found) == len(chosen):
+        samples += [mapped(torch.Tensor.clone, single) for single in singles]
+        if len(samples) == len(places):
             break
-    return tuple(found)
+    return tuple(samples)

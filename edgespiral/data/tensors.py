@@ -93,20 +93,20 @@ class TensorSource:
 
     def _in_order(self, batch_size: int, first_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(first_batch * batch_size, len(self), batch_size):
-            chosen = slice(start, start + batch_size)
-            yield self._normalise(self._inputs[chosen]), self._labels[chosen]
+            part = slice(start, start + batch_size)
+            yield self._normalise(self._inputs[part]), self._labels[part]
 
     def _shuffled(
         self, batch_size: int, seed: int, first_batch: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         order = self._order(seed)
         for index in range(first_batch, len(self) // batch_size):
-            chosen = order[index * batch_size : (index + 1) * batch_size]
-            inputs = self._inputs[chosen]
+            indices = order[index * batch_size : (index + 1) * batch_size]
+            inputs = self._inputs[indices]
             if self._augmentation is not None:
                 generator = _generator(derived_seed(seed, index))
                 inputs = augment(inputs, self._augmentation, generator)
-            yield self._normalise(inputs), self._labels[chosen]
+            yield self._normalise(inputs), self._labels[indices]
 
 
 def augment(inputs: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
@@ -171,5 +171,5 @@ class StoredRows:
         order = torch.arange(size) if seed is None else self.order(seed)
         end = size if seed is None else size // batch_size * batch_size
         for start in range(first_batch * batch_size, end, batch_size):
-            chosen = order[start : start + batch_size]
-            yield rows(self._inputs, chosen), rows(self._targets, chosen)
+            indices = order[start : start + batch_size]
+            yield rows(self._inputs, indices), rows(self._targets, indices)

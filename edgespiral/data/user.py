@@ -55,47 +55,49 @@ def load_user(spec: str) -> DataSplits:
     return splits_of(call_factory(spec), spec)
 
 
-def splits_of(found: object, spec: str) -> DataSplits:
+def splits_of(content: object, spec: str) -> DataSplits:
     """The splits that a factory returned, or that a mapping makes; `spec` names them.
 
     Raises:
         DataError: it is neither.
     """
     with user_code(DataError, "cannot be used", where=spec):
-        splits = found if isinstance(found, DataSplits) else _made(found, spec)
-        made = replace(
+        splits = content if isinstance(content, DataSplits) else _splits_from(content, spec)
+        accepted = replace(
             splits, class_names=tuple(splits.class_names), input_shape=tuple(splits.input_shape)
         )
-        return guarded(made)
+        return guarded(accepted)
 
 
-def _made(found: object, spec: str) -> DataSplits:
-    if not isinstance(found, Mapping):
+def _splits_from(content: object, spec: str) -> DataSplits:
+    if not isinstance(content, Mapping):
         raise DataError(
-            f"no splits, but a {type(found).__name__}",
+            f"no splits, but a {type(content).__name__}",
             where=spec,
             hint="give DataSplits, or a mapping with train, validation, test and classes",
         )
-    missing = [part for part in PARTS if part not in found]
+    missing = [part for part in PARTS if part not in content]
     if missing:
         raise DataError(f"the mapping lacks {', '.join(missing)}", where=spec)
-    is_labelled = bool(found.get("labelled", True))
+    is_labelled = bool(content.get("labelled", True))
     train, validation, test = (
-        _source(found[part], f"{spec}: {part}", is_labelled=is_labelled) for part in PARTS
+        _source(content[part], f"{spec}: {part}", is_labelled=is_labelled) for part in PARTS
     )
     first, target = _first_sample(train, spec)
-    shape = found.get("target_shape", _class_shape(target) if is_labelled else None)
-    tokens = found.get("token_count")
+    shape = content.get("target_shape", _class_shape(target) if is_labelled else None)
+    tokens = content.get("token_count")
     is_one = isinstance(first, Tensor)
     return DataSplits(
         name=spec,
-        class_names=() if shape is None and "classes" not in found else _class_names(found, spec),
+        class_names=()
+        if shape is None and "classes" not in content
+        else _class_names(content, spec),
         input_shape=tuple(first.shape[1:]) if is_one else (),
         token_count=_token_count(tokens, first, spec) if is_one else None,
         inputs=None if is_one else _specs(first, tokens, spec),
         is_labelled=is_labelled,
         target_shape=None if shape is None else tuple(shape),
-        ignored_class=found.get("ignored_class", IGNORED if shape else None),
+        ignored_class=content.get("ignored_class", IGNORED if shape else None),
         train=train,
         validation=validation,
         test=test,
@@ -116,8 +118,8 @@ def _source(part: object, where: str, *, is_labelled: bool) -> BatchSource:
     raise DataError(f"a {type(part).__name__} is not a torch Dataset", where=where)
 
 
-def _class_names(found: Mapping[str, Any], spec: str) -> tuple[str, ...]:
-    classes = found.get("classes", getattr(found["train"], "classes", None))
+def _class_names(content: Mapping[str, Any], spec: str) -> tuple[str, ...]:
+    classes = content.get("classes", getattr(content["train"], "classes", None))
     if classes is None:
         raise DataError(
             "the class names are unknown", where=spec, hint="add classes=[...] to the mapping"
@@ -166,14 +168,18 @@ def _specs(
     """What each of several inputs is, by the first sample and the ids that are announced."""
     counts = tokens if isinstance(tokens, Mapping) else {}
     ends = leaves(first)
-    known = {str(name): number for name, number in counts.items()}
-    if (tokens is not None and not isinstance(tokens, Mapping)) or not known.keys() <= ends.keys():
+    counts_by_name = {str(name): number for name, number in counts.items()}
+    if (
+        tokens is not None and not isinstance(tokens, Mapping)
+    ) or not counts_by_name.keys() <= ends.keys():
         raise DataError(
             f"token_count is {tokens!r}, and the inputs are {', '.join(ends)}",
             where=spec,
             hint="of several inputs it is a mapping, as {'words': 10000}",
         )
-    specs = {name: _spec(tensor, known.get(name), name, spec) for name, tensor in ends.items()}
+    specs = {
+        name: _spec(tensor, counts_by_name.get(name), name, spec) for name, tensor in ends.items()
+    }
     return specs if isinstance(first, dict) else tuple(specs.values())
 
 
@@ -194,13 +200,13 @@ def _class_shape(target: object) -> tuple[int, ...] | None:
     return tuple(target.shape[1:])
 
 
-def _token_count(given: object, first: Tensor, spec: str) -> int | None:
-    if given is not None and (type(given) is not int or given < 1):
-        raise DataError(f"token_count is {given!r}, not a whole number from 1", where=spec)
-    if given is None and not first.is_floating_point():
+def _token_count(count: object, first: Tensor, spec: str) -> int | None:
+    if count is not None and (type(count) is not int or count < 1):
+        raise DataError(f"token_count is {count!r}, not a whole number from 1", where=spec)
+    if count is None and not first.is_floating_point():
         raise DataError(
             f"inputs are {first.dtype}, and their range is unknown",
             where=spec,
             hint="for token ids add token_count=... to the mapping, else return float32",
         )
-    return given
+    return count

@@ -87,18 +87,18 @@ def read(path: Path, identity: str) -> Checkpoint | None:
     if not path.is_file():
         return None
     try:
-        found = Checkpoint(**read_checkpoint(path))  # type: ignore[arg-type]
+        checkpoint = Checkpoint(**read_checkpoint(path))  # type: ignore[arg-type]
     except Exception as error:  # damaged bytes make the unpickler raise anything
         raise RunFolderError(
             "the checkpoint is damaged", where=str(path), hint="delete it to train afresh"
         ) from error
-    if found.identity != identity:
+    if checkpoint.identity != identity:
         raise RunFolderError(
             "the checkpoint belongs to a run with other settings, data or model",
             where=str(path),
             hint="give the settings of that run, or another folder",
         )
-    return found
+    return checkpoint
 
 
 def identity_of(

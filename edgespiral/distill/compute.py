@@ -42,11 +42,11 @@ def on_device(name: str) -> Iterator[None]:
     Raises:
         UsageError: this machine has no such device.
     """
-    chosen = _CHOSEN.set(None if name == AUTO else _device(name))
+    token = _CHOSEN.set(None if name == AUTO else _device(name))
     try:
         yield
     finally:
-        _CHOSEN.reset(chosen)
+        _CHOSEN.reset(token)
 
 
 def _device(name: str) -> torch.device:
@@ -179,8 +179,8 @@ class TakesBoxed(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, given: Boxed) -> Tensors:
-        return call(self.model, given.inputs)
+    def forward(self, boxed: Boxed) -> Tensors:
+        return call(self.model, boxed.inputs)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from edgespiral.distill.fuse import for_inference
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.tasks.base import BATCH_SIZE
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +31,7 @@ def score(
     model: nn.Module,
     source: BatchSource,
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
     batch_size: int = BATCH_SIZE,
     precision: Precision = "auto",
 ) -> float:
@@ -52,7 +51,7 @@ def scored(
     model: nn.Module,
     source: BatchSource,
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
     precision: Precision = "auto",
 ) -> Scored:
     """What `score` returns, and the figures that `task` reports beside it, of one pass.
@@ -96,15 +95,15 @@ def predicting(model: nn.Module, *, precision: Precision = "auto") -> Iterator[P
     device = compute.best_device()
     resolved = compute.resolved_precision(precision, device)
     with evaluating(model):
-        asked = for_inference(model)
+        network = for_inference(model)
 
         def predict(inputs: Tensors) -> Tensors:
             failed = f"the model fails on {count(inputs)} samples of {shapes(inputs)}"
             with user_code(ModelError, failed, where=type(model).__name__):
-                return call(asked, compute.inputs_to(inputs, device))
+                return call(network, compute.inputs_to(inputs, device))
 
         with (
-            compute.placed([asked], device),
+            compute.placed([network], device),
             torch.inference_mode(),
             compute.autocast(resolved, device),
         ):

@@ -9,7 +9,6 @@ import torch
 
 from edgespiral.core.errors import unknown_name
 from edgespiral.core.nested import as_float, count, mapped, rows
-from edgespiral.tasks.classification import CLASSIFICATION, kl_distance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,24 +77,24 @@ class Distance(Protocol):
         ...
 
 
-# Of the task's own. No other has won (docs/training.md); a bench may add some.
+# The one with the task's own distance. No other has won (docs/training.md); a bench may add some.
 TASKS_OWN = "kd"
-DISTANCES: dict[str, Distance] = {TASKS_OWN: kl_distance}
+DISTANCES: dict[str, Distance] = {}
 
 
 def names() -> list[str]:
     """The names that `get` knows."""
-    return sorted(DISTANCES)
+    return sorted([TASKS_OWN, *DISTANCES])
 
 
-def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
+def get(name: str, task: Task) -> DistillationLoss:
     """The loss called `name`, such as `kd`: with the distance of `task`.
 
     Raises:
         UsageError: no such loss; the nearest names are given.
     """
-    if name not in DISTANCES:
-        raise unknown_name("loss", name, DISTANCES)
+    if name not in names():
+        raise unknown_name("loss", name, names())
     distance = task.distance if name == TASKS_OWN else DISTANCES[name]
 
     def combined(
@@ -116,9 +115,6 @@ def get(name: str, task: Task = CLASSIFICATION) -> DistillationLoss:
         return (1 - alpha) * hard + alpha * soft
 
     return combined
-
-
-distillation_loss = get("kd", CLASSIFICATION)
 
 
 def usual_loss(settings: TrainSettings, task: Task) -> UsualLoss:

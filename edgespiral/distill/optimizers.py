@@ -31,14 +31,14 @@ OF_GROUPS = "return a torch.optim.Optimizer of the student's own parameters"
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
-def named_optimizer(asked: str, model: nn.Module) -> str:
+def named_optimizer(name: str, model: nn.Module) -> str:
     """What `auto` is for a model: `adamw` for networks of layer norms, `sgd` for all others.
 
     SGD moves the layers of a network in proportion to their gradients, which batch norms keep alike
     and layer norms in transformers do not (Zhang et al. 2020, "Why are adaptive methods good for
     attention models?").
     """
-    return default_optimizer(model) if asked == AUTO else asked
+    return default_optimizer(model) if name == AUTO else name
 
 
 def default_optimizer(model: nn.Module) -> Literal["sgd", "adamw"]:

@@ -192,16 +192,16 @@ def is_usual(training: Training) -> bool:
     return type(training) is TrainingStep
 
 
-def training_of(asked: Training | str | None) -> Training:
+def training_of(train: Training | str | None) -> Training:
     """A step or a loop: as it is, or of the class or function that `path/to/file.py:name` names.
 
     Raises:
         UsageError: it is neither.
     """
-    if asked is None:
+    if train is None:
         return USUAL
-    where = asked if isinstance(asked, str) else "train"
-    named = named_in_file(asked) if isinstance(asked, str) else asked
+    where = train if isinstance(train, str) else "train"
+    named = named_in_file(train) if isinstance(train, str) else train
     if isinstance(named, type) and issubclass(named, TrainingStep):
         return named()
     if isinstance(named, TrainingStep):

@@ -126,9 +126,9 @@ class TrainSettings:
             value = getattr(self, name)
             if not within or (value is not None and not math.isfinite(value)):
                 raise UsageError(f"{name} cannot be {value}", where="training")
-        for name, known in (("schedule", Schedule), ("precision", Precision)):
-            if getattr(self, name) not in get_args(known):
-                raise unknown_name(name, getattr(self, name), get_args(known))
+        for name, choices in (("schedule", Schedule), ("precision", Precision)):
+            if getattr(self, name) not in get_args(choices):
+                raise unknown_name(name, getattr(self, name), get_args(choices))
         check_optimizer(self.optimizer)
 
     @classmethod

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 BATCH = 128
 MOST_BYTES = 2**28
 # One tensor by itself, the form of several, and what they are of.
-KEY, FORM, OF, DIGEST = "logits", "form", "of", "sha256"
+KEY, FORM, OF, DIGEST = "outputs", "form", "of", "sha256"
 
 
 def can_be_kept(source: BatchSource, values: int) -> bool:
@@ -93,14 +93,14 @@ def kept_outputs(
         RunFolderError: the file is damaged or cannot be written.
     """
     identity = _identity(teacher, source)
-    found = _read(path, identity)
-    if found is not None:
-        return found
+    cached = _read(path, identity)
+    if cached is not None:
+        return cached
     part = path.with_suffix(".part")
     outputs = _read(part, identity)
     done = [] if outputs is None else apart(outputs, BATCH)
     saved_at = time.monotonic()
-    for batch in _asked(teacher, source, first_batch=len(done)):
+    for batch in _outputs_of(teacher, source, first_batch=len(done)):
         done.append(batch)
         if progress is not None:
             progress(len(done), -(-len(source) // BATCH))
@@ -113,17 +113,17 @@ def kept_outputs(
     return outputs
 
 
-def _asked(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensors]:
+def _outputs_of(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensors]:
     device = compute.best_device()
     precision = compute.resolved_precision("auto", device)
-    asked = for_inference(teacher.eval())
+    network = for_inference(teacher.eval())
     with (
-        compute.placed([asked], device),
+        compute.placed([network], device),
         torch.no_grad(),
         compute.autocast(precision, device),
     ):
         for inputs, _ in source.epoch(batch_size=BATCH, first_batch=first_batch):
-            outputs = call(asked, compute.inputs_to(inputs, device))
+            outputs = call(network, compute.inputs_to(inputs, device))
             yield mapped(Tensor.cpu, as_float(outputs))
 
 
@@ -132,8 +132,8 @@ def _identity(teacher: nn.Module, source: BatchSource) -> str:
     digest = hashlib.sha256(f"{weights_sha256(teacher)} {len(source)}".encode())
     batches = -(-len(source) // BATCH)
     for first in sorted({0, batches // 2, batches - 1}):
-        shown = source.epoch(batch_size=BATCH, first_batch=first)
-        for batch in itertools.islice(shown, 1):
+        epoch = source.epoch(batch_size=BATCH, first_batch=first)
+        for batch in itertools.islice(epoch, 1):
             for tensor in [end for part in batch for end in leaves(part).values()]:
                 digest.update(safetensors.torch.save({"": tensor.contiguous()}))
     return digest.hexdigest()
@@ -155,14 +155,14 @@ def _read(path: Path, identity: str) -> Tensors | None:
             metadata = file.metadata() or {}
             form = json.loads(metadata.get(FORM, "null"))
             names = leaves(filled(form, itertools.repeat(0)) if form else 0)
-            kept = filled(form, iter([file.get_tensor(name or KEY) for name in names]))
+            outputs = filled(form, iter([file.get_tensor(name or KEY) for name in names]))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise _damaged(path) from error
     if metadata.get(OF) != identity or DIGEST not in metadata:
         return None
-    if metadata[DIGEST] != _digest(kept):
+    if metadata[DIGEST] != _digest(outputs):
         raise _damaged(path)
-    return kept
+    return outputs
 
 
 def _digest(outputs: Tensors) -> str:

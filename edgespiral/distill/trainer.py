@@ -26,7 +26,6 @@ from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep, i
 from edgespiral.distill.settings import Progress, TrainReport, rate_of, steps_of
 from edgespiral.distill.teacher_cache import stored_order
 from edgespiral.models.calling import call
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +47,7 @@ def train(
     splits: DataSplits,
     settings: TrainSettings,
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
     teachers: Sequence[nn.Module] = (),
     outputs: Tensors | None = None,
     masks: Mapping[str, Tensor] | None = None,

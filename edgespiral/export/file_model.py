@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 INPUTS, OUTPUTS = "edgespiral.inputs", "edgespiral.outputs"
 # Of the one input and the one output that most models have.
-INPUT, OUTPUT = "input", "logits"
+INPUT, OUTPUT = "input", "output"
 
 
 def named(names: Sequence[str], taken: Iterable[str]) -> list[str]:
@@ -77,7 +77,7 @@ class FileModel:
                 where=where,
                 hint="use torch alone in forward: what NumPy computes is a constant there",
             )
-        self._given = given_names(metadata, self._inputs, where)
+        self._given_names = given_names(metadata, self._inputs, where)
         with _undamaged(where):
             self._form, self._named = _read(metadata, OUTPUTS, self.outputs)
             _require_known(self._named, self.outputs)
@@ -102,17 +102,17 @@ class FileModel:
         Raises:
             ExportError: ONNX Runtime cannot run it.
         """
-        wanted = self.outputs if names is None else list(names)
+        output_names = self.outputs if names is None else list(names)
         try:
-            values = self._session.run(wanted, self.feeds(inputs))
+            values = self._session.run(output_names, self.feeds(inputs))
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=self._where) from error
-        return dict(zip(wanted, values, strict=True))
+        return dict(zip(output_names, values, strict=True))
 
     def feeds(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """The inputs by the file's names; those that its graph has no use for are left out."""
-        fed = feeds(inputs, self._given)
+        fed = feeds(inputs, self._given_names)
         return {name: fed[name].numpy() for name in self._inputs if name in fed}
 
 

@@ -72,14 +72,14 @@ def input_shapes(model: ModelProto, where: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _fixed_shape(given: ValueInfoProto, where: str) -> tuple[int, ...]:
-    dimensions = given.type.tensor_type.shape.dim
+def _fixed_shape(model_input: ValueInfoProto, where: str) -> tuple[int, ...]:
+    dimensions = model_input.type.tensor_type.shape.dim
     shape = [dimension.dim_value for dimension in dimensions]
     if shape and not dimensions[0].HasField("dim_value"):
         shape[0] = 1
     if not shape or min(shape) < 1:
         raise ExportError(
-            f"its input {given.name} has no fixed shape",
+            f"its input {model_input.name} has no fixed shape",
             where=where,
             hint="export it with fixed sizes; edgespiral export does",
         )
@@ -88,14 +88,14 @@ def _fixed_shape(given: ValueInfoProto, where: str) -> tuple[int, ...]:
 
 def weighted_layers(model: ModelProto) -> list[NodeProto]:
     """The nodes that multiply with weights, in the order they run."""
-    held = {tensor.name for tensor in model.graph.initializer}
+    stored = {tensor.name for tensor in model.graph.initializer}
     return [
         node
         for node in model.graph.node
         if node.domain in STANDARD
         and (
             node.op_type in RECURRENT
-            or (node.op_type in MULTIPLIES and not held.isdisjoint(node.input[1:2]))
+            or (node.op_type in MULTIPLIES and not stored.isdisjoint(node.input[1:2]))
         )
     ]
 

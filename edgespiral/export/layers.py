@@ -109,7 +109,7 @@ def _add_copy(graph: ModelProto, node: NodeProto, theirs: NodeProto, other: Mode
         Whether there is one: a layer whose weights stay float has no rounding of its own.
     """
     makers = {name: maker for maker in other.graph.node for name in maker.output}
-    held = {tensor.name: tensor for tensor in other.graph.initializer}
+    stored = {tensor.name: tensor for tensor in other.graph.initializer}
     weights = makers.get(theirs.input[1])
     if weights is None or weights.op_type != "DequantizeLinear":
         return False
@@ -125,12 +125,12 @@ def _add_copy(graph: ModelProto, node: NodeProto, theirs: NodeProto, other: Mode
         steps = [makers[back.input[0]], back] if back.input[0] in makers else [back]
         copy.input[position] = f"{OWN}{node.name}:{position}"
         nodes += _chain(steps, node.input[position], copy.input[position])
-        needed |= {part for step in steps for part in step.input if part in held}
+        needed |= {part for step in steps for part in step.input if part in stored}
     present = {tensor.name for tensor in graph.graph.initializer}
     for name in sorted(needed):
         if OWN + name not in present:
             tensor = graph.graph.initializer.add()
-            tensor.CopyFrom(held[name])
+            tensor.CopyFrom(stored[name])
             tensor.name = OWN + name
     graph.graph.node.extend([*nodes, copy])
     return True

@@ -10,7 +10,6 @@ import numpy as np
 
 from edgespiral.core.nested import leaves
 from edgespiral.core.records.exported import Parity
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +36,7 @@ class ParityLimits:
     least_agreement: float = 0.0
 
 
-def compared(expected: Tensors, outputs: Tensors, task: Task = CLASSIFICATION) -> Parity:
+def compared(expected: Tensors, outputs: Tensors, task: Task) -> Parity:
     """How near finite outputs are to those expected: both (n, ...).
 
     Of several outputs the figures are those of the one that is furthest from what is expected of

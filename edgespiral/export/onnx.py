@@ -44,11 +44,12 @@ def export_onnx(
     dtype: torch.dtype | None = None,
     batch: int = 1,
     example: Tensors | None = None,
+    output: str = OUTPUT,
 ) -> None:
     """Write `model` to `path`, with fixed sizes.
 
-    One input is called `input` and one output `logits`; several have the names of `forward`'s
-    arguments and of the dict that it returns, or `output_0` and so on.
+    One input is called `input` and one output as its task says; several have the names of
+    `forward`'s arguments and of the dict that it returns, or `output_0` and so on.
 
     The TorchScript exporter does it: 0.7 s for ResNet-50 where the exporter on `torch.export`
     takes 5.8 s, and the same one must make planning's candidates and what ships, so that what was
@@ -61,6 +62,7 @@ def export_onnx(
         dtype: of that input; int64 for token ids. That of the model's parameters if not given.
         batch: N.
         example: inputs of N samples, where there are several inputs.
+        output: the name of the output, where it is one.
 
     Raises:
         ExportError: an operator has no ONNX form, or the file is not valid ONNX.
@@ -72,7 +74,7 @@ def export_onnx(
     try:
         with evaluating(model), replacing(path) as temporary, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _quietly_export(model, example, temporary)
+            _quietly_export(model, example, temporary, output)
             onnx.checker.check_model(str(temporary))
     except EdgeSpiralError:
         raise
@@ -88,13 +90,14 @@ def _zeros(
     return torch.zeros(batch, *shape, device=first.device, dtype=dtype or first.dtype)
 
 
-def _quietly_export(model: nn.Module, example: Tensors, path: Path) -> None:
+def _quietly_export(model: nn.Module, example: Tensors, path: Path, output: str) -> None:
     with torch.no_grad():
         outputs = call(model, example)
     is_one_input, is_one_output = (isinstance(v, torch.Tensor) for v in (example, outputs))
-    taken = set(model.state_dict())
-    inputs = [INPUT] if is_one_input else named(input_names(model, example), taken)
-    given = [OUTPUT] if is_one_output else named(output_names(outputs), taken.union(inputs))
+    parameter_names = set(model.state_dict())
+    inputs = [INPUT] if is_one_input else named(input_names(model, example), parameter_names)
+    own_names = [output] if is_one_output else output_names(outputs)
+    outputs_named = named(own_names, parameter_names.union(inputs))
     flat = model if is_one_input and is_one_output else _flat(model, template(example))
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -107,13 +110,13 @@ def _quietly_export(model: nn.Module, example: Tensors, path: Path) -> None:
             dynamo=False,
             opset_version=OPSET,
             input_names=inputs,
-            output_names=given,
+            output_names=outputs_named,
         )
     finally:
         logger.setLevel(level)
     forms = {} if is_one_input else {INPUTS: described(template(example), inputs)}
     if not is_one_output:
-        forms[OUTPUTS] = described(template(outputs), given)
+        forms[OUTPUTS] = described(template(outputs), outputs_named)
     if forms:
         written = onnx.load(path)
         onnx.helper.set_model_props(written, forms)
@@ -126,11 +129,13 @@ def _flat(model: nn.Module, form: Template) -> nn.Module:
     kind = type(alone)
 
     def forward(self: nn.Module, *tensors: Tensor) -> tuple[Any, ...]:
-        given = filled(form, iter(tensors))
-        if isinstance(given, dict):
-            outputs = kind.forward(self, **given)
+        arguments = filled(form, iter(tensors))
+        if isinstance(arguments, dict):
+            outputs = kind.forward(self, **arguments)
         else:
-            outputs = kind.forward(self, *(given if isinstance(given, tuple) else (given,)))
+            outputs = kind.forward(
+                self, *(arguments if isinstance(arguments, tuple) else (arguments,))
+            )
         return tuple(leaves(plain(outputs)).values())
 
     alone.__class__ = type(kind.__name__, (kind,), {"forward": forward})

@@ -19,7 +19,6 @@ from edgespiral.export.layers import first_diverging, layer_errors
 from edgespiral.export.nearness import ParityLimits, compared, differing
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,7 +57,7 @@ def check_parity(
     path: Path,
     inputs: Iterable[Tensors],
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
     limits: ParityLimits = LIMITS["fp32"],
     source: Path | None = None,
 ) -> Parity:
@@ -83,7 +82,7 @@ def check_parity(
     return _checked(path, samples, expected, limits, task=task, source=source, reference="PyTorch")
 
 
-def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> float:
+def file_score(path: Path, source: BatchSource, task: Task) -> float:
     """What `task` scores of an ONNX file of batch 1, over a whole pass, in its metric's unit.
 
     Raises:
@@ -93,7 +92,7 @@ def file_score(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> 
         return task.score(predict, source)
 
 
-def file_scored(path: Path, source: BatchSource, task: Task = CLASSIFICATION) -> Scored:
+def file_scored(path: Path, source: BatchSource, task: Task) -> Scored:
     """What `file_score` returns, and the figures that `task` reports beside it.
 
     Raises:
@@ -132,7 +131,7 @@ def check_score(
     samples: int,
     form: Precision,
     *,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> None:
     """Hold an ONNX file's score against that of the PyTorch model that it was exported from.
 
@@ -171,7 +170,7 @@ class Reference:
         ExportError: ONNX Runtime cannot run it.
     """
 
-    def __init__(self, path: Path, inputs: Sequence[Tensors], task: Task = CLASSIFICATION) -> None:
+    def __init__(self, path: Path, inputs: Sequence[Tensors], task: Task) -> None:
         self._path, self._inputs, self._task = path, inputs, task
         self._expected = _outputs(path, inputs)
 
@@ -222,7 +221,7 @@ def divergence_nats(
     path: Path,
     source: BatchSource,
     samples: int,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> float:
     """Mean divergence of a file's outputs from a reference's, over some samples, in nats.
 

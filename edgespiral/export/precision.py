@@ -16,7 +16,6 @@ from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Reference, check_parity
 from edgespiral.export.recipe import load_recipe
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +39,7 @@ PARITY_PARTS = 8
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExportRequest:
     """What an export is to be.
 
     Attributes:
@@ -59,7 +58,7 @@ class Asked:
     samples: int = PARITY_SAMPLES
     cache: Path | None = None
     known_data: bool = False
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def float_twin(path: Path) -> Path:
     return path.with_name(f"{path.stem}.float.onnx")
 
 
-def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+def export_as(model: nn.Module, path: Path, data: DataSplits, request: ExportRequest) -> Exported:
     """Write `model` to `path` in the precision asked for, and check it on validation samples.
 
     A lower precision leaves the float32 file beside it (`float_twin`), and int8 a record (`.json`).
@@ -87,19 +86,20 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> E
         RunFolderError: a file cannot be written.
     """
     make_folder(path.parent)
-    source = path if asked.precision == "fp32" else float_twin(path)
+    source = path if request.precision == "fp32" else float_twin(path)
     with leaving_none(path):
         with leaving_none(source):
-            export_onnx(model, source, example=first_inputs(data, 1))
-            samples = validation_samples(data, asked.samples)
-            parity = check_parity(model, source, samples, task=asked.task)
-        if asked.precision == "fp32":
+            example = first_inputs(data, 1)
+            export_onnx(model, source, example=example, output=request.task.output_name)
+            samples = validation_samples(data, request.samples)
+            parity = check_parity(model, source, samples, task=request.task)
+        if request.precision == "fp32":
             return Exported(parity)
-        if asked.precision == "int8":
-            return _int8(model, path, data, asked)
+        if request.precision == "int8":
+            return _int8(model, path, data, request)
         write_fp16(source, path, samples)
-        limits = LIMITS[asked.precision]
-        parity = check_parity(model, path, samples, task=asked.task, limits=limits, source=source)
+        limits = LIMITS[request.precision]
+        parity = check_parity(model, path, samples, task=request.task, limits=limits, source=source)
         return Exported(parity)
 
 
@@ -208,17 +208,17 @@ def convert_untrained(source: Path, precision: Precision, form: Form) -> Path:
     return source if precision == "fp32" else path
 
 
-def _int8(model: nn.Module, path: Path, data: DataSplits, asked: Asked) -> Exported:
+def _int8(model: nn.Module, path: Path, data: DataSplits, request: ExportRequest) -> Exported:
     calibrated = prepare(
         float_twin(path),
         data,
-        asked.recipe,
-        form=asked.form,
-        cache=asked.cache,
-        known_data=asked.known_data,
-        task=asked.task,
+        request.recipe,
+        form=request.form,
+        cache=request.cache,
+        known_data=request.known_data,
+        task=request.task,
     )
-    record = write_checked(model, calibrated, path, validation_samples(data, asked.samples))
+    record = write_checked(model, calibrated, path, validation_samples(data, request.samples))
     assert record.parity is not None
     return Exported(record.parity, calibrated, record)
 

@@ -105,8 +105,8 @@ class FreshProcess:
         with work_folder() as work:
             inputs, outputs = work / "inputs", work / "outputs"
             # As bytes: the library's own writer reports a full disk as an error of another kind.
-            given = leaves(batch if isinstance(batch, dict | tuple) else (batch,))
-            content = {name: tensor.contiguous() for name, tensor in given.items()}
+            tensors = leaves(batch if isinstance(batch, dict | tuple) else (batch,))
+            content = {name: tensor.contiguous() for name, tensor in tensors.items()}
             inputs.write_bytes(safetensors.torch.save(content))
             form = type(batch).__name__
             answer = self._ask("\0".join((str(folder.resolve()), str(inputs), str(outputs), form)))
@@ -115,8 +115,8 @@ class FreshProcess:
                     f"cannot be run in a process without EdgeSpiral: {answer or 'it broke off'}",
                     where=str(folder / SOURCE),
                 )
-            said = safetensors.torch.load_file(outputs)
-            return [said[str(place)] for place in range(len(said))]
+            answers = safetensors.torch.load_file(outputs)
+            return [answers[str(place)] for place in range(len(answers))]
 
     def _ask(self, line: str) -> str:
         """The answer; empty where the process ended or took too long."""

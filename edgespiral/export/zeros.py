@@ -37,9 +37,9 @@ def read_zeros(path: Path) -> tuple[LayerZeros, ...]:
         ModelError: the file cannot be read, or no layer has weights.
     """
     graph = load_graph(path).graph
-    held = {tensor.name: tensor for tensor in graph.initializer}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
-    rows = [_row(node, _weights(node, held, makers)) for node in graph.node]
+    rows = [_row(node, _weights(node, stored, makers)) for node in graph.node]
     zero_rows = tuple(row for row in rows if row is not None)
     if not zero_rows:
         raise ModelError("has no layer with weights", where=str(path))
@@ -52,14 +52,14 @@ def compressed_bytes(path: Path) -> int:
 
 
 def _weights(
-    node: NodeProto, held: Mapping[str, TensorProto], makers: Mapping[str, NodeProto]
+    node: NodeProto, stored: Mapping[str, TensorProto], makers: Mapping[str, NodeProto]
 ) -> list[Weights]:
     """The weights that a node multiplies by; an LSTM or GRU has two tensors of them."""
     if node.op_type not in (*MULTIPLIES, *RECURRENT):
         return []
     names = node.input[1:3] if node.op_type in RECURRENT else node.input[1:2]
     sources = [_source(name, makers) for name in names]
-    return [numpy_helper.to_array(held[name]) for name in sources if name in held]
+    return [numpy_helper.to_array(stored[name]) for name in sources if name in stored]
 
 
 def _source(name: str, makers: Mapping[str, NodeProto]) -> str:

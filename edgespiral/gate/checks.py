@@ -132,7 +132,9 @@ def _tail(subject: Taken, reference: Taken, limit: float | None, *, paired: bool
     if paired:
         tail = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
         return _change("tail", *tail, limit) if tail else None
-    sides = [process_tails(taken.rounds_ms, taken.processes) for taken in (reference, subject)]
+    sides = [
+        process_tails(samples.rounds_ms, samples.processes) for samples in (reference, subject)
+    ]
     if min(map(len, sides)) < LEAST_PROCESSES:
         return None
     change, bounds = difference_of_means(np.log(sides[0]), np.log(sides[1]), TAIL_CONFIDENCE)
@@ -156,8 +158,8 @@ def _exponents(bounds: Interval) -> Interval:
     return bounds.model_copy(update={"low": math.exp(bounds.low), "high": math.exp(bounds.high)})
 
 
-def _process_levels(taken: Taken) -> Vector:
+def _process_levels(samples: Taken) -> Vector:
     """The middle of each process's log round medians."""
-    logs = np.log(round_medians(taken.rounds_ms))
-    starts = np.cumsum(taken.processes)[:-1]
+    logs = np.log(round_medians(samples.rounds_ms))
+    starts = np.cumsum(samples.processes)[:-1]
     return np.array([np.median(part) for part in np.split(logs, starts)])

@@ -57,7 +57,7 @@ def history(results: Sequence[BenchResult]) -> History:
                 by_model[result.suite, result.target, case.name].append((result, case))
     if not by_model:
         raise UsageError("no model was measured in any of these results")
-    return History(trends=tuple(_trend(*names, taken) for names, taken in by_model.items()))
+    return History(trends=tuple(_trend(*names, cases) for names, cases in by_model.items()))
 
 
 def shifts(values: Sequence[float]) -> list[int]:
@@ -88,10 +88,10 @@ def _files(path: Path) -> list[Path]:
 
 
 def _trend(
-    suite: str, target: str, model: str, taken: Sequence[tuple[BenchResult, CaseResult]]
+    suite: str, target: str, model: str, cases: Sequence[tuple[BenchResult, CaseResult]]
 ) -> Trend:
-    points = tuple(_point(result, case) for result, case in taken)
-    breaks = _breaks([case for _, case in taken])
+    points = tuple(_point(result, case) for result, case in cases)
+    breaks = _breaks([case for _, case in cases])
     edges = [0, *(change.index for change in breaks), len(points)]
     level_changes = [
         shift

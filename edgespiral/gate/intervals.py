@@ -79,9 +79,11 @@ def tail_ratio(
     if min(sum(map(len, side)) for side in sides) < LEAST_TAIL_SAMPLES:
         return None
     count = len(sides[0])
-    chosen = np.random.default_rng(SEED).integers(0, count, (TAIL_RESAMPLES, count))
+    resamples = np.random.default_rng(SEED).integers(0, count, (TAIL_RESAMPLES, count))
     # How often each round is drawn; the first row is the samples themselves.
-    times = np.vstack([np.ones(count, int), *(np.bincount(row, minlength=count) for row in chosen)])
+    times = np.vstack(
+        [np.ones(count, int), *(np.bincount(row, minlength=count) for row in resamples)]
+    )
     reference, subject = (_tails(side, times) for side in sides)
     ratios = subject / reference
     low, high = np.quantile(ratios[1:], [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
@@ -98,8 +100,8 @@ def process_tails(rounds_ms: Rounds, processes: Sequence[int]) -> Vector:
     Raises:
         MeasurementError: too few rounds, an empty one, or an impossible sample.
     """
-    left = iter(checked(rounds_ms))
-    pools = [np.concatenate([*islice(left, count)]) for count in processes]
+    rounds = iter(checked(rounds_ms))
+    pools = [np.concatenate([*islice(rounds, count)]) for count in processes]
     carrying = [pool for pool in pools if len(pool) >= LEAST_TAIL_SAMPLES]
     return np.array([np.percentile(pool, TAIL_PERCENT) for pool in carrying])
 

@@ -26,14 +26,14 @@ FORMATS: dict[str, Callable[[BenchResult, str], str]] = {
 SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
-def parse_reports(given: Sequence[str]) -> dict[Path, str]:
+def parse_reports(texts: Sequence[str]) -> dict[Path, str]:
     """What `--report FORMAT=PATH` asks for: formats by path.
 
     Raises:
         UsageError: not of this form, an unknown format, or one path for two formats.
     """
     formats: dict[Path, str] = {}
-    for text in given:
+    for text in texts:
         kind, _, name = text.partition("=")
         if kind not in FORMATS:
             raise unknown_name("report format", kind, FORMATS)

@@ -51,8 +51,8 @@ class Sampled:
         else:
             pairs = zip(self.measurements, measured, strict=True)
             self.measurements = [merged(old, new) for old, new in pairs]
-        for taken, measurement in zip(self.taken, measured, strict=True):
-            taken.add(measurement.rounds_ms)
+        for takes, measurement in zip(self.taken, measured, strict=True):
+            takes.add(measurement.rounds_ms)
 
 
 def sample(
@@ -133,9 +133,9 @@ def _affordable(
     if not sampled.taken:
         return wanted
     per_round_s = spent_s / sum(sampled.taken[0].processes)
-    left = int((time_limit_s - spent_s) / per_round_s)
+    affordable = int((time_limit_s - spent_s) / per_round_s)
     fitting = []
     for rounds in wanted:
-        fitting.append(min(rounds, left))
-        left -= rounds
+        fitting.append(min(rounds, affordable))
+        affordable -= rounds
     return [rounds for rounds in fitting if rounds >= LEAST_ROUNDS]

@@ -127,9 +127,9 @@ class LatencyCache:
             LOG.warning("the latency cache is not written: %s", error)
 
 
-def cache_folder(given: Path | None = None) -> Path:
-    """`given`, or the user's folder for latencies."""
-    return user_cache("latency") if given is None else given
+def cache_folder(folder: Path | None = None) -> Path:
+    """`folder`, or the user's folder for latencies."""
+    return user_cache("latency") if folder is None else folder
 
 
 def _newest(

@@ -56,8 +56,8 @@ def _section_of(kinds: PluginKind[Any]) -> Callable[[object, ValidationInfo], ob
     return validated
 
 
-def _problem(problem: str, given: object, **context: object) -> ValidationError:
-    detail = InitErrorDetails(type=problem, loc=("kind",), input=given, ctx=context)
+def _problem(problem: str, value: object, **context: object) -> ValidationError:
+    detail = InitErrorDetails(type=problem, loc=("kind",), input=value, ctx=context)
     return ValidationError.from_exception_data("kind", [detail])
 
 

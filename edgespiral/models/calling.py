@@ -56,6 +56,6 @@ def input_names(model: nn.Module, inputs: Tensors) -> list[str]:
     if not isinstance(inputs, tuple):
         return [INPUT]
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    taken = inspect.signature(model.forward).parameters.values()
-    own = [parameter.name for parameter in taken if parameter.kind in kinds]
+    parameters = inspect.signature(model.forward).parameters.values()
+    own = [parameter.name for parameter in parameters if parameter.kind in kinds]
     return [own[at] if at < len(own) else f"input_{at}" for at in range(len(inputs))]

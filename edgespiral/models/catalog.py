@@ -236,8 +236,8 @@ def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
 def _detectors() -> list[str]:
     from torchvision import models
 
-    found: list[str] = models.list_models(module=models.detection)
-    return found
+    names: list[str] = models.list_models(module=models.detection)
+    return names
 
 
 def _detector(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:

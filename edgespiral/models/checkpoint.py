@@ -113,11 +113,11 @@ def states_in(content: object) -> dict[str, dict[str, Tensor]]:
 
     The key of the checkpoint itself is empty; it counts where no mapping inside has more tensors.
     """
-    found = dict(_states(content, "", DEEPEST))
-    most = max((len(state) for key, state in found.items() if key), default=0)
-    if "" in found and len(found[""]) < most:
-        del found[""]
-    return {key: found[key] for key in sorted(found, key=_rank)}
+    states = dict(_states(content, "", DEEPEST))
+    most = max((len(state) for key, state in states.items() if key), default=0)
+    if "" in states and len(states[""]) < most:
+        del states[""]
+    return {key: states[key] for key in sorted(states, key=_rank)}
 
 
 def _states(content: object, key: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -168,10 +168,10 @@ def _without(key: str, wrappers: tuple[str, ...]) -> str:
     return ".".join(part for part in key.split(".") if part not in wrappers)
 
 
-def _prefix(expected: set[str], given: Mapping[str, Tensor]) -> str:
+def _prefix(expected: set[str], tensors: Mapping[str, Tensor]) -> str:
     """What most of the model's names have before them in the file."""
     prefixes = Counter(
-        key[: len(key) - len(name)] for key in given for name in _tails(key) if name in expected
+        key[: len(key) - len(name)] for key in tensors for name in _tails(key) if name in expected
     )
     return max(prefixes, key=lambda prefix: (prefixes[prefix], -len(prefix)), default="")
 
@@ -181,14 +181,14 @@ def _tails(key: str) -> Iterator[str]:
     return (".".join(parts[start:]) for start in range(len(parts)))
 
 
-def _covers(expected: set[str], given: Mapping[str, Tensor]) -> bool:
-    return all(name in given for name in expected if not name.endswith(BATCHES_SEEN))
+def _covers(expected: set[str], tensors: Mapping[str, Tensor]) -> bool:
+    return all(name in tensors for name in expected if not name.endswith(BATCHES_SEEN))
 
 
-def misfits(model: nn.Module, given: Mapping[str, Tensor]) -> list[str]:
+def misfits(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
     """What is wrong with tensors for a model: of another shape or kind, missing or too many."""
     expected = model.state_dict()
-    both = [(key, value, given[key]) for key, value in expected.items() if key in given]
+    both = [(key, value, tensors[key]) for key, value in expected.items() if key in tensors]
     reshaped = [
         f"{key} {tuple(own.shape)} instead of {tuple(value.shape)}"
         for key, value, own in both
@@ -200,19 +200,19 @@ def misfits(model: nn.Module, given: Mapping[str, Tensor]) -> list[str]:
         if _kind_differs(own, value) and not key.endswith(BATCHES_SEEN)
     ]
     wrong = {
-        "missing": [k for k in expected if k not in given and not k.endswith(BATCHES_SEEN)],
-        "unexpected": [key for key in given if key not in expected],
+        "missing": [k for k in expected if k not in tensors and not k.endswith(BATCHES_SEEN)],
+        "unexpected": [key for key in tensors if key not in expected],
         "other shape": reshaped,
         "other kind": kinds,
     }
     return [f"{kind}: {first_few(keys)}" for kind, keys in wrong.items() if keys]
 
 
-def _kind_differs(given: Tensor, expected: Tensor) -> bool:
-    if given.is_quantized or given.layout != expected.layout:
+def _kind_differs(tensor: Tensor, expected: Tensor) -> bool:
+    if tensor.is_quantized or tensor.layout != expected.layout:
         return True
-    same_sort = given.is_floating_point() == expected.is_floating_point()
-    return not same_sort or given.is_complex() != expected.is_complex()
+    same_sort = tensor.is_floating_point() == expected.is_floating_point()
+    return not same_sort or tensor.is_complex() != expected.is_complex()
 
 
 def _kind(tensor: Tensor) -> str:

@@ -39,7 +39,7 @@ def made_up(specs: Tensors, count: int, *, like: Tensors) -> Tensors:
     generator = torch.Generator().manual_seed(0)
     from_first = torch.arange(count)
 
-    def one(spec: InputSpec, real: Tensor) -> Tensor:
+    def input_of(spec: InputSpec, real: Tensor) -> Tensor:
         shape = (count, *spec.shape)
         if spec.token_count is not None:
             return torch.randint(0, spec.token_count, shape, generator=generator).to(real.dtype)
@@ -47,7 +47,7 @@ def made_up(specs: Tensors, count: int, *, like: Tensors) -> Tensors:
             return real[from_first % len(real)]
         return torch.randn(shape, generator=generator)
 
-    return mapped(one, specs, like)
+    return mapped(input_of, specs, like)
 
 
 def example_of(splits: DataSplits) -> Tensors:

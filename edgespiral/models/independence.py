@@ -267,9 +267,9 @@ def _calls(model: nn.Module) -> Iterator[list[Call]]:
             handle.remove()
 
 
-def _values(given: object) -> list[Tensor]:
+def _values(tree: object) -> list[Tensor]:
     """The tensors in any nesting, as they are now: a later layer may work in place."""
-    return [leaf.clone() for leaf in tree_leaves(given) if isinstance(leaf, torch.Tensor)]
+    return [leaf.clone() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ def _of_sample(value: Tensor, single: Tensor, at: int, count: int) -> list[Tenso
     """
     if value.dim() != single.dim():
         return []
-    sizes = [(dim, one) for dim, one in enumerate(single.shape) if value.shape[dim] != one]
+    sizes = [(dim, of_one) for dim, of_one in enumerate(single.shape) if value.shape[dim] != of_one]
     if not sizes:
         return [value] if count > 1 or value.shape == single.shape else []
     [(dim, size), *more] = sizes

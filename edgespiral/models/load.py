@@ -124,11 +124,11 @@ def read_state(path: Path, say: Say = lambda _: None) -> dict[str, Tensor]:
         what = f"holds no state dict{f' {key!r}' if key else ''}; {keys_of(content)}"
         hint = "save model.state_dict() instead of the whole model" if beside else None
         raise ModelError(NOT_LOADED if beside else what, where=str(path), hint=hint)
-    taken = next(iter(states)) if key is None or key not in states else key
+    entry = next(iter(states)) if key is None or key not in states else key
     if key is None and len(states) > 1:
-        others = first_few([other for other in states if other != taken])
-        say(f"weights: {taken!r} of {path.name} is taken; {path.name}:KEY takes another ({others})")
-    return states[taken]
+        others = first_few([other for other in states if other != entry])
+        say(f"weights: {entry!r} of {path.name} is taken; {path.name}:KEY takes another ({others})")
+    return states[entry]
 
 
 def fit_state(

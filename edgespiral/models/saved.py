@@ -230,9 +230,9 @@ def _untraceable(model: nn.Module, error: Exception) -> ModelError:
         recurrent = any(isinstance(layer, torch.nn.RNNBase) for layer in model.modules())
         sequences = ", nor pack sequences" if recurrent else ""
         hint = f"its forward must not branch on tensor values{sequences}"
-    told = f"`{code}`: {_line(error)}" if code else _line(error)
+    reason = f"`{code}`: {_line(error)}" if code else _line(error)
     return ModelError(
-        f"cannot be traced: {told}", where=f"{name} ({place})" if place else name, hint=hint
+        f"cannot be traced: {reason}", where=f"{name} ({place})" if place else name, hint=hint
     )
 
 
@@ -283,7 +283,7 @@ def _drop_unread(layer: nn.Module, path: str, read: set[str]) -> None:
 def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensors) -> None:
     rebuilt.load_state_dict(model.state_dict())
     try:
-        expected, outputs = (_outputs(one, example) for one in (model, rebuilt))
+        expected, outputs = (_outputs(network, example) for network in (model, rebuilt))
     except Exception as error:
         what = f"it fails on inputs of {shapes(example)}"
         raise ModelError(f"{what}: {_line(error)}") from error

@@ -130,8 +130,8 @@ def _items(model: GraphModule) -> Iterator[tuple[str, str]]:
     modules = {path: module for path, module in model.named_modules() if path in called}
     for path, module in modules.items():
         constants = [name for name in fixed_names(module) if name in module._parameters]
-        made = _constructor(path, module)
-        yield path, f"_fixed({', '.join([made, *map(repr, constants)])})" if constants else made
+        call = _constructor(path, module)
+        yield path, f"_fixed({', '.join([call, *map(repr, constants)])})" if constants else call
     parameters = dict(model.named_parameters(remove_duplicate=False))
     own = {f"{owner}.{name}" for owner, layer in modules.items() for name in own_state(layer)}
     for path, tensor in model.state_dict(keep_vars=True).items():
@@ -198,16 +198,16 @@ def _argument(path: str, module: nn.Module, parameter: inspect.Parameter) -> Ite
     if name in DEVICE_ARGUMENTS or name in UNKEPT_ARGUMENTS:
         return
     if name in KEPT_AS_TENSOR:
-        kept = [getattr(module, own) for own in KEPT_AS_TENSOR[name] if hasattr(module, own)]
-        value: object = kept[0] if isinstance(kept[0], bool) else kept[0] is not None
+        tensors = [getattr(module, own) for own in KEPT_AS_TENSOR[name] if hasattr(module, own)]
+        value: object = tensors[0] if isinstance(tensors[0], bool) else tensors[0] is not None
     elif hasattr(module, name):
         value = getattr(module, name)
     else:
         raise ModelError(f"{type(module).__name__} does not keep its {name}", where=path)
     value = _plain(value)
-    shown = _literal(value, f"{name} of {type(module).__name__}", path)
+    literal = _literal(value, f"{name} of {type(module).__name__}", path)
     if parameter.default is inspect.Parameter.empty or value != parameter.default:
-        yield f"{name}={shown}"
+        yield f"{name}={literal}"
 
 
 def _plain(value: object) -> object:

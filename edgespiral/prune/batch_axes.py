@@ -53,7 +53,9 @@ def _axes(model: nn.Module, example: Tensors) -> dict[str, int | None]:
     alone = _inputs(model, example)
     flipped = mapped(lambda leaf: leaf.flip(-1), example)
     together = _inputs(model, joined([example, flipped, example]))
-    return {name: _axis(one, together[name]) for name, one in alone.items() if name in together}
+    return {
+        name: _axis(single, together[name]) for name, single in alone.items() if name in together
+    }
 
 
 def with_batch_axes(group: ChannelGroup, axes: Mapping[str, int]) -> ChannelGroup:
@@ -78,9 +80,9 @@ def _axis(alone: Tensor, together: Tensor) -> int | None:
 
 def agree(left: Tensor, right: Tensor) -> bool:
     """Whether two tensors are the same but for rounding, which grows with their largest value."""
-    one, other = (x.detach().double().nan_to_num(posinf=0.0, neginf=0.0) for x in (left, right))
-    largest = float(other.abs().max()) if other.numel() else 0.0
-    return not one.numel() or float((one - other).abs().max()) <= TOLERANCE * largest + FLOOR
+    first, second = (x.detach().double().nan_to_num(posinf=0.0, neginf=0.0) for x in (left, right))
+    largest = float(second.abs().max()) if second.numel() else 0.0
+    return not first.numel() or float((first - second).abs().max()) <= TOLERANCE * largest + FLOOR
 
 
 def _inputs(model: nn.Module, batch: Tensors) -> dict[str, Tensor]:

@@ -54,15 +54,15 @@ def find_branches(
     The longer operand is the branch; one that has no group of its own is left out.
     """
     ShapeProp(model).propagate(*positional(model.graph, example))
-    found: list[Branch] = []
+    branches: list[Branch] = []
     for node in model.graph.nodes:
         if node.op == "call_function" and node.target in ADDITIONS:
             branch = _branch_of(node, groups)
             if branch is not None:
-                taken = branch.name in {other.name for other in found}
-                name = f"{branch.name}.{branch.addition}" if taken else branch.name
-                found.append(replace(branch, name=name))
-    return found
+                is_taken = branch.name in {other.name for other in branches}
+                name = f"{branch.name}.{branch.addition}" if is_taken else branch.name
+                branches.append(replace(branch, name=name))
+    return branches
 
 
 def drop(model: GraphModule, branches: Iterable[Branch]) -> GraphModule:
@@ -153,7 +153,11 @@ class Silencing(torch.fx.Interpreter):
         return self.run(initial_env={node: values.get(node) for node in before})
 
     def _operands(self, node: Node) -> list[Node]:
-        return [one for one in node.all_input_nodes if one.name != self._silent.get(node.name)]
+        return [
+            operand
+            for operand in node.all_input_nodes
+            if operand.name != self._silent.get(node.name)
+        ]
 
 
 def _branch_of(addition: Node, groups: Sequence[ChannelGroup]) -> Branch | None:

@@ -35,17 +35,19 @@ def cuttable_share(model: nn.Module, groups: Sequence[ChannelGroup]) -> Share:
         model: the traced model.
         groups: its groups.
     """
-    made = _governed(slot for group in groups for slot in group.producers)
-    read = _governed(slot for group in groups for slot in group.consumers)
+    shares_written = _governed(slot for group in groups for slot in group.producers)
+    shares_read = _governed(slot for group in groups for slot in group.consumers)
     channels = cuttable = 0
     reached = 0.0
     for name, layer in model.named_modules():
         outputs = _outputs(layer)
         if outputs is not None:
             channels += outputs
-            cuttable += int(outputs * made.get(name, 0.0))
+            cuttable += int(outputs * shares_written.get(name, 0.0))
         own = sum(p.numel() for p in layer.parameters(recurse=False))
-        reached += own * (1 - (1 - made.get(name, 0.0)) * (1 - read.get(name, 0.0)))
+        reached += own * (
+            1 - (1 - shares_written.get(name, 0.0)) * (1 - shares_read.get(name, 0.0))
+        )
     total = sum(p.numel() for p in model.parameters())
     return Share(channels, cuttable, total, min(round(reached), total))
 

@@ -59,8 +59,8 @@ class Arithmetic:
 
     def run(self, interpreter: torch.fx.Interpreter, inputs: Tensors) -> Tensors:
         """What a traced model that is run node by node says in this precision."""
-        given = positional(interpreter.graph, self.inputs(inputs))
-        return plain(interpreter.run(*given))
+        arguments = positional(interpreter.graph, self.inputs(inputs))
+        return plain(interpreter.run(*arguments))
 
     @contextmanager
     def computing(self) -> Iterator[None]:

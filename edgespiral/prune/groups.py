@@ -136,17 +136,17 @@ def find_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
     protected = output_layers(model)
     try:
         raw = graph.get_all_groups(root_module_types=list(PRUNABLE))
-        found = [_from_torch_pruning(group, names) for group in raw]
+        groups = [_from_torch_pruning(group, names) for group in raw]
     except Exception as error:  # such as positions that it counts wrongly
         raise _underivable(model, error) from error
-    cuttable = (g for g in found if g.consumers and not protected & {s.layer for s in g.producers})
+    cuttable = (g for g in groups if g.consumers and not protected & {s.layer for s in g.producers})
     order = {name: index for index, (name, _) in enumerate(model.named_modules())}
     return sorted(unshared(model, cuttable), key=lambda group: order[group.name])
 
 
 def output_layers(model: GraphModule) -> set[str]:
     """Layers whose outputs reach the model's output with no other weighted layer between."""
-    found: set[str] = set()
+    layers: set[str] = set()
     seen: set[Node] = set()
     pending = [node for node in model.graph.nodes if node.op == "output"]
     while pending:
@@ -155,10 +155,10 @@ def output_layers(model: GraphModule) -> set[str]:
             continue
         seen.add(node)
         if node.op == "call_module" and isinstance(model.get_submodule(str(node.target)), PRUNABLE):
-            found.add(str(node.target))
+            layers.add(str(node.target))
         else:
             pending.extend(node.all_input_nodes)
-    return found
+    return layers
 
 
 def sharing_layers(model: nn.Module) -> set[str]:
@@ -178,13 +178,15 @@ def unshared(model: nn.Module, groups: Iterable[ChannelGroup]) -> list[ChannelGr
         NothingToCutError: there are none.
     """
     shared = sharing_layers(model)
-    found = [g for g in groups if not shared & {s.layer for s in (*g.producers, *g.consumers)}]
-    if not found:
+    unshared_groups = [
+        g for g in groups if not shared & {s.layer for s in (*g.producers, *g.consumers)}
+    ]
+    if not unshared_groups:
         raise NothingToCutError(
             "no layer has channels that can be cut",
             hint="channels stay that reach the output, meet the input or share their parameters",
         )
-    return found
+    return unshared_groups
 
 
 def outputs_of(layer: nn.Module) -> int | None:
@@ -227,10 +229,10 @@ def renamed(
 
 
 def removed_channels(
-    groups: Sequence[ChannelGroup], kept: Mapping[str, Sequence[int]]
+    groups: Sequence[ChannelGroup], kept_channels: Mapping[str, Sequence[int]]
 ) -> dict[str, list[int]]:
-    """Per group the channels that `kept` leaves out; groups that lose nothing are not named."""
-    removed = {g.name: sorted(set(range(g.channels)) - set(kept[g.name])) for g in groups}
+    """Per group the channels that `kept_channels` leaves out; not those that lose none."""
+    removed = {g.name: sorted(set(range(g.channels)) - set(kept_channels[g.name])) for g in groups}
     return {name: channels for name, channels in removed.items() if channels}
 
 
@@ -279,8 +281,8 @@ def _merge(slots: Sequence[Slot]) -> tuple[Slot, ...]:
     """One slot a layer: a layer can read the same group at several positions."""
     merged: dict[str, Tensor] = {}
     for slot in slots:
-        known = merged.get(slot.layer)
-        merged[slot.layer] = slot.channel_of if known is None else known.maximum(slot.channel_of)
+        before = merged.get(slot.layer)
+        merged[slot.layer] = slot.channel_of if before is None else before.maximum(slot.channel_of)
     return tuple(Slot(layer, channel_of) for layer, channel_of in merged.items())
 
 

@@ -73,13 +73,13 @@ def gated_layers(model: nn.Module, groups: Sequence[ChannelGroup]) -> set[nn.Mod
 
 
 def keep_gates(
-    groups: Sequence[ChannelGroup], kept: Mapping[str, Sequence[int]]
+    groups: Sequence[ChannelGroup], kept_channels: Mapping[str, Sequence[int]]
 ) -> dict[str, Tensor]:
     """Gates of 1 for kept channels and 0 for the others, (1, channels) a group."""
     gates = {}
     for group in groups:
         gate = torch.zeros(1, group.channels)
-        gate[:, list(kept[group.name])] = 1.0
+        gate[:, list(kept_channels[group.name])] = 1.0
         gates[group.name] = gate
     return gates
 
@@ -164,7 +164,7 @@ def _scaled(inputs: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tenso
 
 
 def _gates_for(parts: list[tuple[Tensor, Tensor]], batch_axis: int) -> Callable[..., Tensor]:
-    ones = torch.ones(parts[0][1].shape[0], 1)
+    constant = torch.ones(parts[0][1].shape[0], 1)
     index = torch.zeros_like(parts[0][0])
     offset = 1
     for channel_of, gate in parts:
@@ -173,7 +173,9 @@ def _gates_for(parts: list[tuple[Tensor, Tensor]], batch_axis: int) -> Callable[
     columns = [gate for _, gate in parts]
 
     def gates_for(inputs: Tensor, *, last: bool) -> Tensor:
-        gates = torch.cat([ones.to(columns[0]), *columns], dim=1)[:, index.to(columns[0].device)]
+        gates = torch.cat([constant.to(columns[0]), *columns], dim=1)[
+            :, index.to(columns[0].device)
+        ]
         if len(gates) > 1:
             # A sample may have several rows there, such as windows, that share its gates.
             gates = gates.repeat_interleave(inputs.shape[batch_axis] // len(gates), 0)

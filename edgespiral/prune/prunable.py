@@ -41,7 +41,7 @@ class PrunableModel:
     Attributes:
         example: one input batch (1, C, H, W), or a tuple or dict of several.
         found_by: the engine that found the groups.
-        kept: by layer how many of its channels stay whole and why, if that engine tells.
+        uncuttable: by layer how many of its channels stay whole and why, if that engine tells.
     """
 
     model: GraphModule
@@ -49,7 +49,7 @@ class PrunableModel:
     branches: Sequence[Branch]
     example: Tensors
     found_by: str
-    kept: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    uncuttable: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -81,13 +81,13 @@ class PrunableModel:
             example = example_input(input_shape, token_count=token_count)
         with limited(MOST_SECONDS, "finding what can be cut"):
             check_repeatable(model, example)
-            made = cls._found(explicit(unstacked(model), example), example, reference)
-        if not made.groups and reference is None and not may_be_uncuttable:
-            raise nothing_to_cut(made.kept)
-        return made
+            prunable = cls._surveyed(explicit(unstacked(model), example), example, reference)
+        if not prunable.groups and reference is None and not may_be_uncuttable:
+            raise nothing_to_cut(prunable.uncuttable)
+        return prunable
 
     @classmethod
-    def _found(
+    def _surveyed(
         cls, model: GraphModule, example: Tensors, reference: Sequence[ChannelGroup] | None
     ) -> PrunableModel:
         for engine in engines_in_order():
@@ -106,7 +106,7 @@ class PrunableModel:
     ) -> PrunableModel:
         groups = survey.groups if reference is None else renamed(survey.groups, reference)
         branches = find_branches(survey.model, groups, example)
-        return cls(survey.model, groups, branches, example, found_by, survey.kept)
+        return cls(survey.model, groups, branches, example, found_by, survey.uncuttable)
 
     def without(self, widths: Mapping[str, int]) -> PrunableModel:
         """The model less the branches whose groups have width 0."""
@@ -124,8 +124,8 @@ class PrunableModel:
         Latency does not depend on weights, so any channels may go, and the quick engine cuts.
         """
         rest = self.without(widths)
-        kept = {group.name: _spread(group, widths[group.name]) for group in rest.groups}
-        return rest.quick_engine.cut(rest.model, rest.example, rest.groups, kept)
+        kept_channels = {group.name: _spread(group, widths[group.name]) for group in rest.groups}
+        return rest.quick_engine.cut(rest.model, rest.example, rest.groups, kept_channels)
 
     @property
     def quick_engine(self) -> PruningEngine:
@@ -190,15 +190,15 @@ def cut_to(
     Raises:
         ModelError: no engine that `pruner` allows can make the cut.
     """
-    kept = keep_best(source.groups, importance, widths)
+    kept_channels = keep_best(source.groups, importance, widths)
     if moments is not None:
-        source = replace(source, model=folded(source.model, source.groups, kept, moments))
-    removal = Removal(source.groups, kept, dropped(source.branches, widths))
+        source = replace(source, model=folded(source.model, source.groups, kept_channels, moments))
+    removal = Removal(source.groups, kept_channels, dropped(source.branches, widths))
     rest = source.without(widths)
     failures = []
     for engine in engines(source, pruner):
         try:
-            smaller = engine.cut(rest.model, rest.example, rest.groups, kept)
+            smaller = engine.cut(rest.model, rest.example, rest.groups, kept_channels)
             difference = check_cut(source.model, smaller, source.example, removal)
         except ModelError as error:
             failures.append(f"{engine.name}: {error}")

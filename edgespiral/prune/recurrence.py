@@ -41,21 +41,21 @@ def gated_recurrence(
     """
     steps = inputs.transpose(0, 1) if layer.batch_first else inputs
     gates = gate.to(inputs.dtype).chunk(directions(layer), dim=1)
-    given = (start,) if isinstance(start, torch.Tensor) else start
+    states_before = (start,) if isinstance(start, torch.Tensor) else start
     runs = [
         _direction(
             layer,
             steps,
             part,
             "_reverse" if index else "",
-            given and tuple(s[index] for s in given),
+            states_before and tuple(s[index] for s in states_before),
         )
         for index, part in enumerate(gates)
     ]
     outputs = torch.cat([outputs for outputs, _ in runs], dim=-1)
     states = tuple(torch.stack(parts) for parts in zip(*(s for _, s in runs), strict=True))
-    shown = outputs.transpose(0, 1) if layer.batch_first else outputs
-    return shown, (states[0], states[1]) if isinstance(layer, nn.LSTM) else states[0]
+    in_order = outputs.transpose(0, 1) if layer.batch_first else outputs
+    return in_order, (states[0], states[1]) if isinstance(layer, nn.LSTM) else states[0]
 
 
 def _direction(

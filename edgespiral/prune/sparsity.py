@@ -133,6 +133,6 @@ def _smallest_out(model: nn.Module, share: float) -> Masks:
     }
     magnitudes = torch.cat([weight.abs().flatten() for weight in weights.values()])
     method: Any = L1Unstructured(amount=share)
-    kept: Tensor = method.compute_mask(magnitudes, torch.ones_like(magnitudes))
-    parts = torch.split(kept.bool(), [weight.numel() for weight in weights.values()])
+    mask: Tensor = method.compute_mask(magnitudes, torch.ones_like(magnitudes))
+    parts = torch.split(mask.bool(), [weight.numel() for weight in weights.values()])
     return {n: part.reshape(w.shape) for (n, w), part in zip(weights.items(), parts, strict=True)}

@@ -38,8 +38,8 @@ def unstacked(model: GraphModule) -> GraphModule:
     outputs are not taken apart by index stay, and so does a model without stacks.
     """
     calls = _calls(model)
-    kept = {str(node.target) for node in calls if not _can_be_rewired(model, node)}
-    stacks = [n for n in calls if _layer(model, n).num_layers > 1 and str(n.target) not in kept]
+    unbroken = {str(node.target) for node in calls if not _can_be_rewired(model, node)}
+    stacks = [n for n in calls if _layer(model, n).num_layers > 1 and str(n.target) not in unbroken]
     if stacks:
         layers = {str(node.target): _layer(model, node) for node in stacks}
         for name, stack in layers.items():
@@ -54,10 +54,10 @@ def unstacked(model: GraphModule) -> GraphModule:
 
 def _can_be_rewired(model: GraphModule, node: Node) -> bool:
     layer = _layer(model, node)
-    taken = all(user.target is operator.getitem for user in node.users)
+    is_unpacked = all(user.target is operator.getitem for user in node.users)
     pairs = [u for u in node.users if isinstance(layer, nn.LSTM) and u.args[1:] == (1,)]
     named = all(isinstance(u.args[-1], int) for pair in pairs for u in pair.users)
-    return taken and named and len(node.all_input_nodes) == 1 and not layer.proj_size
+    return is_unpacked and named and len(node.all_input_nodes) == 1 and not layer.proj_size
 
 
 def _calls(model: GraphModule) -> list[Node]:

@@ -37,8 +37,8 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
     start = (on_device.measurement.stats.p50_ms, teacher.validation_score)
     places = {0: start} | {turn.turn: _place(run, turn) for turn in run.turns}
     floor = run.metric.floor(teacher.validation_score, run.max_drop)
-    tried = _candidates_ms(run, baseline)
-    times = [*(x for x, _ in places.values()), on_device.budget_ms, *tried]
+    candidates_ms = _candidates_ms(run, baseline)
+    times = [*(x for x, _ in places.values()), on_device.budget_ms, *candidates_ms]
     axes = Axes(
         Scale.around(times, LEFT, RIGHT, 0.08),
         Scale.around([*(y for _, y in places.values()), floor], BOTTOM, TOP, 0.12),
@@ -46,12 +46,12 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
     return svg.drawing(
         "score",
         (WIDTH, HEIGHT),
-        (f"Latency against {run.metric.name}", _told(run, baseline)),
+        (f"Latency against {run.metric.name}", _description(run, baseline)),
         axes.draw(
             ("median latency, ms", f"validation {run.metric.name}, {run.metric.unit}".strip(" ,"))
         ),
         _limits(axes, on_device.budget_ms, floor, run.metric.name),
-        *(_tried(axes, latency_ms) for latency_ms in tried),
+        *(_tried(axes, latency_ms) for latency_ms in candidates_ms),
         *(_step(axes, places, turn) for turn in run.turns),
         *(_spread(axes, run, turn) for turn in run.turns),
         *(
@@ -92,13 +92,13 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
         _bars(scale, name, (width, after.get(name, width)), 8 + index * row)
         for index, (name, width) in enumerate(before.items())
     ]
-    left, total = sum(after.values()), sum(before.values())
-    description = f"{left} of {total} channels are left in {len(before)} groups."
+    channels_left, total = sum(after.values()), sum(before.values())
+    description = f"{channels_left} of {total} channels are left in {len(before)} groups."
     size = (WIDTH, 12 + len(before) * row)
     return svg.drawing("widths", size, ("Channels per group before and after", description), *rows)
 
 
-def _told(run: Run, baseline: Baseline) -> str:
+def _description(run: Run, baseline: Baseline) -> str:
     score, teacher = baseline.teacher.validation_score, run.shown(baseline.devices)
     parts = [
         f"Teacher {run.metric.text(score)} in {formats.ms(teacher.measurement.stats.p50_ms)} ms"
@@ -118,9 +118,9 @@ def _candidates_ms(run: Run, baseline: Baseline) -> list[float]:
     teacher_ms = teacher.measurement.stats.p50_ms
     fastest = min([teacher.budget_ms, *(_place(run, turn)[0] for turn in run.turns)])
     candidates = [run.shown(candidate.devices) for candidate in run.candidates]
-    tried = [teacher_ms / device.speedup.value for device in candidates]
+    measured_ms = [teacher_ms / device.speedup.value for device in candidates]
     # Probes far below the budget only taught the latency model; they would squash the picture.
-    return [latency_ms for latency_ms in tried if latency_ms >= 0.8 * fastest]
+    return [latency_ms for latency_ms in measured_ms if latency_ms >= 0.8 * fastest]
 
 
 def _kind(run: Run, turn: int) -> str:
@@ -178,9 +178,9 @@ def _spread(axes: Axes, run: Run, turn: TurnFinished) -> Markup:
 def _point(axes: Axes, place: tuple[float, float], turn: int, kind: str, metric: Metric) -> Markup:
     x, y = axes.x(place[0]), axes.y(place[1])
     name = "teacher" if turn == 0 else f"turn {turn}"
-    shown = f"{name}: {metric.text(place[1])} in {formats.ms(place[0])} ms"
+    title = f"{name}: {metric.text(place[1])} in {formats.ms(place[0])} ms"
     circle = svg.element(
-        "circle", svg.element("title", shown), cx=x, cy=y, r=7 if kind == "best" else 5, class_=kind
+        "circle", svg.element("title", title), cx=x, cy=y, r=7 if kind == "best" else 5, class_=kind
     )
     end = "end" if x > (axes.x.start + axes.x.end) / 2 else "start"
     label = svg.text(x + (-10 if end == "end" else 10), y - 9, name, class_="name", text_anchor=end)
@@ -217,7 +217,7 @@ def _median(axes: Axes, name: str, median_ms: float) -> Markup:
 
 def _bars(scale: Scale, name: str, widths: tuple[int, int], top: float) -> Markup:
     before, after = widths
-    shown = f"{before} \N{RIGHTWARDS ARROW} {after}" if after != before else f"{before}"
+    change = f"{before} \N{RIGHTWARDS ARROW} {after}" if after != before else f"{before}"
     base = top + BAR
     return Markup().join(
         [
@@ -229,7 +229,7 @@ def _bars(scale: Scale, name: str, widths: tuple[int, int], top: float) -> Marku
                 )
                 for width, kind in ((before, "before"), (after, "after"))
             ),
-            svg.text(scale(before) + 8, base, shown, class_="tick"),
+            svg.text(scale(before) + 8, base, change, class_="tick"),
         ]
     )  # fmt: skip
 

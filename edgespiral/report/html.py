@@ -48,7 +48,7 @@ def render_html(events: Sequence[Event]) -> str:
     """
     run = Run.of(events)
     page = template("report.html.j2")
-    return page.render(run=run, status=_status(run), reproduce=_reproduce(run), **_measured(run))
+    return page.render(run=run, status=status_of(run), reproduce=_reproduce(run), **_measured(run))
 
 
 def template(name: str) -> Template:
@@ -64,7 +64,8 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _status(run: Run) -> tuple[str, str]:
+def status_of(run: Run) -> tuple[str, str]:
+    """How a run ended in words, and whether that is good, short of it or still open."""
     if run.finished is None:
         return "not finished", "pending"
     met = run.finished.outcome in (Outcome.MET, Outcome.ALREADY_MET)
@@ -156,8 +157,8 @@ def _fingerprints(teacher: Measurement, student: Measurement | None) -> list[tup
         pair = [getattr(teacher.fingerprint, field)]
         pair.append(getattr(student.fingerprint, field) if student else None)
         if any(value is not None for value in pair):
-            shown = ["not reported" if value is None else str(value) for value in pair]
-            rows.append((_named(field), shown[0], shown[1] if student else ""))
+            texts = ["not reported" if value is None else str(value) for value in pair]
+            rows.append((_named(field), texts[0], texts[1] if student else ""))
     return rows
 
 
@@ -171,7 +172,7 @@ def _phases(run: Run) -> list[tuple[str, float, float]]:
     """Phase, seconds and share of the whole, in the order of a turn."""
     seconds = run.seconds()
     whole = sum(seconds.values()) or 1.0
-    return [(phase, spent, spent / whole) for phase, spent in seconds.items()]
+    return [(phase, duration, duration / whole) for phase, duration in seconds.items()]
 
 
 def _reproduce(run: Run) -> dict[str, object]:

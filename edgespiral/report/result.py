@@ -88,7 +88,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
 
 
 def _learning_rates(run: Run) -> tuple[TurnRate, ...]:
-    chosen = [run.rates[turn.turn] for turn in run.lineage if turn.turn in run.rates]
+    rates = [run.rates[turn.turn] for turn in run.lineage if turn.turn in run.rates]
     return tuple(
         TurnRate(
             turn=rate.turn,
@@ -96,7 +96,7 @@ def _learning_rates(run: Run) -> tuple[TurnRate, ...]:
             reason=rate.reason,
             tried=rate.tried,
         )
-        for rate in chosen
+        for rate in rates
     )
 
 

@@ -214,11 +214,11 @@ class Run:
 
     def _is_relative(self, target: str) -> bool:
         """Whether the budget of `target` is a speed-up."""
-        given = {kind: self.started.plan.get(kind) for kind in ("latency_ms", "speedup")}
+        budgets = {kind: self.started.plan.get(kind) for kind in ("latency_ms", "speedup")}
         named = [
-            kind for kind, value in given.items() if isinstance(value, dict) and target in value
+            kind for kind, value in budgets.items() if isinstance(value, dict) and target in value
         ]
-        for_all = [kind for kind, value in given.items() if isinstance(value, int | float)]
+        for_all = [kind for kind, value in budgets.items() if isinstance(value, int | float)]
         return (named or for_all) == ["speedup"]
 
     def prediction_error(self) -> float | None:

@@ -64,8 +64,8 @@ def _turns(run: Run, baseline: Baseline) -> Table:
         formats.count(facts.parameter_count),
     )
     for turn in run.turns:
-        chosen = run.finished is not None and turn.turn == run.finished.best_turn
-        table.add_row(*_row(run, turn), style="bold" if chosen else "")
+        is_best = run.finished is not None and turn.turn == run.finished.best_turn
+        table.add_row(*_row(run, turn), style="bold" if is_best else "")
     return table
 
 

@@ -40,14 +40,18 @@ from edgespiral.spiral.turn import export_checked, model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from torch import nn
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.measurement import (
         Measurement,
     )
+    from edgespiral.core.records.metric import Metric
+    from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.spiral.context import RunContext
     from edgespiral.tasks.base import Task
@@ -75,19 +79,19 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
         ExportError: it cannot be exported, or the file or its source computes something else.
         ModelError, TargetError, MeasurementError: as `Session.measure`.
     """
-    known = [event for event in context.journal.read() if isinstance(event, Baseline)]
-    if known:
+    baselines = [event for event in context.journal.read() if isinstance(event, Baseline)]
+    if baselines:
         # All that follows is measured in pairs with it.
-        require_judged(context.folder(0), judged_files(known, 0))
-        _require_same_code(context, known[-1])
-        _require_same_samples(context, known[-1])
-        _require_same_devices(context, known[-1])
-        say_doubts(context.listener, known[-1].doubts)
-        return known[-1]
+        require_judged(context.folder(0), judged_files(baselines, 0))
+        _require_same_code(context.teacher.model, context.splits, context.folder(0), baselines[-1])
+        _require_same_samples(context, baselines[-1])
+        _require_same_devices(context.fleet, context.folder(0) / MODEL, baselines[-1])
+        say_doubts(context.listener, baselines[-1].doubts)
+        return baselines[-1]
     with context.listener.steps("the teacher: exporting, scoring, measuring"):
         baseline = _measured(context, fresh)
     context.journal.append(baseline)
-    _tell(context, baseline)
+    _tell(context.listener, context.task.metric, context.plan.budgets, baseline)
     return baseline
 
 
@@ -130,13 +134,14 @@ def _latency(session: Session, onnx: Path, *, may_be_slow: bool) -> Measurement:
     return merged(latency, session.measure([onnx], rounds=more)[0])
 
 
-def _require_same_code(context: RunContext, baseline: Baseline) -> None:
+def _require_same_code(
+    model: nn.Module, splits: DataSplits, folder: Path, baseline: Baseline
+) -> None:
     """Refuse a model whose weights are the teacher's, but whose code is another by now."""
     if SOURCE not in baseline.files:
         return
-    folder = context.folder(0)
     try:
-        check_computes(context.teacher.model, load_model(folder), first_inputs(context.splits))
+        check_computes(model, load_model(folder), first_inputs(splits))
     except ModelError as error:
         raise RunFolderError(
             "the model computes something else than the teacher that this run began with",
@@ -156,12 +161,12 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
     is_same = sha256_of(validation) == baseline.validation_sha256
     if is_same and is_built_in(task):
         return
-    found = file_score(context.folder(0) / MODEL, validation, task)
+    score_now = file_score(context.folder(0) / MODEL, validation, task)
     before = baseline.teacher.validation_score
     allowed = task.allowed_difference(before, len(validation), TURNED_SHARE["fp32"])
-    if not abs(found - before) <= allowed:
+    if not abs(score_now - before) <= allowed:
         raise DataError(
-            f"the teacher's {task.metric.name} is {task.metric.text(found)} there, and was "
+            f"the teacher's {task.metric.name} is {task.metric.text(score_now)} there, and was "
             f"{task.metric.text(before)} when this run began: the samples{_or_task(task)} changed",
             where=f"{context.splits.name}: validation",
             hint="put them back as they were, or start another run with another --out",
@@ -170,11 +175,10 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
         say_doubts(context.listener, [CHANGED])
 
 
-def _require_same_devices(context: RunContext, baseline: Baseline) -> None:
+def _require_same_devices(fleet: Fleet, onnx: Path, baseline: Baseline) -> None:
     """Refuse devices that run models otherwise than when the budgets were set on them."""
-    onnx = context.folder(0) / MODEL
-    found = context.fleet.each(lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0])
-    for before, now in zip(timed(baseline), found, strict=True):
+    measurements = fleet.each(lambda _, session: session.measure([onnx], rounds=PROBE_ROUNDS)[0])
+    for before, now in zip(timed(baseline), measurements, strict=True):
         changes = differences(before.fingerprint, now.fingerprint)
         if changes:
             raise MeasurementError(
@@ -188,15 +192,20 @@ def _or_task(task: Task) -> str:
     return "" if is_built_in(task) else " or the task"
 
 
-def _tell(context: RunContext, baseline: Baseline) -> None:
+def _tell(
+    listener: Listener,
+    metric: Metric,
+    budgets: Mapping[str, Mapping[str, float]],
+    baseline: Baseline,
+) -> None:
     measurements = timed(baseline)
-    latencies = ", ".join(f"{one.stats.p50_ms:.3g} ms" for one in measurements)
-    score_told = context.task.metric.named(baseline.teacher.validation_score)
-    context.listener.say(
+    latencies = ", ".join(f"{measurement.stats.p50_ms:.3g} ms" for measurement in measurements)
+    score_told = metric.named(baseline.teacher.validation_score)
+    listener.say(
         f"teacher: {score_told} on validation, {latencies}; "
-        f"budget {Budgets.of(context.plan.budgets, measurements)}"
+        f"budget {Budgets.of(budgets, measurements)}"
     )
-    say_doubts(context.listener, baseline.doubts)
+    say_doubts(listener, baseline.doubts)
 
 
 def say_doubts(listener: Listener, doubts: Sequence[str]) -> None:

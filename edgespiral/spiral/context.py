@@ -14,7 +14,6 @@ from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.planning.importance import Scorer
 from edgespiral.spiral.student.distillation import OUTPUTS, Distiller
 from edgespiral.spiral.training import training_settings
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +90,7 @@ class RunContext:
     precisions: Precisions
     sparse_kernels: Kernels
     cache_folder: Path | None = None
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
     training: Training = USUAL
 
     @property

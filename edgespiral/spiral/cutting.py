@@ -26,6 +26,7 @@ from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.unlabelled import taught_by
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,7 +72,7 @@ def cut(
     widths: Mapping[str, int] | None = None,
     criterion: str | None = None,
     data: DataSplits | Mapping[str, Any] | str | None = None,
-    task: Task | str = "classification",
+    task: Task | str = DEFAULT,
     multiple: int = 1,
     pruner: str = AUTO,
     seed: int = 0,
@@ -126,18 +127,18 @@ def cut(
     source = _source(model, inputs, splits, aim)
     if splits is not None and not splits.is_labelled:
         splits = taught_by(source.model, splits, aim)
-    chosen = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
-    scores, known = _scored(source, scored_by, splits, aim, seed)
-    made = cut_to(source, chosen, scores, pruner, known)
+    new_widths = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
+    scores, layer_moments = _scored(source, scored_by, splits, aim, seed)
+    result = cut_to(source, new_widths, scores, pruner, layer_moments)
     facts = CutFacts(
         before={group.name: group.channels for group in source.groups},
-        after=chosen,
-        engine=made.engine,
-        difference=made.difference,
+        after=new_widths,
+        engine=result.engine,
+        difference=result.difference,
         parameters_before=_count(source.model),
-        parameters_after=_count(made.model),
+        parameters_after=_count(result.model),
     )
-    smaller = made.model.eval()
+    smaller = result.model.eval()
     smaller.meta[FACTS] = facts
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     return smaller.to(home)
@@ -174,26 +175,27 @@ def _task(task: Task | str) -> Task:
     return resolved(task)
 
 
-def _inputs(given: Tensors | None, splits: DataSplits | None) -> Tensors:
-    if given is None and splits is None:
+def _inputs(example_inputs: Tensors | None, splits: DataSplits | None) -> Tensors:
+    if example_inputs is None and splits is None:
         raise UsageError("example_inputs or data are needed", where="cut")
-    if given is None:
+    if example_inputs is None:
         assert splits is not None
         return first_inputs(splits)
-    inputs = plain(given)
+    inputs = plain(example_inputs)
     ends = list(leaves(inputs).values())
     is_batch = bool(ends) and all(isinstance(leaf, torch.Tensor) and leaf.ndim for leaf in ends)
     if not is_batch or {len(leaf) for leaf in ends} in ({0}, set()):
         raise UsageError(
-            f"a batch of inputs (N, ...) is needed, not {_shown(given)}", where="example_inputs"
+            f"a batch of inputs (N, ...) is needed, not {_shown(example_inputs)}",
+            where="example_inputs",
         )
     return mapped(lambda leaf: leaf.detach().cpu(), inputs)
 
 
-def _shown(given: object) -> str:
-    if isinstance(given, torch.Tensor):
-        return f"a tensor {tuple(given.shape)}"
-    return f"a {type(given).__name__}"
+def _shown(value: object) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a tensor {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
 
 
 def _source(
@@ -210,15 +212,15 @@ def _source(
 
 def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:
     assert fraction is not None
-    chosen = _choices(source, multiple).at_share(1 - fraction)
-    if all(chosen[group.name] == group.channels for group in source.groups):
+    widths = _choices(source, multiple).at_share(1 - fraction)
+    if all(widths[group.name] == group.channels for group in source.groups):
         widest = max(group.channels for group in source.groups)
         raise UsageError(
             f"takes no channel: the widest group has {widest}, in steps of {multiple}",
             where="fraction",
             hint="ask for a larger one",
         )
-    return chosen
+    return widths
 
 
 def _choices(source: PrunableModel, multiple: int) -> Choices:
@@ -231,10 +233,10 @@ def _choices(source: PrunableModel, multiple: int) -> Choices:
 def _at(source: PrunableModel, widths: Mapping[str, int]) -> dict[str, int]:
     """All groups at the widths that are asked for, or as they are."""
     options = _choices(source, 1).options
-    chosen = {group.name: group.channels for group in source.groups}
+    all_widths = {group.name: group.channels for group in source.groups}
     for name, width in widths.items():
-        if name not in chosen:
-            raise unknown_name("group", name, chosen)
+        if name not in all_widths:
+            raise unknown_name("group", name, all_widths)
         if width and width not in options[name]:
             allowed = options[name]
             step = f" in steps of {allowed[1] - allowed[0]}" if len(allowed) > 1 else ""
@@ -242,16 +244,18 @@ def _at(source: PrunableModel, widths: Mapping[str, int]) -> dict[str, int]:
                 f"{name} can have {allowed[0]} to {allowed[-1]} channels{step}, not {width}",
                 where="widths",
             )
-    chosen |= widths
-    whole = {g for b in source.branches if not any(chosen[g] for g in b.groups) for g in b.groups}
-    stuck = sorted(name for name, width in chosen.items() if not width and name not in whole)
+    all_widths |= widths
+    whole = {
+        g for b in source.branches if not any(all_widths[g] for g in b.groups) for g in b.groups
+    }
+    stuck = sorted(name for name, width in all_widths.items() if not width and name not in whole)
     if stuck:
         raise UsageError(
             f"{stuck[0]} cannot have width 0",
             where="widths",
             hint="only a whole residual branch can go: all of its groups at 0",
         )
-    return chosen
+    return all_widths
 
 
 def _scored(
@@ -263,13 +267,14 @@ def _scored(
     batches = []
     if splits is not None:
         size = min(BATCH, len(splits.train))
-        shown = splits.unaugmented().train.epoch(batch_size=size, seed=seed)
-        batches = list(islice(shown, max(1, MOST_SAMPLES // size)))
-    scores = scoring.score(source.model, source.groups, Evidence(batches, seed, task.sample_losses))
+        epoch = splits.unaugmented().train.epoch(batch_size=size, seed=seed)
+        batches = list(islice(epoch, max(1, MOST_SAMPLES // size)))
+    evidence = Evidence(batches, seed, losses=task.sample_losses)
+    scores = scoring.score(source.model, source.groups, evidence)
     if not batches or scoring.is_control:
         return scores, None
-    known = moments(source.model, source.groups, [inputs for inputs, _ in batches])
-    return after_folding(scores, source.model, source.groups, known), known
+    layer_moments = moments(source.model, source.groups, [inputs for inputs, _ in batches])
+    return after_folding(scores, source.model, source.groups, layer_moments), layer_moments
 
 
 def _count(model: nn.Module) -> int:

@@ -16,7 +16,6 @@ import torch
 from edgespiral.core.nested import joined, mapped
 from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +39,7 @@ UNSEEN = "give it a validation split that it was not trained on"
 
 
 @dataclass(frozen=True)
-class Told:
+class Answers:
     """What a model says of some samples: losses, how right it is (0 to 1), and the targets."""
 
     losses: NDArray[np.float64]
@@ -53,22 +52,20 @@ class Told:
         return 100.0 * float(self.right.mean())
 
 
-def doubts_about(
-    model: nn.Module, splits: DataSplits, task: Task = CLASSIFICATION
-) -> tuple[str, ...]:
+def doubts_about(model: nn.Module, splits: DataSplits, task: Task) -> tuple[str, ...]:
     """What speaks against `model` as a teacher on this data, each in one line; mostly nothing.
 
     Asks about samples of both splits as they are stored; the test split is not looked at.
     """
     with predicting(model, precision="fp32") as predict:
         validation, train = (
-            _told(predict, source, task) for source in (splits.validation, splits.train)
+            _answers(predict, source, task) for source in (splits.validation, splits.train)
         )
-    found = _at_chance(validation, task) or _has_seen(train, validation)
-    return (found,) if found else ()
+    doubt = _at_chance(validation, task) or _has_seen(train, validation)
+    return (doubt,) if doubt else ()
 
 
-def _at_chance(validation: Told, task: Task) -> str | None:
+def _at_chance(validation: Answers, task: Task) -> str | None:
     count, share = len(validation.right), task.chance(validation.targets)
     if share is None:
         return None
@@ -88,7 +85,7 @@ def _counted(task: Task, count: int) -> str:
     return samples if task.counted == "samples" else f"the {task.counted} of {samples}"
 
 
-def _has_seen(train: Told, validation: Told) -> str | None:
+def _has_seen(train: Answers, validation: Answers) -> str | None:
     """Samples that were trained on have smaller losses than others, however well all are told."""
     if validation.percent < NEAR_PERFECT_PERCENT:
         return None
@@ -114,34 +111,36 @@ def _share_as_far_apart(larger: NDArray[np.float64], smaller: NDArray[np.float64
     return (1 + int(np.sum(np.asarray(means) >= least))) / (1 + SHUFFLES)
 
 
-def doubts_after(known: float, unknown: float, splits: DataSplits, task: Task) -> tuple[str, ...]:
+def doubts_after(
+    on_validation: float, on_test: float, splits: DataSplits, task: Task
+) -> tuple[str, ...]:
     """What the teacher's score on the test split says of that on validation.
 
     Args:
-        known, unknown: scores on validation and test.
+        on_validation, on_test: scores on validation and test.
         splits: the data.
         task: which says what chance does to its scores, if it knows.
     """
     metric, parts = task.metric, (splits.validation, splits.test)
     sizes = [len(part) for part in parts]
     # As if both had the same score: the error of a perfect one would be 0.
-    both = (known * sizes[0] + unknown * sizes[1]) / sum(sizes)
+    both = (on_validation * sizes[0] + on_test * sizes[1]) / sum(sizes)
     errors = [task.standard_error(both, part) for part in parts]
-    apart = metric.lost(known, unknown)
+    apart = metric.lost(on_validation, on_test)
     if None in errors or apart <= SIGMAS_APART * math.hypot(*filter(None, errors)):
         return ()
     return (
-        f"the teacher has {metric.text(known)} on validation and {metric.text(unknown)} on test: "
-        f"if it was trained on the validation split, --max-drop meant nothing; {UNSEEN}",
+        f"the teacher has {metric.text(on_validation)} on validation and {metric.text(on_test)} "
+        f"on test: if it was trained on the validation split, --max-drop meant nothing; {UNSEEN}",
     )
 
 
-def _told(predict: Predict, source: BatchSource, task: Task) -> Told:
+def _answers(predict: Predict, source: BatchSource, task: Task) -> Answers:
     losses, right, targets = [], [], []
     for part in parts_of(source, SAMPLES, parts=PARTS):
-        inputs, wanted = (joined(side) for side in zip(*part, strict=True))
+        inputs, expected = (joined(side) for side in zip(*part, strict=True))
         outputs = mapped(torch.Tensor.cpu, predict(inputs))
-        losses.append(task.sample_losses(outputs, wanted).double())
-        right.append(task.rightness(outputs, wanted).double())
-        targets.append(wanted)
-    return Told(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))
+        losses.append(task.sample_losses(outputs, expected).double())
+        right.append(task.rightness(outputs, expected).double())
+        targets.append(expected)
+    return Answers(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))

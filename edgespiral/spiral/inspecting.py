@@ -39,7 +39,7 @@ def inspect(teacher: PrunableModel, name: str) -> Inspection:
         teacher: the traced model with its groups.
         name: what to call it.
     """
-    share, kept = cuttable_share(teacher.model, teacher.groups), kept_channels(teacher)
+    share, uncuttable = cuttable_share(teacher.model, teacher.groups), uncuttable_channels(teacher)
     return Inspection(
         model=name,
         input=shapes(teacher.example),
@@ -54,9 +54,9 @@ def inspect(teacher: PrunableModel, name: str) -> Inspection:
         ),
         kept=tuple(
             KeptFacts(layer=layer, channels=count, reason=reason)
-            for layer, (count, reason) in kept.items()
+            for layer, (count, reason) in uncuttable.items()
         ),
-        main_reasons=tuple(main_reasons(kept)),
+        main_reasons=tuple(main_reasons(uncuttable)),
         engines=tuple(_engine(engine, teacher) for engine in engines_in_order()),
         batch_norms=len(_batch_norms(teacher.model)),
         batch_norms_without_statistics=tuple(_without_statistics(teacher.model)),
@@ -69,8 +69,10 @@ def share_lines(teacher: PrunableModel) -> list[str]:
     share = cuttable_share(teacher.model, teacher.groups)
     lines = [f"  can be cut: {shown(share)}"]
     if share.cuttable_channels < LITTLE * share.channels:
-        kept = {n: k for n, k in kept_channels(teacher).items() if not k[1].startswith(EXPECTED)}
-        lines += [f"  stays: {reason}" for reason in main_reasons(kept)]
+        unexpected = {
+            n: k for n, k in uncuttable_channels(teacher).items() if not k[1].startswith(EXPECTED)
+        }
+        lines += [f"  stays: {reason}" for reason in main_reasons(unexpected)]
     return lines
 
 
@@ -82,13 +84,13 @@ def shown(share: Share) -> str:
     )
 
 
-def kept_channels(teacher: PrunableModel) -> Mapping[str, tuple[int, str]]:
+def uncuttable_channels(teacher: PrunableModel) -> Mapping[str, tuple[int, str]]:
     """By layer how many channels stay whole and why, whichever way the groups were found."""
-    if teacher.kept:
-        return teacher.kept
+    if teacher.uncuttable:
+        return teacher.uncuttable
     in_groups = {slot.layer for group in teacher.groups for slot in group.producers}
-    kept = survey_by_flow(teacher.model, teacher.example).kept
-    return {layer: facts for layer, facts in kept.items() if layer not in in_groups}
+    uncuttable = survey_by_flow(teacher.model, teacher.example).uncuttable
+    return {layer: facts for layer, facts in uncuttable.items() if layer not in in_groups}
 
 
 def _groups(teacher: PrunableModel) -> Iterator[GroupFacts]:

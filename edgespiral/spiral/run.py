@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgespiral import tasks
-from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import (
     MeasurementError,
     RunFolderError,
@@ -25,9 +24,8 @@ from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.core.system.versions import versions
-from edgespiral.data import check, load
+from edgespiral.data import load
 from edgespiral.data.accompanying import check_beside, hashes, write_beside
-from edgespiral.data.guard import watched
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import USUAL, training_of
 from edgespiral.export.rebuilt import FreshProcess
@@ -37,31 +35,29 @@ from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.profile import load_profiles
 from edgespiral.models import is_built_untrained
-from edgespiral.models.accept import folded, unwrapped
-from edgespiral.models.example_inputs import example_of
-from edgespiral.models.independence import check_answers
-from edgespiral.models.load import load_model_for, one_output
-from edgespiral.models.saved import check_computes, check_rebuilds, trace, weights_sha256
-from edgespiral.prune.prunable import PrunableModel, engines
-from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.models.load import load_model_for
+from edgespiral.models.saved import weights_sha256
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.spiral.context import RunContext
-from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.plan import plan_sha256
-from edgespiral.spiral.planning.allocate import every_choice
+from edgespiral.spiral.starting.fitting import (
+    check_cuts,
+    fitted,
+    require_drop,
+    shared_multiple,
+    tell_cuts,
+    traced_teacher,
+)
 from edgespiral.spiral.student.distillation import OUTPUTS
 from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
-from edgespiral.spiral.student.sparsity import announce, planned_multiple
-from edgespiral.spiral.student.unlabelled import taught_by
+from edgespiral.spiral.student.sparsity import announce
 from edgespiral.spiral.training import check_training
-from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -70,9 +66,9 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import Event
-    from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import Result
     from edgespiral.distill.own_training import Training
+    from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
@@ -146,52 +142,26 @@ def run_spiral(
     Args:
         training: the user's own, if it is.
     """
-    with on_device(plan.device):
-        return _run(
-            plan,
-            model,
-            splits,
-            out=out,
-            resume=resume,
-            listener=listener,
-            task=task,
-            command=command,
-            training=training,
-        )
-
-
-def _run(
-    plan: Plan,
-    model: nn.Module,
-    splits: DataSplits,
-    *,
-    out: Path,
-    resume: bool,
-    listener: Listener,
-    task: Task,
-    command: str,
-    training: Training,
-) -> Result:
-    _require_drop(plan, task.metric)
+    require_drop(plan, task.metric)
     profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
-    model, splits, task = _fitted(plan, model, splits, task, listener)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
-    make_folder(out)
-    with locked(out), FreshProcess() as fresh:
+    with on_device(plan.device), ExitStack() as stack:
+        model, splits, task = fitted(plan, model, splits, task, listener)
+        stack.enter_context(locked(make_folder(out)))
+        fresh = stack.enter_context(FreshProcess())
         remove_dead_below(out)
         for name in (OUTPUTS, CANDIDATES):
             check_claim(out / name)
-        teacher = _teacher(model, splits, listener)
-        steps = [planned_multiple(plan.sparsity, one.device.channel_multiple) for one in profiles]
-        multiple = math.lcm(*steps)
-        narrow = _check_cuts(plan.criterion, plan.pruner, teacher, multiple)
+        teacher = traced_teacher(model, splits, listener)
+        multiple = shared_multiple(plan.sparsity, profiles)
+        narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
         check_training(plan, teacher.model, training)
         kernels = {
             profile.name: sparse_kernels(plan.sparsity, plan.precision, profile)
             for profile in profiles
         }
         announce(plan.sparsity, teacher.model, kernels, listener)
-        _tell_cuts(teacher, narrow, multiple, listener)
+        tell_cuts(teacher, narrow, multiple, listener)
         journal = _open_journal(plan, teacher, task, splits, out, resume=resume, command=command)
         write_beside(splits.files, out)
         with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
@@ -212,98 +182,6 @@ def _run(
             )
             Spiral(context, fresh).run()
         return write_results(journal, out)
-
-
-def _fitted(
-    plan: Plan, model: nn.Module, splits: DataSplits, task: Task, listener: Listener
-) -> tuple[nn.Module, DataSplits, Task]:
-    """The model, the data and the task as they go together.
-
-    Raises:
-        DataError: the data are not what the task takes.
-        ModelError: as `_accepted`.
-    """
-    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
-    splits = watched(splits, task.target_problem)
-    if splits.is_labelled:
-        task.check_data(splits)
-    if plan.vocabulary == "data":
-        model, splits = with_used_tokens(model, splits)
-    check(splits, plan.batch_size)
-    model, task = _accepted(model, splits, task, listener)
-    if not splits.is_labelled:
-        listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
-        splits = taught_by(model, splits, task)
-    return model, splits, task
-
-
-def _require_drop(plan: Plan, metric: Metric) -> None:
-    """Refuse to guess what may be lost of a metric whose unit is the task's own.
-
-    Raises:
-        UsageError: it is not said.
-    """
-    if metric.unit != "%" and "max_drop" not in plan.model_fields_set:
-        raise UsageError(
-            f"how much worse {metric.label} may get is not said",
-            where="--max-drop",
-            hint="it is in the metric's own unit, and what is little of it only you know",
-        )
-
-
-def _accepted(
-    model: nn.Module, splits: DataSplits, task: Task, listener: Listener
-) -> tuple[nn.Module, Task]:
-    """`model` of plain layers, which takes the data and returns what the task wants, and the task.
-
-    Raises:
-        ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
-    """
-    for note in splits.notes:
-        listener.say(f"  {note}")
-    model, task = task.prepared(unwrapped(model), splits)
-    model = one_output(model, splits, task.main_output)
-    plain, lines = folded(model)
-    for line in lines:
-        listener.say(f"  {line}")
-    with listener.steps("trying the model on the data"):
-        check_answers(plain, splits, task.check_outputs)
-        if lines:
-            check_computes(plain, model, first_inputs(splits))
-    return plain, task
-
-
-def _teacher(model: nn.Module, splits: DataSplits, listener: Listener) -> PrunableModel:
-    """`model` traced, and compared on samples with what its source will rebuild."""
-    inputs = first_inputs(splits)
-    with listener.steps("finding what can be cut"):
-        graph = trace(model, inputs)
-        teacher = PrunableModel.of(graph, splits.input_shape, example=example_of(splits))
-        check_rebuilds(teacher.model, inputs)
-    return teacher
-
-
-def _check_cuts(criterion: str, pruner: str, teacher: PrunableModel, multiple: int) -> list[str]:
-    """Refuse what could only fail once time was spent; the groups too narrow to be cut.
-
-    Raises:
-        UsageError: nothing can be cut in steps of `multiple`, or not by the engine asked for.
-        ModelError: the criterion has nothing to go by.
-    """
-    engines(teacher, pruner)
-    options = every_choice(teacher.groups, teacher.branches, multiple).options
-    CRITERIA.get(criterion).check(teacher.model, teacher.groups)
-    return [f"{name} ({widths[0]})" for name, widths in options.items() if len(widths) == 1]
-
-
-def _tell_cuts(
-    teacher: PrunableModel, narrow: Sequence[str], multiple: int, listener: Listener
-) -> None:
-    """Say what will not be cut."""
-    for line in share_lines(teacher):
-        listener.say(line)
-    if narrow:
-        listener.say(f"  too narrow to lose {multiple} channels: {first_few(narrow)}")
 
 
 def write_results(journal: Journal, out: Path) -> Result:

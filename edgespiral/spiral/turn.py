@@ -49,10 +49,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.listener import Listener
     from edgespiral.core.records.events import (
         TurnPlanned,
     )
     from edgespiral.core.records.exported import WeightSparsity
+    from edgespiral.core.records.journal import Journal
     from edgespiral.core.records.measurement import (
         Measurement,
         Ratio,
@@ -95,8 +98,10 @@ def run_turn(
         MeasurementError, TargetError: the device did not answer.
         RunFolderError: a file of the turn's or the teacher's changed while it was judged.
     """
-    made = _made(context, planned, parent, budgets, watch, precision=precision, floor=floor)
-    shipped, onnx = made.shipped, made.shipped.folder / MODEL
+    student = _student_of(
+        context, planned, parent, budgets, watch, precision=precision, floor=floor
+    )
+    shipped, onnx = student.shipped, student.shipped.folder / MODEL
     files = hashes_of(shipped.folder)
     with watch.timing("score"):
         judgement = judged(
@@ -106,8 +111,8 @@ def run_turn(
             task=context.task,
         )
     with watch.timing("measure"):
-        found, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
-    _require_measured(shipped.folder, files, found[0][0])
+        pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
+    _require_measured(shipped.folder, files, pairs[0][0])
     # What it took turns with is what the budget and all other turns were held against.
     require_judged(context.folder(0), judged_files(context.journal.read(), 0))
     facts = model_facts(
@@ -122,19 +127,19 @@ def run_turn(
         parent=parent.turn,
         widths=planned.widths,
         criterion=context.plan.criterion,
-        pruner=made.engine,
+        pruner=student.engine,
         student=facts,
-        devices=_on_devices(budgets, found, verdicts),
+        devices=_on_devices(budgets, pairs, verdicts),
         quantised_training=shipped.training,
         restored=shipped.restored,
-        score_after_cut=made.score_after_cut,
+        score_after_cut=student.score_after_cut,
         verdict=joined(verdicts),
         epochs=planned.epochs,
         seconds=dict(watch.seconds),
         files=files,
         seed=context.plan.seed,
         finished_at=now_utc(),
-        sparsity=made.sparsity,
+        sparsity=student.sparsity,
     )
     context.journal.append(finished)
     return finished
@@ -148,7 +153,7 @@ def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measu
         )
 
 
-class _Made(NamedTuple):
+class _Student(NamedTuple):
     """A turn's student on disk, not yet measured."""
 
     engine: str
@@ -157,7 +162,7 @@ class _Made(NamedTuple):
     sparsity: WeightSparsity | None
 
 
-def _made(
+def _student_of(
     context: RunContext,
     planned: TurnPlanned,
     parent: Parent,
@@ -166,18 +171,20 @@ def _made(
     *,
     precision: Precision,
     floor: float,
-) -> _Made:
+) -> _Student:
     """Cut, distil and export."""
     plan, folder = context.plan, make_folder(context.folder(planned.turn))
     with watch.timing("cut"):
-        engine = _cut(context, planned, parent, folder)
+        engine = _cut(
+            parent, planned.widths, context.splits, folder, pruner=plan.pruner, seed=plan.seed
+        )
     inputs = first_inputs(context.splits)
     student = trace(load_model(folder / "cut"), inputs)
     train = context.splits.train
     masks = thinned(plan.sparsity, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
     after_cut = score(student, context.splits.validation, task=context.task)
-    told = context.task.metric.named(after_cut)
-    context.listener.say(f"  cut by {engine}: {told} before distillation")
+    score_told = context.task.metric.named(after_cut)
+    context.listener.say(f"  cut by {engine}: {score_told} before distillation")
     with watch.timing("distil"):
         _distil(context, planned, parent, student, masks)
     with watch.timing("export"):
@@ -190,7 +197,7 @@ def _made(
             last = planned.target_ms <= budgets.latency_ms
             means = ScoreRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
-    return _Made(engine, after_cut, shipped, _zeros(context, shipped, masks, folder, precision))
+    return _Student(engine, after_cut, shipped, _zeros(context, shipped, masks, folder, precision))
 
 
 def _zeros(
@@ -201,15 +208,15 @@ def _zeros(
     precision: Precision,
 ) -> WeightSparsity | None:
     """What weight pruning left in the turn's file; None where none is asked for."""
-    asked, precisions = context.plan.sparsity, context.precisions
-    if asked == "none":
+    sparsity, precisions = context.plan.sparsity, context.precisions
+    if sparsity == "none":
         return None
     written, form = precisions.written(precision), precisions.form
     return sparsity_of(
         shipped.folder / MODEL,
         shipped.model,
         masks,
-        asked=asked,
+        sparsity=sparsity,
         kernels=context.sparse_kernels,
         dense_bytes=partial(dense_bytes, folder, context.splits, written=written, form=form),
     )
@@ -268,8 +275,8 @@ def export_checked(
 ) -> Exported:
     """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
     path = folder / MODEL
-    asked = context.precisions.asked(precision, student=True, task=context.task)
-    return export_as(model, path, context.splits, asked)
+    request = context.precisions.export_request(precision, student=True, task=context.task)
+    return export_as(model, path, context.splits, request)
 
 
 def _exported(
@@ -279,10 +286,10 @@ def _exported(
     exported = export_checked(context, student, folder, precision)
     validation = context.splits.validation
     # In float32, as the file is: bf16 turns samples over.
-    float_score = found = score(student, validation, task=context.task, precision="fp32")
+    float_score = shipped_score = score(student, validation, task=context.task, precision="fp32")
     if not _kept_fp32(context.precisions, precision):
-        found = file_score(folder / MODEL, validation, context.task)
-    return Shipped(folder, student, float_score, found), exported.calibrated
+        shipped_score = file_score(folder / MODEL, validation, context.task)
+    return Shipped(folder, student, float_score, shipped_score), exported.calibrated
 
 
 def _kept_fp32(precisions: Precisions, precision: Precision) -> bool:
@@ -294,21 +301,28 @@ def nothing_cut(source: PrunableModel, widths: Mapping[str, int]) -> bool:
     return all(widths.get(group.name) == group.channels for group in source.groups)
 
 
-def _cut(context: RunContext, planned: TurnPlanned, parent: Parent, folder: Path) -> str:
-    done = folder / "cut" / "engine.txt"
-    if done.exists():
-        return done.read_text(encoding="utf-8")
-    if nothing_cut(parent.source, planned.widths):
-        save_model(parent.model, make_folder(folder / "cut"), example=first_inputs(context.splits))
-        write_text(done, UNCUT)
+def _cut(
+    parent: Parent,
+    widths: Mapping[str, int],
+    splits: DataSplits,
+    folder: Path,
+    *,
+    pruner: str,
+    seed: int,
+) -> str:
+    """Write the cut model into `folder`, unless it is there; the engine that removed channels."""
+    engine_file = folder / "cut" / "engine.txt"
+    if engine_file.exists():
+        return engine_file.read_text(encoding="utf-8")
+    if nothing_cut(parent.source, widths):
+        save_model(parent.model, make_folder(folder / "cut"), example=first_inputs(splits))
+        write_text(engine_file, UNCUT)
         return UNCUT
     scores, moments = parent.importance.channels, parent.importance.moments
-    cut = cut_to(parent.source, planned.widths, scores, context.plan.pruner, moments)
-    recalibrate_batchnorm(
-        cut.model, context.splits.train, batches=RECALIBRATION_BATCHES, seed=context.plan.seed
-    )
-    save_model(cut.model, make_folder(folder / "cut"), example=first_inputs(context.splits))
-    write_text(done, cut.engine)
+    cut = cut_to(parent.source, widths, scores, pruner, moments)
+    recalibrate_batchnorm(cut.model, splits.train, batches=RECALIBRATION_BATCHES, seed=seed)
+    save_model(cut.model, make_folder(folder / "cut"), example=first_inputs(splits))
+    write_text(engine_file, cut.engine)
     return cut.engine
 
 
@@ -326,26 +340,30 @@ def _distil(
     settings = distiller.settings(epochs=epochs, seed=derived_seed(context.plan.seed, turn))
     teaching = distiller.teaching(parent.turn, parent.model, epochs=epochs)
     # A training that was begun before rates were searched for goes on at the one that it had.
-    if context.plan.learning_rate is None and (_rated(context, turn) or not checkpoint.exists()):
+    if context.plan.learning_rate is None and (
+        _rated(context.journal, turn) or not checkpoint.exists()
+    ):
         path = context.folder(turn) / "rates.json"
         search = RateSearch(distiller, student, settings, teaching, masks, path)
-        settings = replace(settings, learning_rate=_rate(context, turn, search))
+        settings = replace(
+            settings, learning_rate=_rate(search, turn, context.journal, context.listener)
+        )
     distiller.train(student, settings, teaching=teaching, checkpoint=checkpoint, masks=masks)
 
 
-def _rated(context: RunContext, turn: int) -> RateChosen | None:
-    events = context.journal.read()
+def _rated(journal: Journal, turn: int) -> RateChosen | None:
+    events = journal.read()
     return next((e for e in events if isinstance(e, RateChosen) and e.turn == turn), None)
 
 
-def _rate(context: RunContext, turn: int, search: RateSearch) -> float:
+def _rate(search: RateSearch, turn: int, journal: Journal, listener: Listener) -> float:
     """The learning rate of a turn's training: searched for once, then asked of the journal."""
-    chosen = _rated(context, turn)
-    if chosen is None:
-        found = search.run()
-        chosen = RateChosen(
-            turn=turn, learning_rate=found.rate, reason=found.reason, tried=found.tried
+    record = _rated(journal, turn)
+    if record is None:
+        best = search.run()
+        record = RateChosen(
+            turn=turn, learning_rate=best.rate, reason=best.reason, tried=best.tried
         )
-        context.journal.append(chosen)
-        context.listener.say(f"  learning rate {found.rate:.2g}: {found.reason}")
-    return chosen.learning_rate
+        journal.append(record)
+        listener.say(f"  learning rate {best.rate:.2g}: {best.reason}")
+    return record.learning_rate

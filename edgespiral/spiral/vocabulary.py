@@ -7,13 +7,13 @@ embedding has a row a token. Rows that no sample ever asks for can go without ch
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from edgespiral.core.batches import AugmentedSource, NamedSource, StoredSource, first_inputs
+from edgespiral.core.batches import changed, first_inputs
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.user_code import user_code
 from edgespiral.data.files.vocabulary import UNKNOWN, VOCABULARY, Vocabulary
@@ -21,11 +21,10 @@ from edgespiral.data.guard import guarded
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
-    from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
 
 BATCH_SIZE = 1024
 
@@ -48,63 +47,24 @@ def with_used_tokens(model: nn.Module, splits: DataSplits) -> tuple[nn.Module, D
         )
     tokens = text.splitlines()
     unknown = tokens.index(UNKNOWN) if UNKNOWN in tokens else None
-    kept = _used(splits, unknown)
-    places = {number: place for place, number in enumerate(kept.tolist())}
+    ids = _used(splits, unknown)
+    places = {number: place for place, number in enumerate(ids.tolist())}
     other = 0 if unknown is None else places[unknown]
     numbers = torch.tensor([places.get(number, other) for number in range(splits.token_count)])
-    files = {**splits.files, VOCABULARY: Vocabulary(tuple(tokens[i] for i in kept.tolist())).text}
+    files = {**splits.files, VOCABULARY: Vocabulary(tuple(tokens[i] for i in ids.tolist())).text}
+
+    def renumbered(ids_before: Any, targets: Tensors) -> tuple[Tensors, Tensors]:  # noqa: ANN401 (one input, which is a tensor)
+        return numbers[ids_before], targets
+
     smaller = replace(
-        splits,
-        train=Renumbered(splits.train, numbers),
-        validation=Renumbered(splits.validation, numbers),
-        test=Renumbered(splits.test, numbers),
-        token_count=len(kept),
+        changed(splits, renumbered),
+        token_count=len(ids),
         padding=None if splits.padding is None else int(numbers[splits.padding]),
         files=files,
     )
-    pruned = _with_rows(model, kept, splits.token_count)
+    pruned = _with_rows(model, ids, splits.token_count)
     _check_same(model, pruned, splits, numbers)
     return pruned, guarded(smaller)
-
-
-@dataclass(frozen=True, eq=False)
-class Renumbered:
-    """A supply of batches of token ids, by other numbers.
-
-    Attributes:
-        source: where the batches come from.
-        numbers: (old count,), the new id of each old one.
-    """
-
-    source: BatchSource
-    numbers: Tensor
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def epoch(
-        self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `core.batches.BatchSource`."""
-        batches = self.source.epoch(batch_size=batch_size, seed=seed, first_batch=first_batch)
-        for tokens, targets in batches:
-            yield self.numbers[tokens], targets
-
-    def unaugmented(self) -> Renumbered:
-        """See `core.batches.AugmentedSource`."""
-        if not isinstance(self.source, AugmentedSource):
-            return self
-        return replace(self, source=self.source.unaugmented())
-
-    def order(self, seed: int) -> Tensor | None:
-        """See `core.batches.StoredSource`."""
-        return self.source.order(seed) if isinstance(self.source, StoredSource) else None
-
-    def place(self, position: int, seed: int | None) -> str:
-        """See `core.batches.NamedSource`."""
-        if isinstance(self.source, NamedSource):
-            return self.source.place(position, seed)
-        return f"sample {position}"
 
 
 def _used(splits: DataSplits, unknown: int | None) -> Tensor:
@@ -118,7 +78,7 @@ def _used(splits: DataSplits, unknown: int | None) -> Tensor:
     return used
 
 
-def _with_rows(model: nn.Module, kept: Tensor, token_count: int) -> nn.Module:
+def _with_rows(model: nn.Module, ids: Tensor, token_count: int) -> nn.Module:
     smaller = copy.deepcopy(model)
     embeddings = {
         name: layer
@@ -143,10 +103,10 @@ def _with_rows(model: nn.Module, kept: Tensor, token_count: int) -> nn.Module:
                 where="--vocabulary",
                 hint="leave it out",
             )
-        layer.weight = nn.Parameter(layer.weight.detach()[kept].clone())
-        layer.num_embeddings = len(kept)
+        layer.weight = nn.Parameter(layer.weight.detach()[ids].clone())
+        layer.num_embeddings = len(ids)
         if layer.padding_idx is not None:
-            place = (kept == layer.padding_idx).nonzero()
+            place = (ids == layer.padding_idx).nonzero()
             layer.padding_idx = int(place[0]) if len(place) else None
     return smaller
 

@@ -94,9 +94,11 @@ class Anomaly(Task):
 
         errors, odd = [], []
         for outputs, targets in pairs:
-            said = outputs.detach().cpu().double()
-            errors.append(self.divergence(said, targets[INPUTS].cpu().double()))
-            odd.append(targets[ANOMALY].cpu() if ANOMALY in targets else torch.zeros(len(said)))
+            reconstruction = outputs.detach().cpu().double()
+            errors.append(self.divergence(reconstruction, targets[INPUTS].cpu().double()))
+            odd.append(
+                targets[ANOMALY].cpu() if ANOMALY in targets else torch.zeros(len(reconstruction))
+            )
         if self._kind == "mse":
             return float(torch.cat(errors).mean())
         labels = torch.cat(odd).numpy()

@@ -47,6 +47,7 @@ class Task:
         counted: what `rightness` is a share of, in words.
         timed: what of a model is trained, cut and timed, in words, where that is not all of it.
         main_output: of a model that returns a mapping, the entry that is the outputs.
+        output_name: what an ONNX file calls the outputs, where they are one tensor.
 
     Example:
         >>> from torch.nn import functional as F
@@ -69,6 +70,7 @@ class Task:
     counted = "samples"
     timed = ""
     main_output: str | None = None
+    output_name = "output"
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """The loss of each sample, (N,), differentiable in `outputs`."""
@@ -107,7 +109,7 @@ class Task:
         """
         del temperature
         each = [rows(teachers, number) for number in range(count(teachers))]
-        return torch.stack([self.divergence(student, one).mean() for one in each]).mean()
+        return torch.stack([self.divergence(student, teacher).mean() for teacher in each]).mean()
 
     def agreement(self, outputs: Tensors, reference: Tensors) -> Tensor:  # noqa: ARG002
         """Of each sample the share of decisions, 0 to 1, that are the reference's, (N,)."""
@@ -120,6 +122,11 @@ class Task:
     def chance(self, targets: Tensors) -> float | None:  # noqa: ARG002
         """The mean `rightness` that the best constant answer has on (N, ...); None: not known."""
         return None
+
+    @property
+    def scores_rightness(self) -> bool:
+        """Whether the score is the mean of `rightness`, in percent: it says how many are right."""
+        return False
 
     def decisions(self, targets: Tensors) -> int:
         """Of how many decisions the mean `rightness` is, which says how far chance moves it."""
@@ -245,9 +252,9 @@ class Task:
         for name, leaf in (leaves(outputs) or {"": None}).items():
             if isinstance(leaf, Tensor) and leaf.shape[:1] == (samples,):
                 continue
-            got = f"a tensor {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else described(leaf)
+            what = f"a tensor {tuple(leaf.shape)}" if isinstance(leaf, Tensor) else described(leaf)
             raise ModelError(
-                f"the model returns {got}{f' as {name}' if name else ''} for {samples} samples",
+                f"the model returns {what}{f' as {name}' if name else ''} for {samples} samples",
                 hint="return tensors whose first dimension is the samples",
             )
 
@@ -285,7 +292,7 @@ def from_factory(spec: str) -> Task:
 
 
 def require_task(task: object, where: str) -> Task:
-    """`task`, if it is one and says what it is scored by.
+    """`task`, if it is one, says what it is scored by and names its outputs.
 
     Raises:
         UsageError: it is not.
@@ -301,6 +308,12 @@ def require_task(task: object, where: str) -> Task:
             f"{type(task).__name__} has no metric",
             where=where,
             hint='add metric = edgespiral.Metric(name="mAP", unit="%")',
+        )
+    if not isinstance(task.output_name, str) or not task.output_name:
+        raise UsageError(
+            f"{type(task).__name__} has an output_name that is no name: {task.output_name!r}",
+            where=where,
+            hint='leave it out, or set a text such as output_name = "depth"',
         )
     return task
 
@@ -324,10 +337,10 @@ def require_target_shape(splits: DataSplits, dimensions: int, what: str, hint: s
     if not splits.is_labelled:
         return
     if splits.target_shape is None or len(splits.target_shape) != dimensions:
-        shown = splits.target_shape or "one class a sample"
+        what_they_are = splits.target_shape or "one class a sample"
         if splits.target_shape is None:
-            shown = target_words(splits)
-        raise DataError(f"targets are {shown}, not {what}", where=splits.name, hint=hint)
+            what_they_are = target_words(splits)
+        raise DataError(f"targets are {what_they_are}, not {what}", where=splits.name, hint=hint)
 
 
 def target_words(splits: DataSplits) -> str:
@@ -354,9 +367,9 @@ def only_option(options: Mapping[str, str], name: str, choices: Sequence[str], d
     Raises:
         UsageError: another option, or a value that is none of `choices`.
     """
-    for given in options:
-        if given != name:
-            raise unknown_name("option of the task", given, [name])
+    for option in options:
+        if option != name:
+            raise unknown_name("option of the task", option, [name])
     value = options.get(name, default)
     if value not in choices:
         raise unknown_name(name, value, list(choices))

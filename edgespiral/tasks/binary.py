@@ -60,6 +60,7 @@ class Binary(Task):
     """
 
     metric = Metric(name="ROC AUC")
+    output_name = "logits"
     beside = (
         Metric(name="log loss", unit="nats", higher_is_better=False),
         Metric(name="calibration error", higher_is_better=False),
@@ -87,21 +88,21 @@ class Binary(Task):
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy, weighted; smoothed labels are drawn towards one half."""
-        wanted = _labels(targets).to(outputs.dtype)
-        smooth = wanted * (1 - label_smoothing) + label_smoothing / 2
+        labels = _labels(targets).to(outputs.dtype)
+        smooth = labels * (1 - label_smoothing) + label_smoothing / 2
         losses = F.binary_cross_entropy_with_logits(_logits(outputs), smooth, reduction="none")
-        weights = self._weights(wanted)
+        weights = self._weights(labels)
         return (weights * losses).sum() / weights.sum()
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of each sample, weighted."""
-        wanted = _labels(targets).to(outputs.dtype)
-        losses = F.binary_cross_entropy_with_logits(_logits(outputs), wanted, reduction="none")
-        return self._weights(wanted) * losses
+        labels = _labels(targets).to(outputs.dtype)
+        losses = F.binary_cross_entropy_with_logits(_logits(outputs), labels, reduction="none")
+        return self._weights(labels) * losses
 
-    def _weights(self, wanted: Tensor) -> Tensor:
+    def _weights(self, labels: Tensor) -> Tensor:
         """Of each sample, (N,)."""
-        return 1 + (self._positive_weight - 1) * wanted
+        return 1 + (self._positive_weight - 1) * labels
 
     def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
         """tau^2 * cross-entropy of sigmoid(z_s/tau) with the teachers' mean of sigmoid(z_t/tau)."""
@@ -253,7 +254,7 @@ def _required(targets: object, where: str, source: BatchSource, first: int) -> T
 
 def _together(pairs: Pairs) -> tuple[Values, Values]:
     """Logits and labels of a whole pass, (N,) each."""
-    both = [(_logits(out.detach().cpu()), _labels(wanted.cpu())) for out, wanted in pairs]
+    both = [(_logits(out.detach().cpu()), _labels(targets.cpu())) for out, targets in pairs]
     logits, labels = (torch.cat(side).double().numpy() for side in zip(*both, strict=True))
     return logits, labels
 

@@ -28,7 +28,7 @@ class Classification(Task):
 
     metric = Metric(name="accuracy")
     # As Hugging Face's models call it, beside other outputs.
-    main_output = "logits"
+    main_output = output_name = "logits"
     beside: tuple[Metric, ...] = (MACRO_F1,)
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -45,8 +45,8 @@ class Classification(Task):
 
     def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
         """Kullback-Leibler divergence of each sample's softmax from the reference's, in nats."""
-        found, expected = outputs.log_softmax(1), reference.log_softmax(1)
-        return F.kl_div(found, expected, log_target=True, reduction="none").sum(1)
+        log_outputs, log_reference = outputs.log_softmax(1), reference.log_softmax(1)
+        return F.kl_div(log_outputs, log_reference, log_target=True, reduction="none").sum(1)
 
     def agreement(self, outputs: Tensor, reference: Tensor) -> Tensor:
         """1 where both name the same class, else 0."""
@@ -55,6 +55,11 @@ class Classification(Task):
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """1 where the label has the largest logit, else 0."""
         return (outputs.argmax(1) == targets).float()
+
+    @property
+    def scores_rightness(self) -> bool:
+        """Whether it is scored by accuracy; a task that derives from it may have another metric."""
+        return self.metric == Classification.metric
 
     def targets_of(self, outputs: Tensor) -> Tensor:
         """The class that the teacher names."""
@@ -103,18 +108,18 @@ class Classification(Task):
         """
         expected = (samples, len(splits.class_names))
         if not isinstance(outputs, torch.Tensor):
-            got, hint = described(outputs), _way_to_logits(outputs)
+            what, hint = described(outputs), _way_to_logits(outputs)
         elif tuple(outputs.shape) != expected or not outputs.is_floating_point():
             hint = "return one tensor of (samples, classes); its classes must be those of the data"
             kind = str(outputs.dtype).removeprefix("torch.")
-            got = f"a {kind} tensor {tuple(outputs.shape)}"
+            what = f"a {kind} tensor {tuple(outputs.shape)}"
             if samples == 1 and outputs.is_floating_point():
-                got = f"{tuple(outputs.shape)} for a batch of one"
+                what = f"{tuple(outputs.shape)} for a batch of one"
         elif not bool(outputs.isfinite().all()):
             raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
         else:
             return
-        raise ModelError(f"the model returns {got}, not logits of shape {expected}", hint=hint)
+        raise ModelError(f"the model returns {what}, not logits of shape {expected}", hint=hint)
 
 
 def kl_distance(student: Tensor, teachers: Tensor, temperature: float) -> Tensor:

@@ -52,6 +52,7 @@ class Multilabel(Task):
     """
 
     counted = "labels"
+    output_name = "logits"
 
     def __init__(self, metric: str = "map") -> None:
         self._kind, self.metric = metric, METRICS[metric]
@@ -62,8 +63,8 @@ class Multilabel(Task):
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy, the mean over labels."""
-        wanted = targets.to(outputs.dtype)
-        return F.binary_cross_entropy_with_logits(outputs, wanted, reduction="none").mean(1)
+        labels = targets.to(outputs.dtype)
+        return F.binary_cross_entropy_with_logits(outputs, labels, reduction="none").mean(1)
 
     def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
         """Kullback-Leibler divergence of each label, the mean over labels."""

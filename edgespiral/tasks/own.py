@@ -38,6 +38,7 @@ class OwnTask(Task):
         self._task = task
         self.metric, self.counted, self.timed = task.metric, task.counted, task.timed
         self.main_output, self.beside = task.main_output, task.beside
+        self.output_name = task.output_name
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
         """See `Task.sample_losses`."""
@@ -89,6 +90,12 @@ class OwnTask(Task):
             share = self._task.chance(targets)
             return None if share is None else _finite(share)
 
+    @property
+    def scores_rightness(self) -> bool:
+        """See `Task.scores_rightness`."""
+        with self._calling("scores_rightness"):
+            return self._task.scores_rightness
+
     def decisions(self, targets: Tensors) -> int:
         """See `Task.decisions`."""
         with self._calling("decisions"):
@@ -106,8 +113,8 @@ class OwnTask(Task):
     ) -> Scored:
         """See `Task.scored`."""
         with self._calling("scored"):
-            found, beside = self._task.scored(predict, source, batch_size=batch_size)
-            return _finite(found), beside
+            score, beside = self._task.scored(predict, source, batch_size=batch_size)
+            return _finite(score), beside
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:
         """See `Task.allowed_difference`."""

@@ -59,12 +59,13 @@ class Recommendation(Task):
     """
 
     metric = Metric(name=f"HR@{AMONG}")
+    output_name = "logits"
     beside = (Metric(name=f"NDCG@{AMONG}"),)
 
     def sample_losses(self, outputs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy of each pair."""
-        wanted = targets[LABEL].to(outputs.dtype)
-        return F.binary_cross_entropy_with_logits(_logits(outputs), wanted, reduction="none")
+        labels = targets[LABEL].to(outputs.dtype)
+        return F.binary_cross_entropy_with_logits(_logits(outputs), labels, reduction="none")
 
     def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
         """tau^2 * cross-entropy of sigmoid(z_s/tau) with the teachers' mean of sigmoid(z_t/tau)."""
@@ -111,7 +112,7 @@ class Recommendation(Task):
         """
         for part, source in labelled_parts(splits):
             where = f"{splits.name}: {part}"
-            found: list[Tensor] = []
+            positives: list[Tensor] = []
             queries: list[Tensor] = []
             seen = 0
             for _, targets in source.epoch(batch_size=BATCH_SIZE):
@@ -126,11 +127,11 @@ class Recommendation(Task):
                     at = sample_place(source, seen + int(odd.nonzero()[0, 0]))
                     raise DataError(f"the label of {at} is neither 0 nor 1", where=where)
                 seen += count(targets)
-                found.append(targets[QUERY][targets[LABEL] == 1])
+                positives.append(targets[QUERY][targets[LABEL] == 1])
                 queries.append(targets[QUERY])
             if part == "train":
                 continue
-            _, counts = np.unique(torch.cat(found).numpy(), return_counts=True)
+            _, counts = np.unique(torch.cat(positives).numpy(), return_counts=True)
             if len(counts) != len(np.unique(torch.cat(queries).numpy())) or counts.max() > 1:
                 what = "a query has not one item with label 1, which is to be found"
                 raise DataError(what, where=where)
@@ -165,13 +166,13 @@ def _ranks(pairs: Pairs) -> NDArray[np.int64]:
     labels, queries = (
         torch.cat([targets[name].cpu() for _, targets in both]).numpy() for name in (LABEL, QUERY)
     )
-    wanted = labels == 1
-    if not wanted.any():
+    is_positive = labels == 1
+    if not is_positive.any():
         raise DataError(f"HR@{AMONG} is undefined: no query has an item to be found")
     numbers, places = np.unique(queries, return_inverse=True)
     own = np.full(len(numbers), np.nan)
-    own[places[wanted]] = logits[wanted]
-    before = np.bincount(places[~wanted & (logits >= own[places])], minlength=len(numbers))
+    own[places[is_positive]] = logits[is_positive]
+    before = np.bincount(places[~is_positive & (logits >= own[places])], minlength=len(numbers))
     ranks: NDArray[np.int64] = before[~np.isnan(own)]
     return ranks
 

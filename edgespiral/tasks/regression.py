@@ -65,8 +65,10 @@ class Regression(Task):
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Smooth L1 distance, the mean over a sample's numbers."""
-        wanted = targets.reshape(outputs.shape).to(outputs.dtype)
-        return F.smooth_l1_loss(outputs, wanted, reduction="none").reshape(len(outputs), -1).mean(1)
+        expected = targets.reshape(outputs.shape).to(outputs.dtype)
+        return (
+            F.smooth_l1_loss(outputs, expected, reduction="none").reshape(len(outputs), -1).mean(1)
+        )
 
     def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
         """Smooth L1 distance of each sample's outputs from the reference's."""
@@ -87,8 +89,8 @@ class Regression(Task):
         Raises:
             DataError: all targets are the same, so that there is no R2.
         """
-        said, wanted = zip(*_flat(pairs), strict=True)
-        outputs, targets = torch.cat(said), torch.cat(wanted)
+        all_outputs, all_targets = zip(*_flat(pairs), strict=True)
+        outputs, targets = torch.cat(all_outputs), torch.cat(all_targets)
         if self._kind == "mae":
             return float((outputs - targets).abs().mean())
         squares = float((outputs - targets).square().mean())

@@ -36,6 +36,7 @@ class Segmentation(Task):
     counted = "pixels"
     # As torchvision's models call it, beside that of an auxiliary head.
     main_output = "out"
+    output_name = "logits"
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of all pixels that count."""
@@ -66,8 +67,8 @@ class Segmentation(Task):
 
     def divergence(self, outputs: Tensor, reference: Tensor) -> Tensor:
         """Kullback-Leibler divergence of each pixel's softmax, a mean over a sample's pixels."""
-        found, expected = outputs.log_softmax(1), reference.log_softmax(1)
-        nats = F.kl_div(found, expected, log_target=True, reduction="none").sum(1)
+        log_outputs, log_reference = outputs.log_softmax(1), reference.log_softmax(1)
+        nats = F.kl_div(log_outputs, log_reference, log_target=True, reduction="none").sum(1)
         return nats.flatten(1).mean(1)
 
     def agreement(self, outputs: Tensor, reference: Tensor) -> Tensor:
@@ -129,11 +130,11 @@ class Segmentation(Task):
         drawn = [
             draw_segmentation_masks(
                 image,
-                torch.stack([one == number for number in numbers]),
+                torch.stack([classmap == number for number in numbers]),
                 alpha=OPACITY,
                 colors=[colour(number) for number in numbers],
             )
-            for image, one in zip(pixels, classes, strict=True)
+            for image, classmap in zip(pixels, classes, strict=True)
         ]
         return torch.stack(drawn)
 
@@ -146,12 +147,12 @@ class Segmentation(Task):
         if splits.inputs is not None:
             what = "has several inputs a sample, of which none is said to be the image"
             raise DataError(what, where=splits.name, hint="give a task of your own")
-        wanted = f"masks of {splits.input_shape[1:]}, (height, width) of the images"
+        masks = f"masks of {splits.input_shape[1:]}, (height, width) of the images"
         hint = "each sample is (image (C, H, W) float32, mask (H, W) int64)"
-        require_target_shape(splits, 2, wanted, hint)
+        require_target_shape(splits, 2, masks, hint)
         if len(splits.input_shape) != 3 or splits.target_shape != splits.input_shape[1:]:
             raise DataError(
-                f"masks are {splits.target_shape}, not {wanted}", where=splits.name, hint=hint
+                f"masks are {splits.target_shape}, not {masks}", where=splits.name, hint=hint
             )
 
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
@@ -162,16 +163,16 @@ class Segmentation(Task):
         """
         expected = (samples, len(splits.class_names), *splits.input_shape[1:])
         if not isinstance(outputs, torch.Tensor):
-            got, hint = described(outputs), 'return one tensor, such as outputs["out"]'
+            what, hint = described(outputs), 'return one tensor, such as outputs["out"]'
         elif tuple(outputs.shape) != expected or not outputs.is_floating_point():
             kind = str(outputs.dtype).removeprefix("torch.")
-            got = f"a {kind} tensor {tuple(outputs.shape)}"
+            what = f"a {kind} tensor {tuple(outputs.shape)}"
             hint = "return logits for each class of the data and pixel of the image, scaled up"
         elif not bool(outputs.isfinite().all()):
             raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
         else:
             return
-        raise ModelError(f"the model returns {got}, not logits of shape {expected}", hint=hint)
+        raise ModelError(f"the model returns {what}, not logits of shape {expected}", hint=hint)
 
 
 def _counting(masks: Tensor) -> Tensor:
@@ -182,8 +183,8 @@ def _counting(masks: Tensor) -> Tensor:
 def _confusion(logits: Tensor, masks: Tensor) -> Tensor:
     """(C, C) counts of pixels by what they are and what they are told to be."""
     classes = logits.shape[1]
-    told, counting = logits.argmax(1), masks != IGNORED
-    places = masks[counting] * classes + told[counting]
+    classes_told, counting = logits.argmax(1), masks != IGNORED
+    places = masks[counting] * classes + classes_told[counting]
     return places.bincount(minlength=classes**2).reshape(classes, classes)
 
 

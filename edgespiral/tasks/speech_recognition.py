@@ -45,6 +45,7 @@ class SpeechRecognition(Task):
     metric = WER
     beside = (CER,)
     counted = "transcripts"
+    output_name = "logits"
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Negative logarithm of each transcript's probability, in nats a frame."""
@@ -81,23 +82,23 @@ class SpeechRecognition(Task):
 
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """1 where the whole transcript is right, else 0."""
-        said, meant = transcripts(outputs), _texts(targets)
-        pairs = zip(said, meant, strict=True)
-        return torch.tensor([float(one == other) for one, other in pairs])
+        texts, references = transcripts(outputs), _texts(targets)
+        pairs = zip(texts, references, strict=True)
+        return torch.tensor([float(text == other) for text, other in pairs])
 
     def score_of(self, pairs: Pairs) -> float:
         """Word error rate over all transcripts, in percent."""
         import jiwer
 
-        meant, said = _sides(pairs)
-        return 100.0 * float(jiwer.wer(meant, said))
+        references, texts = _sides(pairs)
+        return 100.0 * float(jiwer.wer(references, texts))
 
     def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
         """Character error rate over all transcripts, in percent."""
         import jiwer
 
-        meant, said = _sides(pairs)
-        return (100.0 * float(jiwer.cer(meant, said)),)
+        references, texts = _sides(pairs)
+        return (100.0 * float(jiwer.cer(references, texts)),)
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
         """As of a share of so many samples: each has a word or more."""
@@ -134,16 +135,16 @@ class SpeechRecognition(Task):
         """
         symbols = len(splits.class_names)
         if not isinstance(outputs, torch.Tensor):
-            got = described(outputs)
+            what = described(outputs)
         elif outputs.ndim != 3 or outputs.shape[::2] != (samples, symbols):
-            got = f"a tensor {tuple(outputs.shape)}"
+            what = f"a tensor {tuple(outputs.shape)}"
         elif not bool(outputs.isfinite().all()):
             raise ModelError("the model returns NaN or infinite logits", hint="check its weights")
         else:
             _check_transcripts(splits, outputs.shape[1])
             return
         raise ModelError(
-            f"the model returns {got}, not logits of shape ({samples}, frames, {symbols})",
+            f"the model returns {what}, not logits of shape ({samples}, frames, {symbols})",
             hint="return one tensor, with a blank and each symbol of the data for each frame",
         )
 
@@ -155,12 +156,12 @@ def transcripts(outputs: Tensor) -> list[str]:
 
 
 def _sides(pairs: Pairs) -> tuple[list[str], list[str]]:
-    meant: list[str] = []
-    said: list[str] = []
+    references: list[str] = []
+    texts: list[str] = []
     for outputs, targets in pairs:
-        meant += _texts(targets)
-        said += transcripts(outputs)
-    return meant, said
+        references += _texts(targets)
+        texts += transcripts(outputs)
+    return references, texts
 
 
 def _texts(targets: Tensor) -> list[str]:
@@ -168,8 +169,8 @@ def _texts(targets: Tensor) -> list[str]:
 
 
 def _text(symbols: Tensor) -> str:
-    kept = [symbol for symbol in symbols.tolist() if symbol not in (BLANK, NO_SYMBOL)]
-    written = (" " if symbol == WORD_END else chr(FIRST_CHARACTER + symbol) for symbol in kept)
+    spoken = [symbol for symbol in symbols.tolist() if symbol not in (BLANK, NO_SYMBOL)]
+    written = (" " if symbol == WORD_END else chr(FIRST_CHARACTER + symbol) for symbol in spoken)
     return " ".join("".join(written).split())
 
 
@@ -178,19 +179,19 @@ def _check_transcripts(splits: DataSplits, frames: int) -> None:
     for part, source in labelled_parts(splits):
         seen = 0
         for _, targets in source.epoch(batch_size=BATCH_SIZE):
-            kept = targets != NO_SYMBOL
+            is_symbol = targets != NO_SYMBOL
             # Between two that are the same a blank is needed.
-            repeated = ((targets[:, 1:] == targets[:, :-1]) & kept[:, 1:]).sum(1)
+            repeated = ((targets[:, 1:] == targets[:, :-1]) & is_symbol[:, 1:]).sum(1)
             problems = {
-                "the transcript is empty": (kept & (targets != WORD_END)).sum(1) == 0,
+                "the transcript is empty": (is_symbol & (targets != WORD_END)).sum(1) == 0,
                 "the transcript goes on after -1, which fills it up": (
-                    kept[:, 1:] & ~kept[:, :-1]
+                    is_symbol[:, 1:] & ~is_symbol[:, :-1]
                 ).any(1),
                 f"the transcript has symbols that are none of 1 to {symbols - 1}": (
-                    kept & ((targets <= BLANK) | (targets >= symbols))
+                    is_symbol & ((targets <= BLANK) | (targets >= symbols))
                 ).any(1),
                 f"the transcript does not fit into the {frames} frames of the model's outputs": (
-                    kept.sum(1) + repeated > frames
+                    is_symbol.sum(1) + repeated > frames
                 ),
             }
             for problem, rows in problems.items():

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import UsageError
 from edgespiral.distill import losses
+from edgespiral.tasks.classification import CLASSIFICATION
 
 torch.manual_seed(0)
 STUDENT, TEACHER, OTHER = (torch.randn(6, 5, dtype=torch.float64).float() * 3 for _ in range(3))
@@ -17,7 +18,9 @@ def kl_by_hand(target, probabilities):
 
 
 def value(name, student=STUDENT, teacher=TEACHER, *, temperature=4.0, alpha=0.9):
-    return losses.get(name)(student, teacher, LABELS, temperature=temperature, alpha=alpha)
+    return losses.get(name, task=CLASSIFICATION)(
+        student, teacher, LABELS, temperature=temperature, alpha=alpha
+    )
 
 
 @given(temperature=st.floats(0.5, 10), alpha=st.floats(0, 1))
@@ -25,7 +28,9 @@ def test_kd_is_the_formula_of_hinton(temperature, alpha):
     soft_teacher, soft_student = ((z / temperature).softmax(dim=1) for z in (TEACHER, STUDENT))
     expected = (1 - alpha) * F.cross_entropy(STUDENT, LABELS)
     expected += alpha * temperature**2 * kl_by_hand(soft_teacher, soft_student)
-    found = losses.distillation_loss(STUDENT, TEACHER, LABELS, temperature=temperature, alpha=alpha)
+    found = losses.get("kd", CLASSIFICATION)(
+        STUDENT, TEACHER, LABELS, temperature=temperature, alpha=alpha
+    )
     assert float(found) == pytest.approx(float(expected), rel=1e-4, abs=1e-5)
 
 
@@ -64,4 +69,4 @@ def test_gradients_reach_the_student_and_are_finite(name):
 
 def test_unknown_loss_names_the_nearest():
     with pytest.raises(UsageError, match="unknown loss 'kb'; did you mean kd"):
-        losses.get("kb")
+        losses.get("kb", task=CLASSIFICATION)

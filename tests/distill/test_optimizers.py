@@ -18,6 +18,7 @@ from edgespiral.distill.optimizers import (
 )
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.tasks.classification import CLASSIFICATION
 
 SETTINGS = TrainSettings(epochs=1.5, batch_size=64, learning_rate=0.05, seed=3)
 OWN = """
@@ -98,10 +99,12 @@ def stop_at(step):
 def test_every_way_to_train_goes_on_bit_for_bit(splits, tmp_path, extra):
     settings, path = replace(SETTINGS, **extra), tmp_path / "c.pt"
     whole, killed, resumed = fresh(), fresh(), fresh()
-    train(whole, splits, settings)
+    train(whole, splits, settings, task=CLASSIFICATION)
     with pytest.raises(KeyboardInterrupt):
-        train(killed, splits, settings, checkpoint=path, progress=stop_at(10))
-    assert train(resumed, splits, settings, checkpoint=path).resumed_at_step == 10
+        train(killed, splits, settings, checkpoint=path, progress=stop_at(10), task=CLASSIFICATION)
+    assert (
+        train(resumed, splits, settings, checkpoint=path, task=CLASSIFICATION).resumed_at_step == 10
+    )
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
     assert not torch.equal(whole.state_dict()["fc.weight"], fresh().state_dict()["fc.weight"])
@@ -111,7 +114,12 @@ def test_every_way_to_train_is_another_training(splits):
     trained = []
     for extra in ({}, *EXTRAS[:5]):
         model = fresh()
-        train(model, splits, replace(SETTINGS, **{"epochs": 0.5, "precision": "fp32", **extra}))
+        train(
+            model,
+            splits,
+            replace(SETTINGS, **{"epochs": 0.5, "precision": "fp32", **extra}),
+            task=CLASSIFICATION,
+        )
         trained.append(model.fc.weight.detach().clone())
     for index, weight in enumerate(trained):
         assert not any(torch.equal(weight, other) for other in trained[:index])
@@ -168,7 +176,12 @@ def test_parts_of_a_batch_add_up_to_its_gradient(splits):
     def trained(parts):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
-        train(model, splits, replace(SETTINGS, epochs=0.5, accumulate=parts, precision="fp32"))
+        train(
+            model,
+            splits,
+            replace(SETTINGS, epochs=0.5, accumulate=parts, precision="fp32"),
+            task=CLASSIFICATION,
+        )
         return model[1].weight
 
     assert torch.allclose(trained(1), trained(3), atol=1e-5)
@@ -177,7 +190,12 @@ def test_parts_of_a_batch_add_up_to_its_gradient(splits):
 def test_frozen_parts_stay_and_all_others_move(splits):
     model = fresh()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    train(model, splits, replace(SETTINGS, epochs=0.5, freeze=("layer1", "conv1.*")))
+    train(
+        model,
+        splits,
+        replace(SETTINGS, epochs=0.5, freeze=("layer1", "conv1.*")),
+        task=CLASSIFICATION,
+    )
     stayed = {n for n, v in model.state_dict().items() if torch.equal(v, before[n])}
     assert stayed == {n for n in before if n.startswith(("layer1.", "conv1."))}
     assert all(p.requires_grad for p in model.parameters())
@@ -201,13 +219,13 @@ def test_what_is_frozen_by_the_user_stays_frozen():
 
 def test_nothing_left_to_train_is_told(splits):
     with pytest.raises(ModelError, match="all of its parameters are frozen"):
-        train(fresh(), splits, replace(SETTINGS, freeze=("*",)))
+        train(fresh(), splits, replace(SETTINGS, freeze=("*",)), task=CLASSIFICATION)
 
 
 def test_an_optimizer_of_ones_own_trains_and_its_faults_are_one_line(splits, own):
     settings = replace(SETTINGS, epochs=0.5, learning_rate=1e-3)
     model = fresh()
-    train(model, splits, replace(settings, optimizer=f"{own}:rmsprop"))
+    train(model, splits, replace(settings, optimizer=f"{own}:rmsprop"), task=CLASSIFICATION)
     assert not torch.equal(model.fc.weight, fresh().fc.weight)
     for name, problem in (
         ("nothing", "a str is no optimizer"),
@@ -215,5 +233,7 @@ def test_an_optimizer_of_ones_own_trains_and_its_faults_are_one_line(splits, own
         ("missing", "no function 'missing' in the file"),
     ):
         with pytest.raises((UsageError, TrainingError), match=problem) as caught:
-            train(fresh(), splits, replace(settings, optimizer=f"{own}:{name}"))
+            train(
+                fresh(), splits, replace(settings, optimizer=f"{own}:{name}"), task=CLASSIFICATION
+            )
         assert "\n" not in str(caught.value)

@@ -77,8 +77,8 @@ def stop_at(step):
 
 def test_the_usual_step_is_the_trainer_s_own(splits):
     plain, handed = fresh(), fresh()
-    train(plain, splits, SETTINGS, teachers=[fresh(1)])
-    train(handed, splits, SETTINGS, teachers=[fresh(1)], own=TrainingStep())
+    train(plain, splits, SETTINGS, teachers=[fresh(1)], task=CLASSIFICATION)
+    train(handed, splits, SETTINGS, teachers=[fresh(1)], own=TrainingStep(), task=CLASSIFICATION)
     assert same(plain, handed)
 
 
@@ -86,14 +86,22 @@ def test_a_step_of_ones_own_goes_on_bit_for_bit(splits, tmp_path):
     settings, path = replace(SETTINGS, learning_rate=1e-3), tmp_path / "c.pt"
     whole, resumed, plain = fresh(), fresh(), fresh()
     first, last = Mixing(), Mixing()
-    train(whole, splits, settings, own=first)
+    train(whole, splits, settings, own=first, task=CLASSIFICATION)
     with pytest.raises(KeyboardInterrupt):
-        train(fresh(), splits, settings, own=Mixing(), checkpoint=path, progress=stop_at(10))
-    train(resumed, splits, settings, own=last, checkpoint=path)
+        train(
+            fresh(),
+            splits,
+            settings,
+            own=Mixing(),
+            checkpoint=path,
+            progress=stop_at(10),
+            task=CLASSIFICATION,
+        )
+    train(resumed, splits, settings, own=last, checkpoint=path, task=CLASSIFICATION)
     assert same(whole, resumed)
     assert last.seen == first.seen == 64 * 27
     assert last.shares == first.shares[10:]
-    train(plain, splits, settings)
+    train(plain, splits, settings, task=CLASSIFICATION)
     assert not same(whole, plain)
 
 
@@ -115,7 +123,14 @@ def test_views_of_ones_own_are_shown_to_teachers_too(splits):
         def view(self, inputs, targets):
             return torch.zeros_like(inputs), targets
 
-    train(fresh(), splits, replace(SETTINGS, epochs=0.2), teachers=[Watching()], own=Black())
+    train(
+        fresh(),
+        splits,
+        replace(SETTINGS, epochs=0.2),
+        teachers=[Watching()],
+        own=Black(),
+        task=CLASSIFICATION,
+    )
     assert len(seen) == 4
     assert not any(inputs.any() for inputs in seen)
 
@@ -123,7 +138,7 @@ def test_views_of_ones_own_are_shown_to_teachers_too(splits):
 @pytest.mark.parametrize("method", ["optimizer", "rate", "loss", "state_dict"])
 def test_a_step_that_fails_is_one_line(splits, method):
     with pytest.raises(TrainingError, match=r"Failing: .*fails.*KeyError: 'size'") as caught:
-        train(fresh(), splits, SETTINGS, own=_with(method))
+        train(fresh(), splits, SETTINGS, own=_with(method), task=CLASSIFICATION)
     assert "\n" not in str(caught.value)
 
 
@@ -174,7 +189,7 @@ def test_a_loop_sees_the_batches_that_the_trainer_would_show(splits):
             shown.append(batch.targets)
             return usual(student(batch.inputs), batch)
 
-    train(fresh(), splits, SETTINGS, own=Noting())
+    train(fresh(), splits, SETTINGS, own=Noting(), task=CLASSIFICATION)
     looped = []
 
     def loop(job):

@@ -15,6 +15,7 @@ from edgespiral.distill.batchnorm import (
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
+from edgespiral.tasks.classification import CLASSIFICATION
 
 SETTINGS = TrainSettings(epochs=2.5, batch_size=64, learning_rate=0.1, seed=3)
 STEPS = 45
@@ -60,8 +61,10 @@ def ctrl_c():
 
 def test_training_learns_and_reports(splits):
     model, seen = fresh(), []
-    report = train(model, splits, replace(SETTINGS, epochs=6), progress=seen.append)
-    assert score(model, splits.validation) > 85
+    report = train(
+        model, splits, replace(SETTINGS, epochs=6), progress=seen.append, task=CLASSIFICATION
+    )
+    assert score(model, splits.validation, task=CLASSIFICATION) > 85
     assert report.steps == 108
     assert report.seconds > 0
     assert 0 < report.train_loss < 1
@@ -81,11 +84,19 @@ def half_of(model):
 def test_masked_weights_stay_zero_and_a_killed_run_goes_on_bit_for_bit(splits, tmp_path):
     masks = half_of(fresh())
     whole, killed, resumed = fresh(), fresh(), fresh()
-    train(whole, splits, SETTINGS, masks=masks)
+    train(whole, splits, SETTINGS, masks=masks, task=CLASSIFICATION)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(KeyboardInterrupt):
-        train(killed, splits, SETTINGS, masks=masks, checkpoint=path, progress=stop_at(20, ctrl_c))
-    report = train(resumed, splits, SETTINGS, masks=masks, checkpoint=path)
+        train(
+            killed,
+            splits,
+            SETTINGS,
+            masks=masks,
+            checkpoint=path,
+            progress=stop_at(20, ctrl_c),
+            task=CLASSIFICATION,
+        )
+    report = train(resumed, splits, SETTINGS, masks=masks, checkpoint=path, task=CLASSIFICATION)
     assert report.resumed_at_step == 20
     assert_identical(resumed, whole)
     for name, mask in masks.items():
@@ -95,15 +106,15 @@ def test_masked_weights_stay_zero_and_a_killed_run_goes_on_bit_for_bit(splits, t
 def test_a_checkpoint_of_other_masks_is_refused(splits, tmp_path):
     path = tmp_path / "checkpoint.pt"
     settings = replace(SETTINGS, epochs=0.1)
-    train(fresh(), splits, settings, masks=half_of(fresh()), checkpoint=path)
+    train(fresh(), splits, settings, masks=half_of(fresh()), checkpoint=path, task=CLASSIFICATION)
     with pytest.raises(RunFolderError, match="other settings"):
-        train(fresh(), splits, settings, checkpoint=path)
+        train(fresh(), splits, settings, checkpoint=path, task=CLASSIFICATION)
 
 
 def test_the_penalty_on_scales_shrinks_them(splits):
     plain, pressed = fresh(), fresh()
-    train(plain, splits, replace(SETTINGS, epochs=1))
-    train(pressed, splits, replace(SETTINGS, epochs=1, scale_l1=0.05))
+    train(plain, splits, replace(SETTINGS, epochs=1), task=CLASSIFICATION)
+    train(pressed, splits, replace(SETTINGS, epochs=1, scale_l1=0.05), task=CLASSIFICATION)
     means = [
         float(torch.cat([s.detach().abs() for s in batchnorm_scales(model)]).mean())
         for model in (plain, pressed)
@@ -112,8 +123,8 @@ def test_the_penalty_on_scales_shrinks_them(splits):
 
 
 def test_epochs_are_counted_in_steps(splits):
-    assert train(fresh(), splits, replace(SETTINGS, epochs=0.25)).steps == 4
-    assert train(fresh(), splits, replace(SETTINGS, epochs=0.001)).steps == 1
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.25), task=CLASSIFICATION).steps == 4
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.001), task=CLASSIFICATION).steps == 1
 
 
 @pytest.mark.parametrize(("teachers", "kept"), [(0, False), (2, False), (2, True)])
@@ -124,7 +135,7 @@ def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers, kept):
         splits = splits.unaugmented()
         outputs = torch.stack([outputs_of(teacher, splits.train) for teacher in given])
     undisturbed = fresh(dropout=True)
-    train(undisturbed, splits, SETTINGS, teachers=given, outputs=outputs)
+    train(undisturbed, splits, SETTINGS, teachers=given, outputs=outputs, task=CLASSIFICATION)
     path, resumed = tmp_path / "c.pt", fresh(dropout=True)
     with pytest.raises(KilledError):
         train(
@@ -135,8 +146,17 @@ def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers, kept):
             outputs=outputs,
             checkpoint=path,
             progress=stop_at(30, kill),
+            task=CLASSIFICATION,
         )
-    report = train(resumed, splits, SETTINGS, teachers=given, outputs=outputs, checkpoint=path)
+    report = train(
+        resumed,
+        splits,
+        SETTINGS,
+        teachers=given,
+        outputs=outputs,
+        checkpoint=path,
+        task=CLASSIFICATION,
+    )
     assert report.resumed_at_step == 18
     assert_identical(resumed, undisturbed)
 
@@ -147,7 +167,7 @@ def test_ctrl_c_keeps_the_very_step(splits, tmp_path, kept):
     teacher = fresh(seed=10)
     splits = splits.unaugmented()
     outputs = outputs_of(teacher, splits.train)[None] if kept else None
-    taught = {"teachers": [teacher], "outputs": outputs}
+    taught = {"teachers": [teacher], "outputs": outputs, "task": CLASSIFICATION}
     train(undisturbed, splits, SETTINGS, **taught)
     interrupt = stop_at(30, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
@@ -176,10 +196,10 @@ class Interrupted(nn.Module):
 def test_a_second_ctrl_c_within_a_step_does_not_save_half_of_it(splits, tmp_path):
     undisturbed, resumed = Interrupted(fresh(), 0), Interrupted(fresh(), 0)
     path = tmp_path / "c.pt"
-    train(undisturbed, splits, SETTINGS)
+    train(undisturbed, splits, SETTINGS, task=CLASSIFICATION)
     with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(fresh(), 25), splits, SETTINGS, checkpoint=path)
-    report = train(resumed, splits, SETTINGS, checkpoint=path)
+        train(Interrupted(fresh(), 25), splits, SETTINGS, checkpoint=path, task=CLASSIFICATION)
+    report = train(resumed, splits, SETTINGS, checkpoint=path, task=CLASSIFICATION)
     assert report.resumed_at_step == 18
     assert_identical(resumed, undisturbed)
 
@@ -187,8 +207,8 @@ def test_a_second_ctrl_c_within_a_step_does_not_save_half_of_it(splits, tmp_path
 def test_a_finished_run_is_not_done_again(splits, tmp_path):
     first, second, path = fresh(), fresh(seed=1), tmp_path / "c.pt"
     settings = replace(SETTINGS, epochs=0.5)
-    report = train(first, splits, settings, checkpoint=path)
-    again = train(second, splits, settings, checkpoint=path)
+    report = train(first, splits, settings, checkpoint=path, task=CLASSIFICATION)
+    again = train(second, splits, settings, checkpoint=path, task=CLASSIFICATION)
     assert again.resumed_at_step == again.steps == report.steps
     assert again.train_loss == report.train_loss
     assert_identical(second, first)
@@ -196,17 +216,17 @@ def test_a_finished_run_is_not_done_again(splits, tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_refused(splits, tmp_path):
     path = tmp_path / "c.pt"
-    train(fresh(), splits, replace(SETTINGS, epochs=0.2), checkpoint=path)
+    train(fresh(), splits, replace(SETTINGS, epochs=0.2), checkpoint=path, task=CLASSIFICATION)
     with pytest.raises(RunFolderError, match="other settings"):
-        train(fresh(), splits, replace(SETTINGS, epochs=0.3), checkpoint=path)
+        train(fresh(), splits, replace(SETTINGS, epochs=0.3), checkpoint=path, task=CLASSIFICATION)
 
 
 def test_seeds_matter_and_repeat(splits):
     settings = replace(SETTINGS, epochs=0.5)
     first, second, other = fresh(), fresh(), fresh()
-    train(first, splits, settings)
-    train(second, splits, settings)
-    train(other, splits, replace(settings, seed=4))
+    train(first, splits, settings, task=CLASSIFICATION)
+    train(second, splits, settings, task=CLASSIFICATION)
+    train(other, splits, replace(settings, seed=4), task=CLASSIFICATION)
     assert_identical(first, second)
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
@@ -215,14 +235,19 @@ def test_divergence_keeps_the_last_good_weights(splits, tmp_path):
     model, path = fresh(), tmp_path / "c.pt"
     poison = stop_at(30, lambda: model.fc.weight.data.fill_(torch.nan))
     with pytest.raises(TrainingError, match="at epoch 2, step 36 of 45") as caught:
-        train(model, splits, SETTINGS, checkpoint=path, progress=poison)
+        train(model, splits, SETTINGS, checkpoint=path, progress=poison, task=CLASSIFICATION)
     assert "of step 18, are kept; try a lower --learning-rate" in str(caught.value)
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
 def test_a_rate_far_too_high_is_told(splits):
     with pytest.raises(TrainingError, match="--learning-rate"):
-        train(fresh(), splits, replace(SETTINGS, learning_rate=1e12, warmup_fraction=0.0))
+        train(
+            fresh(),
+            splits,
+            replace(SETTINGS, learning_rate=1e12, warmup_fraction=0.0),
+            task=CLASSIFICATION,
+        )
 
 
 class Counting(nn.Module):
@@ -242,7 +267,9 @@ def test_teachers_see_each_view_once_in_eval_mode(splits):
     teachers = [Counting(fresh(seed=5)), Counting(fresh(seed=6))]
     student = Counting(fresh())
     before = {key: value.clone() for key, value in teachers[0].state_dict().items()}
-    report = train(student, splits, replace(SETTINGS, epochs=0.3), teachers=teachers)
+    report = train(
+        student, splits, replace(SETTINGS, epochs=0.3), teachers=teachers, task=CLASSIFICATION
+    )
     for teacher in teachers:
         assert len(teacher.seen) == len(student.seen) == report.steps
         for (view, training, gradients), (same, _, _) in zip(
@@ -264,10 +291,10 @@ def test_kept_outputs_teach_what_the_teacher_would(splits):
     plain, exact = splits.unaugmented(), replace(SETTINGS, precision="fp32", epochs=1.5)
     teacher = Counting(fresh(seed=5))
     asked, looked_up = fresh(), fresh()
-    train(asked, plain, exact, teachers=[teacher])
+    train(asked, plain, exact, teachers=[teacher], task=CLASSIFICATION)
     outputs = outputs_of(teacher.inner, plain.train)[None]
     calls = len(teacher.seen)
-    train(looked_up, plain, exact, teachers=[teacher], outputs=outputs)
+    train(looked_up, plain, exact, teachers=[teacher], outputs=outputs, task=CLASSIFICATION)
     assert len(teacher.seen) == calls
     for name, value in asked.state_dict().items():
         assert torch.allclose(looked_up.state_dict()[name], value, atol=1e-3), name
@@ -276,21 +303,21 @@ def test_kept_outputs_teach_what_the_teacher_would(splits):
 def test_kept_outputs_are_of_no_use_for_random_views(splits):
     outputs = torch.zeros(1, len(splits.train), 10)
     with pytest.raises(DataError, match="not of random views"):
-        train(fresh(), splits, SETTINGS, teachers=[fresh(1)], outputs=outputs)
+        train(fresh(), splits, SETTINGS, teachers=[fresh(1)], outputs=outputs, task=CLASSIFICATION)
 
 
 def test_a_student_follows_its_teacher(splits):
     teacher = fresh(seed=1)
-    train(teacher, splits, replace(SETTINGS, epochs=6))
+    train(teacher, splits, replace(SETTINGS, epochs=6), task=CLASSIFICATION)
     student = fresh(seed=2)
     settings = replace(SETTINGS, epochs=5, alpha=0.9)
-    train(student, splits, settings, teachers=[teacher])
-    assert score(student, splits.validation) > 80
+    train(student, splits, settings, teachers=[teacher], task=CLASSIFICATION)
+    assert score(student, splits.validation, task=CLASSIFICATION) > 80
 
 
 def test_fewer_samples_than_a_batch(splits):
     with pytest.raises(DataError, match="1167 training samples do not fill a batch of 2000"):
-        train(fresh(), splits, replace(SETTINGS, batch_size=2000))
+        train(fresh(), splits, replace(SETTINGS, batch_size=2000), task=CLASSIFICATION)
 
 
 def test_the_callers_random_state_is_left_alone(splits):
@@ -298,21 +325,21 @@ def test_the_callers_random_state_is_left_alone(splits):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    train(model, splits, replace(SETTINGS, epochs=0.1))
+    train(model, splits, replace(SETTINGS, epochs=0.1), task=CLASSIFICATION)
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_batchnorm_recalibration_mends_spoiled_statistics(splits):
     model = fresh()
-    train(model, splits, replace(SETTINGS, epochs=6))
-    good = score(model, splits.validation)
+    train(model, splits, replace(SETTINGS, epochs=6), task=CLASSIFICATION)
+    good = score(model, splits.validation, task=CLASSIFICATION)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.add_(3.0)
-    spoiled = score(model, splits.validation)
+    spoiled = score(model, splits.validation, task=CLASSIFICATION)
     recalibrate_batchnorm(model, splits.train, batches=9, seed=1)
     assert spoiled < 50
-    assert score(model, splits.validation) > good - 5
+    assert score(model, splits.validation, task=CLASSIFICATION) > good - 5
     assert not model.training
     assert model.bn1.momentum == 0.1
 
@@ -359,10 +386,10 @@ def test_a_model_that_fails_while_it_trains_is_one_line(splits, error, backward)
     name = type(error).__name__
     words = f"Fragile: the model fails at step 3: {name}"
     with pytest.raises(ModelError, match=words) as caught:
-        train(Fragile(error, backward=backward), splits, SETTINGS)
+        train(Fragile(error, backward=backward), splits, SETTINGS, task=CLASSIFICATION)
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_that_fails_while_it_is_scored_is_one_line(splits):
     with pytest.raises(ModelError, match=r"Fragile: the model fails on \d+ samples of .*KeyError"):
-        score(Fragile(KeyError("size")), splits.test, batch_size=50)
+        score(Fragile(KeyError("size")), splits.test, batch_size=50, task=CLASSIFICATION)

@@ -17,6 +17,7 @@ from edgespiral.export.parity import LIMITS, Reference
 from edgespiral.export.precision import validation_samples, write_like_float
 from edgespiral.export.recipe import Recipe
 from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
+from edgespiral.tasks.classification import CLASSIFICATION
 
 RECIPE = Recipe.model_validate({"schema": 1, "name": "few", "samples": 12})
 DIGITS = load("digits")
@@ -150,13 +151,13 @@ def test_int8_is_near_float_or_refused(model, form):
     with TemporaryDirectory() as folder:
         source, path = Path(folder) / "model.onnx", Path(folder) / "q.onnx"
         onnx.save(model, source)
-        made = prepare(source, DIGITS, RECIPE, form=form, known_data=True)
+        made = prepare(source, DIGITS, RECIPE, form=form, known_data=True, task=CLASSIFICATION)
         samples = validation_samples(DIGITS, 8)
         record = written(made, path, samples)
         if record is None:
             assert {file.name for file in Path(folder).iterdir()} == {"model.onnx"}
             made.write(path)
-        is_near = Reference(source, samples).is_near(path, LIMITS["int8"])
+        is_near = Reference(source, samples, task=CLASSIFICATION).is_near(path, LIMITS["int8"])
         assert is_near == (record is not None)
         layers = weighted_layers(source, {"": (1, 1, 8, 8)})
         assert record is None or len(record.layers) == len(layers)

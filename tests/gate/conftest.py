@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from brief_target import brief_profile
 from onnx import TensorProto, helper, numpy_helper
 
 from edgespiral.measure.profile import TargetProfile
@@ -64,12 +65,4 @@ def suite_file(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def profile() -> TargetProfile:
     """A local target that measures briefly."""
-    return TargetProfile.model_validate(
-        {
-            "schema": 1,
-            "name": "brief",
-            "runtime": {"kind": "onnxruntime"},
-            "transport": {"kind": "local", "timeout_s": 60},
-            "measure": {"warmup_ms": 2, "rounds": 6, "round_ms": 1, "min_samples": 12},
-        }
-    )
+    return brief_profile()

@@ -43,7 +43,7 @@ def test_rows_whose_samples_alternate_are_not_scored_as_if_they_did_not():
     assert "head" not in batch_axes(mixed, example)
     survey = survey_by_flow(mixed, example)
     assert not survey.groups
-    assert "cannot be told apart" in survey.kept["inlet"][1]
+    assert "cannot be told apart" in survey.uncuttable["inlet"][1]
 
 
 class Rounding(nn.Module):

@@ -13,6 +13,7 @@ from edgespiral.prune.prunable import PrunableModel, cut_to, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.spiral.planning.importance import Scorer
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_an_engine_that_cannot_cut_a_transformer_says_so(transformer, pruner):
 @pytest.mark.parametrize("criterion", ["fisher", "taylor", "l1"])
 def test_a_transformers_channels_and_heads_are_scored(transformer, criterion):
     inputs = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    evidence = Evidence([(inputs, torch.arange(4))])
+    evidence = Evidence([(inputs, torch.arange(4))], losses=CLASSIFICATION.sample_losses)
     scores = CRITERIA.get(criterion).score(transformer.model, transformer.groups, evidence)
     assert {n: len(s) for n, s in scores.items()} == {
         g.name: g.channels for g in transformer.groups
@@ -191,7 +192,7 @@ def test_what_is_folded_into_kept_channels_brings_the_outputs_nearer(pruner):
     torch.manual_seed(0)
     net = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
     source, data = PrunableModel.of(trace(net), (1, 8, 8)), load("digits")
-    scorer = Scorer("fisher", data.train, epochs=4.0, seed=0)
+    scorer = Scorer("fisher", data.train, epochs=4.0, seed=0, task=CLASSIFICATION)
     known = scorer.importance(source, 1).moments
     scores = {group.name: torch.ones(group.channels) for group in source.groups}
     inputs, _ = next(iter(data.validation.epoch(batch_size=128)))

@@ -30,6 +30,7 @@ from edgespiral.spiral.planning.importance import Importance
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import Planner
 from edgespiral.spiral.student.precisions import Precisions
+from edgespiral.tasks.classification import CLASSIFICATION
 
 # More than one pass, so that the teacher is asked about each sample once.
 OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
@@ -52,7 +53,7 @@ def teacher(digits):
     """A ResNet-20 that knows digits well enough to lose something."""
     torch.manual_seed(0)
     model = build("resnet20", classes=10, input_shape=digits.input_shape)
-    train(model, digits, TrainSettings(epochs=8.0))
+    train(model, digits, TrainSettings(epochs=8.0), task=CLASSIFICATION)
     return model
 
 
@@ -80,6 +81,7 @@ def a_bench(teacher, digits, tmp_path):
             teacher_onnx=tmp_path / "teacher.onnx",
             precisions=Precisions.of(plan.precision, profile, load_recipe(plan.recipe)),
             sparse_kernels="none",
+            task=CLASSIFICATION,
         )
 
     return make

@@ -18,7 +18,7 @@ def test_each_phase_s_seconds_add_up() -> None:
 
 
 def test_turns_have_folders_of_their_own_and_no_cache_unless_asked(tmp_path: Path) -> None:
-    names = ("plan", "splits", "fleet", "journal", "listener", "teacher")
+    names = ("plan", "splits", "fleet", "journal", "listener", "teacher", "task")
     unused: dict[str, Any] = dict.fromkeys(names)
     context = RunContext(
         out=tmp_path,

@@ -49,7 +49,7 @@ def splits():
 
 def test_a_teacher_that_is_as_sure_of_validation_as_of_training_is_doubted(splits):
     seen = splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 12.0, seed=1))
-    (doubt,) = doubts_about(Told(), seen)
+    (doubt,) = doubts_about(Told(), seen, task=CLASSIFICATION)
     assert "100.0 % right of 400) as of training samples (100.0 % of 1000)" in doubt
     assert "--max-drop then means nothing" in doubt
     assert "\n" not in doubt
@@ -57,18 +57,20 @@ def test_a_teacher_that_is_as_sure_of_validation_as_of_training_is_doubted(split
 
 def test_one_that_errs_as_rarely_but_is_less_sure_has_not_seen_it(splits):
     assert not doubts_about(
-        Told(), splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 10.0, seed=1))
+        Told(),
+        splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 10.0, seed=1)),
+        task=CLASSIFICATION,
     )
 
 
 def test_neither_has_one_that_errs_more(splits):
     unseen = splits(samples(3000, 2, 12.0, seed=0), samples(400, 4, 12.0, seed=1))
-    assert not doubts_about(Told(), unseen)
+    assert not doubts_about(Told(), unseen, task=CLASSIFICATION)
 
 
 def test_of_one_that_has_learnt_little_by_heart_nothing_is_said(splits):
     same = splits(samples(3000, 300, 12.0, seed=0), samples(400, 40, 12.0, seed=1))
-    assert not doubts_about(Told(), same)
+    assert not doubts_about(Told(), same, task=CLASSIFICATION)
 
 
 def test_a_teacher_at_chance_is_told(splits):
@@ -76,14 +78,14 @@ def test_a_teacher_at_chance_is_told(splits):
     silent = nn.Sequential(nn.Flatten(), nn.Linear(2, CLASSES))
     for parameter in silent.parameters():
         nn.init.zeros_(parameter)
-    (doubt,) = doubts_about(silent, parts)
+    (doubt,) = doubts_about(silent, parts, task=CLASSIFICATION)
     assert "right on 10.0 % of 400 validation samples, always guessing" in doubt
     assert "normalisation" in doubt
 
 
 def test_a_mistaken_order_of_classes_is_at_chance_too(splits):
     parts = splits(samples(3000, 3000, 12.0, seed=0), samples(400, 400, 12.0, seed=1))
-    (doubt,) = doubts_about(Told(), parts)
+    (doubt,) = doubts_about(Told(), parts, task=CLASSIFICATION)
     assert "another order of the classes" in doubt
 
 

@@ -22,6 +22,7 @@ from edgespiral.measure.transports.base import DeviceLostError
 from edgespiral.models import build
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import run_compress
+from edgespiral.tasks.classification import CLASSIFICATION
 
 TARGET = """
 schema = 1
@@ -52,7 +53,7 @@ def small(digits):
     """A small teacher that knows a little."""
     torch.manual_seed(0)
     model = build("resnet8", classes=10, input_shape=digits.input_shape)
-    train(model, digits, TrainSettings(epochs=1.0))
+    train(model, digits, TrainSettings(epochs=1.0), task=CLASSIFICATION)
     return model
 
 

@@ -57,6 +57,14 @@ def test_what_is_no_task_is_told():
         require_task({}, "task")
 
 
+def test_an_output_name_that_is_none_is_told():
+    class Unnamed(type(CLASSIFICATION)):
+        output_name = 3
+
+    with pytest.raises(UsageError, match="task: Unnamed has an output_name that is no name: 3"):
+        require_task(Unnamed(), "task")
+
+
 def test_losses_a_sample_are_enough_for_a_loss_and_a_distance():
     outputs, targets = torch.zeros(2, 3), torch.tensor([[1.0] * 3, [3.0] * 3])
     task = Regression()

@@ -20,7 +20,7 @@ class Distance(Task):
     """Mean distance; each method fails, or returns what it is told to."""
 
     metric = Metric(name="distance", unit="", higher_is_better=False)
-    counted, main_output = "rows", "far"
+    counted, main_output, output_name = "rows", "far", "metres"
     raises: BaseException | None = None
     answer: object = None
 
@@ -44,6 +44,10 @@ class Distance(Task):
 
     def chance(self, targets):
         return self._result(0.5)
+
+    @property
+    def scores_rightness(self):
+        return self._result(True)
 
     def decisions(self, targets):
         return self._result(len(targets))
@@ -97,6 +101,7 @@ CALLS = {
     "scored": lambda task: task.scored(lambda inputs: inputs, Source()),
     "scores_beside": lambda task: task.scores_beside([(ONES, ZEROS)]),
     "chance": lambda task: task.chance(ZEROS),
+    "scores_rightness": lambda task: task.scores_rightness,
     "decisions": lambda task: task.decisions(ZEROS),
     "allowed_difference": lambda task: task.allowed_difference(1.0, 2, 0.1),
     "standard_error": lambda task: task.standard_error(1.0, Source()),
@@ -112,7 +117,7 @@ CALLS = {
 
 def test_every_method_of_a_task_has_its_boundary():
     methods = {name for name in vars(Task) if not name.startswith("_")}
-    attributes = {"metric", "beside", "counted", "timed", "main_output"}
+    attributes = {"metric", "beside", "counted", "timed", "main_output", "output_name"}
     assert methods - attributes == set(CALLS)
     assert set(CALLS) <= set(vars(OwnTask))
 
@@ -124,7 +129,7 @@ def test_a_task_answers_through_its_boundary_as_it_does_itself(method):
     call = CALLS[method]
     assert str(call(own)) == str(call(task))
     assert (own.metric, own.counted, own.main_output) == (task.metric, "rows", "far")
-    assert own.beside == task.beside
+    assert (own.beside, own.output_name) == (task.beside, "metres")
 
 
 @pytest.mark.parametrize("raised", [KeyError("mask"), SystemExit(3), StopIteration(), OSError(28)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +16,14 @@ from edgespiral.core.errors import GateCode, UsageError
 from edgespiral.core.system.temporary import work_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgespiral.gate.records import BenchResult, CaseResult
     from edgespiral.gate.reference import Find
     from edgespiral.gate.run import Gate
+
+    # What measures a suite, in turns with former models if there are any.
+    Measured = Callable[..., BenchResult]
 
 CODES = {
     "met": GateCode.PASS,
@@ -111,50 +117,50 @@ def run(
     outputs.finish(result)
 
 
+def _with_baseline(
+    act: Callable[[Gate, Path, str, Measured], BenchResult],
+) -> Callable[..., None]:
+    """The command of what `act` does with a suite and the store and name of a baseline."""
+
+    def command(
+        name: Name,
+        suite: Suite = DEFAULT_SUITE,
+        *,
+        target: Target = None,
+        store: Store = STORE,
+        out: Out = None,
+        report: Reports = None,
+        github: Github = False,
+        json: AsJson = False,
+    ) -> None:
+        outputs = _outputs(suite, out, report, github=github, json=json)
+        measured = partial(_heard, github=github)
+        outputs.finish(act(_bench(suite, target), store, name, measured))
+
+    command.__doc__ = act.__doc__
+    return command
+
+
 @bench_app.command("save", epilog=EPILOG)
-def save(
-    name: Name,
-    suite: Suite = DEFAULT_SUITE,
-    *,
-    target: Target = None,
-    store: Store = STORE,
-    out: Out = None,
-    report: Reports = None,
-    github: Github = False,
-    json: AsJson = False,
-) -> None:
+@_with_baseline
+def save(bench: Gate, store: Path, name: str, measured: Measured) -> BenchResult:
     """Measure a suite and keep the result as a baseline."""
     from edgespiral.gate.baseline import baseline_path, save_baseline
 
     baseline_path(store, name)
-    outputs = _outputs(suite, out, report, github=github, json=json)
-    bench = _bench(suite, target)
-    result = _heard(bench, None, github=github, for_baseline=True)
-    path = save_baseline(store, name, result)
-    tell(f"saved: {path}", err=True)
-    outputs.finish(result)
+    result = measured(bench, None, for_baseline=True)
+    tell(f"saved: {save_baseline(store, name, result)}", err=True)
+    return result
 
 
 @bench_app.command("compare", epilog=EPILOG)
-def compare(
-    name: Name,
-    suite: Suite = DEFAULT_SUITE,
-    *,
-    target: Target = None,
-    store: Store = STORE,
-    out: Out = None,
-    report: Reports = None,
-    github: Github = False,
-    json: AsJson = False,
-) -> None:
+@_with_baseline
+def compare(bench: Gate, store: Path, name: str, measured: Measured) -> BenchResult:
     """Measure a suite and judge it against a stored baseline; --against is surer."""
     from edgespiral.gate.baseline import load_baseline
     from edgespiral.gate.reference import from_baseline
 
-    outputs = _outputs(suite, out, report, github=github, json=json)
-    bench = _bench(suite, target)
-    former = from_baseline(bench.suite, name, load_baseline(store, name))
-    outputs.finish(_heard(bench, former, github=github))
+    return measured(bench, from_baseline(bench.suite, name, load_baseline(store, name)))
 
 
 @bench_app.command("history")

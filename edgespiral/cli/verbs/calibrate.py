@@ -11,6 +11,7 @@ import typer
 from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import DataError, UsageError
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ Task = Annotated[
     str | None,
     typer.Option(
         help=options.help_of(options.PLAN_OPTIONS["task"]),
-        show_default="the run's, or classification",
+        show_default=f"the run's, or {DEFAULT}",
     ),
 ]
 
@@ -85,10 +86,10 @@ def calibrate(
     from edgespiral.export.recipe import load_recipe
     from edgespiral.measure.profile import load_profile
 
-    chosen = load_recipe(recipe)
+    the_recipe = load_recipe(recipe)
     is_judged = target is not None or max_drop is not None
     profile = load_profile(target or "host-cpu") if is_judged else None
-    source = data or chosen.data
+    source = data or the_recipe.data
     if source is None:
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
@@ -100,7 +101,7 @@ def calibrate(
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
     aim, splits = _task_and_data(task_of(model, task), source)
     ranges = cache.expanduser() if cache else user_cache("ranges")
-    calibrated = prepare(file, splits, chosen, form=runtime, cache=ranges, task=aim)
+    calibrated = prepare(file, splits, the_recipe, form=runtime, cache=ranges, task=aim)
     console = Terminal()
     for line in _doubts(model, calibrated, splits):
         console.print(line, soft_wrap=True)
@@ -127,24 +128,24 @@ def _task_and_data(task: AnyTask, source: str) -> tuple[AnyTask, DataSplits]:
     return task, splits
 
 
-def task_of(model: Path, asked: str | None) -> AnyTask:
+def task_of(model: Path, task_name: str | None) -> AnyTask:
     """The task that is asked for, or else the one of the run in the folder `model`.
 
     Raises:
         UsageError: what is asked for scores by another metric than the run.
     """
-    from edgespiral import tasks
     from edgespiral.core.records.journal import read_run
     from edgespiral.report.run import Run
+    from edgespiral.tasks import load as load_task
 
     journal = model / "journal.jsonl"
     started = Run.of(read_run(journal)).started if journal.is_file() else None
-    of_run = str(started.plan.get("task", tasks.DEFAULT)) if started else tasks.DEFAULT
-    task = tasks.load(asked or of_run)
+    of_run = str(started.plan.get("task", DEFAULT)) if started else DEFAULT
+    task = load_task(task_name or of_run)
     if started is not None and started.metric != task.metric:
         raise UsageError(
             f"scores by {task.metric.name}, and the run by {started.metric.name}",
-            where=f"--task {asked or of_run}",
+            where=f"--task {task_name or of_run}",
             hint="name the task that the run had",
         )
     return task

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, command_line
+from edgespiral.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from edgespiral.spiral.plan import Plan
+    from edgespiral.spiral.starting.rehearsal import Rehearsal
 
 
 @options.with_options(options.PLAN_OPTIONS.values())
@@ -21,9 +23,20 @@ def compress(
     flags: dict[str, object],
     resume: options.Resume = False,
     config: options.Config = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Write nothing: say what would be cut, timed and trained, and about how long.",
+        ),
+    ] = False,
 ) -> None:
     """Prune and distil a trained model until it meets a latency budget on its targets."""
-    raise typer.Exit(_run(config, flags, resume=resume))
+    if dry_run and resume:
+        raise UsageError(
+            "a run that is there is not tried", where="--dry-run", hint="leave out --resume"
+        )
+    raise typer.Exit(_run(config, flags, resume=resume, dry_run=dry_run))
 
 
 def default_folder(plan: Plan) -> Path:
@@ -32,7 +45,7 @@ def default_folder(plan: Plan) -> Path:
     return Path("runs") / re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
 
 
-def _run(config: Path | None, flags: dict[str, object], *, resume: bool) -> int:
+def _run(config: Path | None, flags: dict[str, object], *, resume: bool, dry_run: bool) -> int:
     from edgespiral.export.recipe import load_recipe
     from edgespiral.measure.profile import load_profiles
     from edgespiral.spiral.plan import load_plan
@@ -41,7 +54,48 @@ def _run(config: Path | None, flags: dict[str, object], *, resume: bool) -> int:
     plan = load_plan(config, flags)
     load_profiles(plan.targets)
     load_recipe(plan.recipe)
+    if dry_run:
+        return _rehearse(plan)
     return _compress(plan, plan.out or default_folder(plan), resume=resume)
+
+
+def _rehearse(plan: Plan) -> int:
+    from edgespiral.core.listener import OnConsole
+    from edgespiral.spiral.starting.rehearsal import rehearse
+
+    rehearsal = rehearse(plan, OnConsole(Terminal(stderr=True)))
+    _show(rehearsal, plan)
+    return ExitCode.OK
+
+
+def _show(rehearsal: Rehearsal, plan: Plan) -> None:
+    from rich.table import Table
+
+    from edgespiral.report.formats import seconds
+
+    console, work = Terminal(), rehearsal.work
+    console.print(f"cut: {rehearsal.groups} groups of {rehearsal.channels:,} channels")
+    pairs = zip(plan.targets, rehearsal.teacher_ms, rehearsal.budgets.each, strict=True)
+    for target, latency_ms, budget in pairs:
+        console.print(f"timed: on {target}, from {latency_ms:.3g} ms to {budget}", soft_wrap=True)
+    if work.turns:
+        told = f"trained: {plan.epochs:g} epochs of {work.train:,} samples in {work.turns} turn"
+        console.print(
+            f"{told}{'s' if work.turns > 1 else ''}, {work.steps:,} steps", soft_wrap=True
+        )
+    else:
+        console.print("trained: nothing, as the teacher seems to meet the budget")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("estimate")
+    table.add_column("seconds", justify="right")
+    table.add_column("for")
+    for part in rehearsal.parts:
+        table.add_row(part.name, f"{part.seconds:.1f}", part.made_of)
+    console.print(table)
+    left_out = f"; not counted: {', '.join(rehearsal.left_out)}" if rehearsal.left_out else ""
+    total = f"in all about {seconds(rehearsal.seconds)} on this machine as it is now, an estimate"
+    console.print(f"{total} from one of each step{left_out}", soft_wrap=True)
+    console.print("nothing was written", soft_wrap=True)
 
 
 def _compress(plan: Plan, out: Path, *, resume: bool) -> int:

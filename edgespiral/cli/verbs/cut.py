@@ -12,6 +12,7 @@ from edgespiral.cli.terminal import tell
 from edgespiral.cli.verbs.inspect import model_named, stated_shape, stated_splits
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.text import is_whole, shortened
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -52,7 +53,7 @@ def cut(
     ] = None,
     multiple: Annotated[int, typer.Option(min=1, help="Widths are multiples of it.")] = 1,
     pruner: Annotated[str, typer.Option(help="What takes channels out.")] = "auto",
-    task: options.TaskName = "classification",
+    task: options.TaskName = DEFAULT,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
 ) -> None:
     """Take channels out of a model, check that the rest computes the same, and train nothing."""
@@ -101,8 +102,8 @@ def _write(smaller: GraphModule, out: Path, example: Tensors) -> None:
     save_model(trace(smaller, example), make_folder(out), example=example)
     for name, before in facts.before.items():
         tell(f"{name}: {before} -> {facts.after[name]}")
-    kept = f"{facts.parameters_after:,} of {facts.parameters_before:,} parameters"
-    tell(f"{out / SOURCE}: {kept}, cut by {facts.engine}")
+    size = f"{facts.parameters_after:,} of {facts.parameters_before:,} parameters"
+    tell(f"{out / SOURCE}: {size}, cut by {facts.engine}")
     tell(f"the masked model's outputs differ by {facts.difference:.0e} of the largest")
 
 
@@ -114,16 +115,16 @@ def _example(shape: tuple[int, ...], tokens: int | None, splits: DataSplits | No
     return example_input(shape, token_count=tokens)
 
 
-def _widths(given: list[str] | None) -> dict[str, int] | None:
+def _widths(words: list[str] | None) -> dict[str, int] | None:
     """Widths by group, as the flags have them.
 
     Raises:
         UsageError: one is not GROUP=N, or a group is named twice.
     """
-    if not given:
+    if not words:
         return None
     widths: dict[str, int] = {}
-    for text in given:
+    for text in words:
         name, _, number = text.rpartition("=")
         if not name or not is_whole(number, 0, MOST_CHANNELS):
             raise UsageError(

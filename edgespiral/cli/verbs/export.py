@@ -10,6 +10,7 @@ import typer
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import UsageError
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,7 @@ def export(
     recipe: Annotated[
         str, typer.Option(help="How int8 is calibrated: a recipe's name or file.")
     ] = "default",
-    task: options.TaskName = "classification",
+    task: options.TaskName = DEFAULT,
     runtime: Annotated[
         Literal["onnxruntime", "tensorrt"], typer.Option(help="What an int8 file is for.")
     ] = "onnxruntime",
@@ -42,11 +43,11 @@ def export(
     """Write a model as ONNX and check it against PyTorch on validation samples."""
     from edgespiral.export.recipe import load_recipe
 
-    chosen = load_recipe(recipe)
+    the_recipe = load_recipe(recipe)
     from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.data.guard import watched
-    from edgespiral.export.precision import Asked, export_as
+    from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -61,8 +62,10 @@ def export(
     for line in lines:
         tell(line)
     check_answers(module, splits, aim.check_outputs)
-    asked = Asked(precision=precision, recipe=chosen, form=runtime, samples=samples, task=aim)
-    done = export_as(module, out, splits, asked)
+    request = ExportRequest(
+        precision=precision, recipe=the_recipe, form=runtime, samples=samples, task=aim
+    )
+    done = export_as(module, out, splits, request)
     tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
-from edgespiral.cli.terminal import Terminal, tell
+from edgespiral.cli.terminal import Terminal, tell, tell_json
 from edgespiral.core.errors import UsageError
 from edgespiral.core.text import is_whole, shortened
 
@@ -37,6 +37,9 @@ def inspect(
     tokens: options.Tokens = None,
     weights: options.Weights = None,
     html: Annotated[Path | None, typer.Option(help="Write it as a page, too.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the record instead of the tables.")
+    ] = False,
 ) -> None:
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
     shape = stated_shape(data, input_shape, "inspect")
@@ -52,16 +55,19 @@ def inspect(
     module = model_named(model, weights, splits, shape, tokens)
     if splits is not None:
         shape, tokens = splits.input_shape, splits.token_count
-    seen, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
+    inputs, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
     teacher = PrunableModel.of(
-        trace(module, seen), shape, token_count=tokens, may_be_uncuttable=True, example=example
+        trace(module, inputs), shape, token_count=tokens, may_be_uncuttable=True, example=example
     )
     inspection = inspect_teacher(teacher, model)
-    print_inspection(inspection, Terminal())
+    if json:
+        tell_json(inspection.model_dump_json(indent=2))
+    else:
+        print_inspection(inspection, Terminal())
     if html is not None:
         make_folder(html.parent)
         write_text(html, inspection_html(inspection))
-        tell(f"page: {html}")
+        tell(f"page: {html}", err=json)
 
 
 def stated_shape(data: str | None, stated: str | None, verb: str) -> tuple[int, ...]:

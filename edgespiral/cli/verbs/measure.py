@@ -84,16 +84,16 @@ def measure(
 
 
 def _budgets_ms(
-    targets: Sequence[str], given: float | dict[str, float] | None
+    targets: Sequence[str], budget: float | dict[str, float] | None
 ) -> list[float | None]:
     """The budget of each target; None where it has none."""
-    if not isinstance(given, dict):
-        return [given for _ in targets]
-    for name in given:
+    if not isinstance(budget, dict):
+        return [budget for _ in targets]
+    for name in budget:
         if name not in targets:
             hint = f"the targets are: {', '.join(targets)}"
             raise UsageError(f"{name} is not measured on", where="--latency-ms", hint=hint)
-    return [given.get(target) for target in targets]
+    return [budget.get(target) for target in targets]
 
 
 def _measured(session: Session, files: Sequence[Path], latency_ms: float | None) -> Found:

@@ -1,38 +1,94 @@
-"""`edgespiral report`: what a run did, from its journal."""
+"""`edgespiral report`: what a run did, or what several came to, from their journals."""
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path  # noqa: TC003 (typer reads the annotations)
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgespiral.cli.terminal import Terminal, tell_json
+from edgespiral.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgespiral.core.records.events import Event
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, finished or not.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="A run folder, finished or not; or several."),
+    ],
     *,
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the result record instead of the table.")
+        bool,
+        typer.Option("--json", help="Print the result record, or those of all, not the table."),
     ] = False,
 ) -> None:
-    """Show a run: its turns, scores and latencies, from its journal alone."""
-
+    """Show a run: its turns, scores and latencies, from its journal alone; or compare several."""
     from edgespiral.core.records.journal import read_run
-    from edgespiral.core.system.files import make_folder, write_text
+
+    if len(runs) == 1:
+        _one(read_run(runs[0] / "journal.jsonl"), html, json=json)
+        return
+    _several(
+        {name: read_run(run / "journal.jsonl") for name, run in _named(runs).items()},
+        html,
+        json=json,
+    )
+
+
+def _named(runs: Sequence[Path]) -> dict[str, Path]:
+    """Each run by its folder's name, or by its path where two are called alike.
+
+    Raises:
+        UsageError: a folder is named twice.
+    """
+    names = [run.resolve().name for run in runs]
+    named = {
+        name if names.count(name) == 1 else str(run): run
+        for name, run in zip(names, runs, strict=True)
+    }
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise UsageError("a run is named twice", where="RUN", hint="name each once")
+    return named
+
+
+def _one(events: Sequence[Event], html: Path | None, *, json: bool) -> None:
     from edgespiral.report.html import render_html
     from edgespiral.report.result import build_result
     from edgespiral.report.table import print_table
 
-    events = read_run(run / "journal.jsonl")
-    console = Terminal()
     if json:
         tell_json(build_result(events).model_dump_json(indent=2))
     else:
-        print_table(console, events)
+        print_table(Terminal(), events)
     if html is not None:
-        make_folder(html.parent)
-        write_text(html, render_html(events))
-        Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)
+        _write(html, render_html(events))
+
+
+def _several(journals: Mapping[str, Sequence[Event]], html: Path | None, *, json: bool) -> None:
+    from edgespiral.report.comparison import compared, comparison_html, print_comparison
+    from edgespiral.report.result import build_result
+
+    if json:
+        results = {
+            name: build_result(events).model_dump(mode="json") for name, events in journals.items()
+        }
+        tell_json(jsonlib.dumps(results, indent=2))
+    else:
+        print_comparison(Terminal(), compared(journals))
+    if html is not None:
+        _write(html, comparison_html(compared(journals)))
+
+
+def _write(html: Path, page: str) -> None:
+    from edgespiral.core.system.files import make_folder, write_text
+
+    make_folder(html.parent)
+    write_text(html, page)
+    Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)

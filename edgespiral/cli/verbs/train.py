@@ -13,6 +13,7 @@ import typer
 from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, command_line, tell
 from edgespiral.core.system.invocation import tell_stopped
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ def train(
             help="digits, cifar10, folder:PATH[?size=64], speech:, text:, ... or file.py:name."
         ),
     ],
-    task: options.TaskName = "classification",
+    task: options.TaskName = DEFAULT,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
     ] = None,
@@ -66,7 +67,7 @@ def train(
 
     folder = out if out is not None else default_folder(model, data)
     console = Terminal(stderr=True)
-    asked = {name: value for name, value in flags.items() if value is not None}
+    options_given = {name: value for name, value in flags.items() if value is not None}
     try:
         with _bar(console) as heard:
             teacher = train_teacher(
@@ -81,7 +82,7 @@ def train(
                 task=task,
                 progress=heard,
                 say=lambda line: console.print(line, markup=False, highlight=False),
-                **asked,  # type: ignore[arg-type]
+                **options_given,  # type: ignore[arg-type]
             )
     except KeyboardInterrupt:
         tell_stopped(console, command_line())

@@ -59,7 +59,9 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
 
 def described(plan: Plan) -> str:
     """In one sentence, what running `plan` would do."""
-    goals = " and ".join(f"{_budget(asked)} on {target}" for target, asked in plan.budgets.items())
+    goals = " and ".join(
+        f"{_budget(budget)} on {target}" for target, budget in plan.budgets.items()
+    )
     turns = "as many turns as needed" if plan.turns == "auto" else f"{plan.turns} turns"
     return (
         f"{plan.model} on {plan.data} would be compressed to {goals}, "
@@ -82,8 +84,8 @@ def _zeros(sparsity: Sparsity) -> str:
     return f", with {share} sparse weights"
 
 
-def _budget(asked: Mapping[str, float]) -> str:
-    [(kind, value)] = asked.items()
+def _budget(budget: Mapping[str, float]) -> str:
+    [(kind, value)] = budget.items()
     return f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
 
 

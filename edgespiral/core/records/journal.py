@@ -107,10 +107,10 @@ def _parsed(line: bytes, upgrade: Upgrade, path: Path, number: int) -> Event:
 def _of_today(line: bytes, upgrade: Upgrade) -> bytes:
     """A line as it would be written today; what is no record is left for validation to tell."""
     try:
-        given = json.loads(line)
-        if not isinstance(given, dict) or given.get("schema_version") == SCHEMA:
+        record = json.loads(line)
+        if not isinstance(record, dict) or record.get("schema_version") == SCHEMA:
             return line
-        return json.dumps(upgrade.record(given)).encode()
+        return json.dumps(upgrade.record(record)).encode()
     except (ValueError, RecursionError):
         return line
 

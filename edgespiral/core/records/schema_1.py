@@ -104,7 +104,7 @@ class Upgrade:
         record["devices"] = alone + others if isinstance(others, list) else others
 
 
-def renamed(given: Json) -> Json:
+def renamed(record: Json) -> Json:
     """A record of schema 1, and those within it, with today's names of scores.
 
     Example:
@@ -113,11 +113,11 @@ def renamed(given: Json) -> Json:
     """
     return {
         RENAMED.get(key, key): value if key in TABLES else _renamed_within(value)
-        for key, value in given.items()
+        for key, value in record.items()
     }
 
 
-def upgraded_result(given: Json) -> Json:
+def upgraded_result(result: Json) -> Json:
     """A gate's result of schema 1, which had other words for its verdicts, as one of today.
 
     Raises:
@@ -127,28 +127,28 @@ def upgraded_result(given: Json) -> Json:
         >>> upgraded_result({"schema_version": 1, "verdict": "pass", "cases": []})
         {'schema_version': 2, 'verdict': 'met', 'cases': []}
     """
-    return {**_judged(given), "schema_version": 2}
+    return {**_judged(result), "schema_version": 2}
 
 
-def upgraded_training(given: object) -> object:
+def upgraded_training(record: object) -> object:
     """The record of a training of schema 1, `train.json`, as one of today; any other as it is.
 
     Raises:
         RecursionError: it is nested too deeply.
     """
-    if not isinstance(given, dict) or given.get("schema_version") != 1:
-        return given
-    return {"metric": METRIC, **renamed(given), "schema_version": 2}
+    if not isinstance(record, dict) or record.get("schema_version") != 1:
+        return record
+    return {"metric": METRIC, **renamed(record), "schema_version": 2}
 
 
-def _judged(given: Json) -> Json:
+def _judged(record: Json) -> Json:
     """A result, a model of it or a check, with today's verdict, and those within it."""
-    upgraded, verdict = dict(given), given.get("verdict")
+    upgraded, verdict = dict(record), record.get("verdict")
     if isinstance(verdict, str):
         upgraded["verdict"] = VERDICTS.get(verdict, verdict)
     for key in ("cases", "checks"):
-        if isinstance(given.get(key), list):
-            parts = given[key]
+        if isinstance(record.get(key), list):
+            parts = record[key]
             upgraded[key] = [_judged(part) if isinstance(part, dict) else part for part in parts]
     return upgraded
 

@@ -56,7 +56,7 @@ def summarise(rounds_ms: Rounds) -> LatencyStats:
     return LatencyStats(
         count=samples.size,
         p50_ms=float(np.median(samples)),
-        p50_ci95_ms=_interval(len(rounds), lambda chosen: _pooled_medians(rounds, chosen)),
+        p50_ci95_ms=_interval(len(rounds), lambda resampled: _pooled_medians(rounds, resampled)),
         p90_ms=_percentile(samples, 90),
         p99_ms=_percentile(samples, 99),
     )
@@ -78,7 +78,7 @@ def paired_ratio(reference_rounds_ms: Rounds, subject_rounds_ms: Rounds) -> Rati
             hint="measure both models in one call",
         )
     ratios = _medians(reference) / _medians(subject)
-    interval = _interval(len(ratios), lambda chosen: np.median(ratios[chosen], axis=1))
+    interval = _interval(len(ratios), lambda resampled: np.median(ratios[resampled], axis=1))
     return Ratio(value=float(np.median(ratios)), ci95=interval)
 
 
@@ -140,9 +140,9 @@ def tail_share(rounds: int) -> float:
 
 
 def _interval(rounds: int, statistic: Callable[[NDArray[np.intp]], Vector]) -> Interval:
-    chosen = np.random.default_rng(SEED).integers(0, rounds, size=(RESAMPLES, rounds))
+    resamples = np.random.default_rng(SEED).integers(0, rounds, size=(RESAMPLES, rounds))
     tail = tail_share(rounds)
-    low, high = np.quantile(statistic(chosen), [tail, 1 - tail])
+    low, high = np.quantile(statistic(resamples), [tail, 1 - tail])
     return Interval(low=float(low), high=float(high))
 
 
@@ -150,7 +150,7 @@ def _medians(rounds: list[Vector]) -> Vector:
     return np.array([np.median(samples) for samples in rounds])
 
 
-def _pooled_medians(rounds: list[Vector], chosen: NDArray[np.intp]) -> Vector:
+def _pooled_medians(rounds: list[Vector], resamples: NDArray[np.intp]) -> Vector:
     """Median of the pooled samples of each row of chosen rounds.
 
     Nothing is pooled: a resample only says how often each round is there, so its median is looked
@@ -158,9 +158,9 @@ def _pooled_medians(rounds: list[Vector], chosen: NDArray[np.intp]) -> Vector:
     """
     rounds = [np.sort(samples) for samples in rounds]
     values = np.sort(np.concatenate(rounds))
-    times = np.array([np.bincount(row, minlength=len(rounds)) for row in chosen])
+    times = np.array([np.bincount(row, minlength=len(rounds)) for row in resamples])
     counts = times @ np.array([samples.size for samples in rounds])
-    medians: Vector = np.zeros(len(chosen))
+    medians: Vector = np.zeros(len(resamples))
     for ranks in ((counts - 1) // 2, counts // 2):
         medians += _at_ranks(rounds, values, times, ranks) / 2
     return medians
@@ -179,8 +179,8 @@ def _at_ranks(
             np.where(reached > ranks, low, half + 1),
             np.where(reached > ranks, half, high),
         )
-    found: Vector = values[low]
-    return found
+    at_low: Vector = values[low]
+    return at_low
 
 
 def _percentile(samples: Vector, percent: int) -> float | None:

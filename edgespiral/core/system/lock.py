@@ -84,5 +84,5 @@ def _holder(status: os.stat_result) -> int | None:
         rows = [line.split() for line in HELD_LOCKS.read_text(encoding="ascii").splitlines()]
     except OSError:
         return None
-    held = (int(row[4]) for row in rows if row[1:2] == ["FLOCK"] and row[5:6] == [device])
-    return next((process for process in held if process > 0), None)
+    processes = (int(row[4]) for row in rows if row[1:2] == ["FLOCK"] and row[5:6] == [device])
+    return next((process for process in processes if process > 0), None)

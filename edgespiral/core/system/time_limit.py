@@ -49,5 +49,5 @@ def limited(seconds: float, what: str) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         if other:
-            left = other - (time.monotonic() - start)
-            signal.setitimer(signal.ITIMER_REAL, max(left, SOON_SECONDS))
+            rest_s = other - (time.monotonic() - start)
+            signal.setitimer(signal.ITIMER_REAL, max(rest_s, SOON_SECONDS))

@@ -69,17 +69,20 @@ def boxed(
         DataError: a picture is missing or damaged or of another size than its annotations say; or,
             unless these are dropped, a box has no area or reaches outside of its picture.
     """
-    missing = [one for one in annotated if not is_file(one.picture)]
+    missing = [boxed_picture for boxed_picture in annotated if not is_file(boxed_picture.picture)]
     if missing:
         more = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
         raise DataError(
             f"its picture {missing[0].picture} is missing{more}", where=missing[0].source
         )
-    check_images(one.picture for one in annotated)
+    check_images(boxed_picture.picture for boxed_picture in annotated)
     with ThreadPoolExecutor() as threads:
         sizes = list(threads.map(_size, annotated))
-    pairs = [_sound(one, size, classes) for one, size in zip(annotated, sizes, strict=True)]
-    faults = [fault for _, found in pairs for fault in found]
+    pairs = [
+        _sound(boxed_picture, size, classes)
+        for boxed_picture, size in zip(annotated, sizes, strict=True)
+    ]
+    faults = [fault for _, faults_there in pairs for fault in faults_there]
     if faults and not drops_faulty:
         more = f" (and {len(faults) - 1} more faulty boxes)" if len(faults) > 1 else ""
         raise DataError(
@@ -110,7 +113,7 @@ def _sound(
     edges = np.array([*size, *size], np.float64)
     pixels = annotated.boxes.reshape(-1, 4) * (edges if annotated.in_shares else 1.0)
     shares = np.clip(pixels, 0, edges) / edges
-    faults, kept = [], np.ones(len(pixels), bool)
+    faults, is_sound = [], np.ones(len(pixels), bool)
     for at, (box, inside) in enumerate(zip(pixels, shares, strict=True)):
         problem = _problem(box, inside, size)
         if problem:
@@ -118,9 +121,9 @@ def _sound(
             corners = ", ".join(f"{value:g}" for value in box.round(2))
             what = f"box {at + 1} ({name}: {corners}) {problem}"
             faults.append(_Fault(annotated.source, what))
-            kept[at] = False
-    labels = annotated.labels[kept]
-    return Boxed(annotated.picture, labels, shares[kept], faulty=len(faults)), faults
+            is_sound[at] = False
+    labels = annotated.labels[is_sound]
+    return Boxed(annotated.picture, labels, shares[is_sound], faulty=len(faults)), faults
 
 
 def _problem(

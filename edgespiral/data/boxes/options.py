@@ -49,36 +49,36 @@ def parsed(kind: str, argument: str) -> BoxOptions:
         UsageError: an option, or a choice, that there is not.
         DataError: one has no such value, or there is no such folder.
     """
-    asked = Argument(kind, argument, ["size", "mean", "std", "faulty", "mirror"])
-    if not asked.path.is_dir():
-        raise DataError("no such folder", where=str(asked.path))
+    spec = Argument(kind, argument, ["size", "mean", "std", "faulty", "mirror"])
+    if not spec.path.is_dir():
+        raise DataError("no such folder", where=str(spec.path))
     return BoxOptions(
-        root=asked.path,
-        size=_size(asked),
+        root=spec.path,
+        size=_size(spec),
         normalisation=Normalisation(
-            mean=_per_channel(asked, "mean", MEAN), std=_per_channel(asked, "std", STD)
+            mean=_per_channel(spec, "mean", MEAN), std=_per_channel(spec, "std", STD)
         ),
-        drops_faulty=asked.one_of("faulty", ("refuse", "drop")) == "drop",
-        mirrors=asked.one_of("mirror", ("yes", "no")) == "yes",
+        drops_faulty=spec.one_of("faulty", ("refuse", "drop")) == "drop",
+        mirrors=spec.one_of("mirror", ("yes", "no")) == "yes",
     )
 
 
-def _size(asked: Argument) -> tuple[int, int]:
+def _size(spec: Argument) -> tuple[int, int]:
     """Width and height of `160` or `160x120`."""
-    text = asked.options.get("size", str(DEFAULT_SIZE))
+    text = spec.options.get("size", str(DEFAULT_SIZE))
     sides = text.split("x")
     if len(sides) > 2 or not all(is_whole(side, LEAST_SIDE, MOST_SIDE) for side in sides):
         raise DataError(
             f"size is pixels from {LEAST_SIDE} to {MOST_SIDE}, as 160 or 160x120 (width x height), "
             f"not {text[:20]!r}",
-            where=asked.where,
+            where=spec.where,
         )
     return int(sides[0]), int(sides[-1])
 
 
-def _per_channel(asked: Argument, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+def _per_channel(spec: Argument, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
     """Three numbers, of which a single one stands for all."""
-    text = asked.options.get(name)
+    text = spec.options.get(name)
     if text is None:
         return default
     try:
@@ -88,5 +88,5 @@ def _per_channel(asked: Argument, name: str, default: tuple[float, ...]) -> tupl
     bad = any(not -1e6 < value < 1e6 or (name == "std" and value <= 0) for value in values)
     if len(values) not in (1, 3) or bad:
         what = f"{name} is one number or three, with commas, not {text!r}"
-        raise DataError(what, where=asked.where)
+        raise DataError(what, where=spec.where)
     return tuple(values * 3 if len(values) == 1 else values)

@@ -68,16 +68,16 @@ class BoxedPictures(Dataset[tuple["Tensor", "Tensor"]]):
         self._pictures, self._options, self._rows = pictures, options, rows
         width, height = options.size
         self.is_kept = len(pictures) * 3 * width * height <= MOST_KEPT_BYTES
-        self._kept = _all_pixels(pictures, options.size) if self.is_kept else None
+        self._stored_pixels = _all_pixels(pictures, options.size) if self.is_kept else None
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        one, size = self._pictures[index], self._options.size
-        pixels = _pixels(one, size) if self._kept is None else self._kept[index]
-        boxes = torch.from_numpy(one.boxes) * torch.tensor([*size, *size])
-        targets = packed(torch.from_numpy(one.labels), boxes, self._rows)
+        boxed, size = self._pictures[index], self._options.size
+        pixels = _pixels(boxed, size) if self._stored_pixels is None else self._stored_pixels[index]
+        boxes = torch.from_numpy(boxed.boxes) * torch.tensor([*size, *size])
+        targets = packed(torch.from_numpy(boxed.labels), boxes, self._rows)
         return normalised(pixels, self._options.normalisation), targets
 
 
@@ -107,11 +107,11 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
         return len(self._pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        one = self._pictures[index]
-        pixels = tv_tensors.Image(_opened(one, self._options.size))
+        boxed = self._pictures[index]
+        pixels = tv_tensors.Image(_opened(boxed, self._options.size))
         height, width = pixels.shape[-2:]
-        boxes = torch.from_numpy(one.boxes) * torch.tensor([width, height, width, height])
-        labels = torch.from_numpy(one.labels)
+        boxes = torch.from_numpy(boxed.boxes) * torch.tensor([width, height, width, height])
+        labels = torch.from_numpy(boxed.labels)
         view = {
             "image": pixels,
             "labels": labels,
@@ -141,7 +141,7 @@ class BoxSource(DatasetSource):
             self._pictures_of,
             RandomViews(pictures, options, rows),
             workers=workers,
-            names=[str(one.picture) for one in pictures],
+            names=[str(boxed.picture) for boxed in pictures],
         )
 
     def unaugmented(self) -> DatasetSource:
@@ -165,21 +165,21 @@ def normalised(pixels: Tensor, normalisation: Normalisation) -> Tensor:
 
 def _all_pixels(pictures: Sequence[Boxed], size: tuple[int, int]) -> Tensor:
     width, height = size
-    kept = torch.empty(len(pictures), 3, height, width, dtype=torch.uint8)
+    all_pixels = torch.empty(len(pictures), 3, height, width, dtype=torch.uint8)
     with ThreadPoolExecutor() as threads:
-        for at, pixels in enumerate(threads.map(lambda one: _pixels(one, size), pictures)):
-            kept[at] = pixels
-    return kept
+        for at, pixels in enumerate(threads.map(lambda boxed: _pixels(boxed, size), pictures)):
+            all_pixels[at] = pixels
+    return all_pixels
 
 
-def _pixels(one: Boxed, size: tuple[int, int]) -> Tensor:
+def _pixels(boxed: Boxed, size: tuple[int, int]) -> Tensor:
     """Bytes (3, H, W)."""
-    return torch.from_numpy(np.array(_opened(one, size).resize(size))).movedim(-1, 0)
+    return torch.from_numpy(np.array(_opened(boxed, size).resize(size))).movedim(-1, 0)
 
 
-def _opened(one: Boxed, size: tuple[int, int]) -> Image.Image:
+def _opened(boxed: Boxed, size: tuple[int, int]) -> Image.Image:
     """The picture in RGB, half as large again as `size` or larger where it is so itself."""
-    with Image.open(one.picture) as image:
+    with Image.open(boxed.picture) as image:
         # A JPEG is decoded several times as fast at a half or less of its size.
         image.draft("RGB", (3 * size[0] // 2, 3 * size[1] // 2))
         return image.convert("RGB")

@@ -52,14 +52,14 @@ def box_splits(
     for part in PARTS:
         if not whole[part]:
             raise DataError("no pictures", where=f"{name}: {part}")
-    require_apart({part: [one.picture for one in whole[part]] for part in PARTS}, name)
-    annotated = [one for part in PARTS for one in whole[part]]
+    require_apart({part: [annotated.picture for annotated in whole[part]] for part in PARTS}, name)
+    annotated = [boxed_picture for part in PARTS for boxed_picture in whole[part]]
     pictures = iter(boxed(annotated, classes, drops_faulty=options.drops_faulty))
     read = {part: list(islice(pictures, len(whole[part]))) for part in PARTS}
     for part, content in read.items():
-        if not any(len(one.labels) for one in content):
+        if not any(len(boxed_picture.labels) for boxed_picture in content):
             raise DataError("no picture has an object", where=f"{name}: {part}")
-    rows = max(len(one.labels) for content in read.values() for one in content)
+    rows = max(len(boxed_picture.labels) for content in read.values() for boxed_picture in content)
     width, height = options.size
     return DataSplits(
         name=name,
@@ -82,7 +82,7 @@ def by_part(names: Sequence[str]) -> dict[str, str]:
 
 
 def _stored(pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> BatchSource:
-    names = [str(one.picture) for one in pictures]
+    names = [str(boxed_picture.picture) for boxed_picture in pictures]
     return BoxSource.stored(BoxedPictures(pictures, options, rows), names)
 
 
@@ -102,9 +102,9 @@ def _notes(parts: Mapping[str, Sequence[Boxed]], classes: Sequence[str]) -> list
     """How much there is, and what may surprise."""
     notes = []
     for part, pictures in parts.items():
-        labels = np.concatenate([one.labels for one in pictures])
-        without = sum(not len(one.labels) for one in pictures)
-        faulty = sum(one.faulty for one in pictures)
+        labels = np.concatenate([boxed_picture.labels for boxed_picture in pictures])
+        without = sum(not len(boxed_picture.labels) for boxed_picture in pictures)
+        faulty = sum(boxed_picture.faulty for boxed_picture in pictures)
         note = f"{part}: {len(pictures)} pictures, {len(labels)} objects"
         note += f", {without} pictures without any" if without else ""
         notes.append(note + (f", {faulty} faulty boxes left out" if faulty else ""))

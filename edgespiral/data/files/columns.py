@@ -67,18 +67,18 @@ class RealColumn:
         Raises:
             DataError: none of them has a number, or one is too large for a mean.
         """
-        known = [float(text) for text in values(rows, name) if is_number(text)]
-        if not known:
+        numbers = [float(text) for text in values(rows, name) if is_number(text)]
+        if not numbers:
             where = rows[0].where.rpartition(":")[0]
             raise DataError(f"no training row has a number in {name}", where=where)
         with np.errstate(all="ignore"):
-            mean, deviation = float(np.mean(known)), float(np.std(known))
+            mean, deviation = float(np.mean(numbers)), float(np.std(numbers))
         if not math.isfinite(mean + deviation):
             row = max(rows, key=lambda row: _size(value(row, name)))
             what = f"{name} is {value(row, name)}, too large for a mean and a deviation"
             raise DataError(what, where=row.where)
         # Of numbers that are all the same, rounding would be left.
-        is_constant = min(known) == max(known)
+        is_constant = min(numbers) == max(numbers)
         return cls(name, mean, 1.0 if is_constant else deviation, fills)
 
     def numbers(self, rows: Sequence[Row]) -> NDArray[np.float32]:
@@ -95,9 +95,9 @@ class RealColumn:
             return (float(text) - self.mean) / self.deviation
         if self.fills and is_missing(text):
             return 0.0
-        told = "is missing" if is_missing(text) else f"is {text!r}, not a number"
+        problem = "is missing" if is_missing(text) else f"is {text!r}, not a number"
         raise DataError(
-            f"{self.name} {told}",
+            f"{self.name} {problem}",
             where=row.where,
             hint="?missing=mean puts the training rows' mean where a number is missing",
         )

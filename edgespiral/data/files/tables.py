@@ -59,9 +59,9 @@ def rows(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
     return read
 
 
-def asked_rows(path: Path, asked: Argument) -> list[Row]:
+def rows_of_table(path: Path, spec: Argument) -> list[Row]:
     """`rows`, with the names of columns that the option `columns` has, if it is there."""
-    names = asked.options.get("columns")
+    names = spec.options.get("columns")
     return rows(path, None if names is None else [name.strip() for name in names.split(",")])
 
 
@@ -89,14 +89,14 @@ def column(row: Row, names: Sequence[str], option: str) -> str:
         DataError: none does; `option` is what names one.
     """
     by_lower = {name.lower(): name for name in row.values}
-    found = next((by_lower[name] for name in names if name in by_lower), None)
-    if found is None:
+    column_name = next((by_lower[name] for name in names if name in by_lower), None)
+    if column_name is None:
         raise DataError(
             f"which of its columns ({first_few(list(row.values))}) has the {option} is not known",
             where=row.where.rpartition(":")[0],
             hint=f"name it: ?{option}=COLUMN; those of a file without a head line: ?columns=A,B",
         )
-    return found
+    return column_name
 
 
 def value(row: Row, column: str) -> str:
@@ -162,12 +162,12 @@ def _objects(path: Path, text: str) -> Iterator[Row]:
             continue
         where = f"{path}:{number}"
         try:
-            found = parse_json(line)
+            content = parse_json(line)
         except ValueError as error:
             raise DataError(f"is no JSON: {described(error)}", where=where) from error
-        if not isinstance(found, dict):
-            raise DataError(f"is a {type(found).__name__}, not an object", where=where)
-        row = Row({str(key): "" if v is None else str(v) for key, v in found.items()}, where)
+        if not isinstance(content, dict):
+            raise DataError(f"is a {type(content).__name__}, not an object", where=where)
+        row = Row({str(key): "" if v is None else str(v) for key, v in content.items()}, where)
         odd = next((t for pair in row.values.items() for t in pair if not is_text(t)), None)
         if odd is not None:
             what = f"has half of a pair of surrogates, which is no text: {odd[:40]!r}"

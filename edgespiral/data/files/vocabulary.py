@@ -51,8 +51,8 @@ class Vocabulary:
     def of(cls, texts: Iterable[Sequence[str]], least_count: int) -> Vocabulary:
         """All words that `texts` have at least so often, the commonest first."""
         counts = Counter(word for text in texts for word in text)
-        kept = [word for word, count in counts.items() if count >= least_count]
-        return cls((PADDING, UNKNOWN, *sorted(kept, key=lambda word: (-counts[word], word))))
+        common = [word for word, count in counts.items() if count >= least_count]
+        return cls((PADDING, UNKNOWN, *sorted(common, key=lambda word: (-counts[word], word))))
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:

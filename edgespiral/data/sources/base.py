@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import UsageError
+from edgespiral.data.holdout import hold_out
+from edgespiral.data.tensors import Normalisation, TensorSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from edgespiral.core.batches import DataSplits
+    from torch import Tensor
+
+    from edgespiral.data.tensors import Augmentation
 
 
 class Source(Protocol):
@@ -40,3 +45,34 @@ def without_argument(load: Callable[[], DataSplits]) -> Source:
         return load()
 
     return source
+
+
+def labelled_images(
+    name: str,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    *,
+    class_names: Sequence[str],
+    validation_count: int,
+    augmentation: Augmentation,
+) -> DataSplits:
+    """The splits of a data set in memory, a stratified part of whose training images validates.
+
+    Args:
+        name: of the data set.
+        train, test: images (N, channels, height, width), bytes, and labels (N,), int64.
+        class_names: one a label.
+        validation_count: images that are held out of `train`.
+        augmentation: of training images.
+    """
+    images, labels = train
+    rest, held_out = hold_out(labels.numpy(), validation_count, where=name)
+    normalisation = Normalisation.of(images[rest])
+    return DataSplits(
+        name=name,
+        train=TensorSource(images[rest], labels[rest], normalisation, augmentation),
+        validation=TensorSource(images[held_out], labels[held_out], normalisation),
+        test=TensorSource(*test, normalisation),
+        class_names=tuple(class_names),
+        input_shape=tuple(images.shape[1:]),
+    )

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
 from edgespiral.core.system.files import read_bytes
-from edgespiral.data.holdout import hold_out
 from edgespiral.data.places import downloading, search_folders
-from edgespiral.data.sources.base import without_argument
-from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
+from edgespiral.data.sources.base import labelled_images, without_argument
+from edgespiral.data.tensors import Augmentation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from edgespiral.core.batches import DataSplits
 
 VALIDATION_COUNT = 5_000
 CLASS_NAMES = (
@@ -43,17 +43,14 @@ def load_cifar10() -> DataSplits:
     Raises:
         DataError: found nowhere and not to be downloaded, or a file is damaged.
     """
-    (inputs, labels), test = _parts()
-    kept, held = hold_out(labels.numpy(), VALIDATION_COUNT, where="cifar10")
-    normalisation = Normalisation.of(inputs[kept])
-    augmentation = Augmentation(crop_pad=4, flip=True)
-    return DataSplits(
-        name="cifar10",
-        train=TensorSource(inputs[kept], labels[kept], normalisation, augmentation),
-        validation=TensorSource(inputs[held], labels[held], normalisation),
-        test=TensorSource(*test, normalisation),
+    train, test = _parts()
+    return labelled_images(
+        "cifar10",
+        train,
+        test,
         class_names=CLASS_NAMES,
-        input_shape=(3, 32, 32),
+        validation_count=VALIDATION_COUNT,
+        augmentation=Augmentation(crop_pad=4, flip=True),
     )
 
 

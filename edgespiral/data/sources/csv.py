@@ -16,7 +16,7 @@ from edgespiral.core.errors import DataError, UsageError, first_few
 from edgespiral.data.argument import Argument
 from edgespiral.data.files.columns import CategoryColumn, RealColumn, is_missing, is_number, values
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
-from edgespiral.data.files.tables import asked_rows, three_tables, value
+from edgespiral.data.files.tables import rows_of_table, three_tables, value
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.tensors import StoredRows
 
@@ -101,22 +101,22 @@ def load_csv(argument: str) -> DataSplits:
         DataError: a file cannot be read, has no such column, or a value is missing, no number, or a
             category that no training row has; file, line and column are named.
     """
-    asked = Argument("csv", argument, OPTIONS)
-    if not asked.options.get("target"):
+    spec = Argument("csv", argument, OPTIONS)
+    if not spec.options.get("target"):
         raise UsageError(
             "does not say which column is to be told",
-            where=f"--data {asked.where}",
-            hint=f"csv:{asked.path}?target=COLUMN",
+            where=f"--data {spec.where}",
+            hint=f"csv:{spec.path}?target=COLUMN",
         )
-    train, validation, test = parts = _parts(asked)
-    columns = _columns(asked, train)
+    train, validation, test = parts = _parts(spec)
+    columns = _columns(spec, train)
     for part in parts:
         if not part:
-            raise DataError("has too few rows to hold some out", where=str(asked.path))
+            raise DataError("has too few rows to hold some out", where=str(spec.path))
     specs = columns.specs
     only = next(iter(specs.values())) if len(specs) == 1 else None
     return DataSplits(
-        name=f"csv:{asked.path}",
+        name=f"csv:{spec.path}",
         train=_source(train, columns),
         validation=_source(validation, columns),
         test=_source(test, columns),
@@ -129,47 +129,47 @@ def load_csv(argument: str) -> DataSplits:
     )
 
 
-def _parts(asked: Argument) -> Parts:
-    if asked.path.is_dir():
-        if "test" in asked.options:
+def _parts(spec: Argument) -> Parts:
+    if spec.path.is_dir():
+        if "test" in spec.options:
             what = "is a folder, which has its test rows in a file of its own"
-            raise UsageError(what, where=f"--data {asked.where}", hint="leave ?test= out")
-        train, *others = (asked_rows(file, asked) for file in three_tables(asked.path).values())
+            raise UsageError(what, where=f"--data {spec.where}", hint="leave ?test= out")
+        train, *others = (rows_of_table(file, spec) for file in three_tables(spec.path).values())
         if len(others) > 1:
             return train, others[0], others[-1]
-        return (*_held_out(asked, train, VALIDATION_PART), others[0])
-    whole = asked_rows(asked.path, asked)
-    if "test" in asked.options:
-        test = asked_rows(Path(asked.options["test"]).expanduser(), asked)
-        return (*_held_out(asked, whole, VALIDATION_PART), test)
-    rest, test = _held_out(asked, whole, TEST_PART)
-    return (*_held_out(asked, rest, VALIDATION_PART), test)
+        return (*_held_out(spec, train, VALIDATION_PART), others[0])
+    whole = rows_of_table(spec.path, spec)
+    if "test" in spec.options:
+        test = rows_of_table(Path(spec.options["test"]).expanduser(), spec)
+        return (*_held_out(spec, whole, VALIDATION_PART), test)
+    rest, test = _held_out(spec, whole, TEST_PART)
+    return (*_held_out(spec, rest, VALIDATION_PART), test)
 
 
-def _held_out(asked: Argument, whole: Sequence[Row], part: float) -> tuple[list[Row], list[Row]]:
+def _held_out(spec: Argument, whole: Sequence[Row], part: float) -> tuple[list[Row], list[Row]]:
     """(the rest, about `part` of the rows), classes in proportion."""
-    target = asked.options["target"]
-    classes = _classes(asked, whole)
+    target = spec.options["target"]
+    classes = _classes(spec, whole)
     numbers = np.zeros(len(whole), np.int64)
     if classes is not None:
         numbers = np.array([classes.index(value(row, target)) for row in whole], np.int64)
-    kept, held = hold_out(numbers, round(part * len(whole)), where=str(asked.path))
+    kept, held = hold_out(numbers, round(part * len(whole)), where=str(spec.path))
     return [whole[at] for at in kept], [whole[at] for at in held]
 
 
-def _require_target(asked: Argument, rows: Sequence[Row]) -> None:
+def _require_target(spec: Argument, rows: Sequence[Row]) -> None:
     """Refuse rows without a target, and single ones whose target is not a number as others' are.
 
     Raises:
         DataError: the first such row is named.
     """
-    target = asked.options["target"]
-    told = set(values(rows, target))
-    numbers = set(filter(is_number, told))
-    others = {text for text in told - numbers if not is_missing(text)}
+    target = spec.options["target"]
+    labels = set(values(rows, target))
+    numbers = set(filter(is_number, labels))
+    others = {text for text in labels - numbers if not is_missing(text)}
     # `none` may be the name of a class, where others have names too.
-    lost = {text for text in told if not text or (is_missing(text) and not others)}
-    if asked.options.get("is") != "class" and len(numbers) > max(MOST_CLASSES, len(others)):
+    lost = {text for text in labels if not text or (is_missing(text) and not others)}
+    if spec.options.get("is") != "class" and len(numbers) > max(MOST_CLASSES, len(others)):
         lost |= others
     for row in rows if lost else ():
         text = value(row, target)
@@ -179,27 +179,27 @@ def _require_target(asked: Argument, rows: Sequence[Row]) -> None:
             raise DataError(f"{target} {what}", where=row.where, hint=hint)
 
 
-def _classes(asked: Argument, train: Sequence[Row]) -> tuple[str, ...] | None:
+def _classes(spec: Argument, train: Sequence[Row]) -> tuple[str, ...] | None:
     """The classes of the target, the positive one of two last; None where it is a number."""
-    target = asked.options["target"]
-    _require_target(asked, train)
-    told = set(values(train, target))
-    numeric = all(map(is_number, told))
+    target = spec.options["target"]
+    _require_target(spec, train)
+    labels = set(values(train, target))
+    numeric = all(map(is_number, labels))
     looks_like_class = not numeric or (
-        len(told) <= MOST_CLASSES and all(float(text).is_integer() for text in told)
+        len(labels) <= MOST_CLASSES and all(float(text).is_integer() for text in labels)
     )
-    kind = asked.one_of("is", ("", "class", "number"))
+    kind = spec.one_of("is", ("", "class", "number"))
     if kind == "number" or not (kind or looks_like_class):
         return None
-    names = sorted(told, key=lambda name: (float(name), name)) if numeric else sorted(told)
+    names = sorted(labels, key=lambda name: (float(name), name)) if numeric else sorted(labels)
     if numeric:
-        _require_one_spelling(names, target, asked.where)
-    positive = asked.options.get("positive")
+        _require_one_spelling(names, target, spec.where)
+    positive = spec.options.get("positive")
     if positive is None:
         return tuple(names)
     if positive not in names or len(names) != 2:
         has = first_few(names)
-        raise DataError(f"{target} is none of two with {positive!r}, but {has}", where=asked.where)
+        raise DataError(f"{target} is none of two with {positive!r}, but {has}", where=spec.where)
     return tuple(sorted(names, key=lambda name: name == positive))
 
 
@@ -215,32 +215,32 @@ def _require_one_spelling(names: Sequence[str], target: str, where: str) -> None
             raise DataError(what, where=where, hint="write each class in one way")
 
 
-def _columns(asked: Argument, train: Sequence[Row]) -> Columns:
-    target = asked.options["target"]
+def _columns(spec: Argument, train: Sequence[Row]) -> Columns:
+    target = spec.options["target"]
     listed = {
-        option: [name.strip() for name in asked.options.get(option, "").split(",") if name.strip()]
+        option: [name.strip() for name in spec.options.get(option, "").split(",") if name.strip()]
         for option in ("ignore", "categories")
     }
     for name in (*listed["ignore"], *listed["categories"]):
         value(train[0], name)
-    fills = asked.one_of("missing", ("refused", "mean")) == "mean"
-    admits_unseen = asked.one_of("unseen", ("refused", "other")) == "other"
+    fills = spec.one_of("missing", ("refused", "mean")) == "mean"
+    admits_unseen = spec.one_of("unseen", ("refused", "other")) == "other"
     _require_same_columns(train)
     real: list[RealColumn] = []
     categories: list[CategoryColumn] = []
     for name in train[0].values:
         if name == target or name in listed["ignore"]:
             continue
-        told = values(train, name)
-        if name not in listed["categories"] and 2 * sum(map(is_number, told)) > len(told):
+        texts = values(train, name)
+        if name not in listed["categories"] and 2 * sum(map(is_number, texts)) > len(texts):
             real.append(RealColumn.of(train, name, fills=fills))
         else:
             first = sum(column.count for column in categories)
-            known = tuple(sorted(set(told)))
-            categories.append(CategoryColumn(name, known, first, admits_unseen))
+            categories_there = tuple(sorted(set(texts)))
+            categories.append(CategoryColumn(name, categories_there, first, admits_unseen))
     if not real and not categories:
-        raise DataError(f"has no column beside {target}", where=asked.where)
-    classes = _classes(asked, train)
+        raise DataError(f"has no column beside {target}", where=spec.where)
+    classes = _classes(spec, train)
     number = RealColumn.of(train, target, fills=False) if classes is None else None
     return Columns(real, categories, target, classes, number)
 
@@ -266,8 +266,8 @@ def _source(part: Sequence[Row], columns: Columns) -> StoredRows:
         inputs[NUMBERS] = _together([column.numbers(part) for column in columns.real])
     if columns.categories:
         inputs[CATEGORIES] = _together([column.codes(part) for column in columns.categories])
-    given: Tensors = inputs if len(inputs) > 1 else next(iter(inputs.values()))
-    return StoredRows(given, _targets(part, columns), [row.where for row in part])
+    inputs_given: Tensors = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+    return StoredRows(inputs_given, _targets(part, columns), [row.where for row in part])
 
 
 def _together(each: Sequence[np.ndarray]) -> Tensor:

@@ -26,9 +26,9 @@ def load_digits() -> DataSplits:
     train, validation = rest[kept], rest[held]
     normalisation = Normalisation.of(inputs[train])
 
-    def part(chosen: np.ndarray, augmentation: Augmentation | None = None) -> TensorSource:
-        chosen_labels = torch.from_numpy(labels[chosen])
-        return TensorSource(inputs[chosen], chosen_labels, normalisation, augmentation)
+    def part(places: np.ndarray, augmentation: Augmentation | None = None) -> TensorSource:
+        chosen_labels = torch.from_numpy(labels[places])
+        return TensorSource(inputs[places], chosen_labels, normalisation, augmentation)
 
     return DataSplits(
         name="digits",

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
 from edgespiral.data.files.packed import read_packed
-from edgespiral.data.holdout import hold_out
 from edgespiral.data.places import downloading, search_folders
-from edgespiral.data.sources.base import without_argument
-from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
+from edgespiral.data.sources.base import labelled_images, without_argument
+from edgespiral.data.tensors import Augmentation
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgespiral.core.batches import DataSplits
 
 VALIDATION_COUNT = 5_000
 # The largest of the four has 47 MB unpacked.
@@ -47,25 +47,21 @@ def load_fashion_mnist() -> DataSplits:
         DataError: found nowhere and not to be downloaded, or a file is damaged.
     """
     parts = _read_all(find_files() or _download())
-    inputs, labels = parts["train inputs"], parts["train labels"]
-    kept, held = hold_out(labels.numpy().astype(np.int64), VALIDATION_COUNT, where="fashion-mnist")
-    normalisation = Normalisation.of(inputs[kept])
-    augmentation = Augmentation(crop_pad=2, flip=True)
-    return DataSplits(
-        name="fashion-mnist",
-        train=TensorSource(inputs[kept], labels[kept], normalisation, augmentation),
-        validation=TensorSource(inputs[held], labels[held], normalisation),
-        test=TensorSource(parts["test inputs"], parts["test labels"], normalisation),
+    return labelled_images(
+        "fashion-mnist",
+        (parts["train inputs"], parts["train labels"]),
+        (parts["test inputs"], parts["test labels"]),
         class_names=CLASS_NAMES,
-        input_shape=(1, 28, 28),
+        validation_count=VALIDATION_COUNT,
+        augmentation=Augmentation(crop_pad=2, flip=True),
     )
 
 
 def find_files() -> dict[str, Path] | None:
     """The four files by part, all from the first folder that has them, or None."""
     for folder in search_folders(BELOW):
-        found = {part: _existing(folder, name) for part, name in FILES.items()}
-        files = {part: path for part, path in found.items() if path is not None}
+        paths = {part: _existing(folder, name) for part, name in FILES.items()}
+        files = {part: path for part, path in paths.items() if path is not None}
         if len(files) == len(FILES):
             return files
     return None

@@ -42,10 +42,10 @@ def load_folder(argument: str) -> DataSplits:
         DataError: no such folder, no images, a file that is none, or the splits have different
             classes.
     """
-    asked = Argument("folder", argument, ["size"])
+    spec = Argument("folder", argument, ["size"])
     root, size = (
-        asked.path,
-        asked.whole_number("size", default=DEFAULT_SIZE, least=8, most=MOST_SIDE),
+        spec.path,
+        spec.whole_number("size", default=DEFAULT_SIZE, least=8, most=MOST_SIDE),
     )
     train, validation, test = parts = three_parts(root, _Part)
     require_apart(

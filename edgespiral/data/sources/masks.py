@@ -84,10 +84,10 @@ def load_masks(argument: str) -> DataSplits:
     Raises:
         DataError: no such folder, no images, one without its mask, or no names of classes.
     """
-    asked = Argument("masks", argument, ["size"])
+    spec = Argument("masks", argument, ["size"])
     root, size = (
-        asked.path,
-        asked.whole_number("size", default=DEFAULT_SIZE, least=8, most=MOST_SIDE),
+        spec.path,
+        spec.whole_number("size", default=DEFAULT_SIZE, least=8, most=MOST_SIDE),
     )
     names = _class_names(root)
     train, validation, test = _splits(root)

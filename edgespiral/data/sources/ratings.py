@@ -14,7 +14,7 @@ from edgespiral.core.batches import DataSplits, InputSpec
 from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.files.columns import is_number
-from edgespiral.data.files.tables import asked_rows, column, value
+from edgespiral.data.files.tables import column, rows_of_table, value
 from edgespiral.data.tensors import StoredRows
 
 if TYPE_CHECKING:
@@ -65,27 +65,27 @@ def load_ratings(argument: str) -> DataSplits:
             too few items to draw from, or the test has a user or an item that is not known, or
             what the user has met before; file and line are named.
     """
-    asked = Argument("ratings", argument, OPTIONS)
-    negatives = asked.whole_number("negatives", default=NEGATIVES, least=1, most=MOST_DRAWN)
-    candidates = asked.whole_number("candidates", default=CANDIDATES, least=1, most=MOST_DRAWN)
-    has_test = "test" in asked.options
-    met = _met(asked_rows(asked.path, asked), asked, held=1 if has_test else 2)
+    spec = Argument("ratings", argument, OPTIONS)
+    negatives = spec.whole_number("negatives", default=NEGATIVES, least=1, most=MOST_DRAWN)
+    candidates = spec.whole_number("candidates", default=CANDIDATES, least=1, most=MOST_DRAWN)
+    has_test = "test" in spec.options
+    met = _met(rows_of_table(spec.path, spec), spec, held=1 if has_test else 2)
     last = _places_from_the_end(met.user)
     tested, chosen = met, last == 0
     if has_test:
-        tested = _tested(met, asked)
+        tested = _tested(met, spec)
         chosen = np.ones(len(tested.user), np.bool_)
     every = [met, tested] if has_test else [met]
     most = int(np.bincount(np.concatenate([part.user for part in every])).max())
     if len(met.items) - most < candidates:
         what = f"{len(met.items)} items are too few: a user has met {most} of them"
-        raise DataError(what, where=str(asked.path), hint="lower ?candidates=")
+        raise DataError(what, where=str(spec.path), hint="lower ?candidates=")
     unmet = _Unmet(every, np.random.default_rng(SEED))
     validation = _queries(met, last == (0 if has_test else 1), unmet, candidates)
     test = _queries(tested, chosen, unmet, candidates)
     facts = {"user": list(met.users), "item": list(met.items)}
     return DataSplits(
-        name=f"ratings:{asked.path}",
+        name=f"ratings:{spec.path}",
         train=_training(met, last > (0 if has_test else 1), unmet, negatives),
         validation=validation,
         test=test,
@@ -100,18 +100,18 @@ def load_ratings(argument: str) -> DataSplits:
     )
 
 
-def _pair_columns(row: Row, asked: Argument) -> tuple[str, str]:
+def _pair_columns(row: Row, spec: Argument) -> tuple[str, str]:
     """What the columns of users and of items are called."""
-    user = asked.options.get("user") or column(row, USER_NAMES, "user")
-    return user, asked.options.get("item") or column(row, ITEM_NAMES, "item")
+    user = spec.options.get("user") or column(row, USER_NAMES, "user")
+    return user, spec.options.get("item") or column(row, ITEM_NAMES, "item")
 
 
-def _met(found: Sequence[Row], asked: Argument, held: int) -> Met:
+def _met(ratings: Sequence[Row], spec: Argument, held: int) -> Met:
     """Those of whom each user has one to learn from, and so many to be held back."""
-    user, item = _pair_columns(found[0], asked)
-    time = asked.options.get("time") or column(found[0], TIME_NAMES, "time")
+    user, item = _pair_columns(ratings[0], spec)
+    time = spec.options.get("time") or column(ratings[0], TIME_NAMES, "time")
     first: dict[tuple[str, str], tuple[float, int]] = {}
-    for place, row in enumerate(found):
+    for place, row in enumerate(ratings):
         pair = _given(row, user), _given(row, item)
         moment = value(row, time)
         if not is_number(moment):
@@ -129,7 +129,7 @@ def _met(found: Sequence[Row], asked: Argument, held: int) -> Met:
     counts = np.bincount(met.user)
     if counts.min() <= held:
         few = users[int(counts.argmin())]
-        row = next(row for row in found if value(row, user) == few)
+        row = next(row for row in ratings if value(row, user) == few)
         raise DataError(
             f"user {few} has met {counts.min()} items, and {held + 1} are needed",
             where=row.where,
@@ -138,23 +138,23 @@ def _met(found: Sequence[Row], asked: Argument, held: int) -> Met:
     return met
 
 
-def _tested(met: Met, asked: Argument) -> Met:
+def _tested(met: Met, spec: Argument) -> Met:
     """The pairs of the file that is the test.
 
     Raises:
         DataError: a user or an item is not known, or a pair was there before.
     """
-    found = asked_rows(Path(asked.options["test"]).expanduser(), asked)
-    columns = _pair_columns(found[0], asked)
+    ratings = rows_of_table(Path(spec.options["test"]).expanduser(), spec)
+    columns = _pair_columns(ratings[0], spec)
     sides = [{name: number for number, name in enumerate(s)} for s in (met.users, met.items)]
     before = set(met.codes.tolist())
     pairs = []
-    for row in found:
+    for row in ratings:
         pair = []
         for name, numbers in zip(columns, sides, strict=True):
             text = _given(row, name)
             if text not in numbers:
-                what = f"{name} is {text!r}, of which {asked.path.name} has no row"
+                what = f"{name} is {text!r}, of which {spec.path.name} has no row"
                 raise DataError(what, where=row.where, hint="nothing is known of it")
             pair.append(numbers[text])
         code = pair[0] * len(met.items) + pair[1]
@@ -227,7 +227,9 @@ def _queries(met: Met, chosen: NDArray[np.bool_], unmet: _Unmet, candidates: int
     user = np.repeat(met.user[chosen], 1 + candidates)
     query = np.repeat(np.arange(chosen.sum()), 1 + candidates)
     pairs = zip(met.user[chosen], met.item[chosen], strict=True)
-    item = np.concatenate([[wanted, *unmet.several(one, candidates)] for one, wanted in pairs])
+    item = np.concatenate(
+        [[positive, *unmet.several(person, candidates)] for person, positive in pairs]
+    )
     labels = (np.arange(len(user)) % (1 + candidates) == 0).astype(np.int64)
     return _source(user, item.astype(np.int64), labels, query)
 

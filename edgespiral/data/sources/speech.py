@@ -94,22 +94,22 @@ def load_speech(argument: str) -> DataSplits:
         DataError: no such folder, no WAV files, one that is none or has another sample rate, or
             the splits have different classes.
     """
-    asked = Argument("speech", argument, ["features", "seconds"])
-    features = asked.one_of("features", (WAVEFORM, LOG_MEL))
-    parts = _parts(asked.path)
+    spec = Argument("speech", argument, ["features", "seconds"])
+    features = spec.one_of("features", (WAVEFORM, LOG_MEL))
+    parts = _parts(spec.path)
     require_apart(
-        {name: part.paths for name, part in zip(PARTS, parts, strict=True)}, f"speech:{asked.path}"
+        {name: part.paths for name, part in zip(PARTS, parts, strict=True)}, f"speech:{spec.path}"
     )
     paths = [path for part in parts for path in part.paths]
     sounds = read_sounds(paths)
     rate_hz = sounds[0].rate_hz
-    seconds = asked.positive("seconds", LONGEST_S)
+    seconds = spec.positive("seconds", LONGEST_S)
     samples = clip_samples(sounds, paths, seconds, hint="?seconds=1 takes the middle second")
     by_path = dict(zip(paths, sounds, strict=True))
     train, validation, test = (_source(part, by_path, samples, features) for part in parts)
     shape = (1, samples) if features == WAVEFORM else _feature_shape(samples, rate_hz)
     return DataSplits(
-        name=f"speech:{asked.path}",
+        name=f"speech:{spec.path}",
         train=train,
         validation=validation.unaugmented(),
         test=test.unaugmented(),
@@ -136,11 +136,11 @@ class _Files:
     def split(self, fraction: float) -> tuple[_Files, _Files]:
         """See `data.files.parts.Part`."""
         count = max(len(self.classes), round(fraction * len(self.paths)))
-        kept, held = (
+        rest, held_out = (
             replace(self, paths=tuple(self.paths[index] for index in chosen))
             for chosen in hold_out(self.labels, count, where=str(self.root))
         )
-        return kept, held
+        return rest, held_out
 
 
 def _files(root: Path) -> _Files:

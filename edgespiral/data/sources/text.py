@@ -16,7 +16,7 @@ from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
-from edgespiral.data.files.tables import asked_rows, column, three_tables, value
+from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
 from edgespiral.data.files.vocabulary import (
     PADDING,
     PATTERN,
@@ -68,14 +68,14 @@ def load_text(argument: str) -> DataSplits:
             that training does not have, or a word that the vocabulary has no token for; or one text
             would make all sequences longer than `MOST_TOKENS`.
     """
-    asked = Argument("text", argument, OPTIONS)
-    train, validation, test = parts = _parts(asked)
-    vocabulary = _vocabulary(asked, train)
+    spec = Argument("text", argument, OPTIONS)
+    train, validation, test = parts = _parts(spec)
+    vocabulary = _vocabulary(spec, train)
     classes = sorted({text.label for text in train})
-    length = _length(asked, parts)
+    length = _length(spec, parts)
     sources = [_source(part, vocabulary, classes, length) for part in (train, validation, test)]
     return DataSplits(
-        name=f"text:{asked.path}",
+        name=f"text:{spec.path}",
         train=sources[0],
         validation=sources[1],
         test=sources[2],
@@ -87,42 +87,42 @@ def load_text(argument: str) -> DataSplits:
     )
 
 
-def _length(asked: Argument, parts: Sequence[Sequence[Labelled]]) -> int:
+def _length(spec: Argument, parts: Sequence[Sequence[Labelled]]) -> int:
     """Of all sequences, in tokens."""
     longest = max((text for part in parts for text in part), key=lambda text: len(text.words))
-    if "length" not in asked.options and len(longest.words) > MOST_TOKENS:
+    if "length" not in spec.options and len(longest.words) > MOST_TOKENS:
         raise DataError(
             f"has {len(longest.words)} words, and all texts would be made as long",
             where=longest.where,
             hint="?length=512 takes the first 512 of each",
         )
-    return asked.whole_number("length", default=len(longest.words), least=1, most=MOST_TOKENS)
+    return spec.whole_number("length", default=len(longest.words), least=1, most=MOST_TOKENS)
 
 
-def _parts(asked: Argument) -> tuple[Sequence[Labelled], Sequence[Labelled], Sequence[Labelled]]:
-    if not asked.path.is_dir():
-        rest, test = _split(_read(asked.path, asked), TEST_PART)
+def _parts(spec: Argument) -> tuple[Sequence[Labelled], Sequence[Labelled], Sequence[Labelled]]:
+    if not spec.path.is_dir():
+        rest, test = _split(_read(spec.path, spec), TEST_PART)
         return (*_split(rest, VALIDATION_PART), test)
-    train, *others = (_read(file, asked) for file in three_tables(asked.path).values())
+    train, *others = (_read(file, spec) for file in three_tables(spec.path).values())
     if len(others) == 1:
         return (*_split(train, VALIDATION_PART), others[0])
     return train, others[0], others[-1]
 
 
-def _read(path: Path, asked: Argument) -> list[Labelled]:
-    found = asked_rows(path, asked)
-    text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
-    label = asked.options.get("label") or column(found[0], LABEL_NAMES, "label")
-    return [_labelled(row, text, label) for row in found]
+def _read(path: Path, spec: Argument) -> list[Labelled]:
+    table_rows = rows_of_table(path, spec)
+    text = spec.options.get("text") or column(table_rows[0], TEXT_NAMES, "text")
+    label = spec.options.get("label") or column(table_rows[0], LABEL_NAMES, "label")
+    return [_labelled(row, text, label) for row in table_rows]
 
 
 def _labelled(row: Row, text: str, label: str) -> Labelled:
-    found = Labelled(tuple(words(value(row, text))), value(row, label), row.where)
-    if not found.words:
+    sample = Labelled(tuple(words(value(row, text))), value(row, label), row.where)
+    if not sample.words:
         raise DataError("the text is empty", where=row.where, hint="take the row away")
-    if not found.label:
+    if not sample.label:
         raise DataError("the label is empty", where=row.where, hint="take the row away")
-    return found
+    return sample
 
 
 def _split(texts: Sequence[Labelled], part: float) -> tuple[list[Labelled], list[Labelled]]:
@@ -143,10 +143,10 @@ def _split(texts: Sequence[Labelled], part: float) -> tuple[list[Labelled], list
     return sides
 
 
-def _vocabulary(asked: Argument, train: Sequence[Labelled]) -> Vocabulary:
-    if "vocabulary" in asked.options:
-        return Vocabulary.read(Path(asked.options["vocabulary"]).expanduser())
-    least = asked.whole_number("min_count", default=LEAST_COUNT, least=1, most=10**9)
+def _vocabulary(spec: Argument, train: Sequence[Labelled]) -> Vocabulary:
+    if "vocabulary" in spec.options:
+        return Vocabulary.read(Path(spec.options["vocabulary"]).expanduser())
+    least = spec.whole_number("min_count", default=LEAST_COUNT, least=1, most=10**9)
     return Vocabulary.of((text.words for text in train), least)
 
 

@@ -16,7 +16,7 @@ from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, require_apart
 from edgespiral.data.files.sounds import clip_samples, read_sounds
-from edgespiral.data.files.tables import asked_rows, column, three_tables, value
+from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
 from edgespiral.data.holdout import drawn_apart
 from edgespiral.data.sources.speech import FEATURES, LOG_MEL, WAVEFORM, Clips, description
 
@@ -54,22 +54,29 @@ def load_transcripts(argument: str) -> DataSplits:
         DataError: a file is missing or damaged, a text is empty or has a character that training
             does not have.
     """
-    asked = Argument("transcripts", argument, ("features", "file", "text", "columns"))
-    features = asked.one_of("features", (LOG_MEL, WAVEFORM))
-    parts = _parts(asked)
+    spec = Argument("transcripts", argument, ("features", "file", "text", "columns"))
+    features = spec.one_of("features", (LOG_MEL, WAVEFORM))
+    parts = _parts(spec)
     if not all(parts):
-        raise DataError("has too few rows to hold some out", where=str(asked.path))
-    paths = [one.path for part in parts for one in part]
+        raise DataError("has too few rows to hold some out", where=str(spec.path))
+    paths = [transcribed.path for part in parts for transcribed in part]
     require_apart(
-        {name: [one.path for one in part] for name, part in zip(PARTS, parts, strict=True)},
-        f"transcripts:{asked.path}",
+        {
+            name: [transcribed.path for transcribed in part]
+            for name, part in zip(PARTS, parts, strict=True)
+        },
+        f"transcripts:{spec.path}",
         repeats=True,
     )
     sounds = read_sounds(paths)
     rate_hz = sounds[0].rate_hz
     samples = clip_samples(sounds, paths, None, hint="cut it into sentences")
-    symbols = (BLANK_NAME, " ", *sorted({*"".join(one.text for one in parts[0])} - {" "}))
-    longest = max(len(one.text) for part in parts for one in part)
+    symbols = (
+        BLANK_NAME,
+        " ",
+        *sorted({*"".join(transcribed.text for transcribed in parts[0])} - {" "}),
+    )
+    longest = max(len(transcribed.text) for part in parts for transcribed in part)
     remaining = iter(sounds)
     train, validation, test = (
         _source(
@@ -85,7 +92,7 @@ def load_transcripts(argument: str) -> DataSplits:
     is_waveform = features == WAVEFORM
     frames = audio.frame_count(samples, rate_hz)
     return DataSplits(
-        name=f"transcripts:{asked.path}",
+        name=f"transcripts:{spec.path}",
         train=train,
         validation=validation,
         test=test,
@@ -100,30 +107,30 @@ def load_transcripts(argument: str) -> DataSplits:
     )
 
 
-def _parts(asked: Argument) -> tuple[Sequence[Transcribed], ...]:
-    if not asked.path.is_dir():
-        rest, test = drawn_apart(_read(asked.path, asked), TEST_PART)
+def _parts(spec: Argument) -> tuple[Sequence[Transcribed], ...]:
+    if not spec.path.is_dir():
+        rest, test = drawn_apart(_read(spec.path, spec), TEST_PART)
         return (*drawn_apart(rest, VALIDATION_PART), test)
-    train, *others = (_read(table, asked) for table in three_tables(asked.path).values())
+    train, *others = (_read(table, spec) for table in three_tables(spec.path).values())
     if len(others) == 1:
         return (*drawn_apart(train, VALIDATION_PART), others[0])
     return train, others[0], others[-1]
 
 
-def _read(table: Path, asked: Argument) -> list[Transcribed]:
-    found = asked_rows(table, asked)
-    file = asked.options.get("file") or column(found[0], FILE_NAMES, "file")
-    text = asked.options.get("text") or column(found[0], TEXT_NAMES, "text")
-    made = []
-    for row in found:
-        said = " ".join(value(row, text).lower().split())
-        if not said:
+def _read(table: Path, spec: Argument) -> list[Transcribed]:
+    table_rows = rows_of_table(table, spec)
+    file = spec.options.get("file") or column(table_rows[0], FILE_NAMES, "file")
+    text = spec.options.get("text") or column(table_rows[0], TEXT_NAMES, "text")
+    transcripts = []
+    for row in table_rows:
+        spoken = " ".join(value(row, text).lower().split())
+        if not spoken:
             raise DataError("the transcript is empty", where=row.where, hint="take the row away")
         path = table.parent / value(row, file)
         if not is_file(path):
             raise DataError(f"there is no file {path}", where=row.where)
-        made.append(Transcribed(path, said, row.where))
-    return made
+        transcripts.append(Transcribed(path, spoken, row.where))
+    return transcripts
 
 
 def _source(
@@ -137,14 +144,16 @@ def _source(
 ) -> DatasetSource:
     ids = {symbol: index for index, symbol in enumerate(symbols)}
     targets = torch.full((len(part), longest), NO_SYMBOL, dtype=torch.int64)
-    for index, one in enumerate(part):
-        strange = [symbol for symbol in one.text if symbol not in ids]
+    for index, transcribed in enumerate(part):
+        strange = [symbol for symbol in transcribed.text if symbol not in ids]
         if strange:
             what = f"the character {strange[0]!r} is never seen in training"
-            raise DataError(what, where=one.where)
-        targets[index, : len(one.text)] = torch.tensor([ids[symbol] for symbol in one.text])
+            raise DataError(what, where=transcribed.where)
+        targets[index, : len(transcribed.text)] = torch.tensor(
+            [ids[symbol] for symbol in transcribed.text]
+        )
     clips = Clips(sounds, targets, samples, features)
-    return DatasetSource(clips, fixed=True, names=[one.where for one in part])
+    return DatasetSource(clips, fixed=True, names=[transcribed.where for transcribed in part])
 
 
 PLUGIN = load_transcripts

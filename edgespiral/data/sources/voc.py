@@ -42,9 +42,12 @@ def load_voc(argument: str) -> DataSplits:
     root = options.root
     read = {part: [_read(file, picture) for file, picture in pairs] for part, pairs in _parts(root)}
     classes = _classes(root) or sorted(
-        {name for part in read.values() for one in part for name in one.names}
+        {name for part in read.values() for described in part for name in described.names}
     )
-    parts = {part: [one.labelled(classes) for one in content] for part, content in read.items()}
+    parts = {
+        part: [described.labelled(classes) for described in content]
+        for part, content in read.items()
+    }
     return box_splits(f"voc:{root}", parts, classes, options)
 
 
@@ -54,7 +57,7 @@ class _Described:
     def __init__(self, file: Path, picture: Path, tree: ET.Element) -> None:
         self._file, self._picture, self._tree = file, picture, tree
         self._objects = tree.findall("object")
-        self.names = [self._text(one, "name") for one in self._objects]
+        self.names = [self._text(element, "name") for element in self._objects]
 
     def labelled(self, classes: Sequence[str]) -> Annotated:
         """The objects with their labels, which are places in `classes`."""
@@ -62,7 +65,8 @@ class _Described:
             if name not in classes:
                 raise unknown_class(name, classes, str(self._file))
         boxes = [
-            [self._number(one, f"bndbox/{corner}") for corner in CORNERS] for one in self._objects
+            [self._number(element, f"bndbox/{corner}") for corner in CORNERS]
+            for element in self._objects
         ]
         return Annotated(
             picture=self._picture,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx
@@ -28,7 +28,6 @@ from edgespiral.export.int8.convert import excluded_layers, write_int8
 from edgespiral.export.int8.ranges import calibrated
 from edgespiral.export.layers import layer_errors
 from edgespiral.export.recipe import recipe_sha256
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -67,7 +66,7 @@ class Calibrated:
     samples: Sampled
     ranges: Ranges
     excluded: tuple[str, ...] = ()
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
 
     def write(self, path: Path, keep_float: Collection[str] = ()) -> dict[str, str]:
         """Write the int8 file `path`; return why which layers stay float.
@@ -100,8 +99,10 @@ class Calibrated:
         }
         if self.form == "onnxruntime":
             names = {node.name for node in weighted_layers(load_graph(self.source))}
-            left = names.intersection(float_layers(path)) - set(left_float)
-            reasons |= dict.fromkeys(sorted(left), "ONNX Runtime runs it in float all the same")
+            float_anyway = names.intersection(float_layers(path)) - set(left_float)
+            reasons |= dict.fromkeys(
+                sorted(float_anyway), "ONNX Runtime runs it in float all the same"
+            )
         inputs = spread(self.samples.inputs, ERROR_SAMPLES)
         return Quantisation(
             precision="int8",
@@ -128,7 +129,7 @@ def prepare(
     form: Form,
     cache: Path | None = None,
     known_data: bool = False,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> Calibrated:
     """Find the ranges of the float file `source` as a recipe says.
 
@@ -156,7 +157,7 @@ def prepare(
         check_outputs(source, samples.inputs[0], data, task)
         check_better_than_chance(source, samples, where, task)
     ranges = calibrated(source, samples, recipe, cache)
-    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded), task)
+    return Calibrated(source, recipe, form, samples, ranges, tuple(excluded), task=task)
 
 
 def calibrate(
@@ -167,7 +168,7 @@ def calibrate(
     *,
     form: Form,
     cache: Path | None = None,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> Quantisation:
     """Make the int8 file `path` of the float file `source`; see `prepare`.
 
@@ -195,15 +196,19 @@ def check_shapes(source: Path, data: DataSplits) -> None:
     for batch, *_ in shapes.values():
         if batch != 1:
             raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
-    given = leaves(data.specs)
+    specs_by_name = leaves(data.specs)
     metadata = {prop.key: prop.value for prop in model.metadata_props}
     names = given_names(metadata, [*shapes], str(source))
-    specs = dict(zip(names, given.values(), strict=False))
-    fits = len(names) == len(given) and shapes.keys() <= specs.keys()
+    specs = dict(zip(names, specs_by_name.values(), strict=False))
+    fits = len(names) == len(specs_by_name) and shapes.keys() <= specs.keys()
     if not fits or any(specs[name].shape != sizes[1:] for name, sizes in shapes.items()):
-        shown = ", ".join(f"{name} {spec.shape}".lstrip() for name, spec in given.items())
-        wanted = ", ".join(str(sizes[1:]) for sizes in shapes.values())
-        raise DataError(f"inputs are {shown}, {source} takes {wanted}", where=data.name)
+        shapes_there = ", ".join(
+            f"{name} {spec.shape}".lstrip() for name, spec in specs_by_name.items()
+        )
+        shapes_needed = ", ".join(str(sizes[1:]) for sizes in shapes.values())
+        raise DataError(
+            f"inputs are {shapes_there}, {source} takes {shapes_needed}", where=data.name
+        )
 
 
 def check_outputs(source: Path, sample: Tensors, data: DataSplits, task: Task) -> None:
@@ -220,9 +225,7 @@ def check_outputs(source: Path, sample: Tensors, data: DataSplits, task: Task) -
         raise DataError(f"{source}: {error.what}", where=data.name, hint=error.hint) from error
 
 
-def check_better_than_chance(
-    source: Path, samples: Sampled, where: str, task: Task = CLASSIFICATION
-) -> None:
+def check_better_than_chance(source: Path, samples: Sampled, where: str, task: Task) -> None:
     """Tell data of another scaling or meaning from that which the model was trained on.
 
     Raises:
@@ -244,17 +247,17 @@ def check_better_than_chance(
 
 
 def check_as_right_as_known(
-    source: Path, samples: Sampled, recorded: float, where: str, task: Task = CLASSIFICATION
+    source: Path, samples: Sampled, recorded: float, where: str, task: Task
 ) -> None:
     """Compare the float model's score on the samples with that which it is known to have.
 
     Args:
-        recorded: in the unit of the task's metric; only that which counts samples is compared.
+        recorded: in the unit of the task's metric; compared where it counts right samples.
 
     Raises:
         DataError: it is lower by more than two standard deviations.
     """
-    if task.metric != CLASSIFICATION.metric:
+    if not task.scores_rightness:
         return
     count, right = len(samples.inputs), right_answers(source, samples, task)
     expected = count * recorded / 100
@@ -267,7 +270,7 @@ def check_as_right_as_known(
         )
 
 
-def right_answers(source: Path, samples: Sampled, task: Task = CLASSIFICATION) -> float:
+def right_answers(source: Path, samples: Sampled, task: Task) -> float:
     """On how many of the samples the model is right, as `Task.rightness` has it.
 
     Raises:

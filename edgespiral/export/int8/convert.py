@@ -172,7 +172,9 @@ def _leave_outputs_float(model: ModelProto) -> None:
             graph.node.remove(back)
             graph.node.remove(pair)
     used = used_names(graph)
-    for tensor in [held for held in graph.initializer if held.name not in used]:
+    for tensor in [
+        initializer for initializer in graph.initializer if initializer.name not in used
+    ]:
         graph.initializer.remove(tensor)
 
 

@@ -157,11 +157,11 @@ def remove_rounding(model: GraphModule) -> None:
 
 
 def _pairs(model: ModelProto, where: str) -> Iterator[_Pair]:
-    held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type != "QuantizeLinear" or node.input[0] in held:
+        if node.op_type != "QuantizeLinear" or node.input[0] in stored:
             continue
-        scale, zero_point = held[node.input[1]], held[node.input[2]]
+        scale, zero_point = stored[node.input[1]], stored[node.input[2]]
         if scale.size != 1:
             raise ExportError(f"rounds {node.input[0]} by channel", where=where)
         limits = np.iinfo(zero_point.dtype)
@@ -192,8 +192,8 @@ def _counterparts(
     where: str,
 ) -> dict[str, Node]:
     """The first node of `model` that computes each of the float file's tensors `names`."""
-    given = {value.name for value in source.graph.input}
-    session = tapped(source, [name for name in names if name not in given], where)
+    model_inputs = {value.name for value in source.graph.input}
+    session = tapped(source, [name for name in names if name not in model_inputs], where)
     file = FileModel(session, where)
     with torch.no_grad(), evaluating(model):
         ours = [_Recorder(model).recorded(sample) for sample in samples]

@@ -58,14 +58,17 @@ def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None
         ExportError: the model cannot be run on the samples, or a tensor is not finite on them.
         RunFolderError: the cache cannot be written.
     """
-    wanted = (sha256_file(model), recipe_sha256(recipe), samples.sha256)
-    file = cache / f"{wanted[0][:24]}-{wanted[1][:24]}.json" if cache else None
+    digests = (sha256_file(model), recipe_sha256(recipe), samples.sha256)
+    file = cache / f"{digests[0][:24]}-{digests[1][:24]}.json" if cache else None
     stored = _read(file) if file else None
-    if stored and (stored.model_sha256, stored.recipe_sha256, stored.samples_sha256) == wanted:
+    if stored and (stored.model_sha256, stored.recipe_sha256, stored.samples_sha256) == digests:
         return stored
-    tensors = _found(model, samples, recipe)
+    tensors = _observed(model, samples, recipe)
     ranges = Ranges(
-        model_sha256=wanted[0], recipe_sha256=wanted[1], samples_sha256=wanted[2], tensors=tensors
+        model_sha256=digests[0],
+        recipe_sha256=digests[1],
+        samples_sha256=digests[2],
+        tensors=tensors,
     )
     if file:
         make_folder(file.parent)
@@ -97,7 +100,7 @@ def _read(file: Path) -> Ranges | None:
         return None
 
 
-def _found(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[float, float]]:
+def _observed(model: Path, samples: Sampled, recipe: Recipe) -> dict[str, tuple[float, float]]:
     with (
         work_folder() as folder,
         refusing(str(model), "cannot be calibrated"),

@@ -31,7 +31,9 @@ def render_history(history: History) -> str:
     """One self-contained HTML page: for each model a chart, its changes and every result."""
     charts = [trend_chart(f"trend-{i}", trend) for i, trend in enumerate(history.trends)]
     page = template("history.html.j2")
-    return page.render(trends=list(zip(history.trends, charts, strict=True)), told=told, name=name)
+    return page.render(
+        trends=list(zip(history.trends, charts, strict=True)), shift_line=shift_line, name=name
+    )
 
 
 def render_history_table(history: History) -> RenderableType:
@@ -47,14 +49,14 @@ def render_history_table(history: History) -> RenderableType:
         figures = (len(trend.points), formats.ms(first.p50_ms), formats.ms(last.p50_ms))
         table.add_row(*names, *map(str, figures), str(len(trend.shifts)))
     notes = [
-        Text(f"{trend.model}: {told(trend, shift)}")
+        Text(f"{trend.model}: {shift_line(trend, shift)}")
         for trend in history.trends
         for shift in trend.shifts
     ]
     return Group(table, *notes)
 
 
-def told(trend: Trend, shift: Shift) -> str:
+def shift_line(trend: Trend, shift: Shift) -> str:
     """A change in words: `+5.1 % from 0123456789ab on (1.00 to 1.05 ms)`."""
     levels = f"{formats.ms(shift.before_ms)} to {formats.ms(shift.after_ms)} ms"
     return f"{signed(shift.percent)} % from {name(trend.points[shift.index])} on ({levels})"
@@ -75,7 +77,7 @@ def trend_chart(identity: str, trend: Trend) -> Markup:
     bounds = [end for p in trend.points for end in (p.ci95_ms.low, p.ci95_ms.high, p.p50_ms)]
     x = Scale(0.5, max(len(trend.points), LEAST_SHOWN) + 0.5, LEFT, RIGHT)
     axes = Axes(x, Scale.around(bounds, BOTTOM, TOP, 0.1))
-    lines = [told(trend, shift) for shift in trend.shifts]
+    lines = [shift_line(trend, shift) for shift in trend.shifts]
     description = f"{len(trend.points)} results. {'; '.join(lines) or 'No change of level'}."
     return svg.drawing(
         identity,
@@ -116,6 +118,6 @@ def _broken(axes: Axes, index: int) -> Markup:
 def _point(axes: Axes, index: int, point: HistoryPoint) -> Markup:
     x, y = axes.x(index + 1), axes.y(point.p50_ms)
     ends = [(x, axes.y(end)) for end in (point.ci95_ms.low, point.ci95_ms.high)]
-    shown = f"{name(point)}: {formats.ms(point.p50_ms)} ms, {point.verdict}"
-    circle = svg.element("circle", svg.element("title", shown), cx=x, cy=y, r=4, class_="student")
+    title = f"{name(point)}: {formats.ms(point.p50_ms)} ms, {point.verdict}"
+    circle = svg.element("circle", svg.element("title", title), cx=x, cy=y, r=4, class_="student")
     return svg.line(ends[0], ends[1], class_="spread") + circle

@@ -48,9 +48,9 @@ def limit(check: Check) -> str:
 
 def line(check: Check) -> str:
     """A check on one line: `median +5.3 (+4.1 to +6.4) %, limit +2.5 %: missed`."""
-    held = f", {limit(check)}" if check.limit is not None else ""
+    within = f", {limit(check)}" if check.limit is not None else ""
     verdict = "" if check.limit is None else f": {check.verdict}"
-    return f"{NAMES[check.kind]} {figure(check)}{held}{verdict}{_drifted(check)}"
+    return f"{NAMES[check.kind]} {figure(check)}{within}{verdict}{_drifted(check)}"
 
 
 def _drifted(check: Check) -> str:

@@ -179,11 +179,11 @@ def _threads(device: DeviceSurvey) -> list[Setting]:
     ]
 
 
-def _transport(given: Mapping[str, object], kind: str, device: DeviceSurvey) -> list[Setting]:
-    rest = [Setting(key, value) for key, value in given.items() if key != "kind"]
-    timeout_s = {"local": 600}.get(str(given["kind"]), 3600 if kind == "tensorrt" else 1800)
+def _transport(settings: Mapping[str, object], kind: str, device: DeviceSurvey) -> list[Setting]:
+    rest = [Setting(key, value) for key, value in settings.items() if key != "kind"]
+    timeout_s = {"local": 600}.get(str(settings["kind"]), 3600 if kind == "tensorrt" else 1800)
     return [
-        Setting("kind", given["kind"], device.way.get("connection", "")),
+        Setting("kind", settings["kind"], device.way.get("connection", "")),
         *rest,
         Setting("timeout_s", timeout_s),
     ]

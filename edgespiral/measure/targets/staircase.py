@@ -109,8 +109,8 @@ def find_step(rounds_ms: Mapping[int, Rounds]) -> tuple[int, float]:
     medians = np.array([[np.median(samples) for samples in checked(rounds_ms[w])] for w in widths])
     count = medians.shape[1]
     step = _largest_step(widths, np.median(medians, axis=1))
-    chosen = np.random.default_rng(SEED).integers(0, count, size=(RESAMPLES, count))
-    steps = [_largest_step(widths, np.median(medians[:, rows], axis=1)) for rows in chosen]
+    resamples = np.random.default_rng(SEED).integers(0, count, size=(RESAMPLES, count))
+    steps = [_largest_step(widths, np.median(medians[:, rows], axis=1)) for rows in resamples]
     return step, steps.count(step) / RESAMPLES
 
 

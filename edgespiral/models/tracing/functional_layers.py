@@ -122,26 +122,26 @@ def _understood(graph: GraphModule, model: nn.Module, node: Node) -> _Call | Non
     """What a call is made of, if nothing but its input depends on the model's inputs."""
     named = dict(zip(SIGNATURES[node.target], node.args, strict=False)) | node.kwargs
     source = named.pop("input", None)
-    given = {name: named.pop(name, None) for name in TENSORS}
-    nodes = [n for n in given.values() if isinstance(n, torch.fx.Node)]
+    tensors = {name: named.pop(name, None) for name in TENSORS}
+    nodes = [n for n in tensors.values() if isinstance(n, torch.fx.Node)]
     plain = not any(True for value in named.values() for _ in _nodes_in(value))
     if not isinstance(source, torch.fx.Node) or not plain or any(map(_sees_input, nodes)):
         return None
-    path = _origin(given["weight"], node)
+    path = _origin(tensors["weight"], node)
     try:
         owner = model.get_submodule(path)
     except AttributeError:
         owner = model  # a parameter by another name than a layer's has a place of its own
     with torch.no_grad():
-        values = {name: _value(graph, value) for name, value in given.items()}
-    constants = frozenset(n for n, value in given.items() if _is_constant(graph, value))
+        values = {name: _value(graph, value) for name, value in tensors.items()}
+    constants = frozenset(n for n, value in tensors.items() if _is_constant(graph, value))
     return _Call(node, {k: _plain(v) for k, v in named.items()}, values, constants, path, owner)
 
 
 def _nodes_in(tree: Any) -> Iterator[Node]:  # noqa: ANN401
-    found: list[Node] = []
-    torch.fx.node.map_arg(tree, found.append)
-    yield from found
+    nodes: list[Node] = []
+    torch.fx.node.map_arg(tree, nodes.append)
+    yield from nodes
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -204,8 +204,8 @@ def _layer(call: _Call) -> nn.Module | None:
         elif getattr(layer, name, None) is not None:
             _own(layer, name, torch.zeros(getattr(layer, name).shape), is_constant=True)
     if getattr(layer, "num_batches_tracked", None) is not None:
-        kept = getattr(call.owner, "num_batches_tracked", None)
-        layer.num_batches_tracked = torch.tensor(0) if kept is None else kept
+        batches = getattr(call.owner, "num_batches_tracked", None)
+        layer.num_batches_tracked = torch.tensor(0) if batches is None else batches
     return layer.eval()
 
 
@@ -268,9 +268,9 @@ def _rank(node: Node) -> int | None:
     ranks = ((nn.modules.conv._ConvNd, lambda layer: layer.weight.dim()), (nn.Linear, lambda _: 2))
     source: Any = node.args[0] if node.args else node.kwargs["input"]
     while isinstance(source, torch.fx.Node):
-        known = source.meta.get("tensor_meta")
-        if known is not None:
-            return len(known.shape)
+        tensor_meta = source.meta.get("tensor_meta")
+        if tensor_meta is not None:
+            return len(tensor_meta.shape)
         if source.op == "call_module":
             owner = source.graph.owning_module
             layer = owner and owner.get_submodule(str(source.target))

@@ -145,15 +145,15 @@ def is_followed(leaf: object) -> bool:
 
 def followed_in(arguments: Any) -> list[Followed]:  # noqa: ANN401
     """The proxies among the arguments of a call."""
-    found: list[Followed] = []
+    proxies: list[Followed] = []
 
     def take(leaf: Any) -> Any:  # noqa: ANN401
         if is_followed(leaf):
-            found.append(leaf)
+            proxies.append(leaf)
         return leaf
 
     mapped(arguments, take)
-    return found
+    return proxies
 
 
 def mapped(arguments: Any, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401

@@ -87,8 +87,8 @@ class Tracer(AnsweringTracer):
                 for name, value in vars(module).items():
                     if isinstance(value, Tensor):
                         self.tensor_attrs[value] = f"{path}.{name}" if path else name
-            given = filled(template(self._form), iter(inputs))
-            return plain(called(self.model, given), is_followed)
+            arguments = filled(template(self._form), iter(inputs))
+            return plain(called(self.model, arguments), is_followed)
 
         with torch.random.fork_rng(devices=[]), _unchanged(self.model):
             with self._factories():
@@ -189,20 +189,20 @@ class Tracer(AnsweringTracer):
                 kind, target, args, kwargs, name, type_expr, proxy_factory_fn
             )
         values = self._values(kind, target, args, kwargs)
-        given = followed_in((args, kwargs))
+        proxies = followed_in((args, kwargs))
         settled = kind == "get_attr" or (
             kind != "placeholder"
-            and (_tells_sizes(target, args, values[0]) or all(p._settled for p in given))
+            and (_tells_sizes(target, args, values[0]) or all(p._settled for p in proxies))
         )
         if settled and _is_plain(values, _name(target, args)):
-            self._note_batch(given)
+            self._note_batch(proxies)
             return values[0]
         proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr, None)
         followed = kind_of(values[0])(proxy.node, self, values)
         followed._settled = settled
         if self._works_in_place(kind, target, kwargs):
             # What reads the tensor from here on reads what was made of it, result taken or not.
-            for other in (p for p in given if p._values[0] is values[0]):
+            for other in (p for p in proxies if p._values[0] is values[0]):
                 other._alike.append(followed)
                 followed._alike = other._alike
             for other in followed._alike:
@@ -249,12 +249,12 @@ class Tracer(AnsweringTracer):
         if kind == "placeholder":
             at = self._names.index(target)
             return tuple([*leaves(batch).values()][at].clone() for batch in self.batches)
-        found = []
+        results = []
         for number in range(len(self.batches)):
             args_, kwargs_ = mapped((args, kwargs), partial(value_of, number=number))
             with self.computing():
-                found.append(self._run(kind, target, args_, kwargs_))
-        return tuple(found)
+                results.append(self._run(kind, target, args_, kwargs_))
+        return tuple(results)
 
     def _run(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
         if kind == "get_attr":
@@ -288,8 +288,8 @@ class Tracer(AnsweringTracer):
             return True
         return False
 
-    def _note_batch(self, given: Iterable[Followed]) -> None:
-        numbers = (p for p in given if not isinstance(p._values[0], Tensor))
+    def _note_batch(self, proxies: Iterable[Followed]) -> None:
+        numbers = (p for p in proxies if not isinstance(p._values[0], Tensor))
         if not all(_agree(number._values) for number in numbers):
             self.batch_places.setdefault(place_of_frame(sys._getframe()))
 
@@ -322,7 +322,7 @@ class Tracer(AnsweringTracer):
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
     """Whatever the forward puts into its modules meanwhile is taken out again."""
-    kept = [
+    contents = [
         (members, dict(members))
         for module in model.modules()
         for members in (vars(module), module._parameters, module._buffers)
@@ -330,7 +330,7 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for members, before in kept:
+        for members, before in contents:
             members.clear()
             members.update(before)
 
@@ -356,8 +356,8 @@ def _name(target: Any, args: tuple[Any, ...]) -> Any:  # noqa: ANN401
 
 def _tells_sizes(target: Any, args: tuple[Any, ...], value: object) -> bool:  # noqa: ANN401
     """Whether it asks for a tensor's sizes or type, which its values have no part in."""
-    asked = args and is_followed(args[0]) and isinstance(args[0]._values[0], Tensor)
-    if not asked or isinstance(value, Tensor):
+    is_of_tensor = args and is_followed(args[0]) and isinstance(args[0]._values[0], Tensor)
+    if not is_of_tensor or isinstance(value, Tensor):
         return False
     name = _name(target, args)
     if target is getattr or name in ("size", "numel", "nelement", "stride", "type", *RANKS):

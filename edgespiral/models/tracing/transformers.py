@@ -106,8 +106,8 @@ def _transformer(  # noqa: PLR0917 (as in torch)
 
 def _attention(layer: Any, queries: Any, others: Any, mask: Any, padding: Any) -> Any:  # noqa: ANN401
     masks = {"attn_mask": mask, "key_padding_mask": padding}
-    given = {name: value for name, value in masks.items() if value is not None}
-    return layer(queries, others, others, need_weights=False, **given)[0]
+    options = {name: value for name, value in masks.items() if value is not None}
+    return layer(queries, others, others, need_weights=False, **options)[0]
 
 
 def _feed(module: Any, inputs: Any, dropout: Any) -> Any:  # noqa: ANN401

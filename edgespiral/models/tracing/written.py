@@ -38,10 +38,10 @@ def written(tensor: Any, index: Any, value: Any) -> Any:  # noqa: ANN401
 
 
 def _is_mask(index: Any, example: Tensor) -> bool:  # noqa: ANN401
-    known: Any = value_of(index, 0)
-    if not isinstance(known, Tensor):
+    index_value: Any = value_of(index, 0)
+    if not isinstance(index_value, Tensor):
         return False
-    return known.dtype == torch.bool and known.dim() == example.dim()
+    return index_value.dtype == torch.bool and index_value.dim() == example.dim()
 
 
 def _slices(index: Any, dimensions: int) -> list[slice] | None:  # noqa: ANN401

@@ -40,8 +40,8 @@ class UNet(nn.Module):
             skipped.append(features)
         for up, merge, skip in zip(self.up, self.merge, skipped[-2::-1], strict=True):
             features = merge(torch.cat([up(features), skip], dim=1))
-        logits: Tensor = self.head(features)
-        return logits
+        outputs: Tensor = self.head(features)
+        return outputs
 
 
 class Scaled(nn.Module):
@@ -57,8 +57,8 @@ class Scaled(nn.Module):
         self.backbone, self.classifier = backbone, classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self.classifier(self.backbone(images))
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        small = self.classifier(self.backbone(images))
+        return F.interpolate(small, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _double(inputs: int, outputs: int) -> nn.Sequential:

@@ -39,7 +39,7 @@ class Cutter(Protocol):
         model: GraphModule,
         example: Tensors,
         groups: Sequence[ChannelGroup],
-        kept: Mapping[str, Sequence[int]],
+        kept_channels: Mapping[str, Sequence[int]],
     ) -> GraphModule:
         """Return a smaller copy of `model`; the model itself is left as it was.
 
@@ -47,7 +47,7 @@ class Cutter(Protocol):
             model: the traced model.
             example: one input batch (1, C, H, W).
             groups: the model's groups, from `find_groups`.
-            kept: per group the channels that stay.
+            kept_channels: per group the channels that stay.
 
         Raises:
             ModelError: the engine cannot cut this model.
@@ -61,12 +61,12 @@ class GroupSurvey:
 
     Attributes:
         model: in which they are: the one that was asked about, or another form of it.
-        kept: by layer how many of its channels stay whole and why, if the engine tells.
+        uncuttable: by layer how many of its channels stay whole and why, if the engine tells.
     """
 
     model: GraphModule
     groups: Sequence[ChannelGroup]
-    kept: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    uncuttable: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 class PruningEngine(Cutter, Protocol):
@@ -117,7 +117,7 @@ class Removal:
     """What a cut takes out of a model: channels of groups, and whole branches."""
 
     groups: Sequence[ChannelGroup]
-    kept: Mapping[str, Sequence[int]]
+    kept_channels: Mapping[str, Sequence[int]]
     branches: Sequence[Branch] = ()
 
 
@@ -166,10 +166,10 @@ def _difference(smaller: Tensor, masked: Tensor) -> float:
 def _check_sizes(cut: GraphModule, removal: Removal) -> None:
     modules = dict(cut.named_modules())
     for group in removal.groups:
-        kept = torch.tensor(removal.kept[group.name])
+        channels = torch.tensor(removal.kept_channels[group.name])
         for slot in (slot for slot in group.producers if slot.layer in modules):
             outputs = outputs_of(modules[slot.layer])
-            remaining = int(torch.isin(slot.channel_of, kept).sum())
+            remaining = int(torch.isin(slot.channel_of, channels).sum())
             foreign = int((slot.channel_of < 0).sum())
             if outputs is not None and not foreign and outputs != remaining:
                 raise ModelError(
@@ -183,7 +183,7 @@ def _masked_outputs(
     original: GraphModule, inputs: Tensors, removal: Removal, arithmetic: Arithmetic
 ) -> Tensors:
     model = arithmetic.model(original)
-    with gated(model, removal.groups, keep_gates(removal.groups, removal.kept)):
+    with gated(model, removal.groups, keep_gates(removal.groups, removal.kept_channels)):
         return arithmetic.run(Silencing(model, removal.branches), inputs)
 
 

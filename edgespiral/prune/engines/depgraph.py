@@ -55,12 +55,12 @@ class DepGraphCutter(NoRecurrentLayers):
         model: GraphModule,
         example: Tensors,
         groups: Sequence[ChannelGroup],
-        kept: Mapping[str, Sequence[int]],
+        kept_channels: Mapping[str, Sequence[int]],
     ) -> GraphModule:
         """See `Cutter.cut`."""
         smaller = copy.deepcopy(model)
         graph = dependency_graph(smaller, example)
-        removed = removed_channels(groups, kept)
+        removed = removed_channels(groups, kept_channels)
         for name, channels in ((g.root, removed[g.name]) for g in groups if g.name in removed):
             layer = smaller.get_submodule(name)
             handler = graph.get_pruner_of_module(layer).prune_out_channels

@@ -53,11 +53,11 @@ class NniCutter(NoRecurrentLayers):
         model: GraphModule,
         example: Tensors,
         groups: Sequence[ChannelGroup],
-        kept: Mapping[str, Sequence[int]],
+        kept_channels: Mapping[str, Sequence[int]],
     ) -> GraphModule:
         """See `Cutter.cut`. Torch's global random state is left as it was."""
         smaller = copy.deepcopy(model)
-        masks = output_masks(smaller, groups, kept)
+        masks = output_masks(smaller, groups, kept_channels)
         if not masks:
             return smaller
         try:
@@ -78,10 +78,10 @@ class NniCutter(NoRecurrentLayers):
 
 
 def output_masks(
-    model: nn.Module, groups: Sequence[ChannelGroup], kept: Mapping[str, Sequence[int]]
+    model: nn.Module, groups: Sequence[ChannelGroup], kept_channels: Mapping[str, Sequence[int]]
 ) -> Masks:
     """NNI masks: per weighted producer a 0/1 tensor shaped as its weight (and bias)."""
-    removed = removed_channels(groups, kept)
+    removed = removed_channels(groups, kept_channels)
     masks: Masks = {}
     for group in groups:
         for slot in group.producers if group.name in removed else ():

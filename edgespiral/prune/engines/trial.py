@@ -32,9 +32,14 @@ def failed_trial(
     widths = {g.name: g.sub_groups * max(1, g.units - max(1, g.units // 4)) for g in groups}
     # Neither the first units nor every other one: a prime's multiples are as good as random.
     scores = {g.name: (torch.arange(g.channels) * 7919 % 101).float() for g in groups}
-    kept = keep_best(groups, scores, widths)
+    kept_channels = keep_best(groups, scores, widths)
     try:
-        check_cut(model, cutter.cut(model, inputs, groups, kept), inputs, Removal(groups, kept))
+        check_cut(
+            model,
+            cutter.cut(model, inputs, groups, kept_channels),
+            inputs,
+            Removal(groups, kept_channels),
+        )
     except ModelError as error:
         return f"a trial cut of it fails ({error.what})"
     return None

@@ -22,7 +22,6 @@ from edgespiral.models.calling import call, positional
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.scoring.select import keep_best, unit_scores
 from edgespiral.prune.scoring.variants import Tour, Variant
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +70,7 @@ class OutputDivergence:
     groups: Sequence[ChannelGroup]
     inputs: Sequence[Tensors]
     moments: Mapping[str, Moments] = field(default_factory=dict)
-    task: Task = CLASSIFICATION
+    task: Task = field(kw_only=True)
 
     def __post_init__(self) -> None:
         """Run the first batch, so that a model whose outputs are of no use is refused at once."""
@@ -101,10 +100,10 @@ class OutputDivergence:
         return self.of(self.variant(keep_best(self.groups, importance, widths), branches))
 
     def variant(
-        self, kept: Mapping[str, Sequence[int]], branches: Sequence[Branch] = ()
+        self, kept_channels: Mapping[str, Sequence[int]], branches: Sequence[Branch] = ()
     ) -> Variant:
-        """The model with the `kept` channels of groups, those not named whole, less `branches`."""
-        return Variant.of(self._probe, self.groups, kept, branches, self.moments)
+        """The model with `kept_channels` of groups, those not named whole, less `branches`."""
+        return Variant.of(self._probe, self.groups, kept_channels, branches, self.moments)
 
     @torch.no_grad()
     def of(self, variant: Variant) -> float:
@@ -195,8 +194,8 @@ def priced(
         heard: called when one of the groups or branches has been run on a batch.
     """
     halves = {g.name: g.units // 2 * g.sub_groups for g in damage.groups if g.units > 1}
-    kept = keep_best(damage.groups, importance, {**widths_of(damage.groups), **halves})
-    variants = [damage.variant({name: kept[name]}) for name in halves]
+    kept_channels = keep_best(damage.groups, importance, {**widths_of(damage.groups), **halves})
+    variants = [damage.variant({name: kept_channels[name]}) for name in halves]
     variants += [damage.variant({}, (branch,)) for branch in branches]
     costs = damage.of_each(variants, heard)
     half_costs = dict(zip(halves, costs, strict=False))

@@ -39,9 +39,9 @@ def layer_metrics(
     metrics: dict[str, Tensor] = {}
 
     class Recording(getattr(pruning, pruner)):  # type: ignore[misc]
-        def _generate_sparsity(self, found: dict[str, dict[str, Any]]) -> Any:  # noqa: ANN401
-            metrics.update({layer: m["weight"].detach().flatten() for layer, m in found.items()})
-            return super()._generate_sparsity(found)
+        def _generate_sparsity(self, masks: dict[str, dict[str, Any]]) -> Any:  # noqa: ANN401
+            metrics.update({layer: m["weight"].detach().flatten() for layer, m in masks.items()})
+            return super()._generate_sparsity(masks)
 
     config = [{"op_names": layers, "target_names": ["weight"], "sparse_ratio": 0.5}]
     Recording(copy.deepcopy(model), config).compress()

@@ -142,34 +142,34 @@ def _readers(
 ) -> list[_Reader]:
     if group.free_runs or len(foldable(model, group)) < len(group.consumers):
         return []
-    found = []
+    readers = []
     for slot in group.consumers:
         positions = _positions(group, slot)
         if positions is None or slot.layer not in moments:
             return []
         weight = model.get_submodule(slot.layer).weight
-        found.append(_reader(weight, moments[slot.layer], torch.tensor(positions)))
-    return found
+        readers.append(_reader(weight, moments[slot.layer], torch.tensor(positions)))
+    return readers
 
 
 def _positions(group: ChannelGroup, slot: Slot) -> list[list[int]] | None:
     """Of each unit the positions in a consumer's inputs; none unless all have as many."""
-    found: list[list[int]] = [[] for _ in range(group.units)]
+    by_unit: list[list[int]] = [[] for _ in range(group.units)]
     for position, channel in enumerate(slot.channel_of.tolist()):
         if channel >= 0:
-            found[channel % group.units].append(position)
-    sizes = {len(positions) for positions in found}
-    return found if len(sizes) == 1 and 0 not in sizes else None
+            by_unit[channel % group.units].append(position)
+    sizes = {len(positions) for positions in by_unit}
+    return by_unit if len(sizes) == 1 and 0 not in sizes else None
 
 
-def _reader(weight: object, known: Moments, positions: Tensor) -> _Reader:
+def _reader(weight: object, moments: Moments, positions: Tensor) -> _Reader:
     assert isinstance(weight, torch.Tensor)
     flat, units = positions.flatten(), len(positions)
-    covariance = regularised(known, flat)
+    covariance = regularised(moments, flat)
     weights = weight.to(covariance).movedim(1, 0).flatten(1)[flat]
     gram = weights @ weights.T
-    given = _own_blocks(covariance, units) * _own_blocks(gram, units)
-    return _Reader(torch.linalg.inv(covariance), gram, given.sum((1, 2)))
+    blocks = _own_blocks(covariance, units) * _own_blocks(gram, units)
+    return _Reader(torch.linalg.inv(covariance), gram, blocks.sum((1, 2)))
 
 
 def _own_blocks(matrix: Tensor, units: int) -> Tensor:
@@ -193,19 +193,19 @@ def _rescored(scores: Tensor, group: ChannelGroup, readers: Sequence[_Reader]) -
     strength = torch.stack([reader.strength for reader in readers]).sum(0)
     if not strength.max() > LEAST_STRENGTH:
         return scores
-    given = unit_scores(group, scores.to(strength))
-    matters = (given / strength.clamp_min(LEAST_STRENGTH)) ** CRITERION_SHARE
-    found, floor = torch.zeros_like(strength), 0.0
-    left = torch.ones_like(strength, dtype=torch.bool)
-    while left.any():
+    of_criterion = unit_scores(group, scores.to(strength))
+    matters = (of_criterion / strength.clamp_min(LEAST_STRENGTH)) ** CRITERION_SHARE
+    rescored, floor = torch.zeros_like(strength), 0.0
+    remains = torch.ones_like(strength, dtype=torch.bool)
+    while remains.any():
         costs = matters * torch.stack([reader.errors() for reader in readers]).sum(0)
-        unit = int(costs.masked_fill(~left, math.inf).argmin())
+        unit = int(costs.masked_fill(~remains, math.inf).argmin())
         # Strictly rising, so that the order can be read from the scores.
         floor = max(float(costs[unit]), floor * (1 + 1e-9))
-        found[unit] = floor
-        left[unit] = False
+        rescored[unit] = floor
+        remains[unit] = False
         for reader in readers:
             reader.remove(unit)
-    if not found.isfinite().all():
+    if not rescored.isfinite().all():
         raise ModelError("scores of channels are not finite", where=group.name)
-    return (found / group.sub_groups).repeat(group.sub_groups)
+    return (rescored / group.sub_groups).repeat(group.sub_groups)

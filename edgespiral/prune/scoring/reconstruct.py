@@ -69,22 +69,22 @@ def moments(
         model.get_submodule(layer).register_forward_pre_hook(sums[layer].add)
     for batch in inputs:
         call(model, batch)
-    return {layer: found.moments() for layer, found in sums.items() if found.rows}
+    return {layer: summed.moments() for layer, summed in sums.items() if summed.rows}
 
 
 @torch.no_grad()
 def folded(
     model: GraphModule,
     groups: Sequence[ChannelGroup],
-    kept: Mapping[str, Sequence[int]],
-    known: Mapping[str, Moments],
+    kept_channels: Mapping[str, Sequence[int]],
+    layer_moments: Mapping[str, Moments],
 ) -> GraphModule:
-    """A copy of `model` whose consumers expect of the `kept` channels what all of them gave.
+    """A copy of `model` whose consumers expect of `kept_channels` what all channels gave.
 
     Consumers without moments, and those of groups that go whole, are left as they are.
     """
     smaller = copy.deepcopy(model)
-    for name, (weight, bias) in folded_weights(model, groups, kept, known).items():
+    for name, (weight, bias) in folded_weights(model, groups, kept_channels, layer_moments).items():
         layer: Any = smaller.get_submodule(name)
         layer.weight.copy_(weight)
         if bias is not None:
@@ -96,22 +96,22 @@ def folded(
 def folded_weights(
     model: GraphModule,
     groups: Sequence[ChannelGroup],
-    kept: Mapping[str, Sequence[int]],
-    known: Mapping[str, Moments],
+    kept_channels: Mapping[str, Sequence[int]],
+    layer_moments: Mapping[str, Moments],
 ) -> dict[str, Weights]:
     """What `folded` changes: the weights of the consumers that expect something else, by name."""
     weights: dict[str, Weights] = {}
     for group in groups:
-        stay = kept[group.name]
+        stay = kept_channels[group.name]
         if not stay or len(stay) == group.channels:
             continue
         for slot in foldable(model, group):
-            if slot.layer in known:
+            if slot.layer in layer_moments:
                 layer: Any = model.get_submodule(slot.layer)
                 stays = torch.isin(slot.channel_of, torch.tensor(list(stay)))
                 goes = (slot.channel_of >= 0) & ~stays
                 own = weights.get(slot.layer, (layer.weight, layer.bias))
-                weights[slot.layer] = _folded(own, known[slot.layer], stays, goes)
+                weights[slot.layer] = _folded(own, layer_moments[slot.layer], stays, goes)
     return weights
 
 
@@ -143,10 +143,10 @@ def foldable(model: GraphModule, group: ChannelGroup) -> list[Slot]:
     ]
 
 
-def regularised(known: Moments, channels: Tensor) -> Tensor:
+def regularised(moments: Moments, channels: Tensor) -> Tensor:
     """The covariance (K, K) of some channels, with the ridge that makes it safe to invert."""
-    covariance = known.covariance[channels][:, channels]
-    variances, means = covariance.diagonal().clamp_min(0.0), known.mean[channels]
+    covariance = moments.covariance[channels][:, channels]
+    variances, means = covariance.diagonal().clamp_min(0.0), moments.mean[channels]
     # Of a constant other than zero nothing is left but rounding errors of either sign.
     noise = ROUNDING * (variances + means.square()).mean()
     floor = (RIDGE * variances.mean() + noise).clamp_min(LEAST_FLOOR)
@@ -158,18 +158,18 @@ def _is_dense(layer: nn.Module) -> bool:
     return isinstance(layer, PRUNABLE) and getattr(layer, "groups", 1) == 1 and not transposed
 
 
-def _folded(weights: Weights, known: Moments, stays: Tensor, goes: Tensor) -> Weights:
+def _folded(weights: Weights, moments: Moments, stays: Tensor, goes: Tensor) -> Weights:
     weight, bias = weights
     if not bool(goes.any()):
         return weights
-    within = regularised(known, stays.nonzero().flatten())
+    within = regularised(moments, stays.nonzero().flatten())
     # (going, staying): a removed channel is about its mean plus these times the others' deviations.
-    shares = torch.linalg.solve(within, known.covariance[stays][:, goes]).T
+    shares = torch.linalg.solve(within, moments.covariance[stays][:, goes]).T
     removed = weight[:, goes]
     weight = weight.detach().clone()
     weight[:, stays] += torch.einsum("or...,rk->ok...", removed, shares.to(weight))
     if bias is not None:
-        rest = (known.mean[goes] - shares @ known.mean[stays]).to(weight)
+        rest = (moments.mean[goes] - shares @ moments.mean[stays]).to(weight)
         bias = bias + torch.einsum("or...,r->o", removed, rest)
     return weight, bias
 

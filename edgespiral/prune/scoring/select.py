@@ -43,7 +43,7 @@ def _best(group: ChannelGroup, scores: Tensor, width: int) -> list[int]:
     if group.free_runs:
         runs = scores.reshape(group.sub_groups, group.units)
         best = torch.argsort(runs, dim=1, descending=True, stable=True)
-        chosen = best[:, : width // group.sub_groups]
-        return sorted((chosen + group.units * torch.arange(len(runs))[:, None]).flatten().tolist())
+        units = best[:, : width // group.sub_groups]
+        return sorted((units + group.units * torch.arange(len(runs))[:, None]).flatten().tolist())
     order = torch.argsort(unit_scores(group, scores), descending=True, stable=True)
     return group.channels_of_units(order[: width // group.sub_groups].tolist())

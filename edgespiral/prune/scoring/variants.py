@@ -35,13 +35,13 @@ class Variant:
 
     Attributes:
         groups: those that lose channels.
-        kept: of each of these, the channels that stay.
+        kept_channels: of each of these, the channels that stay.
         branches: those that are gone.
         weights: of layers into which what goes is folded.
     """
 
     groups: Sequence[ChannelGroup]
-    kept: Mapping[str, Sequence[int]]
+    kept_channels: Mapping[str, Sequence[int]]
     branches: Sequence[Branch]
     weights: Mapping[str, Weights]
 
@@ -50,17 +50,19 @@ class Variant:
         cls,
         model: GraphModule,
         groups: Sequence[ChannelGroup],
-        kept: Mapping[str, Sequence[int]],
+        kept_channels: Mapping[str, Sequence[int]],
         branches: Sequence[Branch],
         moments: Mapping[str, Moments],
     ) -> Variant:
-        """`model` with the `kept` channels of `groups`; what is not named stays whole."""
+        """`model` with `kept_channels` of `groups`; what is not named stays whole."""
         # Inside of a branch that is gone nothing runs, and nothing is to be closed.
         inside = {name for branch in branches for name in branch.groups}
-        narrower = [g for g in groups if len(kept.get(g.name, range(g.channels))) < g.channels]
-        weights = folded_weights(model, narrower, kept, moments)
+        narrower = [
+            g for g in groups if len(kept_channels.get(g.name, range(g.channels))) < g.channels
+        ]
+        weights = folded_weights(model, narrower, kept_channels, moments)
         closed = [group for group in narrower if group.name not in inside]
-        return cls(closed, kept, branches, weights)
+        return cls(closed, kept_channels, branches, weights)
 
     def first_node(self, model: GraphModule) -> Node:
         """Where it begins to compute something else than `model`; failing that, the output."""
@@ -79,7 +81,7 @@ class Variant:
     @contextmanager
     def applied(self, model: GraphModule) -> Iterator[Silencing]:
         """What runs `model` as this variant while the context lasts."""
-        gates = keep_gates(self.groups, self.kept)
+        gates = keep_gates(self.groups, self.kept_channels)
         with with_weights(model, self.weights), gated(model, self.groups, gates):
             yield Silencing(model, self.branches)
 

@@ -201,12 +201,12 @@ def allocate(choice: Choices, latency: Latency, target_ms: float) -> Widths | No
     while widths is not None and latency.predict_ms(widths) > target_ms:
         widths = _cheapest_step(choice, latency, widths, target_ms)
     starts = [widths, choice.narrowest()]
-    found = [
+    allocations = [
         _exchange(choice, latency, start, target_ms)
         for start in starts
         if start is not None and latency.predict_ms(start) <= target_ms
     ]
-    return min(found, key=choice.total_lost, default=None)
+    return min(allocations, key=choice.total_lost, default=None)
 
 
 def uniform(choice: Choices) -> Iterator[Widths]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from edgespiral.spiral.planning.latencies import Key, Latencies
 
     Widths = dict[str, int]
-    Found = tuple[Measurement, Ratio]
+    Timing = tuple[Measurement, Ratio]
 
 # A survey teaches the model and may be rough.
 SURVEY_ROUNDS = 8
@@ -124,8 +124,8 @@ class Candidates:
         """Take over the cache's cuts of this architecture."""
         zeros = "-2:4" if self.files.two_four else ""
         self._architecture = f"{_architecture(self.files.original)}-{self.precision}{zeros}"
-        known = [cache.read().cuts.get(self._architecture, ()) for cache in self.caches]
-        by_widths = [{key_of(cut.widths): cut.speedup for cut in cuts} for cuts in known]
+        cuts_of_caches = [cache.read().cuts.get(self._architecture, ()) for cache in self.caches]
+        by_widths = [{key_of(cut.widths): cut.speedup for cut in cuts} for cuts in cuts_of_caches]
         for key in by_widths[0] if by_widths else ():
             # Groups have the names that they are found by, which another version may do otherwise.
             same_groups = dict(key).keys() == self.latencies.base_widths.keys()
@@ -153,11 +153,11 @@ class Candidates:
             return
         slowest_ms = max(device.teacher_ms for device in self.latencies.devices)
         probes = probes[: rounds_of(len(probes), slowest_ms, least=LEAST_PROBES)]
-        known = [cache.read().layers for cache in self._layer_caches]
+        rows_of_caches = [cache.read().layers for cache in self._layer_caches]
         cuts = [self.latencies.base_widths, *probes]
-        is_covered = bool(known) and self.latencies.covered(known, cuts)
+        is_covered = bool(rows_of_caches) and self.latencies.covered(rows_of_caches, cuts)
         if is_covered:
-            self.reused_layers = self.latencies.add_layers(known)
+            self.reused_layers = self.latencies.add_layers(rows_of_caches)
         else:
             self._profile(probes)
         # Layers are profiled in fp32, so of another precision only whole models tell.
@@ -192,9 +192,9 @@ class Candidates:
                     self.teacher_onnx, models, rounds=self._rounds(index, rounds, least)
                 )
             )
-            for widths, *found in zip(proposals, *answers, strict=True):
-                self.journal.append(self._candidate(turn, widths, found))
-                self._learn(widths, [speedup for _, speedup in found])
+            for widths, *timings in zip(proposals, *answers, strict=True):
+                self.journal.append(self._candidate(turn, widths, timings))
+                self._learn(widths, [speedup for _, speedup in timings])
             for cache, answer in zip(self.caches, answers, strict=False):
                 pairs = zip(proposals, answer, strict=True)
                 cuts = [KnownCut(widths=w, speedup=ratio.value) for w, (_, ratio) in pairs]
@@ -219,11 +219,11 @@ class Candidates:
             MeasurementError, TargetError: a device did not answer.
         """
         key = key_of(widths)
-        told_ms = self.latencies.measured[key]
-        doubtful = self._lowest_ms.get(key, told_ms) <= limit_ms
+        measured_ms = self.latencies.measured[key]
+        doubtful = self._lowest_ms.get(key, measured_ms) <= limit_ms
         if doubtful and key not in self.confirmed:
             self.confirm(turn, widths)
-        return doubtful and self._lowest_ms.get(key, told_ms) <= limit_ms
+        return doubtful and self._lowest_ms.get(key, measured_ms) <= limit_ms
 
     def _profile(self, probes: Sequence[Widths]) -> None:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
@@ -253,9 +253,9 @@ class Candidates:
             self.latencies.forget(self.unverified)
             self.unverified.clear()
 
-    def _candidate(self, turn: int, widths: Widths, found: Sequence[Found]) -> Candidate:
+    def _candidate(self, turn: int, widths: Widths, timings: Sequence[Timing]) -> Candidate:
         predicted = (
-            self.latencies.predictions_ms(widths) if self.surveyed else [None for _ in found]
+            self.latencies.predictions_ms(widths) if self.surveyed else [None for _ in timings]
         )
         return Candidate(
             turn=turn,
@@ -269,7 +269,7 @@ class Candidates:
                     predicted_ms=predicted_ms,
                 )
                 for device, predicted_ms, (measurement, speedup) in zip(
-                    self.latencies.devices, predicted, found, strict=True
+                    self.latencies.devices, predicted, timings, strict=True
                 )
             ),
         )

@@ -31,11 +31,11 @@ def cuts_of(
     """
     total = choice.total_lost(widths)
     cut_ms = latency.each_ms(widths)
-    found = []
+    cuts = []
     for name, groups, lost in _losses(choice, widths):
         whole = {**widths, **{group: choice.options[group][-1] for group in groups}}
         saved = zip(targets, latency.each_ms(whole), cut_ms, strict=True)
-        found.append(
+        cuts.append(
             GroupCut(
                 name=name,
                 before=sum(whole[group] for group in groups),
@@ -44,7 +44,7 @@ def cuts_of(
                 saved_ms={target: before - after for target, before, after in saved},
             )
         )
-    return tuple(found)
+    return tuple(cuts)
 
 
 def _losses(choice: Choices, widths: Widths) -> Iterator[tuple[str, tuple[str, ...], float]]:

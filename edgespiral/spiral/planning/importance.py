@@ -22,7 +22,6 @@ from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.spiral.planning.pace import Pace
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +85,7 @@ class Scorer:
     train: BatchSource
     epochs: float
     seed: int
-    task: Task = CLASSIFICATION
+    task: Task
 
     def importance(
         self,
@@ -105,19 +104,19 @@ class Scorer:
         """
         criterion = CRITERIA.get(self.criterion)
         seed = derived_seed(self.seed, turn)
-        shown = _shown(self.epochs, source, self.train, seed)
+        shown = shown_samples(self.epochs, source, self.train, seed)
         passes = _Passes(heard, shown.passes(len(source.groups) + len(source.branches)))
         precision = compute.resolved_precision("auto", CPU)
         with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
             covariances = passes.over(shown.for_moments, "covariances")
             together = moments(source.model, source.groups, covariances)
             batches = passes.over(shown.for_scores, self.criterion)
-            evidence = Evidence(batches, seed, self.task.sample_losses)
+            evidence = Evidence(batches, seed, losses=self.task.sample_losses)
             scores = criterion.score(source.model, source.groups, evidence)
             if not criterion.is_control:
                 scores = after_folding(scores, source.model, source.groups, together)
             damage = OutputDivergence(
-                source.model, source.groups, shown.for_damage, together, self.task
+                source.model, source.groups, shown.for_damage, together, task=self.task
             )
             prices = priced(damage, scores, source.branches, partial(passes.add, "prices"))
         return Importance(prices.channels, prices.branches, together)
@@ -137,7 +136,7 @@ class Scorer:
         precision = compute.resolved_precision("auto", CPU)
         with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
             damage = OutputDivergence(
-                source.model, source.groups, inputs, importance.moments, self.task
+                source.model, source.groups, inputs, importance.moments, task=self.task
             )
 
         def measured(widths: Mapping[str, int]) -> float:
@@ -151,7 +150,7 @@ class Scorer:
         return measured
 
 
-class _Shown(NamedTuple):
+class Shown(NamedTuple):
     """Training data of each part of scoring: as much as its share of the training allows."""
 
     for_moments: list[Tensors]
@@ -163,7 +162,15 @@ class _Shown(NamedTuple):
         return len(self.for_moments) + len(self.for_scores) + prices * len(self.for_damage)
 
 
-def _shown(epochs: float, source: PrunableModel, train: BatchSource, seed: int) -> _Shown:
+def shown_samples(epochs: float, source: PrunableModel, train: BatchSource, seed: int) -> Shown:
+    """The training data that scoring `source` looks at.
+
+    Args:
+        epochs: of the run's training, a share of which scoring may cost.
+        source: what is scored.
+        train: the training samples.
+        seed: of the order in which they are shown.
+    """
     batches = _batches(train, MOST_FOR_MOMENTS, seed)
     forwards = FORWARDS_PER_STEP * epochs * len(train)
     size = min(BATCH, len(train))
@@ -178,7 +185,7 @@ def _shown(epochs: float, source: PrunableModel, train: BatchSource, seed: int) 
     moved = some(MOMENTS_SHARE * forwards, LEAST_SAMPLES, MOST_FOR_MOMENTS)
     scored = some(SCORED_SHARE * forwards / FORWARDS_PER_STEP, LEAST_SCORED, MOST_SCORED)
     at_once = samples_at_once(source.model, pace, probes)
-    return _Shown(
+    return Shown(
         _parts([inputs for inputs, _ in moved], BATCH, pace.for_covariances(len(moved) * size)),
         _parts(scored, pace.kept_at_once(BATCH), pace.for_gradients(len(scored) * size)),
         _parts(

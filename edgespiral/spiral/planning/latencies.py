@@ -152,10 +152,10 @@ class Latencies:
 
         That is far more exact than the models' totals where the two are neighbours.
         """
-        known = (own[key_of(anchor)] for own in self._own_ms)
+        anchors_ms = (own[key_of(anchor)] for own in self._own_ms)
         changes = zip(self.predictions_ms(widths), self.predictions_ms(anchor), strict=True)
         return self.worst_ms(
-            [ms + new - old for ms, (new, old) in zip(known, changes, strict=True)]
+            [ms + new - old for ms, (new, old) in zip(anchors_ms, changes, strict=True)]
         )
 
     def nearest(self, target_ms: float, count: int) -> list[tuple[Key, float]]:

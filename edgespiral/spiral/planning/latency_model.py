@@ -136,8 +136,10 @@ class LatencyModel:
 
     def __post_init__(self) -> None:
         """Number the shape classes."""
-        found = dict.fromkeys(self._class_of(layer.shape_class, layer.cin) for layer in self.layers)
-        self._classes = {shape_class: index for index, shape_class in enumerate(found)}
+        shape_classes = dict.fromkeys(
+            self._class_of(layer.shape_class, layer.cin) for layer in self.layers
+        )
+        self._classes = {shape_class: index for index, shape_class in enumerate(shape_classes)}
 
     def fit(self, profiled: Sequence[LayerLatency], totals: Sequence[WidthTotal]) -> None:
         """Fit to per-layer times (may be empty) and whole-model times (at least one).
@@ -175,12 +177,12 @@ class LatencyModel:
         That is as many sizes, or `LEAST_SIZES`, and one at least as large as the largest.
         """
         rows = (parts for row in profiled if (parts := self._parts_of(row)) is not None)
-        known = self._sizes(part for parts in rows for part in parts)
-        wanted = self._sizes(part for widths in cuts for part in self._parts_at(widths))
+        profiled_sizes = self._sizes(part for parts in rows for part in parts)
+        sizes_of_cuts = self._sizes(part for widths in cuts for part in self._parts_at(widths))
         return all(
-            len(known.get(key, ())) >= min(LEAST_SIZES, len(sizes))
-            and max(map(math.prod, known[key])) >= max(map(math.prod, sizes))
-            for key, sizes in wanted.items()
+            len(profiled_sizes.get(key, ())) >= min(LEAST_SIZES, len(sizes))
+            and max(map(math.prod, profiled_sizes[key])) >= max(map(math.prod, sizes))
+            for key, sizes in sizes_of_cuts.items()
         )
 
     def predict_ms(self, widths: Mapping[str, int]) -> float:
@@ -259,10 +261,10 @@ class LatencyModel:
         self, parts: Iterable[Part]
     ) -> dict[tuple[ShapeClass, bool], set[tuple[float, float]]]:
         """Of each shape class, the blocks of input and output channels that occur."""
-        found: dict[tuple[ShapeClass, bool], set[tuple[float, float]]] = {}
+        blocks: dict[tuple[ShapeClass, bool], set[tuple[float, float]]] = {}
         for key, cin, cout in parts:
-            found.setdefault(key, set()).add((self._round_up(cin), self._round_up(cout)))
-        return found
+            blocks.setdefault(key, set()).add((self._round_up(cin), self._round_up(cout)))
+        return blocks
 
     def _class_of(self, shape_class: ShapeClass, cin: int) -> tuple[ShapeClass, bool]:
         # Less than one block of inputs, such as an image, takes another and much faster kernel.

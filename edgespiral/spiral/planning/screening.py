@@ -78,8 +78,8 @@ class Screen:
         present = start
         self.price(present)
         # A few in any case: the latency model has changed since the last time.
-        asked = len(self.prices)
-        until = min(asked + max(STEP, (self.affordable - asked) // 2), self.affordable + 2 * STEP)
+        before = len(self.prices)
+        until = min(before + max(STEP, (self.affordable - before) // 2), self.affordable + 2 * STEP)
         while len(self.prices) < until:
             near = self._unseen(choice, present, lands, mixer)[:STEP]
             best = min(near, key=self.price, default=present)
@@ -95,14 +95,14 @@ class Screen:
         mixer: random.Random,
     ) -> list[Widths]:
         """Neighbours of `present` yet to be priced, the most promising first."""
-        found = {
+        neighbours = {
             key_of(widths): widths
             for widths in exchanges(choice, present, mixer)
             if key_of(widths) not in self.prices and lands(widths)
         }
-        if not found:
+        if not neighbours:
             return []
-        cuts = list(found.values())
+        cuts = list(neighbours.values())
         order = guessed(choice, self.prices, cuts).argsort(kind="stable")
         return [cuts[index] for index in order]
 
@@ -114,21 +114,21 @@ def guessed(choice: Choices, prices: Mapping[Key, float], cuts: Sequence[Widths]
     add up say: with nothing known it says the same.
     """
     finite = {key: price for key, price in prices.items() if math.isfinite(price)}
-    asked = np.array([_features(choice, widths) for widths in cuts])
+    features = np.array([_features(choice, widths) for widths in cuts])
     if not finite:
-        return asked[:, 0]
-    known = np.array([_features(choice, dict(key)) for key in finite])
+        return features[:, 0]
+    priced = np.array([_features(choice, dict(key)) for key in finite])
     logs = np.log(list(finite.values()))
     # Better cuts tell more of where better ones are.
     weights = np.exp(logs.min() - logs)
-    centred = known - known.mean(0)
-    prior = np.zeros(known.shape[1])
+    centred = priced - priced.mean(0)
+    prior = np.zeros(priced.shape[1])
     prior[0] = 1.0
     ridge = np.eye(len(prior))
     ridge[0, 0] = RIDGE_OF_PRICES
     normal = centred.T @ (centred * weights[:, None]) + ridge
     slopes = np.linalg.solve(normal, centred.T @ (weights * (logs - logs.mean())) + ridge @ prior)
-    guesses: Vector = (asked - known.mean(0)) @ slopes
+    guesses: Vector = (features - priced.mean(0)) @ slopes
     return guesses
 
 
@@ -158,13 +158,13 @@ def screen_of(
     if not affordable:
         return None
     damage = scorer.damage_of_cuts(parent.source, parent.importance, turn)
-    asked = count(1)
+    numbers = count(1)
 
-    def told(widths: Widths) -> float:
-        heard(next(asked), affordable, "")
+    def price(widths: Widths) -> float:
+        heard(next(numbers), affordable, "")
         return damage(widths)
 
-    return Screen(told, weight_count, affordable, scorer.seed)
+    return Screen(price, weight_count, affordable, scorer.seed)
 
 
 def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator[Widths]:

@@ -69,9 +69,9 @@ class Search:
         Raises:
             MeasurementError, TargetError: the device did not answer.
         """
-        known = self._known_best()
-        if known is not None:
-            return known
+        cached = self._known_best()
+        if cached is not None:
+            return cached
         if self.screen is not None:  # what corrects the latency model where cuts are compared
             self._measure(self._fresh(self._solved()))
         for attempt in range(MAX_ROUNDS):
@@ -122,10 +122,10 @@ class Search:
         nearby = self._nearby() if self.allocation == "latency" else []
         return self._fresh([*self._solved(), *nearby])[: len(AIMS)]
 
-    def _fresh(self, found: Sequence[Widths]) -> list[Widths]:
-        """What of `found` was not measured yet, each once."""
-        known = self._latencies.measured
-        return list({key_of(w): w for w in found if key_of(w) not in known}.values())
+    def _fresh(self, cuts: Sequence[Widths]) -> list[Widths]:
+        """What of `cuts` was not measured yet, each once."""
+        measured = self._latencies.measured
+        return list({key_of(w): w for w in cuts if key_of(w) not in measured}.values())
 
     def _measure(self, proposals: Sequence[Widths]) -> None:
         if proposals:
@@ -133,8 +133,8 @@ class Search:
 
     def _solved(self) -> list[Widths]:
         solve, latency = ALLOCATIONS[self.allocation], self._latencies.near(self.target_ms)
-        found = (solve(self.choice, latency, self.target_ms * aim) for aim in AIMS)
-        return [widths for widths in found if widths]
+        solutions = (solve(self.choice, latency, self.target_ms * aim) for aim in AIMS)
+        return [widths for widths in solutions if widths]
 
     def _screened(self, screen: Screen, best: Planned, aims: Sequence[float]) -> list[Widths]:
         """For each of `aims` the best cut expected to meet it, if better than all that landed."""
@@ -144,18 +144,20 @@ class Search:
             known_ms = self._latencies.measured.get(key_of(widths))
             return (known_ms or latency.predict_ms(widths)) / self.target_ms
 
-        known = (dict(key) for key in screen.prices if share(dict(key)) <= aims[0])
-        start = min((best.widths, *known), key=screen.price)
+        priced = (dict(key) for key in screen.prices if share(dict(key)) <= aims[0])
+        start = min((best.widths, *priced), key=screen.price)
         screen.descend(self.choice, start, lambda w: SCREENED_LOW <= share(w) <= aims[0])
-        better = sorted((found, key) for key, found in screen.prices.items() if found < price)
+        better = sorted(
+            (cut_price, key) for key, cut_price in screen.prices.items() if cut_price < price
+        )
         fresh = self._fresh([dict(key) for _, key in better])
         shares = [share(widths) for widths in fresh]
-        chosen: dict[int, Widths] = {}
+        by_place: dict[int, Widths] = {}
         for aim in aims:
-            fits = (i for i, one in enumerate(shares) if one <= aim and i not in chosen)
+            fits = (i for i, ratio in enumerate(shares) if ratio <= aim and i not in by_place)
             if (index := next(fits, None)) is not None:
-                chosen[index] = fresh[index]
-        return list(chosen.values())
+                by_place[index] = fresh[index]
+        return list(by_place.values())
 
     def _nearby(self) -> list[Widths]:
         """Neighbours of what was measured nearest to the target, expected to land, best first.
@@ -184,6 +186,6 @@ class Search:
         if self.screen is not None:
             screen = self.screen
             reachable.sort(key=lambda p: (key_of(p.widths) not in screen.prices, p.importance_lost))
-            known = sum(key_of(p.widths) in screen.prices for p in reachable)
-            reachable = reachable[: max(known, MOST_PRICED)]
+            price_count = sum(key_of(p.widths) in screen.prices for p in reachable)
+            reachable = reachable[: max(price_count, MOST_PRICED)]
         return min(reachable, key=lambda planned: self._price(planned.widths), default=None)

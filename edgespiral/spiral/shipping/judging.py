@@ -10,7 +10,6 @@ import onnxruntime
 from edgespiral.core.records.exported import FileEvaluation
 from edgespiral.export.parity import PROVIDER, SHIPPED_BATCH, check_score, file_score
 from edgespiral.measure.model_files import precision_of
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +26,7 @@ class Score:
     evaluation: FileEvaluation
 
 
-def judged(
-    onnx: Path, source: BatchSource, *, expected: float, task: Task = CLASSIFICATION
-) -> Score:
+def judged(onnx: Path, source: BatchSource, *, expected: float, task: Task) -> Score:
     """Score an ONNX file on all of `source`, a sample at a time, as it ships.
 
     All of it, however slow the model: a pass costs what PyTorch's own does, and a few hundredths of
@@ -44,8 +41,8 @@ def judged(
             model's by more than rounding explains.
     """
     written = precision_of(onnx)
-    found = file_score(onnx, source, task)
-    check_score(onnx, found, expected, len(source), written, task=task)
+    score = file_score(onnx, source, task)
+    check_score(onnx, score, expected, len(source), written, task=task)
     evaluation = FileEvaluation(
         runtime=f"ONNX Runtime {onnxruntime.__version__}",
         provider=PROVIDER,
@@ -54,4 +51,4 @@ def judged(
         samples=len(source),
         pytorch_score=expected,
     )
-    return Score(found, evaluation)
+    return Score(score, evaluation)

@@ -23,7 +23,6 @@ from edgespiral.export.file_model import read_arrays, write_arrays
 from edgespiral.export.nearness import ParityLimits, compared, differing
 from edgespiral.export.parity import opened
 from edgespiral.measure.session import Session, tells_outputs
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +67,7 @@ def check_on(
     path: Path,
     data: DataSplits,
     samples: int,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> DeviceCheck:
     """As `check_on_device`, on a session of its own, which only a runtime that can tell gets.
 
@@ -86,7 +85,7 @@ def check_on_device(
     path: Path,
     data: DataSplits,
     samples: int,
-    task: Task = CLASSIFICATION,
+    task: Task,
 ) -> DeviceCheck:
     """Run an ONNX file on a session's device and here, on the same samples.
 
@@ -105,29 +104,31 @@ def check_on_device(
     if not samples:
         return DeviceCheck(target=target, not_checked="no samples are asked for")
     inputs, targets = _drawn(data, samples)
-    found = _outputs_there(session, path, inputs)
-    if found is None:
+    outputs_there = _outputs_there(session, path, inputs)
+    if outputs_there is None:
         return DeviceCheck(target=target, not_checked=SILENT)
-    expected, found = _alike(session, path, inputs, found)
-    targets = rows(targets, slice(count(found)))
-    if not all(bool(leaf.isfinite().all()) for leaf in leaves(found).values()):
-        told = f"on {target}: outputs there are not finite"
-        raise _wrong(path, told, session.precision(path))
-    scores = [task.score_of([(outputs, targets)]) for outputs in (found, expected)]
+    expected, outputs_there = _alike(session, path, inputs, outputs_there)
+    targets = rows(targets, slice(count(outputs_there)))
+    if not all(bool(leaf.isfinite().all()) for leaf in leaves(outputs_there).values()):
+        what = f"on {target}: outputs there are not finite"
+        raise _wrong(path, what, session.precision(path))
+    scores = [task.score_of([(outputs, targets)]) for outputs in (outputs_there, expected)]
     metric = task.metric
-    told = (
+    what = (
         f"on {target} the {metric.name} is {metric.text(scores[0])} of {count(targets)} samples, "
     )
-    told += f"{metric.text(scores[1])} here"
+    what += f"{metric.text(scores[1])} here"
     precision = session.precision(path)
-    parity = compared(expected, found, task)
-    problem = differing(LIMITS[precision], expected, found, parity)
-    right_here, right_there = (task.rightness(outputs, targets) for outputs in (expected, found))
+    parity = compared(expected, outputs_there, task)
+    problem = differing(LIMITS[precision], expected, outputs_there, parity)
+    right_here, right_there = (
+        task.rightness(outputs, targets) for outputs in (expected, outputs_there)
+    )
     if problem is None and _is_less_right(right_here, right_there):
         problem = "that is more than chance explains"
     if problem is not None:
         agreement = f"decisions agree on {parity.agreement:.1%}"
-        raise _wrong(path, f"{told}; {agreement}: {problem}", precision)
+        raise _wrong(path, f"{what}; {agreement}: {problem}", precision)
     return DeviceCheck(target=target, parity=parity, score=scores[0], score_here=scores[1])
 
 
@@ -161,17 +162,17 @@ def _drawn(data: DataSplits, samples: int) -> tuple[Sequence[Tensors], Tensors]:
 
 
 def _alike(
-    session: Session, path: Path, inputs: Sequence[Tensors], found: Mapping[str, Values]
+    session: Session, path: Path, inputs: Sequence[Tensors], outputs_there: Mapping[str, Values]
 ) -> tuple[Tensors, Tensors]:
     """What is expected of the samples that the device had time for, and what it said of them."""
     file = opened(path)
-    number = min(len(values) for values in found.values())
+    number = min(len(values) for values in outputs_there.values())
     expected = joined([file.run(sample) for sample in inputs[:number]])
-    there = mapped(lambda own, output: own.to(output.dtype), file.formed(found), expected)
+    there = mapped(lambda own, output: own.to(output.dtype), file.formed(outputs_there), expected)
     for own, output in zip(leaves(there).values(), leaves(expected).values(), strict=True):
         if own.shape != output.shape:
-            told = f"its outputs are {tuple(own.shape)}, {tuple(output.shape)} are expected"
-            raise MeasurementError(told, where=session.profile.name)
+            what = f"its outputs are {tuple(own.shape)}, {tuple(output.shape)} are expected"
+            raise MeasurementError(what, where=session.profile.name)
     return expected, there
 
 
@@ -181,22 +182,22 @@ def _outputs_there(
     """What the device computes of the first samples, by output."""
     file = opened(path)
     fed = [file.feeds(sample) for sample in inputs]
-    samples = {name: np.concatenate([one[name] for one in fed]) for name in fed[0]}
+    samples = {name: np.concatenate([feed[name] for feed in fed]) for name in fed[0]}
     with TemporaryDirectory(prefix="edgespiral-") as folder:
-        given = Path(folder) / "inputs.npy"
-        write_arrays(given, samples)
-        files = session.outputs([path], given, Path(folder))
+        inputs_file = Path(folder) / "inputs.npy"
+        write_arrays(inputs_file, samples)
+        files = session.outputs([path], inputs_file, Path(folder))
         if files is None:
             return None
         try:
-            found = read_arrays(files[0], file.outputs)
+            outputs = read_arrays(files[0], file.outputs)
         except (OSError, ValueError, MemoryError, BadZipFile) as error:
             where = session.profile.name
             raise MeasurementError("its outputs cannot be read", where=where) from error
-    if set(found) != set(file.outputs):
+    if set(outputs) != set(file.outputs):
         raise MeasurementError("its outputs are others", where=session.profile.name)
-    if not all(values.size and values.ndim for values in found.values()):
+    if not all(values.size and values.ndim for values in outputs.values()):
         raise MeasurementError("its outputs are empty", where=session.profile.name)
-    if any(values.dtype.kind not in NUMBERS for values in found.values()):
+    if any(values.dtype.kind not in NUMBERS for values in outputs.values()):
         raise MeasurementError("its outputs are no numbers", where=session.profile.name)
-    return found
+    return outputs

@@ -41,9 +41,9 @@ def compared_pictures(
         ExportError: ONNX Runtime cannot run one of them.
     """
     source = splits.test
-    chosen = sorted({int(at) for at in np.linspace(0, len(source) - 1, PICTURES)})
-    batches = [next(islice(source.epoch(batch_size=1, first_batch=at), 1)) for at in chosen]
-    inputs, targets = joined([one for one, _ in batches]), joined([one for _, one in batches])
+    places = sorted({int(at) for at in np.linspace(0, len(source) - 1, PICTURES)})
+    batches = [next(islice(source.epoch(batch_size=1, first_batch=at), 1)) for at in places]
+    inputs, targets = joined([part for part, _ in batches]), joined([part for _, part in batches])
     drawn = []
     for file in (teacher, student):
         with predicting_file(file) as predict, torch.inference_mode():
@@ -51,7 +51,7 @@ def compared_pictures(
         if pictures is None:
             return ()
         drawn.append([_jpeg(picture) for picture in pictures])
-    names = [_name(source, at) for at in chosen]
+    names = [_name(source, at) for at in places]
     return tuple(
         ComparedPicture(sample=name, teacher=before, student=after)
         for name, before, after in zip(names, *drawn, strict=True)

@@ -52,14 +52,14 @@ class FloatFallback:
     """What layers are put back for, and with what.
 
     Attributes:
-        made: the int8 model in the making.
+        calibrated: the int8 model in the making.
         validation: what is scored on.
         samples: inputs of batch 1, on which int8 is to be within `limits` of float.
         floor: validation score to reach.
         session: on the target, where the cost of float is measured.
     """
 
-    made: Calibrated
+    calibrated: Calibrated
     validation: BatchSource
     samples: Sequence[Tensor]
     floor: float
@@ -80,7 +80,7 @@ class FloatFallback:
             MeasurementError, TargetError: the device did not answer.
         """
         with self.listener.steps("rounding's damage by layer") as advance:
-            damage_nats = dict(damages(self.made, advance))
+            damage_nats = dict(damages(self.calibrated, advance))
         with work_folder() as folder:
             trials = _Trials(self, folder, tuple(damage_nats))
             enough = trials.enough()
@@ -95,17 +95,17 @@ class FloatFallback:
     def _costs_ms(self, layers: Collection[str], folder: Path) -> dict[str, float]:
         """What float costs each of `layers`, in ms, while the others of them are in float too."""
         whole, order = folder / "whole.onnx", sorted(layers)
-        self.made.write(whole, order)
+        self.calibrated.write(whole, order)
         costs_ms: dict[str, float] = {}
         for at in range(0, len(order), TIMED):
             chunk = order[at : at + TIMED]
             files = [folder / f"{number}.onnx" for number in range(len(chunk))]
             for layer, file in zip(chunk, files, strict=True):
-                self.made.write(file, [other for other in order if other != layer])
+                self.calibrated.write(file, [other for other in order if other != layer])
             measured = self.session.compare(whole, files, rounds=ROUNDS)
             # In pairs, which a drift of the machine does not touch.
-            for layer, (found, ratio) in zip(chunk, measured, strict=True):
-                costs_ms[layer] = found.stats.p50_ms * (ratio.value - 1)
+            for layer, (measurement, ratio) in zip(chunk, measured, strict=True):
+                costs_ms[layer] = measurement.stats.p50_ms * (ratio.value - 1)
         return costs_ms
 
 
@@ -116,11 +116,12 @@ class _Trials:
         order: all layers, the most damaging first.
     """
 
-    def __init__(self, restoring: FloatFallback, folder: Path, order: tuple[str, ...]) -> None:
-        self._wanted, self._path, self._order = restoring, folder / "trial.onnx", order
-        self._reference = Reference(restoring.made.source, restoring.samples, restoring.made.task)
-        self._metric = restoring.made.task.metric
-        self._tried: dict[frozenset[str], tuple[float, bool]] = {}
+    def __init__(self, fallback: FloatFallback, folder: Path, order: tuple[str, ...]) -> None:
+        self._fallback, self._path, self._order = fallback, folder / "trial.onnx", order
+        calibrated = fallback.calibrated
+        self._reference = Reference(calibrated.source, fallback.samples, calibrated.task)
+        self._metric = calibrated.task.metric
+        self._results: dict[frozenset[str], tuple[float, bool]] = {}
 
     def score(self, layers: Collection[str]) -> float:
         """The score on validation with `layers` in float."""
@@ -157,10 +158,10 @@ class _Trials:
 
     def best(self) -> frozenset[str]:
         """The most accurate that was tried and is near enough; of equals, the fewest layers."""
-        tried = {**self._tried, frozenset(): self._try(())}
+        results = {**self._results, frozenset(): self._try(())}
         rank = self._metric.rank
         return max(
-            tried, key=lambda layers: (tried[layers][1], rank(tried[layers][0]), -len(layers))
+            results, key=lambda layers: (results[layers][1], rank(results[layers][0]), -len(layers))
         )
 
     def with_gains(
@@ -180,21 +181,23 @@ class _Trials:
                     score_gain=gain,
                 )
             )
-            self._wanted.listener.say(f"  in float: {formats.restored(layers[-1], self._metric)}")
+            self._fallback.listener.say(f"  in float: {formats.restored(layers[-1], self._metric)}")
         return tuple(layers)
 
     def _holds(self, layers: Collection[str]) -> bool:
         score, is_near = self._try(layers)
-        return is_near and self._metric.holds(score, self._wanted.floor)
+        return is_near and self._metric.holds(score, self._fallback.floor)
 
     def _try(self, layers: Collection[str]) -> tuple[float, bool]:
         """The score, and whether the outputs are near enough to float's."""
         key = frozenset(layers)
-        if key not in self._tried:
-            self._wanted.made.write(self._path, key)
-            found = file_score(self._path, self._wanted.validation, self._wanted.made.task)
-            self._tried[key] = (found, self._reference.is_near(self._path, self._wanted.limits))
-        return self._tried[key]
+        if key not in self._results:
+            calibrated = self._fallback.calibrated
+            calibrated.write(self._path, key)
+            score = file_score(self._path, self._fallback.validation, calibrated.task)
+            is_near = self._reference.is_near(self._path, self._fallback.limits)
+            self._results[key] = score, is_near
+        return self._results[key]
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ class Held:
 
 
 def hold(
-    made: Calibrated,
+    calibrated: Calibrated,
     path: Path,
     validation: BatchSource,
     max_drop: float,
@@ -232,13 +235,13 @@ def hold(
         MeasurementError, TargetError: the device did not answer.
     """
     require_timing(profile)
-    require_form(profile, made.form)
+    require_form(profile, calibrated.form)
     with leaving_none(path):
-        made.write(path)
-        task, metric = made.task, made.task.metric
-        before, score = (file_score(file, validation, task) for file in (made.source, path))
+        calibrated.write(path)
+        task, metric = calibrated.task, calibrated.task.metric
+        before, score = (file_score(file, validation, task) for file in (calibrated.source, path))
         floor = metric.floor(before, max_drop)
-        is_near = Reference(made.source, samples, task).is_near(path)
+        is_near = Reference(calibrated.source, samples, task).is_near(path)
         if metric.holds(score, floor) and is_near:
             return Held(before, score, ())
         wanted = f"{metric.text(floor)} are wanted" + (
@@ -246,10 +249,12 @@ def hold(
         )
         listener.say(f"int8 has {metric.text(score)} of {metric.text(before)}, {wanted}")
         with Session(measuring(profile)) as session:
-            restored = FloatFallback(made, validation, samples, floor, session, listener).run()
+            restored = FloatFallback(
+                calibrated, validation, samples, floor, session, listener
+            ).run()
         if not restored.holds:
             raise _out_of_reach(path, restored, floor, metric)
-        made.write(path, [layer.layer for layer in restored.layers])
+        calibrated.write(path, [layer.layer for layer in restored.layers])
         return Held(before, restored.score, restored.layers)
 
 

@@ -74,9 +74,9 @@ def teacher_trial(
     """
     folder = context.folder(0)
     path = folder / f"{precision}.onnx"
-    asked = context.precisions.asked(precision, student=False, task=context.task)
+    request = context.precisions.export_request(precision, student=False, task=context.task)
     try:
-        export_as(context.teacher.model, path, context.splits, asked)
+        export_as(context.teacher.model, path, context.splits, request)
         # A device that computes otherwise is found before anything is trained for it.
         check = check_on_device(
             context.session, path, context.splits, context.plan.device_samples, context.task
@@ -102,7 +102,7 @@ def teacher_trial(
     metric = context.task.metric
     refused = _refused(trial, baseline, context.plan.max_drop, metric)
     trial = trial.model_copy(update={"refused": refused})
-    context.listener.say(f"  teacher in {_told(trial, baseline, metric)}")
+    context.listener.say(f"  teacher in {_trial_line(trial, baseline, metric)}")
     return trial
 
 
@@ -127,7 +127,7 @@ def _least_lost(mixes: Sequence[PrecisionMix]) -> tuple[PrecisionMix, str]:
     return best, f"loses least by cutting and rounding together: {lost:.3g} nats{out}"
 
 
-def _told(trial: PrecisionTrial, baseline: Baseline, metric: Metric) -> str:
+def _trial_line(trial: PrecisionTrial, baseline: Baseline, metric: Metric) -> str:
     before, after = baseline.teacher.validation_score, trial.validation_score
     out = f": {trial.refused}" if trial.refused else ""
     return (

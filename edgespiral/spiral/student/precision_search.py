@@ -34,14 +34,14 @@ class Planners:
     context: RunContext
     baseline: Baseline
     parents: Parents
-    _made: dict[Precision, Planner] = field(init=False, default_factory=dict)
+    _planners: dict[Precision, Planner] = field(init=False, default_factory=dict)
     _teacher: Parent | None = field(init=False, default=None)
 
     def planner(self, precision: Precision, start_ms: float) -> Planner:
         """That of `precision`, in which the uncut model takes `start_ms` on the first device."""
-        if precision not in self._made:
-            self._made[precision] = self._new(precision, start_ms)
-        return self._made[precision]
+        if precision not in self._planners:
+            self._planners[precision] = self._new(precision, start_ms)
+        return self._planners[precision]
 
     def teacher(self, watch: Stopwatch) -> Parent:
         """The teacher as the first turn's parent, made and scored once."""
@@ -60,17 +60,21 @@ class Planners:
         rounding_nats = trial.rounding_nats if trial else 0.0
         planner = self.planner(precision, teacher_ms / (trial.speedup.value if trial else 1.0))
         parent = self.teacher(Stopwatch())
-        found = planner.plan(
+        planned = planner.plan(
             1,
             parent.source,
             parent.importance,
             target_ms=budget.latency_ms,
             allocation=self.context.plan.allocation,
         )
-        if isinstance(found, OutOfReach):
-            latency_ms, widths, cut_nats = found.fastest_ms, {}, None
+        if isinstance(planned, OutOfReach):
+            latency_ms, widths, cut_nats = planned.fastest_ms, {}, None
         else:
-            latency_ms, widths, cut_nats = found.latency_ms, found.widths, found.importance_lost
+            latency_ms, widths, cut_nats = (
+                planned.latency_ms,
+                planned.widths,
+                planned.importance_lost,
+            )
         mix = PrecisionMix(
             precision=precision,
             latency_ms=latency_ms,

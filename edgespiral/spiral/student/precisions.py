@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import UsageError
-from edgespiral.export.precision import PARITY_SAMPLES, Asked
-from edgespiral.tasks.classification import CLASSIFICATION
+from edgespiral.export.precision import PARITY_SAMPLES, ExportRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,7 @@ class Precisions:
 
     @classmethod
     def of(
-        cls, asked: Precision | Literal["auto"] | None, profile: TargetProfile, recipe: Recipe
+        cls, precision: Precision | Literal["auto"] | None, profile: TargetProfile, recipe: Recipe
     ) -> Precisions:
         """The precision that is asked for, or the target's own where none is.
 
@@ -46,11 +45,11 @@ class Precisions:
             UsageError: the target's runtime has no kernels for it.
         """
         possible = supported(profile)
-        wanted = asked or profile.runtime.precision
+        wanted = precision or profile.runtime.precision
         if wanted != "auto" and wanted not in possible:
             raise UsageError(
                 f"{wanted} is not to be had on {profile.name}",
-                where="--precision" if asked else f"{profile.name}:runtime.precision",
+                where="--precision" if precision else f"{profile.name}:runtime.precision",
                 hint=f"its runtime gains by: {', '.join(possible)}",
             )
         return cls(wanted, possible[0], possible, recipe, form_of(profile))
@@ -58,7 +57,7 @@ class Precisions:
     @classmethod
     def shared(
         cls,
-        asked: Precision | Literal["auto"] | None,
+        precision: Precision | Literal["auto"] | None,
         profiles: Sequence[TargetProfile],
         recipe: Recipe,
     ) -> Precisions:
@@ -67,13 +66,14 @@ class Precisions:
         Raises:
             UsageError: as `of`, or several targets and a precision that a file is converted to.
         """
-        each = [cls.of(asked, profile, recipe) for profile in profiles]
-        for profile, one in zip(profiles, each, strict=True):
-            if len(each) > 1 and one.wanted != one.base:
-                own = f'set precision = "{one.base}" there' if not asked else "leave it out"
+        each = [cls.of(precision, profile, recipe) for profile in profiles]
+        for profile, precisions in zip(profiles, each, strict=True):
+            if len(each) > 1 and precisions.wanted != precisions.base:
+                there = f'set precision = "{precisions.base}" there'
+                own = "leave it out" if precision else there
                 raise UsageError(
-                    f"{one.wanted} is for runs of one target",
-                    where="--precision" if asked else f"{profile.name}:runtime.precision",
+                    f"{precisions.wanted} is for runs of one target",
+                    where="--precision" if precision else f"{profile.name}:runtime.precision",
                     hint=f"{own}, or start a run for each target",
                 )
         return each[0]
@@ -82,9 +82,9 @@ class Precisions:
         """That the file has for the device to run in `precision`."""
         return "fp32" if precision == self.base else precision
 
-    def asked(self, precision: Precision, *, student: bool, task: Task = CLASSIFICATION) -> Asked:
+    def export_request(self, precision: Precision, *, student: bool, task: Task) -> ExportRequest:
         """An export for `precision`, checked on `PARITY_SAMPLES` samples."""
-        return Asked(
+        return ExportRequest(
             self.written(precision),
             recipe=self.recipe,
             form=self.form,

@@ -93,7 +93,7 @@ class ScoreRecovery:
     last: bool
     masks: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def win_back(self, first: Shipped, made: Calibrated) -> Shipped:
+    def win_back(self, first: Shipped, calibrated: Calibrated) -> Shipped:
         """The best int8 form of a student that was quantised after training.
 
         Raises:
@@ -103,9 +103,9 @@ class ScoreRecovery:
         """
         best = first
         if self._to_train(first):
-            best, made = self._trained(first, made)
+            best, calibrated = self._trained(first, calibrated)
         if self._crosses(best):
-            best = self._restored(best, made)
+            best = self._restored(best, calibrated)
         return best
 
     def _to_train(self, first: Shipped) -> bool:
@@ -124,7 +124,7 @@ class ScoreRecovery:
         holds = self.context.task.metric.holds
         return holds(shipped.float_score, self.floor) and not holds(shipped.score, self.floor)
 
-    def _trained(self, first: Shipped, made: Calibrated) -> tuple[Shipped, Calibrated]:
+    def _trained(self, first: Shipped, calibrated: Calibrated) -> tuple[Shipped, Calibrated]:
         say, metric = self.context.listener.say, self.context.task.metric
         say(
             f"  int8 takes {metric.text(first.score)} of {metric.text(first.float_score)}: "
@@ -138,16 +138,16 @@ class ScoreRecovery:
             if self.context.plan.qat == "always":
                 raise
             say(f"  it cannot be trained with its rounding: {error}")
-            return first, made
+            return first, calibrated
         validation, task = self.context.splits.validation, self.context.task
         after = file_score(folder / "model.onnx", validation, task)
-        kept = metric.lost(first.score, after) < 0
-        say(f"  {metric.text(after)} after it" + ("" if kept else ": left as it was"))
+        is_better = metric.lost(first.score, after) < 0
+        say(f"  {metric.text(after)} after it" + ("" if is_better else ": left as it was"))
         training = QuantisedTraining(
-            epochs=epochs, score_before=first.score, score_after=after, kept=kept
+            epochs=epochs, score_before=first.score, score_after=after, kept=is_better
         )
-        if not kept:
-            return replace(first, training=training), made
+        if not is_better:
+            return replace(first, training=training), calibrated
         float_score = score(model, validation, task=task, precision="fp32")
         return Shipped(folder, model, float_score, after, training), retrained
 
@@ -161,18 +161,18 @@ class ScoreRecovery:
         context, path = self.context, folder / "model.onnx"
         model, source = folded(student), float_twin(path)
         example = first_inputs(context.splits, 1)
-        export_onnx(model, source, example=example)
-        asked = context.precisions
-        made = prepare(
+        export_onnx(model, source, example=example, output=context.task.output_name)
+        precisions = context.precisions
+        calibrated = prepare(
             source,
             context.splits,
-            asked.recipe,
-            form=asked.form,
+            precisions.recipe,
+            form=precisions.form,
             known_data=True,
             task=context.task,
         )
-        made.write(path)
-        add_rounding(model, made, path)
+        calibrated.write(path)
+        add_rounding(model, calibrated, path)
         context.distiller.train(
             model,
             self._settings(epochs),
@@ -182,14 +182,14 @@ class ScoreRecovery:
             label="distilling with the rounding of int8",
         )
         remove_rounding(model)
-        export_onnx(model, source, example=example)
-        made.write(path)
-        add_rounding(model, made, path)
+        export_onnx(model, source, example=example, output=context.task.output_name)
+        calibrated.write(path)
+        add_rounding(model, calibrated, path)
         samples = validation_samples(context.splits, PARITY_SAMPLES)
-        write_checked(model, made, path, samples, limits=TRAINED)
+        write_checked(model, calibrated, path, samples, limits=TRAINED)
         remove_rounding(model)
         save_model(model, folder)
-        return model, made
+        return model, calibrated
 
     def _settings(self, epochs: float) -> TrainSettings:
         seed = derived_seed(self.context.plan.seed, self.turn, 3)
@@ -197,7 +197,7 @@ class ScoreRecovery:
         # Half precision rounds as coarsely as int8 does.
         return replace(settings, precision="fp32")
 
-    def _restored(self, best: Shipped, made: Calibrated) -> Shipped:
+    def _restored(self, best: Shipped, calibrated: Calibrated) -> Shipped:
         context = self.context
         metric = context.task.metric
         context.listener.say(f"  int8 crosses the {metric.name} floor of {metric.text(self.floor)}")
@@ -207,7 +207,7 @@ class ScoreRecovery:
         trained = best.training is not None and best.training.kept
         limits = ParityLimits() if trained else LIMITS["int8"]
         restored = FloatFallback(
-            made,
+            calibrated,
             context.splits.validation,
             samples,
             self.floor,
@@ -215,12 +215,15 @@ class ScoreRecovery:
             context.listener,
             limits,
         ).run()
-        write_checked(best.model, made, path, samples, restored.layers, limits=limits)
+        write_checked(best.model, calibrated, path, samples, restored.layers, limits=limits)
         return replace(best, score=restored.score, restored=restored.layers)
 
 
 def _masks_within(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Masks by the names that weights have while a parametrisation rounds them."""
     names = dict(model.named_parameters(remove_duplicate=False))
-    found = {name: name.removesuffix("weight") + ROUNDED_WEIGHT for name in masks}
-    return {found[name] if found[name] in names else name: mask for name, mask in masks.items()}
+    rounded_names = {name: name.removesuffix("weight") + ROUNDED_WEIGHT for name in masks}
+    return {
+        rounded_names[name] if rounded_names[name] in names else name: mask
+        for name, mask in masks.items()
+    }

@@ -79,14 +79,14 @@ def sparsity_of(
     student: nn.Module,
     masks: Mapping[str, Tensor],
     *,
-    asked: float | Literal["2:4"],
+    sparsity: float | Literal["2:4"],
     kernels: Kernels,
     dense_bytes: Callable[[], int],
 ) -> WeightSparsity:
     """What weight pruning left in the student's file `onnx`.
 
     Args:
-        asked: the share of weights, or the pattern.
+        sparsity: the share of weights, or the pattern.
         kernels: what the target can do with zeros.
         dense_bytes: compressed size of the same cut before its weights were pruned.
 
@@ -94,14 +94,14 @@ def sparsity_of(
         ExportError: the file has fewer zeros than the student.
     """
     layers = read_zeros(onnx)
-    meant = sum(int((~mask).sum()) for mask in masks.values())
+    masked = sum(int((~mask).sum()) for mask in masks.values())
     zeros = sum(layer.zeros for layer in layers)
-    if zeros < meant:
-        raise ExportError(f"has {zeros} zeros, the student {meant}", where=str(onnx))
+    if zeros < masked:
+        raise ExportError(f"has {zeros} zeros, the student {masked}", where=str(onnx))
     return WeightSparsity(
-        asked=asked,
+        asked=sparsity,
         layers=layers,
-        left_dense=left_dense(student, asked),
+        left_dense=left_dense(student, sparsity),
         kernels=kernels,
         compressed_bytes=compressed_bytes(onnx),
         dense_compressed_bytes=dense_bytes(),

@@ -66,10 +66,12 @@ class Frame:
     def detections(self, outputs: Outputs) -> list[Objects]:
         """Of each image `boxes` (n, 4) in pixels, `scores` and `labels` (n,), best first."""
         sizes = list(self.levels)
-        anchors = [list(torch.split(one, sizes)) for one in self._anchors(outputs)]
+        anchors = [list(torch.split(boxes, sizes)) for boxes in self._anchors(outputs)]
         by_level = {name: list(torch.split(part, sizes, 1)) for name, part in outputs.items()}
-        found = self.detector.postprocess_detections(by_level, anchors, [self.size] * len(anchors))
-        return [_of_classes(one, self.offset) for one in found]
+        by_image = self.detector.postprocess_detections(
+            by_level, anchors, [self.size] * len(anchors)
+        )
+        return [_of_classes(detections, self.offset) for detections in by_image]
 
     def _losses(
         self, outputs: Outputs, objects: list[Objects], anchors: list[Tensor]
@@ -101,13 +103,13 @@ class SsdFrame(Frame):
         """See `Frame.detections`."""
         anchors = self._anchors(outputs)
         sizes = [self.size] * len(anchors)
-        found = self.detector.postprocess_detections(outputs, anchors, sizes)
-        return [_of_classes(one, self.offset) for one in found]
+        by_image = self.detector.postprocess_detections(outputs, anchors, sizes)
+        return [_of_classes(detections, self.offset) for detections in by_image]
 
     def _losses(
         self, outputs: Outputs, objects: list[Objects], anchors: list[Tensor]
     ) -> dict[str, Tensor]:
-        matched = [self._matched(one["boxes"], anchors[0]) for one in objects]
+        matched = [self._matched(target["boxes"], anchors[0]) for target in objects]
         losses: dict[str, Tensor] = self.detector.compute_loss(objects, outputs, anchors, matched)
         return losses
 
@@ -195,9 +197,9 @@ def _levels(anchors: Tensor) -> tuple[int, ...]:
 def _binary_divergence(logits: Tensor, reference: Tensor, temperature: float) -> Tensor:
     """The sum over the last dimension of those of each class by itself, times tau^2."""
     ours, theirs = logits / temperature, reference / temperature
-    wanted = theirs.sigmoid()
-    cross = nn.functional.binary_cross_entropy_with_logits(ours, wanted, reduction="none")
-    own = nn.functional.binary_cross_entropy_with_logits(theirs, wanted, reduction="none")
+    probabilities = theirs.sigmoid()
+    cross = nn.functional.binary_cross_entropy_with_logits(ours, probabilities, reduction="none")
+    own = nn.functional.binary_cross_entropy_with_logits(theirs, probabilities, reduction="none")
     return temperature**2 * (cross - own).sum(-1)
 
 
@@ -207,11 +209,11 @@ def _with_centreness(outputs: Outputs) -> Outputs:
     return outputs | {CENTRENESS: torch.full_like(outputs[BOXES][..., :1], CERTAIN)}
 
 
-def _of_classes(found: Objects, offset: int) -> Objects:
+def _of_classes(objects: Objects, offset: int) -> Objects:
     """Detections with labels from 0, without those of the background."""
-    kept = found["labels"] >= offset
+    is_object = objects["labels"] >= offset
     return {
-        "boxes": found["boxes"][kept],
-        "scores": found["scores"][kept],
-        "labels": found["labels"][kept] - offset,
+        "boxes": objects["boxes"][is_object],
+        "scores": objects["scores"][is_object],
+        "labels": objects["labels"][is_object] - offset,
     }

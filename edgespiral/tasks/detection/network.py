@@ -95,16 +95,18 @@ def own_frame(
     """
     where = type(model).__name__
     anchors = getattr(model, "anchors", None) if anchors is None else anchors
-    chosen: Coding = getattr(model, "box_coding", "offsets") if coding is None else coding
+    box_coding: Coding = getattr(model, "box_coding", "offsets") if coding is None else coding
     if anchors is None:
         hint = f"add an attribute `anchors` (A, 4), corners in pixels; {SEE}"
         raise ModelError("no anchors, so its boxes say nothing", where=where, hint=hint)
     if not isinstance(anchors, Tensor) or anchors.ndim != 2 or anchors.shape[1] != 4:
-        got = tuple(anchors.shape) if isinstance(anchors, Tensor) else type(anchors).__name__
-        what = f"anchors are {got}, not (A, 4): x0, y0, x1, y1 in pixels"
+        what_they_are = (
+            tuple(anchors.shape) if isinstance(anchors, Tensor) else type(anchors).__name__
+        )
+        what = f"anchors are {what_they_are}, not (A, 4): x0, y0, x1, y1 in pixels"
         raise ModelError(what, where=where, hint=SEE)
-    if chosen not in get_args(Coding):
-        what = f"box_coding is {chosen!r}, not {' or '.join(get_args(Coding))}"
+    if box_coding not in get_args(Coding):
+        what = f"box_coding is {box_coding!r}, not {' or '.join(get_args(Coding))}"
         raise ModelError(what, where=where, hint=SEE)
     inputs, _ = next(iter(splits.validation.epoch(batch_size=1)))
     shape = f"the model fails on an input of shape {tuple(splits.input_shape)}"
@@ -121,7 +123,7 @@ def own_frame(
         (height, width),
         classes=len(splits.class_names),
         columns=columns,
-        coding=chosen,
+        coding=box_coding,
     )
 
 
@@ -131,9 +133,9 @@ def _offset(columns: int, splits: DataSplits, *, needs_background: bool = False)
     allowed = (classes + 1,) if needs_background else (classes, classes + 1)
     if columns not in allowed:
         names = f"the data has {classes} classes ({first_few(list(splits.class_names))})"
-        wanted = " or ".join(map(str, allowed))
+        counts = " or ".join(map(str, allowed))
         raise ModelError(
-            f"the detector has {columns} columns of logits and {names}, so it needs {wanted}",
+            f"the detector has {columns} columns of logits and {names}, so it needs {counts}",
             hint="one for each class, with the background in column 0 where there is one",
         )
     return columns - classes
@@ -155,25 +157,25 @@ def _anchors(
     images = torch.zeros(1, *splits.input_shape)
     failed = f"the detector fails on an input of shape {tuple(images.shape)}"
     with user_code(ModelError, failed, where=type(detector).__name__):
-        asked = copy.deepcopy(network).eval()
-        asked.has_one_map = network.has_one_map = isinstance(asked.backbone(images), Tensor)
-        maps = asked.maps(images)
+        body = copy.deepcopy(network).eval()
+        body.has_one_map = network.has_one_map = isinstance(body.backbone(images), Tensor)
+        maps = body.maps(images)
         sizes = [tuple(splits.input_shape[1:])]
         [anchors] = detector.anchor_generator(ImageList(images, sizes), maps)
     counts = detector.anchor_generator.num_anchors_per_location()
-    places = (one.shape[-2] * one.shape[-1] for one in maps)
+    places = (feature_map.shape[-2] * feature_map.shape[-1] for feature_map in maps)
     return anchors, tuple(count * place for count, place in zip(counts, places, strict=True))
 
 
 def _require_normalisation(detector: Any, splits: DataSplits) -> None:  # noqa: ANN401
     """Refuse pixels of other values than the detector's own transform would make."""
-    known = splits.normalisation
-    if known is None:
+    normalisation = splits.normalisation
+    if normalisation is None:
         return
-    wanted = detector.transform.image_mean, detector.transform.image_std
-    for ours, theirs in zip((known.mean, known.std), wanted, strict=True):
+    of_detector = detector.transform.image_mean, detector.transform.image_std
+    for ours, theirs in zip((normalisation.mean, normalisation.std), of_detector, strict=True):
         if not all(math.isclose(a, b, rel_tol=1e-2) for a, b in zip(ours, theirs, strict=True)):
-            mean, std = (",".join(f"{value:.6g}" for value in values) for values in wanted)
+            mean, std = (",".join(f"{value:.6g}" for value in values) for values in of_detector)
             raise ModelError(
                 f"the detector was made for pixels less {mean}, divided by {std}, and the data has "
                 "others",

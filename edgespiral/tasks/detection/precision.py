@@ -49,8 +49,8 @@ def average_precision(
             "area": box[2] * box[3],
             "iscrowd": 0,
         }
-        for image, one in enumerate(objects)
-        for box, label in zip(_corner_and_sides(one), one["labels"].tolist(), strict=True)
+        for image, boxes in enumerate(objects)
+        for box, label in zip(_corner_and_sides(boxes), boxes["labels"].tolist(), strict=True)
     ]
     if not annotations:
         raise DataError("average precision is not defined where no image has an object")
@@ -58,14 +58,17 @@ def average_precision(
         annotation["id"] = number
     results = [
         {"image_id": image, "category_id": label, "bbox": box, "score": score}
-        for image, one in enumerate(detections)
+        for image, boxes in enumerate(detections)
         for box, label, score in zip(
-            _corner_and_sides(one), one["labels"].tolist(), one["scores"].tolist(), strict=True
+            _corner_and_sides(boxes),
+            boxes["labels"].tolist(),
+            boxes["scores"].tolist(),
+            strict=True,
         )
     ]
     if not results:
         return 0.0
-    labels = {one["category_id"] for one in (*annotations, *results)}
+    labels = {row["category_id"] for row in (*annotations, *results)}
     truth = COCO(
         {
             "images": [{"id": image} for image in range(len(objects))],
@@ -74,7 +77,7 @@ def average_precision(
         }
     )
     evaluation = COCOeval_faster(truth, truth.loadRes(results), "bbox", print_function=_silent)
-    most = max(len(one["labels"]) for one in objects)
+    most = max(len(boxes["labels"]) for boxes in objects)
     evaluation.params.maxDets = [1, 10, max(MOST_DETECTIONS, most)]
     evaluation.evaluate()
     evaluation.accumulate()

@@ -89,6 +89,6 @@ def _problem(targets: Tensor, splits: DataSplits) -> tuple[int, str] | None:
         if bool(is_wrong.any()):
             sample, row = is_wrong.nonzero()[0].tolist()
             values = ", ".join(f"{value:g}" for value in targets[sample, row].tolist())
-            known = f"; there are {classes}" if "class" in what else ""
-            return sample, f"the object ({values}) {what}{known}"
+            of_data = f"; there are {classes}" if "class" in what else ""
+            return sample, f"the object ({values}) {what}{of_data}"
     return None

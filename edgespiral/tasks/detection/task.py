@@ -154,7 +154,7 @@ class Detection(Task):
         """
         named = _named(outputs)
         pairs = zip(self.frame.detections(named), objects_of(_rows(targets, named)), strict=True)
-        return torch.tensor([_right_share(found, wanted) for found, wanted in pairs])
+        return torch.tensor([_right_share(objects, truth) for objects, truth in pairs])
 
     def chance(self, targets: Tensors) -> float:
         """The share of images without an object: those which finding nothing is right for."""
@@ -167,11 +167,11 @@ class Detection(Task):
 
     def score_of(self, pairs: Pairs) -> float:
         """Average precision over all images of the pass, in percent."""
-        return average_precision(*self._found(pairs), self._names[0])
+        return average_precision(*self._objects_and_truth(pairs), self._names[0])
 
     def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
         """The other average precision, in percent."""
-        return (average_precision(*self._found(pairs), self._names[1]),)
+        return (average_precision(*self._objects_and_truth(pairs), self._names[1]),)
 
     def pictures(
         self,
@@ -185,11 +185,11 @@ class Detection(Task):
         if images.shape[1] not in (1, 3):
             return None
         pixels, factor = visible(images, splits.normalisation)
-        found = self.frame.detections(_named(outputs))
+        objects = self.frame.detections(_named(outputs))
         return torch.stack(
             [
-                _drawn(image, one, factor, splits.class_names)
-                for image, one in zip(pixels, found, strict=True)
+                _drawn(image, in_image, factor, splits.class_names)
+                for image, in_image in zip(pixels, objects, strict=True)
             ]
         )
 
@@ -256,14 +256,14 @@ class Detection(Task):
         bound._frame = frame
         return bound
 
-    def _found(self, pairs: Pairs) -> tuple[list[Objects], list[Objects]]:
+    def _objects_and_truth(self, pairs: Pairs) -> tuple[list[Objects], list[Objects]]:
         """Detections and objects of each image."""
-        found: list[Objects] = []
-        wanted: list[Objects] = []
+        objects: list[Objects] = []
+        truth: list[Objects] = []
         for outputs, targets in pairs:
-            found += self.frame.detections(_named(outputs))
-            wanted += objects_of(_tensor(targets))
-        return found, wanted
+            objects += self.frame.detections(_named(outputs))
+            truth += objects_of(_tensor(targets))
+        return objects, truth
 
     def _apart(self, outputs: Outputs, reference: Outputs, temperature: float) -> Tensor:
         """The distance of each sample, (N,)."""
@@ -288,14 +288,14 @@ def _named(outputs: Tensors) -> Outputs:
     return named
 
 
-def _drawn(image: Tensor, found: Objects, factor: int, classes: Sequence[str]) -> Tensor:
+def _drawn(image: Tensor, objects: Objects, factor: int, classes: Sequence[str]) -> Tensor:
     """An image with the boxes that are likely enough."""
-    kept = found["scores"] >= DRAWN
-    labels, scores = found["labels"][kept].tolist(), found["scores"][kept].tolist()
+    is_drawn = objects["scores"] >= DRAWN
+    labels, scores = objects["labels"][is_drawn].tolist(), objects["scores"][is_drawn].tolist()
     words = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
     if not words:
         return image
-    boxes, colours = factor * found["boxes"][kept], [colour(label) for label in labels]
+    boxes, colours = factor * objects["boxes"][is_drawn], [colour(label) for label in labels]
     drawn: Tensor = draw_bounding_boxes(image, boxes, words, colours, width=2)
     return drawn
 
@@ -311,14 +311,14 @@ def _rows(targets: Tensors, outputs: Outputs) -> Tensor:
     return _tensor(targets).to(outputs[LOGITS].device)
 
 
-def _right_share(found: Objects, wanted: Objects) -> float:
+def _right_share(objects: Objects, truth: Objects) -> float:
     """How right the best detections of one image are, see `Detection.rightness`."""
-    count = len(wanted["labels"])
+    count = len(truth["labels"])
     if not count:
-        return 1.0 - float(found["scores"].max()) if len(found["scores"]) else 1.0
-    best = found["scores"].argsort(descending=True)[:count]
-    overlaps = box_iou(wanted["boxes"], found["boxes"][best])
-    overlaps[wanted["labels"][:, None] != found["labels"][best][None]] = 0.0
+        return 1.0 - float(objects["scores"].max()) if len(objects["scores"]) else 1.0
+    best = objects["scores"].argsort(descending=True)[:count]
+    overlaps = box_iou(truth["boxes"], objects["boxes"][best])
+    overlaps[truth["labels"][:, None] != objects["labels"][best][None]] = 0.0
     # Each detection stands for one object, the better ones first.
     free = torch.ones(count, dtype=torch.bool, device=overlaps.device)
     for column in overlaps.unbind(1):

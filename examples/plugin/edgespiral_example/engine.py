@@ -47,12 +47,12 @@ class InPlace:
         model: GraphModule,
         example: Tensor,  # noqa: ARG002
         groups: Sequence[ChannelGroup],
-        kept: Mapping[str, Sequence[int]],
+        kept_channels: Mapping[str, Sequence[int]],
     ) -> GraphModule:
         """A smaller copy of `model`."""
         smaller = copy.deepcopy(model)
         for group in groups:
-            stay = torch.tensor(kept[group.name])
+            stay = torch.tensor(kept_channels[group.name])
             for slot in group.producers:
                 _narrow_outputs(smaller.get_submodule(slot.layer), _rows(slot, stay), slot.layer)
             for slot in group.consumers:

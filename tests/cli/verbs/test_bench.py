@@ -5,31 +5,18 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from brief_target import BRIEF
 
 from edgespiral.core.errors import GateCode
 from edgespiral.measure.tiny import write_tiny_model
 
 Command = Callable[..., CompletedProcess[str]]
 
-TARGET = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-warmup_ms = 2
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-"""
-
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a suite of one tiny model, with these keys in its table."""
-    (tmp_path / "brief.toml").write_text(TARGET)
+    (tmp_path / "brief.toml").write_text(BRIEF)
     write_tiny_model(tmp_path / "tiny.onnx")
 
     def write(keys: str = "") -> Path:

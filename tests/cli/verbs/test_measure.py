@@ -7,30 +7,18 @@ import numpy as np
 import onnx
 import pytest
 import typer
+from brief_target import BRIEF
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from edgespiral.cli.verbs.measure import measure, parse_shape
 from edgespiral.core.errors import EdgeSpiralError, ExitCode, ModelError, UsageError
 
-TARGET = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-"""
-
 
 @pytest.fixture
 def target(tmp_path: Path) -> str:
     path = tmp_path / "brief.toml"
-    path.write_text(TARGET)
+    path.write_text(BRIEF)
     return str(path)
 
 
@@ -124,7 +112,7 @@ def test_several_targets_are_measured_each_with_its_own_budget(
     model: Callable[..., Path], target: str, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.toml"
-    other.write_text(TARGET.replace('"brief"', '"other"'))
+    other.write_text(BRIEF.replace('"brief"', '"other"'))
     asked = ("--target", target, "--target", other, "--latency-ms", f"{target}=1000")
     result = run(model(), *asked, "--json")
     assert result.exit_code == ExitCode.OK

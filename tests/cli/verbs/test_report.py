@@ -85,3 +85,20 @@ def test_an_unfinished_run_has_no_json(edgespiral: Command, run: Journal) -> Non
     done = edgespiral("report", "run", "--json")
     assert done.returncode == ExitCode.RUN_FOLDER
     assert done.stderr == "error: the run is not finished; go on with --resume\n"
+
+
+def test_several_runs_are_compared(edgespiral: Command, tmp_path: Path, run: Journal) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "journal.jsonl").write_bytes(run.path.read_bytes())
+    finish(run)
+    done = edgespiral("report", "run", "other", "--html", "both.html")
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:3]] == ["run", "other"]
+    assert "2 runs compared" in (tmp_path / "both.html").read_text("utf-8")
+    twice = edgespiral("report", "run", "./run")
+    assert twice.returncode == ExitCode.USAGE
+    assert twice.stderr == "error: RUN: a run is named twice; name each once\n"
+    gone = edgespiral("report", "run", "nowhere")
+    assert gone.returncode == ExitCode.RUN_FOLDER
+    assert gone.stderr.count("\n") == 1

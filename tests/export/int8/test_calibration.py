@@ -9,6 +9,7 @@ from torch import nn
 from edgespiral import tasks
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, ExportError, UsageError
+from edgespiral.core.records.metric import Metric
 from edgespiral.core.system.files import sha256_file
 from edgespiral.data.stratified import stratified
 from edgespiral.data.tensors import Normalisation, StoredRows, TensorSource
@@ -21,6 +22,8 @@ from edgespiral.export.int8.calibration import (
     spread,
 )
 from edgespiral.export.onnx import export_onnx
+from edgespiral.tasks.classification import CLASSIFICATION, Classification
+from edgespiral.tasks.own import OwnTask
 
 
 def as_source(inputs, labels):
@@ -36,8 +39,10 @@ def whole(source):
 def test_the_record_says_how_to_make_it_again(float_file, digits, a_recipe, tmp_path):
     recipe = a_recipe(exclude=["/left/Conv"])
     path = tmp_path / "q.onnx"
-    found = calibrate(float_file, path, digits, recipe, form="onnxruntime")
-    again = calibrate(float_file, tmp_path / "r.onnx", digits, recipe, form="onnxruntime")
+    found = calibrate(float_file, path, digits, recipe, form="onnxruntime", task=CLASSIFICATION)
+    again = calibrate(
+        float_file, tmp_path / "r.onnx", digits, recipe, form="onnxruntime", task=CLASSIFICATION
+    )
     assert (found.sha256, found.source_sha256) == (sha256_file(path), sha256_file(float_file))
     assert found == again
     assert found.kept_float == {"/left/Conv": "excluded by recipe test"}
@@ -46,22 +51,26 @@ def test_the_record_says_how_to_make_it_again(float_file, digits, a_recipe, tmp_
 
 def test_layers_that_the_runtime_runs_in_float_are_seen(float_file, digits, a_recipe, tmp_path):
     path = tmp_path / "q.onnx"
-    calibrate(float_file, path, digits, a_recipe(), form="onnxruntime")
+    calibrate(float_file, path, digits, a_recipe(), form="onnxruntime", task=CLASSIFICATION)
     assert float_layers(path) == []
-    calibrate(float_file, path, digits, a_recipe(), form="tensorrt")
+    calibrate(float_file, path, digits, a_recipe(), form="tensorrt", task=CLASSIFICATION)
     assert "/stem/Conv" in float_layers(path)
 
 
 def test_another_shape_is_refused(float_file, digits, a_recipe, tmp_path):
     other = replace(digits, input_shape=(3, 32, 32))
     with pytest.raises(DataError, match=r"inputs are \(3, 32, 32\), .* takes \(1, 8, 8\)"):
-        calibrate(float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt")
+        calibrate(
+            float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt", task=CLASSIFICATION
+        )
 
 
 def test_other_classes_are_refused(float_file, digits, a_recipe, tmp_path):
     other = replace(digits, class_names=("even", "odd"))
     with pytest.raises(DataError, match=r"returns \(1, 10\) .*not logits of shape \(1, 2\)"):
-        calibrate(float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt")
+        calibrate(
+            float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt", task=CLASSIFICATION
+        )
 
 
 @pytest.mark.parametrize(
@@ -97,36 +106,61 @@ def test_another_range_or_meaning_is_seen(spoilt, float_file, digits, a_recipe, 
         labels = (labels + 3) % 10
     other = replace(digits, train=as_source(inputs, labels))
     with pytest.raises(DataError, match=r"float model is right on \d+ of 40 .*scaling"):
-        calibrate(float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt")
+        calibrate(
+            float_file, tmp_path / "q.onnx", other, a_recipe(), form="tensorrt", task=CLASSIFICATION
+        )
     assert not (tmp_path / "q.onnx").exists()
 
 
 def test_less_right_than_known_is_refused(float_file, digits):
     samples = stratified(digits.train, 40, seed=0, where="x")
-    right = 100.0 * right_answers(float_file, samples) / 40
-    check_as_right_as_known(float_file, samples, right, "digits: train")
+    right = 100.0 * right_answers(float_file, samples, task=CLASSIFICATION) / 40
+    check_as_right_as_known(float_file, samples, right, "digits: train", task=CLASSIFICATION)
     dark = replace(samples, inputs=tuple(0.02 * sample for sample in samples.inputs))
     with pytest.raises(DataError, match=r"digits: train: .* right on \d+ of 40 .* written down"):
-        check_as_right_as_known(float_file, dark, right, "digits: train")
+        check_as_right_as_known(float_file, dark, right, "digits: train", task=CLASSIFICATION)
+
+
+def test_only_a_score_that_counts_right_samples_is_held_against_them(float_file, digits):
+    class OfRareClasses(Classification):
+        metric = Metric(name="balanced")
+
+    samples = stratified(digits.train, 40, seed=0, where="x")
+    dark = replace(samples, inputs=tuple(0.02 * sample for sample in samples.inputs))
+    for task in (OfRareClasses(), OwnTask(OfRareClasses())):
+        check_as_right_as_known(float_file, dark, 100.0, "digits: train", task)
+    with pytest.raises(DataError, match="written down"):
+        check_as_right_as_known(float_file, dark, 100.0, "x", OwnTask(Classification()))
 
 
 def test_more_samples_than_there_are_is_refused(float_file, digits, a_recipe, tmp_path):
     recipe = a_recipe(samples=100_000)
     with pytest.raises(DataError, match="digits: train: 100000 samples are asked for, there are"):
-        calibrate(float_file, tmp_path / "q.onnx", digits, recipe, form="tensorrt")
+        calibrate(
+            float_file, tmp_path / "q.onnx", digits, recipe, form="tensorrt", task=CLASSIFICATION
+        )
 
 
 def test_a_batch_is_refused(trained, digits, a_recipe, tmp_path):
     export_onnx(trained, tmp_path / "m.onnx", input_shape=(1, 8, 8), batch=4)
     with pytest.raises(ExportError, match="takes batches of 4"):
-        calibrate(tmp_path / "m.onnx", tmp_path / "q.onnx", digits, a_recipe(), form="tensorrt")
+        calibrate(
+            tmp_path / "m.onnx",
+            tmp_path / "q.onnx",
+            digits,
+            a_recipe(),
+            form="tensorrt",
+            task=CLASSIFICATION,
+        )
 
 
 def test_the_file_passes_the_checker_and_shares_nothing_with_the_source(
     float_file, digits, a_recipe, tmp_path
 ):
     before = float_file.read_bytes()
-    calibrate(float_file, tmp_path / "q.onnx", digits, a_recipe(), form="tensorrt")
+    calibrate(
+        float_file, tmp_path / "q.onnx", digits, a_recipe(), form="tensorrt", task=CLASSIFICATION
+    )
     onnx.checker.check_model(str(tmp_path / "q.onnx"), full_check=True)
     assert float_file.read_bytes() == before
 
@@ -140,6 +174,8 @@ def test_samples_are_spread_over_all():
 def test_layers_that_a_student_has_lost_are_not_missed(float_file, digits, a_recipe):
     recipe = a_recipe(exclude=["/gone/Conv", "/left/*"])
     with pytest.raises(UsageError, match="/gone/Conv"):
-        prepare(float_file, digits, recipe, form="onnxruntime")
-    made = prepare(float_file, digits, recipe, form="onnxruntime", known_data=True)
+        prepare(float_file, digits, recipe, form="onnxruntime", task=CLASSIFICATION)
+    made = prepare(
+        float_file, digits, recipe, form="onnxruntime", known_data=True, task=CLASSIFICATION
+    )
     assert made.excluded == ("/left/Conv",)

@@ -10,6 +10,7 @@ from edgespiral.export.nearness import ParityLimits
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity
 from edgespiral.models.saved import trace
+from edgespiral.tasks.classification import CLASSIFICATION
 
 CLOSE = ParityLimits(least_sqnr_db=25.0, least_agreement=0.95)
 FORMS = ("onnxruntime", "tensorrt")
@@ -25,7 +26,7 @@ def rounded(trained, float_file, digits, a_recipe, tmp_path):
     """Makes a traced model with the rounding of its int8 file, which lies at `path`."""
 
     def make(form):
-        made = prepare(float_file, digits, a_recipe(), form=form)
+        made = prepare(float_file, digits, a_recipe(), form=form, task=CLASSIFICATION)
         path = tmp_path / "q.onnx"
         made.write(path)
         model = folded(trace(trained))
@@ -38,7 +39,7 @@ def rounded(trained, float_file, digits, a_recipe, tmp_path):
 @pytest.mark.parametrize("form", FORMS)
 def test_it_computes_what_the_int8_file_does(form, rounded, inputs):
     model, path = rounded(form)
-    found = check_parity(model, path, inputs, limits=CLOSE)
+    found = check_parity(model, path, inputs, limits=CLOSE, task=CLASSIFICATION)
     assert found.agreement >= 0.95
 
 
@@ -99,17 +100,19 @@ def test_layers_that_work_in_place_are_found(digits, a_recipe, inputs, tmp_path)
     ).eval()
     model, source = folded(trace(model)), tmp_path / "model.onnx"
     export_onnx(model, source, input_shape=digits.input_shape)
-    made = prepare(source, digits, a_recipe(), form="onnxruntime", known_data=True)
+    made = prepare(
+        source, digits, a_recipe(), form="onnxruntime", known_data=True, task=CLASSIFICATION
+    )
     made.write(tmp_path / "q.onnx")
     add_rounding(model, made, tmp_path / "q.onnx")
-    check_parity(model, tmp_path / "q.onnx", inputs, limits=CLOSE)
+    check_parity(model, tmp_path / "q.onnx", inputs, limits=CLOSE, task=CLASSIFICATION)
     model.train()(next(iter(digits.train.epoch(batch_size=8)))[0]).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_another_model_than_the_files_is_refused(rounded, trained, float_file, digits, a_recipe):
     _, path = rounded("onnxruntime")
-    made = prepare(float_file, digits, a_recipe(), form="onnxruntime")
+    made = prepare(float_file, digits, a_recipe(), form="onnxruntime", task=CLASSIFICATION)
     other = folded(trace(trained))
     with torch.no_grad():
         other.stem.weight.mul_(3.0)

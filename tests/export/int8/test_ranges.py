@@ -20,8 +20,8 @@ def samples(digits):
 def test_min_and_max_are_those_of_the_tensors(float_file, samples, a_recipe):
     found = calibrated(float_file, samples, a_recipe()).tensors
     session = onnxruntime.InferenceSession(str(float_file))
-    logits = np.concatenate([session.run(None, {"input": s.numpy()})[0] for s in samples.inputs])
-    assert found["logits"] == pytest.approx((logits.min(), logits.max()), rel=1e-5)
+    outputs = np.concatenate([session.run(None, {"input": s.numpy()})[0] for s in samples.inputs])
+    assert found["output"] == pytest.approx((outputs.min(), outputs.max()), rel=1e-5)
     inputs = torch.cat(samples.inputs)
     assert found["input"] == pytest.approx((float(inputs.min()), float(inputs.max())))
 
@@ -46,9 +46,9 @@ def test_a_range_is_found_once_for_a_model_a_recipe_and_samples(
     first = calibrated(float_file, samples, a_recipe(), tmp_path)
     [file] = tmp_path.iterdir()
     stored = json.loads(file.read_text())
-    stored["tensors"]["logits"] = [-1.0, 2.0]
+    stored["tensors"]["output"] = [-1.0, 2.0]
     file.write_text(json.dumps(stored))
-    assert calibrated(float_file, samples, a_recipe(), tmp_path).tensors["logits"] == (-1.0, 2.0)
+    assert calibrated(float_file, samples, a_recipe(), tmp_path).tensors["output"] == (-1.0, 2.0)
     calibrated(float_file, samples, a_recipe(method="mse"), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     others = Sampled(samples.inputs, samples.targets, "other")

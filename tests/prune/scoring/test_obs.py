@@ -9,6 +9,7 @@ from edgespiral.prune.groups import find_groups
 from edgespiral.prune.scoring.divergence import OutputDivergence
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import folded, moments
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_cuts_in_that_order_do_less_damage(kind, request, example, batches):
     model = request.getfixturevalue(kind)
     groups = find_groups(model, example)
     known = moments(model, groups, batches)
-    damage = OutputDivergence(model, groups, batches[:2], known)
+    damage = OutputDivergence(model, groups, batches[:2], known, task=CLASSIFICATION)
     generator = torch.Generator().manual_seed(0)
     scores = {g.name: torch.rand(g.channels, generator=generator) for g in groups}
     better = after_folding(scores, model, groups, known)

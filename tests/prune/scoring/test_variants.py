@@ -18,6 +18,7 @@ from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.reconstruct import folded, moments
 from edgespiral.prune.scoring.select import keep_best
 from edgespiral.prune.scoring.variants import Tour, Variant
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 class InPlace(nn.Module):
@@ -131,8 +132,8 @@ def test_prices_together_are_those_of_each_alone(name, request):
     inputs = [batch(3)[:, : source.example.shape[1]]]
     known = moments(source.model, source.groups, inputs)
     scores = {g.name: torch.rand(g.channels) + 0.1 for g in source.groups}
-    damage = OutputDivergence(source.model, source.groups, inputs, known)
-    damage_alone = OutputDivergence(source.model, source.groups, inputs, known)
+    damage = OutputDivergence(source.model, source.groups, inputs, known, task=CLASSIFICATION)
+    damage_alone = OutputDivergence(source.model, source.groups, inputs, known, task=CLASSIFICATION)
     prices = priced(damage, scores, source.branches)
     for group in source.groups:
         half = group.units // 2 * group.sub_groups
@@ -178,7 +179,7 @@ def test_more_samples_are_asked_for_only_while_prices_are_not_told_apart(residua
 
     def runs(inputs):
         counted = []
-        damage = OutputDivergence(residual, groups, inputs)
+        damage = OutputDivergence(residual, groups, inputs, task=CLASSIFICATION)
         priced(damage, scores, heard=lambda: counted.append(1))
         return len(counted) / len(groups)
 

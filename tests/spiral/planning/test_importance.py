@@ -8,6 +8,7 @@ from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.importance import Scorer
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def source():
 
 @pytest.mark.parametrize("criterion", ["fisher", "l1"])
 def test_channels_and_branches_are_priced_in_one_unit(source, criterion):
-    scorer = Scorer(criterion, load("digits").train, epochs=4.0, seed=0)
+    scorer = Scorer(criterion, load("digits").train, epochs=4.0, seed=0, task=CLASSIFICATION)
     first = scorer.importance(source, turn=1)
     assert set(first.channels) == {group.name for group in source.groups}
     assert set(first.branches) == {branch.name for branch in source.branches}

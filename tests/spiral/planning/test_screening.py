@@ -12,6 +12,7 @@ from edgespiral.spiral.planning.allocate import choices
 from edgespiral.spiral.planning.importance import Scorer
 from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.screening import Screen, exchanges, guessed, screen_of
+from edgespiral.tasks.classification import CLASSIFICATION
 
 WIDTHS = {"a": 32, "b": 32, "c": 32}
 
@@ -92,7 +93,10 @@ def test_exchanges_are_one_change_or_one_up_and_one_down(choice):
 
 def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
     plan = load_plan(None, {"model": "resnet20", "data": "digits", "speedup": 2.0, "epochs": 60.0})
-    source, scorer = a_bench(plan).teacher, Scorer("fisher", digits.train, 60.0, seed=0)
+    source, scorer = (
+        a_bench(plan).teacher,
+        Scorer("fisher", digits.train, 60.0, seed=0, task=CLASSIFICATION),
+    )
     importance = scorer.importance(source, 1)
     parent = Parent(0, source, lambda: importance, source.model)
     heard = []

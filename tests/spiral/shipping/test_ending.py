@@ -5,15 +5,16 @@ from __future__ import annotations
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.journal import read
 from edgespiral.export.parity import file_score, file_scored
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 def test_the_last_record_is_about_the_published_files(finished, digits):
     last = read(finished.folder / "journal.jsonl")[-1]
     assert isinstance(last, RunFinished)
     published, teacher = finished.folder / "model.onnx", finished.folder / "teacher" / "model.onnx"
-    assert last.student_test_score == file_score(published, digits.test)
-    assert last.teacher_test_score == file_score(teacher, digits.test)
-    assert last.student_beside == file_scored(published, digits.test)[1]
+    assert last.student_test_score == file_score(published, digits.test, task=CLASSIFICATION)
+    assert last.teacher_test_score == file_score(teacher, digits.test, task=CLASSIFICATION)
+    assert last.student_beside == file_scored(published, digits.test, task=CLASSIFICATION)[1]
     assert [figure.metric.name for figure in last.teacher_beside] == ["macro F1"]
     [check] = last.device_checks
     assert (check.target, check.not_checked) == ("host-cpu", None)

@@ -8,6 +8,7 @@ from edgespiral.core.errors import ExitCode, ExportError
 from edgespiral.distill.evaluate import score
 from edgespiral.export.onnx import export_onnx
 from edgespiral.spiral.shipping.judging import judged
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 class Whitened(nn.Module):
@@ -22,9 +23,9 @@ class Whitened(nn.Module):
 
 
 def test_the_accuracy_is_that_of_the_file_and_says_how_it_was_found(wide, digits, tmp_path):
-    path, expected = tmp_path / "model.onnx", score(wide, digits.validation)
+    path, expected = tmp_path / "model.onnx", score(wide, digits.validation, task=CLASSIFICATION)
     export_onnx(wide, path, input_shape=digits.input_shape)
-    found = judged(path, digits.validation, expected=expected)
+    found = judged(path, digits.validation, expected=expected, task=CLASSIFICATION)
     right = sum(
         int(wide(inputs).argmax()) == int(label)
         for inputs, label in digits.validation.epoch(batch_size=1)
@@ -39,10 +40,10 @@ def test_the_accuracy_is_that_of_the_file_and_says_how_it_was_found(wide, digits
 def test_a_file_that_is_right_less_often_than_pytorch_is_refused(wide, digits, tmp_path):
     path, model = tmp_path / "model.onnx", Whitened(wide).eval()
     export_onnx(model, path, input_shape=digits.input_shape)
-    expected = score(model, digits.validation)
+    expected = score(model, digits.validation, task=CLASSIFICATION)
     assert expected > 80
     with torch.no_grad(), pytest.raises(ExportError, match="depends on the batch") as caught:
-        judged(path, digits.validation, expected=expected)
+        judged(path, digits.validation, expected=expected, task=CLASSIFICATION)
     assert f"of PyTorch {expected:.2f} %" in caught.value.what
     assert "the accuracy of the file is" in caught.value.what
     assert caught.value.exit_code == ExitCode.EXPORT

@@ -17,6 +17,7 @@ from edgespiral.measure.runtimes import base
 from edgespiral.measure.session import Session
 from edgespiral.spiral.shipping import on_device
 from edgespiral.spiral.shipping.on_device import check_on_device
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 class Elsewhere(Session):
@@ -34,7 +35,7 @@ def files(wide, digits, quick_options, tmp_path_factory):
     folder = tmp_path_factory.mktemp("device")
     export_onnx(wide, folder / "model.onnx", input_shape=digits.input_shape)
     recipe = load_recipe(quick_options["recipe"])
-    made = prepare(folder / "model.onnx", digits, recipe, form="onnxruntime")
+    made = prepare(folder / "model.onnx", digits, recipe, form="onnxruntime", task=CLASSIFICATION)
     made.write(folder / "int8.onnx")
     clipped = {name: (low / 3, high / 3) for name, (low, high) in made.ranges.tensors.items()}
     ranges = made.ranges.model_copy(update={"tensors": clipped})
@@ -50,7 +51,7 @@ def profile(quick_options):
 @pytest.mark.parametrize("name", ["model.onnx", "int8.onnx"])
 def test_what_is_computed_here_is_computed_there(files, digits, profile, name):
     with Session(profile) as session:
-        found = check_on_device(session, files / name, digits, 100)
+        found = check_on_device(session, files / name, digits, 100, task=CLASSIFICATION)
     assert (found.target, found.not_checked) == (profile.name, None)
     assert found.parity.samples == 100
     assert found.parity.agreement >= 0.99
@@ -62,7 +63,7 @@ def test_a_device_that_computes_otherwise_is_refused(files, digits, profile, nam
     with Elsewhere(profile) as session:
         session.other = files / "clipped.onnx"
         with pytest.raises(ExportError) as caught:
-            check_on_device(session, files / name, digits, 100)
+            check_on_device(session, files / name, digits, 100, task=CLASSIFICATION)
     message = str(caught.value)
     assert f"on {profile.name} " in message
     assert " of 100 samples, " in message
@@ -82,7 +83,7 @@ def test_a_device_that_is_less_right_is_refused_though_its_outputs_are_near():
 def test_why_nothing_was_judged_is_said(digits, files, samples, kind):
     settings = {"schema": 1, "name": "x", "transport": {"kind": "local"}, "runtime": {"kind": kind}}
     with Session(TargetProfile.model_validate(settings)) as session:
-        found = check_on_device(session, files / "model.onnx", digits, samples)
+        found = check_on_device(session, files / "model.onnx", digits, samples, task=CLASSIFICATION)
     assert found.parity is None
     assert found.not_checked in {
         "no samples are asked for",
@@ -93,7 +94,12 @@ def test_why_nothing_was_judged_is_said(digits, files, samples, kind):
 def test_the_first_samples_are_enough_where_the_device_is_slow(files, digits, profile, monkeypatch):
     monkeypatch.setattr(base, "MOST_OUTPUT_SECONDS", -1.0)
     with Session(profile) as session:
-        assert check_on_device(session, files / "model.onnx", digits, 100).parity.samples == 1
+        assert (
+            check_on_device(
+                session, files / "model.onnx", digits, 100, task=CLASSIFICATION
+            ).parity.samples
+            == 1
+        )
 
 
 def test_samples_have_every_class_and_fit(digits, monkeypatch):
@@ -160,5 +166,5 @@ def test_no_figure_is_made_of_forged_outputs(files, digits, profile, forged):
         Forged(profile, FORGED[forged]) as session,
         pytest.raises((MeasurementError, ExportError)) as caught,
     ):
-        check_on_device(session, files / "model.onnx", digits, 20)
+        check_on_device(session, files / "model.onnx", digits, 20, task=CLASSIFICATION)
     assert "\n" not in str(caught.value)

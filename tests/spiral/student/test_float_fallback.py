@@ -11,13 +11,20 @@ from edgespiral.export.precision import validation_samples
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.student.float_fallback import hold
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 @pytest.fixture(scope="module")
 def made(wide, digits, quick_options, tmp_path_factory):
     source = tmp_path_factory.mktemp("restoring") / "model.onnx"
     export_onnx(wide, source, input_shape=digits.input_shape)
-    return prepare(source, digits, load_recipe(quick_options["recipe"]), form="onnxruntime")
+    return prepare(
+        source,
+        digits,
+        load_recipe(quick_options["recipe"]),
+        form="onnxruntime",
+        task=CLASSIFICATION,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +60,10 @@ def test_layers_go_back_until_the_floor_holds(made, digits, quick, tmp_path):
     # Only the first layer reads the input, so that layer in float mends it.
     spoilt, path = ranged(made, input=(-500.0, 500.0)), tmp_path / "q.onnx"
     spoilt.write(path)
-    before = file_score(path, digits.validation)
+    before = file_score(path, digits.validation, task=CLASSIFICATION)
     found = held(spoilt, path, digits, 10.0, quick)
     assert found.float_score - before > 10.0 >= found.float_score - found.score
-    assert file_score(path, digits.validation) == pytest.approx(found.score)
+    assert file_score(path, digits.validation, task=CLASSIFICATION) == pytest.approx(found.score)
     gains = sum(layer.score_gain for layer in found.restored)
     assert before + gains == pytest.approx(found.score)
     assert "/0/Conv" in {layer.layer for layer in found.restored}
@@ -70,7 +77,9 @@ def test_both_ends_of_a_spoilt_tensor_go_back(made, digits, quick, tmp_path):
     found = held(spoilt, path, digits, 1.0, quick)
     assert {layer.layer for layer in found.restored} == {"/0/Conv", "/3/Conv"}
     assert found.float_score - found.score <= 1.0
-    assert Reference(made.source, validation_samples(digits, 64)).is_near(path, LIMITS["int8"])
+    assert Reference(made.source, validation_samples(digits, 64), task=CLASSIFICATION).is_near(
+        path, LIMITS["int8"]
+    )
 
 
 def test_layers_that_need_not_be_in_float_are_not(made, digits, quick, tmp_path):

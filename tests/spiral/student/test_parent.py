@@ -10,6 +10,7 @@ from edgespiral.distill.evaluate import score
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
+from edgespiral.tasks.classification import CLASSIFICATION
 
 ASKED = {"model": "resnet20", "data": "digits", "speedup": 2.0, "batch_size": 64, "epochs": 8.0}
 
@@ -46,7 +47,7 @@ def test_scales_grow_apart_and_the_teacher_stays_as_it_was(slimming, stops_at, d
     assert all(torch.equal(v, before[k]) for k, v in parent.model.state_dict().items())
     scales = batchnorm_scales(parent.source.model)
     assert spread(scales) > 1.2 * spread(batchnorm_scales(parent.model))
-    assert score(parent.source.model, digits.validation) > 90
+    assert score(parent.source.model, digits.validation, task=CLASSIFICATION) > 90
     assert all(bool((scores > 0).all()) for scores in parent.importance.channels.values())
 
     # Stopped and gone on with, it comes to the same weights.

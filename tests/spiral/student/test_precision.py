@@ -12,6 +12,7 @@ from edgespiral.core.errors import DataError, UsageError
 from edgespiral.core.records.events import Candidate, PrecisionChosen, TurnFinished
 from edgespiral.core.records.journal import read
 from edgespiral.export.parity import file_score
+from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,10 +52,12 @@ def test_int8_ships_what_was_measured(rounded, digits):
         "int8",
     )
     assert turn.student.float_score is not None
-    measured = file_score(folder / "model.onnx", digits.validation)
+    measured = file_score(folder / "model.onnx", digits.validation, task=CLASSIFICATION)
     assert turn.student.validation_score == measured
     assert {"model.onnx", "model.float.onnx", "model.json"} <= set(turn.files)
-    assert rounded.result.student.test_score == file_score(folder / "model.onnx", digits.test)
+    assert rounded.result.student.test_score == file_score(
+        folder / "model.onnx", digits.test, task=CLASSIFICATION
+    )
 
 
 def test_candidates_were_measured_in_int8(rounded):

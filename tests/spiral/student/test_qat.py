@@ -23,6 +23,7 @@ from edgespiral.prune.sparsity import masks_for
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.student.distillation import Teaching
 from edgespiral.spiral.student.qat import ScoreRecovery, Shipped
+from edgespiral.tasks.classification import CLASSIFICATION
 
 END = ("turn-finished", "run-finished")
 
@@ -42,11 +43,18 @@ def test_a_run_ships_the_better_one(rounded, digits):
     assert done.epochs == 0.25 * 0.5
     assert done.kept == (done.score_after > done.score_before)
     best = max(done.score_before, done.score_after)
-    assert turn.student.validation_score == file_score(folder / "model.onnx", digits.validation)
+    assert turn.student.validation_score == file_score(
+        folder / "model.onnx", digits.validation, task=CLASSIFICATION
+    )
     assert turn.student.validation_score == best
     assert {name: sha256_file(folder / name) for name in turn.files} == turn.files
     inputs = [batch for batch, _ in digits.validation.epoch(batch_size=1)][:8]
-    assert check_parity(rounded.model, folder / "model.float.onnx", inputs).samples == 8
+    assert (
+        check_parity(
+            rounded.model, folder / "model.float.onnx", inputs, task=CLASSIFICATION
+        ).samples
+        == 8
+    )
 
 
 def test_training_goes_on_from_where_it_stopped(rounded, wide, digits, int8_options, tmp_path):
@@ -71,12 +79,19 @@ def spoilt(wide, digits, quick_options, a_bench, tmp_path):
         context = a_bench(load_plan(None, options | {"learning_rate": 0.05}), model=wide)
         file, path = tmp_path / "model.float.onnx", tmp_path / "model.onnx"
         export_onnx(wide, file, input_shape=digits.input_shape)
-        made = prepare(file, digits, context.precisions.recipe, form="onnxruntime")
+        made = prepare(
+            file, digits, context.precisions.recipe, form="onnxruntime", task=CLASSIFICATION
+        )
         wider = made.ranges.tensors | {"input": (-500.0, 500.0)}
         made = replace(made, ranges=made.ranges.model_copy(update={"tensors": wider}))
         made.write(path)
-        found = score(wide, digits.validation)
-        first = Shipped(tmp_path, context.teacher.model, found, file_score(path, digits.validation))
+        found = score(wide, digits.validation, task=CLASSIFICATION)
+        first = Shipped(
+            tmp_path,
+            context.teacher.model,
+            found,
+            file_score(path, digits.validation, task=CLASSIFICATION),
+        )
         return context, first, made
 
     return make
@@ -92,7 +107,7 @@ def test_layers_go_back_to_float_only_below_the_floor(spoilt, wide, digits):
     assert found.training is None
     assert "/0/Conv" in {layer.layer for layer in found.restored}
     path = found.folder / "model.onnx"
-    assert file_score(path, digits.validation) == pytest.approx(found.score)
+    assert file_score(path, digits.validation, task=CLASSIFICATION) == pytest.approx(found.score)
     assert found.score >= floor
     record = json.loads(path.with_suffix(".json").read_text())
     assert record["kept_float"]["/0/Conv"] == "put back to hold the score"
@@ -106,7 +121,9 @@ def test_auto_trains_where_rounding_took_too_much(spoilt, wide, digits):
     assert found.training.kept
     assert found.restored == ()
     assert found.score > first.score + 10
-    assert found.score == file_score(found.folder / "model.onnx", digits.validation)
+    assert found.score == file_score(
+        found.folder / "model.onnx", digits.validation, task=CLASSIFICATION
+    )
 
 
 def test_zeros_stay_zero_while_it_trains_with_the_rounding(spoilt, wide):

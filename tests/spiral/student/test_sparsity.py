@@ -131,7 +131,7 @@ def test_a_file_that_lost_zeros_is_not_passed_off_as_sparse(sparse):
     with pytest.raises(ExportError, match="zeros, the student 1000000"):
         sparsity_of(
             sparse.folder / "model.onnx", sparse.model, masks,
-            asked="2:4", kernels="none", dense_bytes=lambda: 0,
+            sparsity="2:4", kernels="none", dense_bytes=lambda: 0,
         )  # fmt: skip
 
 

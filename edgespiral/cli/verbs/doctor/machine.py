@@ -45,8 +45,10 @@ def training_device_lines() -> Iterator[CheckLine]:
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    told = ", ".join(names) or f"this processor (threads: {torch.get_num_threads()}); no CUDA GPU"
-    yield CheckLine("training", told)
+    devices = (
+        ", ".join(names) or f"this processor (threads: {torch.get_num_threads()}); no CUDA GPU"
+    )
+    yield CheckLine("training", devices)
 
 
 def folders() -> dict[str, Path]:

@@ -53,8 +53,8 @@ def show_target(name: Name) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, value in profile.model_dump(mode="json", by_alias=True).items():
         settings = value if isinstance(value, dict) else {"": value}
-        for setting, given in settings.items():
-            table.add_row(f"{key}.{setting}".strip("."), "" if given is None else str(given))
+        for setting, content in settings.items():
+            table.add_row(f"{key}.{setting}".strip("."), "" if content is None else str(content))
     Terminal().print(table)
 
 

@@ -49,13 +49,14 @@ def new_target(
     ] = False,
 ) -> None:
     """Ask a device what it has, and write ./targets/NAME.toml with sensible settings."""
+    from edgespiral.core.system.files import make_folder, write_text
 
     path = _place(name, force=force)
-    kind = _kind(ssh, adb=adb, local=local)
-    given: dict[str, object] = {"host": ssh, "serial": serial, "config": ssh_config}
-    given |= {"python": python, "workdir": workdir}
-    settings = {"kind": kind} | {key: value for key, value in given.items() if value is not None}
-    _write(path, settings, binary)
+    way: dict[str, object] = {"host": ssh, "serial": serial, "config": ssh_config}
+    way |= {"python": python, "workdir": workdir}
+    settings: dict[str, object] = {"kind": one_way(ssh, adb=adb, local=local)}
+    settings |= {key: value for key, value in way.items() if value is not None}
+    write_text(make_folder(path.parent) / path.name, surveyed(path.stem, settings, binary))
     console = Terminal()
     console.print(path.read_text(encoding="utf-8"), end="")
     last = f"\nwritten to {path}; try it: edgespiral targets check {name}"
@@ -72,7 +73,12 @@ def _place(name: str, *, force: bool) -> Path:
     return path
 
 
-def _kind(ssh: str | None, *, adb: bool, local: bool) -> str:
+def one_way(ssh: str | None, *, adb: bool, local: bool) -> str:
+    """The kind of transport that flags name.
+
+    Raises:
+        UsageError: none of them, or several.
+    """
     ways = {"ssh": ssh is not None, "adb": adb, "local": local}
     named = [kind for kind, wanted in ways.items() if wanted]
     if len(named) != 1:
@@ -81,12 +87,14 @@ def _kind(ssh: str | None, *, adb: bool, local: bool) -> str:
     return named[0]
 
 
-def _write(path: Path, transport: dict[str, object], binary: str | None) -> None:
-    from edgespiral.core.system.files import make_folder, write_text
+def surveyed(name: str, transport: dict[str, object], binary: str | None = None) -> str:
+    """The text of a profile for the device that these settings of a `[transport]` reach.
+
+    Raises:
+        UsageError: the settings are wrong.
+        TargetError: the device cannot be reached, or has nothing that could run a model.
+    """
     from edgespiral.measure.targets.new import PERF_TEST, profile_text
     from edgespiral.measure.targets.survey import survey
 
-    device_survey = survey(path.stem, transport)
-    text = profile_text(path.stem, transport, device_survey, binary or PERF_TEST)
-    make_folder(path.parent)
-    write_text(path, text)
+    return profile_text(name, transport, survey(name, transport), binary or PERF_TEST)

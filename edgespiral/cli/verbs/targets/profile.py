@@ -35,13 +35,13 @@ def profile_target(
     _keep_table(staircase, profile)
     console = Terminal()
     console.print(_table(staircase, profile.name))
-    console.print(_told(staircase), soft_wrap=True)
+    console.print(_staircase_line(staircase), soft_wrap=True)
     before, path = profile.device.channel_multiple, keep_channel_multiple(name, staircase.multiple)
     said = f"channel_multiple = {staircase.multiple} (was {before}) is in {path}"
     console.print(said, soft_wrap=True)
 
 
-def _told(staircase: Staircase) -> str:
+def _staircase_line(staircase: Staircase) -> str:
     agreed = f"{staircase.agreement:.0%} of resampled rounds agree"
     if staircase.multiple == 1:
         return f"no steps: every channel counts ({agreed})"

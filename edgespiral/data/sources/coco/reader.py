@@ -82,14 +82,14 @@ def _splits(root: Path) -> dict[str, _Split]:
 
 def _categories(contents: Mapping[str, Content], splits: Mapping[str, _Split]) -> dict[int, str]:
     """Names by number, in the order of the numbers, the same in each file."""
-    known: dict[int, str] = {}
+    names: dict[int, str] = {}
     for part, content in contents.items():
         for category in content.categories:
-            name = known.setdefault(category.id, category.name)
+            name = names.setdefault(category.id, category.name)
             if name != category.name:
                 what = f"category {category.id} is {category.name!r}, and {name!r} elsewhere"
                 raise DataError(what, where=str(splits[part].file))
-    return dict(sorted(known.items()))
+    return dict(sorted(names.items()))
 
 
 def _annotated(content: Content, split: _Split, root: Path, numbers: list[int]) -> list[Annotated]:
@@ -99,36 +99,40 @@ def _annotated(content: Content, split: _Split, root: Path, numbers: list[int]) 
             raise DataError(f"has the id {picture.id} twice", where=f"{split.file}: images.{at}")
         ids.add(picture.id)
     objects: dict[int | str, list[AnnotatedObject]] = {}
-    for at, one in enumerate(content.annotations):
+    for at, annotation in enumerate(content.annotations):
         where = f"{split.file}: annotations.{at}"
-        if one.image_id not in ids:
-            raise DataError(f"is of picture {one.image_id}, which is not in images", where=where)
-        if one.category_id not in numbers:
-            raise DataError(f"unknown class: category {one.category_id}", where=where)
-        if not one.iscrowd:
-            objects.setdefault(one.image_id, []).append(one)
+        if annotation.image_id not in ids:
+            raise DataError(
+                f"is of picture {annotation.image_id}, which is not in images", where=where
+            )
+        if annotation.category_id not in numbers:
+            raise DataError(f"unknown class: category {annotation.category_id}", where=where)
+        if not annotation.iscrowd:
+            objects.setdefault(annotation.image_id, []).append(annotation)
     folders = _folders(split, root)
     return [
-        _one(picture, objects.get(picture.id, []), split, folders, numbers)
+        _of_picture(picture, objects.get(picture.id, []), split, folders, numbers)
         for picture in content.images
     ]
 
 
-def _one(
+def _of_picture(
     picture: Picture,
     objects: list[AnnotatedObject],
     split: _Split,
     folders: list[Path],
     numbers: list[int],
 ) -> Annotated:
-    boxes = np.array([one.bbox for one in objects], np.float64).reshape(-1, 4)
+    boxes = np.array([annotation.bbox for annotation in objects], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     candidates = [folder / picture.file_name for folder in folders]
     size: Any = (picture.width, picture.height)
     return Annotated(
         picture=next((file for file in candidates if is_file(file)), candidates[0]),
         source=f"{split.file}: {picture.file_name}",
-        labels=np.array([numbers.index(one.category_id) for one in objects], np.int64),
+        labels=np.array(
+            [numbers.index(annotation.category_id) for annotation in objects], np.int64
+        ),
         boxes=boxes,
         size=size if all(size) else None,
     )

@@ -89,13 +89,16 @@ def _told(root: Path, described: Mapping[str, object], told: object, where: str)
 
 def _annotated(pictures: Path, classes: Sequence[str]) -> list[Annotated]:
     labels = _labels_of(pictures)
-    found = pictures_in(pictures)
-    strays = sorted({file.stem for file in labels.glob("*.txt")} - {*found, "classes"})
+    pictures_there = pictures_in(pictures)
+    strays = sorted({file.stem for file in labels.glob("*.txt")} - {*pictures_there, "classes"})
     if strays:
         raise DataError(
             f"its picture is missing in {pictures}", where=str(labels / f"{strays[0]}.txt")
         )
-    return [_one(picture, labels / f"{name}.txt", classes) for name, picture in found.items()]
+    return [
+        _of_picture(picture, labels / f"{name}.txt", classes)
+        for name, picture in pictures_there.items()
+    ]
 
 
 def _labels_of(pictures: Path) -> Path:
@@ -110,7 +113,7 @@ def _labels_of(pictures: Path) -> Path:
     return labels
 
 
-def _one(picture: Path, file: Path, classes: Sequence[str]) -> Annotated:
+def _of_picture(picture: Path, file: Path, classes: Sequence[str]) -> Annotated:
     rows = [_row(line, where, classes) for where, line in lines_of(file)] if file.is_file() else []
     numbers = np.array(rows, np.float64).reshape(-1, 5)
     centre, half = numbers[:, 1:3], numbers[:, 3:] / 2

@@ -47,14 +47,14 @@ def is_plain(layer: nn.Module, node: Node) -> bool:
     mask = named.get("attn_mask")
     shape = getattr(getattr(mask, "meta", {}).get("tensor_meta"), "shape", (0, 0))
     read = {user.args[-1] for user in node.users if user.users}
-    taken = all(user.target is operator.getitem for user in node.users)
+    is_unpacked = all(user.target is operator.getitem for user in node.users)
     return (
         layer.bias_k is None
         and not layer.add_zero_attn
         and named.get("key_padding_mask") is None
         and len(shape) == 2
         and not named.get("is_causal")
-        and taken
+        and is_unpacked
         and read == {0}
         and all(isinstance(named.get(n), torch.fx.Node) for n in MULTI_HEAD[:3])
     )
@@ -281,11 +281,11 @@ def merge_four(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> 
 
 def position_bias(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> Any:  # noqa: ANN401, ARG001
     """Write out torchvision's `_get_relative_position_bias`: (1, heads, length, length)."""
-    given: Any = node.args
-    table: Any = Proxy(given[0], tracer)
-    index = Proxy(given[1], tracer)
-    length = given[2][0] * given[2][1]
-    heads = given[0].meta["tensor_meta"].shape[1]
+    arguments: Any = node.args
+    table: Any = Proxy(arguments[0], tracer)
+    index = Proxy(arguments[1], tracer)
+    length = arguments[2][0] * arguments[2][1]
+    heads = arguments[0].meta["tensor_meta"].shape[1]
     return table[index].reshape(length, length, heads).permute(2, 0, 1).unsqueeze(0)
 
 

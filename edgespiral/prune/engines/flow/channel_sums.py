@@ -63,11 +63,11 @@ def _stated(node: Node) -> tuple[str, list[int], bool] | None:
     names = ("p", "dim", "keepdim") if kind in NORMS else ("dim", "keepdim")
     named: dict[str, Any] = dict(zip(names, node.args[1:], strict=False)) | node.kwargs
     named["dim"] = named.get("dim", named.pop("axis", None))
-    known = kind in (*SUMS, *MEANS, *NORMS) and named.keys() <= {*names, "ord"}
+    is_sum = kind in (*SUMS, *MEANS, *NORMS) and named.keys() <= {*names, "ord"}
     order = named.get("p", named.get("ord", 2))
     source: Any = first(node)
     meta = source.meta.get("tensor_meta") if isinstance(source, torch.fx.Node) else None
-    if not known or order not in (2, 2.0, "fro") or meta is None or named["dim"] is None:
+    if not is_sum or order not in (2, 2.0, "fro") or meta is None or named["dim"] is None:
         return None
     dims = [named["dim"]] if isinstance(named["dim"], int) else list(named["dim"])
     return kind, [d % len(meta.shape) for d in dims], bool(named.get("keepdim", False))

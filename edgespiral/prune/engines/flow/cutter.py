@@ -42,10 +42,10 @@ class FlowCutter:
         model: GraphModule,
         example: Tensors,
         groups: Sequence[ChannelGroup],
-        kept: Mapping[str, Sequence[int]],
+        kept_channels: Mapping[str, Sequence[int]],
     ) -> GraphModule:
         """See `Cutter.cut`."""
-        removed = removed_channels(groups, kept)
+        removed = removed_channels(groups, kept_channels)
         smaller = copy.deepcopy(model)
         if not removed:
             return smaller
@@ -89,7 +89,7 @@ class _Knife:
         self.flow = flow
         self._leaving = leaving
 
-    def kept(self, components: Tensor) -> Tensor:
+    def staying(self, components: Tensor) -> Tensor:
         """Positions of (size,) components that stay."""
         return torch.nonzero(~torch.isin(components, self._leaving)).flatten()
 
@@ -101,7 +101,7 @@ class _Knife:
         if not dims:
             raise ModelError("cannot remove every channel")
         positions = components.movedim(dims[0], 0).reshape(components.shape[dims[0]], -1)[:, 0]
-        return dims[0], self.kept(positions)
+        return dims[0], self.staying(positions)
 
     def shapes(self, name: str) -> list[list[int]]:
         """Shapes of the tensors that a node gives once everything that leaves has left."""
@@ -109,16 +109,16 @@ class _Knife:
 
     def narrow_parameter(self, model: nn.Module, name: str) -> None:
         """Slice a parameter that the graph reads itself."""
-        found = self.along(self.flow.parameters[name])
-        if found is not None:
+        place = self.along(self.flow.parameters[name])
+        if place is not None:
             path, _, own = name.rpartition(".")
-            keep(model.get_submodule(path), own, *found)
+            keep(model.get_submodule(path), own, *place)
 
     def narrow_layer(self, model: nn.Module, name: str) -> None:
         """Slice a layer's parameters and buffers, and correct the sizes it states."""
         layer = model.get_submodule(name)
-        outputs = self.kept(self.flow.writes[name])
-        inputs = self.kept(self.flow.reads[name]) if name in self.flow.reads else None
+        outputs = self.staying(self.flow.writes[name])
+        inputs = self.staying(self.flow.reads[name]) if name in self.flow.reads else None
         if not len(outputs) or (inputs is not None and not len(inputs)):
             raise ModelError("cannot remove every channel", where=name)
         narrow(layer, outputs, inputs)
@@ -128,14 +128,14 @@ def _leaving(
     flow: Flow, groups: Sequence[ChannelGroup], removed: Mapping[str, Sequence[int]]
 ) -> Tensor:
     """Components of the removed channels."""
-    found = [torch.zeros(0, dtype=torch.long)]
+    labels = [torch.zeros(0, dtype=torch.long)]
     for group in (group for group in groups if group.name in removed):
         (root,) = [slot for slot in group.producers if slot.layer == group.root]
         gone = torch.isin(root.channel_of, torch.tensor(removed[group.name]))
         if bool((flow.writes[group.root][gone] == FROZEN).any()):
             raise ModelError("not all uses of its channels are known", where=group.root)
-        found.append(flow.writes[group.root][gone])
-    return torch.cat(found)
+        labels.append(flow.writes[group.root][gone])
+    return torch.cat(labels)
 
 
 def _resize(model: GraphModule, node: Node, knife: _Knife, batch: Mapping[str, list[int]]) -> None:
@@ -184,10 +184,10 @@ def _resplit(
     node: Node, components: Sequence[Tensor], cuts: Sequence[tuple[int, Tensor] | None]
 ) -> None:
     """State the sizes of a split's parts, if it is their dimension that loses something."""
-    asked: Any = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
-    if not isinstance(asked, int):
+    dim_argument: Any = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
+    if not isinstance(dim_argument, int):
         raise ModelError("the dimension that is split is computed", where=node.name)
-    dim = asked % components[0].dim()
+    dim = dim_argument % components[0].dim()
     loses = any(cut is not None and cut[0] == dim for cut in cuts)
     if not loses and len(node.all_input_nodes) < 2:
         return
@@ -217,9 +217,9 @@ def _retake(node: Node, knife: _Knife) -> None:
     if str(getattr(node.target, "__name__", node.target)) == "narrow":
         node.args = (*node.args[:2], low, high - low)
         return
-    given = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+    index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     # Of several slices it is the one whose dimension, counted without new ones, is the cut's.
-    node.args = (source, _with_slice(given, before.dim(), dim, slice(low, high)))
+    node.args = (source, _with_slice(index, before.dim(), dim, slice(low, high)))
 
 
 def _state(node: Node, source: Node, places: Sequence[Any], before: Tensor) -> None:
@@ -234,14 +234,14 @@ def _state(node: Node, source: Node, places: Sequence[Any], before: Tensor) -> N
     node.args = (source, index)
 
 
-def _with_slice(given: Sequence[Any], dims: int, dim: int, part: slice) -> tuple[Any, ...]:
+def _with_slice(index: Sequence[Any], dims: int, dim: int, part: slice) -> tuple[Any, ...]:
     """An index with the part that it takes of dimension `dim` replaced."""
-    used = sum(p is not None and p is not Ellipsis for p in given)
-    here, new = 0, list(given)
-    for place, taken in enumerate(given):
-        if taken is Ellipsis:
+    used = sum(p is not None and p is not Ellipsis for p in index)
+    here, new = 0, list(index)
+    for place, part_there in enumerate(index):
+        if part_there is Ellipsis:
             here += dims - used
-        elif taken is not None:
+        elif part_there is not None:
             if here == dim:
                 new[place] = part
             here += 1
@@ -273,6 +273,6 @@ def _reorder(model: GraphModule, node: Node, knife: _Knife) -> None:
     assert isinstance(dim, int)
     rows = before.movedim(dim, 0).reshape(before.shape[dim], -1)[:, 0]
     order: Tensor = getattr(model, str(index.target))
-    stay = knife.kept(rows)
+    stay = knife.staying(rows)
     kept_order = order[torch.isin(order, stay)]
     setattr(model, str(index.target), torch.searchsorted(stay, kept_order))

@@ -31,4 +31,4 @@ class FlowEngine(FlowCutter):
             model, survey = proven_groups(model, example)
         else:
             survey = survey_by_flow(model, example)
-        return GroupSurvey(model, survey.groups, survey.kept)
+        return GroupSurvey(model, survey.groups, survey.uncuttable)

@@ -44,7 +44,7 @@ class FlowSurvey:
     """
 
     groups: list[ChannelGroup]
-    kept: dict[str, tuple[int, str]] = field(default_factory=dict)
+    uncuttable: dict[str, tuple[int, str]] = field(default_factory=dict)
     sums: dict[str, int] = field(default_factory=dict)
 
 
@@ -56,31 +56,31 @@ def groups_by_flow(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
     """
     survey = survey_by_flow(model, example)
     if not survey.groups:
-        raise nothing_to_cut(survey.kept)
+        raise nothing_to_cut(survey.uncuttable)
     return survey.groups
 
 
-def nothing_to_cut(kept: Mapping[str, tuple[int, str]]) -> NothingToCutError:
+def nothing_to_cut(uncuttable: Mapping[str, tuple[int, str]]) -> NothingToCutError:
     """The error that names the few reasons that hold the most channels."""
     return NothingToCutError(
-        f"no layer has channels that can be cut: {'; '.join(main_reasons(kept))}",
+        f"no layer has channels that can be cut: {'; '.join(main_reasons(uncuttable))}",
         hint="see docs/architectures.md for what can be cut",
     )
 
 
-def main_reasons(kept: Mapping[str, tuple[int, str]], most: int = 3) -> list[str]:
+def main_reasons(uncuttable: Mapping[str, tuple[int, str]], most: int = 3) -> list[str]:
     """What holds the most channels, as "layers: reason", the most channels first."""
-    held: Counter[str] = Counter()
+    channels_by_reason: Counter[str] = Counter()
     layers: dict[str, list[str]] = {}
-    for layer, (count, reason) in kept.items():
-        held[reason] += count
+    for layer, (count, reason) in uncuttable.items():
+        channels_by_reason[reason] += count
         layers.setdefault(reason, []).append(layer)
-    told = []
-    for reason, _ in held.most_common(most):
+    lines = []
+    for reason, _ in channels_by_reason.most_common(most):
         first, *rest = layers[reason]
         others = f" and {len(rest)} more" if rest else ""
-        told.append(f"{first}{others}: channels {reason}")
-    return told
+        lines.append(f"{first}{others}: channels {reason}")
+    return lines
 
 
 def survey_by_flow(model: GraphModule, example: Tensors, flow: Flow | None = None) -> FlowSurvey:
@@ -184,20 +184,24 @@ class _Assembly:
     def survey(self, axes: Mapping[str, int]) -> FlowSurvey:
         """The groups, whose slots say where samples lie, and what stays."""
         groups: list[ChannelGroup] = []
-        kept = {name: self._flow.frozen[name] for name in self._order if name in self._flow.frozen}
+        uncuttable = {
+            name: self._flow.frozen[name] for name in self._order if name in self._flow.frozen
+        }
         for units in (part for every in self._classes() for part in self._alike(every)):
-            made = self._group(units)
-            if isinstance(made, ChannelGroup) and any(s.layer not in axes for s in made.consumers):
-                made = "are read in rows whose samples cannot be told apart"
-            if isinstance(made, ChannelGroup):
-                groups.append(with_batch_axes(made, axes))
-                continue
+            group = self._group(units)
+            if isinstance(group, ChannelGroup):
+                if all(slot.layer in axes for slot in group.consumers):
+                    groups.append(with_batch_axes(group, axes))
+                    continue
+                reason = "are read in rows whose samples cannot be told apart"
+            else:
+                reason = group
             for layer in self._order:
                 count = sum(unit in units for unit in self._writes[layer])
                 if count:
-                    kept.setdefault(layer, (count, made))
+                    uncuttable.setdefault(layer, (count, reason))
         groups = _with_own_names(sorted(groups, key=lambda g: self._order.index(g.root)))
-        return FlowSurvey(groups, kept, self._flow.sums)
+        return FlowSurvey(groups, uncuttable, self._flow.sums)
 
     def _makes_channels(self, name: str) -> bool:
         return isinstance(self._modules[name], nn.Embedding | nn.RNNBase)
@@ -207,8 +211,8 @@ class _Assembly:
         classes: list[set[int]] = []
         for layer in self._order:
             here = self._written[layer].keys() - {FROZEN}
-            joined = [known for known in classes if known & here]
-            classes = [known for known in classes if not known & here]
+            joined = [classmates for classmates in classes if classmates & here]
+            classes = [classmates for classmates in classes if not classmates & here]
             if here:
                 classes.append(here.union(*joined))
         return classes

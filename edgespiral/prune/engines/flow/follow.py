@@ -82,8 +82,8 @@ def _sums(labeller: Labeller) -> dict[str, int]:
     for name, (labels, dims) in labeller.reduced.items():
         here = classes[labels]
         lost = [d for d in dims if d in varying(here)]
-        held = {reasons.get(number, "") for number in torch.unique(here).tolist()}
-        if len(lost) == 1 and any(reason.startswith(SUMMED_UP) for reason in held):
+        why = {reasons.get(number, "") for number in torch.unique(here).tolist()}
+        if len(lost) == 1 and any(reason.startswith(SUMMED_UP) for reason in why):
             sums[name] = lost[0]
     return sums
 
@@ -126,7 +126,7 @@ def _settled(labeller: Labeller) -> Tensor:
     tensors = list(_distinct(labeller))
     while True:
         components = ties.components()
-        known = len(ties.held)
+        frozen_before = len(ties.held)
         two_way = _two_way(ties, components)
         for node, labels in tensors:
             if len(losing(components[labels], two_way)) > 1:
@@ -137,7 +137,7 @@ def _settled(labeller: Labeller) -> Tensor:
             if set(dims) & set(losing(here, two_way) if apart else varying(here)):
                 ties.here = ""
                 ties.held.append((torch.unique(labels[labels > 0]), why))
-        fresh = [labels for labels, _ in ties.held[known:]]
+        fresh = [labels for labels, _ in ties.held[frozen_before:]]
         if not fresh or not bool(components[torch.cat(fresh)].any()):
             return components
 

@@ -77,10 +77,10 @@ class Ties:
 
     def freeze(self, labels: Tensor, why: str = "") -> None:
         """None of these may leave, since they `why` in the operation at hand."""
-        chosen = torch.unique(compact(labels))
-        chosen = chosen[chosen != FROZEN]
-        if len(chosen):
-            self.held.append((chosen, f"{why} ({self.here})".lstrip()))
+        frozen = torch.unique(compact(labels))
+        frozen = frozen[frozen != FROZEN]
+        if len(frozen):
+            self.held.append((frozen, f"{why} ({self.here})".lstrip()))
 
     def hold_steady(
         self, labels: Tensor, dims: Sequence[int], why: str, *, apart: bool = False
@@ -227,9 +227,9 @@ class Labeller(torch.fx.Interpreter):
 
     def tensors(self, tree: Any) -> list[Tensor]:  # noqa: ANN401
         """Labels of all tensors that the arguments `tree` of a node stand for."""
-        found: list[Tensor] = []
-        torch.fx.node.map_arg(tree, lambda node: found.extend(flat(self.labels[node])))
-        return found
+        tensors_there: list[Tensor] = []
+        torch.fx.node.map_arg(tree, lambda node: tensors_there.extend(flat(self.labels[node])))
+        return tensors_there
 
     def labels_in(self, tree: Any) -> Any:  # noqa: ANN401
         """`tree` with labels in place of the tensors, and values in place of other nodes."""

@@ -43,11 +43,11 @@ def proven_groups(model: GraphModule, example: Tensors) -> tuple[GraphModule, Fl
     survey = survey_by_flow(model, example, flow)
     trials = _Trials(model, example, flow)
     sound, failed = trials.sound(survey.groups)
-    kept = dict(survey.kept)
+    uncuttable = dict(survey.uncuttable)
     for group, reason in failed:
         for slot in group.producers:
-            kept.setdefault(slot.layer, (int((slot.channel_of >= 0).sum()), reason))
-    return model, FlowSurvey(sound, kept)
+            uncuttable.setdefault(slot.layer, (int((slot.channel_of >= 0).sum()), reason))
+    return model, FlowSurvey(sound, uncuttable)
 
 
 Failed = list[tuple["ChannelGroup", str]]

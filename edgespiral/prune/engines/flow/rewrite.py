@@ -140,9 +140,9 @@ def _shuffles(model: GraphModule, example: Tensors) -> Iterator[tuple[Node, Node
     with torch.no_grad():
         run.run(*positional(model.graph, example))
     for node in model.graph.nodes:
-        found = _reordered(node, run.env) if _moves(node) else None
-        if found is not None:
-            yield (node, *found)
+        shuffle = _reordered(node, run.env) if _moves(node) else None
+        if shuffle is not None:
+            yield (node, *shuffle)
 
 
 def _reordered(node: Node, env: dict[Node, Any]) -> tuple[Node, Tensor] | None:
@@ -206,14 +206,14 @@ def check_same(model: GraphModule, new: GraphModule, example: Tensors) -> None:
     two = joined([example, mapped(lambda leaf: leaf.flip(-1), example)])
     arithmetic = arithmetic_for(model, two)
     with arithmetic.computing():
-        one, other = (
+        before, after = (
             [*leaves(call(arithmetic.model(m), arithmetic.inputs(two))).values()]
             for m in (model, new)
         )
     allowed = TOLERANCE if arithmetic.double else arithmetic.tolerance
     if not all(
         mine.shape == theirs.shape and torch.allclose(mine, theirs, allowed, allowed)
-        for mine, theirs in zip(one, other, strict=True)
+        for mine, theirs in zip(before, after, strict=True)
     ):
         raise ModelError(
             "its attention, shuffles or sums over channels cannot be written out",

@@ -63,20 +63,20 @@ def sizes_of(model: GraphModule, example: Tensors) -> Sizes:
         model: the traced model.
         example: one input batch (N, ...).
     """
-    one, two = _Recorder(model), _Recorder(model)
+    single, double = _Recorder(model), _Recorder(model)
     with torch.no_grad():
-        one.run(*positional(model.graph, example))
-        two.run(*positional(model.graph, joined([example, example])))
+        single.run(*positional(model.graph, example))
+        double.run(*positional(model.graph, joined([example, example])))
     batch = {
         name: [
             d
-            for d, sizes in enumerate(zip(shape, two.shapes[name], strict=True))
+            for d, sizes in enumerate(zip(shape, double.shapes[name], strict=True))
             if len({*sizes}) > 1
         ]
-        for name, shape in one.shapes.items()
+        for name, shape in single.shapes.items()
     }
-    fixed = (name for name, number in one.numbers.items() if two.numbers.get(name) == number)
-    return Sizes(batch, one.numbers, frozenset(fixed))
+    fixed = (name for name, number in single.numbers.items() if double.numbers.get(name) == number)
+    return Sizes(batch, single.numbers, frozenset(fixed))
 
 
 def write_down_numbers(
@@ -109,10 +109,10 @@ def _computed(
     after: Mapping[Node, Any],
     shapes_of: Callable[[str], list[list[int]]],
 ) -> Any:  # noqa: ANN401
-    def value(given: Node) -> Any:  # noqa: ANN401
-        if given in after:
-            return after[given]
-        tensors = [torch.empty(shape, device="meta") for shape in shapes_of(given.name)]
+    def value(node: Node) -> Any:  # noqa: ANN401
+        if node in after:
+            return after[node]
+        tensors = [torch.empty(shape, device="meta") for shape in shapes_of(node.name)]
         return tensors[0] if len(tensors) == 1 else tuple(tensors)
 
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), value)
@@ -123,8 +123,8 @@ def _computed(
 
 
 def _with_number(user: Node, node: Node, number: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    def replaced(given: Node) -> Any:  # noqa: ANN401
-        return number if given is node else given
+    def replaced(other: Node) -> Any:  # noqa: ANN401
+        return number if other is node else other
 
     changed: tuple[Any, Any] = torch.fx.node.map_arg((user.args, user.kwargs), replaced)
     return changed

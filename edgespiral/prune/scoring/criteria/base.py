@@ -8,7 +8,7 @@ norms of weights do not, and are scaled to a mean of 1 a group.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +18,6 @@ from edgespiral.core.nested import count
 from edgespiral.models.calling import call
 from edgespiral.prune.masking import gated
 from edgespiral.prune.scoring.norms import unit_norms
-from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,7 +45,7 @@ class Evidence:
 
     batches: Batches
     seed: int = 0
-    losses: SampleLosses = CLASSIFICATION.sample_losses
+    losses: SampleLosses = field(kw_only=True)
 
 
 class Criterion:

@@ -3,21 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+from brief_target import BRIEF
+
 Command = Callable[..., CompletedProcess[str]]
 LineOf = Callable[[CompletedProcess[str], str], str]
-BRIEF = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-warmup_ms = 2
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-"""
 
 
 def test_all_is_there(edgespiral: Command, line_of: LineOf, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from brief_target import BRIEF
 from typer.testing import CliRunner
 
 from edgespiral.cli.verbs.targets.group import targets_app
@@ -9,19 +10,7 @@ from edgespiral.core.errors import MeasurementError, UsageError
 from edgespiral.measure.latency_cache import cache_folder
 from edgespiral.measure.targets import staircase
 
-TARGET = """schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-[device]
-channel_multiple = 3  # a guess
-"""
+TARGET = f"{BRIEF}[device]\nchannel_multiple = 3  # a guess\n"
 
 
 @pytest.fixture(autouse=True)

@@ -162,4 +162,4 @@ class Stepping(nn.Module):
 def test_what_torch_pruning_fails_on_is_left_to_labels():
     source = PrunableModel.of(trace(Stepping(), torch.randn(2, 4, 5)), (4, 5))
     assert [group.name for group in source.groups] == ["head.0"]
-    assert "LSTMCell cell" in source.kept["embed"][1]
+    assert "LSTMCell cell" in source.uncuttable["embed"][1]

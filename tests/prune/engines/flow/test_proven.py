@@ -23,5 +23,5 @@ def test_a_group_that_fails_on_trial_is_left_out_and_told():
     torch.manual_seed(0)
     _, survey = proven_groups(trace(Counting()), torch.randn(1, 5))
     assert [group.name for group in survey.groups] == ["second"]
-    assert "a trial cut of it fails" in survey.kept["first"][1]
-    assert survey.kept["third"] == (3, "reach the output (output)")
+    assert "a trial cut of it fails" in survey.uncuttable["first"][1]
+    assert survey.uncuttable["third"] == (3, "reach the output (output)")

@@ -149,7 +149,7 @@ def test_a_size_that_is_written_into_the_forward_follows_the_cut(tokens):
 
 def test_what_reaches_the_output_stays_and_the_reason_is_told(tokens):
     survey = survey_by_flow(trace(Sliced()), tokens)
-    assert survey.kept == {"head": (3, "reach the output (output)")}
+    assert survey.uncuttable == {"head": (3, "reach the output (output)")}
 
 
 class Tied(nn.Module):

@@ -12,13 +12,14 @@ from edgespiral.prune.masking import gated
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.prune.unstack import unstacked
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 @pytest.fixture
 def evidence():
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(8, 3, 8, 8, generator=generator)
-    return Evidence([(inputs, torch.arange(8) % 5)])
+    return Evidence([(inputs, torch.arange(8) % 5)], losses=CLASSIFICATION.sample_losses)
 
 
 @pytest.mark.parametrize("name", CRITERIA.names())
@@ -35,7 +36,9 @@ def test_every_criterion_scores_every_channel(name, residual, example, evidence)
 def test_scores_do_not_depend_on_how_samples_are_divided(name, residual, example, evidence):
     groups = find_groups(residual, example)
     [(inputs, labels)] = evidence.batches
-    parts = Evidence([(inputs[:3], labels[:3]), (inputs[3:], labels[3:])])
+    parts = Evidence(
+        [(inputs[:3], labels[:3]), (inputs[3:], labels[3:])], losses=CLASSIFICATION.sample_losses
+    )
     whole, divided = (
         CRITERIA.get(name).score(residual, groups, shown) for shown in (evidence, parts)
     )
@@ -91,7 +94,11 @@ def test_an_unknown_criterion_names_the_nearest(residual, example, evidence):
 
 def test_gradients_without_labelled_samples_are_refused(residual, example):
     with pytest.raises(DataError, match="needs labelled samples"):
-        CRITERIA.get("taylor").score(residual, find_groups(residual, example), Evidence([]))
+        CRITERIA.get("taylor").score(
+            residual,
+            find_groups(residual, example),
+            Evidence([], losses=CLASSIFICATION.sample_losses),
+        )
 
 
 def test_gradients_that_are_not_finite_are_refused(residual, example, evidence):
@@ -111,7 +118,11 @@ def test_every_criterion_scores_hidden_units(name, sequence, tokens):
         model.rnn.bias_hh_l0[3::8] = 0
     groups = groups_by_flow(model, tokens)
     inputs = torch.randint(0, 20, (6, 9), generator=torch.Generator().manual_seed(2))
-    found = CRITERIA.get(name).score(model, groups, Evidence([(inputs, torch.arange(6) % 3)]))
+    found = CRITERIA.get(name).score(
+        model,
+        groups,
+        Evidence([(inputs, torch.arange(6) % 3)], losses=CLASSIFICATION.sample_losses),
+    )
     assert {group: len(s) for group, s in found.items()} == {"embed": 12, "rnn": 16, "hidden": 10}
     # A forward unit without weights stays at zero: only chance and distances can want it.
     assert (int(found["rnn"].argmin()) == 3) or name in ("random", "fpgm")
@@ -124,8 +135,13 @@ def test_samples_of_sequences_are_scored_one_by_one(batch_first, sequence, token
     groups = groups_by_flow(unstacked(model), tokens)
     inputs = torch.randint(0, 20, (6, 9), generator=torch.Generator().manual_seed(2))
     labels = torch.arange(6) % 3
-    together = CRITERIA.get("fisher").score(model, groups, Evidence([(inputs, labels)]))
-    single = Evidence([(inputs[i : i + 1], labels[i : i + 1]) for i in range(6)])
+    together = CRITERIA.get("fisher").score(
+        model, groups, Evidence([(inputs, labels)], losses=CLASSIFICATION.sample_losses)
+    )
+    single = Evidence(
+        [(inputs[i : i + 1], labels[i : i + 1]) for i in range(6)],
+        losses=CLASSIFICATION.sample_losses,
+    )
     alone = CRITERIA.get("fisher").score(model, groups, single)
     for name in together:
         assert torch.allclose(together[name], alone[name], rtol=1e-3, atol=1e-9)

@@ -10,11 +10,14 @@ from edgespiral.models.saved import trace
 from edgespiral.prune.groups import find_groups
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 def test_l1_reg_sums_the_scales_of_the_coupled_batch_norms(residual, example):
     groups = find_groups(residual, example)
-    found = CRITERIA.get("l1-reg").score(residual, groups, Evidence([]))
+    found = CRITERIA.get("l1-reg").score(
+        residual, groups, Evidence([], losses=CLASSIFICATION.sample_losses)
+    )
     norms = [residual.get_submodule(name) for name in ("block1.bn2", "block2.bn2")]
     expected = sum(norm.weight.detach().abs() for norm in norms)
     assert torch.allclose(found["stem"], expected / expected.mean())
@@ -37,7 +40,9 @@ def test_l1_reg_follows_channels_through_a_concatenation():
     with torch.no_grad():
         model.norm.weight.copy_(torch.arange(10) - 5.0)
     scores = CRITERIA.get("l1-reg").score(
-        model, find_groups(model, torch.zeros(1, 3, 4, 4)), Evidence([])
+        model,
+        find_groups(model, torch.zeros(1, 3, 4, 4)),
+        Evidence([], losses=CLASSIFICATION.sample_losses),
     )
     assert {name: (s * 4 / s.max()).tolist() for name, s in scores.items()} == {
         "left": pytest.approx([4.0, 3.2, 2.4, 1.6]),

@@ -149,8 +149,8 @@ def recurrent(run: Labeller, node: Node, value: Any) -> Any:  # noqa: ANN401
     if runs > 1:
         run.ties.two_way.append(units)
     state = units.view(runs, 1, layer.hidden_size)
-    for given in run.tensors(node.args[1:]):
-        run.ties.tie(given, state.expand(given.shape))
+    for start in run.tensors(node.args[1:]):
+        run.ties.tie(start, state.expand(start.shape))
     outputs, final = value
     finals = tuple(state.expand(s.shape) for s in final) if isinstance(final, tuple) else (
         state.expand(final.shape)

@@ -70,21 +70,21 @@ def like(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 
 def parts(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
     """Runs of a dimension; the cutter states their new sizes."""
-    taken = move(run, node, value)
-    if isinstance(taken, torch.Tensor):
+    moved = move(run, node, value)
+    if isinstance(moved, torch.Tensor):
         start, length = (run.values_in(a) for a in node.args[2:4]) if len(node.args) > 3 else (0, 0)
-        dim = dims_of(run.values_in(node.args[1]), taken)[0]
+        dim = dims_of(run.values_in(node.args[1]), moved)[0]
         run.indices[node.name] = (*[slice(None)] * dim, slice(start, start + length))
-    run.parts += [taken] if isinstance(taken, torch.Tensor) else taken
-    return taken
+    run.parts += [moved] if isinstance(moved, torch.Tensor) else moved
+    return moved
 
 
 def unbind(run: Labeller, node: Node, value: Sequence[Tensor]) -> Any:  # noqa: ANN401
     """Every element of a dimension by itself."""
     labels = run.labels_in(first(node))
-    asked = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-    run.ties.hold_steady(labels, dims_of(asked, labels), APART, apart=True)
-    return labels.unbind(asked) if len(value) else ()
+    dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+    run.ties.hold_steady(labels, dims_of(dim, labels), APART, apart=True)
+    return labels.unbind(dim) if len(value) else ()
 
 
 def select(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
@@ -115,10 +115,10 @@ def getitem(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
 
 def _places(labels: Tensor, index: object) -> tuple[Any, ...]:
     """What an index takes of each dimension."""
-    given = index if isinstance(index, tuple) else (index,)
-    marks = [place for place, part in enumerate(given) if part is Ellipsis]
-    split = marks[0] if marks else len(given)
-    before, after = given[:split], given[split + 1 :]
+    indices = index if isinstance(index, tuple) else (index,)
+    marks = [place for place, part in enumerate(indices) if part is Ellipsis]
+    split = marks[0] if marks else len(indices)
+    before, after = indices[:split], indices[split + 1 :]
     used = sum(_covered(part) for part in (*before, *after))
     whole = [slice(None)] * (labels.dim() - used)
     spread = [q for p in before for q in [p] * _covered(p)]
@@ -148,10 +148,12 @@ def roll(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
 def pad(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     """Padding belongs to the channel that it is next to."""
     labels = run.labels_in(first(node))
-    asked: Any = run.values_in(node.kwargs.get("pad", node.args[1] if len(node.args) > 1 else None))
-    if not isinstance(asked, tuple | list):
+    widths: Any = run.values_in(
+        node.kwargs.get("pad", node.args[1] if len(node.args) > 1 else None)
+    )
+    if not isinstance(widths, tuple | list):
         return opaque(run, node, value)
-    padded = tuple({labels.dim() - 1 - i // 2 for i, width in enumerate(asked) if width})
+    padded = tuple({labels.dim() - 1 - i // 2 for i, width in enumerate(widths) if width})
     run.ties.hold_steady(labels, padded, "are padded")
     for dim in padded:
         labels = labels.narrow(dim, 0, 1)
@@ -216,13 +218,13 @@ def spread(columns: Tensor, values: Any, dim: int) -> Any:  # noqa: ANN401
     return columns.view(view).expand(values.shape)
 
 
-def scales(one: Tensor, operands: Sequence[Tensor]) -> bool:
+def scales(operand: Tensor, operands: Sequence[Tensor]) -> bool:
     """Whether a labelled operand has one element where the channels of another lie."""
-    if not bool(one.any()):
+    if not bool(operand.any()):
         return False
     for other in operands:
         for back in range(1, other.dim() + 1):
-            is_single = back > one.dim() or one.shape[-back] == 1
+            is_single = back > operand.dim() or operand.shape[-back] == 1
             if is_single and other.shape[-back] > 1:
                 here = other.movedim(-back, 0)
                 if bool((here != here[0]).any()):

@@ -102,10 +102,10 @@ def _elementwise(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
     operands = run.tensors((node.args, node.kwargs))
     if not isinstance(value, torch.Tensor):
         return unlabelled(value)
-    scales = [one for one in operands if moves.scales(one, operands)]
+    scales = [operand for operand in operands if moves.scales(operand, operands)]
     for labels in scales:
         run.ties.freeze(labels, "scale all of another layer's")
-    rest = [one for one in operands if not any(one is other for other in scales)]
+    rest = [operand for operand in operands if not any(operand is other for other in scales)]
     named = [labels for labels in rest if bool(labels.any())]
     if not named:
         return unlabelled(value)
@@ -190,8 +190,8 @@ def _asked_dims(run: Labeller, node: Node) -> Any:  # noqa: ANN401
         return getattr(layer, "dim", 1 if isinstance(layer, nn.Softmax2d) else None)
     name = getattr(node.target, "__name__", str(node.target)).lstrip("_")
     place, default = DIM_PLACES.get(name, (1, None))
-    asked = run.values_in(node.args[place]) if len(node.args) > place else default
-    dims = run.values_in(node.kwargs.get("dim", node.kwargs.get("axis", asked)))
+    dims_argument = run.values_in(node.args[place]) if len(node.args) > place else default
+    dims = run.values_in(node.kwargs.get("dim", node.kwargs.get("axis", dims_argument)))
     whole = isinstance(dims, int | tuple | list) and not isinstance(dims, bool)
     return dims if whole and dims != () else None
 

@@ -91,8 +91,8 @@ def _contraction(run: Labeller, value: Tensor, operands: list[Tensor]) -> Any:  
 def einsum(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     """An equation of two operands is a batch of products, whatever the order of its letters."""
     equation = str(node.args[0]).replace(" ", "")
-    given = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
-    operands = [run.labels_in(a) for a in given]
+    operand_nodes = node.args[1] if isinstance(node.args[1], tuple | list) else node.args[1:]
+    operands = [run.labels_in(a) for a in operand_nodes]
     inputs, _, output = equation.partition("->")
     names = inputs.split(",")
     letters = "".join(names)
@@ -128,8 +128,8 @@ def _as_product(
     flat = torch.empty(*(sizes[c] for c in batch), size[0], size[2])
     labels = _multiplied(run, flat, first, second)
     whole = labels.reshape([sizes[c] for c in (*batch, *rows, *columns)])
-    made: Tensor = _ordered(whole, "".join((*batch, *rows, *columns)), list(output))
-    return made
+    ordered: Tensor = _ordered(whole, "".join((*batch, *rows, *columns)), list(output))
+    return ordered
 
 
 def _ordered(labels: Tensor, letters: str, wanted: list[str]) -> Tensor:

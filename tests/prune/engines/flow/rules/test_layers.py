@@ -93,7 +93,7 @@ def test_a_recurrent_layer_that_cannot_be_cut_is_kept_and_told(kind, options):
     source, cut = half_of(lively(Rnn(kind, **options)), (4, 12))
     assert [group.name for group in source.groups] == ["convs.0"]
     assert cut.difference < 1e-9
-    assert source.kept["convs.2"] == (8, f"are not followed through ({kind.__name__} rnn)")
+    assert source.uncuttable["convs.2"] == (8, f"are not followed through ({kind.__name__} rnn)")
 
 
 class Translator(nn.Module):

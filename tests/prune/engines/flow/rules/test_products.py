@@ -61,4 +61,4 @@ def test_a_single_head_keeps_its_scores_and_loses_values():
     )
     assert cut.difference < 1e-9
     assert cut.model.get_submodule("qkv").out_features == 16 + 16 + 8
-    assert "weigh all" in source.kept["qkv"][1]
+    assert "weigh all" in source.uncuttable["qkv"][1]

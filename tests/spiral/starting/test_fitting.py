@@ -1,0 +1,44 @@
+"""What a run refuses before any time is spent."""
+
+import pytest
+
+from edgespiral.core.errors import UsageError
+from edgespiral.core.listener import Silent
+from edgespiral.core.records.metric import Metric
+from edgespiral.data import load
+from edgespiral.measure.profile import load_profile
+from edgespiral.models import load_model_for
+from edgespiral.spiral.plan import Plan
+from edgespiral.spiral.starting.fitting import (
+    check_cuts,
+    require_drop,
+    shared_multiple,
+    traced_teacher,
+)
+
+
+def test_what_may_be_lost_of_a_unit_of_its_own_is_to_be_said() -> None:
+    error = Metric(name="RMSE", unit="m", higher_is_better=False)
+    with pytest.raises(UsageError, match="how much worse RMSE m may get is not said"):
+        require_drop(Plan(speedup=2.0), error)
+    require_drop(Plan(speedup=2.0, max_drop=0.1), error)
+    require_drop(Plan(speedup=2.0), Metric(name="accuracy"))
+
+
+def test_steps_suit_every_device() -> None:
+    profile = load_profile("host-cpu")
+    device = profile.device.model_copy(update={"channel_multiple": 12})
+    other = profile.model_copy(update={"device": device})
+    own = profile.device.channel_multiple
+    assert shared_multiple("none", [profile]) == own
+    assert shared_multiple("none", [profile, other]) % 12 == 0
+
+
+def test_groups_too_narrow_to_cut_are_named_and_nothing_to_cut_is_refused(
+    digits_plan: Plan,
+) -> None:
+    splits = load("digits")
+    teacher = traced_teacher(load_model_for(splits, digits_plan.model), splits, Silent())
+    assert check_cuts("fisher", "auto", teacher, 16) == []
+    with pytest.raises(UsageError, match="64"):
+        check_cuts("fisher", "auto", teacher, 64)

@@ -1,0 +1,60 @@
+"""A run tried without writing anything."""
+
+from pathlib import Path
+
+import pytest
+
+from edgespiral.core.errors import ModelError, TargetError, UsageError
+from edgespiral.core.listener import Silent
+from edgespiral.spiral.plan import Plan
+from edgespiral.spiral.starting.rehearsal import Rehearsal, rehearse
+
+
+def test_it_says_what_is_cut_timed_and_trained_and_leaves_nothing(
+    rehearsed: tuple[Rehearsal, list[str], set[Path]],
+) -> None:
+    rehearsal, lines, left = rehearsed
+    assert left == set()
+    assert any(line.startswith("  can be cut: ") for line in lines)
+    assert (rehearsal.groups, rehearsal.channels) == (2, 64)
+    [latency_ms], [budget] = rehearsal.teacher_ms, rehearsal.budgets.each
+    assert budget.latency_ms == pytest.approx(latency_ms / 2)
+    work = rehearsal.work
+    assert (work.turns, work.train, work.validation, work.test) == (1, 1167, 270, 360)
+    assert work.steps == 2 * (1167 // 64)
+    assert work.keeps_outputs
+    assert rehearsal.seconds == sum(part.seconds for part in rehearsal.parts)
+    assert all(part.seconds > 0 for part in rehearsal.parts)
+
+
+def test_a_budget_that_is_met_takes_no_turn(digits_plan: Plan) -> None:
+    slow = digits_plan.model_copy(update={"speedup": None, "latency_ms": 1e4})
+    rehearsal = rehearse(slow, Silent())
+    assert rehearsal.work.turns == 0
+    assert [part.name for part in rehearsal.parts] == ["the teacher", "the end"]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"weights": Path("none.pt")}, ModelError),
+        ({"target": "nowhere"}, UsageError),
+        ({"freeze": ("nothing*",)}, UsageError),
+        ({"model": "resnet8"}, UsageError),
+    ],
+)
+def test_what_would_stop_the_run_is_told(
+    digits_plan: Plan, change: dict[str, object], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        rehearse(digits_plan.model_copy(update=change), Silent())
+
+
+def test_a_device_that_is_not_there_is_told(digits_plan: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "gone.toml"
+    path.write_text(
+        'schema = 1\nname = "gone"\n[runtime]\nkind = "onnxruntime"\n'
+        '[transport]\nkind = "ssh"\nhost = "nobody.invalid"\nretry_s = 0\n'
+    )
+    with pytest.raises(TargetError):
+        rehearse(digits_plan.model_copy(update={"target": str(path)}), Silent())
