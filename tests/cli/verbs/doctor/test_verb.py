@@ -3,7 +3,6 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import pytest
 from brief_target import BRIEF
 
 Command = Callable[..., CompletedProcess[str]]
@@ -31,18 +30,6 @@ def test_a_place_that_cannot_be_written_to(
     told = line_of(done, "runs")
     assert told.startswith("mend runs ")
     assert told.endswith(f"{tmp_path / 'runs'} cannot be written to")
-
-
-def test_a_place_that_cannot_be_looked_at_is_told_as_such(
-    edgespiral: Command, line_of: LineOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "brief.toml").write_text(BRIEF, encoding="utf-8")
-    (tmp_path / "runs").symlink_to(tmp_path / "runs")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ("a" * 300)))
-    done = edgespiral("doctor", "--target", "brief.toml")
-    assert done.returncode == 8
-    assert line_of(done, "runs").endswith("cannot be written to")
-    assert line_of(done, "caches").endswith("cannot be looked at: File name too long")
 
 
 def test_what_a_plan_needs(edgespiral: Command, line_of: LineOf, tmp_path: Path) -> None:
