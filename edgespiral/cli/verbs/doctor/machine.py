@@ -68,8 +68,7 @@ def folder_lines(purpose: str, folder: Path) -> Iterator[CheckLine]:
     """
     place = folder.absolute()
     try:
-        # A link that leads nowhere is in the way.
-        while not os.path.lexists(place):
+        while not _is_taken(place):
             place = place.parent
         is_usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
     except OSError as error:
@@ -80,6 +79,19 @@ def folder_lines(purpose: str, folder: Path) -> Iterator[CheckLine]:
     free = shutil.disk_usage(place).free
     advice = "free some space, or name another place" if free < FEW_BYTES else ""
     yield CheckLine(purpose, f"{folder}, {_gigabytes(free)} free", not advice, advice)
+
+
+def _is_taken(place: Path) -> bool:
+    """Whether something has this name, be it a link that leads nowhere.
+
+    Raises:
+        OSError: nothing can have it.
+    """
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def program_lines() -> Iterator[CheckLine]:

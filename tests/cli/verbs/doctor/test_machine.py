@@ -19,7 +19,7 @@ def test_what_is_in_the_way_of_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name in ("file", "loop", "file/below"):
-        with pytest.raises(RunFolderError, match="^runs: .*(cannot be written to|looked at)"):
+        with pytest.raises(RunFolderError, match=r"^runs: .*(cannot be written to|looked at)"):
             list(folder_lines("runs", tmp_path / name))
-    with pytest.raises(RunFolderError, match="^caches: .*cannot be looked at: File name too long"):
+    with pytest.raises(RunFolderError, match=r"^caches: .*cannot be looked at: File name too long"):
         list(folder_lines("caches", tmp_path / ("a" * 300)))
