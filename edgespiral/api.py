@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
+from edgespiral.core.text import is_text
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
 from edgespiral.spiral.plan.loading import beneath
@@ -177,6 +178,8 @@ def _call(plan: Plan, out: Path) -> str:
 
 def _run_folder(out: str | Path | None, plan: Plan) -> Path:
     folder = plan.out if out is None else out
+    if folder is not None and not is_text(str(folder)):
+        raise UsageError("is not UTF-8", where=str(folder), hint="name another out")
     if folder is None:
         raise UsageError(
             "no run folder is named", where="out", hint='name one, as in out="runs/net"'

@@ -9,13 +9,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.errors import UsageError, unknown_name
+from edgespiral.core.errors import ModelError, UsageError, first_few, unknown_name
 from edgespiral.core.nested import leaves, mapped, plain, rows
 from edgespiral.data.guard import watched
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
+from edgespiral.models.independence import check_answers
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
 from edgespiral.prune.engines import AUTO
@@ -29,7 +31,7 @@ from edgespiral.spiral.student.unlabelled import taught_by
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
@@ -201,12 +203,27 @@ def _shown(value: object) -> str:
 def _source(
     model: nn.Module, inputs: Tensors, splits: DataSplits | None, task: Task
 ) -> PrunableModel:
-    """The groups of `model`, on the CPU."""
+    """The groups of `model`, on the CPU.
+
+    Raises:
+        UsageError: it is no module.
+        ModelError: its weights are not finite, or, with data, its outputs are not the task's.
+    """
+    if not isinstance(model, nn.Module):
+        what = f"a {type(model).__name__} is no torch.nn.Module"
+        raise UsageError(what, where="model", hint="give the module itself")
     own = copy.deepcopy(unwrapped(model)).cpu()
     example = rows(inputs, slice(0, 1))
     if splits is not None:
         own, example = one_output(own, splits, task.main_output), example_of(splits)
     layers, _ = folded(own)
+    weights = layers.state_dict()
+    odd = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
+    if odd:
+        what = f"weights are NaN or infinite: {first_few(odd)}"
+        raise ModelError(what, where=type(model).__name__)
+    if splits is not None:
+        check_answers(layers, splits, task.check_outputs)
     return PrunableModel.of(trace(layers, inputs), (), example=example)
 
 

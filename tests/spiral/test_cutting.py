@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import edgespiral
-from edgespiral.core.errors import DataError, NothingToCutError, UsageError
+from edgespiral.core.errors import DataError, ModelError, NothingToCutError, UsageError
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.masking import gated
@@ -151,3 +151,15 @@ def test_gradients_need_data():
 def test_a_model_without_channels_to_cut_is_told():
     with pytest.raises(NothingToCutError):
         edgespiral.cut(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), EXAMPLE, fraction=0.5)
+
+
+def test_a_model_of_another_task_or_without_numbers_is_told():
+    seven = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 7))
+    with pytest.raises(ModelError, match=r"not logits of shape"):
+        edgespiral.cut(seven, data="digits", fraction=0.5)
+    broken = net()
+    broken[3].weight.data[0, 0] = torch.nan
+    with pytest.raises(ModelError, match=r"weights are NaN or infinite: 3\.weight"):
+        edgespiral.cut(broken, EXAMPLE, fraction=0.5)
+    with pytest.raises(UsageError, match="model: a NoneType is no"):
+        edgespiral.cut(None, EXAMPLE, fraction=0.5)
