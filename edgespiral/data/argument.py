@@ -43,7 +43,7 @@ class Argument:
             )
         self.path = Path(path).expanduser()
 
-    def whole_number(self, name: str, *, default: int, least: int, most: int) -> int:
+    def whole_number(self, name: str, *, default: int, least: int, most: int = 10**9) -> int:
         """The option `name`, in whatever unit it has.
 
         Raises:

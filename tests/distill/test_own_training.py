@@ -321,13 +321,19 @@ def attribute(**methods):
 )
 def test_what_a_step_returns_is_held_to_what_it_is_to_be(splits, own, told):
     with pytest.raises(TrainingError, match=told):
-        train(fresh(), splits, replace(SETTINGS, epochs=0.2), own=attribute(**own))
+        train(
+            fresh(),
+            splits,
+            replace(SETTINGS, epochs=0.2),
+            task=CLASSIFICATION,
+            own=attribute(**own),
+        )
 
 
 def test_an_optimizer_of_another_network_is_refused(splits):
     own = attribute(optimizer=lambda *_: torch.optim.SGD(fresh(2).parameters(), lr=0.1))
     with pytest.raises(UsageError, match="Odd: its optimizer changes no weight of the student"):
-        train(fresh(), splits, SETTINGS, own=own)
+        train(fresh(), splits, SETTINGS, task=CLASSIFICATION, own=own)
 
 
 @pytest.mark.parametrize("changed", ["weights", "mode"])
@@ -349,7 +355,14 @@ def test_a_step_or_a_loop_that_changes_the_teacher_is_refused(splits, changed):
         change()
 
     with pytest.raises(TrainingError, match="it changes the teacher"):
-        train(fresh(), splits, settings, teachers=[teacher], own=attribute(loss=loss))
+        train(
+            fresh(),
+            splits,
+            settings,
+            task=CLASSIFICATION,
+            teachers=[teacher],
+            own=attribute(loss=loss),
+        )
     with pytest.raises(TrainingError, match="it changes the teacher"):
         by_loop(loop, fresh(), splits, settings, teachers=[fresh(1), teacher])
 
@@ -365,7 +378,7 @@ def test_what_no_file_of_the_student_would_have_is_refused(splits):
 
     settings = replace(SETTINGS, epochs=0.1)
     with pytest.raises(TrainingError, match=r"a hook or another forward on .* layer 'fc'"):
-        train(fresh(), splits, settings, own=attribute(optimizer=hooked))
+        train(fresh(), splits, settings, task=CLASSIFICATION, own=attribute(optimizer=hooked))
     with pytest.raises(TrainingError, match="or the kind of their numbers"):
         by_loop(doubled, fresh(), splits, settings)
 
