@@ -86,10 +86,10 @@ def calibrate(
     from edgespiral.export.recipe import load_recipe
     from edgespiral.measure.profile import load_profile
 
-    the_recipe = load_recipe(recipe)
+    int8_recipe = load_recipe(recipe)
     is_judged = target is not None or max_drop is not None
     profile = load_profile(target or "host-cpu") if is_judged else None
-    source = data or the_recipe.data
+    source = data or int8_recipe.data
     if source is None:
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
@@ -100,7 +100,7 @@ def calibrate(
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
     aim, splits = _task_and_data(task_of(model, task), source)
     ranges = cache.expanduser() if cache else user_cache("ranges")
-    calibrated = prepare(file, splits, the_recipe, form=runtime, cache=ranges, task=aim)
+    calibrated = prepare(file, splits, int8_recipe, form=runtime, cache=ranges, task=aim)
     console = Terminal()
     for line in _doubts(model, calibrated, splits):
         console.print(line, soft_wrap=True)
