@@ -235,9 +235,9 @@ def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") ->
         >>> latency.stats.p50_ms > 0
         True
     """
-    from edgespiral import measure
+    from edgespiral.measure import models as timing
 
-    return measure.measure_models([Path(model) for model in models], target)
+    return timing.measure_models([Path(model) for model in models], target)
 
 
 def export_model(

@@ -65,6 +65,10 @@ Resume = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option(help="A plan file; flags override what it says.")]
 Weights = Annotated[Path | None, typer.Option(help="The trained weights: .safetensors or .pt.")]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
+]
 Tokens = Annotated[
     int | None, typer.Option(min=2, help="With --input-shape: inputs are ids below this.")
 ]
@@ -161,3 +165,18 @@ def _number(flag: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"not a number: {text!r}", where=flag) from None
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Input name (empty where none is given) and sizes of `NAME:1x3x224x224`.
+
+    Raises:
+        UsageError: a size is not a whole number from 1 up.
+    """
+    name, _, sizes = text.rpartition(":")
+    numbers = sizes.replace(",", "x").split("x")
+    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        raise UsageError(
+            f"not a shape: {text!r}", where="--shape", hint="write 1x3x224x224 or NAME:1x3x224x224"
+        )
+    return name, tuple(int(number) for number in numbers)

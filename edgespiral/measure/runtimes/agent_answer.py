@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import Job
 
 # What runs on the device: pushed along with the models.
-AGENT = Path(__file__).with_name("agent.py")
+AGENT, OUTPUTS_AGENT = (
+    Path(__file__).with_name(f"{name}.py") for name in ("agent", "outputs_agent")
+)
 ERRORS: dict[str, type[EdgeSpiralError]] = {
     "measurement": MeasurementError,
     "model": ModelError,

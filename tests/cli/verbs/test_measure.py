@@ -11,7 +11,8 @@ from brief_target import BRIEF
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
-from edgespiral.cli.verbs.measure import measure, parse_shape
+from edgespiral.cli.options import parse_shape
+from edgespiral.cli.verbs.measure import measure
 from edgespiral.core.errors import EdgeSpiralError, ExitCode, ModelError, UsageError
 
 
