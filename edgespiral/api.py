@@ -287,21 +287,21 @@ def export_model(
         1.0
     """
     from edgespiral.data import load
-    from edgespiral.data.guard import guarded
+    from edgespiral.data.guard import guarded, watched
     from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.models import check_outputs, one_output
+    from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
-    from edgespiral.models.independence import check_independence
+    from edgespiral.models.independence import check_answers
     from edgespiral.tasks import resolved
 
     aim = resolved(task)
     aim, splits = aim.fitted(load(data) if isinstance(data, str) else guarded(data))
+    splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(model), splits)
     plain, _ = folded(one_output(network, splits, aim.main_output))
-    check_outputs(plain, splits, aim.check_outputs)
-    check_independence(plain, splits)
+    check_answers(plain, splits, aim.check_outputs)
     samples = len(splits.validation)
     request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
     return export_as(plain, Path(path), splits, request).parity
