@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # A run has at most one of these for each target; those of the file that ships come beside them.
 BUDGETS = ("latency_ms", "speedup")
 FOOTPRINTS = ("size_mib", "parameters")
+KINDS = (*BUDGETS, *FOOTPRINTS)
 BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
 NO_GOAL = "a goal is needed: latency_ms, speedup, size_mib or parameters, or max_drop alone"
 
@@ -52,8 +53,13 @@ def check_latencies(targets: Sequence[str], given: Latencies, *, has_other_goal:
             raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
 
 
+<<<<<<< HEAD
 def check_point(explored: Path | None, point: int | None, turns: int | str) -> None:
     """Refuse half of a point to start from, or more turns than the one that it is.
+=======
+def check_point(explored: object, point: int | None, turns: int | str) -> None:
+    """Refuse half of what names an explored point, and turns beside it.
+>>>>>>> main
 
     Raises:
         ValueError: so it is.

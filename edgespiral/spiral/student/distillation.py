@@ -12,6 +12,8 @@ from edgespiral.core.nested import leaves, mapped
 from edgespiral.core.system.files import make_folder
 from edgespiral.core.system.temporary import claim_folder
 from edgespiral.distill.own_training import USUAL, TrainingStep, train_by_loop
+from edgespiral.distill.parallel.jobs import Job, hand_out
+from edgespiral.distill.parallel.world import ALONE, present
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.calling import call
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.nested import Tensors
     from edgespiral.distill.own_training import Training
+    from edgespiral.distill.parallel.world import World
     from edgespiral.distill.settings import Progress, TrainSettings
     from edgespiral.tasks.base import Task
 
@@ -101,6 +104,7 @@ class Distiller:
                 advance(progress.step, progress.steps, detail)
 
             if isinstance(self.own, TrainingStep):
+                job = Job(student, settings, *teaching, masks or {})
                 train(
                     student,
                     self.splits,
@@ -112,6 +116,7 @@ class Distiller:
                     own=self.own,
                     checkpoint=checkpoint,
                     progress=heard,
+                    world=self._shared(job, checkpoint),
                 )
             else:
                 train_by_loop(
@@ -125,6 +130,17 @@ class Distiller:
                     checkpoint=checkpoint,
                     progress=heard,
                 )
+
+    def _shared(self, job: Job, checkpoint: Path) -> World:
+        """The processes that train a student, once all of them have begun."""
+        world = present()
+        if world.size == 1:
+            return world
+        if not job.can_travel:
+            self.listener.say("  trained in one process: it has int8's rounding inside")
+            return ALONE
+        hand_out(world, job, checkpoint)
+        return world
 
     def teaching(self, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
         """Who teaches the student of `model`, which `turn` made.
