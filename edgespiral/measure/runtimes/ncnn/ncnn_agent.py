@@ -156,7 +156,7 @@ def _ncnn() -> Any:  # noqa: ANN401
     try:
         import ncnn
     except ImportError as error:
-        hint = "install ncnn for the Python that runs there"
+        hint = "install ncnn for the Python that runs there; here edgespiral[ncnn] does"
         raise AgentError("target", _one_line(error), hint=hint) from error
     return ncnn
 

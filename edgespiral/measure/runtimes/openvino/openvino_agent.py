@@ -253,7 +253,7 @@ def _openvino() -> Any:  # noqa: ANN401
     try:
         import openvino
     except ImportError as error:
-        hint = "install openvino for the Python that runs there"
+        hint = "install openvino for the Python that runs there; here edgespiral[openvino] does"
         raise AgentError("target", _one_line(error), hint=hint) from error
     return openvino
 
