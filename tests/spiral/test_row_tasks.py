@@ -71,6 +71,7 @@ def test_a_task_of_rows_is_trained_and_compressed(name, tmp_path):
     edgespiral(
         tmp_path, "compress", job.model, *words, "--weights", "teacher/weights.safetensors",
         "--out", "run", "--speedup", 1.3, "--epochs", 3, "--batch-size", 32, "--max-drop", 30,
+        *("--learning-rate", 0.01 if name == "recommendation" else 0.02),
     )  # fmt: skip
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["metric"]["name"] == job.metric
