@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-<<<<<<< HEAD
 from edgespiral.core.errors import DivergedError, ModelError, TrainingError
-=======
-from edgespiral.core.errors import ModelError, TrainingError
 from edgespiral.core.factory import is_factory
->>>>>>> main
 from edgespiral.core.nested import as_float, mapped, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
@@ -26,17 +22,12 @@ from edgespiral.distill.batchnorm import batchnorm_scales, flush_subnormals
 from edgespiral.distill.losses import Batch, loss_of, parts, usual_loss
 from edgespiral.distill.masks import HeldZeros, untouched
 from edgespiral.distill.optimizers import WeightUpdate, require_optimizer, training
-<<<<<<< HEAD
-from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep
+from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep, is_usual
 from edgespiral.distill.parallel.batchnorm import synchronised
 from edgespiral.distill.parallel.failures import explained
 from edgespiral.distill.parallel.replica import Replica, own_rows, require_shares
 from edgespiral.distill.parallel.world import ALONE
-from edgespiral.distill.settings import Progress, TrainReport, steps_of
-=======
-from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep, is_usual
 from edgespiral.distill.settings import Progress, TrainReport, rate_of, steps_of
->>>>>>> main
 from edgespiral.distill.teacher_cache import stored_order
 from edgespiral.models.calling import call
 
@@ -103,12 +94,9 @@ def train(
         compute.placed([student, *teachers], device),
         compute.numerics(device),
         training(student, settings.freeze),
-<<<<<<< HEAD
+        nullcontext() if is_usual(own) else untouched(student, teachers, own.name),
         synchronised(student, world, device),
         explained(world, device),
-=======
-        nullcontext() if is_usual(own) else untouched(student, teachers, own.name),
->>>>>>> main
     ):
         run = _Run(
             student,
@@ -284,18 +272,12 @@ class _Run:
         soft = self._teacher_outputs(inputs) if known is None else known
         whole = Batch(inputs, targets, soft, self.step, self.steps)
         total = torch.zeros((), device=self.device)
-<<<<<<< HEAD
         for number, (batch, share) in enumerate(parts(whole, self._settings.accumulate), 1):
             with self._replica.adding_up(is_last=number == self._settings.accumulate):
                 loss = self._replica.loss(batch)
-                with self._running(self._student):
+                usual = self._has_usual_loss
+                with self._running(self._student) if usual else self._own_code("loss"):
                     self._update.backward(loss * share if share != 1 else loss)
-=======
-        for batch, share in parts(whole, self._settings.accumulate):
-            loss = self._loss_of(batch)
-            with self._running(self._student) if self._has_usual_loss else self._own_code("loss"):
-                self._update.backward(loss * share if share != 1 else loss)
->>>>>>> main
             total += share * loss.detach()
         total = self._world.mean(total)
         with self._own_code("rate"):
