@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         UndecidedError,
         UsageError,
     )
-    from edgespiral.core.records.exploration import Exploration
+    from edgespiral.core.records.comparing.exploration import Exploration
     from edgespiral.core.records.exported import Parity
     from edgespiral.core.records.measurement import (
         Measurement,
@@ -113,7 +113,7 @@ _HOMES = {
     "BatchSource": "core.batches",
     "CutFacts": "spiral.cutting",
     "DataSplits": "core.batches",
-    "Exploration": "core.records.exploration",
+    "Exploration": "core.records.comparing.exploration",
     "Explored": "spiral.exploring.in_python",
     "Measurement": "core.records.measurement",
     "Metric": "core.records.metric",

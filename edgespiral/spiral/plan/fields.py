@@ -21,6 +21,10 @@ from edgespiral.distill.settings import Amp, Schedule
 from edgespiral.prune.engines import AUTO
 from edgespiral.spiral.plan import goals
 from edgespiral.spiral.plan.field import BUDGET, CUTTING, DISTILLATION, plan_field
+<<<<<<< HEAD
+from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS
+=======
+>>>>>>> main
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
@@ -320,8 +324,7 @@ class Plan(Record):
     )
     explored: File | None = plan_field(
         None,
-        "Start from a point that `edgespiral explore` left in this folder: its cut is the first "
-        "turn's, and what is not given here is as it was there.",
+        "Start from a point that `edgespiral explore` left in this folder.",
         pages="[explore.md](explore.md)",
         group=CUTTING,
     )
@@ -333,6 +336,12 @@ class Plan(Record):
         "Folder of latencies that earlier runs measured.",
         pages="[allocation.md](allocation.md)",
         shown="~/.cache/edgespiral/latency",
+        counts=False,
+    )
+    shared: File | None = plan_field(
+        None,
+        "Folder in which runs of one teacher share what they measure of it.",
+        pages="[sweep.md](sweep.md)",
         counts=False,
     )
     out: File | None = plan_field(None, "Run folder.", shown="runs/MODEL-DATA-TARGET", counts=False)
@@ -387,6 +396,11 @@ class Plan(Record):
         return value
 
     @model_validator(mode="after")
+<<<<<<< HEAD
+    def _goals(self) -> Self:
+        has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
+        goals.check_point(self.explored, self.point, self.turns)
+=======
     def _whole_point(self) -> Self:
         goals.check_point(self.explored, self.point, self.turns)
         return self
@@ -394,5 +408,6 @@ class Plan(Record):
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
+>>>>>>> main
         goals.check_latencies(self.targets, self._latencies, has_other_goal=has_other)
         return self

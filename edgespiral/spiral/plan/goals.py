@@ -1,4 +1,4 @@
-"""What a plan's budgets may be together."""
+"""What a plan's budgets may be together, and a point that it starts from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     # By its kind: a number for all targets, or one for each by its name.
     Latencies = Mapping[str, float | dict[str, float] | None]
@@ -52,8 +53,13 @@ def check_latencies(targets: Sequence[str], given: Latencies, *, has_other_goal:
             raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
 
 
+<<<<<<< HEAD
+def check_point(explored: Path | None, point: int | None, turns: int | str) -> None:
+    """Refuse half of a point to start from, or more turns than the one that it is.
+=======
 def check_point(explored: object, point: int | None, turns: int | str) -> None:
     """Refuse half of what names an explored point, and turns beside it.
+>>>>>>> main
 
     Raises:
         ValueError: so it is.
