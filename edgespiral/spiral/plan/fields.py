@@ -21,10 +21,6 @@ from edgespiral.distill.settings import Amp, Schedule
 from edgespiral.prune.engines import AUTO
 from edgespiral.spiral.plan import goals
 from edgespiral.spiral.plan.field import BUDGET, CUTTING, DISTILLATION, plan_field
-<<<<<<< HEAD
-from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS
-=======
->>>>>>> main
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
@@ -396,18 +392,8 @@ class Plan(Record):
         return value
 
     @model_validator(mode="after")
-<<<<<<< HEAD
     def _goals(self) -> Self:
         has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
         goals.check_point(self.explored, self.point, self.turns)
-=======
-    def _whole_point(self) -> Self:
-        goals.check_point(self.explored, self.point, self.turns)
-        return self
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> Self:
-        has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
->>>>>>> main
         goals.check_latencies(self.targets, self._latencies, has_other_goal=has_other)
         return self

@@ -53,13 +53,8 @@ def check_latencies(targets: Sequence[str], given: Latencies, *, has_other_goal:
             raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
 
 
-<<<<<<< HEAD
 def check_point(explored: Path | None, point: int | None, turns: int | str) -> None:
     """Refuse half of a point to start from, or more turns than the one that it is.
-=======
-def check_point(explored: object, point: int | None, turns: int | str) -> None:
-    """Refuse half of what names an explored point, and turns beside it.
->>>>>>> main
 
     Raises:
         ValueError: so it is.
