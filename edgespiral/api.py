@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
@@ -128,6 +129,12 @@ def compress(
     if train is not None:
         fields["train"] = train if isinstance(train, str) else name_of(training_of(train))
     accepted = load_plan(None, fields)
+    if accepted.devices is not None:
+        raise UsageError(
+            "a program is not started in several processes by itself",
+            where="devices",
+            hint="`edgespiral compress --devices` does that",
+        )
     folder = run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()
@@ -235,9 +242,9 @@ def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") ->
         >>> latency.stats.p50_ms > 0
         True
     """
-    from edgespiral import measure
+    from edgespiral.measure import models as timing
 
-    return measure.measure_models([Path(model) for model in models], target)
+    return timing.measure_models([Path(model) for model in models], target)
 
 
 def export_model(
@@ -280,21 +287,21 @@ def export_model(
         1.0
     """
     from edgespiral.data import load
-    from edgespiral.data.guard import guarded
+    from edgespiral.data.guard import guarded, watched
     from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.models import check_outputs, one_output
+    from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
-    from edgespiral.models.independence import check_independence
+    from edgespiral.models.independence import check_answers
     from edgespiral.tasks import resolved
 
     aim = resolved(task)
     aim, splits = aim.fitted(load(data) if isinstance(data, str) else guarded(data))
+    splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(model), splits)
     plain, _ = folded(one_output(network, splits, aim.main_output))
-    check_outputs(plain, splits, aim.check_outputs)
-    check_independence(plain, splits)
+    check_answers(plain, splits, aim.check_outputs)
     samples = len(splits.validation)
     request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
     return export_as(plain, Path(path), splits, request).parity

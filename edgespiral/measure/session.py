@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
@@ -27,6 +28,7 @@ from edgespiral.measure.model_files import (
 from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
+from edgespiral.measure.transports.one_at_a_time import alone_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,6 +145,8 @@ class Session:
         """Of a model, from the samples of its file or of its parts'."""
         sides = zip(files, samples, strict=True)
         rounds_ms = summed([(file.count, own.rounds_ms) for file, own in sides])
+        loads_ms = [median(own.loads_ms) if own.loads_ms else 0.0 for own in samples]
+        is_alone = len(answer.samples) == len(samples)
         return Measurement(
             target=self.profile.name,
             model_sha256=sha256,
@@ -152,6 +156,8 @@ class Session:
             fingerprint=answer.fingerprint(precision_label(model, self._runtime.precision(model))),
             measured_at=now_utc(),
             parts=part_latencies(files, [own.rounds_ms for own in samples]),
+            load_ms=math.fsum(loads_ms) if all(loads_ms) else None,
+            peak_memory_mib=answer.runtime.peak_memory_mib if is_alone else None,
         )
 
     def compare(
@@ -322,9 +328,11 @@ class Session:
             for name, content in asked.files(job).items():
                 self._transport.push(_as_file(content, folder), name)
         argv = asked.argv(self._transport.python)
-        started_s = _clock_s()
-        completed = self._transport.run(argv, self.profile.transport.timeout_s)
-        elapsed_s = _clock_s() - started_s
+        device = self.profile.transport_plugin.device_id(self.profile.transport)
+        with alone_on(device):
+            started_s = _clock_s()
+            completed = self._transport.run(argv, self.profile.transport.timeout_s)
+            elapsed_s = _clock_s() - started_s
         answer = asked.parse(completed, job)
         check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
         return answer

@@ -11,8 +11,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from edgespiral.core.errors import UsageError
+from edgespiral.core.plugins import plugin_of
 from edgespiral.core.records.schema import Sparsity, one_line
 from edgespiral.distill.settings import check_optimizer
+from edgespiral.measure.runtimes import RUNTIMES
+from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
+from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.tasks import check_name
 
 
@@ -57,10 +61,10 @@ def _number_above(least: float, value: object) -> float:
     return float(value)
 
 
-def _whole_turns(value: object) -> int | str:
-    if value == "auto" or (isinstance(value, int) and value is not True and value >= 1):
+def _count_or(word: str, value: object) -> int | str:
+    if value == word or (isinstance(value, int) and value is not True and value >= 1):
         return value
-    raise ValueError(f'must be a whole number from 1 up or "auto", is {value!r}')
+    raise ValueError(f'must be a whole number from 1 up or "{word}", is {value!r}')
 
 
 def _share_or_pattern(value: object) -> float | str:
@@ -109,6 +113,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 File = Annotated[Path, Field(strict=False)]
 TaskName = Annotated[Name, AfterValidator(_task_name)]
 OptimizerName = Annotated[Name, AfterValidator(_optimizer_name)]
+CriterionName = Annotated[Name, AfterValidator(plugin_of(CRITERIA))]
+PrunerName = Annotated[Name, AfterValidator(plugin_of(PRUNING_ENGINES, besides=(AUTO,)))]
+RuntimeName = Annotated[Name, AfterValidator(plugin_of(RUNTIMES, besides=(AUTO,)))]
 Texts = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 # A number for all targets, or one for each by its name.
@@ -116,5 +123,6 @@ AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_
 AboveOne = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 1.0))]
 # Whole numbers are counts, others shares of the teacher's.
 ParameterBudget = Annotated[int | float, PlainValidator(_parameter_budget)]
-Turns = Annotated[int | Literal["auto"], PlainValidator(_whole_turns)]
+Turns = Annotated[int | Literal["auto"], PlainValidator(partial(_count_or, "auto"))]
+Devices = Annotated[int | Literal["all"], PlainValidator(partial(_count_or, "all"))]
 ShareOrPattern = Annotated[Sparsity, PlainValidator(_share_or_pattern)]
