@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import DataError, UsageError
+from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +24,7 @@ TASKS = {
     "ratings": "recommendation",
 }
 # What rows are told of, in the order in which it is tried.
-ROW_TASKS = ("classification", "binary", "regression", "multilabel")
+ROW_TASKS = (DEFAULT, "binary", "regression", "multilabel")
 KINDS_HINT = "docs/data.md has what each kind of data looks like"
 
 
