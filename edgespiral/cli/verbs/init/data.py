@@ -19,8 +19,8 @@ TASKS = {
     "voc": "detection",
     "coco": "detection",
     "yolo": "detection",
-    "speech": "keyword_spotting",
-    "transcripts": "speech_recognition",
+    "speech": "keyword-spotting",
+    "transcripts": "speech-recognition",
     "ratings": "recommendation",
 }
 # What rows are told of, in the order in which it is tried.
