@@ -1,11 +1,13 @@
-"""Folders of the forms that `speech:`, `transcripts:` and `text:` take, of public data sets.
+"""Folders as `speech:`, `transcripts:`, `text:` and `translation:` take them, of public data sets.
 
-Usage: python bench/sequence_data.py {keywords,digits,digit-strings,clinc,banking} SOURCE FOLDER
+Usage: python bench/sequence_data.py WHAT SOURCE FOLDER
 
-`keywords` and `digits` make a folder of WAV files a class of an archive (.npz) with `mulaw`
-or `samples` (docs/tasks.md names the sets), `digit-strings` strings of three to five spoken digits
-of one speaker each, with pauses between them, and their transcripts. `clinc` reads
-data_full.json.gz, and `banking` a folder with banking77's two tables. All are the same each time.
+WHAT is one of keywords, digits, digit-strings, clinc, banking, tatoeba and multi30k. `keywords` and
+`digits` make a folder of WAV files a class of an archive (.npz) with `mulaw` or `samples`
+(docs/tasks.md names the sets), `digit-strings` strings of three to five spoken digits of one
+speaker each, with pauses between them, and their transcripts. `clinc` reads data_full.json.gz, and
+`banking` a folder with banking77's two tables. `tatoeba` reads a table of pairs (cmn.tsv.gz) and
+keeps the short ones, and `multi30k` its folder of two files a part. All are the same each time.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ PARTS = ("train", "val", "test")
 # Strings of each part, digits a string, and seconds of pause.
 COUNTS = {"train": 1500, "val": 200, "test": 300}
 FEWEST, MOST = 3, 5
+# Words of English and characters of Chinese.
+SHORT = 8, 12
 SHORTEST_S, LONGEST_S = 0.02, 0.15
 
 
@@ -121,12 +125,39 @@ def banking(source: Path, folder: Path) -> None:
         shutil.copyfile(source / f"banking77-{part}.csv.gz", folder / f"{part}.csv.gz")
 
 
+def tatoeba(source: Path, folder: Path) -> None:
+    """Pairs of at most eight words and twelve characters; every tenth English sentence is the test.
+
+    Those that have one English sentence are in one part.
+    """
+    with gzip.open(source, "rt", encoding="utf-8") as file:
+        pairs = [line.rstrip("\n").split("\t")[:2] for line in file]
+    short = [p for p in pairs if len(p[0].split()) <= SHORT[0] and len(p[1]) <= SHORT[1]]
+    numbers = {text: at for at, text in enumerate(dict.fromkeys(pair[0] for pair in short))}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, places in {"test": (0,), "val": (1,), "train": range(2, 10)}.items():
+        rows = ["\t".join(pair) for pair in short if numbers[pair[0]] % 10 in places]
+        text = "\n".join(["source\ttarget", *rows]) + "\n"
+        (folder / f"{name}.tsv").write_text(text, encoding="utf-8")
+
+
+def multi30k(source: Path, folder: Path) -> None:
+    """Training, validation and the test set of 2016, as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for language in ("en", "de"):
+        for name, file in {"train": "train", "val": "val", "test": "test_2016_flickr"}.items():
+            goal = folder / f"{name}.{language}.gz"
+            shutil.copyfile(source / f"{file}.{language}.gz", goal)
+
+
 MAKERS = {
     "keywords": keywords,
     "digits": digits,
     "digit-strings": digit_strings,
     "clinc": clinc,
     "banking": banking,
+    "tatoeba": tatoeba,
+    "multi30k": multi30k,
 }
 
 

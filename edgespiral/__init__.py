@@ -1,8 +1,9 @@
 """Compress a trained PyTorch model until it measurably meets a latency budget on its device.
 
-Everything that a program needs is here: `compress` and what it takes and returns, the single steps
-(`train_teacher`, `export_model`, `measure_models`, `load_model`), measuring by hand (`Session`,
-`load_profile`), and every error that is raised on purpose (`EdgeSpiralError` and its tree).
+Everything that a program needs is here: `compress` and what it takes and returns, `explore` for
+what it would cost, the single steps (`train_teacher`, `export_model`, `measure_models`,
+`load_model`), measuring by hand (`Session`, `load_profile`), and every error that is raised on
+purpose (`EdgeSpiralError` and its tree).
 
 Importing the package loads neither PyTorch nor ONNX Runtime; they come with the first use.
 """
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         UndecidedError,
         UsageError,
     )
+    from edgespiral.core.records.exploration import Exploration
     from edgespiral.core.records.exported import Parity
     from edgespiral.core.records.measurement import (
         Measurement,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.profile import TargetProfile, load_profile
     from edgespiral.measure.session import Session
     from edgespiral.spiral.cutting import CutFacts, cut
+    from edgespiral.spiral.exploring.in_python import Explored, explore
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
     from edgespiral.teacher import TrainedTeacher
@@ -66,6 +69,8 @@ __all__ = [
     "DataError",
     "DataSplits",
     "EdgeSpiralError",
+    "Exploration",
+    "Explored",
     "ExportError",
     "Measurement",
     "MeasurementError",
@@ -90,6 +95,7 @@ __all__ = [
     "__version__",
     "compress",
     "cut",
+    "explore",
     "export_model",
     "load_model",
     "load_profile",
@@ -103,6 +109,8 @@ _HOMES = {
     "BatchSource": "core.batches",
     "CutFacts": "spiral.cutting",
     "DataSplits": "core.batches",
+    "Exploration": "core.records.exploration",
+    "Explored": "spiral.exploring.in_python",
     "Measurement": "core.records.measurement",
     "Metric": "core.records.metric",
     "Parity": "core.records.exported",
@@ -115,6 +123,7 @@ _HOMES = {
     "TrainingJob": "distill.own_training",
     "TrainingStep": "distill.own_training",
     "cut": "spiral.cutting",
+    "explore": "spiral.exploring.in_python",
     "load_profile": "measure.profile",
 }
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
-from edgespiral.spiral.plan.loading import beneath
+from edgespiral.spiral.plan.call import call_text, fields_of_call, run_folder
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
@@ -120,21 +119,15 @@ def compress(
         True
     """
     from edgespiral.data import load
-    from edgespiral.data.user import splits_of
     from edgespiral.distill.own_training import name_of, training_of
     from edgespiral.spiral.run import load_teacher, run_spiral
     from edgespiral.tasks import resolved
 
-    options_given = _options_given(plan, options)
-    name = _named(model, options_given)
-    if task is not None:
-        options_given["task"] = task if isinstance(task, str) else DEFAULT
+    fields, known = fields_of_call(model, data, plan, task, options)
     if train is not None:
-        options_given["train"] = train if isinstance(train, str) else name_of(training_of(train))
-    known = None if isinstance(data, str) else splits_of(data, "data")
-    options_given |= {"model": name, "data": known.name if known else data}
-    accepted = load_plan(None, options_given)
-    folder = _run_folder(out, accepted)
+        fields["train"] = train if isinstance(train, str) else name_of(training_of(train))
+    accepted = load_plan(None, fields)
+    folder = run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()
     teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
@@ -147,59 +140,9 @@ def compress(
         listener=listener,
         task=resolved(accepted.task if task is None else task),
         training=training_of(accepted.train if train is None else train),
-        command=_call(accepted, folder),
+        command=call_text("compress", accepted, folder),
     )
     return Compressed(result, folder, saved.load_model(folder))
-
-
-def _options_given(plan: object, options: Mapping[str, object]) -> dict[str, object]:
-    """The fields that a plan was made with, and on top of them those given by keyword."""
-    named = {field: value for field, value in options.items() if value is not None}
-    if plan is None:
-        return named
-    if not isinstance(plan, Plan):
-        raise UsageError(
-            f"a {type(plan).__name__} is no plan",
-            where="plan",
-            hint="give edgespiral.Plan(...), or its fields by keyword",
-        )
-    of_plan = {field: getattr(plan, field) for field in plan.model_fields_set}
-    return {**beneath(of_plan, named), **named}
-
-
-def _call(plan: Plan, out: Path) -> str:
-    """What was asked for, as a person would call it; a report says so."""
-    fields = plan.model_dump(mode="json", exclude={"model", "data", "out"}, exclude_unset=True)
-    options = [f"{field}={value!r}" for field, value in fields.items()]
-    words = [repr(plan.model), repr(plan.data), *options, f"out={str(out)!r}"]
-    return f"edgespiral.compress({', '.join(words)})"
-
-
-def _run_folder(out: str | Path | None, plan: Plan) -> Path:
-    folder = plan.out if out is None else out
-    if folder is None:
-        raise UsageError(
-            "no run folder is named", where="out", hint='name one, as in out="runs/net"'
-        )
-    return Path(folder)
-
-
-def _named(model: object, options: Mapping[str, object]) -> str:
-    from torch import nn
-
-    if isinstance(model, str):
-        return model
-    if not isinstance(model, nn.Module):
-        raise UsageError(
-            f"a {type(model).__name__} is no model",
-            where="model",
-            hint="give a torch.nn.Module, or what the command takes",
-        )
-    if options.get("weights") is not None:
-        raise UsageError(
-            "a module has its weights already", where="weights", hint="load them into it before"
-        )
-    return type(model).__name__
 
 
 def train_teacher(

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from edgespiral.core.records.events import OnDevice
+from edgespiral.core.records.exploration import Exploration, Point
 from edgespiral.core.records.measurement import (
     Fingerprint,
     Interval,
@@ -10,6 +12,7 @@ from edgespiral.core.records.measurement import (
     Measurement,
     Ratio,
 )
+from edgespiral.core.records.metric import Metric
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -60,3 +63,41 @@ def ratio(value: float, half_width: float = 0.02) -> Ratio:
     """With an interval of a share either side."""
     ci95 = Interval(low=value * (1 - half_width), high=value * (1 + half_width))
     return Ratio(value=value, ci95=ci95)
+
+
+def explored_point(number: int, latency_ms: float, loss_nats: float, **fields: object) -> Point:
+    """A point of an exploration on one device, half of whose weights are left."""
+    device = OnDevice(
+        budget_ms=4.0, measurement=measurement(latency_ms), speedup=ratio(8 / latency_ms)
+    )
+    given: dict[str, object] = {
+        "number": number,
+        "target_ms": latency_ms,
+        "latency_ms": latency_ms,
+        "latency_ci95_ms": Interval(low=latency_ms * 0.98, high=latency_ms * 1.02),
+        "widths": {"conv<1>": 8 - number},
+        "devices": (device,),
+        "speedups": {"host-cpu": 8 / latency_ms},
+        "divergence_nats": loss_nats / 2,
+        "weight_share": 0.5,
+        "loss_nats": loss_nats,
+        "on_front": True,
+    }
+    return Point.model_validate(given | fields)
+
+
+def an_exploration(*points: Point, **fields: object) -> Exploration:
+    """One of a net of 8 ms that scores 98 %."""
+    given: dict[str, object] = {
+        "plan": {"model": "net.py:<net>", "data": "digits"},
+        "teacher_sha256": "0" * 64,
+        "metric": Metric(name="accuracy"),
+        "teacher_score": 98.0,
+        "teacher": (measurement(8.0),),
+        "precision": "fp32",
+        "start_ms": 8.0,
+        "points": points,
+        "complete": True,
+        "command": "edgespiral explore 'net.py:<net>'",
+    }
+    return Exploration.model_validate(given | fields)

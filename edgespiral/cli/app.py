@@ -28,6 +28,7 @@ from edgespiral.cli.verbs.inspect import inspect
 from edgespiral.cli.verbs.measure import measure
 from edgespiral.cli.verbs.plugins import plugins
 from edgespiral.cli.verbs.report import report
+from edgespiral.cli.verbs.runs.explore import explore
 from edgespiral.cli.verbs.targets.group import targets_app
 from edgespiral.cli.verbs.train import train
 from edgespiral.cli.verbs.validate import validate
@@ -59,6 +60,7 @@ app = typer.Typer(
 VERBS: tuple[Callable[..., object], ...] = (
     init,
     compress,
+    explore,
     train,
     cut,
     measure,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.nested import count, leaves, shapes
+from edgespiral.core.records.parts import by_parts
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.parts import Part
     from edgespiral.distill.settings import Precision
     from edgespiral.tasks.base import Predict, Scored, Task
 
@@ -43,7 +45,7 @@ def score(
         ModelError: it fails, or its outputs are not finite: no decision can be read of them.
         DataError: as `source` raises.
     """
-    with _predicting_numbers(model, precision) as predict:
+    with _predicting_numbers(model, precision, task, source) as predict:
         return task.score(predict, source, batch_size=batch_size)
 
 
@@ -59,18 +61,19 @@ def scored(
     Raises:
         As `score`.
     """
-    with _predicting_numbers(model, precision) as predict:
+    with _predicting_numbers(model, precision, task, source) as predict:
         return task.scored(predict, source)
 
 
 @contextmanager
-def _predicting_numbers(model: nn.Module, precision: Precision) -> Iterator[Predict]:
-    """`predicting`, but an error at the end if an output was NaN or infinite."""
+def _predicting_numbers(
+    model: nn.Module, precision: Precision, task: Task, source: BatchSource
+) -> Iterator[Predict]:
+    """`predicting`, of a model's parts too, but an error at the end if an output was no number."""
     # Asked once, so that no batch waits for the one before.
     is_finite = torch.tensor(True)
 
-    with predicting(model, precision=precision) as predict:
-
+    def watching(predict: Predict) -> Predict:
         def watched(inputs: Tensors) -> Tensors:
             nonlocal is_finite
             outputs = predict(inputs)
@@ -78,12 +81,29 @@ def _predicting_numbers(model: nn.Module, precision: Precision) -> Iterator[Pred
                 is_finite = is_finite.to(leaf.device) & leaf.isfinite().all()
             return outputs
 
-        yield watched
+        return watched
+
+    taken_apart = _parts(model, task, source)
+    with predicting(model, precision=precision) as predict, ExitStack() as opened:
+        parts = {
+            part.name: watching(opened.enter_context(predicting(part.module, precision=precision)))
+            for part in taken_apart
+        }
+        yield by_parts(watching(predict), parts)
     if not bool(is_finite):
         raise ModelError(
             "the model's outputs are NaN or infinite for some samples that it is scored on",
             hint="check its weights, and the scale of the inputs",
         )
+
+
+def _parts(model: nn.Module, task: Task, source: BatchSource) -> tuple[Part, ...]:
+    if not task.part_names:
+        return ()
+    inputs, _ = next(iter(source.epoch(batch_size=1)))
+    home = next((value.device for value in model.parameters()), torch.device("cpu"))
+    with torch.no_grad(), evaluating(model):
+        return task.parts(model, compute.inputs_to(inputs, home))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.nested import apart, joined, leaves, mapped, template
+from edgespiral.core.records.parts import by_parts, part_files, part_path
 from edgespiral.export.file_model import FileModel
 from edgespiral.export.graph import cpu_session
 from edgespiral.export.layers import first_diverging, layer_errors
@@ -109,19 +110,27 @@ def predicting_file(path: Path) -> Iterator[Predict]:
     One session runs samples side by side, each on one thread: that is quicker than to share out the
     work of a small layer, and its sums have the same order on any machine.
 
+    Of a model of parts it says what each of them says, too.
+
     Raises:
         ExportError: ONNX Runtime cannot load it, or (in `predict`) not run it; or it says what is
             no number, of which no decision can be read.
+        ModelError: a part's file is missing or another one.
     """
-    session = opened(path, threads=1)
+    files = {part.name: part_path(path, part) for part in part_files(path)}
     with ThreadPoolExecutor(torch.get_num_threads()) as workers:
 
-        def predict(inputs: Tensors) -> Tensors:
-            outputs = joined(list(workers.map(session.run, apart(inputs, SHIPPED_BATCH))))
-            _require_finite(outputs, path)
-            return outputs
+        def predicting(file: Path) -> Predict:
+            session = opened(file, threads=1)
 
-        yield predict
+            def predict(inputs: Tensors) -> Tensors:
+                outputs = joined(list(workers.map(session.run, apart(inputs, SHIPPED_BATCH))))
+                _require_finite(outputs, file)
+                return outputs
+
+            return predict
+
+        yield by_parts(predicting(path), {name: predicting(file) for name, file in files.items()})
 
 
 def check_score(

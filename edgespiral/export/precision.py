@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.nested import joined
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.data.stratified import parts_of
 from edgespiral.export.fp16 import write_fp16
@@ -15,7 +16,9 @@ from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import LIMITS, Reference, check_parity
+from edgespiral.export.parts import check_parts, require_float, write_parts
 from edgespiral.export.recipe import load_recipe
+from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,12 +82,15 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, request: ExportReq
     """Write `model` to `path` in the precision asked for, and check it on validation samples.
 
     A lower precision leaves the float32 file beside it (`float_twin`), and int8 a record (`.json`).
+    Of a model of parts theirs are written and checked, too (`parts.write_parts`).
 
     Raises:
         ExportError: no ONNX form, an overflow, or too far from PyTorch; `path` is not left then.
-        DataError, UsageError: as `calibration.prepare`.
+        DataError, UsageError: as `calibration.prepare`; or a model of parts in a lower precision.
+        ModelError: it cannot be taken into the parts of its task.
         RunFolderError: a file cannot be written.
     """
+    require_float(request.task.part_names, request.precision)
     make_folder(path.parent)
     source = path if request.precision == "fp32" else float_twin(path)
     with leaving_none(path):
@@ -93,6 +99,9 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, request: ExportReq
             export_onnx(model, source, example=example, output=request.task.output_name)
             samples = validation_samples(data, request.samples)
             parity = check_parity(model, source, samples, task=request.task)
+            with evaluating(model):
+                parts = request.task.parts(model, joined(samples))
+                check_parts(write_parts(source, parts), parts)
         if request.precision == "fp32":
             return Exported(parity)
         if request.precision == "int8":

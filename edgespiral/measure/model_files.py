@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from google.protobuf.message import Message
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.onnx_graph import all_tensors, subgraphs
+from edgespiral.core.records.measurement import PartLatency
+from edgespiral.core.records.parts import part_files, part_path
+from edgespiral.core.statistics.stats import summarise
 from edgespiral.core.system.files import is_file, read_bytes, sha256_file
 from edgespiral.core.text import is_printable, shortened
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+    from edgespiral.core.records.measurement import LayerLatency
     from edgespiral.core.records.schema import Precision
 
 MODEL = "model.onnx"
@@ -84,6 +89,53 @@ def model_files(path: Path) -> dict[str, Path]:
             raise ModelError(what, where=str(path))
         files[name] = part
     return files
+
+
+@dataclass(frozen=True)
+class TimedFile:
+    """A file that is timed for a model: the model's own, or that of a part.
+
+    Attributes:
+        path: the file.
+        count: how often it runs for a sample.
+        part: the part's name; empty where it is all of the model.
+    """
+
+    path: Path
+    count: int = 1
+    part: str = ""
+
+    def all_runs(self, rows: Sequence[LayerLatency]) -> list[LayerLatency]:
+        """Times of layers in one run as those of all runs for a sample."""
+        return [row.model_copy(update={"latency_ms": self.count * row.latency_ms}) for row in rows]
+
+
+def timed_files(path: Path) -> tuple[TimedFile, ...]:
+    """What is timed for a model: its file, or those of the parts that it names.
+
+    Raises:
+        ModelError: it cannot be read, or a part is missing or another file.
+    """
+    if is_engine(path) or not is_file(path):
+        return (TimedFile(path),)
+    parts = part_files(path, model_content(path))
+    files = [TimedFile(part_path(path, part), part.count, part.name) for part in parts]
+    return tuple(files) or (TimedFile(path),)
+
+
+def part_latencies(
+    files: Sequence[TimedFile], rounds_ms: Sequence[Sequence[Sequence[float]]]
+) -> tuple[PartLatency, ...]:
+    """The median of one run of each part, from its samples; nothing of a model that is whole.
+
+    Raises:
+        MeasurementError: as `stats.summarise`.
+    """
+    return tuple(
+        PartLatency(name=file.part, count=file.count, p50_ms=summarise(own).p50_ms)
+        for file, own in zip(files, rounds_ms, strict=True)
+        if file.part
+    )
 
 
 def model_sha256(path: Path) -> str:

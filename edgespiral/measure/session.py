@@ -15,10 +15,15 @@ from edgespiral.core.records.measurement import (
     Measurement,
 )
 from edgespiral.core.records.schema import now_utc
-from edgespiral.core.statistics.stats import paired_ratio, summarise
+from edgespiral.core.statistics.stats import paired_ratio, summarise, summed
 from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
-from edgespiral.measure.model_files import model_sha256, precision_label
+from edgespiral.measure.model_files import (
+    model_sha256,
+    part_latencies,
+    precision_label,
+    timed_files,
+)
 from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
@@ -33,8 +38,9 @@ if TYPE_CHECKING:
         Ratio,
     )
     from edgespiral.core.records.schema import Precision
+    from edgespiral.measure.model_files import TimedFile
     from edgespiral.measure.profile import TargetProfile
-    from edgespiral.measure.runtimes.base import Answer, Runtime
+    from edgespiral.measure.runtimes.base import Answer, Runtime, Samples
     from edgespiral.measure.transports.base import Transport
 
 ATTEMPTS = 2
@@ -100,6 +106,8 @@ class Session:
     ) -> list[Measurement]:
         """The latency of each model; they take turns round by round in one process.
 
+        Of a model that names parts, these are measured, and the sum of count times latency is told.
+
         Args:
             models: ONNX files.
             rounds: how often each has its turn; more rounds of the same length are more samples.
@@ -112,23 +120,39 @@ class Session:
             MeasurementError: no answer, or none to be trusted: power mode changed, too hot, or a
                 model's file changed meanwhile.
         """
-        digests = [_sha256(model) for model in models]
-        answer = self._ask(self._job("measure", models, rounds, seconds_per_model))
-        _require_unchanged(models, digests)
+        files = [timed_files(model) for model in models]
+        everything = [*models, *(file.path for own in files for file in own)]
+        digests = [_sha256(path) for path in everything]
+        timed = [file.path for own in files for file in own]
+        answer = self._ask(self._job("measure", timed, rounds, seconds_per_model))
+        _require_unchanged(everything, digests)
+        samples = iter(answer.samples)
         return [
-            Measurement(
-                target=self.profile.name,
-                model_sha256=sha256,
-                stats=summarise(samples.rounds_ms),
-                rounds_ms=samples.rounds_ms,
-                warmup_count=samples.warmup_count,
-                fingerprint=answer.fingerprint(
-                    precision_label(model, self._runtime.precision(model))
-                ),
-                measured_at=now_utc(),
-            )
-            for model, sha256, samples in zip(models, digests, answer.samples, strict=True)
+            self._measurement(answer, model, sha256, own, [next(samples) for _ in own])
+            for model, sha256, own in zip(models, digests, files, strict=False)
         ]
+
+    def _measurement(
+        self,
+        answer: Answer,
+        model: Path,
+        sha256: str,
+        files: Sequence[TimedFile],
+        samples: Sequence[Samples],
+    ) -> Measurement:
+        """Of a model, from the samples of its file or of its parts'."""
+        sides = zip(files, samples, strict=True)
+        rounds_ms = summed([(file.count, own.rounds_ms) for file, own in sides])
+        return Measurement(
+            target=self.profile.name,
+            model_sha256=sha256,
+            stats=summarise(rounds_ms),
+            rounds_ms=rounds_ms,
+            warmup_count=sum(own.warmup_count for own in samples),
+            fingerprint=answer.fingerprint(precision_label(model, self._runtime.precision(model))),
+            measured_at=now_utc(),
+            parts=part_latencies(files, [own.rounds_ms for own in samples]),
+        )
 
     def compare(
         self,
@@ -156,14 +180,17 @@ class Session:
         """The time of each convolution and matrix product of each model, in the order they run.
 
         Shapes are those that the runtime works on: ONNX Runtime pads output channels to its block.
+        Times of a part's layers are those of all of its runs.
 
         Raises:
             ModelError: a model is missing, or cannot be loaded or run.
             TargetError: the device cannot be used.
             MeasurementError: no answer, or none to be trusted.
         """
-        answer = self._ask(self._job("profile", models, rounds, None))
-        return [list(rows) for rows in answer.layers]
+        files = [timed_files(model) for model in models]
+        timed = [file.path for own in files for file in own]
+        layers = iter(self._ask(self._job("profile", timed, rounds, None)).layers)
+        return [[row for file in own for row in file.all_runs(next(layers))] for own in files]
 
     def needs(self) -> dict[str, str]:
         """What of this machine's the runtime takes along beside models, by name.

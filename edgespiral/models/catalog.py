@@ -21,6 +21,7 @@ MOBILENET = "mobilenetv2-small"
 TEXT = ("gru-text", "lstm-text", "transformer-text")
 SOUND = ("bc-resnet", "ctc-gru", "ctc-lstm", "ds-cnn", "gru-kws", "gru-sound")
 ROWS = ("autoencoder", "mlp-tabular", "neumf")
+TRANSLATION = ("gru-translation", "lstm-translation")
 UNET, LRASPP = "unet-small", "lraspp_mobilenet_v3_large"
 SSD = "ssdlite-tiny"
 # Kinds of detectors of torchvision's that look at an image in one stage.
@@ -118,7 +119,8 @@ def build(
     `sample_rate_hz` they take waveforms (N, 1, samples) and make these themselves.
 
     `mlp-tabular` takes numbers, categories or both, `neumf` a user and an item, as `specs` has
-    them, an `InputSpec` for each; `autoencoder` gives rows of numbers back.
+    them, an `InputSpec` for each; `autoencoder` gives rows of numbers back. `gru-translation` and
+    `lstm-translation` take ids of a source and of a target, of which `padding` counts for nothing.
 
     A torchvision model is built for 3 channels; where `input_shape` (C, H, W) has another
     number, its first convolution is replaced by one that takes C channels. `timm/NAME` is built by
@@ -144,6 +146,10 @@ def build(
 
         specs = specs or InputSpec(input_shape, token_count)
         return rows.build(name, classes=classes, specs=specs)
+    if name in TRANSLATION:
+        from edgespiral.models.zoo import translation
+
+        return translation.build(name, specs=specs, padding=padding)
     return _image_model(name, classes, input_shape, token_count)
 
 
@@ -173,7 +179,7 @@ def _of_images(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Modu
 
 
 def _own_names() -> list[str]:
-    return [*_small_models(), *TEXT, *SOUND, *ROWS, UNET, SSD]
+    return [*_small_models(), *TEXT, *SOUND, *ROWS, *TRANSLATION, UNET, SSD]
 
 
 def _is_here(name: str) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         WeightSparsity,
     )
     from edgespiral.core.records.measurement import (
+        Measurement,
         Ratio,
     )
     from edgespiral.core.records.metric import Metric
@@ -27,6 +28,18 @@ def ms(value: float) -> str:
     """Milliseconds without a unit, to about three figures: 0.468, 4.68, 46.8, 468."""
     decimals = next((d for d, limit in ((3, 1), (2, 10), (1, 100)) if value < limit), 0)
     return f"{value:.{decimals}f}"
+
+
+def parts(measurement: Measurement) -> str:
+    """What the parts of a model take, each run of them; empty where it runs as a whole.
+
+    As `encoder 0.211 ms, decoder_step 0.0634 ms x 13`.
+    """
+    return ", ".join(
+        f"{part.name} {part.p50_ms:.3g} ms"
+        + (f" \N{MULTIPLICATION SIGN} {part.count}" if part.count > 1 else "")
+        for part in measurement.parts
+    )
 
 
 def interval(ratio: Ratio) -> str:

@@ -108,7 +108,18 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         Text(f"{f'test {run.metric.name}':14} {formats.change(before, after, run.metric)}"),
         *(Text(f"{f'test {line[0]}':14} {line[1]}") for line in formats.beside(finished)),
         Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),
+        *_parts(run),
         *_devices(run),
+    ]
+
+
+def _parts(run: Run) -> list[Text]:
+    """What each part of the teacher and of the result takes, of a model that runs in parts."""
+    return [
+        Text(f"{name} on {device.target}: {formats.parts(measurement)}")
+        for device in run.devices()
+        for name, measurement in (("teacher", device.teacher), ("student", device.student))
+        if measurement.parts
     ]
 
 

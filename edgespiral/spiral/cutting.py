@@ -123,7 +123,7 @@ def cut(
         aim, splits = aim.fitted(splits)
         aim.check_data(splits)
     inputs = _inputs(example_inputs, splits)
-    source = _source(model, inputs, splits, aim)
+    source, aim = _source(model, inputs, splits, aim)
     if splits is not None and not splits.is_labelled:
         splits = taught_by(source.model, splits, aim)
     new_widths = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
@@ -192,14 +192,15 @@ def _shown(value: object) -> str:
 
 def _source(
     model: nn.Module, inputs: Tensors, splits: DataSplits | None, task: Task
-) -> PrunableModel:
-    """The groups of `model`, on the CPU."""
+) -> tuple[PrunableModel, Task]:
+    """The groups of `model`, on the CPU, of what of it the task takes, and the task for that."""
     own = copy.deepcopy(unwrapped(model)).cpu()
     example = rows(inputs, slice(0, 1))
     if splits is not None:
+        own, task = task.prepared(own, splits)
         own, example = one_output(own, splits, task.main_output), example_of(splits)
     layers, _ = folded(own)
-    return PrunableModel.of(trace(layers, inputs), (), example=example)
+    return PrunableModel.of(trace(layers, inputs), (), example=example), task
 
 
 def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:

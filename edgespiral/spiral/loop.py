@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.records.events import (
     Baseline,
     Outcome,
-    PrecisionChosen,
     RunFinished,
     TurnPlanned,
 )
@@ -25,6 +24,7 @@ from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.baseline import baseline_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
+from edgespiral.spiral.exploring.start import explored_cut
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
@@ -37,7 +37,6 @@ from edgespiral.spiral.shipping.publishing import (
     shipped_folder,
 )
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
-from edgespiral.spiral.student.precision import choose, teacher_trial
 from edgespiral.spiral.student.precision_search import Planners
 from edgespiral.spiral.turn import nothing_cut, run_turn
 
@@ -79,9 +78,7 @@ class Spiral:
             return finish(self.context, self.fresh, baseline, End(Outcome.ALREADY_MET, 0, message))
         planners = Planners(self.context, baseline, self._parents)
         try:
-            chosen = self._precision(baseline, budget, planners)
-            start_ms = _start_ms(baseline, chosen)
-            planner = planners.planner(chosen.precision, start_ms)
+            planner = planners.settled(budget)
             rules = self._rules(budget, planner.start_ms)
             end = self._turns(rules, baseline, budget, planner, planners.teacher)
             return finish(self.context, self.fresh, baseline, end)
@@ -171,7 +168,9 @@ class Spiral:
         self, step: Next, parent: Parent, planner: Planner, epochs: float
     ) -> tuple[Planned | OutOfReach, int]:
         """The turn's cut, and how many cuts were compared as a whole to find it."""
-        context, importance = self.context, parent.importance
+        context, importance, plan = self.context, parent.importance, self.context.plan
+        if step.turn == 1 and plan.explored is not None and plan.point is not None:
+            return explored_cut(plan.explored, plan.point, planner, parent, step.turn), 0
         with context.listener.steps("planning") as advance:
             screen = None
             if context.plan.allocation == "latency":
@@ -204,26 +203,10 @@ class Spiral:
         told = f"{metric.named(done.student.validation_score)} on validation"
         self.context.listener.say(f"  {told}, {reached}: budget {done.verdict}")
 
-    def _precision(
-        self, baseline: Baseline, budget: Budgets, planners: Planners
-    ) -> PrecisionChosen:
-        """What students ship in; asked of the device once, then of the journal."""
-        known = [event for event in self._events() if isinstance(event, PrecisionChosen)]
-        if known:
-            return known[-1]
-        chosen = choose(
-            self.context.precisions,
-            partial(teacher_trial, self.context, baseline),
-            partial(planners.mix, budget),
-        )
-        if chosen.trials:
-            self.context.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
-        self.context.journal.append(chosen)
-        return chosen
-
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan
-        schedule = Schedule.plan(start_ms, budget.latency_ms, plan.turns, plan.epochs)
+        turns = plan.turns if plan.explored is None else 1
+        schedule = Schedule.plan(start_ms, budget.latency_ms, turns, plan.epochs)
         return Rules(schedule, plan.max_drop, self.context.task.metric)
 
     @cached_property
@@ -244,13 +227,6 @@ class Spiral:
 
     def _events(self) -> Sequence[Event]:
         return self.context.journal.read()
-
-
-def _start_ms(baseline: Baseline, chosen: PrecisionChosen) -> float:
-    """The uncut teacher's latency in the precision chosen."""
-    teacher_ms = timed(baseline)[0].stats.p50_ms
-    speedups = {trial.precision: trial.speedup.value for trial in chosen.trials}
-    return teacher_ms / speedups.get(chosen.precision, 1.0)
 
 
 def _each_ms(planner: Planner, latency_ms: float) -> str:

@@ -26,6 +26,7 @@ from edgespiral.distill.evaluate import score
 from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
+from edgespiral.measure.model_files import timed_files
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
@@ -266,7 +267,8 @@ def model_facts(
         float_score=float_score,
         evaluation=score.evaluation,
         parameter_count=sum(p.numel() for p in model.parameters()),
-        size_bytes=onnx.stat().st_size,
+        # What runs on a device: of a model of parts these alone.
+        size_bytes=sum(file.path.stat().st_size for file in timed_files(onnx)),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.parts import Part
 
 Predict = Callable[["Tensors"], "Tensors"]
 Pairs = Iterable[tuple["Tensors", "Tensors"]]
@@ -47,6 +48,7 @@ class Task:
         counted: what `rightness` is a share of, in words.
         timed: what of a model is trained, cut and timed, in words, where that is not all of it.
         main_output: of a model that returns a mapping, the entry that is the outputs.
+        part_names: of the parts that a model runs in, where `parts` takes it apart.
         output_name: what an ONNX file calls the outputs, where they are one tensor.
 
     Example:
@@ -70,6 +72,7 @@ class Task:
     counted = "samples"
     timed = ""
     main_output: str | None = None
+    part_names: tuple[str, ...] = ()
     output_name = "output"
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
@@ -149,7 +152,7 @@ class Task:
         """
         with torch.inference_mode():
             return self.score_of(
-                (predict(inputs), targets)
+                (self.answers(predict, inputs), targets)
                 for inputs, targets in source.epoch(batch_size=batch_size)
             )
 
@@ -161,7 +164,7 @@ class Task:
             return self.score(predict, source, batch_size=batch_size), ()
         with torch.inference_mode():
             pairs = [
-                (predict(inputs), targets)
+                (self.answers(predict, inputs), targets)
                 for inputs, targets in source.epoch(batch_size=batch_size)
             ]
             values = self.scores_beside(pairs)
@@ -223,6 +226,34 @@ class Task:
         Mostly both as they are; a detector's network, say, is not all of a detector.
         """
         return model, self
+
+    def texts(
+        self,
+        answers: Tensors,  # noqa: ARG002
+        targets: Tensors,  # noqa: ARG002
+        splits: DataSplits,  # noqa: ARG002
+    ) -> Sequence[tuple[str, str]] | None:
+        """Of each sample what was meant and what `answers` say, in words; None: no words."""
+        return None
+
+    def parts(self, model: nn.Module, inputs: Tensors) -> tuple[Part, ...]:  # noqa: ARG002
+        """What of `model` runs by itself, in this order, and how often; none: it runs as a whole.
+
+        Args:
+            model: as `prepared` gives it, or a cut one.
+            inputs: of N samples, which parts get their own inputs from.
+
+        Raises:
+            ModelError: it cannot be taken apart so.
+        """
+        return ()
+
+    def answers(self, predict: Predict, inputs: Tensors) -> Tensors:
+        """What `score_of` is given of N inputs; of a model of parts, what comes of running them.
+
+        There `predict` is a `core.records.parts.PredictByParts`.
+        """
+        return predict(inputs)
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """The task for such data, and the data as it takes it; mostly both as they are."""

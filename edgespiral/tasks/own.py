@@ -16,12 +16,13 @@ from edgespiral.core.user_code import user_code
 from edgespiral.tasks.base import BATCH_SIZE, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.parts import Part
     from edgespiral.tasks.base import Pairs, Predict, Scored
 
 
@@ -38,6 +39,7 @@ class OwnTask(Task):
         self._task = task
         self.metric, self.counted, self.timed = task.metric, task.counted, task.timed
         self.main_output, self.beside = task.main_output, task.beside
+        self.part_names = task.part_names
         self.output_name = task.output_name
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:
@@ -143,12 +145,29 @@ class OwnTask(Task):
             network, task = self._task.prepared(model, splits)
             return network, self if task is self._task else OwnTask(task)
 
+    def parts(self, model: nn.Module, inputs: Tensors) -> tuple[Part, ...]:
+        """See `Task.parts`."""
+        with self._calling("parts"):
+            return tuple(self._task.parts(model, inputs))
+
     def pictures(
         self, inputs: Tensors, outputs: Tensors, targets: Tensors, splits: DataSplits
     ) -> Tensor | None:
         """See `Task.pictures`."""
         with self._calling("pictures"):
             return self._task.pictures(inputs, outputs, targets, splits)
+
+    def texts(
+        self, answers: Tensors, targets: Tensors, splits: DataSplits
+    ) -> Sequence[tuple[str, str]] | None:
+        """See `Task.texts`."""
+        with self._calling("texts"):
+            return self._task.texts(answers, targets, splits)
+
+    def answers(self, predict: Predict, inputs: Tensors) -> Tensors:
+        """See `Task.answers`."""
+        with self._calling("answers"):
+            return self._task.answers(predict, inputs)
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """See `Task.fitted`."""

@@ -22,6 +22,8 @@ from edgespiral.tasks.base import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
@@ -100,6 +102,15 @@ class SpeechRecognition(Task):
         references, texts = _sides(pairs)
         return (100.0 * float(jiwer.cer(references, texts)),)
 
+    def texts(self, answers: Tensor, targets: Tensor, splits: DataSplits) -> list[tuple[str, str]]:
+        """Each transcript, and what is heard."""
+        heard = [torch.unique_consecutive(frames) for frames in answers.argmax(2).cpu()]
+        names = splits.class_names
+        return [
+            (_spelt(meant, names), _spelt(said, names))
+            for meant, said in zip(targets.cpu(), heard, strict=True)
+        ]
+
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
         """As of a share of so many samples: each has a word or more."""
         return share_difference(samples, turned_share)
@@ -172,6 +183,11 @@ def _text(symbols: Tensor) -> str:
     spoken = [symbol for symbol in symbols.tolist() if symbol not in (BLANK, NO_SYMBOL)]
     written = (" " if symbol == WORD_END else chr(FIRST_CHARACTER + symbol) for symbol in spoken)
     return " ".join("".join(written).split())
+
+
+def _spelt(symbols: Tensor, names: Sequence[str]) -> str:
+    kept = [symbol for symbol in symbols.tolist() if symbol not in (BLANK, NO_SYMBOL)]
+    return " ".join("".join(" " if s == WORD_END else names[s] for s in kept).split())
 
 
 def _check_transcripts(splits: DataSplits, frames: int) -> None:

@@ -6,7 +6,7 @@ from torch import fx
 
 from edgespiral import models
 from edgespiral.core.errors import UsageError
-from edgespiral.models.catalog import ROWS, SOUND, TEXT, require_known
+from edgespiral.models.catalog import ROWS, SOUND, TEXT, TRANSLATION, require_known
 
 RECURRENT = TEXT + SOUND
 SEGMENTING = ("unet-small", "lraspp_mobilenet_v3_large")
@@ -44,7 +44,7 @@ REAL = {"regnet_y_400mf", "swin_t", "swin_v2_t"}
 SHAPES_ONLY = [
     name
     for name in models.names()
-    if name not in (*SMALL, *RECURRENT, *SEGMENTING, *ROWS)
+    if name not in (*SMALL, *RECURRENT, *SEGMENTING, *ROWS, *TRANSLATION)
     and not name.startswith(("regnet", "swin", *DETECTING))
 ]
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import edgespiral
 from edgespiral.core.errors import DataError, NothingToCutError, UsageError
@@ -12,6 +13,7 @@ from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.masking import gated
 from edgespiral.prune.prunable import PrunableModel
+from edgespiral.tasks.classification import Classification
 
 
 def net():
@@ -45,6 +47,33 @@ def test_data_without_targets_are_scored_by_what_the_model_says(criterion):
     small = edgespiral.cut(
         net(), data=data | {"labelled": False}, fraction=0.5, criterion=criterion
     )
+    assert small.meta["cut"].after == {"0": 8, "3": 4}
+    assert small(EXAMPLE).shape == (4, 5)
+
+
+class Boxed(nn.Module):
+    """A net in something that cannot be traced, and is not what is cut."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = net()
+
+    def forward(self, pictures):
+        return [picture.tolist() for picture in self.body(pictures)]
+
+
+class OfBody(Classification):
+    """The task for what is inside of it."""
+
+    def prepared(self, model, splits):
+        assert splits.class_names
+        return model.body, self
+
+
+def test_what_the_task_takes_of_a_model_is_cut():
+    rows = TensorDataset(Unlabelled(40, 0).pictures, torch.arange(40) % 5)
+    data = {"train": rows, "validation": rows, "test": rows, "classes": list("abcde")}
+    small = edgespiral.cut(Boxed(), data=data, task=OfBody(), fraction=0.5, criterion="l1")
     assert small.meta["cut"].after == {"0": 8, "3": 4}
     assert small(EXAMPLE).shape == (4, 5)
 

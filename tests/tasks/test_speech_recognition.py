@@ -48,6 +48,14 @@ def test_the_error_rate_is_of_words_and_beside_it_of_characters():
     assert not PLUGIN.metric.higher_is_better
 
 
+def test_what_is_heard_is_told_in_letters():
+    data = splits([[2, 1, 3]])
+    [(meant, said)] = PLUGIN.texts(saying(2, 2, 0, 1, 3), torch.tensor([[2, 1, 3]]), data)
+    assert meant == said == f"{SYMBOLS[2]} {SYMBOLS[3]}"
+    [(_, said)] = PLUGIN.texts(saying(0, 0, 3), torch.tensor([[2, 1, 3]]), data)
+    assert said == SYMBOLS[3]
+
+
 def test_the_loss_is_that_of_all_ways_to_say_it():
     outputs = torch.randn(1, 2, 4, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([[2, -1]])

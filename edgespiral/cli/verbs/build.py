@@ -33,11 +33,17 @@ def build(
     from edgespiral.core.system.files import make_folder
     from edgespiral.measure.build import build_engine
     from edgespiral.measure.engine_files import engine_path
-    from edgespiral.measure.model_files import ENGINES, find_model, is_engine
+    from edgespiral.measure.model_files import ENGINES, find_model, is_engine, timed_files
     from edgespiral.measure.profile import load_profile
     from edgespiral.measure.session import Session
 
     source = find_model(model)
+    parts = [file.path for file in timed_files(source) if file.part]
+    if parts:
+        what = (
+            f"runs in parts, each of which is built by itself: {', '.join(p.name for p in parts)}"
+        )
+        raise UsageError(what, where=str(source), hint=f"give {parts[0]}")
     goal = out or engine_path(source)
     if not is_engine(goal):
         endings = ", ".join(ENGINES)

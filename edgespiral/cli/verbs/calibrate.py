@@ -96,9 +96,8 @@ def calibrate(
         )
     from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
-    from edgespiral.measure.model_files import find_model
 
-    file = find_model(model)
+    file = _whole_file(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
     aim, splits = task_of(model, task).fitted(load(source))
     if not splits.is_labelled:
@@ -167,6 +166,16 @@ def _say(console: Console, record: Quantisation, worst: int, metric: Metric) -> 
         console.print(f"in float: {line}", soft_wrap=True)
     for line in _agreement(record, metric):
         console.print(line, soft_wrap=True)
+
+
+def _whole_file(model: Path) -> Path:
+    """The ONNX file that `model` names, which runs as a whole."""
+    from edgespiral.export.parts import require_float
+    from edgespiral.measure.model_files import find_model, timed_files
+
+    file = find_model(model)
+    require_float([timed.part for timed in timed_files(file) if timed.part], "int8")
+    return file
 
 
 def _checked_out(path: Path, source: Path) -> Path:

@@ -39,9 +39,13 @@ def compress(
     raise typer.Exit(_run(config, flags, resume=resume, dry_run=dry_run))
 
 
-def default_folder(plan: Plan) -> Path:
-    """`runs/MODEL-DATA-TARGETS`, with what does not belong in a file name replaced by a dash."""
-    name = "-".join((plan.model, plan.data, *plan.targets))
+def default_folder(plan: Plan, prefix: str = "") -> Path:
+    """`runs/MODEL-DATA-TARGETS`, with a dash for whatever does not belong in a file name.
+
+    Args:
+        prefix: of the folder's name.
+    """
+    name = prefix + "-".join((plan.model, plan.data, *plan.targets))
     return Path("runs") / re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")
 
 

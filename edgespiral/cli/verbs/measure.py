@@ -137,8 +137,13 @@ def _show(
     verdicts: Sequence[Verdict] | None,
 ) -> None:
 
+    from edgespiral.report.formats import parts
+
     console = Terminal()
     console.print(_table(models, measured, verdicts))
+    for model, measurement in zip(models, measured, strict=True):
+        if measurement.parts:
+            console.print(f"{model}: {parts(measurement)}", markup=False)
     about = measured[0].fingerprint
     console.print(
         f"{about.device}, {about.runtime} {about.runtime_version}, {about.provider}, "

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from edgespiral.core.records.exported import (
     ComparedPicture,
+    ComparedText,
     DeviceCheck,
     EngineFacts,
     FileEvaluation,
@@ -282,6 +283,69 @@ class RunFinished(RunEvent):
     doubts: tuple[str, ...] = ()
     device_checks: tuple[DeviceCheck, ...] = ()
     pictures: tuple[ComparedPicture, ...] = ()
+    texts: tuple[ComparedText, ...] = ()
+
+
+class ExplorationPlanned(RunEvent):
+    """The latencies that an exploration looks for cuts at, the slowest first.
+
+    They are in the first target's time, as `TurnPlanned.target_ms` is. `start_ms` is the uncut
+    model's in the precision of the cuts, and `fastest_ms` the narrowest cut of one turn.
+    """
+
+    kind: Literal["exploration-planned"] = "exploration-planned"
+    start_ms: PositiveMs
+    fastest_ms: PositiveMs
+    targets_ms: tuple[PositiveMs, ...] = Field(min_length=1)
+
+
+class PointExplored(RunEvent):
+    """The best cut that was found for one latency: built, measured at length, and not trained.
+
+    `divergence_nats` is what it does to the teacher's outputs, and `weight_share` how many of the
+    weights it keeps. `speedups` are those that a run is to ask for, by target, so that it lands
+    where this cut did.
+    """
+
+    kind: Literal["point-explored"] = "point-explored"
+    target_ms: PositiveMs
+    precision: Precision
+    widths: dict[str, int]
+    devices: OnDevices
+    speedups: dict[str, float]
+    divergence_nats: float = Field(ge=0)
+    weight_share: float = Field(gt=0, le=1)
+    compared: int = 0
+
+
+class PointOutOfReach(RunEvent):
+    """A latency that no cut of one turn reaches; the fastest that was measured takes longer."""
+
+    kind: Literal["point-out-of-reach"] = "point-out-of-reach"
+    target_ms: PositiveMs
+    fastest_ms: PositiveMs
+
+
+class TrainedCut(Record):
+    """A cut of the same teacher that a finished run trained, and what came of it.
+
+    `lost` is by how much its score on the validation split is worse than the teacher's, in the
+    metric's unit.
+    """
+
+    run: Line
+    turn: int
+    epochs: float
+    divergence_nats: float = Field(ge=0)
+    weight_share: float = Field(gt=0, le=1)
+    lost: Score
+
+
+class LossCalibrated(RunEvent):
+    """The trained cuts that say what a divergence costs; the last such record counts."""
+
+    kind: Literal["loss-calibrated"] = "loss-calibrated"
+    cuts: tuple[TrainedCut, ...]
 
 
 Event = Annotated[
@@ -292,7 +356,11 @@ Event = Annotated[
     | TurnPlanned
     | RateChosen
     | TurnFinished
-    | RunFinished,
+    | RunFinished
+    | ExplorationPlanned
+    | PointExplored
+    | PointOutOfReach
+    | LossCalibrated,
     Field(discriminator="kind"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

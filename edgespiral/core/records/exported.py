@@ -35,6 +35,15 @@ class ComparedPicture(Record):
     student: Jpeg
 
 
+class ComparedText(Record):
+    """What two files say of a sample, in words, and what was meant."""
+
+    sample: Told
+    meant: Told
+    teacher: Told
+    student: Told
+
+
 class FileEvaluation(Record):
     """How the score of an ONNX file was found: by running that very file on this machine.
 

@@ -93,11 +93,21 @@ def differences(before: Fingerprint | None, now: Fingerprint) -> list[str]:
     ]
 
 
+class PartLatency(Record):
+    """A part of a model that runs in parts: how often for a sample, and one run of it."""
+
+    name: Told
+    count: int = Field(ge=1)
+    p50_ms: PositiveMs
+
+
 class Measurement(Record):
     """The latency of one model on one target, with its raw samples.
 
     `rounds_ms` holds the samples in the order taken, one tuple per round; models measured
-    together alternate round by round, so rounds of equal index are pairs.
+    together alternate round by round, so rounds of equal index are pairs. Of a model that runs in
+    `parts` a sample is the sum of count times latency (`stats.summed`); of the parts' own the
+    medians are kept, of the process that measured last.
     """
 
     target: str
@@ -107,6 +117,7 @@ class Measurement(Record):
     warmup_count: int
     fingerprint: Fingerprint
     measured_at: datetime
+    parts: tuple[PartLatency, ...] = ()
 
 
 class Ratio(Record):

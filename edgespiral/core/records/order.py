@@ -8,6 +8,8 @@ from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
     Baseline,
     Candidate,
+    ExplorationPlanned,
+    PointExplored,
     PrecisionChosen,
     RateChosen,
     RunFinished,
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.events import Event
 
-ONCE = (RunStarted, Baseline, PrecisionChosen, RunFinished)
+ONCE = (RunStarted, Baseline, PrecisionChosen, ExplorationPlanned, RunFinished)
 
 
 def require_order(events: Iterable[Event], path: Path) -> None:
@@ -99,7 +101,7 @@ class _Order:
         return None
 
     def _problem_of_devices(self, event: Event) -> str | None:
-        if not isinstance(event, Candidate | TurnFinished | RunFinished):
+        if not isinstance(event, Candidate | PointExplored | TurnFinished | RunFinished):
             return None
         if len(event.devices) != self._devices:
             return f"is of {len(event.devices)} devices, the baseline of {self._devices}"

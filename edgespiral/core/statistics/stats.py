@@ -62,6 +62,33 @@ def summarise(rounds_ms: Rounds) -> LatencyStats:
     )
 
 
+def summed(parts: Sequence[tuple[int, Rounds]]) -> tuple[tuple[float, ...], ...]:
+    """Samples of a whole that runs its parts one after another, each `count` times.
+
+    Sample i of a round is the sum of count times sample i of each part there; a round has as many
+    as the part with the fewest. A part that runs n times is taken to need n times what one run of
+    it did, so single samples scatter more than the whole would, and their median does not.
+
+    Args:
+        parts: of each its count and its samples, in rounds that were taken in turns.
+
+    Example:
+        >>> summed([(1, [[1.0, 1.5]]), (3, [[0.5, 0.5, 0.6]])])
+        ((2.5, 3.0),)
+    """
+    counts = [count for count, _ in parts]
+    if counts == [1]:
+        return tuple(tuple(samples) for samples in parts[0][1])
+    rounds = zip(*(rounds_ms for _, rounds_ms in parts), strict=True)
+    return tuple(
+        tuple(
+            sum(count * sample for count, sample in zip(counts, samples, strict=True))
+            for samples in zip(*sides, strict=False)
+        )
+        for sides in rounds
+    )
+
+
 def paired_ratio(reference_rounds_ms: Rounds, subject_rounds_ms: Rounds) -> Ratio:
     """How many times as fast the subject is: the median over rounds of the ratio of medians.
 

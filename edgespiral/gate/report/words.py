@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.records.measurement import Verdict
-from edgespiral.report.formats import ms
+from edgespiral.report.formats import ms, parts
 
 if TYPE_CHECKING:
     from edgespiral.gate.records import BenchResult, CaseResult, Check
@@ -73,6 +73,8 @@ def summary(case: CaseResult) -> str:
         return case.error
     lines = [line(check) for check in case.checks if notable(check)]
     lines = lines or [f"median {p50(case)} ms, no limit to judge by"]
+    if case.measurement and case.measurement.parts:
+        lines.append(f"the sum of {parts(case.measurement)}")
     return "; ".join([*lines, *(["new, nothing to compare with"] if case.is_new else [])])
 
 

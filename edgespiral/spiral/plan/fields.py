@@ -290,6 +290,19 @@ class Plan(Record):
         pages="[precision.md](precision.md#on-the-device)",
         counts=False,
     )
+    explored: File | None = plan_field(
+        None,
+        "Start from a point that `edgespiral explore` left in this folder: its cut is the first "
+        "turn's, and what is not given here is as it was there.",
+        pages="[explore.md](explore.md)",
+        group=CUTTING,
+    )
+    point: Annotated[int, Field(ge=1)] | None = plan_field(
+        None,
+        "With `explored`: which point.",
+        pages="[explore.md](explore.md)",
+        group=CUTTING,
+    )
     latency_cache: File | None = plan_field(
         None,
         "Folder of latencies that earlier runs measured.",
@@ -327,6 +340,14 @@ class Plan(Record):
         given = {kind: getattr(self, kind) for kind in BUDGETS}
         own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
         return own or {k: v for k, v in given.items() if isinstance(v, float)}
+
+    @model_validator(mode="after")
+    def _whole_point(self) -> Self:
+        if (self.explored is None) != (self.point is None):
+            raise ValueError("explored and point go together")
+        if self.explored is not None and self.turns not in ("auto", 1):
+            raise ValueError(f"a run from an explored point has one turn, not {self.turns}")
+        return self
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

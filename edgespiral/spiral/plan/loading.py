@@ -12,6 +12,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.core.option import flag
 from edgespiral.spiral.plan.field import COUNTS, said_of
 from edgespiral.spiral.plan.fields import BUDGET_RULE, BUDGETS, Plan
+from edgespiral.spiral.plan.point import point_values
 from edgespiral.spiral.plan.values import Name  # noqa: TC001 (pydantic reads it)
 
 if TYPE_CHECKING:
@@ -36,19 +37,26 @@ class _Complete(Plan):
     data: Name
 
 
-def load_plan(config: Path | None, overrides: Mapping[str, object]) -> Plan:
+def load_plan(
+    config: Path | None,
+    overrides: Mapping[str, object],
+    defaults: Mapping[str, object] | None = None,
+) -> Plan:
     """The plan of a TOML file, with flags on top.
 
     Args:
         config: a plan file, or None where the flags say everything.
         overrides: fields given by flags; None means not given. A budget given here takes the
             place of the file's, whichever of the two it is.
+        defaults: fields that are this where neither says anything; a budget as above.
 
     Raises:
+        RunFolderError: it is to start from an exploration that cannot be read.
         UsageError: all problems at once, each with its place: `file:key` or the flag.
     """
     flags = {key: value for key, value in overrides.items() if value is not None}
-    values = {**beneath(read_toml(config) if config else {}, flags), **flags}
+    given = {**beneath(read_toml(config) if config else {}, flags), **flags}
+    values = {**beneath(point_values(given) or defaults or {}, given), **given}
     try:
         _Complete.model_validate(values)
     except ValidationError as error:

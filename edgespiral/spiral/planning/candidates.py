@@ -12,23 +12,29 @@ from edgespiral.core.records.events import Candidate, OnDevice
 from edgespiral.core.system.files import make_folder
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
+from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.latency_cache import KnownCut
+from edgespiral.models.modes import evaluating
 from edgespiral.models.source import source_of
 from edgespiral.prune.sparsity import two_four_masks
 from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from torch import nn
+
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.journal import Journal
     from edgespiral.core.records.measurement import (
         LayerLatency,
         Measurement,
         Ratio,
     )
+    from edgespiral.core.records.parts import Part
     from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
@@ -58,6 +64,7 @@ class CandidateFiles:
         precision: that the files are written in.
         form: of int8 files.
         two_four: weights have the zeros of 2:4 sparsity, where they can.
+        parts: what of a model runs by itself, given inputs, as `Task.parts`.
     """
 
     original: PrunableModel
@@ -65,7 +72,17 @@ class CandidateFiles:
     precision: Precision = "fp32"
     form: Form = "onnxruntime"
     two_four: bool = False
+    parts: Callable[[nn.Module, Tensors], tuple[Part, ...]] = lambda *_: ()
     _written: dict[Path, Key] = field(init=False, default_factory=dict)
+
+    def parts_of_original(self) -> tuple[Part, ...]:
+        """The parts of the uncut model.
+
+        Raises:
+            ModelError: it cannot be taken apart.
+        """
+        with evaluating(self.original.model):
+            return self.parts(self.original.model, self.original.example)
 
     def write(self, widths: Mapping[str, int], index: int) -> Path:
         """The cut to `widths`, to be measured.
@@ -89,6 +106,8 @@ class CandidateFiles:
         if self.two_four:
             apply_masks(model, two_four_masks(model))
         export_onnx(model, path, example=self.original.example)
+        with evaluating(model):
+            write_parts(path, self.parts(model, self.original.example))
         self._written[path] = key_of(widths)
         return path
 
@@ -123,7 +142,9 @@ class Candidates:
     def __post_init__(self) -> None:
         """Take over the cache's cuts of this architecture."""
         zeros = "-2:4" if self.files.two_four else ""
-        self._architecture = f"{_architecture(self.files.original)}-{self.precision}{zeros}"
+        counts = "".join(f"-{part.name}x{part.count}" for part in self.files.parts_of_original())
+        architecture = _architecture(self.files.original)
+        self._architecture = f"{architecture}-{self.precision}{zeros}{counts}"
         cuts_of_caches = [cache.read().cuts.get(self._architecture, ()) for cache in self.caches]
         by_widths = [{key_of(cut.widths): cut.speedup for cut in cuts} for cuts in cuts_of_caches]
         for key in by_widths[0] if by_widths else ():

@@ -21,11 +21,15 @@ from edgespiral.spiral.planning.probes import probes
 from edgespiral.spiral.planning.search import LANDING_HIGH, PROPOSAL_ROUNDS, Planned, Search
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from torch import nn
+
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.events import Candidate, GroupCut
     from edgespiral.core.records.journal import Journal
+    from edgespiral.core.records.parts import Part
     from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
@@ -62,6 +66,7 @@ class Planner:
         form: of int8 files.
         caches: of earlier runs' measurements, one a device, or none.
         two_four: candidates run in kernels that only weights with such zeros get.
+        parts: what of a model runs by itself, given inputs, as `Task.parts`.
     """
 
     original: PrunableModel
@@ -76,6 +81,7 @@ class Planner:
     form: Form = "onnxruntime"
     caches: Sequence[LatencyCache] = ()
     two_four: bool = False
+    parts: Callable[[nn.Module, Tensors], tuple[Part, ...]] = lambda *_: ()
     _candidates: Candidates = field(init=False)
     _latencies: Latencies = field(init=False)
     _base: Widths = field(init=False)
@@ -89,7 +95,9 @@ class Planner:
         if self.two_four:  # the uncut model is faster than the dense teacher, too
             self._latencies.forget([key_of(self._base)])
         self._candidates = Candidates(
-            files=CandidateFiles(original, self.work, self.written, self.form, self.two_four),
+            files=CandidateFiles(
+                original, self.work, self.written, self.form, self.two_four, self.parts
+            ),
             fleet=self.fleet,
             journal=self.journal,
             teacher_onnx=self.teacher_onnx,
@@ -144,6 +152,29 @@ class Planner:
             MeasurementError, TargetError: the device did not answer.
         """
         return self._measured_ms(1, self._narrowest)
+
+    def fastest_of_turn_ms(self, turn: int, parent: PrunableModel, importance: Importance) -> float:
+        """Latency of the narrowest that one turn may cut `parent` to.
+
+        Raises:
+            As `fastest_ms`.
+        """
+        return self._measured_ms(turn, self._choices(parent, importance).narrowest())
+
+    def given(
+        self, turn: int, parent: PrunableModel, importance: Importance, widths: Widths
+    ) -> Planned | None:
+        """Widths that were chosen elsewhere, measured at length; None if this turn has no such.
+
+        Raises:
+            MeasurementError, TargetError: the device did not answer.
+        """
+        choice = self._choices(parent, importance)
+        if widths.keys() != choice.options.keys() or not choice.allows(widths):
+            return None
+        self._candidates.confirm(turn, widths)
+        latency_ms = self._latencies.measured[key_of(widths)]
+        return Planned(widths, latency_ms, choice.total_lost(widths))
 
     def beyond_reach(self, limit_ms: float) -> OutOfReach | None:
         """The narrowest that any number of turns could cut to, if surely slower than `limit_ms`.

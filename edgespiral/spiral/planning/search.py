@@ -117,7 +117,10 @@ class Search:
         return self.screen.price(widths) if self.screen else self.choice.total_lost(widths)
 
     def _proposals(self, attempt: int) -> list[Widths]:
-        if self.screen is not None and (best := self._best()) is not None:
+        best = self._best()
+        # From a cut far below the target no exchange leads to one that lands.
+        is_near = best is not None and best.latency_ms >= SCREENED_LOW * self.target_ms
+        if self.screen is not None and best is not None and is_near:
             return self._screened(self.screen, best, [aim - CAUTION * attempt for aim in AIMS])
         nearby = self._nearby() if self.allocation == "latency" else []
         return self._fresh([*self._solved(), *nearby])[: len(AIMS)]

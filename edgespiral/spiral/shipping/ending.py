@@ -15,7 +15,7 @@ from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
-from edgespiral.spiral.shipping.pictures import compared_pictures
+from edgespiral.spiral.shipping.pictures import compared_pictures, compared_texts
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
     fetch_engine,
@@ -87,6 +87,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         doubts=doubts,
         device_checks=checks,
         pictures=compared_pictures(teachers, published, context.splits, context.task),
+        texts=compared_texts(teachers, published, context.splits, context.task),
     )
     # Before the last record: a run that has it is not entered again.
     remove_claimed(context.distiller.folder)

@@ -18,6 +18,7 @@ import numpy as np
 from edgespiral.core.errors import ExportError, MeasurementError
 from edgespiral.core.nested import apart, count, joined, leaves, mapped, rows
 from edgespiral.core.records.exported import DeviceCheck
+from edgespiral.core.records.parts import part_files
 from edgespiral.data.stratified import stratified
 from edgespiral.export.file_model import read_arrays, write_arrays
 from edgespiral.export.nearness import ParityLimits, compared, differing
@@ -54,6 +55,7 @@ SIGMAS = 2.0
 # Kinds of NumPy's types.
 NUMBERS = "biuf"
 SILENT = "its runtime does not tell what a model computes"
+IN_PARTS = "it runs in parts, which are compared with PyTorch on this machine alone"
 HINTS: dict[Precision, str] = {
     "fp32": "try another provider or version of the device's runtime",
     "fp16": "ship fp32, or try another provider or version of the device's runtime",
@@ -103,6 +105,8 @@ def check_on_device(
     target = session.profile.name
     if not samples:
         return DeviceCheck(target=target, not_checked="no samples are asked for")
+    if part_files(path):
+        return DeviceCheck(target=target, not_checked=IN_PARTS)
     inputs, targets = _drawn(data, samples)
     outputs_there = _outputs_there(session, path, inputs)
     if outputs_there is None:

@@ -1,4 +1,4 @@
-"""A few samples of the test split, as the teacher's file and the published one see them."""
+"""Some samples of the test split, as the teacher's file and the published one see or say them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchvision.io import encode_jpeg
 
 from edgespiral.core.batches import NamedSource
 from edgespiral.core.nested import joined
-from edgespiral.core.records.exported import ComparedPicture
+from edgespiral.core.records.exported import ComparedPicture, ComparedText
 from edgespiral.export.parity import predicting_file
 
 if TYPE_CHECKING:
@@ -20,11 +20,34 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
     from edgespiral.tasks.base import Task
 
-PICTURES = 4
+PICTURES, TEXTS = 4, 10
 QUALITY = 85
+
+
+def compared_texts(
+    teacher: Path, student: Path, splits: DataSplits, task: Task
+) -> tuple[ComparedText, ...]:
+    """What both files say, in words, where `task` has words; the arguments are the next one's.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run one of them.
+    """
+    chosen, inputs, targets = _drawn(splits.test, TEXTS)
+    said = []
+    for file in (teacher, student):
+        with predicting_file(file) as predict, torch.inference_mode():
+            texts = task.texts(task.answers(predict, inputs), targets, splits)
+        if texts is None:
+            return ()
+        said.append(texts)
+    return tuple(
+        ComparedText(sample=_name(splits.test, at), meant=meant, teacher=before, student=after)
+        for at, (meant, before), (_, after) in zip(chosen, *said, strict=True)
+    )
 
 
 def compared_pictures(
@@ -40,10 +63,7 @@ def compared_pictures(
     Raises:
         ExportError: ONNX Runtime cannot run one of them.
     """
-    source = splits.test
-    places = sorted({int(at) for at in np.linspace(0, len(source) - 1, PICTURES)})
-    batches = [next(islice(source.epoch(batch_size=1, first_batch=at), 1)) for at in places]
-    inputs, targets = joined([part for part, _ in batches]), joined([part for _, part in batches])
+    chosen, inputs, targets = _drawn(splits.test, PICTURES)
     drawn = []
     for file in (teacher, student):
         with predicting_file(file) as predict, torch.inference_mode():
@@ -51,11 +71,18 @@ def compared_pictures(
         if pictures is None:
             return ()
         drawn.append([_jpeg(picture) for picture in pictures])
-    names = [_name(source, at) for at in places]
+    names = [_name(splits.test, at) for at in chosen]
     return tuple(
         ComparedPicture(sample=name, teacher=before, student=after)
         for name, before, after in zip(names, *drawn, strict=True)
     )
+
+
+def _drawn(source: BatchSource, most: int) -> tuple[list[int], Tensors, Tensors]:
+    """Places of some samples from all over a split, their inputs and their targets."""
+    chosen = sorted({int(at) for at in np.linspace(0, len(source) - 1, most)})
+    batches = [next(islice(source.epoch(batch_size=1, first_batch=at), 1)) for at in chosen]
+    return chosen, joined([given for given, _ in batches]), joined([meant for _, meant in batches])
 
 
 def _name(source: object, at: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, RunFolderError, first_few
 from edgespiral.core.records.events import Baseline, TurnFinished
+from edgespiral.core.records.parts import part_files
 from edgespiral.core.system.files import replacing, sha256_file, write_text
 from edgespiral.measure.build import build_engine
 from edgespiral.measure.engine_files import (
@@ -35,7 +36,8 @@ SHIPPED_IF_CONVERTED = ("model.float.onnx", "model.json")
 def hashes_of(folder: Path) -> dict[str, str]:
     """SHA-256, by name, of the files in `folder` that would ship."""
     converted = [name for name in SHIPPED_IF_CONVERTED if (folder / name).is_file()]
-    return {name: sha256_file(folder / name) for name in (*SHIPPED, *converted)}
+    parts = [part.file for part in part_files(folder / MODEL)]
+    return {name: sha256_file(folder / name) for name in (*SHIPPED, *converted, *parts)}
 
 
 def judged_files(events: Iterable[Event], turn: int) -> dict[str, str]:
@@ -117,8 +119,11 @@ def restore(out: Path, events: Sequence[Event], finished: RunFinished, listener:
 def fetch_engine(model: Path, sessions: Sequence[Session]) -> EngineFacts | None:
     """Bring a published model's engine back from the first device that builds one, if any does.
 
-    The device has it already, unless the run was begun anew since it was measured.
+    The device has it already, unless the run was begun anew since it was measured. Of a model of
+    parts none is fetched: `edgespiral build` makes that of each.
     """
+    if part_files(model):
+        return None
     builders = [session for session in sessions if builds_and_times(session.profile)]
     return build_engine(builders[0], model, engine_path(model)) if builders else None
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.events import Candidate, PrecisionMix
+from edgespiral.core.records.events import Candidate, PrecisionChosen, PrecisionMix
 from edgespiral.core.system.temporary import claim_folder, remove_claimed
 from edgespiral.report import formats
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import OutOfReach, Planner
+from edgespiral.spiral.student.precision import choose, teacher_trial
 from edgespiral.spiral.student.sparsity import planned_multiple
 
 if TYPE_CHECKING:
@@ -42,6 +44,31 @@ class Planners:
         if precision not in self._planners:
             self._planners[precision] = self._new(precision, start_ms)
         return self._planners[precision]
+
+    def settled(self, budget: Budgets) -> Planner:
+        """That of the precision that students ship in, which the journal has from then on.
+
+        Raises:
+            As `choose` and `Planner.plan`.
+        """
+        context = self.context
+        earlier = [event for event in context.journal.read() if isinstance(event, PrecisionChosen)]
+        chosen = earlier[-1] if earlier else self._choose(budget)
+        teacher_ms = self.baseline.devices[0].measurement.stats.p50_ms
+        speedups = {trial.precision: trial.speedup.value for trial in chosen.trials}
+        return self.planner(chosen.precision, teacher_ms / speedups.get(chosen.precision, 1.0))
+
+    def _choose(self, budget: Budgets) -> PrecisionChosen:
+        context = self.context
+        chosen = choose(
+            context.precisions,
+            partial(teacher_trial, context, self.baseline),
+            partial(self.mix, budget),
+        )
+        if chosen.trials:
+            context.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
+        context.journal.append(chosen)
+        return chosen
 
     def teacher(self, watch: Stopwatch) -> Parent:
         """The teacher as the first turn's parent, made and scored once."""
@@ -108,6 +135,7 @@ class Planners:
             form=context.precisions.form,
             caches=context.caches(self.baseline),
             two_four=context.sparse_kernels == "on",
+            parts=context.task.parts,
         )
         planner.recall([event for event in context.journal.read() if isinstance(event, Candidate)])
         return planner

@@ -69,6 +69,10 @@ BAD = {
     "4: rate-chosen: is of turn 2, and turn 1 is due": [*WHOLE[:2], planned(1), rated(2)],
     "3: rate-chosen: turn 1 was never planned": [*WHOLE[:2], rated(1)],
     "5: rate-chosen: turn 1 had its rate before": [*WHOLE[:2], planned(1), rated(1), rated(1)],
+    "4: exploration-planned: is there a second time": [
+        *WHOLE[:2],
+        *[record(events.ExplorationPlanned)] * 2,
+    ],
     "12: candidate: the run had ended before": [*WHOLE, CANDIDATE],
     "12: run-finished: the run had ended before": [*WHOLE, ended(2)],
 }

@@ -1,0 +1,245 @@
+"""What each task loses at 2x and 4x on host-cpu: ours, uniform, a slim net from scratch, as JSON.
+
+Usage: python bench/tasks.py FOLDER [--jobs cancer diabetes ...] [--asked 2 4] [--seeds 0 1]
+       [--rows ours uniform slim] [--json FILE] [--page PAGE]
+
+FOLDER has the data of the jobs, as docs/tasks.md and `bench/sequence_data.py`
+make them; tables that scikit-learn ships are written there. It gets the runs. Each job trains a
+teacher and compresses it by the command line, as a user would; a second call goes on where the
+first stopped, and rows that FILE has already are kept. `--page` writes the table into a page.
+
+`ours` is `edgespiral compress` as it is; `uniform` takes the same share of every group, by the
+magnitude of weights (Torch-Pruning's engine where it can cut the model), with the same training;
+`slim` is a net of the uniform one's shapes, trained from scratch as long as teacher and student.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+RESULTS = Path("bench/results/tasks.json")
+ROWS = ("ours", "uniform", "slim")
+UNIFORM = ("--allocation", "uniform", "--criterion", "l2")
+BEGIN, END = "<!-- written by bench/tasks.py -->", "<!-- end -->"
+KEYS = ("task", "data", "model", "row", "seed", "asked")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task on some data.
+
+    Attributes:
+        task: as `--task` takes it.
+        model: by name.
+        data: as `--data` takes it, with FOLDER for the folder.
+        epochs: of the teacher, and of each student.
+        options: of all trainings.
+    """
+
+    task: str
+    model: str
+    data: str
+    epochs: tuple[float, float]
+    options: tuple[object, ...] = ()
+
+
+SMALL = ("--batch-size", 32)
+RATINGS = "ratings:FOLDER/ratings.csv.gz?columns=user,item,rating,time"
+PARALLEL = "translation:FOLDER/multi30k?from=en&to=de&min_count=3"
+DIABETES = "csv:FOLDER/diabetes.csv?target=target&is=number"
+CREDIT = (
+    "?target=default.payment.next.month&ignore=ID&categories=SEX,EDUCATION,MARRIAGE&unseen=other"
+)
+JOBS = {
+    "cancer": Job("binary", "mlp-tabular", "csv:FOLDER/cancer.csv?target=target", (30, 30), SMALL),
+    "credit": Job("binary", "mlp-tabular", CREDIT, (8, 6)),
+    "diabetes": Job("regression", "mlp-tabular", DIABETES, (30, 30), SMALL),
+    "anomalies": Job(
+        "anomaly", "autoencoder", "csv:FOLDER/cancer.csv?target=target&positive=0", (30, 30), SMALL
+    ),
+    "movielens": Job(
+        "recommendation",
+        "neumf",
+        RATINGS,
+        (5, 1),
+        ("--batch-size", 512),
+    ),
+    "digits": Job("classification", "resnet8", "digits", (20, 10), SMALL),
+    "signs": Job(
+        "detection", "ssdlite-tiny", "voc:FOLDER/signs?size=160x120&mirror=no", (25, 10), SMALL
+    ),
+    "cells": Job("segmentation", "unet-small", "masks:FOLDER/cells?size=128", (30, 10), SMALL),
+    "keywords": Job("keyword-spotting", "ds-cnn", "speech:FOLDER/keywords?seconds=1", (15, 5)),
+    "strings": Job("speech-recognition", "ctc-gru", "transcripts:FOLDER/strings", (30, 10)),
+    "clinc": Job("classification", "gru-text", "text:FOLDER/clinc", (8, 4)),
+    "banking": Job("classification", "lstm-text", "text:FOLDER/banking?length=32", (10, 4)),
+    "tatoeba": Job("translation", "gru-translation", "translation:FOLDER/tatoeba", (6, 3)),
+    "multi30k": Job("translation", "gru-translation", PARALLEL, (12, 4)),
+}
+
+
+def command(*words: object) -> None:
+    """Run `edgespiral`; what it says goes to the terminal.
+
+    An outcome that is no error (a budget out of reach, 11, or met before, 10) is a result, too.
+    """
+    done = subprocess.run([sys.executable, "-m", "edgespiral", *map(str, words)], check=False)
+    if done.returncode not in (0, 10, 11, 12):
+        raise SystemExit(done.returncode)
+
+
+def write_tables(folder: Path) -> None:
+    """The tables that scikit-learn ships."""
+    from sklearn import datasets
+
+    frames = {
+        "cancer.csv": lambda: datasets.load_breast_cancer(as_frame=True),
+        "diabetes.csv": lambda: datasets.load_diabetes(as_frame=True, scaled=False),
+    }
+    for name, load in frames.items():
+        if not (folder / name).is_file():
+            load().frame.to_csv(folder / name, index=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A job's runs for one seed."""
+
+    job: Job
+    folder: Path
+    name: str
+    seed: int
+
+    @property
+    def common(self) -> tuple[object, ...]:
+        """What every command is told of data and training."""
+        data = self.job.data.replace("FOLDER", str(self.folder))
+        return ("--data", data, "--task", self.job.task, "--seed", self.seed, *self.job.options)
+
+    def out(self, what: str) -> Path:
+        """Where a run lies."""
+        return self.folder / "runs" / self.name / f"{what}-{self.seed}"
+
+    def trained(self, model: str, what: str, epochs: float) -> Path:
+        """The folder of a training, which is made or gone on with."""
+        out = self.out(what)
+        command("train", model, *self.common, "--epochs", epochs, "--out", out, "--resume")
+        return out
+
+    def compressed(self, row: str, asked: float) -> Path:
+        """The run folder of a compression, which is made or gone on with."""
+        teacher, out = (
+            self.trained(self.job.model, "teacher", self.job.epochs[0]),
+            self.out(f"{row}-{asked:g}x"),
+        )
+        budget = ("--speedup", asked, "--epochs", self.job.epochs[1], "--max-drop", 100)
+        weights = teacher / "weights.safetensors"
+        how = UNIFORM if row == "uniform" else ()
+        words = ("compress", self.job.model, *self.common, "--weights", weights, *budget, *how)
+        command(*words, "--out", out, "--resume")
+        return out
+
+
+def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
+    """One row."""
+    out = place.compressed("uniform" if row == "slim" else row, asked)
+    result = json.loads((out / "result.json").read_text())
+    metric, [device] = result["metric"], result["devices"]
+    score, test_ms = result["student"]["test_score"], device["student"]["stats"]["p50_ms"]
+    if row == "slim":
+        # Shapes decide the latency, numbers do not.
+        spec = f"{out / 'model.py'}:Model"
+        fresh = place.trained(spec, f"slim-{asked:g}x", sum(place.job.epochs))
+        score = json.loads((fresh / "train.json").read_text())["test_score"]
+    return {
+        "task": place.job.task,
+        "data": place.name,
+        "model": place.job.model,
+        "row": row,
+        "seed": place.seed,
+        "asked": asked,
+        "outcome": result["outcome"],
+        "speedup": device["speedup"]["value"],
+        "speedup_ci95": [device["speedup"]["ci95"][end] for end in ("low", "high")],
+        "metric": metric["name"],
+        "unit": metric["unit"],
+        "higher_is_better": metric["higher_is_better"],
+        "teacher": result["teacher"]["test_score"],
+        "score": score,
+        "teacher_ms": device["teacher"]["stats"]["p50_ms"],
+        "latency_ms": test_ms,
+        "teacher_parameters": result["teacher"]["parameter_count"],
+        "parameters": result["student"]["parameter_count"],
+        "device": device["student"]["fingerprint"]["device"],
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table, means over seeds."""
+    lines = [
+        "| task | data | model | asked | row | seeds | speed-up | metric | teacher | student |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("task", "data", "model", "asked", "row"))
+        groups.setdefault(key, []).append(row)
+    for key in sorted(groups, key=lambda key: (*key[:4], ROWS.index(key[4]))):
+        members = groups[key]
+        task, data, model, asked, row = key
+        speedups = [f"{one['speedup']:.2f}" for one in members]
+        reached = "" if {one["outcome"] for one in members} <= {"met"} else " (not met)"
+        label = f"{members[0]['metric']} {members[0]['unit']}".strip()
+        scores = [f"{mean(one[side] for one in members):.2f}" for side in ("teacher", "score")]
+        cells = [task, data, f"`{model}`", f"{asked:g}x", row, str(len(members))]
+        lines.append(f"| {' | '.join([*cells, ', '.join(speedups) + reached, label, *scores])} |")
+    return "\n".join(lines)
+
+
+def write_page(page: Path, rows: list[dict[str, Any]]) -> None:
+    """Put the table between the marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure the jobs asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--jobs", nargs="*", choices=JOBS, default=list(JOBS))
+    parser.add_argument("--asked", nargs="*", type=float, default=[2.0, 4.0])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path)
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    write_tables(given.folder)
+    rows = json.loads(given.json.read_text())["rows"] if given.json.is_file() else []
+    wanted = [
+        (Place(JOBS[name], given.folder, name, seed), row, asked)
+        for name in given.jobs
+        for seed in given.seeds
+        for asked in given.asked
+        for row in given.rows
+    ]
+    known = {tuple(row[key] for key in KEYS) for row in rows}
+    for place, row, asked in wanted:
+        job = place.job
+        if (job.task, place.name, job.model, row, place.seed, asked) not in known:
+            rows.append(measured(place, row, asked))
+            given.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+    if given.page:
+        write_page(given.page, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What `edgespiral explore` does, from a plan to `exploration.json` and its page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral import tasks
+from edgespiral.core.errors import MeasurementError, TargetError, UsageError
+from edgespiral.core.listener import OnConsole
+from edgespiral.core.records.events import ExplorationPlanned
+from edgespiral.core.records.journal import read_run
+from edgespiral.core.system.invocation import tell_stopped
+from edgespiral.data import load
+from edgespiral.spiral.exploring.explorer import Explorer, require_untrained
+from edgespiral.spiral.exploring.result import PAGE, exploration_of, write_exploration
+from edgespiral.spiral.plan import load_plan
+from edgespiral.spiral.run import load_teacher
+from edgespiral.spiral.schedule import LARGEST_STEP
+from edgespiral.spiral.starting.opened import JOURNAL, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+    from torch import nn
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.listener import Listener
+    from edgespiral.core.records.exploration import Exploration
+    from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
+
+# A folder with this is no run: nothing goes on with it by mistake.
+EXPLORED = "exploration.jsonl"
+LEAST_POINTS, MOST_POINTS = 2, 64
+
+
+def exploring_plan(config: Path | None, given: Mapping[str, object]) -> Plan:
+    """The plan of an exploration, which looks as far as one turn may cut if no budget is given.
+
+    Raises:
+        UsageError: as `load_plan`.
+    """
+    return load_plan(config, given, {"speedup": LARGEST_STEP})
+
+
+def run_explore(
+    plan: Plan,
+    *,
+    points: int,
+    trained: Sequence[Path] | None,
+    out: Path,
+    resume: bool,
+    console: Console,
+    command: str,
+) -> Exploration:
+    """Do what `edgespiral explore` does.
+
+    Args:
+        plan: what is cut and where; its budget is how far to look.
+        points: how many latencies to look at.
+        trained: run folders that may say what a nat costs; None for those beside `out`.
+        out: the folder, made if missing.
+        resume: go on with the exploration that is in `out`.
+        console: where progress is shown.
+        command: that asked for it, quoted for a shell.
+
+    Raises:
+        EdgeSpiralError: with everything done so far kept in `out`.
+    """
+    splits, task = load(plan.data), tasks.load(plan.task)
+    listener = OnConsole(console)
+    model = load_teacher(plan, splits, listener)
+    try:
+        return explore_model(
+            plan,
+            model,
+            splits,
+            points=points,
+            trained=trained,
+            out=out,
+            resume=resume,
+            listener=listener,
+            task=task,
+            command=command,
+        )
+    except (KeyboardInterrupt, MeasurementError, TargetError):
+        tell_stopped(console, command)
+        raise
+
+
+def explore_model(
+    plan: Plan,
+    model: nn.Module,
+    splits: DataSplits,
+    *,
+    points: int,
+    trained: Sequence[Path] | None,
+    out: Path,
+    resume: bool,
+    listener: Listener,
+    task: Task,
+    command: str,
+) -> Exploration:
+    """Explore a model and data already in memory; see `run_explore`.
+
+    Raises:
+        UsageError: too few or too many points, or a criterion that trains.
+        RunFolderError: one of `trained` is no run.
+    """
+    if not LEAST_POINTS <= points <= MOST_POINTS:
+        raise UsageError(
+            f"must be from {LEAST_POINTS} to {MOST_POINTS}, is {points}", where="--points"
+        )
+    require_untrained(plan.criterion)
+    for folder in trained or ():
+        read_run(folder / JOURNAL)
+    folders = _runs_beside(out) if trained is None else trained
+    with opened(
+        plan,
+        model,
+        splits,
+        out=out,
+        resume=resume,
+        listener=listener,
+        task=task,
+        command=command,
+        journal=EXPLORED,
+    ) as (context, fresh):
+        try:
+            Explorer(context, fresh, points, folders).run()
+        finally:
+            events = context.journal.read()
+            if any(isinstance(event, ExplorationPlanned) for event in events):
+                write_exploration(events, out)
+        return exploration_of(events)
+
+
+def _runs_beside(out: Path) -> list[Path]:
+    return sorted(path.parent for path in out.parent.glob(f"*/{JOURNAL}"))
+
+
+__all__ = ["EXPLORED", "PAGE", "explore_model", "exploring_plan", "run_explore"]

@@ -1,0 +1,108 @@
+"""The journal of a run that begins, or that is gone on with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import (
+    RunFolderError,
+    first_few,
+)
+from edgespiral.core.records.events import RunStarted
+from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.order import require_order
+from edgespiral.core.records.schema import now_utc
+from edgespiral.core.system.versions import versions
+from edgespiral.data.accompanying import hashes
+from edgespiral.export.recipe import load_recipe, recipe_sha256
+from edgespiral.models.saved import weights_sha256
+from edgespiral.spiral.plan import plan_sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.records.events import Event
+    from edgespiral.prune.prunable import PrunableModel
+    from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
+
+
+def begun_journal(
+    plan: Plan,
+    teacher: PrunableModel,
+    task: Task,
+    splits: DataSplits,
+    path: Path,
+    *,
+    resume: bool,
+    command: str,
+) -> Journal:
+    """The journal at `path`, with its first record; with `resume`, that of the run that is there.
+
+    Raises:
+        RunFolderError: it holds a run that is not to be gone on with, or another one.
+    """
+    journal, out = Journal(path), path.parent
+    events = journal.read()
+    started = RunStarted(
+        plan=json.loads(plan.model_dump_json(exclude={"out"})),
+        plan_sha256=plan_sha256(plan),
+        teacher_sha256=weights_sha256(teacher.model),
+        metric=task.metric,
+        timed=task.timed,
+        recipe_sha256=recipe_sha256(load_recipe(plan.recipe)),
+        data_files=hashes(splits.files),
+        versions=versions(),
+        command=command,
+        started_at=now_utc(),
+    )
+    if not events:
+        journal.append(started)
+        return journal
+    require_order(events, journal.path)
+    _require_same_run(events[0], started, out)
+    if not resume:
+        raise RunFolderError(
+            "this folder already holds this run",
+            where=str(out),
+            hint="go on with --resume, or choose another --out",
+        )
+    return journal
+
+
+def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
+    """Refuse a folder whose journal began with something else than a run that starts `now`.
+
+    Raises:
+        RunFolderError: it holds a run of another plan, teacher or recipe, or on other data.
+    """
+    if not isinstance(begun, RunStarted):
+        raise RunFolderError("the journal does not begin with a run's start", where=str(out))
+    if (begun.plan_sha256, begun.teacher_sha256) != (now.plan_sha256, now.teacher_sha256):
+        raise RunFolderError(
+            "this folder holds a run of another plan or another teacher",
+            where=str(out),
+            hint="choose another --out; nothing here was changed",
+        )
+    differing = {name for name, _ in begun.data_files.items() ^ now.data_files.items()}
+    if differing:
+        raise RunFolderError(
+            f"the data have another {first_few(sorted(differing))} than the run in this folder",
+            where=str(out),
+            hint="put the data back that it was started with, or choose another --out",
+        )
+    if begun.recipe_sha256 not in (None, now.recipe_sha256):
+        raise RunFolderError(
+            "this folder holds a run with another recipe",
+            where=str(out),
+            hint="put the recipe back as it was, or choose another --out",
+        )
+    if begun.metric != now.metric:
+        raise RunFolderError(
+            f"this folder holds a run that is scored by {begun.metric.name}, not by "
+            f"{now.metric.name}",
+            where=str(out),
+            hint="name the task that it was started with, or choose another --out",
+        )

@@ -1,0 +1,138 @@
+"""A plan, a model and data as they go together, with all that the steps of a run share."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.lock import locked
+from edgespiral.core.system.temporary import check_claim, remove_dead_below
+from edgespiral.data.accompanying import write_beside
+from edgespiral.distill.compute import on_device
+from edgespiral.distill.own_training import USUAL
+from edgespiral.export.parts import require_float
+from edgespiral.export.rebuilt import FreshProcess
+from edgespiral.export.recipe import load_recipe
+from edgespiral.measure.engine_files import require_timing
+from edgespiral.measure.fleet import Fleet
+from edgespiral.measure.latency_cache import cache_folder
+from edgespiral.measure.profile import load_profiles
+from edgespiral.models.saved import weights_sha256
+from edgespiral.spiral.context import RunContext
+from edgespiral.spiral.exploring.start import check_explored
+from edgespiral.spiral.starting.fitting import (
+    check_cuts,
+    fitted,
+    shared_multiple,
+    tell_cuts,
+    traced_teacher,
+)
+from edgespiral.spiral.starting.journal import begun_journal
+from edgespiral.spiral.student.distillation import OUTPUTS
+from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
+from edgespiral.spiral.student.precision_search import CANDIDATES
+from edgespiral.spiral.student.precisions import Precisions, measuring
+from edgespiral.spiral.student.sparsity import announce
+from edgespiral.spiral.training import check_training
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.listener import Listener
+    from edgespiral.distill.own_training import Training
+    from edgespiral.measure.profile import TargetProfile
+    from edgespiral.prune.prunable import PrunableModel
+    from edgespiral.spiral.plan import Plan
+    from edgespiral.spiral.student.kernels import Kernels
+    from edgespiral.tasks.base import Task
+
+
+JOURNAL = "journal.jsonl"
+
+
+@contextmanager
+def opened(
+    plan: Plan,
+    model: nn.Module,
+    splits: DataSplits,
+    *,
+    out: Path,
+    resume: bool,
+    listener: Listener,
+    task: Task,
+    command: str,
+    training: Training = USUAL,
+    journal: str = JOURNAL,
+) -> Iterator[tuple[RunContext, FreshProcess]]:
+    """What the steps of a run share, with its folder locked and its journal begun or gone on with.
+
+    Also yields where saved models are run as others will run them.
+
+    Args:
+        journal: what the journal's file is called in `out`.
+
+    Raises:
+        EdgeSpiralError: as `run_compress`, before any time is spent.
+    """
+    require_float(task.part_names, plan.precision)
+    profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
+    precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
+    with on_device(plan.device):
+        model, splits, task = fitted(plan, model, splits, task, listener)
+        make_folder(out)
+        with locked(out), FreshProcess() as fresh:
+            remove_dead_below(out)
+            for name in (OUTPUTS, CANDIDATES):
+                check_claim(out / name)
+            teacher = traced_teacher(model, splits, listener)
+            kernels = _checked(plan, teacher, profiles, training, listener)
+            begun = begun_journal(
+                *(plan, teacher, task, splits, out / journal), resume=resume, command=command
+            )
+            write_beside(splits.files, out)
+            with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
+                context = RunContext(
+                    plan=plan,
+                    out=out,
+                    splits=splits,
+                    fleet=fleet,
+                    journal=begun,
+                    listener=listener,
+                    teacher=teacher,
+                    teacher_onnx=out / "teacher" / "model.onnx",
+                    precisions=precisions,
+                    sparse_kernels=kernels,
+                    cache_folder=cache_folder(plan.latency_cache),
+                    task=task,
+                    training=training,
+                )
+                yield context, fresh
+
+
+def _checked(
+    plan: Plan,
+    teacher: PrunableModel,
+    profiles: Sequence[TargetProfile],
+    training: Training,
+    listener: Listener,
+) -> Kernels:
+    """Refuse what could only fail once time was spent, say the rest, and tell the sparse kernels.
+
+    Raises:
+        EdgeSpiralError: as `check_cuts`, `check_training` and `check_explored`.
+    """
+    multiple = shared_multiple(plan.sparsity, profiles)
+    narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
+    check_training(plan, teacher.model, training)
+    check_explored(plan.explored, weights_sha256(teacher.model))
+    kernels = {
+        profile.name: sparse_kernels(plan.sparsity, plan.precision, profile) for profile in profiles
+    }
+    announce(plan.sparsity, teacher.model, kernels, listener)
+    tell_cuts(teacher, narrow, multiple, listener)
+    return max(kernels.values(), key=KERNELS.index)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from example_records import an_exploration, explored_point
+
+from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.records.exploration import EXPLORATION
+from edgespiral.spiral.plan import Plan, load_plan
+from edgespiral.spiral.plan.point import point_values
+
+
+@pytest.fixture
+def folder(tmp_path):
+    plan = Plan(model="net.py:net", data="digits", speedup=4.0, pruner="depgraph", seed=3)
+    points = explored_point(1, 6.0, 0.1), explored_point(2, 4.0, 0.3)
+    exploration = an_exploration(*points, plan=json.loads(plan.model_dump_json(exclude={"out"})))
+    (tmp_path / EXPLORATION).write_text(exploration.model_dump_json())
+    return tmp_path
+
+
+def test_a_plan_from_a_point_asks_for_what_was_explored(folder):
+    plan = load_plan(None, {"explored": folder, "point": 2})
+    assert (plan.model, plan.data, plan.pruner, plan.seed) == (
+        "net.py:net",
+        "digits",
+        "depgraph",
+        3,
+    )
+    assert plan.speedup == 2.0
+    assert "max_drop" not in plan.model_fields_set
+
+
+def test_what_is_given_beside_it_counts(folder):
+    asked = {"explored": folder, "point": 1, "pruner": "auto", "latency_ms": 3.0}
+    plan = load_plan(None, asked)
+    assert (plan.pruner, plan.latency_ms, plan.speedup) == ("auto", 3.0, None)
+
+
+def test_of_several_devices_each_has_its_budget(folder):
+    point = explored_point(1, 6.0, 0.1, speedups={"a": 2.00004, "b": 3.0})
+    (folder / EXPLORATION).write_text(an_exploration(point).model_dump_json())
+    assert point_values({"explored": folder, "point": 1})["speedup"] == {"a": 2.0, "b": 3.0}
+
+
+def test_a_point_that_is_not_there_is_named(folder, tmp_path):
+    with pytest.raises(UsageError, match="--point: there is no point 9, the last is 2"):
+        point_values({"explored": folder, "point": 9})
+    with pytest.raises(RunFolderError, match=r"exploration.json: cannot be read"):
+        point_values({"explored": tmp_path / "none", "point": 1})
+    (folder / EXPLORATION).write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(RunFolderError, match=r"exploration.json: damaged: plan: Field required"):
+        point_values({"explored": folder, "point": 1})
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"explored": "runs/x"}, "explored and point go together"),
+        ({"point": 1}, "explored and point go together"),
+        ({"explored": "runs/x", "point": 1, "turns": 2}, "has one turn, not 2"),
+        ({"explored": "runs/x", "point": 0}, "point"),
+    ],
+)
+def test_half_a_point_is_refused(fields, problem):
+    with pytest.raises(UsageError, match=problem):
+        Plan(speedup=2.0, **fields)
