@@ -1,0 +1,1 @@
+"""`explore` and `sweep`: more than one budget."""
