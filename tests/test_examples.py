@@ -61,7 +61,7 @@ def test_every_example_is_listed_and_tested() -> None:
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert {name for name in folders if f"[{name}]({name}/README.md)" not in page} == set()
-    assert folders == {*SCRIPTS, "two_devices", "pull_request", "plugin"}
+    assert folders == {*SCRIPTS, "two_devices", "pull_request", "plugin", "imagenet_resnet50"}
 
 
 @pytest.mark.slow
