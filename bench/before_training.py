@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CLASSES, HELD_OUT = 10, 64
 # Labels of the bars under which a student, or a trial of one, is trained.
-TRAINING = ("distilling", "trying settings", "training")
+TRAINING = ("distilling", "trying learning rates", "training")
 
 
 class TrainingBegins(Exception):  # noqa: N818 (no error: it ends the run where it is to end)

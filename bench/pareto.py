@@ -43,12 +43,11 @@ from edgespiral.distill.trainer import train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
+from edgespiral.models import load_model_for
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.prune.scoring.criteria.base import Evidence
-from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.run import load_teacher
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -88,13 +87,10 @@ class Job(NamedTuple):
 class Pair:
     """A teacher on its data, and the baselines' ways to cut it to a ratio."""
 
-    def __init__(self, model: str, weights: Path) -> None:
-        self.name, self.weights = model, weights
-        self.splits: DataSplits = load(DATA).unaugmented()
-        plan = load_plan(
-            None, {"model": model, "data": DATA, "weights": str(weights), "speedup": 2}
-        )
-        self.teacher = load_teacher(plan, self.splits).eval()
+    def __init__(self, model: str, weights: Path, data: str = DATA) -> None:
+        self.name, self.weights, self.data = model, weights, data
+        self.splits: DataSplits = load(data).unaugmented()
+        self.teacher = load_model_for(self.splits, model, weights=weights).eval()
         self.teacher_test_percent = 100.0 * float(right(self.teacher, self.splits.test).mean())
         self.source = PrunableModel.of(trace(self.teacher), self.splits.input_shape)
         self.example = torch.zeros(1, *self.splits.input_shape)
@@ -231,7 +227,7 @@ def baseline(pair: Pair, job: Job, table: list[dict[str, float]] | None, out: Pa
 def ours(pair: Pair, job: Job, out: Path) -> nn.Module:
     """`edgespiral compress` with its defaults, but no early end and nothing from a cache."""
     return edgespiral.compress(
-        pair.name, DATA, weights=str(pair.weights), speedup=job.speedup, epochs=job.epochs,
+        pair.name, pair.data, weights=str(pair.weights), speedup=job.speedup, epochs=job.epochs,
         seed=job.seed, max_drop=20.0, out=out, latency_cache=out.with_name("latency"),
     ).model  # fmt: skip
 

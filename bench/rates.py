@@ -1,9 +1,11 @@
 """What learning rate suits a cut network, by the number of training steps.
 
 Each job trains the same cut network for some steps with a whole schedule, on batches that are the
-same for all, and scores it on the validation split. Judge by that split alone.
+same for all, and scores it on the validation split. Judge by that split alone. The test split is
+never looked at. Rows that are there are not run again, so it can be stopped and gone on with.
 
     python bench/rates.py resnet20 WEIGHTS --data fashion-mnist --steps 16 128 --rates 0.002 0.02
+    python bench/rates.py resnet20 WEIGHTS --data digits --name "ResNet-20, digits" --seeds 0 1 2
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=0.4)
     parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32, 128])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.002, 0.006, 0.02, 0.06])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd")
+    parser.add_argument("--name", help="what rows call the pair; MODEL on DATA if not given")
     parser.add_argument("--json", type=Path, default=Path("bench/results/rates.json"))
     args = parser.parse_args()
     document = json.loads(args.json.read_text()) if args.json.exists() else {"rows": []}
@@ -46,14 +51,21 @@ def main() -> None:
     teacher = load_model_for(splits, args.model, weights=args.weights).eval()
     student = edgespiral.cut(teacher, data=splits, fraction=args.fraction)
     recalibrate_batchnorm(student, splits.train, batches=30)
-    facts = {"model": args.model, "data": args.data, "fraction": args.fraction}
-    facts["after_cut"] = score(student, splits.validation, task=CLASSIFICATION)
-    for steps, rate in itertools.product(args.steps, args.rates):
-        job = {**facts, "steps": steps, "rate": rate}
+    facts = {"pair": args.name or f"{args.model} on {args.data}", "fraction": args.fraction}
+    after_cut = score(student, splits.validation, task=CLASSIFICATION)
+    facts |= {"optimizer": args.optimizer, "after_cut": after_cut}
+    for steps, rate, seed in itertools.product(args.steps, args.rates, args.seeds):
+        job = {**facts, "steps": steps, "rate": rate, "seed": seed}
         if any(job.items() <= row.items() for row in document["rows"]):
             continue
         settings = TrainSettings.for_distillation(
-            epochs=1.0, batch_size=BATCH, learning_rate=rate, temperature=4.0, alpha=0.9, seed=0
+            epochs=1.0,
+            batch_size=BATCH,
+            learning_rate=rate,
+            temperature=4.0,
+            alpha=0.9,
+            seed=seed,
+            optimizer=args.optimizer,
         )
         epochs = steps / steps_of(settings, len(splits.train))
         trained = copy.deepcopy(student)

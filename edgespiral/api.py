@@ -82,7 +82,8 @@ def compress(
         train: one's own way to train students: a `TrainingStep`, or a function of a `TrainingJob`
             (docs/training.md).
         options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` (milliseconds)
-            and `speedup` (times, above 1), `max_drop` (in the metric's unit), `epochs` (passes over
+            and `speedup` (times, above 1), `size_mib` (of the file that ships), `parameters` (a
+            count or a share), or `max_drop` (in the metric's unit) alone; `epochs` (passes over
             the training split), `turns` and so on (docs/plan.md).
 
     Returns:

@@ -28,7 +28,7 @@ from edgespiral.core.system.versions import versions
 from edgespiral.data.accompanying import write_beside
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.evaluate import score, scored
-from edgespiral.distill.optimizers import named_optimizer
+from edgespiral.distill.optimizers import default_optimizer, named_optimizer
 from edgespiral.distill.settings import (
     AUTO,
     Resolved,
@@ -137,6 +137,9 @@ def train_teacher(
     data.check(splits, settings.batch_size)
     for note in splits.notes:
         say(note)
+    if options.get("optimizer", AUTO) == AUTO:
+        chosen = default_optimizer(model)
+        say(f"trained by {chosen.name}: {chosen.reason}")
     model, aim = aim.prepared(model, splits)
     model = models.one_output(model, splits, aim.main_output)
     models.check_outputs(model, splits, aim.check_outputs)
@@ -170,7 +173,7 @@ def default_settings(
     named = options or {}
     batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
     steps_per_pass = max(1, samples // batch)
-    optimizer = named_optimizer(check_optimizer(named.get("optimizer", AUTO)), model)
+    optimizer = named_optimizer(check_optimizer(named.get("optimizer", AUTO)), model).name
     usual = defaults_of(optimizer)
     is_bounded = optimizer == "adamw" or _has_bounds(model)
     default_rate = usual.teacher_rate if is_bounded else RATE_WITHOUT_BOUNDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -16,9 +16,10 @@ from edgespiral.core.errors import ModelError, UsageError, first_few
 from edgespiral.core.factory import named_in_file
 from edgespiral.core.user_code import user_code
 from edgespiral.distill.settings import AUTO
+from edgespiral.models.work import parameter_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -30,22 +31,57 @@ if TYPE_CHECKING:
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
-def named_optimizer(name: str, model: nn.Module) -> str:
-    """What `auto` is for a model: `adamw` for networks of layer norms, `sgd` for all others.
+# Layers whose gradients differ from those of a network's others by more than one rate allows, and
+# what has them.
+ADAPTIVE: Mapping[str, tuple[type[nn.Module], ...]] = {
+    "recurrent layers": (nn.RNNBase, nn.RNNCellBase),
+    "attention": (nn.MultiheadAttention,),
+}
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
-    SGD moves the layers of a network in proportion to their gradients, which batch norms keep alike
-    and layer norms in transformers do not (Zhang et al. 2020, "Why are adaptive methods good for
-    attention models?").
+
+class Choice(NamedTuple):
+    """An optimizer's name, and why it is that one."""
+
+    name: str
+    reason: str
+
+
+def named_optimizer(asked: str, model: nn.Module) -> Choice:
+    """The optimizer that is asked for, or by default that of `default_optimizer`."""
+    return default_optimizer(model) if asked == AUTO else Choice(asked, "asked for")
+
+
+def default_optimizer(model: nn.Module) -> Choice:
+    """By what a model is made of: embeddings, recurrence, attention or layer norms take `adamw`.
+
+    SGD moves the layers of a network in proportion to their gradients. Batch norms keep these
+    alike; in transformers they are not (Zhang et al. 2020, "Why are adaptive methods good for
+    attention models?"), rows of an embedding get one only where they are looked up, and those of
+    recurrent layers vary from batch to batch (Pascanu et al. 2013, "On the difficulty of training
+    recurrent neural networks").
+
+    Beside batch norms, embeddings count where they are most of the parameters, as in recommenders.
+
+    Example:
+        >>> default_optimizer(nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 2)))
+        Choice(name='adamw', reason='the model has embeddings')
+        >>> default_optimizer(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))).name
+        'sgd'
     """
-    return default_optimizer(model) if name == AUTO else name
-
-
-def default_optimizer(model: nn.Module) -> Literal["sgd", "adamw"]:
-    """By the norms of a model: layer or RMS norms and no batch norm take `adamw`."""
     layers = list(model.modules())
+    for what, kinds in ADAPTIVE.items():
+        if any(isinstance(layer, kinds) for layer in layers):
+            return Choice("adamw", f"the model has {what}")
     has_layer_norms = any(isinstance(layer, (nn.LayerNorm, nn.RMSNorm)) for layer in layers)
     has_batch_norms = any(isinstance(layer, _BatchNorm) for layer in layers)
-    return "adamw" if has_layer_norms and not has_batch_norms else "sgd"
+    embedded = sum(parameter_count(layer) for layer in layers if isinstance(layer, EMBEDDINGS))
+    if embedded and (not has_batch_norms or embedded > 0.5 * parameter_count(model)):
+        return Choice("adamw", "the model has embeddings")
+    if has_layer_norms and not has_batch_norms:
+        return Choice("adamw", "the model has layer norms and no batch norm")
+    why = "batch norms" if has_batch_norms else "no layers that need another"
+    return Choice("sgd", f"the model has {why}")
 
 
 def optimizer_for(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

@@ -123,6 +123,15 @@ def timed_files(path: Path) -> tuple[TimedFile, ...]:
     return tuple(files) or (TimedFile(path),)
 
 
+def timed_bytes(path: Path) -> int:
+    """The size of what runs on a device: a model's file, or those of its parts.
+
+    Raises:
+        ModelError: as `timed_files`.
+    """
+    return sum(file.path.stat().st_size for file in timed_files(path))
+
+
 def part_latencies(
     files: Sequence[TimedFile], rounds_ms: Sequence[Sequence[Sequence[float]]]
 ) -> tuple[PartLatency, ...]:

@@ -54,6 +54,16 @@ def flops_of(model: nn.Module, example: Tensors) -> float:
     return max(1.0, total)
 
 
+def parameter_count(model: nn.Module) -> int:
+    """How many parameters a model has; what several layers share counts once.
+
+    Example:
+        >>> parameter_count(nn.Linear(3, 5))
+        20
+    """
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def _uses(layer: nn.Module, inputs: Tensor, outputs: Any) -> int:  # noqa: ANN401
     """How often a layer uses each of its weights."""
     if isinstance(layer, _ConvNd):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.groups import PRUNABLE, outputs_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def cuttable_share(model: nn.Module, groups: Sequence[ChannelGroup]) -> Share:
         reached += own * (
             1 - (1 - shares_written.get(name, 0.0)) * (1 - shares_read.get(name, 0.0))
         )
-    total = sum(p.numel() for p in model.parameters())
+    total = parameter_count(model)
     return Share(channels, cuttable, total, min(round(reached), total))
 
 

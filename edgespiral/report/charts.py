@@ -38,7 +38,7 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
     places = {0: start} | {turn.turn: _place(run, turn) for turn in run.turns}
     floor = run.metric.floor(teacher.validation_score, run.max_drop)
     candidates_ms = _candidates_ms(run, baseline)
-    times = [*(x for x, _ in places.values()), on_device.budget_ms, *candidates_ms]
+    times = [*(x for x, _ in places.values()), *_budgets(on_device), *candidates_ms]
     axes = Axes(
         Scale.around(times, LEFT, RIGHT, 0.08),
         Scale.around([*(y for _, y in places.values()), floor], BOTTOM, TOP, 0.12),
@@ -50,7 +50,8 @@ def score_chart(run: Run, baseline: Baseline) -> Markup:
         axes.draw(
             ("median latency, ms", f"validation {run.metric.name}, {run.metric.unit}".strip(" ,"))
         ),
-        _limits(axes, on_device.budget_ms, floor, run.metric.name),
+        *(_budget(axes, budget_ms) for budget_ms in _budgets(on_device)),
+        _floor(axes, floor, run.metric.name),
         *(_tried(axes, latency_ms) for latency_ms in candidates_ms),
         *(_step(axes, places, turn) for turn in run.turns),
         *(_spread(axes, run, turn) for turn in run.turns),
@@ -67,7 +68,7 @@ def samples_chart(teacher: OnDevice, student: Measurement | None) -> Markup:
     if student is not None and student.model_sha256 != teacher.measurement.model_sha256:
         measured["student"] = student
     curves = {name: _quantiles(measurement) for name, measurement in measured.items()}
-    times = [teacher.budget_ms, *(ms for curve in curves.values() for ms, _ in curve)]
+    times = [*_budgets(teacher), *(ms for curve in curves.values() for ms, _ in curve)]
     axes = Axes(Scale.around(times, LEFT, RIGHT, 0.05), Scale(0, 1, BOTTOM, TOP))
     medians = {name: measurement.stats.p50_ms for name, measurement in measured.items()}
     description = ", ".join(
@@ -78,7 +79,7 @@ def samples_chart(teacher: OnDevice, student: Measurement | None) -> Markup:
         (WIDTH, HEIGHT),
         ("Distribution of the latency samples", f"{description}."),
         axes.draw(("latency of one run, ms", "share of runs at or below"), "{:.0%}".format),
-        _budget(axes, teacher.budget_ms),
+        *(_budget(axes, budget_ms) for budget_ms in _budgets(teacher)),
         *(_curve(axes, name, curve) for name, curve in curves.items()),
         *(_median(axes, name, value) for name, value in medians.items()),
     )
@@ -106,7 +107,13 @@ def _description(run: Run, baseline: Baseline) -> str:
     for turn in run.turns:
         latency_ms, score = _place(run, turn)
         parts.append(f"turn {turn.turn} {run.metric.text(score)} in {formats.ms(latency_ms)} ms")
-    return f"{'; '.join(parts)}; budget {formats.ms(teacher.budget_ms)} ms."
+    parts += [f"budget {formats.ms(budget_ms)} ms" for budget_ms in _budgets(teacher)]
+    return f"{'; '.join(parts)}."
+
+
+def _budgets(device: OnDevice) -> list[float]:
+    """The latency that is asked for on a device, if one is."""
+    return [] if device.budget_ms is None else [device.budget_ms]
 
 
 def _place(run: Run, turn: TurnFinished) -> tuple[float, float]:
@@ -116,7 +123,8 @@ def _place(run: Run, turn: TurnFinished) -> tuple[float, float]:
 def _candidates_ms(run: Run, baseline: Baseline) -> list[float]:
     teacher = run.shown(baseline.devices)
     teacher_ms = teacher.measurement.stats.p50_ms
-    fastest = min([teacher.budget_ms, *(_place(run, turn)[0] for turn in run.turns)])
+    reached = [_place(run, turn)[0] for turn in run.turns]
+    fastest = min([*_budgets(teacher), *reached], default=teacher_ms)
     candidates = [run.shown(candidate.devices) for candidate in run.candidates]
     measured_ms = [teacher_ms / device.speedup.value for device in candidates]
     # Probes far below the budget only taught the latency model; they would squash the picture.
@@ -128,12 +136,11 @@ def _kind(run: Run, turn: int) -> str:
     return "best" if turn == best else "teacher" if turn == 0 else "student"
 
 
-def _limits(axes: Axes, budget_ms: float, floor: float, name: str) -> Markup:
+def _floor(axes: Axes, floor: float, name: str) -> Markup:
     at = axes.y(floor)
     left, right = axes.x.start, axes.x.end
     return Markup().join(
         [
-            _budget(axes, budget_ms),
             svg.line((left, at), (right, at), class_="floor"),
             svg.text(right, at + 16, f"{name} floor", class_="note", text_anchor="end"),
         ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.records.footprint import MIB
+
 if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         ModelFacts,
@@ -60,6 +62,11 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
+def mib(value: float) -> str:
+    """A size in bytes as MiB, to four figures."""
+    return f"{value / MIB:.4g} MiB"
+
+
 def seconds(value: float) -> str:
     """A duration: 0.4 s, 12 s, 3 min 05 s."""
     if value < 10:
@@ -71,10 +78,11 @@ def seconds(value: float) -> str:
 
 def mix(cut: PrecisionMix) -> str:
     """A cut to the budget in some precision, and what it loses before training."""
+    latency = "" if cut.latency_ms is None else f"{ms(cut.latency_ms)} ms"
     if cut.cut_nats is None:
-        return f"{ms(cut.latency_ms)} ms at best: out of reach in one step"
+        return f"{f'{latency} at best: ' if latency else ''}out of reach in one step"
     return (
-        f"{ms(cut.latency_ms)} ms, loses {cut.cut_nats:.3g} nats by cutting, "
+        f"{f'{latency}, ' if latency else ''}loses {cut.cut_nats:.3g} nats by cutting, "
         f"{cut.rounding_nats:.3g} by rounding"
     )
 

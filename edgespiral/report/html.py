@@ -14,6 +14,7 @@ from edgespiral.core.records.measurement import (
     Fingerprint,
 )
 from edgespiral.report import charts, formats
+from edgespiral.report.budgets import budget_margins, margin_text
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def status_of(run: Run) -> tuple[str, str]:
     """How a run ended in words, and whether that is good, short of it or still open."""
     if run.finished is None:
         return "not finished", "pending"
+    if run.finished.outcome is Outcome.MET and not run.has_budget:
+        return "goal reached", "good"
     met = run.finished.outcome in (Outcome.MET, Outcome.ALREADY_MET)
     return OUTCOMES[run.finished.outcome], "good" if met else "short"
 
@@ -85,6 +88,7 @@ def _measured(run: Run) -> dict[str, object]:
         "samples_chart": charts.samples_chart(run.shown(baseline.devices), student),
         "widths_chart": charts.widths_chart(baseline.widths, widths_after),
         "devices": run.devices() if len(baseline.devices) > 1 else [],
+        "budgets": [(margin_text(budget), budget.verdict.value) for budget in budget_margins(run)],
         "bought": _bought(run),
         "prediction_error": run.prediction_error(),
         "fingerprints": _fingerprints(run.shown(baseline.devices).measurement, student),
@@ -125,7 +129,9 @@ def _latency_tile(run: Run, baseline: Baseline) -> tuple[str, str, str]:
     teacher = run.shown(baseline.devices)
     teacher_ms = teacher.measurement.stats.p50_ms
     latency_ms = run.timing(run.shown(run.best.devices)).latency_ms if run.best else teacher_ms
-    small = f"teacher {formats.ms(teacher_ms)}, budget {formats.ms(teacher.budget_ms)}"
+    small = f"teacher {formats.ms(teacher_ms)}"
+    if teacher.budget_ms is not None:
+        small += f", budget {formats.ms(teacher.budget_ms)}"
     return "median latency", f"{formats.ms(latency_ms)} ms", small
 
 

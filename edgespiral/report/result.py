@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.records.events import Outcome
 from edgespiral.core.records.result import DeviceResult, Result, TurnCuts, TurnRate
+from edgespiral.report.budgets import budget_margins
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
             )
             for device in run.devices()
         ),
+        budgets=budget_margins(run),
+        optimizer=best.optimizer if best else "",
         turns=len(run.turns),
         seconds=run.seconds(),
         sparsity=best.sparsity if best else None,

@@ -19,7 +19,7 @@ from edgespiral.core.records.events import (
     TurnFinished,
     TurnPlanned,
 )
-from edgespiral.core.records.measurement import Interval
+from edgespiral.core.records.measurement import Interval, Verdict
 from edgespiral.core.statistics.stats import verdict
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Event,
         OnDevice,
     )
-    from edgespiral.core.records.measurement import Measurement, Ratio, Verdict
+    from edgespiral.core.records.measurement import Measurement, Ratio
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Precision
 
@@ -46,7 +46,7 @@ class Timing:
 class OnTarget:
     """What a run reached on one of its targets."""
 
-    budget_ms: float
+    budget_ms: float | None
     speedup: Ratio
     teacher: Measurement
     student: Measurement
@@ -61,6 +61,8 @@ class OnTarget:
     @property
     def verdict(self) -> Verdict:
         """Whether the result meets the budget there: as the run decided, where it did."""
+        if self.budget_ms is None:
+            return Verdict.MET
         return self.decided or verdict(self.timing.ci95_ms, self.budget_ms)
 
 
@@ -168,8 +170,8 @@ class Run:
     def timing(self, device: OnDevice) -> Timing:
         """Latency on the device that is shown, in the terms of the budget.
 
-        Where the budget is a speed-up it is the teacher's median over the paired ratio, which a
-        drift of the machine between two measurements does not touch; else the median itself.
+        Where the budget is a time it is the median itself; else the teacher's median over the
+        paired ratio, which a drift of the machine between two measurements does not touch.
         """
         if self.baseline is None:
             stats = device.measurement.stats
@@ -205,21 +207,35 @@ class Run:
         return tuple(map(str, named)) if isinstance(named, list) else (str(named),)
 
     def _timing(self, index: int, teacher: Measurement, student: OnDevice) -> Timing:
-        if not self._is_relative(self._targets[index]):
+        if self._is_absolute(self._targets[index]):
             stats = student.measurement.stats
             return Timing(stats.p50_ms, stats.p50_ci95_ms)
         teacher_ms, ci95 = teacher.stats.p50_ms, student.speedup.ci95
         interval = Interval(low=teacher_ms / ci95.high, high=teacher_ms / ci95.low)
         return Timing(teacher_ms / student.speedup.value, interval)
 
-    def _is_relative(self, target: str) -> bool:
-        """Whether the budget of `target` is a speed-up."""
+    def _is_absolute(self, target: str) -> bool:
+        """Whether the budget of `target` is a latency in milliseconds."""
         budgets = {kind: self.started.plan.get(kind) for kind in ("latency_ms", "speedup")}
         named = [
             kind for kind, value in budgets.items() if isinstance(value, dict) and target in value
         ]
         for_all = [kind for kind, value in budgets.items() if isinstance(value, int | float)]
-        return (named or for_all) == ["speedup"]
+        return (named or for_all) == ["latency_ms"]
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether there was something to reach beside what may be lost."""
+        kinds = ("latency_ms", "speedup", "size_mib", "parameters")
+        return any(self.started.plan.get(kind) is not None for kind in kinds)
+
+    @property
+    def is_planned_in_ms(self) -> bool:
+        """Whether what turns aim at is a latency, and not a size alone."""
+        if self.baseline is None:
+            return False
+        is_sized = self.baseline.footprints or self.started.plan.get("smallest")
+        return self.shown(self.baseline.devices).budget_ms is not None or not is_sized
 
     def prediction_error(self) -> float | None:
         """Median distance of predicted from measured candidates, as a share; None without any."""

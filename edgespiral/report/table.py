@@ -16,6 +16,7 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.report import formats
+from edgespiral.report.budgets import budget_margins, margin_text
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -71,7 +72,18 @@ def _turns(run: Run, baseline: Baseline) -> Table:
 
 def _title(run: Run, baseline: Baseline) -> str:
     precision = "" if run.precision == "fp32" else f", students in {run.precision}"
-    return f"budget {formats.ms(run.shown(baseline.devices).budget_ms)} ms{precision}"
+    return f"{goal(run, baseline)}{precision}"
+
+
+def goal(run: Run, baseline: Baseline) -> str:
+    """What a run is to reach, in a few words."""
+    budget_ms = run.shown(baseline.devices).budget_ms
+    parts = [] if budget_ms is None else [f"{formats.ms(budget_ms)} ms"]
+    parts += map(str, baseline.footprints)
+    if parts:
+        return f"budget {', '.join(parts)}"
+    kind = "smallest" if run.started.plan.get("smallest") else "fastest"
+    return f"the {kind} within {run.max_drop:g} {run.metric.difference_unit}".strip()
 
 
 def _row(run: Run, turn: TurnFinished) -> tuple[str | Text, ...]:
@@ -104,12 +116,21 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_won_back(run),
         Text(formats.evaluation(run.best.student if run.best else baseline.teacher, run.metric)),
         *(Text(f"warning: {doubt}", style="yellow") for doubt in run.doubts),
+        *_budgets(run),
         Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
         Text(f"{f'test {run.metric.name}':14} {formats.change(before, after, run.metric)}"),
         *(Text(f"{f'test {line[0]}':14} {line[1]}") for line in formats.beside(finished)),
         Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),
         *_parts(run),
         *_devices(run),
+    ]
+
+
+def _budgets(run: Run) -> list[Text]:
+    """Each budget with its margin."""
+    return [
+        Text(f"budget {margin_text(budget)}", style=STYLES[budget.verdict])
+        for budget in budget_margins(run)
     ]
 
 
@@ -133,7 +154,11 @@ def _devices(run: Run) -> list[Text]:
             Text(
                 f"on {device.target}  {formats.ms(device.teacher.stats.p50_ms)} -> "
                 f"{formats.ms(device.timing.latency_ms)} ms, {device.speedup.value:.2f}x, "
-                f"budget {formats.ms(device.budget_ms)} ms {device.verdict}",
+                + (
+                    f"budget {formats.ms(device.budget_ms)} ms {device.verdict}"
+                    if device.budget_ms is not None
+                    else "no budget"
+                ),
                 style=STYLES[device.verdict],
             )
             for device in devices

@@ -16,6 +16,7 @@ from edgespiral.core.records.events import (
     Baseline,
     OnDevice,
 )
+from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.records.measurement import (
     Interval,
     Ratio,
@@ -40,7 +41,7 @@ from edgespiral.spiral.turn import export_checked, model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import nn
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.spiral.context import RunContext
+    from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
 # Of a model that is slow, the first look tells how many are taken.
@@ -91,7 +93,9 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     with context.listener.steps("the teacher: exporting, scoring, measuring"):
         baseline = _measured(context, fresh)
     context.journal.append(baseline)
-    _tell(context.listener, context.task.metric, context.plan.budgets, baseline)
+    metric = context.task.metric
+    goal = goal_text(context.plan, budgets_of(context.plan, baseline), metric)
+    _tell(context.listener, metric, goal, baseline)
     return baseline
 
 
@@ -110,7 +114,9 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     # What was measured is what was scored, and still lies there.
     for measurement in measurements:
         require_judged(folder, files | {MODEL: measurement.model_sha256})
-    budget = Budgets.of(context.plan.budgets, measurements)
+    plan = context.plan
+    footprints = footprint_budgets(plan.size_mib, plan.parameters, facts)
+    budget = Budgets.of(plan.budgets, measurements, facts, footprints)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
@@ -121,6 +127,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         files=files,
         validation_sha256=sha256_of(validation),
         doubts=doubts_about(model, context.splits, task),
+        footprints=footprints,
     )
 
 
@@ -195,17 +202,27 @@ def _or_task(task: Task) -> str:
 def _tell(
     listener: Listener,
     metric: Metric,
-    budgets: Mapping[str, Mapping[str, float]],
+    goal: str,
     baseline: Baseline,
 ) -> None:
     measurements = timed(baseline)
     latencies = ", ".join(f"{measurement.stats.p50_ms:.3g} ms" for measurement in measurements)
     score_told = metric.named(baseline.teacher.validation_score)
-    listener.say(
-        f"teacher: {score_told} on validation, {latencies}; "
-        f"budget {Budgets.of(budgets, measurements)}"
-    )
+    listener.say(f"teacher: {score_told} on validation, {latencies}; {goal}")
     say_doubts(listener, baseline.doubts)
+
+
+def budgets_of(plan: Plan, baseline: Baseline) -> Budgets:
+    """What the run of `plan` is to reach."""
+    return Budgets.of(plan.budgets, timed(baseline), baseline.teacher, baseline.footprints)
+
+
+def goal_text(plan: Plan, budgets: Budgets, metric: Metric) -> str:
+    """What a run is asked for, as a person would say it."""
+    if not plan.is_quality_goal:
+        return f"budget {budgets}"
+    kind = "smallest" if plan.smallest else "fastest"
+    return f"goal: the {kind} that loses at most {plan.max_drop:g} {metric.difference_unit}".strip()
 
 
 def say_doubts(listener: Listener, doubts: Sequence[str]) -> None:

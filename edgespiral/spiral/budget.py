@@ -1,4 +1,4 @@
-"""The latency budget: an absolute time, or a speed-up over the teacher; one for each device."""
+"""What a run is to reach: a latency on each device, a size of what ships, or the score alone."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from edgespiral.core.statistics.stats import verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgespiral.core.records.footprint import FootprintBudget, HasFootprint
     from edgespiral.core.records.measurement import Measurement
     from edgespiral.measure.decide import Paired
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a measurement is held against.
+    """What a measurement on one device is held against; nothing, where no latency is asked for.
 
     A speed-up is judged by the paired ratio to the teacher, measured alternately with it, because
     a noisy machine's absolute times drift and paired ratios do not.
     """
 
-    latency_ms: float
+    latency_ms: float | None
     speedup: float | None
 
     @classmethod
@@ -35,10 +36,11 @@ class Budget:
         """The budget for a target, given the teacher's latency there.
 
         Args:
-            asked: one value, `latency_ms` or `speedup`, as `Plan.budget_of`.
+            asked: one value, `latency_ms` or `speedup`, as `Plan.budget_of`, or none.
         """
-        [(kind, value)] = asked.items()
-        return cls(teacher_ms / value, value) if kind == "speedup" else cls(value, None)
+        for kind, value in asked.items():
+            return cls(teacher_ms / value, value) if kind == "speedup" else cls(value, None)
+        return cls(None, None)
 
     def verdict(self, pair: Paired, confidence: float) -> Verdict:
         """Met or missed where the whole interval is on one side, else undecided.
@@ -47,6 +49,8 @@ class Budget:
             pair: the model, measured in turns with the teacher.
             confidence: of the interval, from 0 to 1.
         """
+        if self.latency_ms is None:
+            return Verdict.MET
         if self.speedup is None:
             medians = round_medians(pair.subject.rounds_ms)
             return verdict(sign_median(medians, confidence), self.latency_ms)
@@ -56,6 +60,8 @@ class Budget:
 
     def __str__(self) -> str:
         """The budget as a person would say it."""
+        if self.latency_ms is None:
+            return ""
         if self.speedup is None:
             return f"{self.latency_ms:.3g} ms"
         return f"{self.latency_ms:.3g} ms ({self.speedup:g}x faster)"
@@ -63,35 +69,67 @@ class Budget:
 
 @dataclass(frozen=True)
 class Budgets:
-    """The budgets of a run's devices, in the plan's order."""
+    """The budgets of a run: of its devices, in the plan's order, and of how large what ships is.
+
+    Attributes:
+        teacher_ms: the teacher's latency on the first device.
+        footprints: budgets of size, each with the share of it that the teacher takes.
+    """
 
     each: tuple[Budget, ...]
     targets: tuple[str, ...]
+    teacher_ms: float
+    footprints: tuple[tuple[FootprintBudget, float], ...] = ()
 
     @classmethod
     def of(
-        cls, asked: Mapping[str, Mapping[str, float]], teacher: Sequence[Measurement]
+        cls,
+        asked: Mapping[str, Mapping[str, float]],
+        measured: Sequence[Measurement],
+        teacher: HasFootprint | None = None,
+        footprints: Sequence[FootprintBudget] = (),
     ) -> Budgets:
-        """The budgets by target, as `Plan.budgets`, given the teacher's measurement on each."""
-        pairs = zip(asked.values(), teacher, strict=True)
-        return cls(tuple(Budget.of(own, one.stats.p50_ms) for own, one in pairs), tuple(asked))
+        """The budgets of a run.
+
+        Args:
+            asked: of latency, by target, as `Plan.budgets`.
+            measured: the teacher on each target.
+            teacher: how large it is; needed where there are `footprints`.
+            footprints: how large the student may be.
+        """
+        pairs = zip(asked.values(), measured, strict=True)
+        each = tuple(Budget.of(own, one.stats.p50_ms) for own, one in pairs)
+        shares = [(budget, budget.share(teacher)) for budget in footprints] if teacher else []
+        return cls(each, tuple(asked), measured[0].stats.p50_ms, tuple(shares))
 
     @property
-    def latency_ms(self) -> float:
-        """Of the first device, in whose time a run of several is planned."""
-        return self.each[0].latency_ms
+    def goal_ms(self) -> float:
+        """Where the run is to get, in the first device's time, in which all of it is planned.
+
+        Where no latency is asked for, a model is planned as if its latency went with its size:
+        the teacher has its own, and what is as large as it may be has its share of that.
+        """
+        latency_ms = self.each[0].latency_ms
+        if latency_ms is not None:
+            return latency_ms
+        return self.teacher_ms / max((share for _, share in self.footprints), default=1.0)
 
     def verdicts(self, pairs: Sequence[Paired], confidence: float) -> list[Verdict]:
         """What each device's measurement says of its own budget, at a confidence from 0 to 1."""
         matched = zip(self.each, pairs, strict=True)
         return [budget.verdict(pair, confidence) for budget, pair in matched]
 
+    def footprint_verdicts(self, model: HasFootprint) -> list[Verdict]:
+        """Whether `model` is within each budget of size."""
+        return [budget.verdict(model) for budget, _ in self.footprints]
+
     def __str__(self) -> str:
         """The budgets as a person would say them."""
-        if len(self.each) == 1:
-            return str(self.each[0])
-        named = zip(self.each, self.targets, strict=True)
-        return ", ".join(f"{budget} on {target}" for budget, target in named)
+        latencies = [text for budget in self.each if (text := str(budget))]
+        if len(latencies) > 1:
+            named = zip(latencies, self.targets, strict=True)
+            latencies = [f"{budget} on {target}" for budget, target in named]
+        return ", ".join([*latencies, *(str(budget) for budget, _ in self.footprints)])
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:

@@ -16,6 +16,7 @@ from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.engines import AUTO
 from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -134,8 +135,8 @@ def cut(
         after=new_widths,
         engine=result.engine,
         difference=result.difference,
-        parameters_before=_count(source.model),
-        parameters_after=_count(result.model),
+        parameters_before=parameter_count(source.model),
+        parameters_after=parameter_count(result.model),
     )
     smaller = result.model.eval()
     smaller.meta[FACTS] = facts
@@ -268,7 +269,3 @@ def _scored(
         return scores, None
     layer_moments = moments(source.model, source.groups, [inputs for inputs, _ in batches])
     return after_folding(scores, source.model, source.groups, layer_moments), layer_moments
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

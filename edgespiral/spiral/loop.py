@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
@@ -21,11 +22,12 @@ from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.spiral.baseline import baseline_of, timed
+from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.start import explored_cut
 from edgespiral.spiral.planning.planner import OutOfReach
+from edgespiral.spiral.planning.quality import MOST_STUDENTS, QualityGoal, next_student
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
 from edgespiral.spiral.schedule import Schedule
@@ -49,6 +51,20 @@ if TYPE_CHECKING:
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
 
+# What could not be reached in one turn is not tried again so near to it.
+BEYOND_REACH = 1.05
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What a run's turns have in common, once the teacher is measured and the precision chosen."""
+
+    rules: Rules
+    baseline: Baseline
+    budget: Budgets
+    planner: Planner
+    teacher: Callable[[Stopwatch], Parent]
+
 
 @dataclass
 class Spiral:
@@ -71,69 +87,109 @@ class Spiral:
             restore(self.context.out, self._events(), ended[-1], self.context.listener)
             return ended[-1]
         baseline = baseline_of(self.context, self.fresh)
-        budget = Budgets.of(self.context.plan.budgets, timed(baseline))
+        budget = budgets_of(self.context.plan, baseline)
         # Zeros among the weights were asked for beside the budget: then a turn makes them.
         if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return finish(self.context, self.fresh, baseline, End(Outcome.ALREADY_MET, 0, message))
-        planners = Planners(self.context, baseline, self._parents)
+        planners = Planners(self.context, baseline, self._parents, budget.goal_ms)
         try:
             planner = planners.settled(budget)
             rules = self._rules(budget, planner.start_ms)
-            end = self._turns(rules, baseline, budget, planner, planners.teacher)
+            course = _Course(rules, baseline, budget, planner, planners.teacher)
+            turns = self._students if self.context.plan.is_quality_goal else self._turns
+            end = turns(course)
             return finish(self.context, self.fresh, baseline, end)
         finally:
             planners.close()
 
-    def _turns(
-        self,
-        rules: Rules,
-        baseline: Baseline,
-        budget: Budgets,
-        planner: Planner,
-        teacher: Callable[[Stopwatch], Parent],
-    ) -> End:
+    def _turns(self, course: _Course) -> End:
+        budget, planner = course.budget, course.planner
         # Asked before any training is paid for; the last turn alone could not tell.
         with self.context.listener.steps("measuring the fastest cut"):
-            beyond = planner.beyond_reach(budget.latency_ms)
+            beyond = planner.beyond_reach(budget.goal_ms)
         if beyond is not None:
-            return _unreachable(budget, beyond.fastest_ms, 0, "the fastest cut of this model")
+            return _unreachable(budget, beyond, 0, "cut of this model")
         while True:
-            step = next_step(rules, baseline, self._events())
+            step = next_step(course.rules, course.baseline, self._events())
             if isinstance(step, End):
                 return step
-            watch = Stopwatch()
-            self.context.listener.say(f"turn {step.turn}: to {_each_ms(planner, step.target_ms)}")
-            source = self._source(step.parent)
-            if not source.groups:
+            done = self._turn(course, step)
+            if done is None:
                 return End(Outcome.UNREACHABLE, step.parent, f"nothing is left to cut for {budget}")
-            if (step.parent, step.turn) == (0, 1):  # the search for a precision may have scored it
-                parent = teacher(watch)
-            else:
-                parent = self._parents.parent(step.parent, source, watch, next_turn=step.turn)
-            planned = self._planned(rules, step, parent, planner, watch)
-            if isinstance(planned, OutOfReach):
-                fastest = _fastest_cut(step.turn, self.context.plan.allocation)
-                return _unreachable(budget, planned.fastest_ms, step.parent, fastest)
-            done = run_turn(
-                self.context,
-                planned,
-                parent,
-                budget,
-                watch,
-                precision=planner.precision,
-                floor=rules.floor(baseline),
+            if isinstance(done, OutOfReach):
+                which = _which_cut(step.turn, self.context.plan.allocation)
+                return _unreachable(budget, done, step.parent, which)
+
+    def _students(self, course: _Course) -> End:
+        """As `_turns`, where there is no budget: students until the goal is bracketed."""
+        planner, parent = course.planner, course.teacher(Stopwatch())
+        with self.context.listener.steps("measuring the fastest cut"):
+            fastest_ms = planner.fastest_ms()
+        allocation, turns = self.context.plan.allocation, self.context.plan.turns
+
+        @cache
+        def divergence(latency_ms: float) -> float:
+            source, importance = parent.source, parent.importance
+            return planner.divergence(source, importance, latency_ms, allocation)
+
+        while True:
+            goal = QualityGoal(
+                planner.start_ms,
+                fastest_ms,
+                course.rules.max_drop,
+                divergence,
+                MOST_STUDENTS if turns == "auto" else turns,
+                of_size=self.context.plan.smallest,
             )
-            self._tell(baseline, done)
+            step = next_student(course.rules, goal, course.baseline, self._events())
+            if isinstance(step, End):
+                return step
+            done = self._turn(course, step)
+            if done is None:
+                fastest_ms = math.inf
+            elif isinstance(done, OutOfReach):
+                fastest_ms = max(fastest_ms, BEYOND_REACH * done.fastest_ms)
+
+    def _turn(self, course: _Course, step: Next) -> TurnFinished | OutOfReach | None:
+        """One turn; None where nothing is left to cut."""
+        watch = Stopwatch()
+        aim = course.planner.target_text(step.target_ms)
+        metric = self.context.task.metric
+        lost = step.expected_lost
+        expected = "" if lost is None else f", expected to lose {lost:.2g} {metric.difference_unit}"
+        self.context.listener.say(f"turn {step.turn}: to {aim}{expected}".strip())
+        source = self._source(step.parent)
+        if not source.groups:
+            return None
+        # The search for a precision may have scored it, and so have all students of a goal.
+        if step.parent == 0 and (step.turn == 1 or self.context.plan.is_quality_goal):
+            parent = course.teacher(watch)
+        else:
+            parent = self._parents.parent(step.parent, source, watch, next_turn=step.turn)
+        planned = self._planned(course, step, parent, watch)
+        if isinstance(planned, OutOfReach):
+            return planned
+        done = run_turn(
+            self.context,
+            planned,
+            parent,
+            course.budget,
+            watch,
+            precision=course.planner.precision,
+            floor=course.rules.floor(course.baseline),
+        )
+        self._tell(course.baseline, done)
+        return done
 
     def _planned(
-        self, rules: Rules, step: Next, parent: Parent, planner: Planner, watch: Stopwatch
+        self, course: _Course, step: Next, parent: Parent, watch: Stopwatch
     ) -> TurnPlanned | OutOfReach:
         known = planned_turn(self._events(), step.turn)
         if known is not None:
             return known
-        plan = self.context.plan
-        epochs = rules.schedule.turn_epochs(step.turn) - self._parents.slimming_epochs
+        plan, planner = self.context.plan, course.planner
+        epochs = course.rules.schedule.turn_epochs(step.turn) - self._parents.slimming_epochs
         with watch.timing("plan"):
             chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):
@@ -144,7 +200,7 @@ class Spiral:
                 f"{'instead of a survey' if planner.reused_layers else 'known'}"
             )
         self.context.listener.say(
-            f"  planned {chosen.latency_ms:.3f} ms, measured on {', '.join(plan.targets)} "
+            f"  planned {planner.text_of(chosen)}, measured on {', '.join(plan.targets)} "
             f"before training{f'; best of {compared} compared' if compared else ''}"
         )
         kept = nothing_cut(parent.source, chosen.widths) and plan.sparsity == "none"
@@ -155,6 +211,7 @@ class Spiral:
             target_ms=step.target_ms,
             widths=chosen.widths,
             importance_lost=chosen.importance_lost,
+            expected_lost=step.expected_lost,
             compared=compared,
             epochs=0.0 if kept else epochs,
             cuts=cuts,
@@ -184,13 +241,16 @@ class Spiral:
                 target_ms=step.target_ms,
                 allocation=context.plan.allocation,
                 screen=screen,
-                budget_ms=planner.devices[0].budget_ms,
+                budget_ms=None if context.plan.is_quality_goal else planner.devices[0].budget_ms,
             )
         return chosen, len(screen.prices) if screen else 0
 
     def _already_met(self, baseline: Baseline, budget: Budgets) -> bool:
+        if self.context.plan.is_quality_goal:
+            return False
         verdicts = budget.verdicts([Paired(one, one) for one in timed(baseline)], 1 - ERROR_RATE)
-        return joined(verdicts) is Verdict.MET
+        sizes = budget.footprint_verdicts(baseline.teacher)
+        return joined([*verdicts, *sizes]) is Verdict.MET
 
     def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
         several = len(done.devices) > 1
@@ -201,12 +261,16 @@ class Spiral:
         )
         metric = self.context.task.metric
         told = f"{metric.named(done.student.validation_score)} on validation"
-        self.context.listener.say(f"  {told}, {reached}: budget {done.verdict}")
+        sizes = [budget.text(budget.value(done.student)) for budget in baseline.footprints]
+        what = "goal" if self.context.plan.is_quality_goal else "budget"
+        reached = ", ".join([told, reached, *sizes])
+        self.context.listener.say(f"  {reached}: {what} {done.verdict}")
 
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan
-        turns = plan.turns if plan.explored is None else 1
-        schedule = Schedule.plan(start_ms, budget.latency_ms, turns, plan.epochs)
+        # Each student of a goal without a budget may be the one that ships.
+        is_one = plan.is_quality_goal or plan.explored is not None
+        schedule = Schedule.plan(start_ms, budget.goal_ms, 1 if is_one else plan.turns, plan.epochs)
         return Rules(schedule, plan.max_drop, self.context.task.metric)
 
     @cached_property
@@ -229,28 +293,23 @@ class Spiral:
         return self.context.journal.read()
 
 
-def _each_ms(planner: Planner, latency_ms: float) -> str:
-    """A latency as a person would say it, on every device where there are several."""
-    own = planner.own_ms(latency_ms)
-    if len(own) == 1:
-        return f"{latency_ms:.3g} ms"
-    return ", ".join(f"{ms:.3g} ms on {target}" for target, ms in own.items())
-
-
-def _fastest_cut(turn: int, allocation: str) -> str:
+def _which_cut(turn: int, allocation: str) -> str:
     if allocation == "latency":
-        return f"the fastest cut of turn {turn}"
-    return f"the fastest that --allocation {allocation} allows (latency allows more)"
+        return f"cut of turn {turn}"
+    return f"that --allocation {allocation} allows (latency allows more)"
 
 
-def _unreachable(budget: Budgets, fastest_ms: float, best_turn: int, fastest: str) -> End:
-    times = fastest_ms / budget.latency_ms
+def _unreachable(budget: Budgets, beyond: OutOfReach, best_turn: int, which: str) -> End:
+    times = beyond.fastest_ms / budget.goal_ms
     if times <= 1:
         # A quick measurement may say so of what a long one has found too slow.
         message = f"{budget} was not met, and turn {best_turn}'s student cannot be cut further"
         return End(Outcome.UNREACHABLE, best_turn, message)
-    taken = f"{fastest_ms:.3g} ms, {100 * (times - 1):.2g} % more"
-    if len(budget.each) > 1:
-        taken = f"{times:.3g} times the budget where it is furthest off"
-    message = f"{budget} is out of reach: {fastest} takes {taken}"
-    return End(Outcome.UNREACHABLE, best_turn, message)
+    if beyond.size:
+        fastest = f"the smallest {which} has {beyond.size}"
+    elif len(budget.each) > 1:
+        fastest = f"the fastest {which} takes {times:.3g} times the budget where it is furthest off"
+    else:
+        more = f"{100 * (times - 1):.2g} % more"
+        fastest = f"the fastest {which} takes {beyond.fastest_ms:.3g} ms, {more}"
+    return End(Outcome.UNREACHABLE, best_turn, f"{budget} is out of reach: {fastest}")

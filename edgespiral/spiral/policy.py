@@ -33,11 +33,15 @@ CLOSER = 0.98
 
 @dataclass(frozen=True)
 class Next:
-    """The next turn: its number, whose student it starts from, and its latency target."""
+    """The next turn: its number, whose student it starts from, and its latency target.
+
+    `expected_lost` is what its student is predicted to lose, where that is the goal.
+    """
 
     turn: int
     parent: int
     target_ms: float
+    expected_lost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,16 +77,18 @@ def planned_turn(events: Sequence[Event], turn: int) -> TurnPlanned | None:
     return plans[-1] if plans else None
 
 
-def reached_ms(baseline: Baseline, done: TurnFinished) -> float:
+def reached_ms(baseline: Baseline, done: TurnFinished, budget_ms: float) -> float:
     """The latency of a turn's student, in pairs with the teacher.
 
-    With several devices it is in the first's time, and of the one furthest from its budget.
+    With several budgets it is in the first device's time, and of the budget furthest off.
     """
-    shares_of_budget = (
+    shares_of_budget = [
         teacher.measurement.stats.p50_ms / student.speedup.value / teacher.budget_ms
         for teacher, student in zip(baseline.devices, done.devices, strict=True)
-    )
-    return max(shares_of_budget) * baseline.devices[0].budget_ms
+        if teacher.budget_ms is not None
+    ]
+    shares_of_budget += [budget.share(done.student) for budget in baseline.footprints]
+    return max(shares_of_budget) * budget_ms
 
 
 def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next | End:
@@ -94,7 +100,8 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
     for done in turns:
         within = rules.metric.holds(done.student.validation_score, floor)
         if within:
-            parent, parent_ms = done.turn, reached_ms(baseline, done)
+            parent_ms = reached_ms(baseline, done, rules.schedule.budget_ms)
+            parent = done.turn
         if within and done.verdict is Verdict.MET:
             return End(Outcome.MET, done.turn, "the budget is met")
         if not within or retreated:

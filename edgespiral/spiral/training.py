@@ -36,7 +36,7 @@ def training_settings(plan: Plan, teacher: nn.Module) -> TrainSettings:
         temperature=plan.temperature,
         alpha=plan.alpha,
         seed=plan.seed,
-        optimizer=named_optimizer(plan.optimizer, teacher),
+        optimizer=named_optimizer(plan.optimizer, teacher).name,
         weight_decay=plan.weight_decay,
     )
     return replace(

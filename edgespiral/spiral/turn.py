@@ -23,11 +23,14 @@ from edgespiral.core.statistics.intervals import Looks
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
+from edgespiral.distill.optimizers import named_optimizer
+from edgespiral.distill.own_training import is_usual
 from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
-from edgespiral.measure.model_files import timed_files
+from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.saved import load_model, save_model, trace
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.prunable import cut_to
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
@@ -134,8 +137,9 @@ def run_turn(
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=student.score_after_cut,
-        verdict=joined(verdicts),
+        verdict=_verdict(context, facts, budgets, verdicts, floor),
         epochs=planned.epochs,
+        optimizer=_optimizer(context) if planned.epochs else "",
         seconds=dict(watch.seconds),
         files=files,
         seed=context.plan.seed,
@@ -144,6 +148,28 @@ def run_turn(
     )
     context.journal.append(finished)
     return finished
+
+
+def _optimizer(context: RunContext) -> str:
+    """What trains students, and why that one."""
+    if not is_usual(context.training):
+        return "the training is one's own"
+    chosen = named_optimizer(context.plan.optimizer, context.teacher.model)
+    return f"{chosen.name}: {chosen.reason}"
+
+
+def _verdict(
+    context: RunContext,
+    facts: ModelFacts,
+    budgets: Budgets,
+    verdicts: Sequence[Verdict],
+    floor: float,
+) -> Verdict:
+    """Of all budgets together; without any, whether the student holds the floor."""
+    if context.plan.is_quality_goal:
+        holds = context.task.metric.holds(facts.validation_score, floor)
+        return Verdict.MET if holds else Verdict.MISSED
+    return joined([*verdicts, *budgets.footprint_verdicts(facts)])
 
 
 def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measurement) -> None:
@@ -195,7 +221,7 @@ def _student_of(
         with watch.timing("round"):
             # Kept outputs are of bf16 where that is native, which rounds as coarsely as int8.
             teaching = context.distiller.teaching_live(parent.turn, parent.model)
-            last = planned.target_ms <= budgets.latency_ms
+            last = planned.target_ms <= budgets.goal_ms
             means = ScoreRecovery(context, teaching, planned.turn, floor, last, masks)
             shipped = means.win_back(shipped, calibrated)
     return _Student(engine, after_cut, shipped, _zeros(context, shipped, masks, folder, precision))
@@ -228,7 +254,10 @@ def _on_devices(
 ) -> tuple[OnDevice, ...]:
     return tuple(
         OnDevice(
-            budget_ms=budget.latency_ms, measurement=measurement, speedup=speedup, verdict=verdict
+            budget_ms=budget.latency_ms,
+            measurement=measurement,
+            speedup=speedup,
+            verdict=None if budget.latency_ms is None else verdict,
         )
         for budget, (measurement, speedup), verdict in zip(
             budgets.each, pairs, verdicts, strict=True
@@ -266,9 +295,8 @@ def model_facts(
         precision=precision,
         float_score=float_score,
         evaluation=score.evaluation,
-        parameter_count=sum(p.numel() for p in model.parameters()),
-        # What runs on a device: of a model of parts these alone.
-        size_bytes=sum(file.path.stat().st_size for file in timed_files(onnx)),
+        parameter_count=parameter_count(model),
+        size_bytes=timed_bytes(onnx),
     )
 
 

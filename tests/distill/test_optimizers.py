@@ -57,13 +57,35 @@ def with_norm(norm):
 
 
 def test_networks_of_layer_norms_take_adamw_and_others_sgd():
-    assert default_optimizer(with_norm(nn.LayerNorm(6))) == "adamw"
-    assert default_optimizer(with_norm(nn.RMSNorm(6))) == "adamw"
-    assert default_optimizer(with_norm(nn.BatchNorm2d(4))) == "sgd"
-    assert default_optimizer(with_norm(nn.Identity())) == "sgd"
+    assert default_optimizer(with_norm(nn.LayerNorm(6))).name == "adamw"
+    assert default_optimizer(with_norm(nn.RMSNorm(6))).name == "adamw"
+    assert default_optimizer(with_norm(nn.BatchNorm2d(4))).name == "sgd"
+    assert default_optimizer(with_norm(nn.Identity())).name == "sgd"
     both = nn.Sequential(nn.BatchNorm2d(4), nn.LayerNorm(6))
-    assert named_optimizer("auto", both) == "sgd"
-    assert named_optimizer("adamw", both) == "adamw"
+    assert named_optimizer("auto", both).name == "sgd"
+    assert named_optimizer("adamw", both) == ("adamw", "asked for")
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        (nn.Embedding(5, 4), "embeddings"),
+        (nn.EmbeddingBag(5, 4), "embeddings"),
+        (nn.LSTM(4, 4), "recurrent layers"),
+        (nn.GRUCell(4, 4), "recurrent layers"),
+        (nn.MultiheadAttention(4, 2), "attention"),
+    ],
+)
+def test_what_sgd_moves_badly_takes_adamw_beside_batch_norms_too(layer, what):
+    model = nn.ModuleList([layer, nn.BatchNorm1d(4)])
+    assert default_optimizer(model) == ("adamw", f"the model has {what}")
+
+
+def test_few_embeddings_beside_batch_norms_stay_with_sgd():
+    few = nn.ModuleList([nn.Embedding(5, 4), nn.Linear(40, 40)])
+    assert default_optimizer(few).name == "adamw"
+    few.append(nn.BatchNorm1d(4))
+    assert default_optimizer(few) == ("sgd", "the model has batch norms")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgespiral.core.records.footprint import Footprint, footprint_budgets
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -53,7 +54,7 @@ def test_it_reads_as_a_person_would_say_it():
 def test_each_device_has_its_own_and_all_must_be_met(a_measurement):
     asked = plan(target=["a", "b"], speedup={"a": 2.0}, latency_ms={"b": 8.0})
     budgets = Budgets.of(asked.budgets, [a_measurement(4.0), a_measurement(20.0)])
-    assert budgets.latency_ms == 2.0
+    assert budgets.goal_ms == 2.0
     assert str(budgets) == "2 ms (2x faster) on a, 8 ms on b"
     pairs = [pair(a_measurement, 9.0, 2.15)] * 2
     assert budgets.verdicts(pairs, 0.95) == [Verdict.MET, Verdict.MISSED]
@@ -64,3 +65,15 @@ def test_several_verdicts_are_one():
     assert joined([met, met]) is met
     assert joined([met, undecided]) is undecided
     assert joined([undecided, missed, met]) is missed
+
+
+def test_without_a_latency_time_is_planned_to_go_with_size(a_measurement):
+    teacher = Footprint(size_bytes=4000, parameter_count=1000)
+    asked = plan(parameters="25%", size_mib=2000 / 2**20)
+    sizes = footprint_budgets(asked.size_mib, asked.parameters, teacher)
+    budgets = Budgets.of(asked.budgets, [a_measurement(8.0)], teacher, sizes)
+    assert budgets.goal_ms == pytest.approx(2.0), "a quarter of the parameters is what binds"
+    assert str(budgets) == "0.001907 MiB, 250 parameters"
+    assert budgets.verdicts([pair(a_measurement, 9.0, 2.0)], 0.95) == [Verdict.MET]
+    small = Footprint(size_bytes=2000, parameter_count=251)
+    assert budgets.footprint_verdicts(small) == [Verdict.MET, Verdict.MISSED]

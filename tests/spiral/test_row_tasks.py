@@ -44,11 +44,13 @@ JOBS = {
         "recommendation", "neumf", "ratings:ratings.csv?candidates=20", "HR@10", 60.0,
         {"user", "item"},
         (
-            *("--optimizer", "adamw", "--learning-rate", "0.01"),
-            *("--epochs", "20", "--batch-size", "128"),
+            *("--learning-rate", "0.01", "--epochs", "20", "--batch-size", "128"),
         ),
     ),
 }  # fmt: skip
+
+# Mostly of embeddings, of few beside batch norms, and of layers that need no other.
+OPTIMIZERS = {"recommendation": "adamw", "binary": "sgd", "anomaly": "sgd"}
 
 
 def edgespiral(folder, *words):
@@ -69,7 +71,6 @@ def test_a_task_of_rows_is_trained_and_compressed(name, tmp_path):
     edgespiral(
         tmp_path, "compress", job.model, *words, "--weights", "teacher/weights.safetensors",
         "--out", "run", "--speedup", 1.3, "--epochs", 3, "--batch-size", 32, "--max-drop", 30,
-        *("--learning-rate", 0.02),
     )  # fmt: skip
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["metric"]["name"] == job.metric
@@ -81,6 +82,9 @@ def test_a_task_of_rows_is_trained_and_compressed(name, tmp_path):
     (check,) = result["device_checks"]
     assert check["parity"]["max_abs_difference"] < 1e-3
     assert trained["metric"] == result["metric"]
+    optimizer = OPTIMIZERS.get(name, trained["settings"]["optimizer"])
+    assert trained["settings"]["optimizer"] == optimizer
+    assert result["optimizer"].startswith(f"{optimizer}: the model has ")
     if name in ("binary", "regression"):
         facts = json.loads((tmp_path / "run" / "columns.json").read_text())
         assert [column["column"] for column in facts["numbers"]] == ["age", "height"]

@@ -81,12 +81,17 @@ def _show(rehearsal: Rehearsal, plan: Plan) -> None:
     console.print(f"cut: {rehearsal.groups} groups of {rehearsal.channels:,} channels")
     pairs = zip(plan.targets, rehearsal.teacher_ms, rehearsal.budgets.each, strict=True)
     for target, latency_ms, budget in pairs:
-        console.print(f"timed: on {target}, from {latency_ms:.3g} ms to {budget}", soft_wrap=True)
+        goal = f" to {budget}" if budget.latency_ms is not None else ""
+        console.print(f"timed: on {target}, from {latency_ms:.3g} ms{goal}", soft_wrap=True)
+    for size, share in rehearsal.budgets.footprints:
+        console.print(f"size: to {size}, about {100 / share:.3g} % of the teacher's")
     if work.turns:
-        told = f"trained: {plan.epochs:g} epochs of {work.train:,} samples in {work.turns} turn"
-        console.print(
-            f"{told}{'s' if work.turns > 1 else ''}, {work.steps:,} steps", soft_wrap=True
-        )
+        epochs = f"{plan.epochs:g} epochs of {work.train:,} samples"
+        several = "s" if work.turns > 1 else ""
+        told = f"trained: {epochs} in {work.turns} turn{several}"
+        if plan.is_quality_goal:
+            told = f"trained: at most {work.turns} student{several}, {epochs} each"
+        console.print(f"{told}, {work.steps:,} steps", soft_wrap=True)
     else:
         console.print("trained: nothing, as the teacher seems to meet the budget")
     table = Table(box=None, pad_edge=False)

@@ -14,7 +14,7 @@ from edgespiral.core.errors import EdgeSpiralError, UsageError
 FOLDERS = ("folder", "masks")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from edgespiral.core.records.schema import Precision, Sparsity
     from edgespiral.spiral.plan import Plan
@@ -59,9 +59,7 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
 
 def described(plan: Plan) -> str:
     """In one sentence, what running `plan` would do."""
-    goals = " and ".join(
-        f"{_budget(budget)} on {target}" for target, budget in plan.budgets.items()
-    )
+    goals = " and ".join(_goals(plan))
     turns = "as many turns as needed" if plan.turns == "auto" else f"{plan.turns} turns"
     return (
         f"{plan.model} on {plan.data} would be compressed to {goals}, "
@@ -84,9 +82,22 @@ def _zeros(sparsity: Sparsity) -> str:
     return f", with {share} sparse weights"
 
 
-def _budget(budget: Mapping[str, float]) -> str:
-    [(kind, value)] = budget.items()
-    return f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
+def _goals(plan: Plan) -> Iterator[str]:
+    for target, asked in plan.budgets.items():
+        for kind, value in asked.items():
+            budget = f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
+            yield f"{budget} on {target}"
+    if plan.size_mib is not None:
+        yield f"{plan.size_mib:g} MiB"
+    if plan.parameters is not None:
+        share = plan.parameters < 1
+        yield (
+            f"{100 * plan.parameters:g} % of the parameters"
+            if share
+            else (f"{plan.parameters} parameters")
+        )
+    if plan.is_quality_goal:
+        yield f"the {'smallest' if plan.smallest else 'fastest'} that holds its score"
 
 
 def _check_precision(precision: Precision | Literal["auto"] | None, targets: Sequence[str]) -> None:

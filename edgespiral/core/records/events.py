@@ -18,6 +18,7 @@ from edgespiral.core.records.exported import (
     RestoredLayer,
     WeightSparsity,
 )
+from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.records.measurement import (
     Measurement,
     Ratio,
@@ -47,11 +48,11 @@ class RunEvent(Record):
 class OnDevice(Record):
     """A model on one of a run's devices, measured in pairs with the teacher there.
 
-    `budget_ms` is that device's; `verdict` says whether it is met, and `predicted_ms` what was
-    expected.
+    `budget_ms` is that device's, None where no latency is asked for; `verdict` says whether it is
+    met, and `predicted_ms` what was expected.
     """
 
-    budget_ms: PositiveMs
+    budget_ms: PositiveMs | None
     measurement: Measurement
     speedup: Ratio
     predicted_ms: float | None = None
@@ -113,6 +114,7 @@ class Baseline(RunEvent):
 
     `files` has the hashes of what lies in the teacher's folder, `validation_sha256` is of the
     samples that all of the run is scored on, and `doubts` are what speaks against its figures.
+    `footprints` are the budgets of size.
     """
 
     kind: Literal["baseline"] = "baseline"
@@ -122,6 +124,7 @@ class Baseline(RunEvent):
     files: dict[str, str] = Field(default_factory=dict)
     validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
+    footprints: tuple[FootprintBudget, ...] = ()
 
 
 class PrecisionTrial(Record):
@@ -143,11 +146,11 @@ class PrecisionMix(Record):
     """A cut to the budget in one precision, measured on the device before any training.
 
     `latency_ms` is above the budget where no cut in this precision meets it; nothing is known of
-    its loss then.
+    its loss then. It is None where the run has a budget of size.
     """
 
     precision: Precision
-    latency_ms: PositiveMs
+    latency_ms: PositiveMs | None
     widths: dict[str, int]
     cut_nats: float | None
     rounding_nats: float
@@ -169,13 +172,17 @@ class PrecisionChosen(RunEvent):
 
 
 class Candidate(RunEvent):
-    """An untrained candidate measured on the devices while a turn was planned."""
+    """An untrained candidate measured on the devices while a turn was planned.
+
+    `footprint` is of its file and its parameters; None in journals of before.
+    """
 
     kind: Literal["candidate"] = "candidate"
     turn: int
     precision: Precision = "fp32"
     widths: dict[str, int]
     devices: OnDevices
+    footprint: Footprint | None = None
 
 
 class GroupCut(Record):
@@ -197,7 +204,9 @@ class TurnPlanned(RunEvent):
     """The widths a turn will cut to, and the epochs to come.
 
     `compared` counts the cuts that were compared as a whole, these widths among them. `target_ms`
-    is in the first target's time; for each other device it is the same share of its own budget.
+    is in the first target's time; for each other device, and for a size, it is the same share of
+    its own budget. Where no latency is asked for, time is taken to go with size. `expected_lost`
+    is what the student was predicted to lose of the metric, where that was the goal.
     `reused_layers` and `reused_models` count the rows of the latency cache that the latency model
     learned from.
     """
@@ -208,6 +217,7 @@ class TurnPlanned(RunEvent):
     widths: dict[str, int]
     importance_lost: float
     epochs: float
+    expected_lost: Score | None = None
     compared: int = 0
     cuts: tuple[GroupCut, ...] = ()
     reused_layers: int = 0
@@ -239,7 +249,8 @@ class RateChosen(RunEvent):
 class TurnFinished(RunEvent):
     """One finished turn: cut, distilled, exported and measured.
 
-    `verdict` is that of all devices together: met where each is, missed where any is.
+    `verdict` is that of all budgets together: met where each is, missed where any is. `optimizer`
+    is what trained the student, and why; empty where nothing did, and in journals of before.
     """
 
     kind: Literal["turn-finished"] = "turn-finished"
@@ -255,6 +266,7 @@ class TurnFinished(RunEvent):
     score_after_cut: Score
     verdict: Verdict
     epochs: float
+    optimizer: Line = ""
     seconds: dict[str, float]
     files: dict[str, str]
     seed: int

@@ -31,14 +31,30 @@ from edgespiral.core.records.schema import PositiveMs, Precision, Record
 
 
 class DeviceResult(Record):
-    """What a run reached on one of its devices."""
+    """What a run reached on one of its devices; no `budget_ms` where no latency was asked for."""
 
     target: str
-    budget_ms: PositiveMs
+    budget_ms: PositiveMs | None
     verdict: Verdict
     speedup: Ratio
     teacher: Measurement
     student: Measurement
+
+
+class BudgetMargin(Record):
+    """A budget, what the result takes of it (`value`, in `unit`), and by how much it is within.
+
+    `margin` is below 0 where it is not: of the limit, in percent, or for a score in its own unit.
+    A score's limit is the worst that is allowed on the validation split.
+    """
+
+    name: str
+    unit: str
+    limit: float
+    value: float
+    margin: float
+    margin_unit: str
+    verdict: Verdict
 
 
 class TurnCuts(Record):
@@ -60,9 +76,11 @@ class TurnRate(Record):
 class Result(Record):
     """The outcome of a run.
 
-    `metric` is what all scores are of. `devices` are in the plan's order. `cuts` and
+    `metric` is what all scores are of. `devices` are in the plan's order, `budgets` all that the
+    run was to hold: latencies, sizes, and the score. `cuts` and
     `learning_rates` are those of the turns that led to the best one; there are none of the latter
-    where the plan has the rate. `doubts` speak against the figures.
+    where the plan has the rate. `optimizer` trained the best turn's student, and why that one.
+    `doubts` speak against the figures.
     """
 
     schema_version: Literal[2] = 2
@@ -71,6 +89,7 @@ class Result(Record):
     exit_code: int
     metric: Metric
     devices: tuple[DeviceResult, ...] = Field(min_length=1)
+    budgets: tuple[BudgetMargin, ...] = ()
     precision: Precision = "fp32"
     precision_trials: tuple[PrecisionTrial, ...] = ()
     precision_mixes: tuple[PrecisionMix, ...] = ()
@@ -83,6 +102,7 @@ class Result(Record):
     widths_after: dict[str, int]
     cuts: tuple[TurnCuts, ...] = ()
     learning_rates: tuple[TurnRate, ...] = ()
+    optimizer: str = ""
     turns: int
     seconds: dict[str, float]
     sparsity: WeightSparsity | None = None

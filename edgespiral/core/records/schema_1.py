@@ -86,7 +86,9 @@ class Upgrade:
     def _gather(self, record: Json, **first: object) -> None:
         """Put the first device's figures before those of the others."""
         others = record.pop("elsewhere", [])
-        alone = [{"budget_ms": self._budget_ms, **first}]
+        # Without one a device has no budget today, which is not what a lost figure means.
+        budget = {} if self._budget_ms is None else {"budget_ms": self._budget_ms}
+        alone = [{**budget, **first}]
         # What is no list is damaged: for validation to tell.
         record["devices"] = alone + others if isinstance(others, list) else others
 

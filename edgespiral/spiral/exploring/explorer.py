@@ -18,14 +18,12 @@ from edgespiral.core.records.events import (
     RunStarted,
 )
 from edgespiral.prune.scoring.criteria import CRITERIA
-from edgespiral.spiral.baseline import baseline_of, timed
-from edgespiral.spiral.budget import Budgets
+from edgespiral.spiral.baseline import baseline_of, budgets_of
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.calibration import trained_cuts
-from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW, key_of
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import STEP, Screen
-from edgespiral.spiral.planning.search import LANDING_HIGH, LANDING_LOW
 from edgespiral.spiral.student.parent import Parents
 from edgespiral.spiral.student.precision_search import Planners
 
@@ -118,11 +116,11 @@ class Explorer:
         """
         context = self.context
         baseline = baseline_of(context, self.fresh)
-        budget = Budgets.of(context.plan.budgets, timed(baseline))
-        planners = Planners(context, baseline, self._parents)
+        budget = budgets_of(context.plan, baseline)
+        planners = Planners(context, baseline, self._parents, budget.goal_ms)
         try:
             ready = self._ready(planners.settled(budget), planners.teacher(Stopwatch()), baseline)
-            planned = self._planned(ready, budget.latency_ms)
+            planned = self._planned(ready, budget.goal_ms)
             for number, target_ms in enumerate(planned.targets_ms, start=1):
                 if not self._is_explored(target_ms):
                     told = f"point {number} of {len(planned.targets_ms)}"

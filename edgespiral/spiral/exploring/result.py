@@ -118,12 +118,16 @@ def _place(event: PointExplored, baseline: Baseline) -> Place:
 
 def _latency(event: PointExplored, baseline: Baseline) -> tuple[float, Interval]:
     """Of the device furthest from its budget, in the first device's time; and its interval."""
-    lead = baseline.devices[0]
+    teachers_ms = [device.measurement.stats.p50_ms for device in baseline.devices]
+    # Without a latency to reach, devices are held against their own teachers.
+    budgets_ms = [
+        device.budget_ms or teacher_ms
+        for device, teacher_ms in zip(baseline.devices, teachers_ms, strict=True)
+    ]
 
     def scaled(index: int, speedup: float) -> float:
-        teacher = baseline.devices[index]
-        own_ms = teacher.measurement.stats.p50_ms / speedup
-        return own_ms * lead.budget_ms / teacher.budget_ms
+        own_ms = teachers_ms[index] / speedup
+        return own_ms * budgets_ms[0] / budgets_ms[index]
 
     pairs = list(enumerate(event.devices))
     slowest, device = max(pairs, key=lambda pair: scaled(pair[0], pair[1].speedup.value))

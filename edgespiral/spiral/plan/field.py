@@ -100,7 +100,7 @@ def takes(annotation: object) -> Takes:
     for several in (dict, tuple):
         if several in kinds:
             return TAKES[several]
-    if kinds in ({int, str}, {float, str}):
+    if len(kinds) > 1 and kinds <= {int, float, str}:
         return "number-or-word"
     if len(kinds) == 1:
         [kind] = kinds

@@ -9,6 +9,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -21,6 +23,7 @@ from edgespiral.distill.settings import Amp, Schedule
 from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.plan.field import plan_field
+from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS, check_latencies, latency_of
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
@@ -28,6 +31,7 @@ from edgespiral.spiral.plan.values import (
     Name,
     NotNegative,
     OptimizerName,
+    ParameterBudget,
     Positive,
     ShareOrPattern,
     Targets,
@@ -37,11 +41,8 @@ from edgespiral.spiral.plan.values import (
 )
 from edgespiral.tasks import DEFAULT
 
-BUDGETS = ("latency_ms", "speedup")
-BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
-
 # The headings of `edgespiral compress --help`.
-BUDGET = "Budget (one of latency and speed-up)"
+BUDGET = "Goal (a budget or several, or --max-drop alone)"
 CUTTING = "Cutting"
 DISTILLATION = "Distillation"
 
@@ -52,14 +53,15 @@ class Plan(Record):
     All that is said of a field is said here; `make plan` writes the options of the command line
     and the table of `docs/plan.md` from it.
 
-    The budget is either a median latency or a speed-up over the teacher; where there are several
-    targets, one for all, or one for each by its name. Paths are relative to the current folder.
+    The budget is a median latency or a speed-up, one for all targets or for each by its name. Sizes
+    are budgets too, beside it or alone; with `max_drop` alone, the fastest model that holds it is
+    looked for. Paths are relative to the current folder.
     `model` and `data` are needed in a plan of the command line; in Python, `compress` takes them
     beside the plan.
 
     Raises:
-        UsageError: a value that `docs/plan.md` does not allow, an unknown field, or not exactly one
-            budget for each target; all problems at once, each with its field.
+        UsageError: a value that `docs/plan.md` does not allow, an unknown field, no goal, or not
+            exactly one latency for each target; all problems at once, each with its field.
 
     Example:
         >>> from edgespiral import Plan
@@ -129,10 +131,31 @@ class Plan(Record):
         metavar="[TARGET=]TIMES",
         group=BUDGET,
     )
+    size_mib: Positive | None = plan_field(
+        None,
+        "Largest `model.onnx` to ship, in MiB; beside a latency or alone.",
+        pages="[Other goals](#other-goals)",
+        group=BUDGET,
+    )
+    parameters: ParameterBudget | None = plan_field(
+        None,
+        'Most parameters to keep: a count, or a share of the teacher\'s such as `"50%"`; beside a '
+        "latency or alone.",
+        pages="[Other goals](#other-goals)",
+        group=BUDGET,
+    )
     max_drop: Positive = plan_field(
         2.0,
         "What the metric may lose against the teacher on the validation split, in its unit "
-        "(percentages: points).",
+        "(percentages: points). Given without any budget, it is the goal: the fastest model that "
+        "holds it.",
+        pages="[Other goals](#other-goals)",
+        group=BUDGET,
+    )
+    smallest: bool = plan_field(
+        False,
+        "With `max_drop` alone: the smallest model that holds it, not the fastest.",
+        pages="[Other goals](#other-goals)",
         group=BUDGET,
     )
     turns: Turns = plan_field(
@@ -207,7 +230,7 @@ class Plan(Record):
     optimizer: OptimizerName = plan_field(
         AUTO,
         "What changes the weights: `sgd`, `adamw`, `path/to/file.py:make`, or `auto` (`adamw` for "
-        "networks of layer norms, `sgd` for all others).",
+        "networks with embeddings, recurrence, attention or layer norms, `sgd` for all others).",
         pages="[training.md](training.md#optimizer)",
         group=DISTILLATION,
     )
@@ -332,14 +355,34 @@ class Plan(Record):
 
     @property
     def budgets(self) -> dict[str, dict[str, float]]:
-        """The budgets that hold for each target, by their kind, in the targets' order."""
+        """The latency that each target is to reach, by its kind, in the targets' order."""
         return {target: self.budget_of(target) for target in self.targets}
 
+    @property
+    def is_quality_goal(self) -> bool:
+        """Whether there is no budget, so that what may be lost is the goal."""
+        return all(getattr(self, kind) is None for kind in (*BUDGETS, *FOOTPRINTS))
+
     def budget_of(self, target: str) -> dict[str, float]:
-        """The budgets that hold for `target`, by their kind: one in a valid plan."""
-        given = {kind: getattr(self, kind) for kind in BUDGETS}
-        own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
-        return own or {k: v for k, v in given.items() if isinstance(v, float)}
+        """The latency that `target` is to reach, by its kind; empty where none is asked for."""
+        return latency_of(target, self._latencies)
+
+    @property
+    def _latencies(self) -> dict[str, float | dict[str, float] | None]:
+        return {kind: getattr(self, kind) for kind in BUDGETS}
+
+    @property
+    def is_for_speed(self) -> bool:
+        """Whether a latency is to be reached, or the fastest model to be found."""
+        return any(self._latencies.values()) or (self.is_quality_goal and not self.smallest)
+
+    @field_validator("smallest")
+    @classmethod
+    def _without_budget(cls, value: bool, info: ValidationInfo) -> bool:
+        given = [kind for kind in (*BUDGETS, *FOOTPRINTS) if info.data.get(kind) is not None]
+        if value and given:
+            raise ValueError(f"goes with max_drop alone, not with {given[0]}")
+        return value
 
     @model_validator(mode="after")
     def _whole_point(self) -> Self:
@@ -351,13 +394,6 @@ class Plan(Record):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
-        for target in self.targets:
-            if len(self.budget_of(target)) != 1:
-                several = len(self.targets) > 1
-                raise ValueError(f"{BUDGET_RULE}{f' for {target}' if several else ''}")
-        for given in (self.latency_ms, self.speedup):
-            strangers = sorted(set(given) - set(self.targets)) if isinstance(given, dict) else ()
-            for name in strangers:
-                known = ", ".join(self.targets)
-                raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
+        has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
+        check_latencies(self.targets, self._latencies, has_other_goal=has_other)
         return self

@@ -11,7 +11,8 @@ from edgespiral.core.config import config_errors, read_toml
 from edgespiral.core.errors import UsageError
 from edgespiral.core.option import flag
 from edgespiral.spiral.plan.field import COUNTS, said_of
-from edgespiral.spiral.plan.fields import BUDGET_RULE, BUDGETS, Plan
+from edgespiral.spiral.plan.fields import Plan
+from edgespiral.spiral.plan.goals import BUDGET_RULE, BUDGETS, FOOTPRINTS, NO_GOAL
 from edgespiral.spiral.plan.point import point_values
 from edgespiral.spiral.plan.values import Name  # noqa: TC001 (pydantic reads it)
 
@@ -46,8 +47,8 @@ def load_plan(
 
     Args:
         config: a plan file, or None where the flags say everything.
-        overrides: fields given by flags; None means not given. A budget given here takes the
-            place of the file's, whichever of the two it is.
+        overrides: fields given by flags; None means not given. A latency or speed-up given here
+            takes the place of the file's, whichever of the two it is.
         defaults: fields that are this where neither says anything; a budget as above.
 
     Raises:
@@ -61,14 +62,14 @@ def load_plan(
         _Complete.model_validate(values)
     except ValidationError as error:
         problems = config_errors(error, Plan, lambda key: _place(key, config, flags))
-        if not any(BUDGET_RULE in problem for problem in problems):
+        if not any(rule in problem for problem in problems for rule in (BUDGET_RULE, NO_GOAL)):
             problems += _budget_problem(values, _place("", config, flags))
         raise UsageError("; ".join(problems)) from error
     return Plan.model_validate(values)
 
 
 def beneath(values: Mapping[str, object], overrides: Mapping[str, object]) -> dict[str, object]:
-    """What of a plan's `values` is left under `overrides`: their budget replaces either kind."""
+    """What of a plan's `values` is left under `overrides`: their latency replaces either kind."""
     replaced = BUDGETS if any(budget in overrides for budget in BUDGETS) else ()
     return {key: value for key, value in values.items() if key not in replaced}
 
@@ -99,5 +100,8 @@ def _place(key: str, config: Path | None, flags: Mapping[str, object]) -> str:
 
 def _budget_problem(values: Mapping[str, object], place: str) -> list[str]:
     given = [values[budget] for budget in BUDGETS if budget in values]
+    if not given:
+        has_goal = any(goal in values for goal in (*FOOTPRINTS, "max_drop"))
+        return [] if has_goal else [f"{place}: {NO_GOAL}"]
     named = any(isinstance(budget, dict) for budget in given)
     return [] if len(given) == 1 or named else [f"{place}: {BUDGET_RULE}"]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.records.exploration import read_exploration
-from edgespiral.spiral.plan.fields import BUDGETS, Plan
+from edgespiral.spiral.plan.fields import Plan
+from edgespiral.spiral.plan.goals import BUDGETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -69,6 +69,29 @@ def _share_or_pattern(value: object) -> float | str:
     raise ValueError(f'must be a share of weights between 0 and 1, "2:4" or "none", is {value!r}')
 
 
+def _parameter_budget(value: object) -> int | float | None:
+    """A count of parameters, or a share of the teacher's between 0 and 1."""
+    if value is None:
+        return None
+    number = _number_of_share(value) if isinstance(value, str) else value
+    if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number):
+        if number >= 1 and float(number).is_integer() and not isinstance(value, str):
+            return int(number)
+        if 0 < number < 1:
+            return number
+    raise ValueError(
+        'must be a count of parameters from 1 up or a share below 100 % such as "50%", '
+        f"is {value!r}"
+    )
+
+
+def _number_of_share(text: str) -> float:
+    try:
+        return float(text.removesuffix("%")) / 100 if text.endswith("%") else math.nan
+    except ValueError:
+        return math.nan
+
+
 def _optimizer_name(spec: str) -> str:
     try:
         return check_optimizer(spec)
@@ -91,5 +114,7 @@ Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 # A number for all targets, or one for each by its name.
 AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 0.0))]
 AboveOne = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 1.0))]
+# Whole numbers are counts, others shares of the teacher's.
+ParameterBudget = Annotated[int | float, PlainValidator(_parameter_budget)]
 Turns = Annotated[int | Literal["auto"], PlainValidator(_whole_turns)]
 ShareOrPattern = Annotated[Sparsity, PlainValidator(_share_or_pattern)]

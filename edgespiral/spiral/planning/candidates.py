@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.nested import shapes
 from edgespiral.core.records.events import Candidate, OnDevice
+from edgespiral.core.records.footprint import Footprint
 from edgespiral.core.system.files import make_folder
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.latency_cache import KnownCut
+from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
 from edgespiral.models.source import source_of
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.sparsity import two_four_masks
 from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
 
 # A survey teaches the model and may be rough.
 SURVEY_ROUNDS = 8
+# Loading a model anew moves its latency more than samples of one loading differ, so the rounds of
+# what is only compared are shorter than the profile's, and as many.
+ROUND_SHARE = 1 / 3
 # What a turn is built on is measured at length.
 CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 10
 # Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed.
@@ -74,6 +80,7 @@ class CandidateFiles:
     two_four: bool = False
     parts: Callable[[nn.Module, Tensors], tuple[Part, ...]] = lambda *_: ()
     _written: dict[Path, Key] = field(init=False, default_factory=dict)
+    _parameter_counts: dict[Key, int] = field(init=False, default_factory=dict)
 
     def parts_of_original(self) -> tuple[Part, ...]:
         """The parts of the uncut model.
@@ -109,7 +116,13 @@ class CandidateFiles:
         with evaluating(model):
             write_parts(path, self.parts(model, self.original.example))
         self._written[path] = key_of(widths)
+        self._parameter_counts[key_of(widths)] = parameter_count(model)
         return path
+
+    def footprint(self, widths: Mapping[str, int], path: Path) -> Footprint:
+        """How large the cut to `widths` is, of which `path` was written."""
+        count = self._parameter_counts[key_of(widths)]
+        return Footprint(size_bytes=timed_bytes(path), parameter_count=count)
 
 
 @dataclass
@@ -160,7 +173,8 @@ class Candidates:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
             if candidate.precision == self.precision:
-                self._learn(candidate.widths, [device.speedup for device in candidate.devices])
+                speedups = [device.speedup for device in candidate.devices]
+                self._learn(candidate.widths, speedups, candidate.footprint)
 
     def survey(self, turn: int, probes: Sequence[Widths]) -> None:
         """Profile `probes` layer by layer, unless the cache knows all their shape classes.
@@ -195,13 +209,20 @@ class Candidates:
         return () if self.files.two_four else self.caches
 
     def measure(
-        self, turn: int, proposals: Sequence[Widths], *, rounds: int, least: int = LEAST_ROUNDS
+        self,
+        turn: int,
+        proposals: Sequence[Widths],
+        *,
+        rounds: int,
+        least: int = LEAST_ROUNDS,
+        round_share: float = ROUND_SHARE,
     ) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
 
         Args:
             rounds: of models that are quick on a device.
             least: of the slowest.
+            round_share: how long each is, of the profile's.
 
         Raises:
             MeasurementError, TargetError: a device did not answer.
@@ -209,13 +230,17 @@ class Candidates:
         if proposals:
             models = [self.files.write(widths, index) for index, widths in enumerate(proposals)]
             answers = self.fleet.each(
-                lambda index, session: session.compare(
-                    self.teacher_onnx, models, rounds=self._rounds(index, rounds, least)
+                lambda index, session: _compared(
+                    session,
+                    [self.teacher_onnx, *models],
+                    self._rounds(index, rounds, least),
+                    round_share,
                 )
             )
-            for widths, *timings in zip(proposals, *answers, strict=True):
-                self.journal.append(self._candidate(turn, widths, timings))
-                self._learn(widths, [speedup for _, speedup in timings])
+            for widths, model, *timings in zip(proposals, models, *answers, strict=True):
+                footprint = self.files.footprint(widths, model)
+                self.journal.append(self._candidate(turn, widths, timings, footprint))
+                self._learn(widths, [speedup for _, speedup in timings], footprint)
             for cache, answer in zip(self.caches, answers, strict=False):
                 pairs = zip(proposals, answer, strict=True)
                 cuts = [KnownCut(widths=w, speedup=ratio.value) for w, (_, ratio) in pairs]
@@ -228,7 +253,8 @@ class Candidates:
         Raises:
             MeasurementError, TargetError: a device did not answer.
         """
-        self.measure(turn, [widths], rounds=CONFIRMING_ROUNDS, least=LEAST_CONFIRMING)
+        rounds, least = CONFIRMING_ROUNDS, LEAST_CONFIRMING
+        self.measure(turn, [widths], rounds=rounds, least=least, round_share=1.0)
         self.confirmed.add(key_of(widths))
 
     def may_be_within(self, turn: int, widths: Widths, limit_ms: float) -> bool:
@@ -261,12 +287,14 @@ class Candidates:
         """How many rounds the device at `index` takes."""
         return rounds_of(wanted, self.latencies.devices[index].teacher_ms, least=least)
 
-    def _learn(self, widths: Mapping[str, int], speedups: Sequence[Ratio]) -> None:
+    def _learn(
+        self, widths: Mapping[str, int], speedups: Sequence[Ratio], footprint: Footprint | None
+    ) -> None:
         key = key_of(widths)
         before_ms = self.latencies.measured.get(key)
-        self.latencies.add(widths, [speedup.value for speedup in speedups])
+        self.latencies.add(widths, [speedup.value for speedup in speedups], footprint)
         highest = [speedup.ci95.high for speedup in speedups]
-        self._lowest_ms[key] = self.latencies.of_speedups(highest)
+        self._lowest_ms[key] = self.latencies.of_speedups(widths, highest)
         if key not in self.unverified or before_ms is None:
             return
         self.unverified.discard(key)
@@ -274,7 +302,9 @@ class Candidates:
             self.latencies.forget(self.unverified)
             self.unverified.clear()
 
-    def _candidate(self, turn: int, widths: Widths, timings: Sequence[Timing]) -> Candidate:
+    def _candidate(
+        self, turn: int, widths: Widths, timings: Sequence[Timing], footprint: Footprint
+    ) -> Candidate:
         predicted = (
             self.latencies.predictions_ms(widths) if self.surveyed else [None for _ in timings]
         )
@@ -284,7 +314,7 @@ class Candidates:
             widths=widths,
             devices=tuple(
                 OnDevice(
-                    budget_ms=device.budget_ms,
+                    budget_ms=device.budget_ms if device.is_budgeted else None,
                     measurement=measurement,
                     speedup=speedup,
                     predicted_ms=predicted_ms,
@@ -293,7 +323,17 @@ class Candidates:
                     self.latencies.devices, predicted, timings, strict=True
                 )
             ),
+            footprint=footprint,
         )
+
+
+def _compared(
+    session: Session, models: Sequence[Path], rounds: int, round_share: float
+) -> list[Timing]:
+    """All models but the first beside it, in rounds of a share of the profile's length."""
+    reference, *others = models
+    round_s = round_share * session.profile.measure.round_ms / 1e3
+    return session.compare(reference, others, rounds=rounds, seconds_per_model=rounds * round_s)
 
 
 def _profiled(session: Session, models: Sequence[Path], rounds: int) -> list[LayerLatency]:

@@ -1,8 +1,8 @@
-"""What is known of the latency of cuts, on one device or on several at once.
+"""What is known of the latency of cuts, on one device or on several at once, and of their size.
 
-Several devices are one to the planner: a cut's latency is in the first device's time, and is that
-of the device that is furthest from its budget, `max(latency / budget)` times the first's budget. So
-a cut within the target is within the same share of every device's own budget.
+Several budgets are one to the planner: a cut's latency is in the first device's time, and is that
+of the budget that it is furthest from, `max(latency / budget)` times the first's budget. So a cut
+within the target is within the same share of every budget, of latencies and of sizes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from edgespiral.core.records.footprint import Footprint
     from edgespiral.core.records.measurement import (
         LayerLatency,
     )
+    from edgespiral.spiral.planning.footprints import Footprints
     from edgespiral.spiral.planning.latency_model import LayerShape
 
     Key = tuple[tuple[str, int], ...]
 
 NEAREST = 3
+# Landing window as shares of the target: the upper end leaves room for the error of a quick
+# measurement, so that the longer one after training does not fall on the wrong side.
+LANDING_LOW, LANDING_HIGH = 0.935, 0.98
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Device:
 
     Attributes:
         teacher_ms: the uncut model as it is measured against, which speed-ups are over.
+        budget_ms: what a cut may take; where no latency is asked for, of the first device the
+            planner's unit of time, which no cut is held against.
         multiple: its channel multiple.
         start_ms: the uncut model in the precision of the run's students.
     """
@@ -41,6 +48,7 @@ class Device:
     budget_ms: float
     multiple: int
     start_ms: float
+    is_budgeted: bool = True
 
     @property
     def precision_share(self) -> float:
@@ -59,11 +67,15 @@ def key_of(widths: Mapping[str, int]) -> Key:
 
 @dataclass
 class Latencies:
-    """Measured and predicted latencies on `devices` of cuts of the model with `layers`."""
+    """Measured and predicted latencies on `devices` of cuts of the model with `layers`.
+
+    With `footprints`, sizes are held against their budgets as latencies are.
+    """
 
     devices: Sequence[Device]
     layers: Sequence[LayerShape]
     base_widths: Mapping[str, int]
+    footprints: Footprints | None = None
     measured: dict[Key, float] = field(init=False, default_factory=dict)
     _models: list[LatencyModel] = field(init=False)
     _own_ms: list[dict[Key, float]] = field(init=False)
@@ -83,13 +95,20 @@ class Latencies:
         """The least step of widths that is whole in every device's channel multiple."""
         return math.lcm(*(device.multiple for device in self.devices))
 
-    def add(self, widths: Mapping[str, int], speedups: Sequence[float]) -> None:
-        """Take over measurements in pairs with the teacher, one a device."""
+    def add(
+        self,
+        widths: Mapping[str, int],
+        speedups: Sequence[float],
+        footprint: Footprint | None = None,
+    ) -> None:
+        """Take over measurements in pairs with the teacher, one a device, and the cut's size."""
+        if self.footprints is not None and footprint is not None:
+            self.footprints.add(widths, footprint)
         self._add(key_of(widths), self._times(speedups))
 
-    def of_speedups(self, speedups: Sequence[float]) -> float:
-        """The latency of a cut with these speed-ups over the teacher, one a device."""
-        return self.worst_ms(self._times(speedups))
+    def of_speedups(self, widths: Mapping[str, int], speedups: Sequence[float]) -> float:
+        """The latency of the cut to `widths` with speed-ups over the teacher, one a device."""
+        return self.worst_ms(widths, self._times(speedups))
 
     def _times(self, speedups: Sequence[float]) -> list[float]:
         return [
@@ -141,7 +160,7 @@ class Latencies:
 
     def predict_ms(self, widths: Mapping[str, int]) -> float:
         """Predicted latency at `widths`."""
-        return self.worst_ms(self.predictions_ms(widths))
+        return self.worst_ms(widths, self.predictions_ms(widths))
 
     def near(self, target_ms: float) -> Corrected:
         """The models, each corrected to what was measured on its device near the target."""
@@ -154,13 +173,16 @@ class Latencies:
         """
         anchors_ms = (own[key_of(anchor)] for own in self._own_ms)
         changes = zip(self.predictions_ms(widths), self.predictions_ms(anchor), strict=True)
-        return self.worst_ms(
-            [ms + new - old for ms, (new, old) in zip(anchors_ms, changes, strict=True)]
-        )
+        times = [ms + new - old for ms, (new, old) in zip(anchors_ms, changes, strict=True)]
+        return self.worst_ms(widths, times)
 
     def nearest(self, target_ms: float, count: int) -> list[tuple[Key, float]]:
         """What was measured nearest to the target, nearest first."""
         return sorted(self.measured.items(), key=lambda item: abs(item[1] - target_ms))[:count]
+
+    def own_ms(self, widths: Mapping[str, int]) -> list[float]:
+        """What was measured at `widths` on each device, in its own time."""
+        return [own[key_of(widths)] for own in self._own_ms]
 
     def own_target_ms(self, index: int, target_ms: float) -> float:
         """A latency in the first device's time as the device at `index` has it."""
@@ -169,17 +191,21 @@ class Latencies:
     def _add(self, key: Key, times: Sequence[float]) -> None:
         for own, latency_ms in zip(self._own_ms, times, strict=True):
             own[key] = latency_ms
-        self.measured[key] = self.worst_ms(times)
+        self.measured[key] = self.worst_ms(dict(key), times)
 
-    def worst_ms(self, times: Sequence[float]) -> float:
-        """Latencies on the devices as one, in the first's time."""
-        first_ms, *others = times
-        lead, *rest = self.devices
-        scaled = (
-            latency_ms * lead.budget_ms / device.budget_ms
-            for latency_ms, device in zip(others, rest, strict=True)
-        )
-        return max(first_ms, *scaled) if others else first_ms
+    def worst_ms(self, widths: Mapping[str, int], times: Sequence[float]) -> float:
+        """What a cut takes on each device, and its size, as one latency in the first's time."""
+        lead_ms = self.devices[0].budget_ms
+        scaled = [
+            latency_ms if index == 0 else latency_ms * lead_ms / device.budget_ms
+            for index, (latency_ms, device) in enumerate(zip(times, self.devices, strict=True))
+            if device.is_budgeted
+        ]
+        if self.footprints is not None:
+            share = self.footprints.share(widths)
+            # A size is exact: what is as large as it may be lands as well as what is smaller.
+            scaled.append(lead_ms * share * (LANDING_HIGH if share <= 1 else 1.0))
+        return max(scaled)
 
     def _factor(self, index: int, target_ms: float) -> float:
         goal_ms, model = self.own_target_ms(index, target_ms), self._models[index]
@@ -202,4 +228,4 @@ class Corrected:
 
     def predict_ms(self, widths: Mapping[str, int]) -> float:
         """Predicted latency at `widths`."""
-        return self.latencies.worst_ms(self.each_ms(widths))
+        return self.latencies.worst_ms(widths, self.each_ms(widths))

@@ -2,23 +2,24 @@
 
 A survey profiles a few untrained candidates layer by layer and fits the latency model. Then widths
 are allocated, built, measured against the teacher, and the model corrected, until measured widths
-land just inside the target. Where the run has several devices, "latency" is in the first's time and
-that of the device furthest from its budget (`spiral/planning/latencies.py`).
+land just inside the target. Where the run has several budgets, "latency" is in the first device's
+time and that of the budget furthest off, sizes among them (`spiral/planning/latencies.py`).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from edgespiral.spiral.planning.allocate import FAMILIES, choices, every_choice
+from edgespiral.spiral.planning.allocate import ALLOCATIONS, FAMILIES, choices, every_choice
 from edgespiral.spiral.planning.candidates import CandidateFiles, Candidates
 from edgespiral.spiral.planning.cut_costs import cuts_of
-from edgespiral.spiral.planning.latencies import Latencies, key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, Latencies, key_of
 from edgespiral.spiral.planning.latency_model import layer_shapes
 from edgespiral.spiral.planning.probes import probes
-from edgespiral.spiral.planning.search import LANDING_HIGH, PROPOSAL_ROUNDS, Planned, Search
+from edgespiral.spiral.planning.search import PROPOSAL_ROUNDS, Planned, Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.footprints import Footprints
     from edgespiral.spiral.planning.importance import Importance
     from edgespiral.spiral.planning.latencies import Device
     from edgespiral.spiral.planning.screening import Screen
@@ -49,9 +51,13 @@ LEAST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class OutOfReach:
-    """Even the narrowest widths are too slow: the fastest that this turn could be."""
+    """Even the narrowest widths are too slow, or too large: the fastest that this turn could be.
+
+    `size` is how large they are, where that is what is furthest off.
+    """
 
     fastest_ms: float
+    size: str = ""
 
 
 @dataclass
@@ -66,6 +72,7 @@ class Planner:
         form: of int8 files.
         caches: of earlier runs' measurements, one a device, or none.
         two_four: candidates run in kernels that only weights with such zeros get.
+        footprints: sizes, against the run's budgets of them; None where there are none.
         parts: what of a model runs by itself, given inputs, as `Task.parts`.
     """
 
@@ -81,6 +88,7 @@ class Planner:
     form: Form = "onnxruntime"
     caches: Sequence[LatencyCache] = ()
     two_four: bool = False
+    footprints: Footprints | None = None
     parts: Callable[[nn.Module, Tensors], tuple[Part, ...]] = lambda *_: ()
     _candidates: Candidates = field(init=False)
     _latencies: Latencies = field(init=False)
@@ -91,7 +99,7 @@ class Planner:
         original = self.original
         layers = layer_shapes(original.model, original.groups, original.example)
         self._base = {group.name: group.channels for group in original.groups}
-        self._latencies = Latencies(self.devices, layers, self._base)
+        self._latencies = Latencies(self.devices, layers, self._base, self.footprints)
         if self.two_four:  # the uncut model is faster than the dense teacher, too
             self._latencies.forget([key_of(self._base)])
         self._candidates = Candidates(
@@ -115,7 +123,7 @@ class Planner:
     @property
     def start_ms(self) -> float:
         """Latency of the uncut model in the students' precision, its weights dense."""
-        return self._latencies.worst_ms([device.start_ms for device in self.devices])
+        return self._latencies.worst_ms(self._base, [device.start_ms for device in self.devices])
 
     def weight_count(self, widths: Mapping[str, int]) -> float:
         """How many weights a cut keeps, of all layers that have channels."""
@@ -133,6 +141,27 @@ class Planner:
             device.target: self._latencies.own_target_ms(index, latency_ms)
             for index, device in enumerate(self.devices)
         }
+
+    def target_text(self, target_ms: float) -> str:
+        """A target in the first device's time as a person would say it, of every budget."""
+        several, own_ms = len(self.devices) > 1, self.own_ms(target_ms)
+        latencies = [
+            f"{own_ms[device.target]:.3g} ms" + (f" on {device.target}" if several else "")
+            for device in self.devices
+            if device.is_budgeted
+        ]
+        share = target_ms / self.devices[0].budget_ms
+        budgets = self.footprints.budgets if self.footprints else ()
+        return ", ".join([*latencies, *(b.text(share * b.limit) for b in budgets)])
+
+    def text_of(self, planned: Planned) -> str:
+        """What a cut was measured to take, as a person would say it."""
+        if self.footprints is None:
+            return f"{planned.latency_ms:.3f} ms"
+        latency_ms, footprint = self._latencies.own_ms(planned.widths)[0], self.footprints
+        taken = footprint.of(planned.widths)
+        sizes = [budget.text(budget.value(taken)) for budget in footprint.budgets]
+        return ", ".join([f"{latency_ms:.3f} ms", *sizes])
 
     def bought(
         self, parent: PrunableModel, importance: Importance, widths: Widths
@@ -152,6 +181,22 @@ class Planner:
             MeasurementError, TargetError: the device did not answer.
         """
         return self._measured_ms(1, self._narrowest)
+
+    def divergence(
+        self, parent: PrunableModel, importance: Importance, target_ms: float, allocation: str
+    ) -> float:
+        """What the cut of `parent` to a latency is predicted to lose before training, in nats.
+
+        Infinite where no cut is predicted to be that fast.
+
+        Raises:
+            MeasurementError, TargetError: the device did not answer.
+        """
+        choice = self._choices(parent, importance)
+        self._candidates.survey(1, probes(choice, self.seed))
+        latency = self._latencies.near(target_ms)
+        widths = ALLOCATIONS[allocation](choice, latency, target_ms)
+        return math.inf if widths is None else choice.total_lost(widths)
 
     def fastest_of_turn_ms(self, turn: int, parent: PrunableModel, importance: Importance) -> float:
         """Latency of the narrowest that one turn may cut `parent` to.
@@ -185,7 +230,8 @@ class Planner:
         latency_ms = self.fastest_ms()
         if self._candidates.may_be_within(1, self._narrowest, limit_ms):
             return None
-        return OutOfReach(max(latency_ms, self._latencies.measured[key_of(self._narrowest)]))
+        measured_ms = self._latencies.measured[key_of(self._narrowest)]
+        return self._out_of_reach(max(latency_ms, measured_ms), self._narrowest)
 
     @cached_property
     def _narrowest(self) -> Widths:
@@ -239,7 +285,19 @@ class Planner:
             widths = dict(key)
             if self._candidates.may_be_within(turn, widths, limit_ms):
                 return Planned(widths, measured[key], choice.total_lost(widths))
-        return OutOfReach(min((measured[key] for key in allowed), default=narrowest_ms))
+        fastest = min(allowed, key=lambda k: measured[k], default=None)
+        if fastest is None:
+            return self._out_of_reach(narrowest_ms, choice.narrowest())
+        return self._out_of_reach(measured[fastest], dict(fastest))
+
+    def _out_of_reach(self, fastest_ms: float, widths: Widths) -> OutOfReach:
+        if self.footprints is None:
+            return OutOfReach(fastest_ms)
+        share = self.footprints.share(widths)
+        budget, value = self.footprints.furthest(widths)
+        # Of a size that is within its budget, what is off is a latency.
+        is_size = share > 1 and share * self.devices[0].budget_ms >= fastest_ms * (1 - 1e-9)
+        return OutOfReach(fastest_ms, budget.text(value) if is_size else "")
 
     def _uncut(self, turn: int, choice: Choices, target_ms: float) -> Planned | None:
         """The model as it is, where a lower precision alone is fast enough."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.spiral.planning.allocate import ALLOCATIONS
-from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     Widths = dict[str, int]
 
-# Landing window as shares of the target: the upper end leaves room for the error of a quick
-# measurement, so that the longer one after training does not fall on the wrong side.
-LANDING_LOW = 0.935
-LANDING_HIGH = 0.98
 AIMS = (0.97, 0.955, 0.94)
 # Of many cuts those look best whose latency is predicted too low; each round aims lower by this.
 CAUTION = 0.01

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral import tasks
 from edgespiral.core.nested import count
+from edgespiral.core.records.footprint import Footprint, footprint_budgets
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data import load
 from edgespiral.distill.compute import on_device
@@ -15,10 +16,12 @@ from edgespiral.distill.settings import steps_of
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.profile import load_profiles
+from edgespiral.models.work import parameter_count
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.planning.importance import comparable, shown_samples
 from edgespiral.spiral.planning.pace import PASSES_PER_GRADIENT, PASSES_PER_VARIANT, Pace
+from edgespiral.spiral.planning.quality import MOST_STUDENTS
 from edgespiral.spiral.run import load_teacher
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.starting.estimate import Part, Work, parts_of
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from edgespiral.spiral.starting.pieces import Pieces
 
 HALF = 0.5
+FP32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -110,14 +114,19 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
 def _rehearsed(
     plan: Plan, teacher: PrunableModel, splits: DataSplits, pieces: Pieces, steps: int
 ) -> Rehearsal:
-    budgets = Budgets.of(plan.budgets, pieces.teacher)
+    parameters = parameter_count(teacher.model)
+    # Nothing was written, so the file is taken to be as large as its weights.
+    footprint = Footprint(size_bytes=FP32_BYTES * parameters, parameter_count=parameters)
+    sizes = footprint_budgets(plan.size_mib, plan.parameters, footprint)
+    budgets = Budgets.of(plan.budgets, pieces.teacher, footprint, sizes)
     teacher_ms = tuple(measurement.stats.p50_ms for measurement in pieces.teacher)
+    turns = _turns(plan, budgets, teacher_ms)
     work = Work(
-        turns=_turns(plan, budgets, teacher_ms),
+        turns=turns,
         train=len(splits.train),
         validation=len(splits.validation),
         test=len(splits.test),
-        steps=steps,
+        steps=steps * turns if plan.is_quality_goal else steps,
         keeps_outputs=plan.epochs > 1 and not plan.augment,
         scored=_scored(plan, teacher, splits),
         compared=_compared(plan, teacher, splits),
@@ -137,11 +146,15 @@ def _rehearsed(
 
 
 def _turns(plan: Plan, budgets: Budgets, teacher_ms: tuple[float, ...]) -> int:
-    """As many as the device furthest from its budget needs; none where all of them meet it."""
-    furthest = max(
+    """As many as the budget furthest off needs, none where all are met; without any, at most."""
+    if plan.is_quality_goal:
+        return MOST_STUDENTS if plan.turns == "auto" else int(plan.turns)
+    shares = [
         latency_ms / budget.latency_ms
         for latency_ms, budget in zip(teacher_ms, budgets.each, strict=True)
-    )
+        if budget.latency_ms is not None
+    ]
+    furthest = max([*shares, *(share for _, share in budgets.footprints)])
     if furthest <= 1 and plan.sparsity == "none":
         return 0
     return Schedule.plan(max(furthest, 1.0), 1.0, plan.turns, plan.epochs).turns

@@ -100,17 +100,23 @@ def teacher_trial(
         measurement=measurement,
     )
     metric = context.task.metric
-    refused = _refused(trial, baseline, context.plan.max_drop, metric)
+    plan = context.plan
+    refused = _refused(trial, baseline, plan.max_drop, metric, for_speed=plan.is_for_speed)
     trial = trial.model_copy(update={"refused": refused})
     context.listener.say(f"  teacher in {_trial_line(trial, baseline, metric)}")
     return trial
 
 
 def _refused(
-    trial: PrecisionTrial, baseline: Baseline, max_drop: float, metric: Metric
+    trial: PrecisionTrial,
+    baseline: Baseline,
+    max_drop: float,
+    metric: Metric,
+    *,
+    for_speed: bool,
 ) -> str | None:
     least = metric.floor(baseline.teacher.validation_score, SHARE_OF_DROP * max_drop)
-    if trial.speedup.ci95.low <= 1:
+    if for_speed and trial.speedup.ci95.low <= 1:
         return "not faster for certain"
     if not metric.holds(trial.validation_score, least):
         return f"worse than {metric.text(least)} by rounding alone"
@@ -120,7 +126,12 @@ def _refused(
 def _least_lost(mixes: Sequence[PrecisionMix]) -> tuple[PrecisionMix, str]:
     reaching = [(mix.lost_nats, mix) for mix in mixes if mix.lost_nats is not None]
     if not reaching:
-        return min(mixes, key=lambda mix: mix.latency_ms), "the fastest; none meets the budget"
+        latencies = {m.precision: m.latency_ms for m in mixes if m.latency_ms is not None}
+        if not latencies:
+            return mixes[-1], "the smallest; none meets the budget"
+        fastest = min(latencies, key=lambda precision: latencies[precision])
+        best = next(mix for mix in mixes if mix.precision == fastest)
+        return best, "the fastest; none meets the budget"
     lost, best = min(reaching, key=lambda pair: pair[0])
     others = len(mixes) - len(reaching)
     out = f", {others} cannot meet the budget" if others else ""

@@ -7,11 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.records.events import Candidate, PrecisionChosen, PrecisionMix
+from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.system.temporary import claim_folder, remove_claimed
+from edgespiral.measure.model_files import timed_bytes
 from edgespiral.report import formats
 from edgespiral.spiral.context import Stopwatch
+from edgespiral.spiral.planning.footprints import Footprints, ParameterCounts
 from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import OutOfReach, Planner
+from edgespiral.spiral.planning.quality import FIRST_SHARE
 from edgespiral.spiral.student.precision import choose, teacher_trial
 from edgespiral.spiral.student.sparsity import planned_multiple
 
@@ -31,11 +35,15 @@ CANDIDATES = "candidates"
 
 @dataclass
 class Planners:
-    """One planner a precision; each learns of the device in its own."""
+    """One planner a precision; each learns of the device in its own.
+
+    `goal_ms` is where the run is to get, as `Budgets.goal_ms`.
+    """
 
     context: RunContext
     baseline: Baseline
     parents: Parents
+    goal_ms: float
     _planners: dict[Precision, Planner] = field(init=False, default_factory=dict)
     _teacher: Parent | None = field(init=False, default=None)
 
@@ -91,7 +99,8 @@ class Planners:
             1,
             parent.source,
             parent.importance,
-            target_ms=budget.latency_ms,
+            # Where there is no budget, what a first student would be cut to.
+            target_ms=(FIRST_SHARE if self.context.plan.is_quality_goal else 1.0) * budget.goal_ms,
             allocation=self.context.plan.allocation,
         )
         if isinstance(planned, OutOfReach):
@@ -104,7 +113,7 @@ class Planners:
             )
         mix = PrecisionMix(
             precision=precision,
-            latency_ms=latency_ms,
+            latency_ms=None if planner.footprints else latency_ms,
             widths=widths,
             cut_nats=cut_nats,
             rounding_nats=rounding_nats,
@@ -135,6 +144,7 @@ class Planners:
             form=context.precisions.form,
             caches=context.caches(self.baseline),
             two_four=context.sparse_kernels == "on",
+            footprints=self._footprints(precision),
             parts=context.task.parts,
         )
         planner.recall([event for event in context.journal.read() if isinstance(event, Candidate)])
@@ -144,12 +154,38 @@ class Planners:
         return planned_multiple(self.context.plan.sparsity, profile.device.channel_multiple)
 
     def _devices(self, start_ms: float) -> list[Device]:
-        teachers = self.baseline.devices
+        teachers, goal_ms = self.baseline.devices, self.goal_ms
+        for_speed = self.context.plan.is_for_speed
         teacher_ms = [device.measurement.stats.p50_ms for device in teachers]
         # Runs of several devices have one precision, that of the teacher.
         uncut_ms = [start_ms, *teacher_ms[1:]]
         parts = zip(self.context.fleet.profiles, teachers, teacher_ms, uncut_ms, strict=True)
         return [
-            Device(profile.name, own_ms, device.budget_ms, self._multiple(profile), own_uncut_ms)
+            Device(
+                profile.name,
+                own_ms,
+                device.budget_ms or goal_ms * own_ms / teacher_ms[0],
+                self._multiple(profile),
+                own_uncut_ms,
+                is_budgeted=device.budget_ms is not None or for_speed,
+            )
             for profile, device, own_ms, own_uncut_ms in parts
         ]
+
+    def _footprints(self, precision: Precision) -> Footprints | None:
+        budgets, teacher = self.baseline.footprints, self.baseline.teacher
+        if self.context.plan.smallest:  # as large as the teacher is the unit, and no budget
+            budgets = (FootprintBudget(kind="size", limit=teacher.size_bytes),)
+        if not budgets:
+            return None
+        original = self.context.teacher
+        # What `teacher_trial` has made of the teacher, or the teacher itself.
+        converted = self.context.folder(0) / f"{precision}.onnx"
+        is_base = precision == self.context.precisions.base or not converted.is_file()
+        size_bytes = teacher.size_bytes if is_base else timed_bytes(converted)
+        return Footprints(
+            budgets,
+            ParameterCounts(original.model, original.groups),
+            Footprint(size_bytes=size_bytes, parameter_count=teacher.parameter_count),
+            self.context.precisions.written(precision),
+        )

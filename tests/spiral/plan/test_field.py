@@ -21,6 +21,7 @@ from edgespiral.spiral.plan.field import plan_field, plan_options, takes
         (bool, "switch"),
         (int | Literal["auto"], "number-or-word"),
         (float | Literal["none", "2:4"], "number-or-word"),
+        (int | float | None, "number-or-word"),
         (float | dict[str, float] | None, "budget"),
     ],
 )
@@ -28,7 +29,7 @@ def test_a_type_says_what_the_command_line_reads(annotation: object, expected: s
     assert takes(annotation) == expected
 
 
-@pytest.mark.parametrize("annotation", [bytes, list[int], int | float, int | Path])
+@pytest.mark.parametrize("annotation", [bytes, list[int], int | bytes, int | Path])
 def test_a_type_that_no_option_takes_is_refused(annotation: object) -> None:
     with pytest.raises(TypeError, match=r"no option takes .*; teach edgespiral/cli/options\.py"):
         takes(annotation)

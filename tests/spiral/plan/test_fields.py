@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edgespiral.core.errors import UsageError
 from edgespiral.spiral.plan import Plan, load_plan, plan_sha256
+from edgespiral.spiral.plan.goals import NO_GOAL
 
 GOOD: dict[str, object] = {"model": "resnet20", "data": "digits", "speedup": 2.0}
 
@@ -85,11 +86,16 @@ def test_a_speedup_must_be_above_one() -> None:
     assert problems_of(None, {**GOOD, "speedup": 1.0}) == ["--speedup: must be > 1, is 1.0"]
 
 
-@pytest.mark.parametrize("budgets", [{}, {"latency_ms": 1.0, "speedup": 2.0}])
-def test_exactly_one_budget_is_needed_and_other_problems_are_told_as_well(
-    tmp_path: Path, budgets: dict[str, object]
+@pytest.mark.parametrize(
+    ("budgets", "rule"),
+    [
+        ({}, NO_GOAL),
+        ({"latency_ms": 1.0, "speedup": 2.0}, "exactly one of latency_ms and speedup is needed"),
+    ],
+)
+def test_a_goal_is_needed_and_other_problems_are_told_as_well(
+    tmp_path: Path, budgets: dict[str, object], rule: str
 ) -> None:
-    rule = "exactly one of latency_ms and speedup is needed"
     flags = {"model": "m", "data": "d", "seed": -1, **budgets}
     in_flags = problems_of(None, flags)
     assert in_flags == ["--seed: must be >= 0, is -1", f"--latency-ms, --speedup: {rule}"]
@@ -99,7 +105,42 @@ def test_exactly_one_budget_is_needed_and_other_problems_are_told_as_well(
 
 def test_the_rule_of_one_budget_holds_for_a_plan_built_in_code() -> None:
     with pytest.raises(UsageError, match="exactly one of latency_ms and speedup"):
+        Plan(model="m", data="d", speedup=2, latency_ms=1)
+    with pytest.raises(UsageError, match="a goal is needed"):
         Plan(model="m", data="d")
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, math.nan, math.inf])
+def test_a_size_that_means_nothing_is_refused(size: float) -> None:
+    [problem] = problems_of(None, {"model": "m", "data": "d", "size_mib": size})
+    assert problem.startswith("--size-mib: must be ")
+
+
+def test_a_size_needs_no_latency_and_may_have_one() -> None:
+    alone = load_plan(None, {"model": "m", "data": "d", "size_mib": 0.5})
+    assert alone.budgets == {"host-cpu": {}}
+    assert not alone.is_quality_goal
+    assert not alone.is_for_speed
+    beside = load_plan(None, {**GOOD, "size_mib": 0.5, "parameters": "50%"})
+    assert beside.budgets == {"host-cpu": {"speedup": 2.0}}
+    assert beside.is_for_speed
+
+
+def test_what_may_be_lost_is_a_goal_where_it_is_said() -> None:
+    goal = load_plan(None, {"model": "m", "data": "d", "max_drop": 0.5})
+    assert goal.is_quality_goal
+    assert goal.is_for_speed
+    smallest = load_plan(None, {"model": "m", "data": "d", "max_drop": 2.0, "smallest": True})
+    assert not smallest.is_for_speed
+    assert problems_of(None, {**GOOD, "smallest": True}) == [
+        "--smallest: goes with max_drop alone, not with speedup"
+    ]
+
+
+def test_a_goal_of_an_older_plan_has_the_hash_that_it_had() -> None:
+    assert plan_sha256(load_plan(None, GOOD)) != plan_sha256(
+        load_plan(None, {**GOOD, "size_mib": 0.5})
+    )
 
 
 def test_what_is_missing_is_named_as_the_command_line_names_it() -> None:
@@ -224,7 +265,7 @@ def test_where_the_latency_cache_lies_is_not_what_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({}, "latency_ms, speedup: exactly one of latency_ms and speedup is needed"),
+        ({}, f"latency_ms, speedup: {NO_GOAL}"),
         (
             {"speedup": 2, "epoch": 3, "max_drop": -1.0},
             "max_drop: must be > 0, is -1.0; epoch: unknown key 'epoch', "

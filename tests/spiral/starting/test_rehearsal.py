@@ -34,6 +34,16 @@ def test_a_budget_that_is_met_takes_no_turn(digits_plan: Plan) -> None:
     assert [part.name for part in rehearsal.parts] == ["the teacher", "the end"]
 
 
+def test_other_goals_are_rehearsed_too(digits_plan: Plan) -> None:
+    sized = digits_plan.model_copy(update={"speedup": None, "parameters": 0.1, "size_mib": 99.0})
+    rehearsal = rehearse(sized, Silent())
+    assert rehearsal.work.turns == 2, "a tenth of the parameters is more than one turn may cut"
+    goal = digits_plan.model_copy(update={"speedup": None, "turns": 3})
+    students = rehearse(goal, Silent()).work
+    assert students.turns == 3
+    assert students.steps == 3 * rehearsal.work.steps, "each may be the one that ships"
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [

@@ -1,0 +1,302 @@
+"""Accuracy at equal measured latency on the field's own networks and data, as JSON and a picture.
+
+Usage: python bench/field.py NETWORKS.toml [--points 2 4 3] [--epochs 5] [--seeds 0 1]
+           [--rows ours ...] [--stop-after-s S] [--json FILE]
+
+NETWORKS.toml names what lies on this machine, each network with its data and trained weights, and
+the smaller ones of its family:
+
+    [[network]]
+    name = "ResNet-56, CIFAR-10"
+    model = "resnet.py:resnet56"
+    data = "cifar.py:stored"
+    weights = "resnet56.safetensors"
+    siblings = ["resnet.py:resnet32", "resnet.py:resnet20"]
+
+All rows have the same teacher, data, epochs of the same distillation and latency in turns with the
+teacher on host-cpu:
+
+    ours          `edgespiral compress`, by default
+    ours, int8    the same with int8 allowed (`--precision auto`)
+    uniform l1    the same share of every group by L1 norm, cut by NNI
+    sibling       the largest of the family that is as fast as asked, from fresh weights
+    int8 alone    the teacher in int8, nothing cut and nothing trained
+
+Points and rows that decide most come first, one seed before the second. What is in FILE is not run
+again, so it can be stopped and gone on with; what was not run is listed at the end. `wall_s` is a
+row's own time and `search_s` what looking for its cut took beside it. Validation steers, the test
+split is read once a row. Rows that no cut reaches say so. Others' methods (Torch-Pruning,
+ModelOpt, NNI's criteria, TinyNN) are not wired yet; bench/pareto.py has some of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from pareto import FINAL_ROUNDS, OURS, SCRATCH_RATE, Job, Pair, cut_for, reaches, table_of
+from pareto_picture import picture
+
+import edgespiral
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
+from edgespiral.distill.batchnorm import recalibrate_batchnorm
+from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.trainer import train
+from edgespiral.export.onnx import export_onnx
+from edgespiral.export.parity import file_score
+from edgespiral.export.precision import ExportRequest, export_as
+from edgespiral.export.recipe import load_recipe
+from edgespiral.measure.profile import load_profile
+from edgespiral.measure.session import Session
+from edgespiral.models import load_model_for
+from edgespiral.tasks.classification import CLASSIFICATION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import nn
+
+    from edgespiral.core.records.measurement import Ratio
+
+Json = dict[str, Any]
+OURS_INT8, UNIFORM, SIBLING, INT8 = "ours, int8", "uniform l1", "sibling", "int8 alone"
+ROWS = (OURS, UNIFORM, SIBLING, OURS_INT8, INT8)
+# What is never asked of a network whose point says nothing: it has one speed.
+ONE_SPEED = frozenset({INT8})
+RECALIBRATION_BATCHES = 30
+BATCH, TEMPERATURE, ALPHA = 128, 4.0, 0.9
+HEAD = ("network", "row", "seed", "epochs", "asked")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of NETWORKS.toml; paths are as there."""
+
+    name: str
+    model: str
+    data: str
+    weights: str
+    siblings: list[str] = field(default_factory=list)
+
+
+class Row(NamedTuple):
+    """What is to be measured."""
+
+    network: Network
+    row: str
+    asked: float
+    seed: int
+    epochs: float
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from others in the JSON file."""
+        asked = None if self.row in ONE_SPEED else self.asked
+        return self.network.name, self.row, self.seed, self.epochs, asked
+
+
+class OutOfReach(Exception):  # noqa: N818 (an outcome, no error)
+    """No cut of a row is as fast as asked for; the fastest that there is."""
+
+    def __init__(self, fastest: float) -> None:
+        super().__init__(fastest)
+        self.fastest = fastest
+
+
+def compressed(pair: Pair, row: Row, out: Path, _: Json) -> float:
+    """Our row: the file in `out`, with no early end and nothing from a cache."""
+    edgespiral.compress(
+        row.network.model, row.network.data, weights=str(pair.weights), speedup=row.asked,
+        epochs=row.epochs, seed=row.seed, max_drop=20.0, out=out,
+        precision="auto" if row.row == OURS_INT8 else "fp32",
+        latency_cache=out.with_name("latency"),
+    )  # fmt: skip
+    return 0.0
+
+
+def uniform(pair: Pair, row: Row, out: Path, tables: Json) -> float:
+    """The same share of every group."""
+    job = Job("nni uniform l1", row.asked, row.seed, row.epochs)
+    table = table_of(pair, job.row, tables)
+    if not reaches(job, table["cuts"]):
+        raise OutOfReach(max(cut["speedup"] for cut in table["cuts"]))
+    model = cut_for(pair, job, table["cuts"])
+    batches = {"batches": RECALIBRATION_BATCHES, "seed": row.seed}
+    recalibrate_batchnorm(model, pair.splits.train, **batches)
+    distilled(pair, row, model, out, None)
+    return float(table["seconds"])
+
+
+def sibling(pair: Pair, row: Row, out: Path, _: Json) -> float:
+    """The largest of the family that is fast enough, from fresh weights."""
+    start, reached = time.perf_counter(), []
+    out.mkdir()
+    for spec in row.network.siblings:
+        torch.manual_seed(row.seed)
+        model = load_model_for(pair.splits, spec)
+        export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
+        speedup = beside(pair, out / "model.onnx").value
+        reached.append((speedup, sum(p.numel() for p in model.parameters()), model))
+    search_s = time.perf_counter() - start
+    enough = [(count, model) for speedup, count, model in reached if speedup >= row.asked]
+    if not enough:
+        raise OutOfReach(max((speedup for speedup, _, _ in reached), default=1.0))
+    _, model = max(enough, key=lambda pair_: pair_[0])
+    distilled(pair, row, model, out, SCRATCH_RATE)
+    return search_s
+
+
+def quantised(pair: Pair, row: Row, out: Path, _: Json) -> float:
+    """The teacher in int8."""
+    del row
+    out.mkdir()
+    request = ExportRequest("int8", recipe=load_recipe("default"), task=CLASSIFICATION)
+    export_as(pair.teacher, out / "model.onnx", pair.splits, request)
+    return 0.0
+
+
+MAKERS: dict[str, Callable[[Pair, Row, Path, Json], float]] = {
+    OURS: compressed,
+    OURS_INT8: compressed,
+    UNIFORM: uniform,
+    SIBLING: sibling,
+    INT8: quantised,
+}
+
+
+def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | None) -> None:
+    """Train as all rows are trained, and write the file."""
+    settings = TrainSettings.for_distillation(
+        epochs=row.epochs, batch_size=BATCH, learning_rate=rate, temperature=TEMPERATURE,
+        alpha=ALPHA, seed=row.seed,
+    )  # fmt: skip
+    train(model, pair.splits, settings, teachers=[pair.teacher], task=CLASSIFICATION)
+    out.mkdir(exist_ok=True)
+    export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
+
+
+def beside(pair: Pair, path: Path) -> Ratio:
+    """How many times as fast as the teacher a file is, in turns with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        teacher = Path(folder) / "teacher.onnx"
+        export_onnx(pair.teacher, teacher, input_shape=pair.splits.input_shape)
+        with Session(load_profile("host-cpu")) as session:
+            [(_, speedup)] = session.compare(teacher, [path], rounds=FINAL_ROUNDS)
+    return speedup
+
+
+def measured(pair: Pair, row: Row, tables: Json) -> Json:
+    """One row of the JSON file."""
+    head: Json = dict(zip(HEAD, row.key, strict=True)) | {"network": row.network.name}
+    head |= {"data": row.network.data, "teacher_test_percent": pair.teacher_test_percent}
+    with tempfile.TemporaryDirectory() as folder:
+        out, start = Path(folder) / "run", time.perf_counter()
+        try:
+            search_s = MAKERS[row.row](pair, row, out, tables)
+        except OutOfReach as beyond:
+            return head | {"reached": False, "fastest": beyond.fastest}
+        wall_s = time.perf_counter() - start
+        speedup = beside(pair, out / "model.onnx")
+        return head | {
+            "reached": True,
+            "speedup": speedup.value,
+            "speedup_ci95": [speedup.ci95.low, speedup.ci95.high],
+            "validation_percent": file_score(
+                out / "model.onnx", pair.splits.validation, task=CLASSIFICATION
+            ),
+            "test_percent": file_score(out / "model.onnx", pair.splits.test, task=CLASSIFICATION),
+            "wall_s": wall_s,
+            "search_s": search_s,
+        }
+
+
+def wanted(networks: list[Network], options: argparse.Namespace) -> Iterator[Row]:
+    """All rows, those that decide most first."""
+    parts = (options.seeds, options.points, networks, options.rows)
+    seen = set()
+    for seed, asked, network, name in itertools.product(*parts):
+        row = Row(network, name, asked, seed, options.epochs)
+        if row.key not in seen and (name != SIBLING or network.siblings):
+            seen.add(row.key)
+            yield row
+
+
+def lines_of(rows: list[Json]) -> list[Json]:
+    """Of each network, row and point the mean over its seeds, as the picture takes them."""
+    lines = []
+    reached = [row for row in rows if row["reached"]]
+    keys = {(row["network"], row["row"], row["epochs"], row["asked"]) for row in reached}
+    for network, name, epochs, asked in sorted(keys, key=str):
+        some = [
+            row
+            for row in reached
+            if (row["network"], row["row"], row["epochs"], row["asked"])
+            == (network, name, epochs, asked)
+        ]
+        tests = [row["test_percent"] for row in some]
+        mean = sum(tests) / len(tests)
+        spread = max(tests) - min(tests) if len(tests) > 1 else None
+        lines.append(
+            {
+                "model": network, "row": f"{name}, {epochs:g} epochs", "seeds": len(some),
+                "mean_test_percent": mean, "deviation": spread and spread / 2,
+                "mean_speedup": sum(row["speedup"] for row in some) / len(some),
+            }
+        )  # fmt: skip
+    return lines
+
+
+def write(path: Path, rows: list[Json], tables: Json) -> None:
+    """The JSON file, and the picture beside it once there is something to draw."""
+    document = {"versions": versions(), "rows": rows, "tables": tables}
+    write_text(path, json.dumps(document, indent=1) + "\n")
+    lines = lines_of(rows)
+    if lines:
+        teachers = [row | {"model": row["network"]} for row in rows]
+        write_text(path.with_suffix(".svg"), picture(lines, teachers))
+
+
+def main() -> None:
+    """Run what is missing, and say what is left."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", type=Path)
+    parser.add_argument("--points", type=float, nargs="+", default=[2.0, 4.0, 3.0])
+    parser.add_argument("--epochs", type=float, default=5.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
+    parser.add_argument("--stop-after-s", type=float, default=float("inf"))
+    parser.add_argument("--json", type=Path, default=Path("bench/results/field.json"))
+    options = parser.parse_args()
+    given = tomllib.loads(options.networks.read_text(encoding="utf-8"))["network"]
+    networks = [Network(**network) for network in given]
+    before = json.loads(options.json.read_text()) if options.json.exists() else {}
+    rows, tables = before.get("rows", []), before.get("tables", {})
+    pairs: dict[str, Pair] = {}
+    start, left = time.perf_counter(), []
+    for row in wanted(networks, options):
+        if row.key in {tuple(known[key] for key in HEAD) for known in rows}:
+            continue
+        if time.perf_counter() - start > options.stop_after_s:
+            left.append(row)
+            continue
+        network = row.network
+        if network.name not in pairs:
+            pairs[network.name] = Pair(network.model, Path(network.weights), network.data)
+        rows.append(measured(pairs[network.name], row, tables))
+        write(options.json, rows, tables)
+        print(json.dumps(rows[-1]), flush=True)
+    for row in left:
+        print(f"not run: {', '.join(map(str, row.key))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What a model takes beside time: the size of its file and its parameters, and what they may be."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from edgespiral.core.records.measurement import Verdict
+from edgespiral.core.records.schema import Record
+
+MIB = 2**20
+
+
+class HasFootprint(Protocol):
+    """Any record that says how large a model is."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of `model.onnx`."""
+        ...
+
+    @property
+    def parameter_count(self) -> int:
+        """Of the PyTorch model."""
+        ...
+
+
+class Footprint(Record):
+    """How large a model is: its `model.onnx`, and its parameters."""
+
+    size_bytes: int = Field(ge=1)
+    parameter_count: int = Field(ge=0)
+
+
+class FootprintBudget(Record):
+    """How large a model may be, in bytes of its `model.onnx` or in parameters.
+
+    Example:
+        >>> budget = FootprintBudget(kind="size", limit=1.5 * 2**20)
+        >>> str(budget), budget.text(2**20)
+        ('1.5 MiB', '1 MiB')
+        >>> budget.share(Footprint(size_bytes=2**20, parameter_count=9))
+        0.6666666666666666
+    """
+
+    kind: Literal["size", "parameters"]
+    limit: float = Field(gt=0)
+
+    def value(self, model: HasFootprint) -> int:
+        """What `model` has of it."""
+        return model.size_bytes if self.kind == "size" else model.parameter_count
+
+    def share(self, model: HasFootprint) -> float:
+        """What `model` has over what it may have; above 1 is too much."""
+        return self.value(model) / self.limit
+
+    def verdict(self, model: HasFootprint) -> Verdict:
+        """Whether `model` is within it."""
+        return Verdict.MET if self.share(model) <= 1 else Verdict.MISSED
+
+    def text(self, value: float) -> str:
+        """A size or a number of parameters as a person would say it."""
+        return f"{value / MIB:.4g} MiB" if self.kind == "size" else f"{value:.0f} parameters"
+
+    def __str__(self) -> str:
+        """The budget as a person would say it."""
+        return self.text(self.limit)
+
+
+def footprint_budgets(
+    size_mib: float | None, parameters: float | None, teacher: HasFootprint
+) -> tuple[FootprintBudget, ...]:
+    """The budgets that a plan names.
+
+    Args:
+        size_mib: of `model.onnx`, in MiB.
+        parameters: a count, or below 1 a share of the teacher's.
+        teacher: of which the share is.
+    """
+    budgets = []
+    if size_mib is not None:
+        budgets.append(FootprintBudget(kind="size", limit=size_mib * MIB))
+    if parameters is not None:
+        share = parameters < 1
+        limit = parameters * teacher.parameter_count if share else parameters
+        budgets.append(FootprintBudget(kind="parameters", limit=limit))
+    return tuple(budgets)

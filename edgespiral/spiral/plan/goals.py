@@ -1,0 +1,51 @@
+"""What a plan's budgets may be together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    # By its kind: a number for all targets, or one for each by its name.
+    Latencies = Mapping[str, float | dict[str, float] | None]
+
+# A run has at most one of these for each target; those of the file that ships come beside them.
+BUDGETS = ("latency_ms", "speedup")
+FOOTPRINTS = ("size_mib", "parameters")
+BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
+NO_GOAL = "a goal is needed: latency_ms, speedup, size_mib or parameters, or max_drop alone"
+
+
+def latency_of(target: str, given: Latencies) -> dict[str, float]:
+    """The latency that `target` is to reach, by its kind: its own, or else that for all.
+
+    Example:
+        >>> latency_of("a", {"speedup": 2.0, "latency_ms": {"a": 8.0}})
+        {'latency_ms': 8.0}
+    """
+    own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
+    return own or {k: v for k, v in given.items() if isinstance(v, float)}
+
+
+def check_latencies(targets: Sequence[str], given: Latencies, *, has_other_goal: bool) -> None:
+    """Refuse latencies of which a target has none or several, or that are of no target.
+
+    Args:
+        has_other_goal: there need be none for any.
+
+    Raises:
+        ValueError: so it is, or there is no goal at all.
+    """
+    if not any(given.values()):
+        if has_other_goal:
+            return
+        raise ValueError(NO_GOAL)
+    for target in targets:
+        if len(latency_of(target, given)) != 1:
+            raise ValueError(f"{BUDGET_RULE}{f' for {target}' if len(targets) > 1 else ''}")
+    for budget in given.values():
+        strangers = sorted(set(budget) - set(targets)) if isinstance(budget, dict) else ()
+        for name in strangers:
+            known = ", ".join(targets)
+            raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")

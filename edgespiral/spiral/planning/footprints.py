@@ -1,0 +1,150 @@
+"""How large cuts are, against what they may be: predicted from widths, exact once one was built.
+
+Parameters follow from the widths of the groups that a layer reads and makes. What groups do not
+tell, such as the norm behind a branch that goes, is corrected by the cuts that were built last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import nn
+
+from edgespiral.core.records.footprint import Footprint
+from edgespiral.models.work import parameter_count
+from edgespiral.prune.unstack import RECURRENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch.fx import GraphModule
+
+    from edgespiral.core.records.footprint import FootprintBudget
+    from edgespiral.core.records.schema import Precision
+    from edgespiral.prune.groups import ChannelGroup, Slot
+
+    # Widths, as a key of what was built.
+    Cut = frozenset[tuple[str, int]]
+
+# Of so many cuts that were built last, predictions are corrected by the median.
+LAST_BUILT = 3
+BYTES: Mapping[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+
+
+class _Tensor(NamedTuple):
+    """A parameter: how many values it has, and by which sides it shrinks, each once or twice."""
+
+    values: int
+    sides: tuple[Mapping[str, float], ...]
+
+
+class ParameterCounts:
+    """Predicts how many parameters a cut has.
+
+    Args:
+        model: the uncut one.
+        groups: its groups.
+    """
+
+    def __init__(self, model: GraphModule, groups: Sequence[ChannelGroup]) -> None:
+        self._base = {group.name: group.channels for group in groups}
+        made, read = _shares(groups, made=True), _shares(groups, made=False)
+        self._tensors = [
+            _Tensor(parameter.numel(), _sides(layer, own, made.get(name, {}), read.get(name, {})))
+            for name, layer in model.named_modules()
+            if name in made or name in read
+            for own, parameter in layer.named_parameters(recurse=False)
+        ]
+        self._rest = parameter_count(model) - sum(tensor.values for tensor in self._tensors)
+
+    def at(self, widths: Mapping[str, int]) -> float:
+        """Parameters at `widths`."""
+        left = {name: widths[name] / channels for name, channels in self._base.items()}
+        total = float(self._rest)
+        for values, sides in self._tensors:
+            kept = float(values)
+            for side in sides:
+                kept *= 1 - sum(share * (1 - left[group]) for group, share in side.items())
+            total += kept
+        return total
+
+
+@dataclass
+class Footprints:
+    """The sizes of cuts, held against a run's budgets of size.
+
+    Attributes:
+        base: the uncut model in the precision of students.
+        written: the precision that their files are written in.
+    """
+
+    budgets: Sequence[FootprintBudget]
+    counts: ParameterCounts
+    base: Footprint
+    written: Precision
+    _built: dict[Cut, Footprint] = field(init=False, default_factory=dict)
+    _corrections: deque[tuple[float, float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without corrections."""
+        self._corrections = deque(maxlen=LAST_BUILT)
+
+    def add(self, widths: Mapping[str, int], footprint: Footprint) -> None:
+        """Take over what a cut that was built takes."""
+        predicted = self._uncorrected(widths)
+        ratios = (footprint.size_bytes / predicted[0], footprint.parameter_count / predicted[1])
+        self._corrections.append(ratios)
+        self._built[frozenset(widths.items())] = footprint
+
+    def of(self, widths: Mapping[str, int]) -> Footprint:
+        """What the cut to `widths` takes, as far as is known."""
+        built = self._built.get(frozenset(widths.items()))
+        if built is not None:
+            return built
+        size, count = self._uncorrected(widths)
+        if self._corrections:
+            sizes, counts = zip(*self._corrections, strict=True)
+            size, count = size * median(sizes), count * median(counts)
+        return Footprint(size_bytes=max(1, round(size)), parameter_count=round(count))
+
+    def share(self, widths: Mapping[str, int]) -> float:
+        """What a cut takes over what it may, of the budget that it is furthest from."""
+        footprint = self.of(widths)
+        return max(budget.share(footprint) for budget in self.budgets)
+
+    def furthest(self, widths: Mapping[str, int]) -> tuple[FootprintBudget, int]:
+        """The budget that the cut to `widths` is furthest from, and what it takes of that."""
+        footprint = self.of(widths)
+        budget = max(self.budgets, key=lambda budget: budget.share(footprint))
+        return budget, budget.value(footprint)
+
+    def _uncorrected(self, widths: Mapping[str, int]) -> tuple[float, float]:
+        count = max(1.0, self.counts.at(widths))
+        removed = self.base.parameter_count - count
+        return max(1.0, self.base.size_bytes - BYTES[self.written] * removed), count
+
+
+def _shares(groups: Sequence[ChannelGroup], *, made: bool) -> dict[str, dict[str, float]]:
+    """By layer, what share of its outputs (or inputs) one whole group is."""
+    shares: dict[str, dict[str, float]] = {}
+    for group in groups:
+        slots: Sequence[Slot] = group.producers if made else group.consumers
+        for slot in slots:
+            share = float((slot.channel_of >= 0).float().mean())
+            own = shares.setdefault(slot.layer, {})
+            own[group.name] = own.get(group.name, 0.0) + share
+    return shares
+
+
+def _sides(
+    layer: nn.Module, parameter: str, made: Mapping[str, float], read: Mapping[str, float]
+) -> tuple[Mapping[str, float], ...]:
+    """By which sides of its layer a parameter shrinks: what the layer makes, what it reads."""
+    if isinstance(layer, RECURRENT) and parameter.startswith("weight_hh"):
+        return made, made
+    # Vectors go with what their layer makes; embeddings have one for each token.
+    is_matrix = layer.get_parameter(parameter).dim() > 1 and not isinstance(layer, nn.Embedding)
+    return (made, read) if is_matrix else (made,)

@@ -1,0 +1,72 @@
+import pytest
+
+from edgespiral.core.records.events import Baseline, Event, OnDevice, RunStarted, TurnFinished
+from edgespiral.core.records.footprint import FootprintBudget
+from edgespiral.core.records.measurement import Verdict
+from edgespiral.report.budgets import budget_margins, margin_text
+from edgespiral.report.html import render_html
+from edgespiral.report.result import build_result
+from edgespiral.report.run import Run
+
+
+def sized(events: list[Event]) -> list[Event]:
+    """The same run, asked for a size as well, which the chosen turn is over."""
+    half = FootprintBudget(kind="parameters", limit=135_500)
+    size = FootprintBudget(kind="size", limit=400_000)
+    return [
+        event.model_copy(update={"footprints": (size, half)})
+        if isinstance(event, Baseline)
+        else event
+        for event in events
+    ]
+
+
+def without_latency(events: list[Event]) -> list[Event]:
+    """The same run with no latency asked for."""
+
+    def bare(device: OnDevice) -> OnDevice:
+        return device.model_copy(update={"budget_ms": None})
+
+    changed: list[Event] = []
+    for event in events:
+        if isinstance(event, RunStarted):
+            plan = {**event.plan, "speedup": None, "latency_ms": None}
+            changed.append(event.model_copy(update={"plan": plan}))
+        elif hasattr(event, "devices"):
+            devices = tuple(map(bare, event.devices))
+            changed.append(event.model_copy(update={"devices": devices}))
+        else:
+            changed.append(event)
+    return changed
+
+
+def test_every_budget_has_its_margin(met: list[Event]) -> None:
+    latency, size, parameters, score = budget_margins(Run.of(sized(met)))
+    assert (latency.name, latency.unit, latency.verdict) == ("latency", "ms", Verdict.MET)
+    assert latency.margin == pytest.approx(100 * (1 - 2.2 / 2.25), abs=0.5)
+    assert margin_text(size) == "size: 0.4595 MiB of 0.3815 MiB, 20.4 % beyond"
+    assert size.verdict is Verdict.MISSED
+    assert margin_text(parameters) == "parameters: 120444 of 135500, 11.1 % within"
+    assert margin_text(score) == "accuracy: 92.60 % of 91.40 %, 1.2 points within"
+    assert build_result(sized(met)).budgets == (latency, size, parameters, score)
+
+
+def test_a_run_without_a_latency_shows_none_as_its_budget(met: list[Event]) -> None:
+    events = without_latency(sized(met))
+    names = [budget.name for budget in budget_margins(Run.of(events))]
+    assert names == ["size", "parameters", "accuracy"]
+    page = render_html(events)
+    assert "parameters: 120444 of 135500, 11.1 % within: met" in page
+    assert "budget 0.4" not in page
+    assert "goal reached" in page
+    [turn] = [e for e in events if isinstance(e, TurnFinished) and e.turn == 2]
+    assert turn.devices[0].budget_ms is None
+
+
+def test_several_devices_have_their_names_in_the_budgets(several: list[Event]) -> None:
+    names = [budget.name for budget in budget_margins(Run.of(several))]
+    assert names == ["latency on host-cpu", "latency on board", "accuracy"]
+
+
+def test_before_the_teacher_is_measured_there_are_none(met: list[Event]) -> None:
+    assert budget_margins(Run.of(met[:1])) == ()

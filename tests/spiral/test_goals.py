@@ -1,0 +1,77 @@
+"""Whole runs to other goals than a latency."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from edgespiral import api
+from edgespiral.core.records.events import Candidate, Outcome, TurnFinished, TurnPlanned
+from edgespiral.core.records.footprint import MIB
+from edgespiral.core.records.journal import read
+from edgespiral.report.table import print_table
+
+
+@pytest.fixture
+def options(quick_options):
+    """Of a run with another goal."""
+    return {**quick_options, "speedup": None}
+
+
+def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
+    asked = {**options, "speedup": 1.3, "size_mib": 0.33, "parameters": "60%", "epochs": 0.25}
+    done = api.compress(wide, digits, out=tmp_path / "run", **asked)
+    result, events = done.result, read(tmp_path / "run" / "journal.jsonl")
+    assert result.outcome is Outcome.MET
+    size_bytes = (tmp_path / "run" / "model.onnx").stat().st_size
+    assert size_bytes == result.student.size_bytes <= 0.33 * MIB
+    share = result.student.parameter_count / result.teacher.parameter_count
+    assert 0.45 <= share <= 0.6
+    assert sum(p.numel() for p in done.model.parameters()) == result.student.parameter_count
+    latency, size, parameters, score = result.budgets
+    assert [b.name for b in result.budgets] == ["latency", "size", "parameters", "accuracy"]
+    assert {b.verdict.value for b in (latency, size, parameters, score)} == {"met"}
+    assert parameters.margin == pytest.approx(100 * (1 - share / 0.6))
+    [turn] = [event for event in events if isinstance(event, TurnFinished)]
+    cut = [e for e in events if isinstance(e, Candidate) and e.widths == turn.widths][-1]
+    assert cut.footprint is not None
+    assert cut.footprint.parameter_count == result.student.parameter_count, "known before training"
+    print_table(Console(width=80), events)
+    assert "budget parameters:" in capsys.readouterr().out
+
+
+def test_a_size_below_the_smallest_cut_is_told_before_any_training(wide, digits, options, tmp_path):
+    done = api.compress(wide, digits, out=tmp_path / "run", parameters=1000, **options)
+    assert done.result.outcome is Outcome.UNREACHABLE
+    assert "1000 parameters is out of reach: the smallest cut of this model has" in (
+        done.result.message
+    )
+    assert done.result.turns == 0
+
+
+def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options, tmp_path):
+    asked = {**options, "max_drop": 15.0, "turns": 2}
+    done = api.compress(wide, digits, out=tmp_path / "run", **asked)
+    events = read(tmp_path / "run" / "journal.jsonl")
+    students = [event for event in events if isinstance(event, TurnFinished)]
+    assert 1 <= len(students) <= 2
+    before = done.result.teacher.validation_score
+    held = [t for t in students if before - t.student.validation_score <= 15.0]
+    if held:
+        fastest = max(held, key=lambda turn: turn.devices[0].speedup.value)
+        assert (done.result.outcome, done.result.best_turn) == (Outcome.MET, fastest.turn)
+    else:
+        assert (done.result.outcome, done.result.best_turn) == (Outcome.SCORE_FLOOR, 0)
+    planned = [event for event in events if isinstance(event, TurnPlanned)]
+    assert planned[0].expected_lost is None
+    assert [budget.name for budget in done.result.budgets] == ["accuracy"]
+    again = api.compress(wide, digits, out=tmp_path / "run", resume=True, **asked)
+    assert again.result == done.result
+
+
+def test_the_smallest_that_holds_is_aimed_at_by_size(wide, digits, options, tmp_path):
+    asked = {**options, "max_drop": 30.0, "turns": 1, "smallest": True}
+    done = api.compress(wide, digits, out=tmp_path / "run", **asked)
+    [first] = [e for e in read(tmp_path / "run" / "journal.jsonl") if e.kind == "turn-finished"]
+    share = first.student.size_bytes / done.result.teacher.size_bytes
+    assert 0.4 <= share <= 0.51, "the first student is aimed at half the teacher's size"
