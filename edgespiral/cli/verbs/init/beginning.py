@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.cli.verbs.init.data import ROW_TASKS, spec_of, task_of
+from edgespiral.cli.verbs.init.data import TRIED_TASKS, spec_of, task_of
 from edgespiral.cli.verbs.init.model import Form, facts_of, form_of, layers_of
 from edgespiral.cli.verbs.init.stubs import (
     DATA_STUB,
@@ -192,7 +192,7 @@ def _task(answers: Answers, subject: Subject) -> tuple[str, Task]:
         name = named or DEFAULT
         return name, tasks.load(name)
     refusals: list[EdgeSpiralError] = []
-    for name in ROW_TASKS:
+    for name in TRIED_TASKS:
         try:
             task, splits = tasks.load(name).fitted(subject.splits)
             if splits.is_labelled:

@@ -77,4 +77,4 @@ def test_what_is_nothing_known_is_told() -> None:
 
 def test_every_kind_of_data_has_a_task_that_there_is() -> None:
     assert set(data.TASKS) <= set(SOURCES.names())
-    assert {*data.TASKS.values(), *data.ROW_TASKS} <= set(TASKS.names())
+    assert {*data.TASKS.values(), *data.TRIED_TASKS} <= set(TASKS.names())
