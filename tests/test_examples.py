@@ -64,7 +64,6 @@ def test_every_example_is_listed_and_tested() -> None:
     assert folders == {*SCRIPTS, "two_devices", "pull_request", "plugin", "imagenet_resnet50"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_compresses(name: str, tmp_path: Path) -> None:
     quick, out = target(tmp_path, "quick"), tmp_path / "out"
@@ -77,7 +76,6 @@ def test_an_example_compresses(name: str, tmp_path: Path) -> None:
     assert (out / "model.onnx").is_file()
 
 
-@pytest.mark.slow
 def test_two_devices_have_budgets_of_their_own(tmp_path: Path) -> None:
     pair, out = [target(tmp_path, "first"), target(tmp_path, "second")], tmp_path / "out"
     words = ["--targets", *pair, "--epochs", "1", "--out", out]
@@ -90,7 +88,6 @@ def test_two_devices_have_budgets_of_their_own(tmp_path: Path) -> None:
     assert first != second
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("widths", "code"), [((8, 64), GateCode.REGRESSION), ((8, 8), GateCode.PASS)]
 )
