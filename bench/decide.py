@@ -12,15 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgespiral.core.records.measurement import (
-    Verdict,
-)
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import Looks, ratio_interval
 from edgespiral.core.statistics.stats import paired_ratio, verdict
 from edgespiral.core.system.files import make_folder, write_text
@@ -44,12 +43,12 @@ def simulated(seed: int) -> Take:
     """Rounds of two equal models on a noisy machine."""
     source = np.random.default_rng(seed)
 
-    def one(rounds: int) -> Rounds:
+    def rounds_of_one(rounds: int) -> Rounds:
         level = np.exp(source.normal(0, ROUND_NOISE, (rounds, 1)))
         burst = np.where(source.random((rounds, 1)) < BURST_CHANCE, BURST, 1.0)
         return (level * burst * np.exp(source.normal(0, SAMPLE_NOISE, (rounds, 20)))).tolist()
 
-    return lambda rounds: (one(rounds), one(rounds))
+    return lambda rounds: (rounds_of_one(rounds), rounds_of_one(rounds))
 
 
 def measured(session: Session, model: Path) -> Take:
@@ -57,7 +56,9 @@ def measured(session: Session, model: Path) -> Take:
 
     def take(rounds: int) -> tuple[Rounds, Rounds]:
         pair = session.measure([model, model], rounds=rounds)
-        first, second = ([list(samples) for samples in one.rounds_ms] for one in pair)
+        first, second = (
+            [list(samples) for samples in measurement.rounds_ms] for measurement in pair
+        )
         return first, second
 
     return take
@@ -107,10 +108,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--simulated", type=int, default=2000)
     parser.add_argument("--real", type=int, default=100)
-    asked = parser.parse_args()
+    parser.add_argument(
+        "--seconds", type=float, default=3600.0, help="after which no further real trial begins"
+    )
+    options = parser.parse_args()
     rules = {"before": before, "now": now}
     rows = [
-        row("simulated", name, [rule(simulated(seed)) for seed in range(asked.simulated)])
+        row("simulated", name, [rule(simulated(seed)) for seed in range(options.simulated)])
         for name, rule in rules.items()
     ]
     profile = load_profile("host-cpu")
@@ -118,13 +122,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = write_tiny_model(Path(folder) / "tiny.onnx")
         with Session(profile.model_copy(update={"measure": brief})) as session:
-            take = measured(session, model)
-            real = [{name: rule(take) for name, rule in rules.items()} for _ in range(asked.real)]
+            take, start = measured(session, model), time.monotonic()
+            real = []
+            while len(real) < options.real and time.monotonic() - start < options.seconds:
+                real.append({name: rule(take) for name, rule in rules.items()})
     rows += [row("real", name, [trial[name] for trial in real]) for name in rules]
-    make_folder(asked.out.parent)
-    write_text(asked.out, json.dumps({"rows": rows}, indent=2) + "\n")
-    for one in rows:
-        print(f"{one['samples']:10} {one['rule']:7} {one['wrong']} of {one['trials']} wrong")
+    make_folder(options.out.parent)
+    write_text(options.out, json.dumps({"rows": rows}, indent=2) + "\n")
+    for entry in rows:
+        print("{samples:10} {rule:7} {wrong} of {trials} wrong".format_map(entry))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, ttest_1samp
 
-from edgespiral.core.records.measurement import (
-    Interval,
-)
+from edgespiral.core.records.measurement import Interval
 from edgespiral.core.statistics.intervals import sign_median, signed_rank
 from edgespiral.core.statistics.stats import paired_ratio
 from edgespiral.gate.checks import CONFIDENCE, verdict_of

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from edgespiral.core.errors import TrainingError, UsageError
+from edgespiral.core.errors import EdgeSpiralError, TrainingError, UsageError
 from edgespiral.core.factory import named_in_file
 from edgespiral.core.nested import Tensors, as_float, mapped
 from edgespiral.core.seeds import derived_seed
@@ -122,6 +122,7 @@ class TrainingJob:
         device: where everything is.
         precision: of the forward passes that `forward` makes.
         folder: for what the loop keeps to go on from; it is empty when it is first called.
+        usual: the loss of outputs (N, ...) for a batch that is minimised otherwise; `loss` asks it.
         after_step: to call after each change of the weights, with the loss: it puts back weights
             that are to stay zero, shows progress and lets Ctrl-C through.
 
@@ -256,35 +257,30 @@ def train_by_loop(
         student.load_state_dict(done.student)
         return
     watch = _Watch(steps_of(settings, len(splits.train)), settings.batch_size, zeros, progress)
-    with (
-        compute.placed([student, *teachers], device),
-        compute.numerics(device),
-        training(student, settings.freeze),
-    ):
-        job = TrainingJob(
-            student=student,
-            teachers=tuple(teacher.eval() for teacher in teachers),
-            train=splits.train,
-            validation=splits.validation,
-            task=task,
-            settings=settings,
-            steps=watch.steps,
-            device=device,
-            precision=compute.training_precision(settings.precision, device),
-            folder=_folder(checkpoint),
-            usual=usual_loss(settings, task),
-            after_step=watch.after_step,
-        )
-        torch.manual_seed(derived_seed(settings.seed))
-        with user_code(TrainingError, "the training loop fails", where=name):
-            trained = loop(job)
-    try:
+    with _untouched_on_failure(student, before):
+        with (
+            compute.placed([student, *teachers], device),
+            compute.numerics(device),
+            training(student, settings.freeze),
+        ):
+            job = TrainingJob(
+                student=student,
+                teachers=tuple(teacher.eval() for teacher in teachers),
+                train=splits.train,
+                validation=splits.validation,
+                task=task,
+                settings=settings,
+                steps=watch.steps,
+                device=device,
+                precision=compute.training_precision(settings.precision, device),
+                folder=_folder(checkpoint),
+                usual=usual_loss(settings, task),
+                after_step=watch.after_step,
+            )
+            torch.manual_seed(derived_seed(settings.seed))
+            with user_code(TrainingError, "the training loop fails", where=name):
+                trained = loop(job)
         _take(student, trained, before, name)
-    except TrainingError:
-        # Not where the loop has changed the layers: nothing is trained further in any case.
-        with suppress(RuntimeError):
-            student.load_state_dict(before)
-        raise
     zeros.put_back()
     flush_subnormals(student)
     if checkpoint is not None:
@@ -292,6 +288,18 @@ def train_by_loop(
         checkpoints.Checkpoint(identity, watch.steps, watch.seconds, watch.loss, state, {}).write(
             checkpoint
         )
+
+
+@contextmanager
+def _untouched_on_failure(student: nn.Module, before: Mapping[str, Tensor]) -> Iterator[None]:
+    """Put the weights `before` back into `student` where what is inside fails."""
+    try:
+        yield
+    except EdgeSpiralError:
+        # Not where the loop has changed the layers: nothing is trained further in any case.
+        with suppress(RuntimeError):
+            student.load_state_dict(before)
+        raise
 
 
 class _Watch:

@@ -138,7 +138,7 @@ def check_score(
     score: float,
     expected: float,
     samples: int,
-    form: Precision,
+    precision: Precision,
     *,
     task: Task,
 ) -> None:
@@ -148,13 +148,13 @@ def check_score(
         score: of the file.
         expected: of the model, on the same samples.
         samples: how many these are.
-        form: the precision of the file; int8 loses what it loses, and that is told.
+        precision: of the file; int8 loses what it loses, and that is told.
         task: whose scores they are.
 
     Raises:
         ExportError: they differ by more than rounding turns over.
     """
-    share = TURNED_SHARE.get(form)
+    share = TURNED_SHARE.get(precision)
     if share is None:
         return
     if abs(score - expected) > task.allowed_difference(expected, samples, share):

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from edgespiral.core.records.measurement import (
-        LatencyStats,
-    )
+    from edgespiral.core.records.measurement import LatencyStats
     from edgespiral.gate.records import Check
 
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.core.records.measurement import (
-    Verdict,
-)
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import Looks, least_count, round_medians, sign_median
 from edgespiral.core.statistics.stats import paired_ratio, summarise, verdict
 
@@ -21,10 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from edgespiral.core.records.measurement import (
-        Measurement,
-        Ratio,
-    )
+    from edgespiral.core.records.measurement import Measurement, Ratio
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
 

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgespiral.core.records.measurement import (
-        Measurement,
-    )
+    from edgespiral.core.records.measurement import Measurement
 
 
 def measure_models(paths: Sequence[Path], target: str) -> list[Measurement]:

@@ -8,7 +8,7 @@ from torch import nn
 
 import edgespiral
 from edgespiral import data, models
-from edgespiral.core.errors import TrainingError, UsageError
+from edgespiral.core.errors import DataError, TrainingError, UsageError
 from edgespiral.distill.own_training import (
     TrainingJob,
     TrainingStep,
@@ -238,7 +238,13 @@ def test_zeros_stay_zero_in_a_loop_that_forgets_them(splits):
 
 
 def raising(job):
+    job.student.fc.weight.data.fill_(1.0)
     raise SystemExit(3)
+
+
+def refusing(job):
+    job.student.fc.weight.data.fill_(1.0)
+    raise DataError("no such samples")
 
 
 def wrapping(job):
@@ -265,8 +271,15 @@ def test_a_loop_that_goes_wrong_is_one_line(splits, loop, problem):
     with pytest.raises(TrainingError, match=problem) as caught:
         by_loop(loop, student, splits)
     assert "\n" not in str(caught.value)
-    if loop is diverging:
+    if loop in (raising, diverging):
         assert same(student, fresh())
+
+
+def test_a_refusal_of_the_loops_own_passes_and_leaves_the_weights(splits):
+    student = fresh()
+    with pytest.raises(DataError, match="no such samples"):
+        by_loop(refusing, student, splits)
+    assert same(student, fresh())
 
 
 def test_ctrl_c_passes_through_a_loop(splits):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from brief_training import taught
 from torch import nn
 from torch.nn import functional as F
 
@@ -35,13 +36,7 @@ def digits():
 def trained(digits):
     torch.manual_seed(0)
     model = Small()
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for seed in range(2):
-        for inputs, labels in digits.train.epoch(batch_size=32, seed=seed):
-            optimiser.zero_grad()
-            F.cross_entropy(model(inputs), labels).backward()
-            optimiser.step()
-    return model.eval()
+    return taught(model, digits, 3e-3)
 
 
 @pytest.fixture(scope="session")

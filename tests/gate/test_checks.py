@@ -2,10 +2,7 @@ import numpy as np
 import pytest
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.records.measurement import (
-    Interval,
-    Verdict,
-)
+from edgespiral.core.records.measurement import Interval, Verdict
 from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, lacks_tail, verdict_of
 
 

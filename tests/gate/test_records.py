@@ -1,10 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.core.records.measurement import (
-    Interval,
-    Verdict,
-)
+from edgespiral.core.records.measurement import Interval, Verdict
 from edgespiral.gate.records import CaseResult, gravest
 
 

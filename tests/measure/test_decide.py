@@ -4,9 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import MeasurementError, UsageError
-from edgespiral.core.records.measurement import (
-    Verdict,
-)
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.measure.decide import decide
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session

@@ -3,10 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from edgespiral.core.records.measurement import (
-    Fingerprint,
-    LayerLatency,
-)
+from edgespiral.core.records.measurement import Fingerprint, LayerLatency
 from edgespiral.measure.latency_cache import KnownCut, LatencyCache, Step, cache_folder
 from edgespiral.measure.profile import TargetProfile
 

@@ -22,10 +22,7 @@ from edgespiral.core.records.events import (
     TurnPlanned,
 )
 from edgespiral.core.records.exported import QuantisedTraining, RestoredLayer, WeightSparsity
-from edgespiral.core.records.measurement import (
-    Measurement,
-    Verdict,
-)
+from edgespiral.core.records.measurement import Measurement, Verdict
 from edgespiral.core.records.metric import Figure, Metric
 
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from brief_training import taught
 from example_records import measurement
 from safetensors.torch import save_model
 from torch import nn
-from torch.nn import functional as F
 
 from edgespiral import api
 from edgespiral.core.listener import Silent
@@ -129,13 +129,7 @@ def wide(digits):
         *(nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
         *(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1024, 10)),
     )
-    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
-    for seed in range(2):
-        for inputs, labels in digits.train.epoch(batch_size=32, seed=seed):
-            optimiser.zero_grad()
-            F.cross_entropy(model(inputs), labels).backward()
-            optimiser.step()
-    return model.eval()
+    return taught(model, digits, 2e-3)
 
 
 @pytest.fixture(scope="session")

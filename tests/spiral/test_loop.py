@@ -9,15 +9,9 @@ import torch
 
 from edgespiral import api
 from edgespiral.core.errors import ExitCode
-from edgespiral.core.records.events import (
-    Baseline,
-    Outcome,
-    TurnFinished,
-)
+from edgespiral.core.records.events import Baseline, Outcome, TurnFinished
 from edgespiral.core.records.journal import read
-from edgespiral.core.records.measurement import (
-    Verdict,
-)
+from edgespiral.core.records.measurement import Verdict
 
 
 def test_widths_were_fixed_by_measurement_before_training(finished):

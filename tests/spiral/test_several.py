@@ -9,16 +9,9 @@ import pytest
 
 from edgespiral import api
 from edgespiral.core.errors import UsageError
-from edgespiral.core.records.events import (
-    Candidate,
-    Outcome,
-    TurnFinished,
-    TurnPlanned,
-)
+from edgespiral.core.records.events import Candidate, Outcome, TurnFinished, TurnPlanned
 from edgespiral.core.records.journal import read
-from edgespiral.core.records.measurement import (
-    Verdict,
-)
+from edgespiral.core.records.measurement import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

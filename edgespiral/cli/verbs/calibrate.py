@@ -86,10 +86,10 @@ def calibrate(
     from edgespiral.export.recipe import load_recipe
     from edgespiral.measure.profile import load_profile
 
-    the_recipe = load_recipe(recipe)
+    int8_recipe = load_recipe(recipe)
     is_judged = target is not None or max_drop is not None
     profile = load_profile(target or "host-cpu") if is_judged else None
-    source = data or the_recipe.data
+    source = data or int8_recipe.data
     if source is None:
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
@@ -104,7 +104,7 @@ def calibrate(
         raise DataError("has no targets, by which int8 is judged", where=source)
     aim.check_data(splits)
     ranges = cache.expanduser() if cache else user_cache("ranges")
-    calibrated = prepare(file, splits, the_recipe, form=runtime, cache=ranges, task=aim)
+    calibrated = prepare(file, splits, int8_recipe, form=runtime, cache=ranges, task=aim)
     console = Terminal()
     for line in _doubts(model, calibrated, splits):
         console.print(line, soft_wrap=True)

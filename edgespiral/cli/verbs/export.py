@@ -43,7 +43,7 @@ def export(
     """Write a model as ONNX and check it against PyTorch on validation samples."""
     from edgespiral.export.recipe import load_recipe
 
-    the_recipe = load_recipe(recipe)
+    int8_recipe = load_recipe(recipe)
     from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.export.precision import ExportRequest, export_as
@@ -62,7 +62,7 @@ def export(
     check_outputs(module, splits, aim.check_outputs)
     check_independence(module, splits)
     request = ExportRequest(
-        precision=precision, recipe=the_recipe, form=runtime, samples=samples, task=aim
+        precision=precision, recipe=int8_recipe, form=runtime, samples=samples, task=aim
     )
     done = export_as(module, out, splits, request)
     tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.records.measurement import (
-    Interval,
-)
+from edgespiral.core.records.measurement import Interval
 from edgespiral.core.statistics.stats import checked
 
 if TYPE_CHECKING:

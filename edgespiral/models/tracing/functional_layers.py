@@ -23,7 +23,7 @@ from edgespiral.models.fixed import fix
 from edgespiral.models.tracing.layer_places import free_name, place_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -110,7 +110,7 @@ def restore_layers(graph: GraphModule, model: nn.Module) -> None:
             continue
         if node.target in DROPOUTS:
             _restore_dropout(graph, node)
-        elif node.target in SIGNATURES and (call := _understood(graph, model, node)) is not None:
+        elif node.target in SIGNATURES and (call := _call_of(graph, model, node)) is not None:
             layer = _layer(call)
             if layer is not None:
                 _replace(graph, node, place_layer(graph, layer, call.path, call.node.name))
@@ -118,14 +118,14 @@ def restore_layers(graph: GraphModule, model: nn.Module) -> None:
     graph.recompile()
 
 
-def _understood(graph: GraphModule, model: nn.Module, node: Node) -> _Call | None:
+def _call_of(graph: GraphModule, model: nn.Module, node: Node) -> _Call | None:
     """What a call is made of, if nothing but its input depends on the model's inputs."""
     named = dict(zip(SIGNATURES[node.target], node.args, strict=False)) | node.kwargs
     source = named.pop("input", None)
     tensors = {name: named.pop(name, None) for name in TENSORS}
     nodes = [n for n in tensors.values() if isinstance(n, torch.fx.Node)]
-    plain = not any(True for value in named.values() for _ in _nodes_in(value))
-    if not isinstance(source, torch.fx.Node) or not plain or any(map(_sees_input, nodes)):
+    computed_options = [n for value in named.values() for n in _nodes_in(value)]
+    if not isinstance(source, torch.fx.Node) or computed_options or any(map(_sees_input, nodes)):
         return None
     path = _origin(tensors["weight"], node)
     try:
@@ -138,10 +138,10 @@ def _understood(graph: GraphModule, model: nn.Module, node: Node) -> _Call | Non
     return _Call(node, {k: _plain(v) for k, v in named.items()}, values, constants, path, owner)
 
 
-def _nodes_in(tree: Any) -> Iterator[Node]:  # noqa: ANN401
+def _nodes_in(tree: Any) -> list[Node]:  # noqa: ANN401
     nodes: list[Node] = []
     torch.fx.node.map_arg(tree, nodes.append)
-    yield from nodes
+    return nodes
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -228,16 +228,14 @@ def _linear(call: _Call) -> nn.Module | None:
 
 def _convolution(call: _Call) -> nn.Module | None:
     kind: Any = CONVOLUTIONS[call.node.target]
-    if call.tensors["weight"] is None:
-        return None
-    groups = call.options.get("groups", 1)
-    first, second = call.size(0), call.size(1) * groups
-    transposed = issubclass(kind, nn.modules.conv._ConvTransposeNd)
-    ins, outs = (first, second) if transposed else (second, first)
     weight = call.tensors["weight"]
-    kernel = tuple(weight.shape[2:])
-    bias = call.tensors["bias"] is not None
-    layer: nn.Module = kind(ins, outs, kernel, bias=bias, **call.options)
+    if weight is None:
+        return None
+    first, second = call.size(0), call.size(1) * call.options.get("groups", 1)
+    transposed = issubclass(kind, nn.modules.conv._ConvTransposeNd)
+    inputs, outputs = (first, second) if transposed else (second, first)
+    kernel, bias = tuple(weight.shape[2:]), call.tensors["bias"] is not None
+    layer: nn.Module = kind(inputs, outputs, kernel, bias=bias, **call.options)
     return layer
 
 

@@ -114,8 +114,8 @@ class _LayerTime:
     """
 
     layer: LayerShape
-    deciding: Callable[[Mapping[str, int]], Any]
-    known_ms: dict[Any, float] = field(default_factory=dict)
+    key_of: Callable[[Mapping[str, int]], Any]
+    cached_ms: dict[Any, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, layer: LayerShape) -> _LayerTime:
@@ -191,12 +191,12 @@ class LatencyModel:
             raise RuntimeError("fit the latency model before asking it")
         total_ms = float(self._coefficients[-1])
         for time in self._times:
-            key = time.deciding(widths)
-            layer_ms = time.known_ms.get(key)
+            key = time.key_of(widths)
+            layer_ms = time.cached_ms.get(key)
             if layer_ms is None:
                 part = self._part_at(time.layer, widths)
                 row = self._row([] if part is None else [part])
-                layer_ms = time.known_ms[key] = float(row @ self._coefficients)
+                layer_ms = time.cached_ms[key] = float(row @ self._coefficients)
             total_ms += layer_ms
         return total_ms
 
@@ -308,14 +308,18 @@ def _shapes_of(
     consumed = {g.name: s.channel_of for g in groups for s in g.consumers if s.layer == name}
     produced = {g.name: s.channel_of for g in groups for s in g.producers if s.layer == name}
     hidden, runs = module.hidden_size, directions(module)
-    own = _positions_per_channel(produced, sizes)
-    each = {group: positions / runs for group, positions in own.items()}
+    outputs_per_channel = _positions_per_channel(produced, sizes)
+    states_per_channel = {
+        group: positions / runs for group, positions in outputs_per_channel.items()
+    }
     kind: Operator = "lstm" if isinstance(module, nn.LSTM) else "gru"
     inputs, state = recurrent_classes(kind, runs, spatial[0][0])
-    read = _positions_per_channel(consumed, sizes)
+    inputs_per_channel = _positions_per_channel(consumed, sizes)
     return [
-        LayerShape(name, inputs, module.input_size, runs * hidden, read, own),
-        LayerShape(name, state, hidden, runs * hidden, each, own),
+        LayerShape(
+            name, inputs, module.input_size, runs * hidden, inputs_per_channel, outputs_per_channel
+        ),
+        LayerShape(name, state, hidden, runs * hidden, states_per_channel, outputs_per_channel),
     ]
 
 

@@ -4,11 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgespiral.core.records.events import (
-    EVENT,
-    RunStarted,
-    TurnPlanned,
-)
+from edgespiral.core.records.events import EVENT, RunStarted, TurnPlanned
 
 PLANNED: dict[str, Any] = {
     "turn": 1,

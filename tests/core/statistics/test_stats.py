@@ -8,10 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.records.measurement import (
-    Interval,
-    Verdict,
-)
+from edgespiral.core.records.measurement import Interval, Verdict
 from edgespiral.core.statistics.stats import paired_ratio, summarise, tail_share, verdict
 
 ROUNDS = arrays.arrays(

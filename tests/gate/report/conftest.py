@@ -2,11 +2,7 @@ import example_records
 import pytest
 from example_records import NOON
 
-from edgespiral.core.records.measurement import (
-    Interval,
-    Measurement,
-    Verdict,
-)
+from edgespiral.core.records.measurement import Interval, Measurement, Verdict
 from edgespiral.gate.records import BenchResult, CaseResult, Check, Reference, gravest
 
 

@@ -5,10 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from edgespiral.core.records.measurement import (
-    Interval,
-    Verdict,
-)
+from edgespiral.core.records.measurement import Interval, Verdict
 from edgespiral.gate.records import Break, History, HistoryPoint, Shift, Trend
 from edgespiral.gate.report.history import render_history, render_history_table, trend_chart
 

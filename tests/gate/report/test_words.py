@@ -1,6 +1,4 @@
-from edgespiral.core.records.measurement import (
-    Interval,
-)
+from edgespiral.core.records.measurement import Interval
 from edgespiral.gate.records import BenchResult
 from edgespiral.gate.report import words
 

@@ -4,9 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.records.measurement import (
-    LayerLatency,
-)
+from edgespiral.core.records.measurement import LayerLatency
 from edgespiral.prune.groups import find_groups
 from edgespiral.spiral.planning.latencies import Device, Latencies, key_of
 from edgespiral.spiral.planning.latency_model import layer_shapes

@@ -4,9 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.records.measurement import (
-    LayerLatency,
-)
+from edgespiral.core.records.measurement import LayerLatency
 from edgespiral.models.saved import trace
 from edgespiral.prune.engines.flow.finder import groups_by_flow
 from edgespiral.prune.groups import find_groups

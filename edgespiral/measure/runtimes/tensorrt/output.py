@@ -16,9 +16,7 @@ from edgespiral.measure.runtimes.agent_answer import finite_number
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgespiral.core.records.measurement import (
-        LayerLatency,
-    )
+    from edgespiral.core.records.measurement import LayerLatency
     from edgespiral.measure.runtimes.tensorrt.weighted_layers import WeightedLayer
 
 # Names are told apart by ASCII's separators of records and of units.

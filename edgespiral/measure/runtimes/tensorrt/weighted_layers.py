@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.onnx_graph import STANDARD, hold_weights, node_name
-from edgespiral.core.records.measurement import (
-    LayerLatency,
-)
+from edgespiral.core.records.measurement import LayerLatency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
