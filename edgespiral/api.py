@@ -235,9 +235,9 @@ def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") ->
         >>> latency.stats.p50_ms > 0
         True
     """
-    from edgespiral import measure
+    from edgespiral.measure import models as timing
 
-    return measure.measure_models([Path(model) for model in models], target)
+    return timing.measure_models([Path(model) for model in models], target)
 
 
 def export_model(
@@ -281,21 +281,22 @@ def export_model(
         1.0
     """
     from edgespiral.data import load
+    from edgespiral.data.guard import watched
     from edgespiral.data.user import splits_of
     from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.models import check_outputs, one_output
+    from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
-    from edgespiral.models.independence import check_independence
+    from edgespiral.models.independence import check_answers
     from edgespiral.tasks import resolved
 
     aim = resolved(task)
     aim, splits = aim.fitted(load(data) if isinstance(data, str) else splits_of(data, "data"))
+    splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(model), splits)
     plain, _ = folded(one_output(network, splits, aim.main_output))
-    check_outputs(plain, splits, aim.check_outputs)
-    check_independence(plain, splits)
+    check_answers(plain, splits, aim.check_outputs)
     samples = len(splits.validation)
     request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
     return export_as(plain, Path(path), splits, request).parity

@@ -18,11 +18,15 @@ import typer
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.option import NEEDED, POSITIONAL, Option, Takes, flag
+from edgespiral.core.text import is_whole, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from edgespiral.core.plugins import PluginKind
+
+# What a size can be in a file: of 32 bits.
+MOST_OF_A_SIZE = 2**31 - 1
 
 TABLE = Path(__file__).with_name("plan_options.toml")
 READ_AS: dict[Takes, type] = {
@@ -65,6 +69,10 @@ Resume = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option(help="A plan file; flags override what it says.")]
 Weights = Annotated[Path | None, typer.Option(help="The trained weights: .safetensors or .pt.")]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
+]
 Tokens = Annotated[
     int | None, typer.Option(min=2, help="With --input-shape: inputs are ids below this.")
 ]
@@ -161,3 +169,17 @@ def _number(flag: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(f"not a number: {text!r}", where=flag) from None
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Input name (empty where none is given) and sizes of `NAME:1x3x224x224`.
+
+    Raises:
+        UsageError: a size is not a whole number from 1 up.
+    """
+    name, _, sizes = text.rpartition(":")
+    numbers = sizes.replace(",", "x").split("x")
+    if not all(is_whole(number, 1, MOST_OF_A_SIZE) for number in numbers):
+        hint = "write 1x3x224x224 or NAME:1x3x224x224"
+        raise UsageError(f"not a shape: {shortened(text)!r}", where="--shape", hint=hint)
+    return name, tuple(int(number) for number in numbers)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from contextlib import nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from edgespiral.core.errors import ModelError, TrainingError
+from edgespiral.core.factory import is_factory
 from edgespiral.core.nested import as_float, mapped, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute, interrupt
 from edgespiral.distill.batchnorm import batchnorm_scales, flush_subnormals
-from edgespiral.distill.losses import Batch, parts, usual_loss
-from edgespiral.distill.masks import HeldZeros
+from edgespiral.distill.losses import Batch, loss_of, parts, usual_loss
+from edgespiral.distill.masks import HeldZeros, untouched
 from edgespiral.distill.optimizers import WeightUpdate, require_optimizer, training
-from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep
-from edgespiral.distill.settings import Progress, TrainReport, steps_of
+from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep, is_usual
+from edgespiral.distill.settings import Progress, TrainReport, rate_of, steps_of
 from edgespiral.distill.teacher_cache import stored_order
 from edgespiral.models.calling import call
 
@@ -81,6 +84,7 @@ def train(
         compute.placed([student, *teachers], device),
         compute.numerics(device),
         training(student, settings.freeze),
+        nullcontext() if is_usual(own) else untouched(student, teachers, own.name),
     ):
         run = _Run(
             student,
@@ -227,7 +231,7 @@ class _Run:
             optimizer = self._own.optimizer(self._student, self._settings)
         return WeightUpdate(
             self._student,
-            require_optimizer(optimizer, name),
+            require_optimizer(optimizer, name, self._student),
             self._settings,
             precision=self._precision,
         )
@@ -244,12 +248,13 @@ class _Run:
         total = torch.zeros((), device=self.device)
         for batch, share in parts(whole, self._settings.accumulate):
             loss = self._loss_of(batch)
-            with self._running(self._student):
+            with self._running(self._student) if self._has_usual_loss else self._own_code("loss"):
                 self._update.backward(loss * share if share != 1 else loss)
             total += share * loss.detach()
         with self._own_code("rate"):
-            rate = self._own.rate(self.step, self.steps, self._settings)
-        self._update.apply(rate)
+            rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
+        with self._own_code("optimizer") if self._has_own_optimizer else nullcontext():
+            self._update.apply(rate)
         self._zeros.put_back()
         self._update.average()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
@@ -258,15 +263,25 @@ class _Run:
         self.is_in_step = False
 
     def _loss_of(self, batch: Batch) -> Tensor:
-        if type(self._own).loss is TrainingStep.loss:
-            loss = self._usual(self._forward(batch.inputs), batch)
+        if self._has_usual_loss:
+            with self._own_code("view") if self._own.alters_views else nullcontext():
+                loss = self._usual(self._forward(batch.inputs), batch)
         else:
             with self._own_code("loss"):
-                loss = self._own.loss(self._forward, batch, self._usual)
+                loss = loss_of(self._own.loss(self._forward, batch, self._usual))
         if self._scales:
             scales = sum(scale.abs().sum() for scale in self._scales)
             loss = loss + self._settings.scale_l1 * scales
         return loss
+
+    @cached_property
+    def _has_own_optimizer(self) -> bool:
+        replaces = type(self._own).optimizer is not TrainingStep.optimizer
+        return replaces or is_factory(self._settings.optimizer)
+
+    @cached_property
+    def _has_usual_loss(self) -> bool:
+        return type(self._own).loss is TrainingStep.loss
 
     def _forward(self, inputs: Tensors) -> Tensors:
         with self._running(self._student), compute.autocast(self._precision, self.device):
@@ -309,13 +324,18 @@ class _Run:
 
     def _load(self, state: dict[str, Any]) -> None:
         own = state.pop("own", {})
-        self._update.load_state_dict(state)
+        with self._own_code("optimizer"):
+            self._update.load_state_dict(state)
         with self._own_code("load_state_dict"):
             self._own.load_state_dict(own)
 
+    def _optimizer_state(self) -> dict[str, Any]:
+        with self._own_code("optimizer"):
+            return checkpoints.require_plain(self._update.state_dict())
+
     def _own_state(self) -> dict[str, Any]:
         with self._own_code("state_dict"):
-            return self._own.state_dict()
+            return checkpoints.require_plain(self._own.state_dict())
 
     def _snapshot(self) -> checkpoints.Checkpoint:
         self._saved_at = time.monotonic()
@@ -325,7 +345,7 @@ class _Run:
             seconds=self._earlier_s + self._saved_at - self._started_at,
             loss=float(self._loss),
             student={k: v.detach().clone() for k, v in self._student.state_dict().items()},
-            optimizer=self._update.state_dict() | {"own": self._own_state()},
+            optimizer=self._optimizer_state() | {"own": self._own_state()},
         )
 
     def _diverged(self, what: str) -> TrainingError:

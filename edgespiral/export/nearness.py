@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgespiral.core.nested import leaves
-from edgespiral.core.records.exported import Parity
+from edgespiral.core.records.exported import OutputParity, Parity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +46,17 @@ def compared(expected: Tensors, outputs: Tensors, task: Task) -> Parity:
     pairs = zip(leaves(expected).values(), leaves(outputs).values(), strict=True)
     each = [_compared(_array(leaf), _array(other), agreement) for leaf, other in pairs]
     return min(each, key=_nearness)
+
+
+def output_parity(expected: Tensors, outputs: Tensors) -> OutputParity:
+    """How near the output is that is furthest from what is expected of it: all (n, ...).
+
+    As `compared`, without a task to say what of them is a decision.
+    """
+    pairs = zip(leaves(expected).items(), leaves(outputs).values(), strict=True)
+    each = [(_compared(_array(leaf), _array(other), 1.0), name) for (name, leaf), other in pairs]
+    furthest, name = min(each, key=lambda pair: _nearness(pair[0]))
+    return OutputParity(output=name, **furthest.model_dump(exclude={"agreement"}))
 
 
 def _compared(expected: Values, outputs: Values, agreement: float) -> Parity:

@@ -61,10 +61,10 @@ def no_timing(name: str) -> TargetError:
     )
 
 
-def no_engines() -> TargetError:
-    """The error for asking ONNX Runtime for an engine."""
+def no_engines(runtime: str = "ONNX Runtime") -> TargetError:
+    """The error for asking `runtime` for an engine."""
     return TargetError(
-        "ONNX Runtime has no engines: it runs the ONNX file itself",
+        f"{runtime} has no engines: it runs the ONNX file itself",
         hint='choose a target whose runtime is "tensorrt" or "tensorrt-rtx"',
     )
 

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
@@ -143,6 +144,8 @@ class Session:
         """Of a model, from the samples of its file or of its parts'."""
         sides = zip(files, samples, strict=True)
         rounds_ms = summed([(file.count, own.rounds_ms) for file, own in sides])
+        loads_ms = [median(own.loads_ms) if own.loads_ms else 0.0 for own in samples]
+        is_alone = len(answer.samples) == len(samples)
         return Measurement(
             target=self.profile.name,
             model_sha256=sha256,
@@ -152,6 +155,8 @@ class Session:
             fingerprint=answer.fingerprint(precision_label(model, self._runtime.precision(model))),
             measured_at=now_utc(),
             parts=part_latencies(files, [own.rounds_ms for own in samples]),
+            load_ms=math.fsum(loads_ms) if all(loads_ms) else None,
+            peak_memory_mib=answer.runtime.peak_memory_mib if is_alone else None,
         )
 
     def compare(

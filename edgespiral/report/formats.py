@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     )
     from edgespiral.core.records.measurement import (
         Measurement,
+        Race,
+        RaceRow,
         Ratio,
     )
     from edgespiral.core.records.metric import Metric
@@ -47,6 +49,20 @@ def parts(measurement: Measurement) -> str:
 def interval(ratio: Ratio) -> str:
     """A ratio's 95 % interval: 2.18-2.24, with an en dash."""
     return f"{ratio.ci95.low:.2f}\N{EN DASH}{ratio.ci95.high:.2f}"
+
+
+def runtime(row: RaceRow) -> str:
+    """A row of a race: the runtime, what it computes in, and its threads."""
+    return f"{row.runtime} {row.precision} x{row.threads}"
+
+
+def race(outcome: Race) -> str:
+    """Who won a race, and by how much."""
+    won, reference = outcome.won, outcome.rows[outcome.reference]
+    if won.speedup is None:
+        return f"fastest: {runtime(won)}, nothing is faster for certain"
+    ratio = f"{won.speedup.value:.2f} ({interval(won.speedup)})"
+    return f"fastest: {runtime(won)}, {ratio} times as fast as {runtime(reference)}"
 
 
 def points(before: float, after: float, decimals: int = 2) -> str:

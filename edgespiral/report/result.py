@@ -45,6 +45,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         exit_code=EXIT_CODES[finished.outcome],
         metric=run.metric,
         precision=(best.student if best else baseline.teacher).precision,
+        races=run.raced.races if run.raced else (),
         precision_trials=run.chosen.trials if run.chosen else (),
         precision_mixes=run.chosen.mixes if run.chosen else (),
         quantised_training=best.quantised_training if best else None,

@@ -16,6 +16,7 @@ from edgespiral.core.records.events import (
     RateChosen,
     RunFinished,
     RunStarted,
+    RuntimeChosen,
     TurnFinished,
     TurnPlanned,
 )
@@ -73,6 +74,7 @@ class Run:
     started: RunStarted
     baseline: Baseline | None
     chosen: PrecisionChosen | None
+    raced: RuntimeChosen | None
     candidates: tuple[Candidate, ...]
     planned: dict[int, TurnPlanned]
     rates: dict[int, RateChosen]
@@ -94,6 +96,7 @@ class Run:
             started=events[0],
             baseline=next((e for e in events if isinstance(e, Baseline)), None),
             chosen=next((e for e in events if isinstance(e, PrecisionChosen)), None),
+            raced=next((e for e in events if isinstance(e, RuntimeChosen)), None),
             candidates=tuple(e for e in events if isinstance(e, Candidate)),
             planned={e.turn: e for e in events if isinstance(e, TurnPlanned)},
             rates={e.turn: e for e in events if isinstance(e, RateChosen)},

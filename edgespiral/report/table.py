@@ -111,6 +111,7 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
     ratio = run.shown(finished.devices).speedup
     speedup = f"{ratio.value:.2f}x ({formats.interval(ratio)})"
     return [
+        *(Text(formats.race(race)) for race in (run.raced.races if run.raced else ())),
         *_precisions(run, baseline),
         *_sparsity(run),
         *_won_back(run),

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.measure import measure_models
+from edgespiral.measure.models import measure_models
 
 TARGET = """
 schema = 1

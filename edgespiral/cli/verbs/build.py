@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgespiral.cli.options import Shape, parse_shape
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
@@ -21,15 +22,11 @@ def build(
     out: Annotated[
         Path | None, typer.Option(help="The file to write; beside the model if not given.")
     ] = None,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
-    ] = None,
+    shape: Shape = None,
 ) -> None:
     """Build a TensorRT engine of an ONNX model, and write down what it is and where it runs."""
     from rich.markup import escape
 
-    from edgespiral.cli.verbs.measure import parse_shape
     from edgespiral.core.system.files import make_folder
     from edgespiral.measure.build import build_engine
     from edgespiral.measure.engine_files import engine_path

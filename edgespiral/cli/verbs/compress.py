@@ -51,12 +51,12 @@ def default_folder(plan: Plan, prefix: str = "") -> Path:
 
 def _run(config: Path | None, flags: dict[str, object], *, resume: bool, dry_run: bool) -> int:
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.measure.profile import load_profiles
+    from edgespiral.measure.racing.entrants import profiles_with
     from edgespiral.spiral.plan import load_plan
 
     # A mistake in the plan is told before the seconds that PyTorch and data take to load.
     plan = load_plan(config, flags)
-    load_profiles(plan.targets)
+    profiles_with(plan.targets, plan.runtime)
     load_recipe(plan.recipe)
     if dry_run:
         return _rehearse(plan)

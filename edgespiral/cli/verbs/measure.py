@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgespiral.cli.options import budget
+from edgespiral.cli.options import Shape, budget, parse_shape
 from edgespiral.cli.terminal import Terminal, tell_json
+from edgespiral.cli.verbs.targets.race import Samples, Threads, run_races
 from edgespiral.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         Measurement,
         Verdict,
     )
+    from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.session import Session
 
     Found = tuple[list[Measurement], list[Verdict] | None]
@@ -49,10 +51,16 @@ def measure(
             "the exit code says if it is met.",
         ),
     ] = None,
-    shape: Annotated[
+    runtime: Annotated[
         list[str] | None,
-        typer.Option(help="Shape of an input that has none: 1x3x224x224 or NAME:1x3x224x224."),
+        typer.Option(
+            help="In place of the target's runtime; `all`, or several: a race.",
+            show_default="the target's",
+        ),
     ] = None,
+    threads: Threads = None,
+    data: Samples = None,
+    shape: Shape = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print records with all samples instead of the table.")
     ] = False,
@@ -62,22 +70,68 @@ def measure(
     from edgespiral.measure.model_files import find_model
     from edgespiral.measure.profile import load_profiles
 
+    targets = target or ["host-cpu"]
+    profiles = load_profiles(targets)
+    if _is_race(runtime or (), threads or (), data):
+        _check_race(targets, latency_ms)
+        own = [profiles[0].runtime.kind]
+        run_races(
+            *(profiles[0], models, runtime or own),
+            threads=threads or (),
+            data=data,
+            shape=shape,
+            as_json=json,
+        )
+        return
+    profiles = [_set(profile, runtime or (), threads or ()) for profile in profiles]
     files = [find_model(model) for model in models]
     shapes = dict(map(parse_shape, shape or ()))
-    targets = target or ["host-cpu"]
     budgets_ms = _budgets_ms(targets, budget("--latency-ms", latency_ms))
-    with Fleet.of(load_profiles(targets), shapes) as fleet:
+    with Fleet.of(profiles, shapes) as fleet:
         by_device = fleet.each(lambda index, session: _measured(session, files, budgets_ms[index]))
-    if json:
+    _tell(models, by_device, as_json=json)
+    if any(verdict.value == "missed" for _, verdicts in by_device for verdict in verdicts or ()):
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+def _tell(models: Sequence[Path], by_device: Sequence[Found], *, as_json: bool) -> None:
+    if as_json:
         rows = [
             row for measured, verdicts in by_device for row in _rows(models, measured, verdicts)
         ]
         tell_json(jsonlib.dumps(rows))
-    else:
-        for measured, verdicts in by_device:
-            _show(models, measured, verdicts)
-    if any(verdict.value == "missed" for _, verdicts in by_device for verdict in verdicts or ()):
-        raise typer.Exit(ExitCode.UNREACHABLE)
+        return
+    for measured, verdicts in by_device:
+        _show(models, measured, verdicts)
+
+
+def _is_race(runtimes: Sequence[str], threads: Sequence[int], data: str | None) -> bool:
+    """Whether more than one way to run the models is asked for, or what only a race has."""
+    return "all" in runtimes or len(runtimes) > 1 or len(threads) > 1 or data is not None
+
+
+def _set(profile: TargetProfile, runtimes: Sequence[str], threads: Sequence[int]) -> TargetProfile:
+    """The target with the runtime and the threads that are asked for, if any are."""
+    from edgespiral.measure.racing.entrants import with_runtime
+
+    if not runtimes and not threads:
+        return profile
+    name = next(iter(runtimes), profile.runtime.kind)
+    return with_runtime(profile, name, next(iter(threads), None))
+
+
+def _check_race(targets: Sequence[str], latency_ms: Sequence[str] | None) -> None:
+    """Refuse a race for several targets, or for a budget.
+
+    Raises:
+        UsageError: it is for one of these.
+    """
+    if len(targets) > 1:
+        hint = "race on one target at a time: edgespiral targets race NAME MODEL"
+        raise UsageError("a race is on one target", where="--target", hint=hint)
+    if latency_ms:
+        hint = "name one runtime, or leave the budget out"
+        raise UsageError("a race has no verdict on a budget", where="--latency-ms", hint=hint)
 
 
 def _budgets_ms(
@@ -100,21 +154,6 @@ def _measured(session: Session, files: Sequence[Path], latency_ms: float | None)
         return session.measure(files), None
     judged = decide(session, files, latency_ms)
     return [measurement for measurement, _ in judged], [verdict for _, verdict in judged]
-
-
-def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """Input name (empty where none is given) and sizes of `NAME:1x3x224x224`.
-
-    Raises:
-        UsageError: a size is not a whole number from 1 up.
-    """
-    name, _, sizes = text.rpartition(":")
-    numbers = sizes.replace(",", "x").split("x")
-    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
-        raise UsageError(
-            f"not a shape: {text!r}", where="--shape", hint="write 1x3x224x224 or NAME:1x3x224x224"
-        )
-    return name, tuple(int(number) for number in numbers)
 
 
 def _rows(

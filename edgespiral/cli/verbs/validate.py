@@ -36,8 +36,7 @@ def validate(
 def find_problems(plan: Plan, place: Path) -> Iterator[str]:
     """What stands in the way of running `plan`, each as `file:key: problem`."""
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.measure.engine_files import require_timing
-    from edgespiral.measure.profile import load_profiles
+    from edgespiral.measure.racing.entrants import profiles_with
 
     checks: dict[str, Callable[[], object]] = {
         "model": lambda: _check_model(plan.model),
@@ -46,7 +45,8 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "task": lambda: _check_own(plan.task),
         "optimizer": lambda: _check_own(plan.optimizer),
         "train": lambda: _check_file(plan.train) if plan.train else None,
-        "target": lambda: [require_timing(profile) for profile in load_profiles(plan.targets)],
+        "target": lambda: profiles_with(plan.targets, None),
+        "runtime": lambda: _check_runtime(plan.runtime, plan.targets),
         "recipe": lambda: load_recipe(plan.recipe),
         "precision": lambda: _check_precision(plan.precision, plan.targets),
     }
@@ -98,6 +98,16 @@ def _goals(plan: Plan) -> Iterator[str]:
         )
     if plan.is_quality_goal:
         yield f"the {'smallest' if plan.smallest else 'fastest'} that holds its score"
+
+
+def _check_runtime(runtime: str | None, targets: Sequence[str]) -> None:
+    from edgespiral.measure.racing.entrants import profiles_with
+
+    try:
+        profiles_with(targets, None)
+    except EdgeSpiralError:
+        return  # told under its own key
+    profiles_with(targets, runtime)
 
 
 def _check_precision(precision: Precision | Literal["auto"] | None, targets: Sequence[str]) -> None:

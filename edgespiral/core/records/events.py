@@ -21,6 +21,7 @@ from edgespiral.core.records.exported import (
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.records.measurement import (
     Measurement,
+    Race,
     Ratio,
     Verdict,
 )
@@ -125,6 +126,13 @@ class Baseline(RunEvent):
     validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
     footprints: tuple[FootprintBudget, ...] = ()
+
+
+class RuntimeChosen(RunEvent):
+    """The teacher by every runtime that each target's device has; the winner runs the students."""
+
+    kind: Literal["runtime-chosen"] = "runtime-chosen"
+    races: tuple[Race, ...]
 
 
 class PrecisionTrial(Record):
@@ -362,6 +370,7 @@ class LossCalibrated(RunEvent):
 
 Event = Annotated[
     RunStarted
+    | RuntimeChosen
     | Baseline
     | PrecisionChosen
     | Candidate

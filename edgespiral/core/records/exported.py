@@ -23,6 +23,18 @@ class Parity(Record):
     sqnr_db: float | None
 
 
+class OutputParity(Record):
+    """How near the outputs of a file are on a device to those here; of several, the furthest.
+
+    `output` is its name, empty where there is one. `sqnr_db` is None where nothing differs at all.
+    """
+
+    samples: int = Field(ge=1)
+    output: Told = ""
+    max_abs_difference: float = Field(ge=0)
+    sqnr_db: float | None
+
+
 # An image in base64, of no other characters.
 Jpeg = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from edgespiral.core.records.exported import OutputParity
 from edgespiral.core.records.schema import PositiveMs, Record, Told
 
 
@@ -108,6 +109,10 @@ class Measurement(Record):
     together alternate round by round, so rounds of equal index are pairs. Of a model that runs in
     `parts` a sample is the sum of count times latency (`stats.summed`); of the parts' own the
     medians are kept, of the process that measured last.
+
+    `load_ms` is the median time to load it, `peak_memory_mib` what the measuring process had
+    resident at most, with the runtime and its interpreter; None where that is not told, or other
+    models were loaded beside it.
     """
 
     target: str
@@ -115,6 +120,8 @@ class Measurement(Record):
     stats: LatencyStats
     rounds_ms: tuple[tuple[float, ...], ...]
     warmup_count: int
+    load_ms: PositiveMs | None = None
+    peak_memory_mib: float | None = None
     fingerprint: Fingerprint
     measured_at: datetime
     parts: tuple[PartLatency, ...] = ()
@@ -139,3 +146,41 @@ class LayerLatency(Record):
     weight_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     latency_ms: float = Field(ge=0, le=1e8)
+
+
+class RaceRow(Record):
+    """One way to run the model, with its figure or the reason why there is none.
+
+    `precision` is what was computed in, `speedup` in pairs with the race's reference, and `parity`
+    None where the runtime does not tell what a model computes.
+    """
+
+    runtime: Told
+    precision: Told
+    threads: int = Field(ge=1)
+    measurement: Measurement | None = None
+    speedup: Ratio | None = None
+    parity: OutputParity | None = None
+    refused: Told | None = None
+
+
+class Race(Record):
+    """All rows, in the order of their latency, those without one last.
+
+    `reference` is the place of the row that the others are compared with, and `winner` of the
+    fastest that is faster than it for certain, else of the reference. `samples` says what the
+    outputs were compared on.
+    """
+
+    schema_version: Literal[1] = 1
+    target: Told
+    model: Told
+    samples: Told
+    rows: tuple[RaceRow, ...] = Field(min_length=1)
+    reference: int = Field(ge=0)
+    winner: int = Field(ge=0)
+
+    @property
+    def won(self) -> RaceRow:
+        """The winner's row."""
+        return self.rows[self.winner]

@@ -14,6 +14,7 @@ from edgespiral.core.records.events import (
     RateChosen,
     RunFinished,
     RunStarted,
+    RuntimeChosen,
     TurnFinished,
     TurnPlanned,
 )
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.events import Event
 
-ONCE = (RunStarted, Baseline, PrecisionChosen, ExplorationPlanned, RunFinished)
+ONCE = (
+    *(RunStarted, RuntimeChosen, Baseline, PrecisionChosen),
+    *(ExplorationPlanned, RunFinished),
+)
+FIRST = (RunStarted, RuntimeChosen, Baseline)
 
 
 def require_order(events: Iterable[Event], path: Path) -> None:
@@ -80,8 +85,10 @@ class _Order:
             return "the run had ended before"
         if isinstance(event, ONCE) and type(event) in self._kinds:
             return "is there a second time"
-        if not isinstance(event, RunStarted | Baseline) and Baseline not in self._kinds:
+        if not isinstance(event, FIRST) and Baseline not in self._kinds:
             return "comes before the baseline"
+        if isinstance(event, RuntimeChosen) and Baseline in self._kinds:
+            return "comes after the baseline"
         return self._problem_of_turn(event) or self._problem_of_devices(event)
 
     def _problem_of_turn(self, event: Event) -> str | None:

@@ -23,6 +23,7 @@ from edgespiral.core.records.exported import (
 )
 from edgespiral.core.records.measurement import (
     Measurement,
+    Race,
     Ratio,
     Verdict,
 )
@@ -91,6 +92,7 @@ class Result(Record):
     devices: tuple[DeviceResult, ...] = Field(min_length=1)
     budgets: tuple[BudgetMargin, ...] = ()
     precision: Precision = "fp32"
+    races: tuple[Race, ...] = ()
     precision_trials: tuple[PrecisionTrial, ...] = ()
     precision_mixes: tuple[PrecisionMix, ...] = ()
     quantised_training: QuantisedTraining | None = None

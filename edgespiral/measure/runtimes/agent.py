@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
     Run = Callable[[], object]
+    Load = Callable[[int, Json], Any]
 
 # Warm means that two blocks in a row differ by less than this share.
 STABLE_SHARE = 0.05
@@ -51,7 +52,7 @@ class AgentError(Exception):
 
     def __init__(self, kind: str, what: str, *, hint: str = "", model: int | None = None) -> None:
         super().__init__(what)
-        self.document = {"kind": kind, "what": what, "hint": hint, "model": model}
+        self.document: Json = {"kind": kind, "what": what, "hint": hint, "model": model}
 
 
 class Loaded:
@@ -59,8 +60,10 @@ class Loaded:
 
     def __init__(self, index: int, request: Json) -> None:
         self.index = index
+        start = perf_counter_ns()
         self.session = _open(index, request)
-        feeds = _random_inputs(index, self.session.get_inputs(), request["shapes"])
+        self.load_ms = (perf_counter_ns() - start) / 1e6
+        feeds = random_inputs(index, self.session.get_inputs(), request["shapes"])
         # Binding keeps the conversion of inputs and outputs from and to NumPy out of the times.
         self.binding = self.session.io_binding()
         for name, values in feeds.items():
@@ -92,15 +95,17 @@ def main(request_path: str) -> Json:
 
 def facts(request: Json, cores: list[int] | None, root: Path) -> Json:
     """What a document says of the device and of ONNX Runtime, once the job is done."""
-    runtime = {
-        "runtime": "onnxruntime",
-        "runtime_version": _runtime().__version__,
-        "python_version": platform.python_version(),
-        "provider": request["provider"],
-        "threads": request["threads"],
-        "affinity": cores,
-    }
-    return {"device": device_facts(root), "runtime": runtime, "after": device_state(root)}
+    names = {"runtime": "onnxruntime", "runtime_version": _runtime().__version__}
+    return document({**names, "provider": request["provider"]}, request, cores, root)
+
+
+def document(runtime: Json, request: Json, cores: list[int] | None, root: Path) -> Json:
+    """What a document says of the device, and of a runtime beside what it says itself."""
+    used = re.search(r"VmHWM:\s*(\d+)", _text(root / "proc/self/status") or "")
+    own = {"threads": request["threads"], "affinity": cores}
+    own["peak_memory_mib"] = int(used[1]) / 1024 if used else None
+    own["python_version"] = platform.python_version()
+    return {"device": device_facts(root), "runtime": own | runtime, "after": device_state(root)}
 
 
 def pin(wanted: list[int] | str | None, root: Path) -> list[int] | None:
@@ -136,25 +141,23 @@ def placed(request: Json) -> list[list[Json]]:
     return [] if request["provider"] == CPU else profile(few)
 
 
-def measure(request: Json) -> list[Json]:
-    """Samples of each model, `rounds_ms[round][sample]`.
+def measure(request: Json, load: Load = Loaded) -> list[Json]:
+    """Samples of each model, `rounds_ms[round][sample]`, and how long each load took.
 
     Every round loads the models anew: where their memory lies changes a latency by several percent
     for as long as they stay loaded. So it varies within a measurement, where the interval sees it.
     """
-    warm = [_warmed(model, request["warmup_ms"]) for model in _load_all(request)]
+    warm = [_warmed(model, request["warmup_ms"]) for model in _load_all(request, load)]
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
-    rounds: list[list[list[float]]] = [[] for _ in counts]
+    answers: list[Json] = [{"warmup_count": n, "loads_ms": [], "rounds_ms": []} for n, _ in warm]
     for order in orders(len(counts), request["rounds"]):
-        models = _load_all(request)
+        models = _load_all(request, load)
         for index in order:
-            rounds[index].append(_take(models[index].run, counts[index]))
+            answers[index]["loads_ms"].append(models[index].load_ms)
+            answers[index]["rounds_ms"].append(_take(models[index].run, counts[index]))
         del models
         gc.collect()
-    return [
-        {"warmup_count": count, "rounds_ms": taken}
-        for (count, _), taken in zip(warm, rounds, strict=True)
-    ]
+    return answers
 
 
 def profile(request: Json) -> list[list[Json]]:
@@ -233,22 +236,17 @@ def _profiled(model: Loaded, runs: int) -> list[Json]:
     return nodes_of(events, runs)
 
 
-def _load_all(request: Json) -> list[Loaded]:
-    return [Loaded(index, request) for index in range(len(request["models"]))]
+def _load_all(request: Json, load: Load = Loaded) -> list[Any]:
+    return [load(index, request) for index in range(len(request["models"]))]
 
 
-def _warmed(model: Loaded, warmup_ms: float) -> tuple[int, float]:
-    _attempt(model)
-    return warm_up(model.run, warmup_ms)
-
-
-def _attempt(model: Loaded) -> None:
+def _warmed(model: Any, warmup_ms: float) -> tuple[int, float]:  # noqa: ANN401
     try:
         model.run()
     except Exception as error:
-        raise AgentError(
-            "model", f"cannot be run: {_one_line(error)}", model=model.index
-        ) from error
+        what = f"cannot be run: {_one_line(error)}"
+        raise AgentError("model", what, model=model.index) from error
+    return warm_up(model.run, warmup_ms)
 
 
 def _take(run: Run, count: int) -> list[float]:
@@ -272,27 +270,27 @@ def _open(index: int, request: Json) -> Any:  # noqa: ANN401
     if request["mode"] == "profile":
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(request["profile_folder"]) / f"model-{index}")
-    asked = [(provider, request["provider_options"])]
-    path = request["models"][index]
+    path, asked = request["models"][index], [(provider, request["provider_options"])]
     try:
         return ort.InferenceSession(path, options, providers=asked, enable_fallback=0)
     except Exception as error:
         raise AgentError("model", f"cannot be loaded: {_one_line(error)}", model=index) from error
 
 
-def _random_inputs(index: int, inputs: list[Any], shapes: dict[str, list[int]]) -> Json:
+def random_inputs(index: int, inputs: list[Any], shapes: Json, seed: int = 0) -> Json:
+    """Values for a model's inputs by name, of the same kind and size every time."""
     unknown = set(shapes) - {entry.name for entry in inputs} - {""}
     if unknown or ("" in shapes and len(inputs) != 1):
         names = ", ".join(entry.name for entry in inputs)
         what = f"no input called {', '.join(sorted(unknown))}" if unknown else "has several inputs"
         raise AgentError("usage", what, hint=f"give a shape by name: {names}", model=index)
     return {
-        entry.name: _random_input(index, entry, shapes.get(entry.name, shapes.get("")))
+        entry.name: _random_input(index, entry, shapes.get(entry.name, shapes.get("")), seed)
         for entry in inputs
     }
 
 
-def _random_input(index: int, entry: Any, given: list[int] | None) -> Any:  # noqa: ANN401
+def _random_input(index: int, entry: Any, given: list[int] | None, seed: int) -> Any:  # noqa: ANN401
     import numpy as np
 
     shape = list(entry.shape) if given is None else given
@@ -307,7 +305,7 @@ def _random_input(index: int, entry: Any, given: list[int] | None) -> Any:  # no
     except TypeError as error:
         what = f"input {entry.name!r} is a {entry.type}, which cannot be made up"
         raise AgentError("model", what, model=index) from error
-    source = np.random.default_rng(0)
+    source = np.random.default_rng(seed)
     # Small whole numbers are valid as indices too.
     values = source.standard_normal(shape) if kind.kind == "f" else source.integers(0, 2, shape)
     return values.astype(kind)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import Job
 
 # What runs on the device: pushed along with the models.
-AGENT = Path(__file__).with_name("agent.py")
+AGENT, OUTPUTS_AGENT = (
+    Path(__file__).with_name(f"{name}.py") for name in ("agent", "outputs_agent")
+)
 ERRORS: dict[str, type[EdgeSpiralError]] = {
     "measurement": MeasurementError,
     "model": ModelError,
@@ -150,7 +152,8 @@ def check_clock(answer: Answer, elapsed_s: float, overlap: float = 1.0) -> None:
         ms for model in answer.samples for times in model.rounds_ms for ms in times
     )
     layers_ms = math.fsum(layer.latency_ms for layers in answer.layers for layer in layers)
-    told_ms = max(sampled_ms, layers_ms)
+    loads_ms = math.fsum(ms for model in answer.samples for ms in model.loads_ms)
+    told_ms = max(sampled_ms + loads_ms, layers_ms)
     if told_ms > most_ms:
         what = (
             f"it tells of {told_ms / 1e3:.3g} s of inference, and was asked {elapsed_s:.3g} s ago"
@@ -196,6 +199,9 @@ def _check_rounds(answer: Answer, job: Job, most: int) -> None:
         counts = [len(times) for times in samples.rounds_ms]
         if len(counts) != job.rounds:
             what = f"the device answered {len(counts)} of {job.rounds} rounds"
+            raise MeasurementError(what, where=str(model))
+        if samples.loads_ms and len(samples.loads_ms) != job.rounds:
+            what = f"{NOT_VALID}: {len(samples.loads_ms)} times to load in {job.rounds} rounds"
             raise MeasurementError(what, where=str(model))
         if not least <= min(counts) <= max(counts) <= most:
             what = (

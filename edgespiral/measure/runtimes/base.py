@@ -30,6 +30,8 @@ SLOWING = re.compile("cpufreq|devfreq|throttle|^Processor$")
 SLOWED_NOW = 0xF
 # The inputs' name on the device, and the most bytes and seconds that a model's outputs may take.
 INPUTS, MOST_OUTPUT_BYTES, MOST_OUTPUT_SECONDS = "inputs.npy", 64 * 2**20, 30.0
+# Of the runtime's facts, those that are no part of a figure's identity, or are told otherwise.
+BESIDE_FINGERPRINT = {"python_version", "float_precision", "peak_memory_mib"}
 HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
 # Of an answer, whatever the device. A clock ticks in nanoseconds; 1e8 ms is a day.
 Latency = Annotated[float, Field(ge=1e-6, le=1e8)]
@@ -123,7 +125,12 @@ class DeviceFacts(Record):
 
 
 class RuntimeFacts(Record):
-    """What ran, and how it was told to."""
+    """What ran, and how it was told to.
+
+    Attributes:
+        float_precision: that float32 files are computed in, where it is not float32.
+        peak_memory_mib: the most that the measuring process had resident, all its models together.
+    """
 
     runtime: Words
     runtime_version: Words
@@ -131,12 +138,15 @@ class RuntimeFacts(Record):
     provider: Words
     threads: Count
     affinity: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] | None = None
+    float_precision: Words | None = None
+    peak_memory_mib: Amount | None = None
 
 
 class Samples(Record):
-    """One model's samples, `rounds_ms[round][sample]`."""
+    """One model's samples, `rounds_ms[round][sample]`, and the time that it took to load each."""
 
     warmup_count: int = Field(ge=0, le=1_000_000_000)
+    loads_ms: tuple[Latency, ...] = ()
     rounds_ms: tuple[tuple[Latency, ...], ...]
 
 
@@ -170,11 +180,12 @@ class Answer(Record):
     outputs: tuple[Computed, ...] = ()
 
     def fingerprint(self, precision: str) -> Fingerprint:
-        """Everything about device and runtime that goes with a figure."""
+        """Everything about device and runtime that goes with a figure of a file in `precision`."""
+        lowered = self.runtime.float_precision if precision == "fp32" else None
         return Fingerprint(
             **self.device.model_dump(),
-            **self.runtime.model_dump(exclude={"python_version"}),
-            precision=precision,
+            **self.runtime.model_dump(exclude=BESIDE_FINGERPRINT),
+            precision=lowered or precision,
             governor=self.after.governor,
             power_mode=self.after.power_mode,
             temperature_before_c=self.before.temperature_c,
@@ -264,6 +275,7 @@ class Capabilities:
     Attributes:
         precisions: those that it gains by; unconverted files run in the first.
         int8_form: of the int8 files that it is quick with.
+        layers: whether it tells the times of single layers, which planning learns from.
         times: whether models run on the device, so that their latency can be measured.
         builds: whether it makes an engine of a file.
         sparse_kernels: whether it has some for 2:4 sparsity, and whether they are turned on.
@@ -272,6 +284,7 @@ class Capabilities:
 
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
     int8_form: Int8Form = "onnxruntime"
+    layers: bool = True
     times: bool = True
     builds: bool = False
     sparse_kernels: Literal["none", "off", "on"] = "none"
@@ -307,12 +320,15 @@ class RuntimePlugin(Generic[S]):
         make: makes the runtime of such settings.
         capabilities: what it can do with such settings.
         make_outputs: makes what runs `outputs` jobs; None where it cannot tell what models compute.
+        race: settings with which it takes part in a race, by the precision that float32 files are
+            computed in, given its settings; None where it does so only as a target's own runtime.
     """
 
     settings: type[S]
     make: MakesRuntime[S]
     capabilities: Callable[[S], Capabilities]
     make_outputs: Callable[[S], Runtime] | None = None
+    race: Callable[[S], Mapping[str, S]] | None = None
 
 
 def onnxruntime_capabilities(provider: str) -> Capabilities:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from edgespiral.core.option import Takes
 
 OPTION, COUNTS = "option", "counts"
+# The headings of `edgespiral compress --help`.
+BUDGET = "Goal (a budget or several, or --max-drop alone)"
+CUTTING = "Cutting"
+DISTILLATION = "Distillation"
 TAKES: dict[object, Takes] = {
     str: "text",
     tuple: "texts",

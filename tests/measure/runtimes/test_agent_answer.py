@@ -105,6 +105,11 @@ FORGED = [
         json.dumps(GOOD | {"samples": [{"warmup_count": count, "rounds_ms": [ROUND] * 5}] * 2})
         for count in (-1, "1", 1.5, True, None, 10**20)
     ),
+    *(
+        json.dumps(GOOD | {"samples": [GOOD["samples"][0] | {"loads_ms": loads}] * 2})
+        for loads in ([1.0], [1.0] * 6, [0.0] * 5, ["1"] * 5, [-1.0] * 5, 1.0, None)
+    ),
+    *(facts("runtime", peak_memory_mib=value) for value in (-1, "64", float("nan"), True, [])),
     *(facts("device", cores=cores) for cores in (0, -1, "4", 1.5, True, None, 10**9)),
     *(facts("device", device=name) for name in (None, 7, "d" * 5000, [])),
     *(facts("runtime", threads=threads) for threads in (0, "1", True, None)),
@@ -153,6 +158,14 @@ def test_samples_cannot_have_taken_longer_than_the_call() -> None:
     check_clock(answer, 0.02, overlap=4.0)
     with pytest.raises(MeasurementError, match="s of inference"):
         check_clock(answer, 0.01, overlap=4.0)
+
+
+def test_times_to_load_are_part_of_the_call() -> None:
+    samples = [GOOD["samples"][0] | {"loads_ms": [10.0] * 5}] * 2
+    answer = whole_answer(GOOD | {"samples": samples}, JOB)
+    check_clock(answer, 0.15)
+    with pytest.raises(MeasurementError, match=r"0.145 s of inference, and was asked 0.1 s ago"):
+        check_clock(answer, 0.1)
 
 
 def test_facts_that_were_asked_for_are_held_to() -> None:

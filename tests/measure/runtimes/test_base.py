@@ -18,7 +18,9 @@ def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
 
 NEEDED: dict[str, dict[str, Any]] = {
     "android": {"binary": "tool"},
+    "ncnn": {},
     "onnxruntime": {},
+    "openvino": {},
     "tensorrt": {},
     "tensorrt-rtx": {"compute_capability": "8.9"},
 }

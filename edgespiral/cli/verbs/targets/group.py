@@ -10,12 +10,14 @@ from edgespiral.cli.findings import show_findings
 from edgespiral.cli.terminal import Terminal
 from edgespiral.cli.verbs.targets.new import new_target
 from edgespiral.cli.verbs.targets.profile import profile_target
+from edgespiral.cli.verbs.targets.race import race_target
 
 targets_app = typer.Typer(
-    help="List, show, check, add and profile the devices to measure on.", no_args_is_help=True
+    help="List, show, check, add, profile and race the devices to measure on.", no_args_is_help=True
 )
 targets_app.command("new")(new_target)
 targets_app.command("profile")(profile_target)
+targets_app.command("race")(race_target)
 Name = Annotated[str, typer.Argument(help="A target's name or file.")]
 
 

@@ -27,4 +27,10 @@ def _capabilities(settings: OnnxRuntimeSettings) -> Capabilities:
     return onnxruntime_capabilities(settings.provider)
 
 
-PLUGIN = RuntimePlugin(OnnxRuntimeSettings, _make, _capabilities, _make_outputs)
+PLUGIN = RuntimePlugin(
+    OnnxRuntimeSettings,
+    _make,
+    _capabilities,
+    _make_outputs,
+    race=lambda settings: {"fp32": settings},
+)

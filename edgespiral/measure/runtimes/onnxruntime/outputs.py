@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
-from edgespiral.measure.runtimes.base import INPUTS
-from edgespiral.measure.runtimes.onnxruntime.runtime import REQUEST, OnnxRuntime
+from edgespiral.measure.runtimes.agent_answer import OUTPUTS_AGENT, agent_document, whole_answer
+from edgespiral.measure.runtimes.agent_runtime import REQUEST
+from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-
-OUTPUTS_AGENT = Path(__file__).with_name("outputs_agent.py")
 
 
 class OnnxRuntimeOutputs(OnnxRuntime):
     """Runs models on a job's inputs instead of timing them."""
-
-    def files(self, job: Job) -> Mapping[str, Path | str]:
-        """What `OnnxRuntime` needs, the agent beside that one's, and the inputs."""
-        assert job.inputs is not None
-        own = {OUTPUTS_AGENT.name: OUTPUTS_AGENT, INPUTS: job.inputs}
-        return {**super().files(job), **own}
 
     def argv(self, python: str) -> list[str]:
         """The agent, with its request."""

@@ -125,7 +125,7 @@ def test_an_onnx_file_gets_a_gate(init: Init) -> None:
     ("words", "kind", "said"),
     [
         ([*BUDGET], UsageError, "--data: what inputs and classes there are is not said"),
-        (["mine.py:net", "--data", "mine.py:data"], UsageError, "exactly one of latency_ms"),
+        (["mine.py:net", "--data", "mine.py:data"], UsageError, "a goal is needed"),
         (["mine.py:none", "--data", "mine.py:data"], UsageError, "no function 'none'"),
         (["mine.py:net", "--data", "digits", *BUDGET], None, None),
         (["resnet8", "--data", "no/where", *BUDGET], DataError, "no/where: no such file or folder"),

@@ -1,7 +1,7 @@
 """Runs ONNX models on given inputs: `outputs_agent.py request.json` prints one JSON document.
 
-It lies on the device beside `agent.py` and needs what that needs. What a model computes is written
-to a file, which the host fetches.
+It lies on the device beside `agent.py` and needs what that needs; agents of other runtimes use
+`computed`. What a model computes is written to a file, which the host fetches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from agent import (  # type: ignore[import-not-found]
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     Json = dict[str, Any]
+    Run = Callable[[Json], list[Any]]
 
 
 def main(request_path: str) -> Json:
@@ -36,11 +39,21 @@ def main(request_path: str) -> Json:
     root = Path(request["system_root"])
     cores = pin(request["affinity"], root)
     before = device_state(root)
-    answers = [computed(index, request) for index in range(len(request["models"]))]
+    answers = [_answer(index, request) for index in range(len(request["models"]))]
     return {**facts(request, cores, root), "before": before, "outputs": answers}
 
 
-def computed(index: int, request: Json) -> Json:
+def _answer(index: int, request: Json) -> Json:
+    session = _open(index, request)
+    inputs, outputs = (
+        [value.name for value in values] for values in (session.get_inputs(), session.get_outputs())
+    )
+    return computed(index, request, lambda sample: list(session.run(None, sample)), inputs, outputs)
+
+
+def computed(
+    index: int, request: Json, run: Run, inputs: Sequence[str], outputs: Sequence[str]
+) -> Json:
     """The file with a model's outputs for the inputs (n, ...), one run for each sample.
 
     One input and one output are in `.npy` files, several in `.npz` files by their names.
@@ -49,32 +62,31 @@ def computed(index: int, request: Json) -> Json:
     """
     import numpy as np
 
-    session = _open(index, request)
-    samples = _samples(request["inputs"], [value.name for value in session.get_inputs()], index)
+    samples = _samples(request["inputs"], inputs, index)
     count = len(next(iter(samples.values())))
     rows: list[list[Any]] = []
     end_s = monotonic() + request["most_seconds"]
     for at in range(count):
         sample = {name: values[at : at + 1] for name, values in samples.items()}
-        rows.append(_row(session, sample, index))
-        taken = sum(value.nbytes for value in rows[0]) * count
-        if taken > request["most_bytes"]:
-            what = f"its outputs take {taken} bytes, {request['most_bytes']} are allowed"
+        rows.append(_row(run, sample, index))
+        total_bytes = sum(value.nbytes for value in rows[0]) * count
+        if total_bytes > request["most_bytes"]:
+            what = f"its outputs take {total_bytes} bytes, {request['most_bytes']} are allowed"
             raise AgentError("model", what, hint="ask for fewer samples", model=index)
         if monotonic() > end_s:
             break
     name = f"outputs-{index}.npy"
-    outputs = [np.concatenate(values) for values in zip(*rows, strict=True)]
+    arrays = [np.concatenate(values) for values in zip(*rows, strict=True)]
     with Path(name).open("wb") as file:
-        if len(outputs) == 1:
-            np.save(file, outputs[0], allow_pickle=False)
+        if len(arrays) == 1:
+            np.save(file, arrays[0], allow_pickle=False)
         else:
-            names = [value.name for value in session.get_outputs()]
-            np.savez(file, **dict(zip(names, outputs, strict=True)))
+            named: Json = dict(zip(outputs, arrays, strict=True))
+            np.savez(file, **named)
     return {"file": name, "samples": len(rows)}
 
 
-def _samples(path: str, names: list[str], index: int) -> Json:
+def _samples(path: str, names: Sequence[str], index: int) -> Json:
     """Values (n, ...) by the names of a model's inputs."""
     import numpy as np
 
@@ -86,9 +98,9 @@ def _samples(path: str, names: list[str], index: int) -> Json:
     return samples
 
 
-def _row(session: Any, sample: Json, index: int) -> list[Any]:  # noqa: ANN401
+def _row(run: Run, sample: Json, index: int) -> list[Any]:
     try:
-        return list(session.run(None, sample))
+        return run(sample)
     except Exception as error:
         what = f"cannot be run: {_one_line(error)}"
         raise AgentError("model", what, model=index) from error

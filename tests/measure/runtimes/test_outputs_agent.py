@@ -12,8 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgespiral.measure.runtimes.agent_answer import AGENT
-from edgespiral.measure.runtimes.onnxruntime.outputs import OUTPUTS_AGENT
+from edgespiral.measure.runtimes.agent_answer import AGENT, OUTPUTS_AGENT
 
 Make = Callable[..., Path]
 

@@ -1,0 +1,160 @@
+"""One model by several runtimes on one device, in turns: which is the fastest there?
+
+Each runtime has a process of its own, since two in one would fight for its threads, and at any time
+one of them runs. They take turns in short passes, in a shuffled order, so that a drift meets all.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import (
+    EdgeSpiralError,
+    ExportError,
+    MeasurementError,
+    MissingExtraError,
+    ModelError,
+    TargetError,
+)
+from edgespiral.core.records.measurement import Race, RaceRow
+from edgespiral.core.statistics.stats import paired_ratio
+from edgespiral.measure.decide import merged
+from edgespiral.measure.model_files import precision_label, precision_of
+from edgespiral.measure.runtimes.agent import orders
+from edgespiral.measure.session import Session
+from edgespiral.measure.transports.base import DeviceLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from edgespiral.core.records.exported import OutputParity
+    from edgespiral.core.records.measurement import Measurement
+    from edgespiral.measure.racing.entrants import Entrant
+
+    Judge = Callable[[Session, Path, str], OutputParity | None]
+
+# As many rounds as a target's own measurement has by default.
+PASSES, ROUNDS_A_PASS = 5, 5
+# What keeps a runtime from running a model, and no other from doing so.
+OWN_FAULTS = (ExportError, MeasurementError, MissingExtraError, ModelError, TargetError)
+
+
+@dataclass
+class _Lane:
+    entrant: Entrant
+    session: Session
+    precision: str
+    parity: OutputParity | None = None
+    measurement: Measurement | None = None
+    refused: str | None = None
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Do a step, unless one before it failed; what fails is a row without a figure."""
+        if self.refused is not None:
+            return
+        try:
+            step()
+        except DeviceLostError:
+            raise
+        except OWN_FAULTS as error:
+            self.measurement, self.refused = None, _reason(error)
+
+    def judge(self, judge: Judge, model: Path) -> None:
+        """Compare what it computes there with what it computes here."""
+        self.parity = judge(self.session, model, self.precision)
+
+    def measure(self, model: Path) -> None:
+        """Take the samples of one pass."""
+        [more] = self.session.measure([model], rounds=ROUNDS_A_PASS)
+        self.measurement = more if self.measurement is None else merged(self.measurement, more)
+
+
+def race(
+    model: Path,
+    entrants: Sequence[Entrant],
+    judge: Judge,
+    *,
+    samples: str,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    passes: int = PASSES,
+) -> Race:
+    """Time a model by each entrant, once what it computes there was judged.
+
+    Args:
+        model: an ONNX file.
+        entrants: on one device; others are compared with the first that runs the model.
+        judge: given a session there, the model and the precision that it is computed in, says how
+            near its outputs are, None where the runtime does not tell, and raises an `ExportError`
+            where they are too far.
+        samples: what `judge` compares on, in words.
+        shapes: as for `Session`.
+        passes: turns that each has, of `ROUNDS_A_PASS` rounds.
+
+    Raises:
+        MeasurementError: none runs the model.
+        UsageError, TargetError: as `Session.measure`, where it is the request or the device.
+    """
+    written = precision_label(model, precision_of(model))
+    with ExitStack() as opened:
+        lanes = [
+            _Lane(
+                entrant,
+                opened.enter_context(Session(entrant.profile, shapes=shapes)),
+                entrant.precision if written == "fp32" else written,
+            )
+            for entrant in entrants
+        ]
+        for lane in lanes:
+            lane.attempt(partial(lane.judge, judge, model))
+        for order in orders(len(lanes), passes):
+            for index in order:
+                lanes[index].attempt(partial(lanes[index].measure, model))
+    return _result(lanes, model, samples)
+
+
+def _result(lanes: Sequence[_Lane], model: Path, samples: str) -> Race:
+    reference = next((lane.measurement for lane in lanes if lane.measurement is not None), None)
+    if reference is None:
+        reasons = "; ".join(
+            f"{lane.entrant.profile.runtime.kind}: {lane.refused}" for lane in lanes
+        )
+        raise MeasurementError(f"no runtime runs it: {reasons}", where=str(model))
+    rows = sorted((_row(lane, reference) for lane in lanes), key=_latency_ms)
+    faster = [at for at, row in enumerate(rows) if row.speedup and row.speedup.ci95.low > 1]
+    place = next(at for at, row in enumerate(rows) if row.measurement is reference)
+    return Race(
+        target=lanes[0].entrant.profile.name,
+        model=str(model),
+        samples=samples,
+        rows=tuple(rows),
+        reference=place,
+        winner=faster[0] if faster else place,
+    )
+
+
+def _row(lane: _Lane, reference: Measurement) -> RaceRow:
+    measurement = lane.measurement
+    speedup = None
+    if measurement is not None and measurement is not reference:
+        speedup = paired_ratio(reference.rounds_ms, measurement.rounds_ms)
+    return RaceRow(
+        runtime=lane.entrant.profile.runtime.kind,
+        precision=measurement.fingerprint.precision if measurement else lane.precision,
+        threads=lane.entrant.threads,
+        measurement=measurement,
+        speedup=speedup,
+        parity=lane.parity,
+        refused=lane.refused,
+    )
+
+
+def _latency_ms(row: RaceRow) -> float:
+    return float("inf") if row.measurement is None else row.measurement.stats.p50_ms
+
+
+def _reason(error: EdgeSpiralError) -> str:
+    return error.what if error.hint is None else f"{error.what}; {error.hint}"

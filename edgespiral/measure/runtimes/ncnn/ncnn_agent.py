@@ -1,0 +1,170 @@
+"""Runs models by ncnn: `ncnn_agent.py request.json` prints one JSON document.
+
+It lies on the device beside `agent.py`, whose clock, rounds and inputs it uses, and needs NumPy and
+ncnn's Python package. A model is a folder with ncnn's two files.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import platform
+import sys
+from pathlib import Path
+from time import perf_counter_ns
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from agent import (  # type: ignore[import-not-found]
+    NEWER,
+    OLDEST_PYTHON,
+    AgentError,
+    _one_line,
+    device_state,
+    document,
+    measure,
+    pin,
+    random_inputs,
+)
+
+if TYPE_CHECKING:
+    Json = dict[str, Any]
+
+NAMED = 3
+# ncnn's own default is to keep and to compute in 16 bits what it can.
+LOWERED = (
+    *("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"),
+    *("use_bf16_storage", "use_bf16_packed", "use_vulkan_compute"),
+)
+
+
+class Loaded:
+    """One model, ready to run on fixed random inputs, or on those of `run_on`."""
+
+    def __init__(self, index: int, request: Json) -> None:
+        self.index = index
+        folder, about = Path(request["models"][index]), request["about"][index]
+        self.names, self.outputs, self._axes = about["inputs"], about["outputs"], about["axes"]
+        start = perf_counter_ns()
+        self.net = _net(folder, index, request["threads"])
+        self.load_ms = (perf_counter_ns() - start) / 1e6
+        entries = [
+            SimpleNamespace(name=name, shape=shape, type="tensor(float)")
+            for name, shape in self.names.items()
+        ]
+        self._mats = self._fed(random_inputs(index, entries, {}))
+
+    def run(self) -> None:
+        """One inference."""
+        self._extracted(self._mats)
+
+    def run_on(self, sample: Json) -> list[Any]:
+        """The outputs for values by the inputs' names."""
+        import numpy as np
+
+        values = self._extracted(self._fed(sample))
+        axes = (self._axes.get(f"out{place}", 0) for place in range(len(values)))
+        return [
+            np.expand_dims(np.array(value), axis) for value, axis in zip(values, axes, strict=True)
+        ]
+
+    def _fed(self, sample: Json) -> list[Any]:
+        """Inputs as ncnn takes them: without the axis of the batch, which is 1 there."""
+        import numpy as np
+
+        mats = []
+        for place, name in enumerate(self.names):
+            axis = self._axes.get(f"in{place}", 0)
+            if sample[name].shape[axis] != 1:
+                raise AgentError("model", f"input {name!r} is not of batch 1", model=self.index)
+            values = np.ascontiguousarray(np.squeeze(sample[name], axis))
+            mats.append(_ncnn().Mat(values).clone())
+        return mats
+
+    def _extracted(self, mats: list[Any]) -> list[Any]:
+        extractor = self.net.create_extractor()
+        for place, mat in enumerate(mats):
+            extractor.input(f"in{place}", mat)
+        values = []
+        for place in range(len(self.outputs)):
+            failed, value = extractor.extract(f"out{place}")
+            if failed:
+                raise RuntimeError(f"ncnn gives no output {self.outputs[place]!r}")
+            values.append(value)
+        return values
+
+
+def main(request_path: str) -> Json:
+    """Do what the request says and return the document to print."""
+    if sys.version_info < OLDEST_PYTHON:
+        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
+    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
+    root = Path(request["system_root"])
+    # Before ncnn is loaded: its threads inherit the cores.
+    cores = pin(request["affinity"], root)
+    before = device_state(root)
+    key, answers = ("outputs", outputs(request))
+    if request["mode"] == "measure":
+        key, answers = ("samples", measure(request, Loaded))
+    runtime = {
+        "runtime": "ncnn",
+        "runtime_version": str(_ncnn().__version__),
+        "provider": "CPU",
+        "float_precision": "fp32",
+    }
+    return {**document(runtime, request, cores, root), "before": before, key: answers}
+
+
+def outputs(request: Json) -> list[Json]:
+    """Files with what each model computes, where that is asked for."""
+    if request["mode"] != "outputs":
+        return []
+    from outputs_agent import computed  # type: ignore[import-not-found]
+
+    models = [Loaded(index, request) for index in range(len(request["models"]))]
+    return [
+        computed(model.index, request, model.run_on, list(model.names), model.outputs)
+        for model in models
+    ]
+
+
+def _require_layers(param: Path, index: int) -> None:
+    """Refuse a model with layers that this ncnn does not have; the first two lines tell counts."""
+    lines = param.read_text(encoding="utf-8").splitlines()[2:]
+    kinds = dict.fromkeys(line.split()[0] for line in lines if line.strip())
+    lacking = [kind for kind in kinds if _ncnn().layer_to_index(kind) < 0]
+    if lacking:
+        what = f"cannot be loaded: ncnn has no layer for {', '.join(lacking[:NAMED])}"
+        raise AgentError("model", what, model=index)
+
+
+def _net(folder: Path, index: int, threads: int) -> Any:  # noqa: ANN401
+    _require_layers(folder / "model.ncnn.param", index)
+    net = _ncnn().Net()
+    net.opt.num_threads = threads
+    for name in LOWERED:
+        if hasattr(net.opt, name):
+            setattr(net.opt, name, False)
+    for load, name in ((net.load_param, "model.ncnn.param"), (net.load_model, "model.ncnn.bin")):
+        if load(str(folder / name)):
+            what = f"cannot be loaded: ncnn does not take {name}"
+            raise AgentError("model", what, model=index)
+    return net
+
+
+def _ncnn() -> Any:  # noqa: ANN401
+    try:
+        import ncnn
+    except ImportError as error:
+        hint = "install ncnn for the Python that runs there; here edgespiral[ncnn] does"
+        raise AgentError("target", _one_line(error), hint=hint) from error
+    return ncnn
+
+
+if __name__ == "__main__":
+    gc.disable()
+    try:
+        print(json.dumps(main(sys.argv[1])))  # noqa: T201
+    except AgentError as problem:
+        print(json.dumps({"error": problem.document}))  # noqa: T201
+        sys.exit(1)

@@ -1,0 +1,138 @@
+"""Racing the runtimes of a device, each held to what the file computes here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edgespiral.core.errors import DataError, ExportError, ModelError
+from edgespiral.core.nested import leaves
+from edgespiral.export.graph import cpu_session
+from edgespiral.export.nearness import output_parity
+from edgespiral.export.parity import opened
+from edgespiral.measure.racing.race import PASSES, race
+from edgespiral.measure.runtimes.agent import AgentError, random_inputs
+from edgespiral.measure.runtimes.agent_answer import ERRORS
+from edgespiral.spiral.shipping.on_device import LIMITS, outputs_here_and_there
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.exported import OutputParity
+    from edgespiral.core.records.measurement import Race
+    from edgespiral.measure.racing.entrants import Entrant
+    from edgespiral.measure.session import Session
+
+    Judge = Callable[[Session, Path, str], OutputParity | None]
+
+# Enough to tell another model; a race is to be quick.
+RACE_SAMPLES = 16
+
+
+def raced(
+    model: Path,
+    entrants: Sequence[Entrant],
+    inputs: Sequence[Tensors],
+    *,
+    samples: str,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    passes: int = PASSES,
+) -> Race:
+    """Race `entrants`; one whose outputs on `inputs` are not those here has no figure.
+
+    Args:
+        model: an ONNX file of batch 1.
+        entrants: on one device.
+        inputs: samples of batch 1.
+        samples: what these are, in words.
+        shapes: as for `Session`.
+        passes: as for `race`.
+
+    Raises:
+        ExportError: the file cannot be run here.
+        DataError: the samples are not what the file takes.
+        MeasurementError, TargetError, UsageError: as `race`.
+    """
+    file = opened(model)
+    try:
+        file.run(inputs[0])
+    except (ExportError, ValueError) as error:
+        raise DataError(f"the samples do not fit the model: {error}", where=samples) from error
+    return race(model, entrants, _judge(inputs), samples=samples, shapes=shapes, passes=passes)
+
+
+def made_up_inputs(
+    model: Path, shapes: Mapping[str, tuple[int, ...]], count: int = RACE_SAMPLES
+) -> list[Tensors]:
+    """Random samples of batch 1 for an ONNX file, the same every time.
+
+    Args:
+        model: the file.
+        shapes: of inputs that have no fixed one, by name; "" is the only input.
+        count: how many samples.
+
+    Raises:
+        ModelError: an input has no fixed shape, or one of another batch than 1.
+        ExportError: ONNX Runtime cannot load it.
+    """
+    entries = _entries(model)
+    given = {name: list(shape) for name, shape in shapes.items()}
+    try:
+        drawn = [random_inputs(0, entries, given, seed) for seed in range(count)]
+    except AgentError as error:
+        problem = error.document
+        kind = ERRORS[problem["kind"]]
+        raise kind(problem["what"], where=str(model), hint=problem["hint"] or None) from error
+    for entry in entries:
+        shape = drawn[0][entry.name].shape
+        if not shape or shape[0] != 1:
+            raise ModelError(
+                f"input {entry.name!r} is of shape {shape}, and outputs are compared for a batch "
+                "of 1",
+                where=str(model),
+                hint="export it with batch 1, or give --shape 1x...",
+            )
+    return [_tensors(sample) for sample in drawn]
+
+
+def _entries(model: Path) -> list[Any]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        return list(cpu_session(model, options).get_inputs())
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"ONNX Runtime cannot load it: {reason}", where=str(model)) from error
+
+
+def _tensors(sample: Mapping[str, Any]) -> Tensors:
+    tensors = {name: torch.from_numpy(values) for name, values in sample.items()}
+    return tensors if len(tensors) > 1 else next(iter(tensors.values()))
+
+
+def _judge(inputs: Sequence[Tensors]) -> Judge:
+    def judge(session: Session, model: Path, precision: str) -> OutputParity | None:
+        pair = outputs_here_and_there(session, model, inputs)
+        if pair is None:
+            return None
+        here, there = pair
+        if not all(bool(leaf.isfinite().all()) for leaf in leaves(there).values()):
+            raise ExportError("its outputs are not finite")
+        parity = output_parity(here, there)
+        # bfloat16 and float16 round alike, as far as these limits go.
+        limits = next((limits for name, limits in LIMITS.items() if name == precision), None)
+        least_db = (limits or LIMITS["fp16"]).least_sqnr_db
+        if least_db is not None and parity.sqnr_db is not None and parity.sqnr_db < least_db:
+            which = f"output {parity.output}" if parity.output else "its output"
+            raise ExportError(
+                f"{which} differs: {parity.sqnr_db:.1f} dB on {parity.samples} samples, at least "
+                f"{least_db:g} dB are asked for in {precision}"
+            )
+        return parity
+
+    return judge

@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edgespiral.cli.verbs.measure import measure
+from edgespiral.cli.verbs.targets.group import targets_app
+from edgespiral.core.errors import EdgeSpiralError, UsageError
+from edgespiral.measure.tiny import write_tiny_model
+
+TARGET = """
+schema = 1
+name = "brief"
+[runtime]
+kind = "onnxruntime"
+[transport]
+kind = "local"
+[measure]
+warmup_ms = 2
+rounds = 5
+round_ms = 0.5
+min_samples = 5
+"""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "brief.toml").write_text(TARGET)
+    write_tiny_model(tmp_path / "tiny.onnx")
+    return tmp_path
+
+
+def measured(*arguments: str) -> Any:
+    app = typer.Typer()
+    app.command()(measure)
+    return CliRunner().invoke(app, ["tiny.onnx", "--target", "brief.toml", *arguments])
+
+
+def test_a_race_is_a_table_with_a_winner() -> None:
+    words = ["race", "brief.toml", "tiny.onnx", "--runtime", "onnxruntime", "--threads", "1"]
+    result = CliRunner().invoke(targets_app, [*words, "--threads", "2"])
+    assert result.exit_code == 0, result.output
+    assert "onnxruntime fp32 x1" in result.output
+    assert "onnxruntime fp32 x2" in result.output
+    assert "fastest: onnxruntime fp32 x" in result.output
+    assert "outputs compared on made-up samples" in result.output
+
+
+def test_every_runtime_has_a_row_in_the_record() -> None:
+    result = measured("--runtime", "all", "--json")
+    assert result.exit_code == 0, result.output
+    [race] = json.loads(result.output)
+    assert {row["runtime"] for row in race["rows"]} >= {"onnxruntime", "openvino"}
+    assert race["rows"][race["reference"]]["runtime"] == "onnxruntime"
+    for row in race["rows"]:
+        assert (row["measurement"] is None) == (row["refused"] is not None)
+    own = race["rows"][race["reference"]]
+    assert own["measurement"]["load_ms"] > 0
+    assert own["parity"]["samples"] == 16
+
+
+def test_one_runtime_takes_the_place_of_the_targets() -> None:
+    result = measured("--runtime", "onnxruntime", "--threads", "2", "--json")
+    assert result.exit_code == 0, result.output
+    [row] = json.loads(result.output)
+    assert row["fingerprint"]["threads"] == 2
+    assert isinstance(measured("--runtime", "openvin").exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--latency-ms", "1"), "a race has no verdict on a budget"),
+        (("--target", "host-cpu"), "a race is on one target"),
+        (("--data", "nosuch"), "nosuch"),
+    ],
+)
+def test_what_no_race_can_be_is_refused(words: tuple[str, ...], what: str) -> None:
+    error = measured("--runtime", "all", *words).exception
+    assert isinstance(error, EdgeSpiralError)
+    assert what in str(error)

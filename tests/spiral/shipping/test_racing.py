@@ -1,0 +1,91 @@
+"""Runtimes held to what a file computes here: by ONNX Runtime, and by OpenVINO where it is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from edgespiral.core.errors import DataError, ModelError, UsageError
+from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.racing.entrants import entrants
+from edgespiral.spiral.shipping.racing import made_up_inputs, raced
+
+
+@pytest.fixture
+def profile() -> TargetProfile:
+    brief = {"warmup_ms": 2, "rounds": 5, "round_ms": 1, "min_samples": 5}
+    runtime, transport = {"kind": "onnxruntime"}, {"kind": "local", "timeout_s": 60}
+    table = {"schema": 1, "name": "brief", "runtime": runtime, "transport": transport}
+    return TargetProfile.model_validate(table | {"measure": brief})
+
+
+@pytest.fixture
+def cancelling(tmp_path: Path) -> Path:
+    """The difference of two products that are alike to one part in a thousand, beside one."""
+    weight = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("MatMul", ["x", "v"], ["b"]),
+        helper.make_node("Sub", ["a", "b"], ["gap"]),
+    ]
+    weights = [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(weight * 1.001, "v")]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 8])]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("a", "gap")
+    ]
+    graph = helper.make_graph(nodes, "cancelling", inputs, outputs, weights)
+    opset = helper.make_opsetid("", 17)
+    path = tmp_path / "cancelling.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
+    return path
+
+
+def test_one_whose_output_is_another_has_no_figure(
+    cancelling: Path, profile: TargetProfile
+) -> None:
+    pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    shapes = {"": (1, 8)}
+    inputs = made_up_inputs(cancelling, shapes)
+    result = raced(
+        cancelling, entrants(profile), inputs, samples="made-up", shapes=shapes, passes=1
+    )
+    rows = {(row.runtime, row.precision): row for row in result.rows}
+    exact = rows["openvino", "fp32"]
+    assert exact.measurement is not None
+    assert exact.parity is not None
+    assert exact.parity.samples == 16
+    assert exact.parity.sqnr_db is None or exact.parity.sqnr_db > 40
+    rounded = rows["openvino", "bf16"]
+    assert rounded.measurement is None
+    # Where the processor has no bfloat16, that is the reason.
+    assert str(rounded.refused).startswith(("output gap differs: ", "CPU does not compute in bf16"))
+
+
+def test_samples_are_the_same_every_time_and_each_another(cancelling: Path) -> None:
+    first, second = (made_up_inputs(cancelling, {"x": (1, 8)}, count=2) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))  # type: ignore[arg-type]
+    assert not torch.equal(first[0], first[1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "error", "what"),
+    [
+        ({}, ModelError, "input 'x' has no fixed shape: nx8"),
+        ({"": (3, 8)}, ModelError, "outputs are compared for a batch of 1"),
+        ({"z": (1, 8)}, UsageError, "no input called z"),
+    ],
+)
+def test_samples_that_cannot_be_made_up_are_told(
+    cancelling: Path, shapes: dict[str, Any], error: type[Exception], what: str
+) -> None:
+    with pytest.raises(error, match=what):
+        made_up_inputs(cancelling, shapes)
+
+
+def test_samples_that_do_not_fit_are_told(cancelling: Path, profile: TargetProfile) -> None:
+    with pytest.raises(DataError, match="the samples do not fit the model: "):
+        raced(cancelling, entrants(profile), [torch.zeros(1, 5)], samples="others")
