@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
@@ -128,6 +129,12 @@ def compress(
     if train is not None:
         fields["train"] = train if isinstance(train, str) else name_of(training_of(train))
     accepted = load_plan(None, fields)
+    if accepted.devices is not None:
+        raise UsageError(
+            "a program is not started in several processes by itself",
+            where="devices",
+            hint="`edgespiral compress --devices` does that",
+        )
     folder = run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from rich.console import Console
 
-    from edgespiral.core.records.exploration import Exploration, Point
+    from edgespiral.core.records.comparing.exploration import Exploration, Point
     from edgespiral.core.records.metric import Metric
 
 DASH = "\N{EN DASH}"

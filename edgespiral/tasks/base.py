@@ -303,8 +303,9 @@ def share_error(percent: float, decisions: int) -> float:
 
 def sample_place(source: BatchSource, position: int) -> str:
     """What messages call the sample at `position` of a pass in stored order, such as its file."""
-    is_named = isinstance(source, NamedSource)
-    return source.place(position, None) if is_named else f"sample {position}"
+    if isinstance(source, NamedSource):
+        return source.place(position, None)
+    return f"sample {position}"
 
 
 def from_factory(spec: str) -> Task:

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ET
 from example_records import an_exploration, explored_point, measurement
 from rich.console import Console
 
+from edgespiral.core.records.comparing.exploration import Estimate
 from edgespiral.core.records.events import TrainedCut
-from edgespiral.core.records.exploration import Estimate
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.records.metric import Metric
 from edgespiral.report.exploration import (
