@@ -63,7 +63,8 @@ def halves_of(model: nn.Module) -> Halves:
         )
     returned = next(iter(graph.graph.find_nodes(op="output"))).args[0]
     if not isinstance(returned, Node):
-        kind = type(returned).__name__
+        # A graph holds them in kinds of its own.
+        kind = "dict" if isinstance(returned, dict) else "tuple"
         raise ModelError(f"the model returns a {kind}, not one tensor of logits (N, T, V)")
     late = _reached_from(given[TARGET])
     # What depends on neither, such as a scaled parameter, is in both halves.
