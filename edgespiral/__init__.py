@@ -28,19 +28,21 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.errors import (
         DataError,
+        DivergedError,
         EdgeSpiralError,
         ExportError,
         MeasurementError,
         MissingExtraError,
         ModelError,
         NothingToCutError,
+        ProcessLostError,
         RunFolderError,
         TargetError,
         TrainingError,
         UndecidedError,
         UsageError,
     )
-    from edgespiral.core.records.exploration import Exploration
+    from edgespiral.core.records.comparing.exploration import Exploration
     from edgespiral.core.records.exported import Parity
     from edgespiral.core.records.measurement import (
         Measurement,
@@ -68,6 +70,7 @@ __all__ = [
     "CutFacts",
     "DataError",
     "DataSplits",
+    "DivergedError",
     "EdgeSpiralError",
     "Exploration",
     "Explored",
@@ -80,6 +83,7 @@ __all__ = [
     "NothingToCutError",
     "Parity",
     "Plan",
+    "ProcessLostError",
     "Result",
     "RunFolderError",
     "Session",
@@ -109,7 +113,7 @@ _HOMES = {
     "BatchSource": "core.batches",
     "CutFacts": "spiral.cutting",
     "DataSplits": "core.batches",
-    "Exploration": "core.records.exploration",
+    "Exploration": "core.records.comparing.exploration",
     "Explored": "spiral.exploring.in_python",
     "Measurement": "core.records.measurement",
     "Metric": "core.records.metric",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
@@ -128,6 +129,12 @@ def compress(
     if train is not None:
         fields["train"] = train if isinstance(train, str) else name_of(training_of(train))
     accepted = load_plan(None, fields)
+    if accepted.devices is not None:
+        raise UsageError(
+            "a program is not started in several processes by itself",
+            where="devices",
+            hint="`edgespiral compress --devices` does that",
+        )
     folder = run_folder(out, accepted)
     splits = known or load(accepted.data)
     listener = listener or Silent()
@@ -242,7 +249,7 @@ def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") ->
 
 def export_model(
     model: nn.Module,
-    data: DataSplits | str,
+    data: DataSplits | Mapping[str, Any] | str,
     path: str | Path,
     *,
     precision: Precision = "fp32",
@@ -253,8 +260,9 @@ def export_model(
 
     Args:
         model: a module that returns what the task is about, such as logits of shape (N, classes).
-        data: three splits in memory, or what `--data` takes. Inputs have its shape, with a batch of
-            one; int8 is calibrated on its training split.
+        data: three splits in memory, the mapping that a factory may return, or what `--data`
+            takes. Inputs have its shape, with a batch of one; int8 is calibrated on its training
+            split.
         path: the ONNX file that is written. A lower precision leaves the float one beside it.
         precision: fp32, fp16 or int8 (docs/precision.md).
         recipe: how int8 is calibrated, by name or file.
@@ -280,21 +288,22 @@ def export_model(
         1.0
     """
     from edgespiral.data import load
-    from edgespiral.data.guard import guarded
+    from edgespiral.data.guard import watched
+    from edgespiral.data.user import splits_of
     from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
-    from edgespiral.models import check_outputs, one_output
+    from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
-    from edgespiral.models.independence import check_independence
+    from edgespiral.models.independence import check_answers
     from edgespiral.tasks import resolved
 
     aim = resolved(task)
-    aim, splits = aim.fitted(load(data) if isinstance(data, str) else guarded(data))
+    aim, splits = aim.fitted(load(data) if isinstance(data, str) else splits_of(data, "data"))
+    splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(model), splits)
     plain, _ = folded(one_output(network, splits, aim.main_output))
-    check_outputs(plain, splits, aim.check_outputs)
-    check_independence(plain, splits)
+    check_answers(plain, splits, aim.check_outputs)
     samples = len(splits.validation)
     request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
     return export_as(plain, Path(path), splits, request).parity

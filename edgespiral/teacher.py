@@ -26,6 +26,7 @@ from edgespiral.core.system.files import (
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.versions import versions
 from edgespiral.data.accompanying import write_beside
+from edgespiral.data.guard import watched
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.evaluate import score, scored
 from edgespiral.distill.optimizers import default_optimizer, named_optimizer
@@ -40,7 +41,7 @@ from edgespiral.distill.settings import (
 )
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
-from edgespiral.models.independence import check_independence
+from edgespiral.models.independence import check_answers
 from edgespiral.tasks import DEFAULT, resolved
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def train_teacher(
     aim, splits = resolved(task).fitted(data.load(data_spec))
     if not splits.is_labelled:
         raise DataError("has no targets, which a teacher is trained on", where=data_spec)
+    splits = watched(splits, aim.target_problem)
     model = unwrapped(_fresh_model(model_spec, splits, seed))
     settings = default_settings(
         model,
@@ -142,8 +144,7 @@ def train_teacher(
         say(f"trained by {chosen.name}: {chosen.reason}")
     model, aim = aim.prepared(model, splits)
     model = models.one_output(model, splits, aim.main_output)
-    models.check_outputs(model, splits, aim.check_outputs)
-    check_independence(model, splits)
+    check_answers(model, splits, aim.check_outputs)
     with locked(make_folder(out)):
         finished = _claim(out, _plan(model_spec, data_spec, settings, task), resume=resume)
         if finished is not None:
@@ -260,7 +261,7 @@ def _differences(out: Path, plan: dict[str, object]) -> str:
 def _read(path: Path) -> TrainedTeacher:
     try:
         return TrainedTeacher.model_validate(upgraded_training(parse_json(read_text(path))))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError("the record of the training is damaged", where=str(path)) from error
 
 

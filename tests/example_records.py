@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from edgespiral.core.records.comparing.exploration import Exploration, Point
 from edgespiral.core.records.events import OnDevice
-from edgespiral.core.records.exploration import Exploration, Point
 from edgespiral.core.records.measurement import (
     Fingerprint,
     Interval,

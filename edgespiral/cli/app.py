@@ -29,6 +29,7 @@ from edgespiral.cli.verbs.measure import measure
 from edgespiral.cli.verbs.plugins import plugins
 from edgespiral.cli.verbs.report import report
 from edgespiral.cli.verbs.runs.explore import explore
+from edgespiral.cli.verbs.runs.sweep import sweep
 from edgespiral.cli.verbs.targets.group import targets_app
 from edgespiral.cli.verbs.train import train
 from edgespiral.cli.verbs.validate import validate
@@ -61,6 +62,7 @@ VERBS: tuple[Callable[..., object], ...] = (
     init,
     compress,
     explore,
+    sweep,
     train,
     cut,
     measure,

@@ -18,11 +18,15 @@ import typer
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.option import NEEDED, POSITIONAL, Option, Takes, flag
+from edgespiral.core.text import is_whole, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from edgespiral.core.plugins import PluginKind
+
+# What a size can be in a file: of 32 bits.
+MOST_OF_A_SIZE = 2**31 - 1
 
 TABLE = Path(__file__).with_name("plan_options.toml")
 READ_AS: dict[Takes, type] = {
@@ -175,8 +179,7 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """
     name, _, sizes = text.rpartition(":")
     numbers = sizes.replace(",", "x").split("x")
-    if not all(number.isdecimal() and int(number) > 0 for number in numbers):
-        raise UsageError(
-            f"not a shape: {text!r}", where="--shape", hint="write 1x3x224x224 or NAME:1x3x224x224"
-        )
+    if not all(is_whole(number, 1, MOST_OF_A_SIZE) for number in numbers):
+        hint = "write 1x3x224x224 or NAME:1x3x224x224"
+        raise UsageError(f"not a shape: {shortened(text)!r}", where="--shape", hint=hint)
     return name, tuple(int(number) for number in numbers)

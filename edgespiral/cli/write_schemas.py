@@ -30,22 +30,22 @@ RECORDS: dict[str, tuple[TypeAdapter[Any], str]] = {
 
 def schema_text(name: str) -> str:
     """The JSON Schema of a record of `RECORDS`, as its file has it."""
-    adapter, found = RECORDS[name]
+    adapter, title = RECORDS[name]
     schema = _open(adapter.json_schema(mode="serialization"))
-    about = {"$schema": DIALECT, "$comment": f"{found}. Written by `make plan`: edit the record."}
+    about = {"$schema": DIALECT, "$comment": f"{title}. Written by `make plan`: edit the record."}
     return json.dumps({**about, **schema}, indent=1, sort_keys=True) + "\n"
 
 
 def _open(schema: dict[str, object]) -> dict[str, object]:
     """Without what refuses keys of a later version."""
 
-    def kept(value: object) -> object:
+    def reopened(value: object) -> object:
         if isinstance(value, dict):
-            items = {key: kept(one) for key, one in value.items()}
+            items = {key: reopened(part) for key, part in value.items()}
             return {k: v for k, v in items.items() if (k, v) != ("additionalProperties", False)}
-        return [kept(one) for one in value] if isinstance(value, list) else value
+        return [reopened(part) for part in value] if isinstance(value, list) else value
 
-    return {key: kept(value) for key, value in schema.items() if key != "additionalProperties"}
+    return {key: reopened(value) for key, value in schema.items() if key != "additionalProperties"}
 
 
 def main() -> None:

@@ -140,6 +140,14 @@ class TrainingError(EdgeSpiralError):
     exit_code = ExitCode.TRAINING
 
 
+class DivergedError(TrainingError):
+    """The loss or a weight is no longer finite."""
+
+
+class ProcessLostError(TrainingError):
+    """Another process of a run of several is gone, or does not answer."""
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UsageError:
     """The error for a name that nothing goes by, with the nearest names that exist."""
     names = sorted(choices)

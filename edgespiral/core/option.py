@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import parse_qsl
+
+from edgespiral.core.errors import UsageError
 
 # A switch has no value; a number-or-word is a number where it reads as one; a budget is a number
 # for all targets or TARGET=NUMBER, given as often as there are targets.
@@ -49,3 +52,22 @@ def flag(name: str) -> str:
         ('--max-drop', 'MODEL')
     """
     return name.upper() if name == POSITIONAL else f"--{name.replace('_', '-')}"
+
+
+def options_of(query: str, where: str) -> dict[str, str]:
+    """What stands behind the question mark of a name: `size=64&seed=2`.
+
+    Raises:
+        UsageError: an option is given twice; `where` is named.
+
+    Example:
+        >>> options_of("size=64&mirror=no", "--data folder:a")
+        {'size': '64', 'mirror': 'no'}
+    """
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise UsageError(f"{twice} is given twice", where=where, hint="say it once")
+    return options

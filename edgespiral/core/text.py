@@ -27,6 +27,30 @@ def is_printable(text: str) -> bool:
     return UNPRINTABLE.search(text) is None
 
 
+def is_text(text: str) -> bool:
+    r"""Whether it can be written: names of files and JSON may have half of a surrogate pair.
+
+    Example:
+        >>> is_text("b\u00fcro"), is_text("\udcff")
+        (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_whole(text: str, least: int, most: int) -> bool:
+    """Whether `text` is a whole number in these bounds, however many digits it has.
+
+    Example:
+        >>> is_whole("64", 8, 4096), is_whole("9" * 5000, 8, 4096)
+        (True, False)
+    """
+    return text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most
+
+
 def printable_json(document: str) -> str:
     """A JSON document that says the same, with nothing in it that is not printable but spaces."""
     return UNPRINTABLE.sub(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from edgespiral.core.errors import DataError, UsageError, unknown_name
+from edgespiral.core.option import options_of
+from edgespiral.core.text import is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,18 +22,18 @@ class Argument:
         options: names of the options that it takes.
 
     Raises:
-        UsageError: no path, or an option of another name.
+        UsageError: no path, or an option of another name or given twice.
 
     Example:
         >>> argument = Argument("folder", "photos?size=64", ["size"])
-        >>> argument.path.name, argument.whole_number("size", default=224, least=8)
+        >>> argument.path.name, argument.whole_number("size", default=224, least=8, most=4096)
         ('photos', 64)
     """
 
     def __init__(self, source: str, text: str, options: Sequence[str]) -> None:
         path, _, query = text.partition("?")
         self.where = f"{source}:{text}"
-        self.options: Mapping[str, str] = dict(parse_qsl(query, keep_blank_values=True))
+        self.options: Mapping[str, str] = options_of(query, f"--data {self.where}")
         for name in self.options:
             if name not in options:
                 raise unknown_name(f"{source} option", name, options)
@@ -42,17 +43,18 @@ class Argument:
             )
         self.path = Path(path).expanduser()
 
-    def whole_number(self, name: str, *, default: int, least: int) -> int:
+    def whole_number(self, name: str, *, default: int, least: int, most: int = 10**9) -> int:
         """The option `name`, in whatever unit it has.
 
         Raises:
-            DataError: it is no whole number, or below `least`.
+            DataError: it is no whole number, below `least` or above `most`.
         """
-        text = self.options.get(name, str(default))
-        if not text.isdecimal() or int(text) < least:
-            raise DataError(
-                f"{name} must be a whole number from {least} up, not {text!r}", where=self.where
-            )
+        text = self.options.get(name)
+        if text is None:
+            return default
+        if not is_whole(text, least, most):
+            what = f"{name} must be a whole number from {least} to {most}, not {text[:20]!r}"
+            raise DataError(what, where=self.where[:200])
         return int(text)
 
     def positive(self, name: str, most: float) -> float | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import unknown_name
+from edgespiral.core.errors import DataError, unknown_name
 from edgespiral.core.factory import is_factory
+from edgespiral.core.text import shortened
+from edgespiral.core.user_code import user_code
 from edgespiral.data.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ def _load(spec: str) -> DataSplits:
         return load_user(spec)
     check_name(spec)
     name, _, argument = spec.partition(":")
-    return SOURCES.get(name)(argument)
+    # Files of other people's may hold anything, and sources may be of other distributions.
+    with user_code(DataError, "cannot be read", where=shortened(spec)):
+        return SOURCES.get(name)(argument)
 
 
 def check_name(spec: str) -> None:

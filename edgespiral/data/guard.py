@@ -8,6 +8,7 @@ trained on.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from edgespiral.core.batches import (
 )
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.nested import count, leaves, plain, shapes, template
+from edgespiral.core.text import is_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.passes import PassDigest, Passes
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     from edgespiral.core.nested import Tensors
 
+# Of a batch's targets and its data: the first sample that is wrong, and what is wrong with it.
+Judge = Callable[["Tensors", DataSplits], "tuple[int, str] | None"]
 PASS_BATCH = 250
 NO_LABELS = "samples have no labels"
 UNLABELLED = (
@@ -39,7 +43,16 @@ UNLABELLED = (
 
 
 def guarded(splits: DataSplits) -> DataSplits:
-    """`splits` whose parts look at every batch that they hand on; guarded ones are as they are."""
+    """`splits` whose parts look at every batch that they hand on; guarded ones are as they are.
+
+    Raises:
+        DataError: the name of a class is no text.
+    """
+
+    odd = next((name for name in splits.class_names if not is_text(str(name))), None)
+    if odd is not None:
+        what = f"the name of a class is not UTF-8, and could not be written down: {odd!r}"
+        raise DataError(what, where=splits.name, hint="rename it")
 
     def part(source: BatchSource, name: str, passes: Passes | None) -> Guarded:
         return source if isinstance(source, Guarded) else Guarded(source, name, splits, passes)
@@ -50,6 +63,13 @@ def guarded(splits: DataSplits) -> DataSplits:
         validation=part(splits.validation, "validation", Passes()),
         test=part(splits.test, "test", Passes()),
     )
+
+
+def watched(splits: DataSplits, judge: Judge) -> DataSplits:
+    """`splits`, guarded, of which every batch is also shown to `judge`, as tasks have one."""
+    whole = guarded(splits)
+    parts = {name: getattr(whole, name) for name in ("train", "validation", "test")}
+    return replace(whole, **{name: replace(part, judge=judge) for name, part in parts.items()})
 
 
 def sha256_of(source: BatchSource) -> str:
@@ -71,12 +91,14 @@ class Guarded:
         part: what the split is called.
         splits: what its batches are to be like.
         passes: what whole passes in stored order have shown; None where they may differ.
+        judge: says what is wrong with the targets of a batch, by what they are for.
     """
 
     source: BatchSource
     part: str
     splits: DataSplits
     passes: Passes | None = None
+    judge: Judge | None = None
 
     def __len__(self) -> int:
         with user_code(DataError, "its length cannot be told", where=self._where):
@@ -156,9 +178,17 @@ class Guarded:
             inputs, targets = (plain(part) for part in batch)
             problem = _problem(inputs, targets, self.splits)
         if problem is None:
+            self._require_right(targets, seen, seed)
             return inputs, targets
         row = "" if problem.row is None else f", first at {self.place(seen + problem.row, seed)}"
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
+
+    def _require_right(self, targets: Tensors, seen: int, seed: int | None) -> None:
+        judge = self.judge if self.splits.is_labelled else None
+        wrong = judge(targets, self.splits) if judge else None
+        if wrong is not None:
+            row, what = wrong
+            raise DataError(f"{self.place(seen + row, seed)}: {what}", where=self._where)
 
     def place(self, position: int, seed: int | None) -> str:
         """See `core.batches.NamedSource`; by its number where the source knows no name."""

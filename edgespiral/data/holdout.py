@@ -17,9 +17,15 @@ Sample = TypeVar("Sample")
 
 
 def hold_out(
-    labels: NDArray[np.int64], count: int, *, seed: int = 0
+    labels: NDArray[np.int64], count: int, *, where: str, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices (kept, held out), each ascending, `count` of them held out, classes in proportion.
+
+    Args:
+        labels: a class for each sample, (N,).
+        count: of samples that are held out.
+        where: the file or folder that they are of, for messages.
+        seed: of what is drawn.
 
     Raises:
         DataError: a class is too small to be in both parts.
@@ -32,7 +38,8 @@ def hold_out(
         )
     except ValueError as error:
         raise DataError(
-            f"cannot hold {count} of {len(labels)} samples out for validation: {error}",
+            f"cannot hold {count} of {len(labels)} samples out for validation or test: {error}",
+            where=where,
             hint="every class needs several samples; provide the splits yourself otherwise",
         ) from error
     return np.sort(rest), np.sort(held_out)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Pillow's own limit, above which it warns: a decoded picture takes three bytes a pixel and more.
 MOST_PIXELS = 89_478_485
+# Of the side that pictures are resized to: a batch of 32 float32 ones has 6 GB.
+MOST_SIDE = 4096
 
 
 def check_images(paths: Iterable[Path]) -> None:

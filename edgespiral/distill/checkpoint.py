@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.system.files import replacing
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import nn
-
     from edgespiral.core.batches import BatchSource
     from edgespiral.distill.settings import TrainSettings
 
 # Work that an interruption may cost.
 SAVE_EVERY_S = 20.0
+# What is read without running any code that is in the file.
+PLAIN = (Tensor, nn.Parameter, str, bytes, int, float, complex, bool, type(None))
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,24 @@ class Checkpoint:
                 torch.save(vars(self), temporary)
             except RuntimeError as error:  # torch's writer reports a full disk this way
                 raise OSError(f"{error}".splitlines()[0]) from error
+
+
+def require_plain(state: dict[str, Any]) -> dict[str, Any]:
+    """`state`, if a checkpoint can hold it and be read again.
+
+    Raises:
+        TypeError: something in it is neither a tensor nor a plain value.
+
+    Example:
+        >>> require_plain({"step": 3, "ids": [1, 2]})
+        {'step': 3, 'ids': [1, 2]}
+    """
+    if not isinstance(state, dict):
+        raise TypeError(f"it is a {type(state).__name__}, not a dict")
+    odd = next((value for value in tree_leaves(state) if type(value) not in PLAIN), None)
+    if odd is not None:
+        raise TypeError(f"a {type(odd).__name__} in it is neither a tensor nor a plain value")
+    return state
 
 
 def read(path: Path, identity: str) -> Checkpoint | None:

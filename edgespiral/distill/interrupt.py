@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from edgespiral.core.system.stopping import SIGNALS, STOP
 
@@ -30,11 +30,20 @@ class Interrupt:
         STOP.note(number)
         self._pressed = True
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether Ctrl-C was pressed since the last check."""
+        return self._pressed
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed since the last check."""
         if self._pressed:
-            self._pressed = False
-            raise KeyboardInterrupt
+            self.stop()
+
+    def stop(self) -> NoReturn:
+        """Raise KeyboardInterrupt, also for a Ctrl-C that another process has heard."""
+        self._pressed = False
+        raise KeyboardInterrupt
 
 
 @contextmanager

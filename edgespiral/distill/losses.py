@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import torch
+
 from edgespiral.core.errors import unknown_name
 from edgespiral.core.nested import as_float, count, mapped, rows
 
@@ -133,6 +135,21 @@ def usual_loss(settings: TrainSettings, task: Task) -> UsualLoss:
         )
 
     return loss
+
+
+def loss_of(value: object) -> Tensor:
+    """`value`, if it is a scalar that training can minimise.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"it returns a {type(value).__name__}, not a tensor")
+    if value.numel() != 1:
+        raise ValueError(f"it returns a tensor {tuple(value.shape)}, not one number")
+    if not value.requires_grad:
+        raise ValueError("what it returns does not depend on the student, so nothing is learned")
+    return value.reshape(())
 
 
 def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:

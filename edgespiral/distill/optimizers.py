@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Groups = list[dict[str, Any]]
     Tensors = tuple[Tensor, ...] | list[Tensor]
 
+OF_GROUPS = "return a torch.optim.Optimizer of the student's own parameters"
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
@@ -103,7 +104,7 @@ def optimizer_for(model: nn.Module, settings: TrainSettings) -> torch.optim.Opti
         )
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, fused=fused)
-    return _of_the_user(settings.optimizer, groups, rate)
+    return _of_the_user(settings.optimizer, model, groups, rate)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> Groups:
@@ -126,15 +127,15 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> Groups:
     return groups
 
 
-def _of_the_user(spec: str, groups: Groups, rate: float) -> torch.optim.Optimizer:
+def _of_the_user(spec: str, model: nn.Module, groups: Groups, rate: float) -> torch.optim.Optimizer:
     make = named_in_file(spec)
     with user_code(UsageError, "the optimizer cannot be made", where=spec):
         optimizer = make([group for group in groups if group["params"]], lr=rate)
-    return require_optimizer(optimizer, spec)
+    return require_optimizer(optimizer, spec, model)
 
 
-def require_optimizer(optimizer: object, where: str) -> torch.optim.Optimizer:
-    """`optimizer`, if it is one.
+def require_optimizer(optimizer: object, where: str, model: nn.Module) -> torch.optim.Optimizer:
+    """`optimizer`, if it is one, and one of weights of `model`.
 
     Raises:
         UsageError: it is not.
@@ -143,7 +144,12 @@ def require_optimizer(optimizer: object, where: str) -> torch.optim.Optimizer:
         raise UsageError(
             f"a {type(optimizer).__name__} is no optimizer",
             where=where,
-            hint="return a torch.optim.Optimizer of the parameter groups that are handed in",
+            hint=OF_GROUPS,
+        )
+    own = set(model.parameters())
+    if not any(p in own for group in optimizer.param_groups for p in group["params"]):
+        raise UsageError(
+            "its optimizer changes no weight of the student", where=where, hint=OF_GROUPS
         )
     return optimizer
 
@@ -166,24 +172,25 @@ def check_freezing(model: nn.Module, patterns: Sequence[str]) -> None:
 
 @contextmanager
 def training(model: nn.Module, freeze: Sequence[str] = ()) -> Iterator[None]:
-    """Inside, `model` is in training mode but for what is frozen; afterwards in eval mode.
+    """Inside, `model` is in training mode but for what is frozen; afterwards in eval mode, and what
+    was trained before can be trained again, whatever was frozen inside.
 
     Args:
         freeze: patterns of parameter names such as `stem.*`; a layer's name stands for all of it.
             Norms of which nothing else is trained keep their statistics.
     """
-    frozen = [p for n, p in model.named_parameters() if p.requires_grad and _matches(n, freeze)]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     model.train()
     for path, layer in model.named_modules():
         names = [f"{path}.{name}" for name, _ in layer.named_parameters(recurse=False)] or [path]
         if isinstance(layer, NORMS) and all(_matches(name, freeze) for name in names):
             layer.eval()
-    for parameter in frozen:
-        parameter.requires_grad_(False)
+    for name, parameter in trained.items():
+        parameter.requires_grad_(not _matches(name, freeze))
     try:
         yield
     finally:
-        for parameter in frozen:
+        for parameter in trained.values():
             parameter.requires_grad_(True)
         model.eval()
 

@@ -22,7 +22,7 @@ from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute
 from edgespiral.distill.batchnorm import flush_subnormals
 from edgespiral.distill.losses import Batch, usual_loss
-from edgespiral.distill.masks import HeldZeros
+from edgespiral.distill.masks import HeldZeros, untouched
 from edgespiral.distill.optimizers import optimizer_for, training
 from edgespiral.distill.settings import Progress, steps_of
 from edgespiral.models.calling import call
@@ -262,6 +262,7 @@ def train_by_loop(
             compute.placed([student, *teachers], device),
             compute.numerics(device),
             training(student, settings.freeze),
+            untouched(student, teachers, name),
         ):
             job = TrainingJob(
                 student=student,
@@ -350,12 +351,12 @@ def _take(student: nn.Module, trained: object, before: Mapping[str, Tensor], nam
         ):
             student.load_state_dict(trained.state_dict())
     after = student.state_dict()
-    shapes = [{key: value.shape for key, value in state.items()} for state in (before, after)]
-    if shapes[0] != shapes[1]:
+    forms = [{key: (v.shape, v.dtype) for key, v in state.items()} for state in (before, after)]
+    if forms[0] != forms[1]:
         raise TrainingError(
-            "the training loop changed the student's layers",
+            "the training loop changed the student's layers, or the kind of their numbers",
             where=name,
-            hint="train its weights, and leave layers and names as they are",
+            hint="train its weights, and leave layers, names and types as they are",
         )
     if not all(bool(value.isfinite().all()) for value in after.values()):
         raise TrainingError(

@@ -218,6 +218,22 @@ def precision_of(amp: Amp) -> Precision:
     return "fp32" if amp == "off" else amp
 
 
+def rate_of(value: object) -> float:
+    """`value` as a learning rate.
+
+    Raises:
+        TypeError, ValueError: it is none.
+
+    Example:
+        >>> rate_of(1)
+        1.0
+    """
+    rate = float(value)  # type: ignore[arg-type]
+    if not 0 <= rate < math.inf:
+        raise ValueError(f"it returns {rate}, which is no learning rate")
+    return rate
+
+
 def steps_of(settings: TrainSettings, samples: int) -> int:
     """How many batches the epochs of `settings` are, on so many training samples.
 

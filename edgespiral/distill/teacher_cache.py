@@ -93,11 +93,11 @@ def kept_outputs(
         RunFolderError: the file is damaged or cannot be written.
     """
     identity = _identity(teacher, source)
-    cached = _read(path, identity)
+    cached = read_outputs(path, identity)
     if cached is not None:
         return cached
     part = path.with_suffix(".part")
-    outputs = _read(part, identity)
+    outputs = read_outputs(part, identity)
     done = [] if outputs is None else apart(outputs, BATCH)
     saved_at = time.monotonic()
     for batch in _outputs_of(teacher, source, first_batch=len(done)):
@@ -105,10 +105,10 @@ def kept_outputs(
         if progress is not None:
             progress(len(done), -(-len(source) // BATCH))
         if time.monotonic() - saved_at > save_every_s:
-            _write(part, identity, joined(done))
+            write_outputs(part, identity, joined(done))
             saved_at = time.monotonic()
     outputs = joined(done)
-    _write(path, identity, outputs)
+    write_outputs(path, identity, outputs)
     part.unlink(missing_ok=True)
     return outputs
 
@@ -139,15 +139,24 @@ def _identity(teacher: nn.Module, source: BatchSource) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, identity: str, outputs: Tensors) -> None:
+def write_outputs(path: Path, identity: str, outputs: Tensors) -> None:
+    """Write outputs (N, ...), one tensor or several, to a file; `identity` says what they are of.
+
+    Raises:
+        RunFolderError: it cannot be written.
+    """
     ends = {name or KEY: tensor.contiguous() for name, tensor in leaves(outputs).items()}
     metadata = {OF: identity, DIGEST: _digest(outputs), FORM: json.dumps(template(outputs))}
     with replacing(path) as temporary:
         temporary.write_bytes(safetensors.torch.save(ends, metadata=metadata))
 
 
-def _read(path: Path, identity: str) -> Tensors | None:
-    """What the file has, if it is there and of the same teacher and samples."""
+def read_outputs(path: Path, identity: str) -> Tensors | None:
+    """What the file has, if it is there and of this identity; mapped into memory, not read.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
     if not path.exists():
         return None
     try:

@@ -5,22 +5,29 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from contextlib import nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgespiral.core.errors import ModelError, TrainingError
+from edgespiral.core.errors import DivergedError, ModelError, TrainingError
+from edgespiral.core.factory import is_factory
 from edgespiral.core.nested import as_float, mapped, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
 from edgespiral.distill import compute, interrupt
 from edgespiral.distill.batchnorm import batchnorm_scales, flush_subnormals
-from edgespiral.distill.losses import Batch, parts, usual_loss
-from edgespiral.distill.masks import HeldZeros
+from edgespiral.distill.losses import Batch, loss_of, parts, usual_loss
+from edgespiral.distill.masks import HeldZeros, untouched
 from edgespiral.distill.optimizers import WeightUpdate, require_optimizer, training
-from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep
-from edgespiral.distill.settings import Progress, TrainReport, steps_of
+from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep, is_usual
+from edgespiral.distill.parallel.batchnorm import synchronised
+from edgespiral.distill.parallel.failures import explained
+from edgespiral.distill.parallel.replica import Replica, own_rows, require_shares
+from edgespiral.distill.parallel.world import ALONE
+from edgespiral.distill.settings import Progress, TrainReport, rate_of, steps_of
 from edgespiral.distill.teacher_cache import stored_order
 from edgespiral.models.calling import call
 
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.distill.parallel.world import World
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.tasks.base import Task
 
@@ -51,6 +59,7 @@ def train(
     own: TrainingStep = USUAL,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
+    world: World = ALONE,
 ) -> TrainReport:
     """Train `student` in place on `splits.train`, from `teachers` where there are any.
 
@@ -68,19 +77,26 @@ def train(
         checkpoint: a file written every 20 s and after each pass; if it is there already, the
             run goes on from it, batch for batch as if it had never stopped.
         progress: called every 10 steps.
+        world: the processes that each take their share of every batch; all of them call this, with
+            the same of everything. The first one alone writes.
 
     Raises:
-        TrainingError: the loss is not finite; the student then has its last good weights.
+        DivergedError: the loss is not finite; the student then has its last good weights.
+        TrainingError: memory is short, or another process is gone.
         DataError: fewer samples than a batch.
-        UsageError, ModelError: what is the user's own fails, or everything is frozen.
+        UsageError, ModelError: what is the user's own fails, everything is frozen, or a batch
+            cannot be shared out evenly.
         RunFolderError: the checkpoint cannot be written, or is another run's.
-        KeyboardInterrupt: Ctrl-C; the checkpoint has been written.
+        KeyboardInterrupt: Ctrl-C in any of the processes; the checkpoint has been written.
     """
     device = compute.best_device()
     with (
         compute.placed([student, *teachers], device),
         compute.numerics(device),
         training(student, settings.freeze),
+        nullcontext() if is_usual(own) else untouched(student, teachers, own.name),
+        synchronised(student, world, device),
+        explained(world, device),
     ):
         run = _Run(
             student,
@@ -92,14 +108,15 @@ def train(
             masks=masks or {},
             own=own,
             path=checkpoint,
+            world=world,
         )
-        _go(run, progress)
+        _go(run, progress, world)
         run.finish()
     flush_subnormals(student)
     return run.report()
 
 
-def _go(run: _Run, progress: Callable[[Progress], None] | None) -> None:
+def _go(run: _Run, progress: Callable[[Progress], None] | None, world: World) -> None:
     with interrupt.held_back() as pending:
         try:
             for _ in run.steps_left():
@@ -107,7 +124,11 @@ def _go(run: _Run, progress: Callable[[Progress], None] | None) -> None:
                     run.require_finite()
                     if progress is not None:
                         progress(run.progress())
-                pending.check()
+                is_stopped, is_due = world.any(pending.is_pressed, run.is_unsaved_for_long)
+                if is_stopped:
+                    pending.stop()
+                if is_due:
+                    run.save()
         except KeyboardInterrupt:
             if not run.is_in_step:  # a second Ctrl-C does not wait for its end
                 run.save()
@@ -129,7 +150,11 @@ class _Run:
         masks: Mapping[str, Tensor],
         own: TrainingStep,
         path: Path | None,
+        world: World,
     ) -> None:
+        require_shares(settings.batch_size, settings.accumulate, world.size)
+        self._world = world
+        self._rows = own_rows(settings.batch_size, settings.accumulate, world)
         self.device = compute.best_device()
         self._settings, self._task, self._own = settings, task, own
         self._source = source
@@ -151,8 +176,14 @@ class _Run:
         self._loss = torch.zeros((), device=self.device)
         self._resume()
         self._zeros.put_back()
+        self._replica = Replica(student, self._loss_of, world)
         self._first_step = self.step
         self._good = self._snapshot()
+
+    @property
+    def is_unsaved_for_long(self) -> bool:
+        """Whether an interruption would cost more work than it may."""
+        return time.monotonic() - self._saved_at > checkpoints.SAVE_EVERY_S
 
     def steps_left(self) -> Iterator[None]:
         """Do the steps that are left, yielding after each one."""
@@ -164,33 +195,32 @@ class _Run:
             )
             known = self._known(seed, first)
             for inputs, targets in itertools.islice(batches, self.steps - self.step):
-                self._do_step(*compute.to_device(inputs, targets, self.device), next(known))
+                self._do_step(inputs, targets, next(known))
                 yield
-                if time.monotonic() - self._saved_at > checkpoints.SAVE_EVERY_S:
-                    self.save()
             self.save()
 
     def save(self) -> None:
         """Keep this state as the last good one, in memory and on disk.
 
         Raises:
-            TrainingError: it is not good.
+            DivergedError: it is not good.
         """
         self.require_finite()
         if not all(bool(p.isfinite().all()) for p in self._student.parameters()):
             raise self._diverged("a weight")
         self._good = self._snapshot()
-        if self._path is not None:
+        if self._path is not None and self._world.is_first:
             self._good.write(self._path)
 
     def require_finite(self) -> None:
-        """Raise TrainingError, with the last good weights put back, if the loss is not finite."""
+        """Raise DivergedError, with the last good weights put back, if the loss is not finite."""
         if not math.isfinite(float(self._loss)):
             raise self._diverged("the loss")
 
     def finish(self) -> None:
         """Give the student the weights that come out, where these are not the last step's."""
         self._update.finish()
+        self._replica.close()
 
     def progress(self) -> Progress:
         """How far the run is."""
@@ -210,14 +240,16 @@ class _Run:
         )
 
     def _known(self, seed: int, first: int) -> Iterator[Tensors | None]:
-        """What is known of the teachers' outputs (T, B, ...), batch by batch of a pass."""
+        """What is known of the teachers' outputs (T, B, ...) for its share of each batch."""
         if self._outputs is None:
             return itertools.repeat(None)
         outputs, size = self._outputs, self._settings.batch_size
         order = stored_order(self._source, seed)
         starts = range(first * size, len(order), size)
         return (
-            compute.targets_to(rows(outputs, (slice(None), order[at : at + size])), self.device)
+            compute.targets_to(
+                rows(outputs, (slice(None), order[at : at + size][self._rows])), self.device
+            )
             for at in starts
         )
 
@@ -227,7 +259,7 @@ class _Run:
             optimizer = self._own.optimizer(self._student, self._settings)
         return WeightUpdate(
             self._student,
-            require_optimizer(optimizer, name),
+            require_optimizer(optimizer, name, self._student),
             self._settings,
             precision=self._precision,
         )
@@ -236,20 +268,22 @@ class _Run:
         self.is_in_step = True
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
-        if self._own.alters_views:
-            with self._own_code("view"):
-                inputs, targets = self._own.view(inputs, targets)
+        inputs, targets = self._shown(inputs, targets)
         soft = self._teacher_outputs(inputs) if known is None else known
         whole = Batch(inputs, targets, soft, self.step, self.steps)
         total = torch.zeros((), device=self.device)
-        for batch, share in parts(whole, self._settings.accumulate):
-            loss = self._loss_of(batch)
-            with self._running(self._student):
-                self._update.backward(loss * share if share != 1 else loss)
+        for number, (batch, share) in enumerate(parts(whole, self._settings.accumulate), 1):
+            with self._replica.adding_up(is_last=number == self._settings.accumulate):
+                loss = self._replica.loss(batch)
+                usual = self._has_usual_loss
+                with self._running(self._student) if usual else self._own_code("loss"):
+                    self._update.backward(loss * share if share != 1 else loss)
             total += share * loss.detach()
+        total = self._world.mean(total)
         with self._own_code("rate"):
-            rate = self._own.rate(self.step, self.steps, self._settings)
-        self._update.apply(rate)
+            rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
+        with self._own_code("optimizer") if self._has_own_optimizer else nullcontext():
+            self._update.apply(rate)
         self._zeros.put_back()
         self._update.average()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
@@ -257,16 +291,38 @@ class _Run:
         self.step += 1
         self.is_in_step = False
 
+    def _shown(self, inputs: Tensors, targets: Tensors) -> tuple[Tensors, Tensors]:
+        """This process's share of a batch, on its device, as the step shows it."""
+        if self._own.alters_views:  # of whole batches, whose samples a view may mix
+            inputs, targets = compute.to_device(inputs, targets, self.device)
+            with self._own_code("view"):
+                inputs, targets = self._own.view(inputs, targets)
+        if not self._world.is_first:  # each process drops other units
+            torch.manual_seed(derived_seed(self._settings.seed, self.step, 1, self._world.rank))
+        if self._world.size > 1:
+            inputs, targets = rows(inputs, self._rows), rows(targets, self._rows)
+        return compute.to_device(inputs, targets, self.device)
+
     def _loss_of(self, batch: Batch) -> Tensor:
-        if type(self._own).loss is TrainingStep.loss:
-            loss = self._usual(self._forward(batch.inputs), batch)
+        if self._has_usual_loss:
+            with self._own_code("view") if self._own.alters_views else nullcontext():
+                loss = self._usual(self._forward(batch.inputs), batch)
         else:
             with self._own_code("loss"):
-                loss = self._own.loss(self._forward, batch, self._usual)
+                loss = loss_of(self._own.loss(self._forward, batch, self._usual))
         if self._scales:
             scales = sum(scale.abs().sum() for scale in self._scales)
             loss = loss + self._settings.scale_l1 * scales
         return loss
+
+    @cached_property
+    def _has_own_optimizer(self) -> bool:
+        replaces = type(self._own).optimizer is not TrainingStep.optimizer
+        return replaces or is_factory(self._settings.optimizer)
+
+    @cached_property
+    def _has_usual_loss(self) -> bool:
+        return type(self._own).loss is TrainingStep.loss
 
     def _forward(self, inputs: Tensors) -> Tensors:
         with self._running(self._student), compute.autocast(self._precision, self.device):
@@ -309,13 +365,18 @@ class _Run:
 
     def _load(self, state: dict[str, Any]) -> None:
         own = state.pop("own", {})
-        self._update.load_state_dict(state)
+        with self._own_code("optimizer"):
+            self._update.load_state_dict(state)
         with self._own_code("load_state_dict"):
             self._own.load_state_dict(own)
 
+    def _optimizer_state(self) -> dict[str, Any]:
+        with self._own_code("optimizer"):
+            return checkpoints.require_plain(self._update.state_dict())
+
     def _own_state(self) -> dict[str, Any]:
         with self._own_code("state_dict"):
-            return self._own.state_dict()
+            return checkpoints.require_plain(self._own.state_dict())
 
     def _snapshot(self) -> checkpoints.Checkpoint:
         self._saved_at = time.monotonic()
@@ -325,13 +386,13 @@ class _Run:
             seconds=self._earlier_s + self._saved_at - self._started_at,
             loss=float(self._loss),
             student={k: v.detach().clone() for k, v in self._student.state_dict().items()},
-            optimizer=self._update.state_dict() | {"own": self._own_state()},
+            optimizer=self._optimizer_state() | {"own": self._own_state()},
         )
 
-    def _diverged(self, what: str) -> TrainingError:
+    def _diverged(self, what: str) -> DivergedError:
         self._student.load_state_dict(self._good.student)
         epoch = 1 + (self.step - 1) // self._per_epoch
-        return TrainingError(
+        return DivergedError(
             f"{what} is no longer finite at epoch {epoch}, step {self.step} of {self.steps};"
             f" the last good weights, of step {self._good.step}, are kept",
             hint="try a lower --learning-rate",

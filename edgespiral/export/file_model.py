@@ -6,7 +6,9 @@ in its metadata which tuple or dict they are, so that a task reads a file's outp
 
 from __future__ import annotations
 
+import itertools
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +16,10 @@ import torch
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.nested import filled, leaves
+from edgespiral.core.system.files import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import onnxruntime
@@ -74,12 +77,10 @@ class FileModel:
                 where=where,
                 hint="use torch alone in forward: what NumPy computes is a constant there",
             )
-        try:
-            self._given_names = given_names(metadata, self._inputs)
+        self._given_names = given_names(metadata, self._inputs, where)
+        with _undamaged(where):
             self._form, self._named = _read(metadata, OUTPUTS, self.outputs)
-        except (ValueError, KeyError, TypeError) as error:
-            what = "what its metadata say of its inputs and outputs is damaged"
-            raise ExportError(what, where=where) from error
+            _require_known(self._named, self.outputs)
 
     def run(self, inputs: Tensors) -> Tensors:
         """What the file computes of one batch, in the form that the model's outputs have.
@@ -122,26 +123,69 @@ def feeds(inputs: Tensors, names: Sequence[str]) -> dict[str, Tensor]:
     return dict(zip(names, leaves(inputs).values(), strict=True))
 
 
-def given_names(metadata: Mapping[str, str], names: Sequence[str]) -> list[str]:
+def given_names(metadata: Mapping[str, str], names: Sequence[str], where: str) -> list[str]:
     """What a file calls the model's inputs, those too that its graph has no use for.
 
     Args:
         metadata: the file's metadata.
         names: of the inputs that it has.
+        where: what errors call the file.
 
     Raises:
-        ValueError, KeyError, TypeError: the metadata are damaged.
+        ExportError: the metadata are damaged.
     """
-    return _read(metadata, INPUTS, names)[1]
+    with _undamaged(where):
+        given = _read(metadata, INPUTS, names)[1]
+        _require_known(names, given)
+    return given
+
+
+@contextmanager
+def _undamaged(where: str) -> Iterator[None]:
+    """Say of metadata that cannot be read inside that they are damaged."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        what = "what its metadata say of its inputs and outputs is damaged"
+        raise ExportError(what, where=where) from error
 
 
 def _read(
     metadata: Mapping[str, str], key: str, names: Sequence[str]
 ) -> tuple[Template, list[str]]:
     if key in metadata:
-        entry = json.loads(metadata[key])
-        return entry["form"], [str(name) for name in entry["names"]]
+        entry = parse_json(metadata[key])
+        if not isinstance(entry, dict) or not isinstance(entry["names"], list):
+            raise TypeError("no form with its names")
+        form, named = entry["form"], [str(name) for name in entry["names"]]
+        _require_filled(form, named)
+        return form, named
     return None if len(names) == 1 else dict.fromkeys(names), list(names)
+
+
+def _require_filled(form: Template, names: Sequence[str]) -> None:
+    """Refuse a form that has not as many ends as there are names.
+
+    Raises:
+        ValueError: that is so, or it is nested too deeply.
+    """
+    try:
+        ends = len(leaves(filled(form, itertools.repeat(0))))
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    if ends != len(names):
+        raise ValueError(f"{ends} ends and {len(names)} names")
+
+
+def _require_known(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that nothing in the file goes by.
+
+    Raises:
+        ValueError: there is one.
+    """
+    strange = set(names) - set(known)
+    if strange:
+        raise ValueError(f"nothing is called {strange.pop()!r}")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -90,14 +90,14 @@ def read_result(path: Path) -> BenchResult:
     """
     try:
         document = parse_json(read_text(path))
+        if isinstance(document, dict) and document.get("schema_version") == 1:
+            document = upgraded_result(document)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         empty = path.stat().st_size == 0
         what = "is empty" if empty else f"is not whole JSON: {shortened(str(error))}"
         raise UsageError(what, where=str(path), hint="save it again") from error
-    if isinstance(document, dict) and document.get("schema_version") == 1:
-        document = upgraded_result(document)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA:
         raise UsageError(

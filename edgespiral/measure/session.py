@@ -28,6 +28,7 @@ from edgespiral.measure.model_files import (
 from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
+from edgespiral.measure.transports.one_at_a_time import alone_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -327,9 +328,11 @@ class Session:
             for name, content in asked.files(job).items():
                 self._transport.push(_as_file(content, folder), name)
         argv = asked.argv(self._transport.python)
-        started_s = _clock_s()
-        completed = self._transport.run(argv, self.profile.transport.timeout_s)
-        elapsed_s = _clock_s() - started_s
+        device = self.profile.transport_plugin.device_id(self.profile.transport)
+        with alone_on(device):
+            started_s = _clock_s()
+            completed = self._transport.run(argv, self.profile.transport.timeout_s)
+            elapsed_s = _clock_s() - started_s
         answer = asked.parse(completed, job)
         check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
         return answer

@@ -17,6 +17,7 @@ from edgespiral.core.errors import ModelError
 from edgespiral.core.nested import count, joined, leaves, mapped, rows
 from edgespiral.models.calling import call
 from edgespiral.models.example_inputs import made_up
+from edgespiral.models.load import check_outputs, copied
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.models.load import OutputCheck
 
     Values = Sequence[Tensor]
 
@@ -41,9 +43,11 @@ LAYER_SHARE = 0.1
 LOUDER = 5.0
 ON_BATCH = "what it says of a sample depends on the others in its batch"
 ON_CHANCE = "it says something else when it is asked about the same batch again"
+ON_FIRST = "what it says depends on what it was first asked about"
 HINTS = {
     ON_BATCH: "the file that ships has batch 1; use what looks at one sample at a time",
     ON_CHANCE: "nothing may be drawn at random or kept from call to call in eval mode",
+    ON_FIRST: "keep nothing from the first call; make it in __init__, as a buffer",
 }
 
 
@@ -81,6 +85,23 @@ class Call:
         return f"{self.name} ({self.kind})" if self.name else self.kind
 
 
+def check_answers(model: nn.Module, splits: DataSplits, check: OutputCheck) -> None:
+    """Ask a model that was not called before about validation samples, in eval mode.
+
+    Args:
+        check: what the data is for says what outputs are to be, as `Task.check_outputs`.
+
+    Raises:
+        ModelError: as `models.load.check_outputs` and `check_independence`; or what it says depends
+            on what it was asked about first, so that another process has another model.
+    """
+    fresh = copied(model)
+    check_outputs(model, splits, check)
+    check_independence(model, splits)
+    if fresh is not None:
+        _check_first_call(model, fresh, splits)
+
+
 def check_independence(model: nn.Module, splits: DataSplits) -> None:
     """Ask about validation samples in eval mode alone, in another order and beside others.
 
@@ -88,9 +109,7 @@ def check_independence(model: nn.Module, splits: DataSplits) -> None:
         ModelError: what the model says of a sample depends on the batch, or on chance. The first
             layer is named whose outputs differ though its inputs do not.
     """
-    samples, _ = next(iter(splits.validation.epoch(batch_size=SAMPLES)))
-    strangers = _strangers(samples, splits)
-    first = joined([samples, rows(strangers, slice(SAMPLES - count(samples)))])
+    first, strangers = _compared(splits)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(model):
         together = _outputs(model, first, first)
         if not all(bool(leaf.isfinite().all()) for leaf in together):
@@ -103,6 +122,45 @@ def check_independence(model: nn.Module, splits: DataSplits) -> None:
                     where=_first_layer(model, first, trial),
                     hint=HINTS[trial.problem],
                 )
+
+
+def _check_first_call(model: nn.Module, fresh: nn.Module, splits: DataSplits) -> None:
+    """Hold what `model`, asked about other samples before, says against what `fresh` does.
+
+    Raises:
+        ModelError: they differ, by something that a first call left there.
+    """
+    first, strangers = _compared(splits)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with evaluating(fresh):
+            _outputs(fresh, joined([rows(strangers, slice(SAMPLES - 1)), rows(first, [-1])]), first)
+            with _calls(fresh) as there:
+                other = _outputs(fresh, first, first)
+        with evaluating(model), _calls(model) as here:
+            own = _outputs(model, first, first)
+    trial = Trial(first, 0, 0, problem=ON_FIRST)
+    if any(_differ(trial, *pair) for pair in zip(own, other, strict=True)):
+        where = next(
+            (str(one) for one, two in zip(here, there, strict=False) if _began(one, two)), ""
+        )
+        raise ModelError(ON_FIRST, where=where or type(model).__name__, hint=HINTS[ON_FIRST])
+
+
+def _began(one: Call, other: Call) -> bool:
+    """Whether a layer's outputs differ in two calls and its inputs do not."""
+    return _same(one.inputs, other.inputs) and not _same(one.outputs, other.outputs)
+
+
+def _same(some: Values, others: Values) -> bool:
+    pairs = zip(some, others, strict=False)
+    return all(a.shape == b.shape and torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in pairs)
+
+
+def _compared(splits: DataSplits) -> tuple[Tensors, Tensors]:
+    """Samples (SAMPLES, ...) of the validation split as far as it goes, and as many strangers."""
+    samples, _ = next(iter(splits.validation.epoch(batch_size=SAMPLES)))
+    strangers = _strangers(samples, splits)
+    return joined([samples, rows(strangers, slice(SAMPLES - count(samples)))]), strangers
 
 
 def _differ(trial: Trial, outputs: Tensor, together: Tensor) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, first_few
@@ -187,9 +189,17 @@ def one_output(model: nn.Module, splits: DataSplits, key: str | None) -> nn.Modu
         return model
     # Of two samples: where it fails on one alone, `check_independence` names the layer.
     inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
-    outputs = plain(_run(model, inputs))
+    # Of a copy: what is found out of the first call is for `check_answers` to see.
+    outputs = plain(_run(copied(model) or model, inputs))
     is_one_of_several = isinstance(outputs, dict) and key in outputs
     return with_one_output(model, key) if is_one_of_several else model
+
+
+def copied(model: nn.Module) -> nn.Module | None:
+    """A copy; None of a module that has none, which is no fault by itself."""
+    with suppress(Exception):
+        return copy.deepcopy(model)
+    return None
 
 
 def _run(model: nn.Module, inputs: Tensors) -> object:

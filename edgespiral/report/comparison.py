@@ -176,7 +176,7 @@ def _chart(runs: Sequence[Compared]) -> Markup | None:
         Scale.around([1.0, *(x for x, _ in places.values())], LEFT, RIGHT, 0.08),
         Scale.around([0.0, *(y for _, y in places.values())], BOTTOM, TOP, 0.12),
     )
-    told = "; ".join(f"{name}: {x:.2f}x, {y:+.2f}" for name, (x, y) in places.items())
+    description = "; ".join(f"{name}: {x:.2f}x, {y:+.2f}" for name, (x, y) in places.items())
     points = [
         Markup().join(
             [
@@ -189,7 +189,7 @@ def _chart(runs: Sequence[Compared]) -> Markup | None:
     return svg.drawing(
         "compared",
         (WIDTH, HEIGHT),
-        (f"Speed-up against the change in {metric.name}", told),
+        (f"Speed-up against the change in {metric.name}", description),
         axes.draw(("measured speed-up", f"change in {metric.name}, {metric.difference_unit}")),
         *points,
     )

@@ -35,6 +35,7 @@ from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
+from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.turn import export_checked, model_facts
@@ -83,20 +84,31 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     """
     baselines = [event for event in context.journal.read() if isinstance(event, Baseline)]
     if baselines:
-        # All that follows is measured in pairs with it.
-        require_judged(context.folder(0), judged_files(baselines, 0))
-        _require_same_code(context.teacher.model, context.splits, context.folder(0), baselines[-1])
-        _require_same_samples(context, baselines[-1])
-        _require_same_devices(context.fleet, context.folder(0) / MODEL, baselines[-1])
+        _require_as_it_was(context, baselines[-1])
         say_doubts(context.listener, baselines[-1].doubts)
         return baselines[-1]
-    with context.listener.steps("the teacher: exporting, scoring, measuring"):
-        baseline = _measured(context, fresh)
+    with shared_baseline(context) as shared:
+        baseline = shared.taken() if shared else None
+        if baseline is not None:
+            _require_as_it_was(context, baseline)
+        else:
+            with context.listener.steps("the teacher: exporting, scoring, measuring"):
+                baseline = _measured(context, fresh)
+            if shared:
+                shared.give(baseline)
     context.journal.append(baseline)
     metric = context.task.metric
     goal = goal_text(context.plan, budgets_of(context.plan, baseline), metric)
     _tell(context.listener, metric, goal, baseline)
     return baseline
+
+
+def _require_as_it_was(context: RunContext, baseline: Baseline) -> None:
+    """Refuse a baseline that is not, any more, that of the teacher: all that follows needs it."""
+    require_judged(context.folder(0), judged_files([baseline], 0))
+    _require_same_code(context.teacher.model, context.splits, context.folder(0), baseline)
+    _require_same_samples(context, baseline)
+    _require_same_devices(context.fleet, context.folder(0) / MODEL, baseline)
 
 
 def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:

@@ -32,13 +32,13 @@ class Budget:
     speedup: float | None
 
     @classmethod
-    def of(cls, asked: Mapping[str, float], teacher_ms: float) -> Budget:
+    def of(cls, budget: Mapping[str, float], teacher_ms: float) -> Budget:
         """The budget for a target, given the teacher's latency there.
 
         Args:
-            asked: one value, `latency_ms` or `speedup`, as `Plan.budget_of`, or none.
+            budget: one value, `latency_ms` or `speedup`, as `Plan.budget_of`, or none.
         """
-        for kind, value in asked.items():
+        for kind, value in budget.items():
             return cls(teacher_ms / value, value) if kind == "speedup" else cls(value, None)
         return cls(None, None)
 
@@ -84,7 +84,7 @@ class Budgets:
     @classmethod
     def of(
         cls,
-        asked: Mapping[str, Mapping[str, float]],
+        latencies: Mapping[str, Mapping[str, float]],
         measured: Sequence[Measurement],
         teacher: HasFootprint | None = None,
         footprints: Sequence[FootprintBudget] = (),
@@ -92,15 +92,15 @@ class Budgets:
         """The budgets of a run.
 
         Args:
-            asked: of latency, by target, as `Plan.budgets`.
+            latencies: of latency, by target, as `Plan.budgets`.
             measured: the teacher on each target.
             teacher: how large it is; needed where there are `footprints`.
             footprints: how large the student may be.
         """
-        pairs = zip(asked.values(), measured, strict=True)
-        each = tuple(Budget.of(own, one.stats.p50_ms) for own, one in pairs)
+        pairs = zip(latencies.values(), measured, strict=True)
+        each = tuple(Budget.of(own, measurement.stats.p50_ms) for own, measurement in pairs)
         shares = [(budget, budget.share(teacher)) for budget in footprints] if teacher else []
-        return cls(each, tuple(asked), measured[0].stats.p50_ms, tuple(shares))
+        return cls(each, tuple(latencies), measured[0].stats.p50_ms, tuple(shares))
 
     @property
     def goal_ms(self) -> float:
@@ -135,4 +135,4 @@ class Budgets:
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
     """One verdict of several: met where all are, missed where any is."""
     gravest_first = (Verdict.MISSED, Verdict.UNDECIDED)
-    return next((one for one in gravest_first if one in verdicts), Verdict.MET)
+    return next((verdict for verdict in gravest_first if verdict in verdicts), Verdict.MET)

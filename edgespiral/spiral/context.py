@@ -126,6 +126,7 @@ class RunContext:
             training_settings(plan, self.teacher.model),
             self.out / OUTPUTS,
             self.training,
+            plan.shared,
         )
 
     def folder(self, turn: int) -> Path:

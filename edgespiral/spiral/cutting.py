@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.errors import UsageError, unknown_name
+from edgespiral.core.errors import ModelError, UsageError, first_few, unknown_name
 from edgespiral.core.nested import leaves, mapped, plain, rows
+from edgespiral.data.guard import watched
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
+from edgespiral.models.independence import check_answers
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
 from edgespiral.models.work import parameter_count
@@ -28,9 +32,7 @@ from edgespiral.spiral.student.unlabelled import taught_by
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor, nn
+    from torch import Tensor
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
@@ -122,6 +124,7 @@ def cut(
     splits, aim = _splits(data), _task(task)
     if splits is not None:
         aim, splits = aim.fitted(splits)
+        splits = watched(splits, aim.target_problem)
         aim.check_data(splits)
     inputs = _inputs(example_inputs, splits)
     source, aim = _source(model, inputs, splits, aim)
@@ -147,10 +150,17 @@ def cut(
 def _check_asked(fraction: float | None, widths: Mapping[str, int] | None, multiple: int) -> None:
     if (fraction is None) == (widths is None):
         raise UsageError("one of fraction and widths is needed", where="cut")
-    if fraction is not None and not 0 < fraction < 1:
+    if fraction is not None and not (type(fraction) in (int, float) and 0 < fraction < 1):
         raise UsageError(f"must be above 0 and below 1, is {fraction!r}", where="fraction")
-    if multiple < 1:
+    if type(multiple) is not int or multiple < 1:
         raise UsageError(f"must be 1 or more, is {multiple!r}", where="multiple")
+    if widths is None:
+        return
+    if not isinstance(widths, Mapping):
+        raise UsageError(f"a {type(widths).__name__} has no names of groups", where="widths")
+    odd = next((name for name, width in widths.items() if type(width) is not int), None)
+    if odd is not None:
+        raise UsageError(f"{odd}: {widths[odd]!r} is not a number of channels", where="widths")
 
 
 def _splits(data: DataSplits | Mapping[str, Any] | str | None) -> DataSplits | None:
@@ -194,13 +204,28 @@ def _shown(value: object) -> str:
 def _source(
     model: nn.Module, inputs: Tensors, splits: DataSplits | None, task: Task
 ) -> tuple[PrunableModel, Task]:
-    """The groups of `model`, on the CPU, of what of it the task takes, and the task for that."""
+    """The groups of `model`, on the CPU, of what of it the task takes, and the task for that.
+
+    Raises:
+        UsageError: it is no module.
+        ModelError: its weights are not finite, or, with data, its outputs are not the task's.
+    """
+    if not isinstance(model, nn.Module):
+        what = f"a {type(model).__name__} is no torch.nn.Module"
+        raise UsageError(what, where="model", hint="give the module itself")
     own = copy.deepcopy(unwrapped(model)).cpu()
     example = rows(inputs, slice(0, 1))
     if splits is not None:
         own, task = task.prepared(own, splits)
         own, example = one_output(own, splits, task.main_output), example_of(splits)
     layers, _ = folded(own)
+    weights = layers.state_dict()
+    odd = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
+    if odd:
+        what = f"weights are NaN or infinite: {first_few(odd)}"
+        raise ModelError(what, where=type(model).__name__)
+    if splits is not None and splits.is_labelled:
+        check_answers(layers, splits, task.check_outputs)
     return PrunableModel.of(trace(layers, inputs), (), example=example), task
 
 

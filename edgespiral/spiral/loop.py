@@ -277,7 +277,7 @@ class Spiral:
     def _parents(self) -> Parents:
         context, plan = self.context, self.context.plan
         epochs = slimming_epochs(plan.criterion, plan.epochs, plan.turns)
-        return Parents(context.scorer, context.distiller, epochs, context.out)
+        return Parents(context.scorer, context.distiller, epochs, context.out, plan.shared)
 
     def _source(self, turn: int) -> PrunableModel:
         if turn == 0:

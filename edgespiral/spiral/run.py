@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral import tasks
 from edgespiral.core.errors import (
     MeasurementError,
+    ProcessLostError,
     TargetError,
     UsageError,
 )
@@ -68,7 +69,7 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
             command=command,
             training=training,
         )
-    except (KeyboardInterrupt, MeasurementError, TargetError):
+    except (KeyboardInterrupt, MeasurementError, ProcessLostError, TargetError):
         tell_stopped(console, command)
         raise
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from edgespiral.core.factory import is_factory
+from edgespiral.core.option import options_of
 from edgespiral.core.plugins import PluginKind
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def load(spec: str) -> Task:
     """
     if not is_factory(spec):
         name, _, query = spec.partition("?")
-        options = dict(parse_qsl(query, keep_blank_values=True))
+        options = options_of(query, f"--task {spec}")
         return _bounded(TASKS.get(name)).configured(options)
     from edgespiral.tasks.base import from_factory
 

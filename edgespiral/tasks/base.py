@@ -266,6 +266,10 @@ class Task:
             DataError: in one line.
         """
 
+    def target_problem(self, targets: Tensors, splits: DataSplits) -> tuple[int, str] | None:  # noqa: ARG002
+        """Of a batch's targets (N, ...) the first sample that is wrong, and why; mostly None."""
+        return None
+
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:  # noqa: ARG002
         """Refuse what a model returns for a batch of so many samples, unless it is this task's.
 
@@ -357,23 +361,19 @@ def require_target_shape(splits: DataSplits, dimensions: int, what: str, hint: s
     Raises:
         DataError: `what` is wanted.
     """
-    if not splits.is_labelled:
-        return
-    if splits.target_shape is None or len(splits.target_shape) != dimensions:
-        what_they_are = splits.target_shape or "one class a sample"
-        if splits.target_shape is None:
-            what_they_are = target_words(splits)
+    shape = splits.target_shape
+    if splits.is_labelled and (shape is None or len(shape) != dimensions):
+        what_they_are = target_words(splits) if shape is None else shape or "one class a sample"
         raise DataError(f"targets are {what_they_are}, not {what}", where=splits.name, hint=hint)
 
 
 def target_words(splits: DataSplits) -> str:
     """What the targets of a sample are, in words."""
     _, targets = next(iter(splits.train.epoch(batch_size=1)))
-    words = []
-    for name, leaf in leaves(targets).items():
-        dtype = str(leaf.dtype).removeprefix("torch.")
-        words.append(f"{name} {dtype} {tuple(leaf.shape[1:])}".lstrip())
-    return ", ".join(words)
+    return ", ".join(
+        f"{name} {str(leaf.dtype).removeprefix('torch.')} {tuple(leaf.shape[1:])}".lstrip()
+        for name, leaf in leaves(targets).items()
+    )
 
 
 def labelled_parts(splits: DataSplits) -> tuple[tuple[str, BatchSource], ...]:

@@ -180,6 +180,11 @@ class OwnTask(Task):
         with self._calling("check_data"):
             self._task.check_data(splits)
 
+    def target_problem(self, targets: Tensors, splits: DataSplits) -> tuple[int, str] | None:
+        """See `Task.target_problem`."""
+        with self._calling("target_problem"):
+            return self._task.target_problem(targets, splits)
+
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
         """See `Task.check_outputs`."""
         with self._calling("check_outputs"):

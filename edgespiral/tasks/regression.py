@@ -127,6 +127,13 @@ class Regression(Task):
         if self._kind == "r2" and seen and float(torch.cat(seen).double().std(correction=0)) == 0:
             raise DataError("all targets are the same, so R2 is undefined", where=where)
 
+    def target_problem(self, targets: Tensor, splits: DataSplits) -> tuple[int, str] | None:  # noqa: ARG002
+        """A target that is not finite."""
+        if not isinstance(targets, torch.Tensor) or bool(targets.isfinite().all()):
+            return None
+        finite = targets.isfinite().reshape(len(targets), -1).all(1)
+        return int((~finite).nonzero()[0]), "the target is NaN or infinite"
+
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
         """Finite real outputs, of the shape of the targets.
 

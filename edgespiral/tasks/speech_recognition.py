@@ -186,8 +186,8 @@ def _text(symbols: Tensor) -> str:
 
 
 def _spelt(symbols: Tensor, names: Sequence[str]) -> str:
-    kept = [symbol for symbol in symbols.tolist() if symbol not in (BLANK, NO_SYMBOL)]
-    return " ".join("".join(" " if s == WORD_END else names[s] for s in kept).split())
+    spoken = [symbol for symbol in symbols.tolist() if symbol not in (BLANK, NO_SYMBOL)]
+    return " ".join("".join(" " if s == WORD_END else names[s] for s in spoken).split())
 
 
 def _check_transcripts(splits: DataSplits, frames: int) -> None:

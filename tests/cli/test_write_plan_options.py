@@ -41,7 +41,7 @@ def test_what_is_derived_from_the_plan_is_of_today_s_fields() -> None:
 def test_every_field_but_the_schema_has_an_option() -> None:
     fields = set(Plan.model_fields) - {"schema_version"}
     assert {option.name for option in plan_options(Plan)} == fields
-    assert {*fields, "resume", "config"} == set(inspect.signature(compress).parameters)
+    assert {*fields, "resume", "config", "dry_run"} == set(inspect.signature(compress).parameters)
 
 
 def test_a_field_that_is_written_once_is_everywhere(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from edgespiral import data
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import DataError, UsageError
+from edgespiral.data.sources import SOURCES
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,13 @@ def test_unknown_data_names_the_nearest(wrong, near):
 def test_importing_the_package_loads_no_torch():
     code = "import sys, edgespiral.data, edgespiral.models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_whatever_a_source_raises_is_one_line_with_its_data(monkeypatch):
+    def load(argument):
+        raise ZeroDivisionError(f"no {argument}\nat all")
+
+    monkeypatch.setitem(SOURCES._loaded, "digits", load)
+    told = r"digits:x: cannot be read: ZeroDivisionError: no x at all"
+    with pytest.raises(DataError, match=told):
+        data.load("digits:x")

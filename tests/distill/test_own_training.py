@@ -259,7 +259,7 @@ def diverging(job):
     ("loop", "problem"),
     [
         (raising, "raising: the training loop fails: SystemExit: 3"),
-        (wrapping, "the training loop changed the student's layers"),
+        (wrapping, "wrapping: it changed the student's layers"),
         (diverging, "weights that are not finite"),
         (lambda _: None, "leaves the student's weights as they were"),
         (lambda _: 0.93, "the training loop returns a float"),

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.nested import leaves, rows, template
+from edgespiral.export.file_model import INPUTS as MODEL_INPUTS
 from edgespiral.export.file_model import OUTPUTS, read_arrays, write_arrays
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import check_parity, opened, predicting_file
@@ -84,9 +85,19 @@ def test_a_file_made_elsewhere_gives_its_outputs_by_name(heads, tmp_path):
     assert list(found) == ["left_", "maps.0", "maps.1"]
 
 
-def test_damaged_metadata_are_told(heads, tmp_path):
+@pytest.mark.parametrize("key", [MODEL_INPUTS, OUTPUTS])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *("[", "3", "[" * 100_000, '{"form": null}', '{"form": null, "names": "x"}'),
+        *('{"form": null, "names": ["x"]}', '{"form": [null], "names": ["left", "left_"]}'),
+        '{"form": ' + "[" * 900 + "]" * 900 + ', "names": []}',
+    ],
+    ids=range(8),
+)
+def test_damaged_metadata_are_told(heads, tmp_path, key, damaged):
     model = onnx.load(heads[1])
-    onnx.helper.set_model_props(model, {OUTPUTS: "["})
+    onnx.helper.set_model_props(model, {key: damaged})
     onnx.save(model, tmp_path / "damaged.onnx")
     with pytest.raises(ExportError, match="metadata"):
         opened(tmp_path / "damaged.onnx")

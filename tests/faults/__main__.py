@@ -51,6 +51,7 @@ class Tally:
         self._done: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._resumed: Counter[str] = Counter()
         self._cpu_s: Counter[str] = Counter()
         self._skipped: dict[str, str] = {}
         self.failures: dict[tuple[str, str, str], list[Line]] = {}
@@ -61,6 +62,7 @@ class Tally:
         name = _campaign(line["id"])
         self._done[name] += 1
         self._faults[name] += line["faults"]
+        self._resumed[name] += line["resumed"]
         self._cpu_s[name] += line["cpu_s"]
         if line["skipped"]:
             self._skipped[name] = line["skipped"]
@@ -107,6 +109,7 @@ class Tally:
         return {
             "numbers": self._done[name],
             "faults": self._faults[name],
+            "resumed": self._resumed[name],
             "held": self._held[name],
             "cpu_s": round(self._cpu_s[name]),
             "skipped": self._skipped.get(name),

@@ -29,6 +29,8 @@ class Report:
         command: that was run, as one would type it.
         broken: the invariants that did not hold.
         faults: how many faults were done.
+        resumed: after how many of them the command was taken to its end from where they left it,
+            and its results held against those of an undisturbed one.
         skipped: why none was.
     """
 
@@ -36,6 +38,7 @@ class Report:
     command: str = ""
     broken: list[Broken] = field(default_factory=list)
     faults: int = 1
+    resumed: int = 0
     skipped: str | None = None
 
 

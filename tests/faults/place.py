@@ -51,6 +51,13 @@ class Place:
         streams = (root / "stdout", root / "stderr")
         return cls(root, *streams, root / "tmp", root / "cache")
 
+    def copied(self, name: str) -> Place:
+        """A place of this name whose working folder and cache are as they are here."""
+        other = Place.make(name)
+        for mine, copy in ((self.cwd, other.cwd), (self.cache, other.cache)):
+            shutil.copytree(mine, copy, symlinks=True, dirs_exist_ok=True)
+        return other
+
     @property
     def cwd(self) -> Path:
         """Where the command runs."""

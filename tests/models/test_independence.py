@@ -12,7 +12,7 @@ from edgespiral.core.errors import ExitCode, ModelError
 from edgespiral.data import load
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.models import build
-from edgespiral.models.independence import check_independence
+from edgespiral.models.independence import check_answers, check_independence
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +174,39 @@ def test_token_ids_are_asked_about_too(digits):
     check_independence(Reader(over=1), text)
     with pytest.raises(ModelError, match="Reader, before head"):
         check_independence(Reader(over=0), text)
+
+
+class Remembers(nn.Module):
+    """Scales by what the first batch that it ever saw was."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = None
+
+    def forward(self, inputs):
+        if self.scale is None:
+            self.scale = inputs.abs().mean()
+        return inputs / self.scale
+
+
+class Sized(nn.Module):
+    """Keeps from its first call what every other call would make, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.grid = None
+
+    def forward(self, inputs):
+        if self.grid is None:
+            self.grid = torch.linspace(0, 1, inputs.shape[-1])
+        return inputs + self.grid
+
+
+def is_logits(outputs, samples, splits):
+    assert outputs.shape == (samples, len(splits.class_names))
+
+
+def test_what_is_kept_of_the_first_call_is_told_with_its_layer(digits):
+    check_answers(Between(Sized()), digits, is_logits)
+    with pytest.raises(ModelError, match=r"between \(Remembers\).*first asked about"):
+        check_answers(Between(Remembers()), digits, is_logits)

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models.convnext import CNBlockConfig
 
 from edgespiral.core.errors import ModelError, RunFolderError
-from edgespiral.models.saved import SOURCE, WEIGHTS, load_model, save_model, trace
+from edgespiral.models.saved import SOURCE, WEIGHTS, check_computes, load_model, save_model, trace
 
 ARCHITECTURES = {
     name: partial(torchvision.models.get_model, name)
@@ -296,3 +296,44 @@ def test_a_recurrent_model_of_token_ids_is_rebuilt(tmp_path):
     loaded = load_model(tmp_path)
     assert torch.equal(loaded(tokens), model(tokens))
     assert (loaded.rnn.dropout, loaded.embedding.padding_idx) == (0.25, 0)
+
+
+# In a process of its own: the runner's limit on each test is an alarm, too.
+WAITING = """
+import time
+from torch import nn
+from edgespiral.core.errors import ModelError
+from edgespiral.models import saved
+class Waits(nn.Module):
+    def forward(self, inputs):
+        time.sleep(60)
+        return inputs
+saved.MOST_SECONDS = 0.2
+try:
+    saved.trace(Waits())
+except ModelError as error:
+    print(error)
+"""
+
+
+def test_a_forward_that_never_ends_is_told():
+    told = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True)
+    assert told.stdout.startswith("tracing the model took more than 0 s; "), told.stderr
+
+
+class Masked(nn.Module):
+    """Of two numbers one is as it comes and one is infinite."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, inputs):
+        return torch.stack([self.factor * inputs, torch.full_like(inputs, -torch.inf)], 1)
+
+
+def test_infinite_outputs_do_not_hide_how_finite_ones_differ():
+    inputs = torch.ones(4)
+    check_computes(Masked(1.0), Masked(1.0), inputs)
+    with pytest.raises(ModelError, match="computes something else"):
+        check_computes(Masked(2.0), Masked(1.0), inputs)

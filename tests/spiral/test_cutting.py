@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import edgespiral
-from edgespiral.core.errors import DataError, NothingToCutError, UsageError
+from edgespiral.core.errors import DataError, ModelError, NothingToCutError, UsageError
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.prune.masking import gated
@@ -149,7 +149,11 @@ def test_widths_are_multiples_where_that_is_asked():
         ({"fraction": 0.5, "widths": {"0": 8}}, "one of fraction and widths is needed"),
         ({"fraction": 1.0}, "fraction: must be above 0 and below 1, is 1.0"),
         ({"fraction": float("nan")}, "fraction: must be above 0"),
+        ({"fraction": "0.5"}, "fraction: must be above 0"),
         ({"fraction": 0.01}, "fraction: takes no channel"),
+        ({"fraction": 0.5, "multiple": 2.5}, "multiple: must be 1 or more, is 2.5"),
+        ({"widths": [("0", 8)]}, "widths: a list has no names of groups"),
+        ({"widths": {"0": 8.0}}, "0: 8.0 is not a number of channels"),
         ({"fraction": 0.5, "multiple": 0}, "multiple: must be 1 or more"),
         ({"fraction": 0.5, "multiple": 64}, "multiple: nothing to cut"),
         ({"widths": {"9": 8}}, "unknown group '9'"),
@@ -176,3 +180,15 @@ def test_gradients_need_data():
 def test_a_model_without_channels_to_cut_is_told():
     with pytest.raises(NothingToCutError):
         edgespiral.cut(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), EXAMPLE, fraction=0.5)
+
+
+def test_a_model_of_another_task_or_without_numbers_is_told():
+    seven = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 7))
+    with pytest.raises(ModelError, match=r"not logits of shape"):
+        edgespiral.cut(seven, data="digits", fraction=0.5)
+    broken = net()
+    broken[3].weight.data[0, 0] = torch.nan
+    with pytest.raises(ModelError, match=r"weights are NaN or infinite: 3\.weight"):
+        edgespiral.cut(broken, EXAMPLE, fraction=0.5)
+    with pytest.raises(UsageError, match="model: a NoneType is no"):
+        edgespiral.cut(None, EXAMPLE, fraction=0.5)

@@ -94,15 +94,11 @@ def calibrate(
         raise UsageError(
             "no data to calibrate on", where="--data", hint="name it, or write it in the recipe"
         )
-    from edgespiral.data import load
     from edgespiral.export.int8.calibration import prepare
 
     file = _whole_file(model)
     path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
-    aim, splits = task_of(model, task).fitted(load(source))
-    if not splits.is_labelled:
-        raise DataError("has no targets, by which int8 is judged", where=source)
-    aim.check_data(splits)
+    aim, splits = _task_and_data(task_of(model, task), source)
     ranges = cache.expanduser() if cache else user_cache("ranges")
     calibrated = prepare(file, splits, int8_recipe, form=runtime, cache=ranges, task=aim)
     console = Terminal()
@@ -112,6 +108,23 @@ def calibrate(
     record = _written(calibrated, path, splits, max_drop, profile)
     _say(console, record, worst, aim.metric)
     console.print(f"{path} and {path.with_suffix('.json')}", soft_wrap=True)
+
+
+def _task_and_data(task: AnyTask, source: str) -> tuple[AnyTask, DataSplits]:
+    """The task for that data, and the data, which have what int8 is judged by.
+
+    Raises:
+        DataError: they have no targets, or others than the task takes.
+    """
+    from edgespiral.data import load
+    from edgespiral.data.guard import watched
+
+    task, splits = task.fitted(load(source))
+    splits = watched(splits, task.target_problem)
+    if not splits.is_labelled:
+        raise DataError("has no targets, by which int8 is judged", where=source)
+    task.check_data(splits)
+    return task, splits
 
 
 def task_of(model: Path, task_name: str | None) -> AnyTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ import typer
 
 from edgespiral.cli import options
 from edgespiral.cli.terminal import Terminal, command_line
-from edgespiral.core.errors import ExitCode, UsageError
+from edgespiral.core.errors import EdgeSpiralError, ExitCode, UsageError
+from edgespiral.core.system.launched import is_launched, is_quiet, is_restarted
 
 if TYPE_CHECKING:
     from edgespiral.spiral.plan import Plan
@@ -36,7 +38,13 @@ def compress(
         raise UsageError(
             "a run that is there is not tried", where="--dry-run", hint="leave out --resume"
         )
-    raise typer.Exit(_run(config, flags, resume=resume, dry_run=dry_run))
+    try:
+        code = _run(config, flags, resume=resume, dry_run=dry_run)
+    except EdgeSpiralError as error:
+        if not is_quiet():
+            raise
+        code = error.exit_code
+    raise typer.Exit(code)
 
 
 def default_folder(plan: Plan, prefix: str = "") -> Path:
@@ -60,7 +68,9 @@ def _run(config: Path | None, flags: dict[str, object], *, resume: bool, dry_run
     load_recipe(plan.recipe)
     if dry_run:
         return _rehearse(plan)
-    return _compress(plan, plan.out or default_folder(plan), resume=resume)
+    if plan.devices is None:
+        return _compress(plan, resume=resume)
+    return _in_processes(plan, plan.devices, resume=resume)
 
 
 def _rehearse(plan: Plan) -> int:
@@ -107,8 +117,40 @@ def _show(rehearsal: Rehearsal, plan: Plan) -> None:
     console.print("nothing was written", soft_wrap=True)
 
 
-def _compress(plan: Plan, out: Path, *, resume: bool) -> int:
+def _in_processes(plan: Plan, devices: int | str, *, resume: bool) -> int:
+    """Start this command in as many processes as devices are asked for, if it is not in them."""
+    from edgespiral.core.listener import OnConsole
+    from edgespiral.distill.parallel.launch import launched, process_count
+    from edgespiral.distill.parallel.replica import require_shares
 
+    if is_launched():
+        return _compress(plan, resume=resume)
+    processes = process_count(devices, plan.device)
+    require_shares(plan.batch_size, plan.accumulate, processes)
+    if processes == 1:
+        return _compress(plan, resume=resume)
+    return launched(processes, sys.argv[1:], OnConsole(Terminal(stderr=True)))
+
+
+def _compress(plan: Plan, *, resume: bool) -> int:
+    from edgespiral.distill.parallel.replica import require_shares
+    from edgespiral.distill.parallel.world import joined
+    from edgespiral.spiral.workers.follow import follow
+
+    with joined(plan.device) as world:
+        plan = plan.model_copy(update={"device": world.device if world.size > 1 else plan.device})
+        if not world.is_first:
+            return follow(plan, world, _complain)
+        require_shares(plan.batch_size, plan.accumulate, world.size)
+        out = plan.out or default_folder(plan)
+        return _lead(plan, out, resume=resume or is_restarted())
+
+
+def _complain(error: EdgeSpiralError) -> None:
+    Terminal(stderr=True).print(f"error: {error}", style="red", soft_wrap=True)
+
+
+def _lead(plan: Plan, out: Path, *, resume: bool) -> int:
     from edgespiral.core.records.journal import read
     from edgespiral.report.table import print_table
     from edgespiral.spiral.run import run_compress

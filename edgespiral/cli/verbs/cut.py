@@ -11,6 +11,7 @@ from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import tell
 from edgespiral.cli.verbs.inspect import model_named, stated_shape, stated_splits
 from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.text import is_whole, shortened
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.nested import Tensors
+
+MOST_CHANNELS = 10**9
 
 
 def cut(
@@ -123,8 +126,10 @@ def _widths(words: list[str] | None) -> dict[str, int] | None:
     widths: dict[str, int] = {}
     for text in words:
         name, _, number = text.rpartition("=")
-        if not name or not number.isdecimal():
-            raise UsageError(f"not GROUP=N: {text!r}", where="--width", hint="--width conv1=8")
+        if not name or not is_whole(number, 0, MOST_CHANNELS):
+            raise UsageError(
+                f"not GROUP=N: {shortened(text)!r}", where="--width", hint="--width conv1=8"
+            )
         if name in widths:
             raise UsageError(f"given twice for {name}", where="--width")
         widths[name] = int(number)

@@ -46,21 +46,22 @@ def export(
     int8_recipe = load_recipe(recipe)
     from edgespiral import tasks
     from edgespiral.data import load
+    from edgespiral.data.guard import watched
     from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.measure.model_files import precision_of
-    from edgespiral.models import check_outputs, one_output
+    from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
-    from edgespiral.models.independence import check_independence
+    from edgespiral.models.independence import check_answers
     from edgespiral.report import formats
 
     aim, splits = tasks.load(task).fitted(load(data))
+    splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(_model(model, weights, splits)), splits)
     module, lines = folded(one_output(network, splits, aim.main_output))
     for line in lines:
         tell(line)
-    check_outputs(module, splits, aim.check_outputs)
-    check_independence(module, splits)
+    check_answers(module, splits, aim.check_outputs)
     request = ExportRequest(
         precision=precision, recipe=int8_recipe, form=runtime, samples=samples, task=aim
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from edgespiral.cli import options  # noqa: TC001 (typer reads it)
 from edgespiral.cli.terminal import Terminal, tell, tell_json
 from edgespiral.core.errors import UsageError
+from edgespiral.core.text import is_whole, shortened
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
 
 CLASSES = 10
+# Of one input: a gigabyte of float32.
+MOST_NUMBERS = 2**28
 
 
 def inspect(
@@ -79,11 +83,17 @@ def stated_shape(data: str | None, stated: str | None, verb: str) -> tuple[int, 
     if stated is None:
         return ()
     parts = stated.lower().replace(",", "x").split("x")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+    if not all(is_whole(part.strip(), 1, MOST_NUMBERS) for part in parts):
         raise UsageError(
-            f"not sizes: {stated!r}", where="--input-shape", hint="write them as 3x224x224"
+            f"not sizes: {shortened(stated)!r}",
+            where="--input-shape",
+            hint="write them as 3x224x224",
         )
-    return tuple(int(part) for part in parts)
+    sizes = tuple(int(part) for part in parts)
+    if math.prod(sizes) > MOST_NUMBERS:
+        what = f"{stated} are {math.prod(sizes):.1e} numbers, more than {MOST_NUMBERS:.1e}"
+        raise UsageError(what, where="--input-shape")
+    return sizes
 
 
 def stated_splits(data: str | None) -> DataSplits | None:

@@ -108,11 +108,11 @@ def _of_today(line: bytes, upgrade: Upgrade) -> bytes:
     """A line as it would be written today; what is no record is left for validation to tell."""
     try:
         record = json.loads(line)
+        if not isinstance(record, dict) or record.get("schema_version") == SCHEMA:
+            return line
+        return json.dumps(upgrade.record(record)).encode()
     except (ValueError, RecursionError):
         return line
-    if not isinstance(record, dict) or record.get("schema_version") == SCHEMA:
-        return line
-    return json.dumps(upgrade.record(record)).encode()
 
 
 def _write_after_last_line(descriptor: int, line: bytes) -> None:

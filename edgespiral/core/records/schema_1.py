@@ -42,14 +42,27 @@ class Upgrade:
 
     def __init__(self) -> None:
         self._budget_ms: object = None
+        # By the words that a record may have, so that no other word names a method.
+        self._of_kind = {
+            "run-started": self._run_started,
+            "baseline": self._baseline,
+            "candidate": self._candidate,
+            "turn-planned": self._turn_planned,
+            "turn-finished": self._turn_finished,
+            "run-finished": self._run_finished,
+        }
 
     def record(self, given: Json) -> Json:
-        """One record; one of today is given back as it is."""
+        """One record; one of today is given back as it is.
+
+        Raises:
+            RecursionError: it is nested too deeply.
+        """
         if given.get("schema_version", 1) != 1:
             return given
         record = renamed(given)
         record["schema_version"] = 2
-        upgrade = getattr(self, f"_{str(record.get('kind')).replace('-', '_')}", None)
+        upgrade = self._of_kind.get(str(record.get("kind")))
         if upgrade is not None:
             upgrade(record)
         return record
@@ -109,6 +122,9 @@ def renamed(record: Json) -> Json:
 def upgraded_result(result: Json) -> Json:
     """A gate's result of schema 1, which had other words for its verdicts, as one of today.
 
+    Raises:
+        RecursionError: it is nested too deeply.
+
     Example:
         >>> upgraded_result({"schema_version": 1, "verdict": "pass", "cases": []})
         {'schema_version': 2, 'verdict': 'met', 'cases': []}
@@ -117,7 +133,11 @@ def upgraded_result(result: Json) -> Json:
 
 
 def upgraded_training(record: object) -> object:
-    """The record of a training of schema 1, `train.json`, as one of today; any other as it is."""
+    """The record of a training of schema 1, `train.json`, as one of today; any other as it is.
+
+    Raises:
+        RecursionError: it is nested too deeply.
+    """
     if not isinstance(record, dict) or record.get("schema_version") != 1:
         return record
     return {"metric": METRIC, **renamed(record), "schema_version": 2}

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.system.files import is_file
 from edgespiral.data.images import check_images
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def boxed(
         DataError: a picture is missing or damaged or of another size than its annotations say; or,
             unless these are dropped, a box has no area or reaches outside of its picture.
     """
-    missing = [boxed_picture for boxed_picture in annotated if not boxed_picture.picture.is_file()]
+    missing = [boxed_picture for boxed_picture in annotated if not is_file(boxed_picture.picture)]
     if missing:
         more = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
         raise DataError(

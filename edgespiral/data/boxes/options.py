@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import Normalisation
 from edgespiral.core.errors import DataError
+from edgespiral.core.text import is_whole
 from edgespiral.data.argument import Argument
+from edgespiral.data.images import MOST_SIDE
 from edgespiral.data.sources.folder import MEAN, STD
 
 if TYPE_CHECKING:
@@ -65,10 +67,10 @@ def _size(spec: Argument) -> tuple[int, int]:
     """Width and height of `160` or `160x120`."""
     text = spec.options.get("size", str(DEFAULT_SIZE))
     sides = text.split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) >= LEAST_SIDE for side in sides):
+    if len(sides) > 2 or not all(is_whole(side, LEAST_SIDE, MOST_SIDE) for side in sides):
         raise DataError(
-            f"size is pixels from {LEAST_SIDE} up, as 160 or 160x120 (width x height), not "
-            f"{text!r}",
+            f"size is pixels from {LEAST_SIDE} to {MOST_SIDE}, as 160 or 160x120 (width x height), "
+            f"not {text[:20]!r}",
             where=spec.where,
         )
     return int(sides[0]), int(sides[-1])

@@ -11,7 +11,7 @@ from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.data.boxes.annotated import boxed
 from edgespiral.data.boxes.pictures import BoxedPictures, BoxSource
-from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
+from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, require_apart
 from edgespiral.data.holdout import drawn_apart
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgespiral.data.boxes.annotated import Annotated, Boxed
     from edgespiral.data.boxes.options import BoxOptions
 
-TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = PARTS
 # As data sets call them.
 NAMES = {TRAIN: ("train",), VALIDATION: ("val", "valid", "validation"), TEST: ("test",)}
 
@@ -52,7 +52,7 @@ def box_splits(
     for part in PARTS:
         if not whole[part]:
             raise DataError("no pictures", where=f"{name}: {part}")
-    _require_apart(whole, name)
+    require_apart({part: [annotated.picture for annotated in whole[part]] for part in PARTS}, name)
     annotated = [boxed_picture for part in PARTS for boxed_picture in whole[part]]
     pictures = iter(boxed(annotated, classes, drops_faulty=options.drops_faulty))
     read = {part: list(islice(pictures, len(whole[part]))) for part in PARTS}
@@ -96,17 +96,6 @@ def _completed(parts: Mapping[str, Sequence[Annotated]]) -> dict[str, Sequence[A
     if validation is None:
         train, validation = drawn_apart(train, VALIDATION_PART)
     return {TRAIN: train, VALIDATION: validation, TEST: test}
-
-
-def _require_apart(parts: Mapping[str, Sequence[Annotated]], name: str) -> None:
-    seen: dict[str, str] = {}
-    for part, pictures in parts.items():
-        for boxed_picture in pictures:
-            other = seen.get(str(boxed_picture.picture))
-            if other is not None:
-                places = f"twice in {part}" if other == part else f"in {other} and in {part}"
-                raise DataError(f"is {places}", where=f"{name}: {boxed_picture.picture}")
-            seen[str(boxed_picture.picture)] = part
 
 
 def _notes(parts: Mapping[str, Sequence[Boxed]], classes: Sequence[str]) -> list[str]:

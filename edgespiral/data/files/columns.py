@@ -34,6 +34,10 @@ def is_number(text: str) -> bool:
         return False
 
 
+def _size(text: str) -> float:
+    return abs(float(text)) if is_number(text) else 0.0
+
+
 def values(rows: Sequence[Row], column: str) -> list[str]:
     """What each row has in a column.
 
@@ -58,10 +62,24 @@ class RealColumn:
 
     @classmethod
     def of(cls, rows: Sequence[Row], name: str, *, fills: bool) -> RealColumn:
-        """That of the training rows."""
+        """That of the training rows.
+
+        Raises:
+            DataError: none of them has a number, or one is too large for a mean.
+        """
         numbers = [float(text) for text in values(rows, name) if is_number(text)]
-        deviation = float(np.std(numbers))
-        return cls(name, float(np.mean(numbers)), deviation or 1.0, fills)
+        if not numbers:
+            where = rows[0].where.rpartition(":")[0]
+            raise DataError(f"no training row has a number in {name}", where=where)
+        with np.errstate(all="ignore"):
+            mean, deviation = float(np.mean(numbers)), float(np.std(numbers))
+        if not math.isfinite(mean + deviation):
+            row = max(rows, key=lambda row: _size(value(row, name)))
+            what = f"{name} is {value(row, name)}, too large for a mean and a deviation"
+            raise DataError(what, where=row.where)
+        # Of numbers that are all the same, rounding would be left.
+        is_constant = min(numbers) == max(numbers)
+        return cls(name, mean, 1.0 if is_constant else deviation, fills)
 
     def numbers(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """(N,), of zero mean and unit deviation on the training rows.

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIX = ".gz"
+# Tables become a tenth when they are packed. What becomes a thousandth is made to fill memories: a
+# row takes a hundred times the bytes that it has here.
+LARGE_BYTES, MOST_TIMES = 2**26, 200
 
 
 def read_packed(path: Path, most_bytes: int) -> bytes:
@@ -19,7 +22,7 @@ def read_packed(path: Path, most_bytes: int) -> bytes:
 
     Raises:
         OSError, EOFError, zlib.error: it cannot be read or unpacked, or is too long itself.
-        ValueError: it unpacks to more than `most_bytes`.
+        ValueError: it unpacks to more than `most_bytes`, or is large and repeats itself endlessly.
     """
     content = read_bytes(path, most_bytes)
     if path.suffix.lower() != SUFFIX:
@@ -28,4 +31,6 @@ def read_packed(path: Path, most_bytes: int) -> bytes:
         raw = stream.read(most_bytes + 1)
     if len(raw) > most_bytes:
         raise ValueError(f"unpacks to more than {most_bytes / 1e6:.3g} MB")
+    if len(raw) > max(LARGE_BYTES, MOST_TIMES * len(content)):
+        raise ValueError(f"unpacks to more than {MOST_TIMES} times its own size")
     return raw

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from edgespiral.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 VALIDATION_PART = 0.1
 TEST_PART = 0.15
+PARTS = ("train", "validation", "test")
 VALIDATION_NAMES = ("validation", "val", "valid")
 
 
@@ -29,6 +31,36 @@ class Part(Protocol):
 
 
 P = TypeVar("P", bound=Part)
+
+
+def require_apart(parts: Mapping[str, Iterable[Path]], name: str, *, repeats: bool = False) -> None:
+    """Refuse a file that is in two parts of a data set, by whatever links it is reached.
+
+    Args:
+        parts: the files of each, by its name.
+        name: what messages call the data.
+        repeats: one part may have a file several times.
+
+    Raises:
+        DataError: there is one; what was learned from it would be scored on it.
+    """
+    seen: dict[str, str] = {}
+    for part, files in parts.items():
+        for file in files:
+            place = _real(file)
+            other = seen.get(place)
+            if other is not None and not (repeats and other == part):
+                places = f"twice in {part}" if other == part else f"in {other} and in {part}"
+                raise DataError(f"is {places}", where=f"{name}: {file}")
+            seen[place] = part
+
+
+def _real(file: Path) -> str:
+    """Where a file is, whatever links lead to it; of a name that none can have, the name."""
+    try:
+        return os.path.realpath(file)
+    except ValueError:
+        return str(file)
 
 
 def three_parts(root: Path, below: Callable[[Path], P]) -> tuple[P, P, P]:

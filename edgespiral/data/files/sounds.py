@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 MOST_BYTES = 2**27
 SUFFIX = ".wav"
 OTHER_SOUNDS = (".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma")
+# What recorders write; anything else is a damaged head.
+LEAST_HZ, MOST_HZ = 1_000, 400_000
+# One recording of an hour among words would make all of them as long.
+LONGEST_S = 60.0
 CONVERT = "convert it: ffmpeg -i IN -ac 1 -c:a pcm_s16le OUT.wav"
 
 
@@ -64,6 +68,9 @@ def read_sound(path: Path) -> Sound:
         raise DataError(what, where=str(path), hint=CONVERT) from error
     if channels != 1:
         raise DataError(f"has {channels} channels, and one is taken", where=str(path), hint=CONVERT)
+    if not LEAST_HZ <= rate_hz <= MOST_HZ:
+        what = f"has {rate_hz} samples a second, and {LEAST_HZ} to {MOST_HZ} are taken"
+        raise DataError(what, where=str(path), hint=CONVERT)
     if not count or not content:
         raise DataError("has no samples", where=str(path), hint="take it away")
     if len(content) < count * width:
@@ -90,11 +97,28 @@ def read_sounds(paths: Sequence[Path]) -> list[Sound]:
     return sounds
 
 
-def clip_samples(sounds: Sequence[Sound], seconds: float | None) -> int:
-    """How long clips are: as long as asked for, or as the longest of `sounds`, in whole hops."""
+def clip_samples(
+    sounds: Sequence[Sound], paths: Sequence[Path], seconds: float | None, hint: str
+) -> int:
+    """How long clips are: as long as asked for, or as the longest of `sounds`, in whole hops.
+
+    Args:
+        paths: of the sounds.
+        hint: what to do about a sound that would make all of them longer than `LONGEST_S`.
+
+    Raises:
+        DataError: there is such a sound, and nothing is asked for.
+    """
     rate_hz = sounds[0].rate_hz
-    longest = max(len(sound.samples) for sound in sounds)
-    return whole_samples(longest if seconds is None else round(seconds * rate_hz), rate_hz)
+    if seconds is not None:
+        return whole_samples(round(seconds * rate_hz), rate_hz)
+    longest, path = max(
+        ((len(sound.samples), path) for sound, path in zip(sounds, paths, strict=True)),
+    )
+    if longest > LONGEST_S * rate_hz:
+        what = f"lasts {longest / rate_hz:.0f} s, and all sounds would be made as long"
+        raise DataError(what, where=str(path), hint=hint)
+    return whole_samples(longest, rate_hz)
 
 
 def clipped(samples: NDArray[np.int16], length: int, *, shift: int = 0) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.system.files import parse_json
-from edgespiral.core.text import described
+from edgespiral.core.text import described, is_text
 from edgespiral.data.files import packed
 from edgespiral.data.files.parts import VALIDATION_NAMES
 
@@ -167,4 +167,9 @@ def _objects(path: Path, text: str) -> Iterator[Row]:
             raise DataError(f"is no JSON: {described(error)}", where=where) from error
         if not isinstance(content, dict):
             raise DataError(f"is a {type(content).__name__}, not an object", where=where)
-        yield Row({str(key): "" if v is None else str(v) for key, v in content.items()}, where)
+        row = Row({str(key): "" if v is None else str(v) for key, v in content.items()}, where)
+        odd = next((t for pair in row.values.items() for t in pair if not is_text(t)), None)
+        if odd is not None:
+            what = f"has half of a pair of surrogates, which is no text: {odd[:40]!r}"
+            raise DataError(what, where=where)
+        yield row

@@ -66,7 +66,7 @@ def labelled_images(
         augmentation: of training images.
     """
     images, labels = train
-    rest, held_out = hold_out(labels.numpy(), validation_count)
+    rest, held_out = hold_out(labels.numpy(), validation_count, where=name)
     normalisation = Normalisation.of(images[rest])
     return DataSplits(
         name=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,8 +153,8 @@ def _held_out(spec: Argument, whole: Sequence[Row], part: float) -> tuple[list[R
     numbers = np.zeros(len(whole), np.int64)
     if classes is not None:
         numbers = np.array([classes.index(value(row, target)) for row in whole], np.int64)
-    rest, held_out = hold_out(numbers, round(part * len(whole)))
-    return [whole[at] for at in rest], [whole[at] for at in held_out]
+    kept, held = hold_out(numbers, round(part * len(whole)), where=str(spec.path))
+    return [whole[at] for at in kept], [whole[at] for at in held]
 
 
 def _require_target(spec: Argument, rows: Sequence[Row]) -> None:
@@ -190,7 +191,9 @@ def _classes(spec: Argument, train: Sequence[Row]) -> tuple[str, ...] | None:
     kind = spec.one_of("is", ("", "class", "number"))
     if kind == "number" or not (kind or looks_like_class):
         return None
-    names = sorted(labels, key=float) if numeric else sorted(labels)
+    names = sorted(labels, key=lambda name: (float(name), name)) if numeric else sorted(labels)
+    if numeric:
+        _require_one_spelling(names, target, spec.where)
     positive = spec.options.get("positive")
     if positive is None:
         return tuple(names)
@@ -198,6 +201,18 @@ def _classes(spec: Argument, train: Sequence[Row]) -> tuple[str, ...] | None:
         has = first_few(names)
         raise DataError(f"{target} is none of two with {positive!r}, but {has}", where=spec.where)
     return tuple(sorted(names, key=lambda name: name == positive))
+
+
+def _require_one_spelling(names: Sequence[str], target: str, where: str) -> None:
+    """Refuse classes that are one number, such as 1 and 1.0.
+
+    Raises:
+        DataError: two are.
+    """
+    for one, other in pairwise(names):
+        if float(one) == float(other):
+            what = f"{target} is {one!r} in some rows and {other!r} in others, which are one number"
+            raise DataError(what, where=where, hint="write each class in one way")
 
 
 def _columns(spec: Argument, train: Sequence[Row]) -> Columns:
@@ -210,6 +225,7 @@ def _columns(spec: Argument, train: Sequence[Row]) -> Columns:
         value(train[0], name)
     fills = spec.one_of("missing", ("refused", "mean")) == "mean"
     admits_unseen = spec.one_of("unseen", ("refused", "other")) == "other"
+    _require_same_columns(train)
     real: list[RealColumn] = []
     categories: list[CategoryColumn] = []
     for name in train[0].values:
@@ -227,6 +243,21 @@ def _columns(spec: Argument, train: Sequence[Row]) -> Columns:
     classes = _classes(spec, train)
     number = RealColumn.of(train, target, fills=False) if classes is None else None
     return Columns(real, categories, target, classes, number)
+
+
+def _require_same_columns(rows: Sequence[Row]) -> None:
+    """Refuse a column that the first row has not, which none would be looked at for.
+
+    Raises:
+        DataError: another row has one.
+    """
+    names = rows[0].values.keys()
+    for row in rows:
+        if row.values.keys() - names:
+            more = next(name for name in row.values if name not in names)
+            raise DataError(
+                f"has a column {more!r}, which {rows[0].where} has not", where=row.where
+            )
 
 
 def _source(part: Sequence[Row], columns: Columns) -> StoredRows:

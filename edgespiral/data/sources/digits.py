@@ -21,9 +21,9 @@ def load_digits() -> DataSplits:
     raw = datasets.load_digits()
     inputs = torch.from_numpy(raw.images.astype(np.uint8))[:, None]
     labels = raw.target.astype(np.int64)
-    rest, test = hold_out(labels, TEST_COUNT)
-    train_places, validation_places = hold_out(labels[rest], VALIDATION_COUNT)
-    train, validation = rest[train_places], rest[validation_places]
+    rest, test = hold_out(labels, TEST_COUNT, where="digits")
+    kept, held = hold_out(labels[rest], VALIDATION_COUNT, where="digits")
+    train, validation = rest[kept], rest[held]
     normalisation = Normalisation.of(inputs[train])
 
     def part(places: np.ndarray, augmentation: Augmentation | None = None) -> TensorSource:

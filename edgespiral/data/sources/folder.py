@@ -15,9 +15,9 @@ from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.files.parts import three_parts
+from edgespiral.data.files.parts import PARTS, require_apart, three_parts
 from edgespiral.data.holdout import hold_out
-from edgespiral.data.images import check_images
+from edgespiral.data.images import MOST_SIDE, check_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,16 @@ def load_folder(argument: str) -> DataSplits:
             classes.
     """
     spec = Argument("folder", argument, ["size"])
-    root, size = spec.path, spec.whole_number("size", default=DEFAULT_SIZE, least=8)
-    train, validation, test = three_parts(root, _Part)
+    root, size = (
+        spec.path,
+        spec.whole_number("size", default=DEFAULT_SIZE, least=8, most=MOST_SIDE),
+    )
+    train, validation, test = parts = three_parts(root, _Part)
+    require_apart(
+        {name: map(Path, part.names) for name, part in zip(PARTS, parts, strict=True)},
+        f"folder:{root}",
+        repeats=True,
+    )
     check_images(Path(name) for part in (train, validation, test) for name in part.names)
     return DataSplits(
         name=f"folder:{root}",
@@ -87,8 +95,8 @@ class _Part:
         """(the rest, about `fraction` of the images, at least one of each class)."""
         labels = self._all_labels[self._chosen]
         count = max(len(self.classes), round(fraction * len(labels)))
-        rest, held_out = hold_out(labels, count)
-        return _Part(self._root, self._chosen[rest]), _Part(self._root, self._chosen[held_out])
+        kept, held = hold_out(labels, count, where=str(self._root))
+        return _Part(self._root, self._chosen[kept]), _Part(self._root, self._chosen[held])
 
 
 def _images(root: Path, transform: Callable[[object], object] | None = None) -> ImageFolder:

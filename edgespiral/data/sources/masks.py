@@ -18,9 +18,15 @@ from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
 from edgespiral.data.boxes.files import pictures_in
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.files.parts import TEST_PART, VALIDATION_NAMES, VALIDATION_PART
+from edgespiral.data.files.parts import (
+    PARTS,
+    TEST_PART,
+    VALIDATION_NAMES,
+    VALIDATION_PART,
+    require_apart,
+)
 from edgespiral.data.holdout import drawn_apart
-from edgespiral.data.images import check_images
+from edgespiral.data.images import MOST_SIDE, check_images
 from edgespiral.data.sources.folder import MAX_WORKERS, MEAN, STD
 
 if TYPE_CHECKING:
@@ -79,9 +85,14 @@ def load_masks(argument: str) -> DataSplits:
         DataError: no such folder, no images, one without its mask, or no names of classes.
     """
     spec = Argument("masks", argument, ["size"])
-    root, size = spec.path, spec.whole_number("size", default=DEFAULT_SIZE, least=8)
+    root, size = (
+        spec.path,
+        spec.whole_number("size", default=DEFAULT_SIZE, least=8, most=MOST_SIDE),
+    )
     names = _class_names(root)
     train, validation, test = _splits(root)
+    parts = zip(PARTS, (train, validation, test), strict=True)
+    require_apart({name: [pair.image for pair in part] for name, part in parts}, f"masks:{root}")
     pairs = [*train, *validation, *test]
     check_images(path for pair in pairs for path in (pair.image, pair.mask))
     return DataSplits(

@@ -31,6 +31,7 @@ USER_NAMES, ITEM_NAMES = ("user", "userid", "user_id"), ("item", "itemid", "item
 TIME_NAMES = ("time", "timestamp", "date")
 # Pairs that were not met, for each that was, and candidates beside each that is to be found.
 NEGATIVES, CANDIDATES = 4, 99
+MOST_DRAWN = 10_000
 SEED = 0
 DESCRIPTION = "ids.json"
 
@@ -65,8 +66,8 @@ def load_ratings(argument: str) -> DataSplits:
             what the user has met before; file and line are named.
     """
     spec = Argument("ratings", argument, OPTIONS)
-    negatives = spec.whole_number("negatives", default=NEGATIVES, least=1)
-    candidates = spec.whole_number("candidates", default=CANDIDATES, least=1)
+    negatives = spec.whole_number("negatives", default=NEGATIVES, least=1, most=MOST_DRAWN)
+    candidates = spec.whole_number("candidates", default=CANDIDATES, least=1, most=MOST_DRAWN)
     has_test = "test" in spec.options
     met = _met(rows_of_table(spec.path, spec), spec, held=1 if has_test else 2)
     last = _places_from_the_end(met.user)

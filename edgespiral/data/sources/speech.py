@@ -18,9 +18,10 @@ from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.files.parts import three_parts
+from edgespiral.data.files.parts import PARTS, require_apart, three_parts
 from edgespiral.data.files.sounds import (
     CONVERT,
+    LONGEST_S,
     OTHER_SOUNDS,
     SUFFIX,
     clip_samples,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from edgespiral.data.files.sounds import Sound
 
 WAVEFORM, LOG_MEL = "waveform", "logmel"
-LONGEST_S = 60.0
 # In shuffled passes a clip begins earlier or later by up to this share of its length.
 SHIFT_SHARE = 0.1
 # Of Speech Commands: what is no clip of one word, and the lists of its splits.
@@ -97,10 +97,15 @@ def load_speech(argument: str) -> DataSplits:
     spec = Argument("speech", argument, ["features", "seconds"])
     features = spec.one_of("features", (WAVEFORM, LOG_MEL))
     parts = _parts(spec.path)
-    sounds = read_sounds([path for part in parts for path in part.paths])
+    require_apart(
+        {name: part.paths for name, part in zip(PARTS, parts, strict=True)}, f"speech:{spec.path}"
+    )
+    paths = [path for part in parts for path in part.paths]
+    sounds = read_sounds(paths)
     rate_hz = sounds[0].rate_hz
-    samples = clip_samples(sounds, spec.positive("seconds", LONGEST_S))
-    by_path = dict(zip((path for part in parts for path in part.paths), sounds, strict=True))
+    seconds = spec.positive("seconds", LONGEST_S)
+    samples = clip_samples(sounds, paths, seconds, hint="?seconds=1 takes the middle second")
+    by_path = dict(zip(paths, sounds, strict=True))
     train, validation, test = (_source(part, by_path, samples, features) for part in parts)
     shape = (1, samples) if features == WAVEFORM else _feature_shape(samples, rate_hz)
     return DataSplits(
@@ -133,7 +138,7 @@ class _Files:
         count = max(len(self.classes), round(fraction * len(self.paths)))
         rest, held_out = (
             replace(self, paths=tuple(self.paths[index] for index in chosen))
-            for chosen in hold_out(self.labels, count)
+            for chosen in hold_out(self.labels, count, where=str(self.root))
         )
         return rest, held_out
 
@@ -142,8 +147,8 @@ def _files(root: Path) -> _Files:
     if not root.is_dir():
         raise DataError("no such folder", where=str(root))
     folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name != NOISE)
-    names = [[path for path in folder.iterdir() if path.is_file()] for folder in folders]
-    files = sorted(path for inside in names for path in inside)
+    # A link that leads nowhere is none the less a file that should be there.
+    files = sorted(path for folder in folders for path in folder.iterdir() if not path.is_dir())
     strange = [path for path in files if path.suffix.lower() in OTHER_SOUNDS]
     if strange:
         raise DataError("is no WAV file", where=str(strange[0]), hint=CONVERT)
@@ -169,14 +174,13 @@ def _parts(root: Path) -> tuple[_Files, _Files, _Files]:
 
 def _listed(whole: _Files, file: Path) -> _Files:
     with user_code(DataError, "cannot be read", where=str(file)):
-        lines = [line.strip() for line in read_text(file).splitlines()]
+        lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     there = set(whole.paths)
-    paths = [whole.root / line for line in lines if line]
+    paths = [whole.root / line for line in lines]
     missing = [path for path in paths if path not in there]
     if missing:
-        raise DataError(
-            f"lists {missing[0].relative_to(whole.root)}, which is not there", where=str(file)
-        )
+        name = lines[paths.index(missing[0])]
+        raise DataError(f"lists {name}, which is not there", where=str(file))
     return replace(whole, paths=tuple(paths))
 
 

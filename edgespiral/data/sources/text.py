@@ -39,6 +39,8 @@ LABEL_NAMES = ("label", "category", "class", "intent", "target")
 # Words that are met once teach what an unknown one is like.
 LEAST_COUNT = 2
 TOKENISER = "tokeniser.json"
+# Every sequence is as long as the longest: one file pasted into a field would fill the memory.
+MOST_TOKENS = 2**14
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,14 @@ def load_text(argument: str) -> DataSplits:
 
     Raises:
         DataError: a file is missing or damaged, has no such column, an empty text or label, a label
-            that training does not have, or a word that the vocabulary has no token for.
+            that training does not have, or a word that the vocabulary has no token for; or one text
+            would make all sequences longer than `MOST_TOKENS`.
     """
     spec = Argument("text", argument, OPTIONS)
     train, validation, test = parts = _parts(spec)
     vocabulary = _vocabulary(spec, train)
     classes = sorted({text.label for text in train})
-    longest = max(len(text.words) for part in parts for text in part)
-    length = spec.whole_number("length", default=longest, least=1)
+    length = _length(spec, parts)
     sources = [_source(part, vocabulary, classes, length) for part in (train, validation, test)]
     return DataSplits(
         name=f"text:{spec.path}",
@@ -83,6 +85,18 @@ def load_text(argument: str) -> DataSplits:
         padding=0,
         files={VOCABULARY: vocabulary.text, TOKENISER: _description(length, classes)},
     )
+
+
+def _length(spec: Argument, parts: Sequence[Sequence[Labelled]]) -> int:
+    """Of all sequences, in tokens."""
+    longest = max((text for part in parts for text in part), key=lambda text: len(text.words))
+    if "length" not in spec.options and len(longest.words) > MOST_TOKENS:
+        raise DataError(
+            f"has {len(longest.words)} words, and all texts would be made as long",
+            where=longest.where,
+            hint="?length=512 takes the first 512 of each",
+        )
+    return spec.whole_number("length", default=len(longest.words), least=1, most=MOST_TOKENS)
 
 
 def _parts(spec: Argument) -> tuple[Sequence[Labelled], Sequence[Labelled], Sequence[Labelled]]:
@@ -120,8 +134,9 @@ def _split(texts: Sequence[Labelled], part: float) -> tuple[list[Labelled], list
         labels[group] = labels[group] or text.label
     classes = sorted(set(labels))
     numbers = np.array([classes.index(label) for label in labels], np.int64)
-    _, held_out = hold_out(numbers, max(len(classes), round(part * len(labels))))
-    is_held = set(held_out.tolist())
+    where = texts[0].where.rpartition(":")[0]
+    _, held = hold_out(numbers, max(len(classes), round(part * len(labels))), where=where)
+    is_held = set(held.tolist())
     sides: tuple[list[Labelled], list[Labelled]] = ([], [])
     for text, group in zip(texts, groups, strict=True):
         sides[group in is_held].append(text)
@@ -131,7 +146,7 @@ def _split(texts: Sequence[Labelled], part: float) -> tuple[list[Labelled], list
 def _vocabulary(spec: Argument, train: Sequence[Labelled]) -> Vocabulary:
     if "vocabulary" in spec.options:
         return Vocabulary.read(Path(spec.options["vocabulary"]).expanduser())
-    least = spec.whole_number("min_count", default=LEAST_COUNT, least=1)
+    least = spec.whole_number("min_count", default=LEAST_COUNT, least=1, most=10**9)
     return Vocabulary.of((text.words for text in train), least)
 
 

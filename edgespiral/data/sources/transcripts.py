@@ -11,9 +11,10 @@ import torch
 from edgespiral.core import audio
 from edgespiral.core.batches import NO_SYMBOL, DataSplits
 from edgespiral.core.errors import DataError
+from edgespiral.core.system.files import is_file
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
-from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
+from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, require_apart
 from edgespiral.data.files.sounds import clip_samples, read_sounds
 from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
 from edgespiral.data.holdout import drawn_apart
@@ -58,8 +59,18 @@ def load_transcripts(argument: str) -> DataSplits:
     parts = _parts(spec)
     if not all(parts):
         raise DataError("has too few rows to hold some out", where=str(spec.path))
-    sounds = read_sounds([transcribed.path for part in parts for transcribed in part])
-    rate_hz, samples = sounds[0].rate_hz, clip_samples(sounds, None)
+    paths = [transcribed.path for part in parts for transcribed in part]
+    require_apart(
+        {
+            name: [transcribed.path for transcribed in part]
+            for name, part in zip(PARTS, parts, strict=True)
+        },
+        f"transcripts:{spec.path}",
+        repeats=True,
+    )
+    sounds = read_sounds(paths)
+    rate_hz = sounds[0].rate_hz
+    samples = clip_samples(sounds, paths, None, hint="cut it into sentences")
     symbols = (
         BLANK_NAME,
         " ",
@@ -116,7 +127,7 @@ def _read(table: Path, spec: Argument) -> list[Transcribed]:
         if not spoken:
             raise DataError("the transcript is empty", where=row.where, hint="take the row away")
         path = table.parent / value(row, file)
-        if not path.is_file():
+        if not is_file(path):
             raise DataError(f"there is no file {path}", where=row.where)
         transcripts.append(Transcribed(path, spoken, row.where))
     return transcripts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
 
+ROOT = "annotation"
 CLASS_FILES = ("classes.txt", "labels.txt")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -84,9 +86,12 @@ class _Described:
     def _number(self, element: ET.Element, tag: str) -> float:
         text = self._text(element, tag)
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
-            raise DataError(f"{tag} is {text!r}, not a number", where=str(self._file)) from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise DataError(f"{tag} is {text[:40]!r}, not a number", where=str(self._file))
+        return number
 
     def _text(self, element: ET.Element, tag: str) -> str:
         text = (element.findtext(tag) or "").strip()
@@ -134,6 +139,9 @@ def _read(file: Path, picture: Path) -> _Described:
     with user_code(DataError, "cannot be read", where=str(file)):
         # Expat bounds what entities may grow to.
         tree = ET.fromstring(read_bytes(file))  # noqa: S314
+    if tree.tag != ROOT:
+        hint = f"it begins with <{ROOT}>, also of a picture without an object"
+        raise DataError(f"is no annotation, but <{tree.tag[:40]}>", where=str(file), hint=hint)
     return _Described(file, picture, tree)
 
 

@@ -197,7 +197,8 @@ def check_shapes(source: Path, data: DataSplits) -> None:
         if batch != 1:
             raise ExportError(f"takes batches of {batch}; calibration needs 1", where=str(source))
     specs_by_name = leaves(data.specs)
-    names = given_names({prop.key: prop.value for prop in model.metadata_props}, [*shapes])
+    metadata = {prop.key: prop.value for prop in model.metadata_props}
+    names = given_names(metadata, [*shapes], str(source))
     specs = dict(zip(names, specs_by_name.values(), strict=False))
     fits = len(names) == len(specs_by_name) and shapes.keys() <= specs.keys()
     if not fits or any(specs[name].shape != sizes[1:] for name, sizes in shapes.items()):

@@ -69,9 +69,9 @@ def computed(
     for at in range(count):
         sample = {name: values[at : at + 1] for name, values in samples.items()}
         rows.append(_row(run, sample, index))
-        taken = sum(value.nbytes for value in rows[0]) * count
-        if taken > request["most_bytes"]:
-            what = f"its outputs take {taken} bytes, {request['most_bytes']} are allowed"
+        total_bytes = sum(value.nbytes for value in rows[0]) * count
+        if total_bytes > request["most_bytes"]:
+            what = f"its outputs take {total_bytes} bytes, {request['most_bytes']} are allowed"
             raise AgentError("model", what, hint="ask for fewer samples", model=index)
         if monotonic() > end_s:
             break

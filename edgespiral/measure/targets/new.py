@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import TargetError
+from edgespiral.core.text import is_whole
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.settings import AS_WRITTEN
 
@@ -130,7 +131,7 @@ def _spelled(digits: str) -> str:
 
 def _version(digits: str) -> tuple[int, int, int] | None:
     """TensorRT's version: two digits a part from 10 on, one for the major part before."""
-    if not digits.isdecimal():
+    if not is_whole(digits, 0, 10**9):
         return None
     number = int(digits)
     unit = 1000 if number < 10_000 else 10_000

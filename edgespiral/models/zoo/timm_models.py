@@ -53,11 +53,11 @@ def build_of_timm(name: str, *, classes: int, input_shape: tuple[int, ...]) -> n
     own = name.removeprefix(PREFIX)
     channels, height, width = input_shape
     options: dict[str, Any] = {"num_classes": classes, "in_chans": channels}
-    config = timm.get_pretrained_cfg(own, allow_unregistered=True)
-    if config is not None and config.fixed_input_size:
-        options["img_size"] = (height, width)
     failed = f"timm cannot make it for inputs of {input_shape} and {classes} classes"
     with user_code(UsageError, failed, where=name):
+        config = timm.get_pretrained_cfg(own, allow_unregistered=True)
+        if config is not None and config.fixed_input_size:
+            options["img_size"] = (height, width)
         model: nn.Module = timm.create_model(own, pretrained=False, **options)
     return model
 

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError
+from edgespiral.core.records.comparing.exploration import Estimate
 from edgespiral.core.records.events import Baseline, RunFinished, RunStarted, TrainedCut
-from edgespiral.core.records.exploration import Estimate
 from edgespiral.core.records.journal import read_run
 from edgespiral.core.records.measurement import Interval
 from edgespiral.spiral.planning.screening import CAPACITY

@@ -62,14 +62,14 @@ class Prices:
     damage: Callable[[Widths], float]
     weight_count: Callable[[Mapping[str, int]], float]
     uncut: Widths
-    _known: dict[Key, float] = field(init=False, default_factory=dict)
+    _prices: dict[Key, float] = field(init=False, default_factory=dict)
 
     def divergence_nats(self, widths: Widths) -> float:
         """Of a cut."""
         key = key_of(widths)
-        if key not in self._known:
-            self._known[key] = self.damage(widths)
-        return self._known[key]
+        if key not in self._prices:
+            self._prices[key] = self.damage(widths)
+        return self._prices[key]
 
     def weight_share(self, widths: Mapping[str, int]) -> float:
         """Of the teacher's weights, those that a cut keeps."""
@@ -123,8 +123,8 @@ class Explorer:
             planned = self._planned(ready, budget.goal_ms)
             for number, target_ms in enumerate(planned.targets_ms, start=1):
                 if not self._is_explored(target_ms):
-                    told = f"point {number} of {len(planned.targets_ms)}"
-                    self._explore(told, target_ms, ready)
+                    label = f"point {number} of {len(planned.targets_ms)}"
+                    self._explore(label, target_ms, ready)
             self._calibrate(ready)
         finally:
             planners.close()
@@ -166,9 +166,9 @@ class Explorer:
         kinds = (PointExplored, PointOutOfReach)
         return any(isinstance(e, kinds) and e.target_ms == target_ms for e in self._events())
 
-    def _explore(self, told: str, target_ms: float, ready: _Ready) -> None:
+    def _explore(self, label: str, target_ms: float, ready: _Ready) -> None:
         context = self.context
-        with context.listener.steps(f"{told}: planning") as advance:
+        with context.listener.steps(f"{label}: planning") as advance:
             screen = self._screen(ready, advance)
             chosen = ready.planner.plan(
                 TURN,
@@ -181,22 +181,22 @@ class Explorer:
         if isinstance(chosen, OutOfReach):
             event = PointOutOfReach(target_ms=target_ms, fastest_ms=chosen.fastest_ms)
             context.journal.append(event)
-            context.listener.say(f"  {told}: no cut of one turn takes {target_ms:.3g} ms or less")
+            context.listener.say(f"  {label}: no cut of one turn takes {target_ms:.3g} ms or less")
             return
         point = self._point(target_ms, chosen, ready, len(screen.prices))
         context.journal.append(point)
         context.listener.say(
-            f"  {told}: {chosen.latency_ms:.3g} ms, {point.divergence_nats:.3g} nats, "
+            f"  {label}: {chosen.latency_ms:.3g} ms, {point.divergence_nats:.3g} nats, "
             f"{point.weight_share:.0%} of the weights"
         )
 
     def _screen(self, ready: _Ready, heard: Callable[[int, int, str], None]) -> Screen:
         """What compares whole cuts for one latency."""
         affordable = max(LEAST_COMPARED, MOST_COMPARED // self.points)
-        asked = count(1)
+        numbers = count(1)
 
         def damage(widths: Widths) -> float:
-            heard(next(asked), affordable, "")
+            heard(next(numbers), affordable, "")
             return ready.prices.divergence_nats(widths)
 
         return Screen(damage, ready.planner.weight_count, affordable, self.context.plan.seed)
@@ -211,7 +211,9 @@ class Explorer:
                 f"cut to {target_ms:.3g} ms its outputs are not finite",
                 hint="ask for less speed with --speedup",
             )
-        teachers_ms = {one.target: one.measurement.stats.p50_ms for one in ready.baseline.devices}
+        teachers_ms = {
+            device.target: device.measurement.stats.p50_ms for device in ready.baseline.devices
+        }
         return PointExplored(
             target_ms=target_ms,
             precision=planner.precision,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
-    from edgespiral.core.records.exploration import Exploration
+    from edgespiral.core.records.comparing.exploration import Exploration
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 

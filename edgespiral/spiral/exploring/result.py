@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError
+from edgespiral.core.records.comparing.exploration import EXPLORATION, Exploration, Point
 from edgespiral.core.records.events import (
     Baseline,
     ExplorationPlanned,
@@ -13,7 +14,6 @@ from edgespiral.core.records.events import (
     PointOutOfReach,
     RunStarted,
 )
-from edgespiral.core.records.exploration import EXPLORATION, Exploration, Point
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.system.files import write_text
 from edgespiral.report.exploration import exploration_html

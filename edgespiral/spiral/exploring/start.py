@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.records.exploration import read_exploration
+from edgespiral.core.records.comparing.exploration import read_exploration
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import UsageError
+from edgespiral.core.text import is_text
 from edgespiral.data.user import splits_of
 from edgespiral.spiral.plan.fields import Plan
 from edgespiral.spiral.plan.loading import beneath
@@ -72,9 +73,11 @@ def run_folder(out: str | Path | None, plan: Plan) -> Path:
     """The folder that a run is to lie in.
 
     Raises:
-        UsageError: none is named.
+        UsageError: none is named, or one that could not be written down.
     """
     folder = plan.out if out is None else out
+    if folder is not None and not is_text(str(folder)):
+        raise UsageError("is not UTF-8", where=str(folder), hint="name another out")
     if folder is None:
         raise UsageError(
             "no run folder is named", where="out", hint='name one, as in out="runs/net"'

@@ -19,12 +19,13 @@ from edgespiral.core.option import NEEDED
 from edgespiral.core.records.schema import Record
 from edgespiral.distill.settings import Amp, Schedule
 from edgespiral.prune.engines import AUTO
+from edgespiral.spiral.plan import goals
 from edgespiral.spiral.plan.field import BUDGET, CUTTING, DISTILLATION, plan_field
-from edgespiral.spiral.plan.goals import BUDGETS, FOOTPRINTS, check_latencies, latency_of
 from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
     CriterionName,
+    Devices,
     File,
     Name,
     NotNegative,
@@ -69,9 +70,7 @@ class Plan(Record):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     model: Name = plan_field(
-        "",
-        "A zoo or torchvision name, `timm/NAME`, or `path/to/file.py:factory`.",
-        shown=NEEDED,
+        "", "A zoo or torchvision name, `timm/NAME`, or `path/to/file.py:factory`.", shown=NEEDED
     )
     weights: File | None = plan_field(
         None,
@@ -162,8 +161,7 @@ class Plan(Record):
     )
     turns: Turns = plan_field(
         "auto",
-        "Turns of the spiral: a number, or `auto` (one for each factor of 4, or part of one, in "
-        "latency).",
+        "Turns of the spiral: a number, or `auto` (one for each factor of 4 in latency, or part).",
         pages="[allocation.md](allocation.md#turns-and-teachers)",
         group=CUTTING,
     )
@@ -271,9 +269,16 @@ class Plan(Record):
     )
     device: Name = plan_field(
         AUTO,
-        "Where students are trained and evaluated here: `cpu`, `cuda:1`, `mps`, or `auto` (CUDA "
-        "where there is some).",
+        "Where students are trained and scored: `cpu`, `cuda:1`, `mps`, or `auto` (CUDA or CPU).",
         pages="[training.md](training.md#precision-and-device)",
+        group=DISTILLATION,
+        counts=False,
+    )
+    devices: Devices | None = plan_field(
+        None,
+        "Train in so many processes here, each on a GPU of its own: a number, or `all` GPUs.",
+        pages="[guides/several-gpus.md](guides/several-gpus.md)",
+        shown="one process",
         group=DISTILLATION,
         counts=False,
     )
@@ -315,22 +320,24 @@ class Plan(Record):
     )
     explored: File | None = plan_field(
         None,
-        "Start from a point that `edgespiral explore` left in this folder: its cut is the first "
-        "turn's, and what is not given here is as it was there.",
+        "Start from a point that `edgespiral explore` left in this folder.",
         pages="[explore.md](explore.md)",
         group=CUTTING,
     )
     point: Annotated[int, Field(ge=1)] | None = plan_field(
-        None,
-        "With `explored`: which point.",
-        pages="[explore.md](explore.md)",
-        group=CUTTING,
+        None, "With `explored`: which point.", pages="[explore.md](explore.md)", group=CUTTING
     )
     latency_cache: File | None = plan_field(
         None,
         "Folder of latencies that earlier runs measured.",
         pages="[allocation.md](allocation.md)",
         shown="~/.cache/edgespiral/latency",
+        counts=False,
+    )
+    shared: File | None = plan_field(
+        None,
+        "Folder in which runs of one teacher share what they measure of it.",
+        pages="[sweep.md](sweep.md)",
         counts=False,
     )
     out: File | None = plan_field(None, "Run folder.", shown="runs/MODEL-DATA-TARGET", counts=False)
@@ -342,7 +349,7 @@ class Plan(Record):
             try:
                 super().__init__(**fields)
             except ValidationError as error:
-                problems = config_errors(error, Plan, lambda key: key or ", ".join(BUDGETS))
+                problems = config_errors(error, Plan, lambda key: key or ", ".join(goals.BUDGETS))
                 raise UsageError("; ".join(problems)) from error
 
         # Or validation would go by way of it, and `load_plan` not get at single problems.
@@ -361,15 +368,15 @@ class Plan(Record):
     @property
     def is_quality_goal(self) -> bool:
         """Whether there is no budget, so that what may be lost is the goal."""
-        return all(getattr(self, kind) is None for kind in (*BUDGETS, *FOOTPRINTS))
+        return all(getattr(self, kind) is None for kind in goals.KINDS)
 
     def budget_of(self, target: str) -> dict[str, float]:
         """The latency that `target` is to reach, by its kind; empty where none is asked for."""
-        return latency_of(target, self._latencies)
+        return goals.latency_of(target, self._latencies)
 
     @property
     def _latencies(self) -> dict[str, float | dict[str, float] | None]:
-        return {kind: getattr(self, kind) for kind in BUDGETS}
+        return {kind: getattr(self, kind) for kind in goals.BUDGETS}
 
     @property
     def is_for_speed(self) -> bool:
@@ -379,21 +386,14 @@ class Plan(Record):
     @field_validator("smallest")
     @classmethod
     def _without_budget(cls, value: bool, info: ValidationInfo) -> bool:
-        given = [kind for kind in (*BUDGETS, *FOOTPRINTS) if info.data.get(kind) is not None]
+        given = [kind for kind in goals.KINDS if info.data.get(kind) is not None]
         if value and given:
             raise ValueError(f"goes with max_drop alone, not with {given[0]}")
         return value
 
     @model_validator(mode="after")
-    def _whole_point(self) -> Self:
-        if (self.explored is None) != (self.point is None):
-            raise ValueError("explored and point go together")
-        if self.explored is not None and self.turns not in ("auto", 1):
-            raise ValueError(f"a run from an explored point has one turn, not {self.turns}")
-        return self
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> Self:
+    def _goals(self) -> Self:
         has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
-        check_latencies(self.targets, self._latencies, has_other_goal=has_other)
+        goals.check_point(self.explored, self.point, self.turns)
+        goals.check_latencies(self.targets, self._latencies, has_other_goal=has_other)
         return self

@@ -1,4 +1,4 @@
-"""What a plan's budgets may be together."""
+"""What a plan's budgets may be together, and a point that it starts from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     # By its kind: a number for all targets, or one for each by its name.
     Latencies = Mapping[str, float | dict[str, float] | None]
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 # A run has at most one of these for each target; those of the file that ships come beside them.
 BUDGETS = ("latency_ms", "speedup")
 FOOTPRINTS = ("size_mib", "parameters")
+KINDS = (*BUDGETS, *FOOTPRINTS)
 BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
 NO_GOAL = "a goal is needed: latency_ms, speedup, size_mib or parameters, or max_drop alone"
 
@@ -49,3 +51,15 @@ def check_latencies(targets: Sequence[str], given: Latencies, *, has_other_goal:
         for name in strangers:
             known = ", ".join(targets)
             raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
+
+
+def check_point(explored: Path | None, point: int | None, turns: int | str) -> None:
+    """Refuse half of a point to start from, or more turns than the one that it is.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if (explored is None) != (point is None):
+        raise ValueError("explored and point go together")
+    if explored is not None and turns not in ("auto", 1):
+        raise ValueError(f"a run from an explored point has one turn, not {turns}")

@@ -56,8 +56,8 @@ def load_plan(
         UsageError: all problems at once, each with its place: `file:key` or the flag.
     """
     flags = {key: value for key, value in overrides.items() if value is not None}
-    given = {**beneath(read_toml(config) if config else {}, flags), **flags}
-    values = {**beneath(point_values(given) or defaults or {}, given), **given}
+    named = {**beneath(read_toml(config) if config else {}, flags), **flags}
+    values = {**beneath(point_values(named) or defaults or {}, named), **named}
     try:
         _Complete.model_validate(values)
     except ValidationError as error:
@@ -99,9 +99,9 @@ def _place(key: str, config: Path | None, flags: Mapping[str, object]) -> str:
 
 
 def _budget_problem(values: Mapping[str, object], place: str) -> list[str]:
-    given = [values[budget] for budget in BUDGETS if budget in values]
-    if not given:
+    budgets = [values[budget] for budget in BUDGETS if budget in values]
+    if not budgets:
         has_goal = any(goal in values for goal in (*FOOTPRINTS, "max_drop"))
         return [] if has_goal else [f"{place}: {NO_GOAL}"]
-    named = any(isinstance(budget, dict) for budget in given)
-    return [] if len(given) == 1 or named else [f"{place}: {BUDGET_RULE}"]
+    named = any(isinstance(budget, dict) for budget in budgets)
+    return [] if len(budgets) == 1 or named else [f"{place}: {BUDGET_RULE}"]

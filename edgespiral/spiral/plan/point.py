@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.exploration import read_exploration
+from edgespiral.core.records.comparing.exploration import read_exploration
 from edgespiral.spiral.plan.fields import Plan
 from edgespiral.spiral.plan.goals import BUDGETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.records.exploration import Point
+    from edgespiral.core.records.comparing.exploration import Point
 
 # A run is judged by its own.
 OWN = (*BUDGETS, "explored", "point", "out")

@@ -61,10 +61,10 @@ def _number_above(least: float, value: object) -> float:
     return float(value)
 
 
-def _whole_turns(value: object) -> int | str:
-    if value == "auto" or (isinstance(value, int) and value is not True and value >= 1):
+def _count_or(word: str, value: object) -> int | str:
+    if value == word or (isinstance(value, int) and value is not True and value >= 1):
         return value
-    raise ValueError(f'must be a whole number from 1 up or "auto", is {value!r}')
+    raise ValueError(f'must be a whole number from 1 up or "{word}", is {value!r}')
 
 
 def _share_or_pattern(value: object) -> float | str:
@@ -123,5 +123,6 @@ AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_
 AboveOne = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 1.0))]
 # Whole numbers are counts, others shares of the teacher's.
 ParameterBudget = Annotated[int | float, PlainValidator(_parameter_budget)]
-Turns = Annotated[int | Literal["auto"], PlainValidator(_whole_turns)]
+Turns = Annotated[int | Literal["auto"], PlainValidator(partial(_count_or, "auto"))]
+Devices = Annotated[int | Literal["all"], PlainValidator(partial(_count_or, "all"))]
 ShareOrPattern = Annotated[Sparsity, PlainValidator(_share_or_pattern)]

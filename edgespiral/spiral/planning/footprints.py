@@ -51,11 +51,13 @@ class ParameterCounts:
 
     def __init__(self, model: GraphModule, groups: Sequence[ChannelGroup]) -> None:
         self._base = {group.name: group.channels for group in groups}
-        made, read = _shares(groups, made=True), _shares(groups, made=False)
+        written, read = _shares(groups, producers=True), _shares(groups, producers=False)
         self._tensors = [
-            _Tensor(parameter.numel(), _sides(layer, own, made.get(name, {}), read.get(name, {})))
+            _Tensor(
+                parameter.numel(), _sides(layer, own, written.get(name, {}), read.get(name, {}))
+            )
             for name, layer in model.named_modules()
-            if name in made or name in read
+            if name in written or name in read
             for own, parameter in layer.named_parameters(recurse=False)
         ]
         self._rest = parameter_count(model) - sum(tensor.values for tensor in self._tensors)
@@ -65,10 +67,10 @@ class ParameterCounts:
         left = {name: widths[name] / channels for name, channels in self._base.items()}
         total = float(self._rest)
         for values, sides in self._tensors:
-            kept = float(values)
+            rest = float(values)
             for side in sides:
-                kept *= 1 - sum(share * (1 - left[group]) for group, share in side.items())
-            total += kept
+                rest *= 1 - sum(share * (1 - left[group]) for group, share in side.items())
+            total += rest
         return total
 
 
@@ -127,11 +129,11 @@ class Footprints:
         return max(1.0, self.base.size_bytes - BYTES[self.written] * removed), count
 
 
-def _shares(groups: Sequence[ChannelGroup], *, made: bool) -> dict[str, dict[str, float]]:
+def _shares(groups: Sequence[ChannelGroup], *, producers: bool) -> dict[str, dict[str, float]]:
     """By layer, what share of its outputs (or inputs) one whole group is."""
     shares: dict[str, dict[str, float]] = {}
     for group in groups:
-        slots: Sequence[Slot] = group.producers if made else group.consumers
+        slots: Sequence[Slot] = group.producers if producers else group.consumers
         for slot in slots:
             share = float((slot.channel_of >= 0).float().mean())
             own = shares.setdefault(slot.layer, {})
@@ -140,11 +142,11 @@ def _shares(groups: Sequence[ChannelGroup], *, made: bool) -> dict[str, dict[str
 
 
 def _sides(
-    layer: nn.Module, parameter: str, made: Mapping[str, float], read: Mapping[str, float]
+    layer: nn.Module, parameter: str, written: Mapping[str, float], read: Mapping[str, float]
 ) -> tuple[Mapping[str, float], ...]:
     """By which sides of its layer a parameter shrinks: what the layer makes, what it reads."""
     if isinstance(layer, RECURRENT) and parameter.startswith("weight_hh"):
-        return made, made
+        return written, written
     # Vectors go with what their layer makes; embeddings have one for each token.
     is_matrix = layer.get_parameter(parameter).dim() > 1 and not isinstance(layer, nn.Embedding)
-    return (made, read) if is_matrix else (made,)
+    return (written, read) if is_matrix else (written,)

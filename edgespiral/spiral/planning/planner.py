@@ -159,8 +159,8 @@ class Planner:
         if self.footprints is None:
             return f"{planned.latency_ms:.3f} ms"
         latency_ms, footprint = self._latencies.own_ms(planned.widths)[0], self.footprints
-        taken = footprint.of(planned.widths)
-        sizes = [budget.text(budget.value(taken)) for budget in footprint.budgets]
+        value = footprint.of(planned.widths)
+        sizes = [budget.text(budget.value(value)) for budget in footprint.budgets]
         return ", ".join([f"{latency_ms:.3f} ms", *sizes])
 
     def bought(

@@ -94,7 +94,7 @@ def publish(out: Path, events: Sequence[Event], turn: int) -> None:
     source, files = shipped_folder(out, events, turn), judged_files(events, turn)
     require_judged(source, files)
     for name in files.keys() | set(SHIPPED):
-        _copy(source / name, out / name, files.get(name))
+        copy_judged(source / name, out / name, files.get(name))
 
 
 def restore(out: Path, events: Sequence[Event], finished: RunFinished, listener: Listener) -> None:
@@ -110,7 +110,7 @@ def restore(out: Path, events: Sequence[Event], finished: RunFinished, listener:
         source = shipped_folder(out, events, finished.best_turn)
         require_judged(source, {name: files[name] for name in wrong if name in files})
         for name in wrong:
-            _copy(source / name, out / name, files.get(name))
+            copy_judged(source / name, out / name, files.get(name))
         listener.say(f"  published again: {first_few(wrong)}")
     if finished.engine is not None:
         _require_engine(out / MODEL, finished.engine)
@@ -128,8 +128,12 @@ def fetch_engine(model: Path, sessions: Sequence[Session]) -> EngineFacts | None
     return build_engine(builders[0], model, engine_path(model)) if builders else None
 
 
-def _copy(source: Path, goal: Path, sha256: str | None) -> None:
-    """Copy a file whose content is known, unless it changes on the way."""
+def copy_judged(source: Path, goal: Path, sha256: str | None) -> None:
+    """Copy a file whose content is known.
+
+    Raises:
+        RunFolderError: it is missing, changes on the way, or cannot be written.
+    """
     if not source.is_file():
         raise RunFolderError("is missing", where=str(source), hint="start again, another --out")
     with replacing(goal) as temporary:

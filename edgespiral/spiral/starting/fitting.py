@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import UsageError, first_few
 from edgespiral.data import check
+from edgespiral.data.guard import watched
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
-from edgespiral.models.independence import check_independence
-from edgespiral.models.load import check_outputs, one_output
+from edgespiral.models.independence import check_answers
+from edgespiral.models.load import one_output
 from edgespiral.models.saved import check_computes, check_rebuilds, trace
 from edgespiral.prune.prunable import PrunableModel, engines
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -52,6 +53,7 @@ def fitted(
         ModelError: as `_accepted`.
     """
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
+    splits = watched(splits, task.target_problem)
     if splits.is_labelled:
         task.check_data(splits)
     if plan.vocabulary == "data":
@@ -94,8 +96,7 @@ def _accepted(
     for line in lines:
         listener.say(f"  {line}")
     with listener.steps("trying the model on the data"):
-        check_outputs(plain, splits, task.check_outputs)
-        check_independence(plain, splits)
+        check_answers(plain, splits, task.check_outputs)
         if lines:
             check_computes(plain, model, first_inputs(splits))
     return plain, task

@@ -35,6 +35,7 @@ from edgespiral.spiral.student.precision_search import CANDIDATES
 from edgespiral.spiral.student.precisions import Precisions, measuring
 from edgespiral.spiral.student.sparsity import announce
 from edgespiral.spiral.training import check_training
+from edgespiral.spiral.workers.agreement import agree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,6 +85,7 @@ def opened(
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     with on_device(plan.device):
         model, splits, task = fitted(plan, model, splits, task, listener)
+        agree(plan, model, splits)
         make_folder(out)
         with locked(out), FreshProcess() as fresh:
             remove_dead_below(out)

@@ -9,12 +9,16 @@ import torch
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.nested import leaves, mapped
+from edgespiral.core.system.files import make_folder
 from edgespiral.core.system.temporary import claim_folder
 from edgespiral.distill.own_training import USUAL, TrainingStep, train_by_loop
+from edgespiral.distill.parallel.jobs import Job, hand_out
+from edgespiral.distill.parallel.world import ALONE, present
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
+from edgespiral.models.saved import weights_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.nested import Tensors
     from edgespiral.distill.own_training import Training
+    from edgespiral.distill.parallel.world import World
     from edgespiral.distill.settings import Progress, TrainSettings
     from edgespiral.tasks.base import Task
 
@@ -55,6 +60,7 @@ class Distiller:
         whole: settings of a training of all of the run's epochs, with its seed.
         folder: where teachers' outputs are kept during a run.
         own: what each step does, or the loop that trains in place of the trainer's.
+        shared: where runs of one teacher share its outputs, if they do.
     """
 
     splits: DataSplits
@@ -65,6 +71,7 @@ class Distiller:
     whole: TrainSettings
     folder: Path
     own: Training = USUAL
+    shared: Path | None = None
 
     def settings(self, *, epochs: float, seed: int, rate_share: float = 1.0) -> TrainSettings:
         """Of a training of `epochs`, at `rate_share` of the run's learning rate."""
@@ -97,6 +104,7 @@ class Distiller:
                 advance(progress.step, progress.steps, detail)
 
             if isinstance(self.own, TrainingStep):
+                job = Job(student, settings, *teaching, masks or {})
                 train(
                     student,
                     self.splits,
@@ -108,6 +116,7 @@ class Distiller:
                     own=self.own,
                     checkpoint=checkpoint,
                     progress=heard,
+                    world=self._shared(job, checkpoint),
                 )
             else:
                 train_by_loop(
@@ -121,6 +130,17 @@ class Distiller:
                     checkpoint=checkpoint,
                     progress=heard,
                 )
+
+    def _shared(self, job: Job, checkpoint: Path) -> World:
+        """The processes that train a student, once all of them have begun."""
+        world = present()
+        if world.size == 1:
+            return world
+        if not job.can_travel:
+            self.listener.say("  trained in one process: it has int8's rounding inside")
+            return ALONE
+        hand_out(world, job, checkpoint)
+        return world
 
     def teaching(self, turn: int, model: nn.Module, *, epochs: float) -> Teaching:
         """Who teaches the student of `model`, which `turn` made.
@@ -159,7 +179,10 @@ class Distiller:
         return {number: models[number] for number in turns}
 
     def _outputs(self, turn: int, model: nn.Module) -> Tensors:
-        path = claim_folder(self.folder) / f"turn-{turn:02d}.safetensors"
+        if self.shared is not None and turn == 0:
+            path = make_folder(self.shared) / f"outputs-{weights_sha256(model)[:16]}.safetensors"
+        else:
+            path = claim_folder(self.folder) / f"turn-{turn:02d}.safetensors"
         source = self.splits.train
         if path.exists():
             return kept_outputs(path, model, source)

@@ -145,12 +145,12 @@ class RateSearch:
 
     def _try(self, bench: _Bench, factor: float, steps: int) -> TriedRate:
         rate = factor * expected_rate(self.settings.optimizer, steps)
-        known = _read(self.path)
+        trials = _read(self.path)
         key = f"{rate:.6g} {steps}"
-        if key not in known:
-            known[key] = bench.loss(rate, steps)
-            write_text(self.path, json.dumps(known))
-        return TriedRate(learning_rate=rate, factor=factor, steps=steps, loss=known[key])
+        if key not in trials:
+            trials[key] = bench.loss(rate, steps)
+            write_text(self.path, json.dumps(trials))
+        return TriedRate(learning_rate=rate, factor=factor, steps=steps, loss=trials[key])
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def _loss(trial: TriedRate) -> float:
 def _read(path: Path) -> dict[str, float | None]:
     """What was tried before an interruption; what cannot be read is tried again."""
     try:
-        known = TRIED.validate_json(read_text(path))
+        trials = TRIED.validate_json(read_text(path))
     except (OSError, ValueError):
         return {}
-    return dict(known)
+    return dict(trials)

@@ -24,6 +24,7 @@ from edgespiral.distill.settings import DEFAULTS
 from edgespiral.models.fixed import train_all
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.context import Parent, turn_folder
+from edgespiral.spiral.sharing.scores import kept_importance
 from edgespiral.spiral.student.distillation import WARM_RATE_SHARE
 
 if TYPE_CHECKING:
@@ -69,12 +70,14 @@ class Parents:
         distiller: trains them, where the criterion asks for it.
         slimming_epochs: of such a training; 0 for none.
         out: the run folder.
+        shared: where runs of one teacher share its scores, if they do.
     """
 
     scorer: Scorer
     distiller: Distiller
     slimming_epochs: float
     out: Path
+    shared: Path | None = None
 
     def parent(
         self, turn: int, model: PrunableModel, watch: Stopwatch, *, next_turn: int
@@ -88,9 +91,15 @@ class Parents:
         if self.slimming_epochs:
             with watch.timing("slim"):
                 source = self._slimmed(turn, model)
-        return Parent(turn, source, partial(self._scored, source, next_turn), model.model)
+        return Parent(turn, source, partial(self._scored, source, turn, next_turn), model.model)
 
-    def _scored(self, source: PrunableModel, next_turn: int) -> Importance:
+    def _scored(self, source: PrunableModel, turn: int, next_turn: int) -> Importance:
+        measure = partial(self._measured, source, next_turn)
+        if self.shared is None or turn or self.slimming_epochs:
+            return measure()
+        return kept_importance(self.shared, self.scorer, source, next_turn, measure)
+
+    def _measured(self, source: PrunableModel, next_turn: int) -> Importance:
         with self.distiller.listener.steps("scoring channels") as advance:
             return self.scorer.importance(source, next_turn, advance)
 

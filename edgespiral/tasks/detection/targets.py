@@ -12,6 +12,7 @@ from edgespiral.tasks.base import sample_place
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.nested import Tensors
 
 CHECKED_SAMPLES = 1024
 BATCH = 64
@@ -38,12 +39,24 @@ def check_targets(splits: DataSplits) -> None:
         _check_part(source, splits, f"{splits.name}: {part}")
 
 
+def row_problem(targets: Tensors, splits: DataSplits) -> tuple[int, str] | None:
+    """The first sample of a batch (N, rows, 5) with something wrong, and what that is."""
+    if not isinstance(targets, Tensor) or targets.ndim != 3 or targets.shape[2] != COLUMNS:
+        return 0, f"targets are {_form(targets)}, not rows of objects; {HINT}"
+    return _problem(targets, splits)
+
+
+def _form(targets: Tensors) -> object:
+    return tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+
+
 def _check_part(source: BatchSource, splits: DataSplits, where: str) -> None:
     seen, objects = 0, 0
     for _, targets in source.epoch(batch_size=BATCH):
         if not isinstance(targets, Tensor) or targets.ndim != 3 or targets.shape[2] != COLUMNS:
-            got = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
-            raise DataError(f"targets are {got}, not rows of objects", where=where, hint=HINT)
+            raise DataError(
+                f"targets are {_form(targets)}, not rows of objects", where=where, hint=HINT
+            )
         problem = _problem(targets, splits)
         if problem:
             row, what = problem

@@ -16,7 +16,7 @@ from edgespiral.tasks.base import Task, described, only_option
 from edgespiral.tasks.detection.network import SEE, is_torchvisions, own_frame, taken_apart
 from edgespiral.tasks.detection.outputs import BOXES, LOGITS, by_name, objects_of, one_sample
 from edgespiral.tasks.detection.precision import PLACES, MetricName, average_precision
-from edgespiral.tasks.detection.targets import HINT, check_targets
+from edgespiral.tasks.detection.targets import HINT, check_targets, row_problem
 from edgespiral.tasks.drawing import colour, visible
 
 if TYPE_CHECKING:
@@ -207,6 +207,10 @@ class Detection(Task):
             )
             raise DataError(f"{what}, not rows of objects", where=splits.name, hint=HINT)
         check_targets(splits)
+
+    def target_problem(self, targets: Tensors, splits: DataSplits) -> tuple[int, str] | None:
+        """A box of no area or outside of its image, or of a class that there is not."""
+        return row_problem(targets, splits)
 
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
         """Logits and boxes for each anchor, finite.

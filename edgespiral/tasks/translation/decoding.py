@@ -56,12 +56,12 @@ def _by_parts(
     predict: PredictByParts, source: Tensor, so_far: Callable[[], Tensor]
 ) -> Iterator[Tensor]:
     """Logits (N, V) of one word after another."""
-    known = predict.parts[ENCODER](source)
+    encoded = predict.parts[ENCODER](source)
     at = 0
     while True:
-        outputs = predict.parts[STEP]({TOKEN: so_far()[:, at : at + 1], **known})
+        outputs = predict.parts[STEP]({TOKEN: so_far()[:, at : at + 1], **encoded})
         yield outputs[LOGITS][:, 0]
-        known = known | {name: value for name, value in outputs.items() if name != LOGITS}
+        encoded = encoded | {name: value for name, value in outputs.items() if name != LOGITS}
         at += 1
 
 

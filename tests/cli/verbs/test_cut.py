@@ -60,6 +60,7 @@ def test_widths_by_group(net, tmp_path):
         (["--fraction", "0.5"], "give one of --data and --input-shape"),
         (["--input-shape", "3x8x8"], "one of fraction and widths is needed"),
         (["--input-shape", "3x8x8", "--width", "0"], "--width: not GROUP=N: '0'"),
+        (["--input-shape", "3x8x8", "--width", "0=" + "9" * 5000], "--width: not GROUP=N: '0=99"),
         (["--input-shape", "3x8x8", "--width", "0=5", "--width", "0=6"], "given twice for 0"),
     ],
 )

@@ -57,6 +57,8 @@ def test_it_shows_what_can_be_cut_and_writes_a_page(net, tmp_path):
         (["--data", "digits", "--input-shape", "3x8x8"], "give one of"),
         (["--input-shape", "3xx8"], "not sizes: '3xx8'"),
         (["--input-shape", "3x0x8"], "not sizes"),
+        (["--input-shape", f"3x{10**18}"], "not sizes"),
+        (["--input-shape", "3x100000x100000"], "are 3.0e.10 numbers, more than 2.7e.08"),
     ],
 )
 def test_an_input_is_stated_once_and_in_numbers(net, options, problem):

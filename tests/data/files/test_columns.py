@@ -47,3 +47,16 @@ def test_categories_have_codes_and_unseen_ones_are_told_or_counted_together():
         column.codes(rows("poet", column="job"))
     admitting = CategoryColumn("job", ("baker", "smith"), first=4, admits_unseen=True)
     assert admitting.codes(rows("poet", column="job")).tolist() == [4]
+
+
+def test_a_constant_column_is_left_as_it_is_whatever_rounding_makes_of_its_mean():
+    constant = RealColumn.of(rows(*["0.1"] * 7), "age", fills=False)
+    assert constant.deviation == 1.0
+    assert constant.numbers(rows("0.2"))[0] == pytest.approx(0.1)
+
+
+def test_numbers_too_large_for_a_mean_and_columns_without_any_are_told():
+    with pytest.raises(DataError, match=r"people\.csv:3: age is -1e308, too large"):
+        RealColumn.of(rows("3", "-1e308", "1e308"), "age", fills=False)
+    with pytest.raises(DataError, match=r"people\.csv: no training row has a number in age"):
+        RealColumn.of(rows("a", "b"), "age", fills=True)

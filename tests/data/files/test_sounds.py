@@ -69,8 +69,8 @@ def test_clips_are_as_long_as_the_longest_or_as_asked_for(tmp_path):
     paths = [write(tmp_path / f"{n}.wav", bytes(2 * n)) for n in (1000, 3000)]
     sounds = read_sounds(paths)
     # Hops have 128 samples.
-    assert clip_samples(sounds, None) == 24 * 128 >= 3000
-    assert clip_samples(sounds, 0.1) == 7 * 128 >= 800
+    assert clip_samples(sounds, paths, None, "") == 24 * 128 >= 3000
+    assert clip_samples(sounds, paths, 0.1, "") == 7 * 128 >= 800
 
 
 def test_silence_is_put_around_short_sounds_and_the_middle_taken_of_long_ones():
@@ -79,3 +79,19 @@ def test_silence_is_put_around_short_sounds_and_the_middle_taken_of_long_ones():
     np.testing.assert_array_equal(clipped(ramp, 2) * 32768, [3, 4])
     np.testing.assert_array_equal(clipped(ramp, 8, shift=3) * 32768, [0, 0, 0, 0, 1, 2, 3, 4])
     assert not clipped(ramp, 4, shift=9).any()
+
+
+def test_a_sound_that_would_make_all_others_as_long_is_told(tmp_path):
+    paths = [write(tmp_path / f"{n}.wav", bytes(2 * n)) for n in (1000, 61 * 8000)]
+    with pytest.raises(DataError, match=r"488000\.wav: lasts 61 s, .*; cut it"):
+        clip_samples(read_sounds(paths), paths, None, "cut it")
+    assert clip_samples(read_sounds(paths), paths, 0.1, "cut it") == 7 * 128
+
+
+@pytest.mark.parametrize("rate_hz", [0, 1, 2**32 - 1])
+def test_a_rate_that_no_recorder_has_is_told(tmp_path, rate_hz):
+    path = write(tmp_path / "a.wav", bytes(2000))
+    content = path.read_bytes()
+    path.write_bytes(content[:24] + rate_hz.to_bytes(4, "little") + content[28:])
+    with pytest.raises(DataError, match=rf"a\.wav: has {rate_hz} samples a second"):
+        read_sound(path)

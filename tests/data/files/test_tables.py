@@ -78,3 +78,13 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"unpacks to more than 0\.1 MB"):
         read_packed(tmp_path / "a.gz", 10**5)
     assert len(read_packed(tmp_path / "a.gz", 10**6)) == 10**6
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(2**26 + 1)))
+    with pytest.raises(ValueError, match="unpacks to more than 200 times its own size"):
+        read_packed(tmp_path / "a.gz", 2**30)
+
+
+def test_half_a_pair_of_surrogates_is_no_text(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a": "x"}\n{"a": "\\ud800"}\n')
+    with pytest.raises(DataError, match=r"t\.jsonl:2: has half of a pair of surrogates"):
+        rows(path)

@@ -154,3 +154,16 @@ def test_missing_numbers_may_be_filled(table):
 def test_wrong_options_are_told(table, options, told):
     with pytest.raises((DataError, UsageError), match=told):
         data.load(f"csv:{table}{options}")
+
+
+def test_a_class_written_in_two_ways_is_told(table):
+    table.write_text(people(line7="6,26,baker,1.0,yes"))
+    with pytest.raises(DataError, match=r"town is '1' in some rows and '1\.0' in others"):
+        data.load(f"csv:{table}?target=town")
+
+
+def test_a_column_that_the_first_row_has_not_is_told(tmp_path):
+    lines = [json.dumps({"x": n, "y": "ab"[n % 2]} | ({"z": 1} if n else {})) for n in range(60)]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"t\.jsonl:\d+: has (a|no) column 'z'"):
+        data.load(f"csv:{tmp_path}/t.jsonl?target=y")

@@ -103,3 +103,25 @@ def test_another_rate_is_told_by_its_file(root):
         data.load(f"speech:{root}")
     with wave.open(str(root / "low" / "000.wav"), "rb") as file:
         assert file.getframerate() == 16_000
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "told"),
+    [
+        ("high/0.wav", "high/0.wav", "high/0.wav: is in validation and in test"),
+        ("high/0.wav\nhigh/0.wav", "low/0.wav", "high/0.wav: is twice in validation"),
+        ("/etc/passwd", "low/0.wav", "validation_list.txt: lists /etc/passwd, which is not there"),
+    ],
+)
+def test_lists_that_overlap_or_lead_elsewhere_are_told(root, validation, test, told):
+    names = {"0": sorted(path.name for path in (root / "high").iterdir())[0]}
+    for file, text in (("validation_list.txt", validation), ("testing_list.txt", test)):
+        (root / file).write_text(text.replace("0.wav", names["0"]))
+    with pytest.raises(DataError, match=told.replace("0.wav", names["0"])):
+        data.load(f"speech:{root}")
+
+
+def test_a_link_that_leads_nowhere_is_told(root):
+    (root / "high" / "gone.wav").symlink_to(root / "nowhere.wav")
+    with pytest.raises(DataError, match=r"gone\.wav: cannot be read"):
+        data.load(f"speech:{root}")

@@ -83,7 +83,7 @@ def test_lengths_cut_and_fill_up(file):
     assert data.load(f"text:{file}?length=3").input_shape == (3,)
     tokens, _ = whole(data.load(f"text:{file}?length=30").train)
     assert not tokens[:, 5:].any()
-    with pytest.raises(DataError, match="length must be a whole number from 1 up, not '0'"):
+    with pytest.raises(DataError, match="length must be a whole number from 1 to 16384, not '0'"):
         data.load(f"text:{file}?length=0")
 
 
@@ -122,3 +122,10 @@ def test_a_label_that_training_does_not_have_is_told_by_its_line(tmp_path):
     (tmp_path / "test.csv").write_text(f"{table(2)}open the door,open\n")
     with pytest.raises(DataError, match=r"test\.csv:8: the label 'open' is never seen"):
         data.load(f"text:{tmp_path}")
+
+
+def test_one_text_that_would_make_all_others_as_long_is_told(file):
+    file.write_text(table(20) + "on " * 20000 + ",on\n")
+    with pytest.raises(DataError, match=r"commands\.csv:62: has 20000 words, .*\?length=512"):
+        data.load(f"text:{file}")
+    assert data.load(f"text:{file}?length=8").input_shape == (8,)

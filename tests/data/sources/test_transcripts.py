@@ -71,3 +71,13 @@ def test_what_is_wrong_is_told_with_its_line(root):
     train.unlink()
     with pytest.raises(DataError, match="has no train file"):
         data.load(f"transcripts:{root}")
+
+
+def test_a_sound_in_two_parts_and_a_name_that_no_file_can_have_are_told(root):
+    lines = (root / "train.tsv").read_text().splitlines()
+    (root / "test.tsv").write_text("\n".join(lines[:3]))
+    with pytest.raises(DataError, match="is in train and in test"):
+        data.load(f"transcripts:{root}")
+    (root / "test.tsv").write_text("\n".join([lines[0], "x" * 400 + "\thl"]))
+    with pytest.raises(DataError, match=r"test\.tsv:2: there is no file"):
+        data.load(f"transcripts:{root}")

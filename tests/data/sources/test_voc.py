@@ -89,7 +89,7 @@ def test_classes_have_the_order_of_their_file(root):
         (annotation((9, 5, 3, 9)), "has no area"),
         (annotation((1, 1, 9, 9), (30, 5, 60, 9)), r"box 2 .* outside of its picture of 40 x 20"),
         (annotation((-9, 5, 6, 9)), "outside of its picture"),
-        (annotation(("nan", 5, 6, 9)), "is not finite"),
+        (annotation(("nan", 5, 6, 9)), "bndbox/xmin is 'nan', not a number"),
         (annotation(("x", 5, 6, 9)), "bndbox/xmin is 'x', not a number"),
         (annotation((1, 1, 9, 9), size=SIZE.replace("40", "80")), "80 x 20 pixels, and .*40 x 20"),
         (annotation((1, 1, 9, 9), name=""), "object 1 has no name"),
@@ -150,7 +150,7 @@ def test_a_damaged_picture_is_named(root):
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("size=4", "from 8 up"),
+        ("size=4", "from 8 to 4096"),
         ("size=80x", "as 160 or 160x120"),
         ("size=8x8x8", "as 160 or 160x120"),
         ("mean=1,2", "one number or three"),
@@ -174,3 +174,17 @@ def test_pixels_are_normalised_as_is_said(root):
     mean = torch.tensor(usual.normalisation.mean).reshape(3, 1, 1)
     std = torch.tensor(usual.normalisation.std).reshape(3, 1, 1)
     assert torch.allclose(first(usual.test, 3)[0], (images - mean) / std, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (annotation(size=SIZE.replace("40", "1e400")), "size/width is '1e400', not a number"),
+        (annotation((0, "nan", 3, 4)), "bndbox/ymin is 'nan', not a number"),
+        ("<html><body/></html>", "is no annotation, but <html>"),
+    ],
+)
+def test_what_no_picture_is_annotated_with_is_told(root, text, told):
+    (root / "Annotations" / "103.xml").write_text(text)
+    with pytest.raises(DataError, match=rf"103\.xml: {told}"):
+        data.load(f"voc:{root}")

@@ -32,6 +32,8 @@ SIGNALS = (
 )
 # What a killed host left running has this long to notice.
 ORPHANS_S, STOPS_S = 6.0, 30.0
+# Of a command whose results are compared after each of them.
+LEAST_KILLS = 4
 # Of a measurement over ssh, its connection included.
 LONGEST_S = 10.0
 TEMPORARY = re.compile(r"^\..+\.[a-z0-9_]{8}$")
@@ -82,11 +84,11 @@ def _desk(material: Material, place: Place) -> None:
 FINISHED = frozenset({0, 11, 12})
 WEIGHTS = ("run/model.safetensors",)
 COMPRESSION = Job("compress", COMPRESS, "run", (), 8, ends=FINISHED)
-PLANNED = Job("compress, planned", COMPRESS, "run", WEIGHTS, 6, _planned, FINISHED)
+PLANNED = Job("compress, planned", COMPRESS, "run", WEIGHTS, 7, _planned, FINISHED)
 INT8_PLANNED = Job(
-    "compress to int8, planned", (*COMPRESS, *INT8), "run", WEIGHTS, 6, _int8_planned, FINISHED
+    "compress to int8, planned", (*COMPRESS, *INT8), "run", WEIGHTS, 7, _int8_planned, FINISHED
 )
-TRAINING = Job("train", TRAIN, "run", ("run/weights.safetensors",), 6)
+TRAINING = Job("train", TRAIN, "run", ("run/weights.safetensors",), 7)
 OVER_SSH = Job("measure over ssh", ("measure", "net.onnx", "--target", "./device.toml"), "out")
 JOBS = (
     *(COMPRESSION, PLANNED, TRAINING, PLANNED, INT8_PLANNED, COMPRESSION, PLANNED, TRAINING),
@@ -116,7 +118,11 @@ class Kills:
     name, short, whole = "kills", 3, 105
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
-        """Disturb one job, let it go on, and compare what it comes to."""
+        """Disturb one job, let it go on, and compare what it comes to.
+
+        A job whose results are those of an undisturbed one is taken to its end from where each kill
+        left it, in a copy of its folder.
+        """
         job = JOBS[number % len(JOBS)]
         if job is OVER_SSH:
             return _over_ssh(lab, number, random)
@@ -125,8 +131,8 @@ class Kills:
         (place.cwd / "out").mkdir()
         job.put(lab.material, place)
         report = Report(job.name, f"edgespiral {' '.join(job.argv)}", faults=0)
-        least = 2 if job.most_kills > 1 else 1
-        for _ in range(random.randint(least, job.most_kills)):
+        kills = self._kills(job, number, random)
+        for number_of_kill in range(1, kills + 1):
             # Moments of a run, and not of a second: the same on slow and on busy machines.
             after_s = random.uniform(0, min(1.0, 2.5 / job.most_kills)) * reference.seconds
             killed = disturbed(lab, place, job, after_s, random.choice(SIGNALS))
@@ -134,9 +140,20 @@ class Kills:
             report.faults += killed.was_hit
             if not killed.was_hit:
                 break
+            report.resumed += bool(job.results)
+            if job.results and number_of_kill < kills:
+                aside = place.copied(f"{self.name}/{number}-{number_of_kill}")
+                report.broken += gone_on(lab, aside, job, reference)
+                aside.remove()
         report.broken += gone_on(lab, place, job, reference)
         place.remove()
         return report
+
+    def _kills(self, job: Job, number: int, random: Random) -> int:
+        """How many signals a job is to be sent; few in the short form, which a suite has."""
+        if job.most_kills == 1 or number < self.short:
+            return min(job.most_kills, 2)
+        return random.randint(LEAST_KILLS if job.results else 2, job.most_kills)
 
 
 def _over_ssh(lab: Lab, number: int, random: Random) -> Report:

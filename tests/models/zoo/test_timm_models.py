@@ -46,6 +46,8 @@ def test_what_timm_cannot_make_is_told_in_a_line():
         UsageError, match=r"timm/mixer_s32_224: timm cannot make it .*\(3, 30, 30\)"
     ):
         models.build("timm/mixer_s32_224", classes=2, input_shape=(3, 30, 30))
+    with pytest.raises(UsageError, match=r"timm cannot make it .* Invalid pretrained tag"):
+        models.build(f"{SMALL}.nobodys", classes=2, input_shape=(3, 64, 64))
 
 
 def test_others_than_images_are_refused():

@@ -8,8 +8,8 @@ import pytest
 import edgespiral
 from edgespiral import api
 from edgespiral.core.errors import ModelError, RunFolderError, UsageError
+from edgespiral.core.records.comparing.exploration import read_exploration
 from edgespiral.core.records.events import Candidate, PointExplored, TurnPlanned
-from edgespiral.core.records.exploration import read_exploration
 from edgespiral.core.records.journal import read
 from edgespiral.spiral.exploring.explore import EXPLORED
 from edgespiral.spiral.exploring.explorer import Prices, furthest, latencies_between

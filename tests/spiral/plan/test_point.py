@@ -6,7 +6,7 @@ import pytest
 from example_records import an_exploration, explored_point
 
 from edgespiral.core.errors import RunFolderError, UsageError
-from edgespiral.core.records.exploration import EXPLORATION
+from edgespiral.core.records.comparing.exploration import EXPLORATION
 from edgespiral.spiral.plan import Plan, load_plan
 from edgespiral.spiral.plan.point import point_values
 

@@ -8,6 +8,7 @@ from edgespiral import data, tasks
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.guard import watched
 from edgespiral.data.user import splits_of
 from edgespiral.tasks.detection import PLUGIN, Detection
 from edgespiral.tasks.detection.frames import empty_frame
@@ -206,3 +207,14 @@ def test_a_mapping_with_rows_of_objects_is_taken_as_such():
     whole = TensorDataset(torch.zeros(2, 3, 16, 16), TARGETS.long())
     with pytest.raises(DataError, match="targets are classes or masks"):
         PLUGIN.check_data(splits_of(mapping | {"train": whole}, "mine"))
+
+
+def test_a_faulty_object_beyond_the_first_thousand_samples_is_told_when_it_is_met():
+    targets = TARGETS[:1].repeat(2001, 1, 1)
+    targets[2000] = row(1, 5, 1, 3, 5)[0]
+    whole = watched(splits(targets), PLUGIN.target_problem)
+    PLUGIN.check_data(whole)
+    told = r"made up: train: sample 2000: the object \(1, 5, 1, 3, 5\) has no area"
+    for seed in (None, 1):
+        with pytest.raises(DataError, match=told):
+            list(whole.train.epoch(batch_size=3 if seed else 64, seed=seed))

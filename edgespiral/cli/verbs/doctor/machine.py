@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import EdgeSpiralError, RunFolderError
 from edgespiral.core.system.files import user_cache
+from edgespiral.core.text import shortened
 from edgespiral.measure.targets.check import CheckLine
 
 if TYPE_CHECKING:
@@ -66,13 +67,31 @@ def folder_lines(purpose: str, folder: Path) -> Iterator[CheckLine]:
         RunFolderError: it cannot.
     """
     place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+    try:
+        while not _is_taken(place):
+            place = place.parent
+        is_usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    except OSError as error:
+        what = f"{shortened(str(place), 100)} cannot be looked at: {error.strerror}"
+        raise RunFolderError(what, where=purpose) from error
+    if not is_usable:
         raise RunFolderError(f"{place} cannot be written to", where=purpose)
     free = shutil.disk_usage(place).free
     advice = "free some space, or name another place" if free < FEW_BYTES else ""
     yield CheckLine(purpose, f"{folder}, {_gigabytes(free)} free", not advice, advice)
+
+
+def _is_taken(place: Path) -> bool:
+    """Whether something has this name, be it a link that leads nowhere.
+
+    Raises:
+        OSError: nothing can have it.
+    """
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def program_lines() -> Iterator[CheckLine]:

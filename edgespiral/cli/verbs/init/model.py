@@ -97,9 +97,9 @@ def _output_sizes(outputs: object, where: str) -> tuple[int, ...]:
 
     if isinstance(outputs, torch.Tensor) and outputs.ndim in (2, 4) and len(outputs) == 2:
         return tuple(outputs.shape[1:])
-    told = f"a tensor {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else None
+    what = f"a tensor {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else None
     raise ModelError(
-        f"returns {told or f'a {type(outputs).__name__}'}, and not a class a sample or a pixel, so "
+        f"returns {what or f'a {type(outputs).__name__}'}, and not a class a sample or a pixel, so "
         "what data it needs cannot be told",
         where=where,
         hint="name the data: --data data.py:load, as in docs/data.md",

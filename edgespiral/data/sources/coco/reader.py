@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.system.files import is_file
 from edgespiral.data.boxes.annotated import Annotated
 from edgespiral.data.boxes.options import parsed
 from edgespiral.data.boxes.splits import NAMES, TRAIN, box_splits, by_part
@@ -127,7 +128,7 @@ def _of_picture(
     candidates = [folder / picture.file_name for folder in folders]
     size: Any = (picture.width, picture.height)
     return Annotated(
-        picture=next((file for file in candidates if file.is_file()), candidates[0]),
+        picture=next((file for file in candidates if is_file(file)), candidates[0]),
         source=f"{split.file}: {picture.file_name}",
         labels=np.array(
             [numbers.index(annotation.category_id) for annotation in objects], np.int64

@@ -86,21 +86,21 @@ def load_translation(argument: str) -> DataSplits:
         DataError: a file is missing or damaged, two files have different numbers of lines, a
             sentence is empty or too long, or has a word that a vocabulary has no token for.
     """
-    asked = Argument("translation", argument, OPTIONS)
-    train, validation, test = _lengths_kept(asked, _parts(asked))
+    spec = Argument("translation", argument, OPTIONS)
+    train, validation, test = _within_lengths(spec, _parts(spec))
     if not (train and validation and test):
-        raise DataError("has too few sentences to hold some out", where=str(asked.path))
+        raise DataError("has too few sentences to hold some out", where=str(spec.path))
     everything = (*train, *validation, *test)
     # The end is a word, too.
     lengths = (
         max(len(pair.source) for pair in everything),
         1 + max(len(pair.target) for pair in everything),
     )
-    source = _vocabulary(asked, "source_vocabulary", [pair.source for pair in train])
-    target = _vocabulary(asked, "target_vocabulary", [pair.target for pair in train], BEGIN, END)
+    source = _vocabulary(spec, "source_vocabulary", [pair.source for pair in train])
+    target = _vocabulary(spec, "target_vocabulary", [pair.target for pair in train], BEGIN, END)
     parts = [_ids(part, source, target, lengths) for part in (train, validation, test)]
     return DataSplits(
-        name=f"translation:{asked.path}",
+        name=f"translation:{spec.path}",
         train=parts[0],
         validation=parts[1],
         test=parts[2],
@@ -120,19 +120,19 @@ def load_translation(argument: str) -> DataSplits:
     )
 
 
-def _parts(asked: Argument) -> tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair]]:
-    languages = [asked.options.get(name) for name in ("from", "to")]
+def _parts(spec: Argument) -> tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair]]:
+    languages = [spec.options.get(name) for name in ("from", "to")]
     if any(languages) and not all(languages):
-        raise UsageError("names one language of two", where=asked.where, hint="?from=en&to=de")
+        raise UsageError("names one language of two", where=spec.where, hint="?from=en&to=de")
     source, target = (language or "" for language in languages)
-    if not asked.path.is_dir():
-        whole = _two_files(asked.path, source, target) if source else _table(asked.path, asked)
+    if not spec.path.is_dir():
+        whole = _two_files(spec.path, source, target) if source else _table(spec.path, spec)
         rest, test = _apart(whole, TEST_PART)
         return (*_apart(rest, VALIDATION_PART), test)
     if source:
-        read = _files(asked.path, source, target)
+        read = _files(spec.path, source, target)
     else:
-        read = {name: _table(path, asked) for name, path in three_tables(asked.path).items()}
+        read = {name: _table(path, spec) for name, path in three_tables(spec.path).items()}
     train, *others = read.values()
     if len(others) == 1:
         return (*_apart(train, VALIDATION_PART), others[0])
@@ -195,12 +195,12 @@ def _text(path: Path) -> str:
         raise DataError(f"cannot be read: {reason}", where=str(path)) from error
 
 
-def _table(path: Path, asked: Argument) -> list[Pair]:
+def _table(path: Path, spec: Argument) -> list[Pair]:
     if not is_table(path):
         rows(path)  # which says what it is not
-    read = rows_of_table(path, asked)
-    source = asked.options.get("source") or column(read[0], SOURCE_NAMES, "source")
-    target = asked.options.get("target") or column(read[0], TARGET_NAMES, "target")
+    read = rows_of_table(path, spec)
+    source = spec.options.get("source") or column(read[0], SOURCE_NAMES, "source")
+    target = spec.options.get("target") or column(read[0], TARGET_NAMES, "target")
     return [_row_pair(row, source, target) for row in read]
 
 
@@ -228,15 +228,15 @@ def _apart(pairs: Sequence[Pair], part: float) -> tuple[list[Pair], list[Pair]]:
     return sides
 
 
-def _lengths_kept(
-    asked: Argument, parts: tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair]]
+def _within_lengths(
+    spec: Argument, parts: tuple[Sequence[Pair], Sequence[Pair], Sequence[Pair]]
 ) -> list[list[Pair]]:
     """The parts with no sentence longer than what is asked for, if anything is."""
-    longer = asked.one_of("longer", ("refuse", "cut", "skip"))
-    if "length" not in asked.options:
+    longer = spec.one_of("longer", ("refuse", "cut", "skip"))
+    if "length" not in spec.options:
         return [list(part) for part in parts]
-    most = asked.whole_number("length", default=1, least=1)
-    kept = []
+    most = spec.whole_number("length", default=1, least=1)
+    parts_kept = []
     for number, part in enumerate(parts):
         # What is scored is the whole of it: what it leaves out would be nobody's loss.
         is_skipping = longer == "skip" and number == 0
@@ -250,23 +250,23 @@ def _lengths_kept(
                 hint="raise ?length=, or ?longer=cut; training alone may do without: longer=skip",
             )
         cut = [Pair(pair.source[:most], pair.target[:most], pair.where) for pair in part]
-        kept.append(short if is_skipping else cut)
-    return kept
+        parts_kept.append(short if is_skipping else cut)
+    return parts_kept
 
 
 def _vocabulary(
-    asked: Argument, option: str, train: Sequence[Sequence[str]], *marks: str
+    spec: Argument, option: str, train: Sequence[Sequence[str]], *marks: str
 ) -> Vocabulary:
     """That of a file, or of what training has; `marks` are tokens that are no words."""
-    if option in asked.options:
-        path = Path(asked.options[option]).expanduser()
+    if option in spec.options:
+        path = Path(spec.options[option]).expanduser()
         read = Vocabulary.read(path)
         lacking = [mark for mark in marks if mark not in read.tokens]
         if lacking:
             raise DataError(f"has no {lacking[0]}", where=str(path), hint="add it as a line")
         return read
-    made = Vocabulary.of(train, asked.whole_number("min_count", default=LEAST_COUNT, least=1))
-    return Vocabulary((*made.tokens[:2], *marks, *made.tokens[2:]))
+    vocabulary = Vocabulary.of(train, spec.whole_number("min_count", default=LEAST_COUNT, least=1))
+    return Vocabulary((*vocabulary.tokens[:2], *marks, *vocabulary.tokens[2:]))
 
 
 def _ids(

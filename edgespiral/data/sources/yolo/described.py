@@ -38,8 +38,14 @@ def names_in(described: Mapping[str, object], file: Path) -> list[str]:
         DataError: there are none, or numbers are left out.
     """
     names = described.get("names")
-    if isinstance(names, list) and names:
-        return [str(name) for name in names]
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))) and names:
-        return [str(names[number]) for number in range(len(names))]
-    raise DataError("names is not a list of classes, or a mapping of them from 0", where=str(file))
+    if isinstance(names, dict) and all(number in names for number in range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        what = "names is not a list of classes, or a mapping of them from 0"
+        raise DataError(what, where=str(file))
+    # YAML takes `no` for false, and an alias may stand for a list of a million lists.
+    odd = next((at for at, name in enumerate(names) if type(name) not in (str, int)), None)
+    if odd is not None:
+        kind = type(names[odd]).__name__
+        raise DataError(f"the name of class {odd} is a {kind}", where=str(file), hint="quote it")
+    return [str(name) for name in names]

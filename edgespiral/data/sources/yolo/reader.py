@@ -59,7 +59,7 @@ def _folders(root: Path, described: Mapping[str, object], file: Path | None) -> 
     for part, usual in NAMES.items():
         told = next((described[name] for name in usual if described.get(name)), None)
         if told is not None:
-            folders[part] = _told(root, described, str(told), f"{file}: {part}")
+            folders[part] = _told(root, described, told, f"{file}: {part}")
         elif not names_some:
             places = [(root / "images" / name, root / name / "images") for name in usual]
             folder = first_folder(*(place for pair in places for place in pair))
@@ -72,9 +72,13 @@ def _folders(root: Path, described: Mapping[str, object], file: Path | None) -> 
     return folders
 
 
-def _told(root: Path, described: Mapping[str, object], told: str, where: str) -> Path:
+def _told(root: Path, described: Mapping[str, object], told: object, where: str) -> Path:
     """The folder that `data.yaml` names, as ultralytics' own reader finds it."""
-    base = root / str(described.get("path") or "")
+    path = described.get("path") or ""
+    if not isinstance(told, str) or not isinstance(path, str):
+        kind = type(path if isinstance(told, str) else told).__name__
+        raise DataError(f"is a {kind}, not the name of a folder", where=where)
+    base = root / path
     # Exports often say `../train/images` of what lies beside the file.
     named = [base / told, root / told, root / told.removeprefix("../")]
     folder = first_folder(*named)

@@ -55,22 +55,22 @@ def _by_name(inputs: Mapping[str, object]) -> str:
 
 def _open(value: ValueInfoProto, shape: tuple[int, ...] | None, model: Path) -> dict[str, int]:
     """The open dimensions of one input, with the sizes that `shape` gives them."""
-    given = value.type.tensor_type.shape.dim
+    dimensions = value.type.tensor_type.shape.dim
     written = "x".join(
-        str(dimension.dim_value or dimension.dim_param or "?") for dimension in given
+        str(dimension.dim_value or dimension.dim_param or "?") for dimension in dimensions
     )
     if shape is None:
-        if all(dimension.dim_value for dimension in given):
+        if all(dimension.dim_value for dimension in dimensions):
             return {}
         what = f"input {value.name!r} has no fixed shape: {written}"
         hint = "give one: --shape 1x3x224x224, or NAME:1x3x224x224"
         raise ModelError(what, where=str(model), hint=hint)
-    pairs = list(zip(given, shape, strict=False))
-    if len(given) != len(shape) or any(
+    pairs = list(zip(dimensions, shape, strict=False))
+    if len(dimensions) != len(shape) or any(
         dimension.dim_value not in (0, size) for dimension, size in pairs
     ):
-        asked = "x".join(map(str, shape))
-        raise UsageError(f"input {value.name!r} is {written}, not {asked}", where=str(model))
+        text = "x".join(map(str, shape))
+        raise UsageError(f"input {value.name!r} is {written}, not {text}", where=str(model))
     sizes = {dimension.dim_param: size for dimension, size in pairs if not dimension.dim_value}
     if "" in sizes:
         what = f"input {value.name!r} has an open size without a name: {written}"

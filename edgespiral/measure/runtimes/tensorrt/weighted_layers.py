@@ -80,8 +80,8 @@ def weighted_layers(
 
 def _fix_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
     for value in model.graph.input:
-        given = shapes.get(value.name, shapes.get(""))
-        for dimension, size in zip(value.type.tensor_type.shape.dim, given or (), strict=False):
+        sizes = shapes.get(value.name, shapes.get(""))
+        for dimension, size in zip(value.type.tensor_type.shape.dim, sizes or (), strict=False):
             dimension.dim_value = size
 
 
@@ -109,13 +109,13 @@ def _layer(
     weight: tuple[int, ...],
     path: Path,
 ) -> WeightedLayer:
-    given, result = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
+    inputs_shape, result = shapes.get(node.input[0], ()), shapes.get(node.output[0], ())
     name = node_name(node)
-    if not given or not result or 0 in (*given, *result):
+    if not inputs_shape or not result or 0 in (*inputs_shape, *result):
         hint = "give the input's shape: --shape 1x3x224x224"
         raise ModelError(f"the shapes of {name} are not known", where=str(path), hint=hint)
     if node.op_type == CONVOLUTION:
-        return WeightedLayer(name, "conv", given, weight, result)
+        return WeightedLayer(name, "conv", inputs_shape, weight, result)
     batch = math.prod(result[:-1])
-    features, outputs = given[-1], result[-1]
+    features, outputs = inputs_shape[-1], result[-1]
     return WeightedLayer(name, "gemm", (batch, features), (outputs, features), (batch, outputs))

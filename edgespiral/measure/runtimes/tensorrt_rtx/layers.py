@@ -96,11 +96,11 @@ def unfused(layers: Sequence[CompiledLayer], model: Path) -> list[str]:
         )
     ]
     rounds = {node_name(node) for node in graph.node if node.op_type in ROUNDS}
-    given = {value.name for value in graph.input}
+    graph_inputs = {value.name for value in graph.input}
     alone = [
         name
         for layer in layers
-        if layer.nodes and layer.nodes <= rounds and not given & set(layer.inputs)
+        if layer.nodes and layer.nodes <= rounds and not graph_inputs & set(layer.inputs)
         for name in sorted(layer.nodes)
     ]
     return missed + alone

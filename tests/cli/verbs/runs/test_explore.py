@@ -4,39 +4,25 @@ import json
 
 from edgespiral.core.errors import ExitCode
 
-NET = """
-import torch
-from torch import nn
 
-
-def net():
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4096, 10),
-    )
-"""
-
-
-def test_the_command_shows_the_front_and_a_run_starts_from_it(edgespiral, tmp_path):
-    (tmp_path / "net.py").write_text(NET)
-    words = ("net.py:net", "--data", "digits", "--speedup", "2", "--pruner", "depgraph")
-    done = edgespiral("explore", *words, "--points", "2", "--out", "front")
+def test_the_command_shows_the_front_and_a_run_starts_from_it(edgespiral, place):
+    words = ("net.py:net", "--data", "digits", "--target", "quick.toml", "--speedup", "2")
+    done = edgespiral("explore", *words, "--pruner", "depgraph", "--points", "2", "--out", "front")
     assert done.returncode == 0, done.stderr
     assert "page: front/exploration.html" in done.stdout
-    record = json.loads((tmp_path / "front" / "exploration.json").read_text())
+    record = json.loads((place / "front" / "exploration.json").read_text())
     assert record["complete"]
     assert [point["number"] for point in record["points"]] == [1, 2][: len(record["points"])]
     start = ("--explored", "front", "--point", "1", "--epochs", "0.1", "--max-drop", "100")
     run = edgespiral("compress", *start, "--out", "run")
     assert run.returncode in (ExitCode.OK, ExitCode.UNREACHABLE), run.stderr
-    events = map(json.loads, (tmp_path / "run" / "journal.jsonl").open())
+    journal = (place / "run" / "journal.jsonl").read_text()
+    events = map(json.loads, journal.splitlines())
     planned = next(event for event in events if event["kind"] == "turn-planned")
     assert planned["widths"] == record["points"][0]["widths"]
 
 
-def test_what_is_wrong_is_one_line_with_its_code(edgespiral, tmp_path):
-    (tmp_path / "net.py").write_text(NET)
+def test_what_is_wrong_is_one_line_with_its_code(edgespiral, place):
     words = ("explore", "net.py:net", "--data", "digits")
     for more, code, problem in (
         (("--points", "1"), ExitCode.USAGE, "--points: must be from 2 to 64, is 1"),

@@ -100,3 +100,23 @@ def test_labels_without_their_picture_are_told(root):
     (root / "images" / "val" / "val1.png").unlink()
     with pytest.raises(DataError, match=r"val1\.txt: its picture is missing"):
         data.load(f"yolo:{root}")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("{0: cat, dog: 1}", "names is not a list of classes"),
+        ("[no, yes]", "the name of class 0 is a bool; quote it"),
+        ("[&a [x, x], *a]", "the name of class 0 is a list"),
+    ],
+)
+def test_names_that_are_none_are_told(root, names, told):
+    (root / "data.yaml").write_text(YAML.replace("[cat, dog]", names))
+    with pytest.raises(DataError, match=rf"data\.yaml: {told}"):
+        data.load(f"yolo:{root}")
+
+
+def test_a_list_in_the_place_of_a_folder_is_told(root):
+    (root / "data.yaml").write_text(YAML.replace("images/train", "[images/train]"))
+    with pytest.raises(DataError, match=r"data\.yaml: train: is a list, not the name of a folder"):
+        data.load(f"yolo:{root}")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.records.exploration import EXPLORATION, read_exploration
+from edgespiral.core.records.comparing.exploration import EXPLORATION, read_exploration
 
 
 def test_a_folder_without_an_exploration_is_named(tmp_path):

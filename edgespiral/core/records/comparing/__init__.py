@@ -1,0 +1,1 @@
+"""Records that hold cuts and runs against each other."""

@@ -1,0 +1,159 @@
+"""A training as the other processes are told of it: files that say all of it.
+
+Models travel as they lie on disk, source and safetensors, and never as a pickle (decision 6).
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import safetensors.torch
+from torch.fx import GraphModule
+from torch.nn.utils.parametrize import is_parametrized
+
+from edgespiral.core.batches import first_inputs
+from edgespiral.core.errors import DivergedError, ModelError
+from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.temporary import work_folder
+from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.teacher_cache import read_outputs, write_outputs
+from edgespiral.distill.trainer import train
+from edgespiral.models.saved import load_model, save_model, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.nested import Tensors
+    from edgespiral.distill.own_training import TrainingStep
+    from edgespiral.distill.parallel.world import World
+    from edgespiral.tasks.base import Task
+
+STUDENT, TEACHER = "student", "teacher-{}"
+SETTINGS, OUTPUTS, MASKS = "settings.json", "outputs.safetensors", "masks.safetensors"
+CHECKPOINT = "checkpoint.pt"
+# Of the outputs' file, which is another's in no case.
+IDENTITY = "job"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `train` is called with, but for what each process has: data, task and step.
+
+    Attributes:
+        student: as it is before the training, traced.
+        settings: of the training.
+        teachers: traced.
+        outputs: theirs (T, N, ...) for the training samples, where they are kept.
+        masks: by parameter name, True where a weight may be other than zero.
+    """
+
+    student: nn.Module
+    settings: TrainSettings
+    teachers: Sequence[nn.Module] = ()
+    outputs: Tensors | None = None
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def can_travel(self) -> bool:
+        """Whether other processes can build the student: not one that trains with its rounding."""
+        return isinstance(self.student, GraphModule) and not any(
+            map(is_parametrized, self.student.modules())
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write all of it into a folder.
+
+        Raises:
+            ModelError: a model cannot be written as source.
+            RunFolderError: the folder cannot be written.
+        """
+        models = {TEACHER.format(number): model for number, model in enumerate(self.teachers)}
+        for name, model in {STUDENT: self.student, **models}.items():
+            save_model(cast("GraphModule", model), make_folder(folder / name))
+        if self.outputs is not None:
+            write_outputs(folder / OUTPUTS, IDENTITY, self.outputs)
+        safetensors.torch.save_file(
+            {name: mask.contiguous() for name, mask in self.masks.items()}, folder / MASKS
+        )
+        names = [name for name, _ in self.student.named_parameters()]
+        stated = {"settings": asdict(self.settings), "teachers": len(models), "parameters": names}
+        (folder / SETTINGS).write_text(json.dumps(stated), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path, example: Tensors) -> Job:
+        """What `write` has written.
+
+        Args:
+            folder: where.
+            example: samples (N, ...), with which models are traced.
+
+        Raises:
+            ModelError: the student's parameters are in another order than the first process has
+                them in, by which states of optimizers go.
+        """
+        stated = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        student = trace(load_model(folder / STUDENT), example)
+        if [name for name, _ in student.named_parameters()] != stated["parameters"]:
+            raise ModelError("its parameters come in another order when it is built again")
+        return cls(
+            student,
+            _settings(stated["settings"]),
+            [load_model(folder / TEACHER.format(n)) for n in range(stated["teachers"])],
+            read_outputs(folder / OUTPUTS, IDENTITY),
+            safetensors.torch.load_file(folder / MASKS),
+        )
+
+
+def hand_out(world: World, job: Job, checkpoint: Path) -> None:
+    """Send a training to the other processes, which begin it at once.
+
+    Args:
+        world: of the first process.
+        job: what all train.
+        checkpoint: from which the training goes on where there is one.
+    """
+    with work_folder() as place:
+        folder = make_folder(place / "job")
+        job.write(folder)
+        if checkpoint.is_file():
+            (folder / CHECKPOINT).symlink_to(checkpoint.resolve())
+        world.order(folder)
+
+
+def serve(world: World, splits: DataSplits, task: Task, own: TrainingStep) -> None:
+    """Train what the first process hands out, until the run has ended.
+
+    Raises:
+        ProcessLostError: the first process is gone.
+        EdgeSpiralError: a training fails in this process.
+    """
+    example = first_inputs(splits)
+    while True:
+        with work_folder() as folder:
+            if not world.next_order(folder / "job"):
+                return
+            job = Job.read(folder / "job", example)
+            with suppress(DivergedError):  # as in all others; the first one says what follows
+                train(
+                    job.student,
+                    splits,
+                    job.settings,
+                    task=task,
+                    teachers=job.teachers,
+                    outputs=job.outputs,
+                    masks=job.masks,
+                    own=own,
+                    checkpoint=folder / "job" / CHECKPOINT,
+                    world=world,
+                )
+
+
+def _settings(stated: dict[str, Any]) -> TrainSettings:
+    return TrainSettings(**stated | {"freeze": tuple(stated["freeze"])})

@@ -1,0 +1,118 @@
+"""A command started in several processes, by PyTorch's own launcher."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from edgespiral.core.errors import ExitCode, UsageError
+from edgespiral.core.system.stopping import SHELL_SIGNAL_BASE
+from edgespiral.distill.compute import AUTO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgespiral.core.listener import Listener
+
+ALL = "all"
+MOST_RESTARTS = 3
+THREADS = "OMP_NUM_THREADS"
+LOGS = ("torch.distributed.elastic", "torch.distributed.launcher", "torch.multiprocessing")
+
+
+def process_count(asked: int | str, device: str = AUTO) -> int:
+    """How many processes `--devices` asks for.
+
+    Args:
+        asked: a number, or `all`, which is a process for each GPU.
+        device: as `--device` has it.
+
+    Raises:
+        UsageError: there are no GPUs, or fewer.
+    """
+    is_on_gpu = device != "cpu" and torch.cuda.is_available()
+    count = torch.cuda.device_count() if is_on_gpu else 0
+    if asked == ALL:
+        if not count:
+            raise UsageError(
+                "there is no GPU here that PyTorch can use",
+                where="--devices",
+                hint="a number, such as 2, trains in so many processes on the CPU",
+            )
+        return count
+    if count and int(asked) > count:
+        raise UsageError(
+            f"{asked} devices are asked for, and this machine has {count} GPUs", where="--devices"
+        )
+    return int(asked)
+
+
+def launched(
+    processes: int, words: Sequence[str], listener: Listener, *, most_restarts: int = MOST_RESTARTS
+) -> int:
+    """Run `edgespiral` in several processes of this machine; what the first one ends with.
+
+    Where a process is killed, all are started again and go on from the last checkpoint.
+
+    Args:
+        processes: how many.
+        words: of the command line, without `edgespiral`.
+        listener: hears of restarts.
+        most_restarts: how often they are started again.
+    """
+    for name in LOGS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    os.environ.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // processes)))
+    words = list(words)
+    for left in range(most_restarts, -1, -1):
+        try:
+            _launch(processes)(sys.executable, *("-m", "edgespiral", *words))
+        except SignalException as stopped:
+            return SHELL_SIGNAL_BASE + int(stopped.sigval)
+        except ChildFailedError as failed:
+            codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
+            killed = {rank: -code for rank, code in codes.items() if code < 0}
+            if not killed or not left:
+                return _code(codes)
+            rank, number = min(killed.items())
+            listener.say(
+                f"process {rank} was killed by {signal.Signals(number).name}: all start again "
+                "from the last checkpoint"
+            )
+            words += [] if "--resume" in words else ["--resume"]
+        else:
+            break
+    return ExitCode.OK
+
+
+def _launch(processes: int) -> Callable[..., object]:
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        run_id=uuid.uuid4().hex,
+        max_restarts=0,
+    )
+
+    def run(program: str, *words: str) -> object:
+        return elastic_launch(config, program)(*words)
+
+    return run
+
+
+def _code(codes: dict[int, int]) -> int:
+    """What a command ends with whose processes ended with `codes`: as the first one, if it can."""
+    code = codes.get(0) or max(codes.values())
+    return code if code > 0 else ExitCode.TRAINING

@@ -1,0 +1,113 @@
+"""What runs of one teacher on the same devices share: its exported, judged and measured files.
+
+A run of several that begin together measures the teacher while the others wait for it. What they
+take over is checked as what a run goes on with is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.records.events import Baseline, OnDevice, RunStarted
+from edgespiral.core.system.files import make_folder, read_bytes, write_text
+from edgespiral.core.system.lock import locked
+from edgespiral.spiral.budget import Budgets
+from edgespiral.spiral.shipping.publishing import copy_judged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edgespiral.spiral.context import RunContext
+
+BASELINE = "baseline.json"
+# Of how a run begins, what decides the rest.
+DECISIVE = ("teacher_sha256", "metric", "timed", "recipe_sha256", "data_files", "versions")
+# Longer than exporting, scoring and measuring a teacher takes.
+LONGEST_WAIT_S = 4 * 3600.0
+
+
+@dataclass(frozen=True)
+class SharedBaseline:
+    """The baseline of a teacher in `folder`, for the run of `context`."""
+
+    folder: Path
+    context: RunContext
+
+    def taken(self) -> Baseline | None:
+        """The shared baseline with the budgets of this run, its files put in place; None if none.
+
+        Raises:
+            RunFolderError: it is damaged, or a file of it changed.
+        """
+        path = self.folder / BASELINE
+        if not path.is_file():
+            return None
+        try:
+            baseline = Baseline.model_validate_json(read_bytes(path))
+        except (OSError, ValidationError) as error:
+            raise RunFolderError(
+                "the shared baseline is damaged", where=str(path), hint="delete it"
+            ) from error
+        place = make_folder(self.context.folder(0))
+        for name, sha256 in baseline.files.items():
+            copy_judged(self.folder / name, place / name, sha256)
+        return with_budgets(baseline, self.context.plan.budgets)
+
+    def give(self, baseline: Baseline) -> None:
+        """Let other runs have what this one has measured."""
+        for name, sha256 in baseline.files.items():
+            copy_judged(self.context.folder(0) / name, self.folder / name, sha256)
+        write_text(self.folder / BASELINE, baseline.model_dump_json() + "\n")
+
+
+@contextmanager
+def shared_baseline(context: RunContext) -> Iterator[SharedBaseline | None]:
+    """The baseline that a run shares, which nobody else makes meanwhile; None if it shares none.
+
+    Raises:
+        RunFolderError: the folder cannot be used.
+    """
+    if context.plan.shared is None:
+        yield None
+        return
+    folder = make_folder(context.plan.shared / f"teacher-{identity(context)}")
+    with locked(folder, wait_s=LONGEST_WAIT_S):
+        yield SharedBaseline(folder, context)
+
+
+def identity(context: RunContext) -> str:
+    """Of everything that a baseline depends on, besides the budgets."""
+    started = next(event for event in context.journal.read() if isinstance(event, RunStarted))
+    plan, profiles = context.plan, context.fleet.profiles
+    told = {
+        "started": started.model_dump(
+            mode="json",
+            include=set(DECISIVE),
+        ),
+        "data": (plan.data, plan.task, plan.vocabulary),
+        "precision": context.precisions.base,
+        "targets": [profile.model_dump(mode="json") for profile in profiles],
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def with_budgets(baseline: Baseline, asked: dict[str, dict[str, float]]) -> Baseline:
+    """A teacher's baseline as that of a run with other budgets.
+
+    Args:
+        asked: budgets by target, as `Plan.budgets`.
+    """
+    budgets = Budgets.of(asked, [device.measurement for device in baseline.devices])
+    pairs = zip(budgets.each, baseline.devices, strict=True)
+    devices: list[OnDevice] = [
+        device.model_copy(update={"budget_ms": budget.latency_ms}) for budget, device in pairs
+    ]
+    return baseline.model_copy(update={"devices": tuple(devices)})

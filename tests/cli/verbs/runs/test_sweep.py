@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgespiral.core.errors import ExitCode
+from edgespiral.core.system.lock import locked
+
+PLAN = """schema = 1
+[plan]
+model = "net.py:net"
+data = "digits"
+target = "quick.toml"
+speedup = 1.5
+epochs = 1.5
+max_drop = 100.0
+pruner = "depgraph"
+learning_rate = 0.01
+[vary]
+seed = [0, 1]
+"""
+
+
+@pytest.fixture
+def plan(place):
+    path = place / "sweep.toml"
+    path.write_text(PLAN)
+    return path
+
+
+def test_runs_share_the_teacher_and_are_done_once(edgespiral, plan):
+    done = edgespiral("sweep", "sweep.toml", "--out", "out", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((plan.parent / "out" / "sweep.json").read_text())
+    assert all(run["problem"] is None for run in record["runs"])
+    (point,) = record["points"]
+    assert len(point["runs"]) == 2
+    assert point["on_front"]
+    assert (plan.parent / "out" / "sweep.html").is_file()
+    assert len((plan.parent / "out" / "sweep.csv").read_text().splitlines()) == 3
+    baselines = []
+    for run in record["runs"]:
+        lines = (plan.parent / "out" / run["name"] / "journal.jsonl").read_text().splitlines()
+        baselines += [e for e in map(json.loads, lines) if e["kind"] == "baseline"]
+    assert baselines[0] == baselines[1]
+    kept = sorted(
+        path.name.partition("-")[0] for path in (plan.parent / "out" / "shared").iterdir()
+    )
+    assert kept == ["outputs", "scores", "scores", "teacher"]
+    again = edgespiral("sweep", "sweep.toml", "--out", "out")
+    assert again.returncode == 0
+    assert "ended before: 2" in again.stderr
+
+
+def test_what_is_wrong_is_one_line_with_its_code(edgespiral, plan):
+    (plan.parent / "out").mkdir()
+    with locked(plan.parent / "out"):
+        both = edgespiral("sweep", "sweep.toml", "--out", "out")
+    assert both.returncode == ExitCode.RUN_FOLDER
+    assert "another edgespiral is working in this folder" in both.stderr
+    plan.write_text(PLAN.replace("net.py:net", "none.py:net"))
+    failed = edgespiral("sweep", "sweep.toml", "--out", "failed", "--jobs", "2")
+    assert failed.returncode == ExitCode.MODEL
+    record = json.loads((plan.parent / "failed" / "sweep.json").read_text())
+    assert all("none.py" in run["problem"] for run in record["runs"])
+    plan.write_text(PLAN)
+    other = edgespiral("sweep", "sweep.toml", "--out", "failed")
+    assert other.returncode == ExitCode.RUN_FOLDER
+    assert "holds a sweep of another plan" in other.stderr
+    plan.write_text(PLAN.replace("seed", "sead"))
+    unknown = edgespiral("sweep", "sweep.toml", "--out", "none")
+    assert unknown.returncode == ExitCode.USAGE
+    assert not (plan.parent / "none").exists()

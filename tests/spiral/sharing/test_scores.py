@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.prune.scoring.reconstruct import Moments
+from edgespiral.spiral.planning.importance import Importance, Scorer
+from edgespiral.spiral.sharing.scores import kept_importance
+from edgespiral.tasks.classification import CLASSIFICATION
+
+
+@pytest.fixture
+def scorer(digits):
+    return Scorer("fisher", digits.train, 4.0, 0, CLASSIFICATION)
+
+
+def test_scores_are_measured_once_and_read_back(searched, scorer, tmp_path):
+    made = Importance(
+        {"conv1": torch.rand(16)},
+        {"layer1.0": 0.25},
+        {"layer1.0.conv2": Moments(torch.rand(16), torch.rand(16, 16))},
+    )
+    first = kept_importance(tmp_path, scorer, searched, 1, lambda: made)
+    again = kept_importance(tmp_path, scorer, searched, 1, lambda: pytest.fail("measured again"))
+    assert first is made
+    assert torch.equal(again.channels["conv1"], made.channels["conv1"])
+    assert again.branches == made.branches
+    moments = again.moments["layer1.0.conv2"]
+    assert torch.equal(moments.covariance, made.moments["layer1.0.conv2"].covariance)
+
+
+@pytest.mark.parametrize("other", [{"criterion": "l1"}, {"seed": 1}, {"epochs": 8.0}])
+def test_another_way_to_score_is_another_file(searched, digits, scorer, tmp_path, other):
+    made = Importance({"conv1": torch.rand(16)}, {}, {})
+    kept_importance(tmp_path, scorer, searched, 1, lambda: made)
+    given = {"criterion": "fisher", "epochs": 4.0, "seed": 0, **other}
+    theirs = Scorer(train=digits.train, task=CLASSIFICATION, **given)
+    new = Importance({"conv1": torch.zeros(16)}, {}, {})
+    assert kept_importance(tmp_path, theirs, searched, 1, lambda: new) is new
+
+
+def test_damage_is_told_with_the_file(searched, scorer, tmp_path):
+    made = Importance({"conv1": torch.rand(16)}, {}, {})
+    kept_importance(tmp_path, scorer, searched, 1, lambda: made)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"nothing")
+    with pytest.raises(RunFolderError, match="the kept scores are damaged"):
+        kept_importance(tmp_path, scorer, searched, 1, lambda: made)

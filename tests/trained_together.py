@@ -1,0 +1,164 @@
+"""What one and two processes train alike, and the program that PyTorch's launcher starts twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.errors import DivergedError, TrainingError
+from edgespiral.data.tensors import StoredRows
+from edgespiral.distill.own_training import USUAL, TrainingStep
+from edgespiral.distill.parallel.jobs import Job, hand_out, serve
+from edgespiral.distill.parallel.world import World, joined
+from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.trainer import train
+from edgespiral.models.saved import trace
+from edgespiral.tasks.classification import CLASSIFICATION
+
+SETTINGS = TrainSettings(
+    epochs=4, batch_size=16, learning_rate=0.1, precision="fp32", seed=4, clip_norm=1.0
+)
+TRAININGS = {
+    "live teacher": SETTINGS,
+    "parts of batches": replace(SETTINGS, accumulate=2, ema_decay=0.5),
+    "adamw": replace(SETTINGS, optimizer="adamw", learning_rate=1e-3),
+}
+# As many bytes as no machine has.
+TOO_MANY = 2**60
+
+
+class Part(nn.Module):
+    """A parameter that takes no part in the loss, beside some that do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A bias before a norm has no gradient but rounding, which AdamW would make steps of.
+        self.conv, self.norm = nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6)
+        self.idle, self.last = nn.Linear(6, 6), nn.Linear(6, 4)
+
+    def forward(self, inputs):
+        features = torch.relu(self.norm(self.conv(inputs))).mean((2, 3))
+        return self.last(features), self.idle(features)
+
+
+class First(nn.Module):
+    """The first output alone, which leaves the layers of the other without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = Part()
+
+    def forward(self, inputs):
+        return self.both(inputs)[0]
+
+
+class Hungry(TrainingStep):
+    """A step that asks for more memory than there is, in the second process."""
+
+    def loss(self, student, batch, usual):
+        if torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
+            torch.empty(TOO_MANY, dtype=torch.uint8)
+        return super().loss(student, batch, usual)
+
+
+def splits():
+    generator = torch.Generator().manual_seed(1)
+    inputs = 3 + torch.randn(64, 1, 6, 6, generator=generator)
+    rows = StoredRows(inputs, torch.arange(64) % 4)
+    return DataSplits("toy", rows, rows, rows, tuple("abcd"), (1, 6, 6))
+
+
+def student(seed=0):
+    torch.manual_seed(seed)
+    return trace(First(), torch.zeros(4, 1, 6, 6))
+
+
+def trained_alone(settings, checkpoint=None, progress=None):
+    model = student()
+    train(
+        model,
+        splits(),
+        settings,
+        task=CLASSIFICATION,
+        teachers=[student(9)],
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return model
+
+
+def press(_progress):
+    """Ctrl-C, as it comes at a step that is reported."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def begin(checkpoint):
+    """Train in one process, and leave a checkpoint in the middle."""
+    with contextlib.suppress(KeyboardInterrupt):
+        trained_alone(SETTINGS, checkpoint, press)
+
+
+def follow(world: World) -> None:
+    """What the second process does: it hears the first one's Ctrl-C, and dies in the end."""
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(world, splits(), CLASSIFICATION, USUAL)
+    serve(world, splits(), CLASSIFICATION, USUAL)
+    try:
+        serve(world, splits(), CLASSIFICATION, Hungry())
+    except TrainingError as error:
+        world.fail(str(error))
+        sys.exit(9)
+
+
+@dataclass
+class Lead:
+    """What the first process does."""
+
+    world: World
+    folder: Path
+
+    def train(self, name, settings, own=USUAL, progress=None):
+        job = Job(student(), settings, [student(9)])
+        checkpoint = self.folder / f"{name}.pt"
+        hand_out(self.world, job, checkpoint)
+        train(
+            job.student, splits(), settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
+            checkpoint=checkpoint, progress=progress, world=self.world,
+        )  # fmt: skip
+        save_file(job.student.state_dict(), self.folder / f"{name}.safetensors")
+
+    def run(self):
+        said = {}
+        with contextlib.suppress(KeyboardInterrupt):
+            self.train("stopped", SETTINGS, progress=press)
+        for name, settings in TRAININGS.items():
+            self.train(name, settings)
+        self.train("of-one", SETTINGS)
+        try:
+            self.train("diverged", replace(SETTINGS, learning_rate=1e30, clip_norm=None))
+        except DivergedError as error:
+            said["diverged"] = str(error)
+        self.train("after", SETTINGS)
+        self.world.end()
+        try:
+            self.train("hungry", SETTINGS, Hungry())
+        except TrainingError as error:
+            said["hungry"] = f"{type(error).__name__}: {error}"
+        (self.folder / "said.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with joined("cpu") as present:
+        if present.is_first:
+            Lead(present, Path(sys.argv[1])).run()
+        else:
+            follow(present)
