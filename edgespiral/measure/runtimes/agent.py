@@ -144,14 +144,16 @@ def placed(request: Json) -> list[list[Json]]:
 def measure(request: Json, load: Load = Loaded) -> list[Json]:
     """Samples of each model, `rounds_ms[round][sample]`, and how long each load took.
 
-    Every round loads the models anew: where their memory lies changes a latency by several percent
-    for as long as they stay loaded. So it varies within a measurement, where the interval sees it.
+    Every round loads the models anew, in the order in which they then run: where their memory lies
+    changes a latency by several percent for as long as they stay loaded, and what is loaded second
+    lies elsewhere than what is loaded first. So it varies within a measurement, where the interval
+    sees it, and favours no model.
     """
     warm = [_warmed(model, request["warmup_ms"]) for model in _load_all(request, load)]
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
     answers: list[Json] = [{"warmup_count": n, "loads_ms": [], "rounds_ms": []} for n, _ in warm]
     for order in orders(len(counts), request["rounds"]):
-        models = _load_all(request, load)
+        models = {index: load(index, request) for index in order}
         for index in order:
             answers[index]["loads_ms"].append(models[index].load_ms)
             answers[index]["rounds_ms"].append(_take(models[index].run, counts[index]))
