@@ -20,7 +20,7 @@ QUICK = (
 )
 SLOW = (
     *("cli", "distill", "spiral", "test_api.py", "test_doctests.py", "test_packaging.py"),
-    *("test_examples.py", "test_plugin_example.py"),
+    "test_plugin_example.py",
 )
 # What takes longest goes first, so that no worker is left with it when the others are done.
 LONGEST = ("faults", "test_docs.py", "spiral", *SLOW)
