@@ -249,7 +249,7 @@ def measure_models(models: Sequence[str | Path], *, target: str = "host-cpu") ->
 
 def export_model(
     model: nn.Module,
-    data: DataSplits | str,
+    data: DataSplits | Mapping[str, Any] | str,
     path: str | Path,
     *,
     precision: Precision = "fp32",
@@ -260,8 +260,9 @@ def export_model(
 
     Args:
         model: a module that returns what the task is about, such as logits of shape (N, classes).
-        data: three splits in memory, or what `--data` takes. Inputs have its shape, with a batch of
-            one; int8 is calibrated on its training split.
+        data: three splits in memory, the mapping that a factory may return, or what `--data`
+            takes. Inputs have its shape, with a batch of one; int8 is calibrated on its training
+            split.
         path: the ONNX file that is written. A lower precision leaves the float one beside it.
         precision: fp32, fp16 or int8 (docs/precision.md).
         recipe: how int8 is calibrated, by name or file.
@@ -287,7 +288,8 @@ def export_model(
         1.0
     """
     from edgespiral.data import load
-    from edgespiral.data.guard import guarded, watched
+    from edgespiral.data.guard import watched
+    from edgespiral.data.user import splits_of
     from edgespiral.export.precision import ExportRequest, export_as
     from edgespiral.export.recipe import load_recipe
     from edgespiral.models import one_output
@@ -296,7 +298,7 @@ def export_model(
     from edgespiral.tasks import resolved
 
     aim = resolved(task)
-    aim, splits = aim.fitted(load(data) if isinstance(data, str) else guarded(data))
+    aim, splits = aim.fitted(load(data) if isinstance(data, str) else splits_of(data, "data"))
     splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
     network, aim = aim.prepared(unwrapped(model), splits)

@@ -222,6 +222,8 @@ def test_a_supply_of_ones_own_is_exported_on(tmp_path):
     splits = edgespiral.DataSplits("ones", Ones(), Ones(), Ones(), ("a", "b"), (1, 4, 4))
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2)).eval()
     assert edgespiral.export_model(model, splits, tmp_path / "model.onnx").samples == 16
+    mapping = {"train": Ones(), "validation": Ones(), "test": Ones(), "classes": ["a", "b"]}
+    assert edgespiral.export_model(model, mapping, tmp_path / "again.onnx").samples == 16
 
 
 def test_export_then_measure(tmp_path):

@@ -26,12 +26,13 @@ SCHEMAS = {
     CI / "github.yml": "vendor.github-workflows",
     CI / "gitlab.yml": "vendor.gitlab-ci",
     **dict.fromkeys(WORKFLOWS, "vendor.github-workflows"),
+    ROOT / "action.yml": "vendor.github-actions",
     GITHUB / "ISSUE_TEMPLATE" / "bug.yml": "vendor.github-issue-forms",
     GITHUB / "ISSUE_TEMPLATE" / "feature.yml": "vendor.github-issue-forms",
     GITHUB / "ISSUE_TEMPLATE" / "config.yml": "vendor.github-issue-config",
 }
 # A key that each file has, and that its schema asks for.
-KEYS = ("runs-on:", "script:", "body:", "blank_issues_enabled: true")
+KEYS = ("runs-on:", "using:", "script:", "body:", "blank_issues_enabled: true")
 SCRIPTS = Path(sys.executable).parent
 # One reading of the real service that nobody has here: it logs how it was called.
 FAKE_GH = """#!/bin/sh
@@ -241,3 +242,37 @@ def test_the_job_writes_what_gitlab_reads(commit: Commit) -> None:
     assert set(reports) == {"junit", "codequality", "metrics"}
     assert all((folder / path).stat().st_size for path in reports.values())
     assert job["allow_failure"]["exit_codes"] == GateCode.UNDECIDED
+
+
+def test_the_action_is_safe_by_its_linter(tmp_path: Path) -> None:
+    path = ROOT / "action.yml"
+    checked = call("zizmor", "--offline", "--pedantic", "--no-progress", str(path))
+    assert checked.returncode == 0, checked.stdout
+    wrong = tmp_path / "action.yml"
+    wrong.write_text(path.read_text().replace('"$SUITE"', '"${{ inputs.suite }}"'))
+    assert call("zizmor", "--offline", "--no-progress", str(wrong)).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "more", "code", "verdict"),
+    [
+        ("budget_ms = 10000", {"AGAINST_REF": ""}, 0, "met"),
+        ("budget_ms = 1e-6", {"TARGET": "./brief.toml"}, GateCode.REGRESSION, "missed"),
+        ("tolerance_percent = 1e-9", {}, 0, "undecided"),
+        ("tolerance_percent = 1e-9", {"UNDECIDED": "fail"}, GateCode.UNDECIDED, "undecided"),
+        ("shape = [9, 9]", {}, GateCode.ERROR, "error"),
+    ],
+)
+def test_the_action_judges(
+    commit: Commit, keys: str, more: dict[str, str], code: int, verdict: str
+) -> None:
+    folder = commit(keys)
+    steps = YAML(typ="safe").load(ROOT / "action.yml")["runs"]["steps"]
+    [gate] = [one for one in steps if one.get("id") == "gate"]
+    inputs = {"SUITE": "edgespiral-bench.toml", "TARGET": "", "AGAINST_REF": "HEAD^1"}
+    inputs |= {"UNDECIDED": "pass", "OUT": "latency", "GITHUB_OUTPUT": str(folder / "said")}
+    assert set(gate["env"]) == set(inputs) - {"GITHUB_OUTPUT"}
+    done = bash(gate["run"], folder, **{**inputs, **more})
+    assert done.returncode == code, done.stdout + done.stderr
+    assert (folder / "said").read_text() == f"verdict={verdict}\n"
+    assert {path.name for path in (folder / "latency").iterdir()} >= {"comment.md", "junit.xml"}

@@ -1,5 +1,7 @@
 """What a source archive and a wheel hold, and how a user's program fares with the wheel."""
 
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -165,3 +167,23 @@ def test_a_users_program_is_checked_against_the_wheels_types(
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", installed]
     done = subprocess.run([*command, "script.py"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode != 0, problem in done.stdout) == (bool(problem), True), done.stdout
+
+
+def test_a_container_gets_all_that_a_wheel_is_made_of(wheel: Path, tmp_path: Path) -> None:
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert allowed[0] == "*"
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in (line.removeprefix("!") for line in allowed if line.startswith("!")):
+        place = ROOT / name
+        if place.is_dir():
+            skipped = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(place, source / name, symlinks=True, ignore=skipped)
+        else:
+            shutil.copy(place, source)
+    made = built("wheel", source, tmp_path / "out")
+    first, second = (set(zipfile.ZipFile(path).namelist()) for path in (wheel, made))
+    assert first == second
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        for path in re.findall(r"/source/([\w./]+\w)", line):
+            assert (source / path).exists(), path

@@ -133,7 +133,8 @@ def test_defaults_follow_the_data_and_the_model():
     assert small.batch_size == 32
     assert round(small.epochs * (1_167 // 32)) == 400
     assert settings("squeezenet1_1", 55_000).learning_rate == 0.02
-    assert settings("gru-sound", 55_000).learning_rate == 0.2
+    recurrent = settings("gru-sound", 55_000)
+    assert (recurrent.optimizer, recurrent.learning_rate) == ("adamw", 0.002)
     assert settings("resnet8", 55_000, epochs=0.5, learning_rate=1.0).learning_rate == 1.0
 
 

@@ -18,6 +18,7 @@ from torch.fx.proxy import TraceError
 from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.nested import count, leaves, mapped, rows, shapes, template
 from edgespiral.core.system.files import replacing, sha256_file
+from edgespiral.core.system.time_limit import limited
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.models.source import own_state, source_of
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
+# Of a trace, which takes seconds: a forward that waits for something is told, and not waited for.
+MOST_SECONDS = 300.0
 # Batch sizes that a model is run with while it is traced, and those that its graph is tried at.
 FOLLOWED_BATCHES = (2, 3)
 TRIED_BATCHES = (1, 4)
@@ -65,10 +68,10 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
 
     Raises:
         ModelError: its forward depends on its inputs' values or on the batch's size, or on what
-            cannot be followed; the user's line is named.
+            cannot be followed; the user's line is named. Or it takes more than `MOST_SECONDS`.
     """
     batches = () if inputs is None else tuple(_batch(inputs, n) for n in FOLLOWED_BATCHES)
-    with evaluating(model):
+    with limited(MOST_SECONDS, "tracing the model"), evaluating(model):
         tracer = Tracer(model, batches)
         try:
             graph = tracer.trace_model()

@@ -24,13 +24,14 @@ DASH = "\N{EN DASH}"
 def print_exploration(console: Console, exploration: Exploration) -> None:
     """Show the points of an exploration, the slowest first."""
     table = Table(box=None, pad_edge=False)
-    for name in ("point", "latency ms", "95 %", "speed-up", "weights", "nats", "loss", "10 % more"):
-        table.add_column(name, justify="right", no_wrap=True)
-    lost = f"{exploration.metric.name} lost"
-    table.add_column(lost, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    for name in ("point", "latency ms", "95 %", "speed-up", "loss nats", "10 % more", "lost"):
+        table.add_column(name, justify="right")
+    table.add_column("")
     for point in exploration.points:
-        table.add_row(*row(point, exploration))
+        number, latency, span, speedup, _, _, loss, more, _, role_told = row(point, exploration)
+        drop = point.predicted_drop
+        lost = DASH if drop is None else f"{drop.value:.2f}"
+        table.add_row(number, latency, span, speedup, loss, more, lost, role_told)
     console.print(table, crop=False)
     for line in remarks(exploration):
         console.print(line, soft_wrap=True)
@@ -56,7 +57,7 @@ def row(point: Point, exploration: Exploration) -> list[str]:
 def role(point: Point) -> str:
     """What a point is on the front."""
     if not point.on_front:
-        return "another is better"
+        return "beaten"
     return "knee" if point.knee else ""
 
 

@@ -41,15 +41,25 @@ OUTCOMES = {
 }
 
 
-def render_html(events: Sequence[Event]) -> str:
+def render_html(events: Sequence[Event], *, reload_s: int | None = None) -> str:
     """The report page of a run, finished or not.
+
+    Args:
+        events: of the run's journal.
+        reload_s: after how many seconds a browser loads the page again; never if not given.
 
     Raises:
         RunFolderError: the journal holds no run.
     """
     run = Run.of(events)
     page = template("report.html.j2")
-    return page.render(run=run, status=status_of(run), reproduce=_reproduce(run), **_measured(run))
+    return page.render(
+        run=run,
+        status=status_of(run),
+        reproduce=_reproduce(run),
+        reload_s=reload_s,
+        **_measured(run),
+    )
 
 
 def template(name: str) -> Template:

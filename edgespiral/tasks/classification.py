@@ -87,6 +87,19 @@ class Classification(Task):
         named, labels = (torch.cat(parts).numpy() for parts in zip(*decided, strict=True))
         return (100.0 * float(f1_score(labels, named, average="macro", zero_division=0.0)),)
 
+    def texts(
+        self, answers: Tensor, targets: Tensor, splits: DataSplits
+    ) -> list[tuple[str, str]] | None:
+        """The names of each sample's class, and of that which is said.
+
+        None for outputs of a task that derives from this one, and are not a logit a class.
+        """
+        names = splits.class_names
+        if not isinstance(answers, torch.Tensor) or answers.shape[1:] != (len(names),):
+            return None
+        pairs = zip(targets.tolist(), answers.argmax(1).tolist(), strict=True)
+        return [(names[meant], names[said]) for meant, said in pairs]
+
     def standard_error(self, score: float, source: BatchSource) -> float:
         """That of a share of the samples, in points."""
         return share_error(score, len(source))

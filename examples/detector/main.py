@@ -53,13 +53,18 @@ def main() -> None:
     work = asked.out.with_name(f"{asked.out.name}-before")
     data = f"yolo:{draw_pictures(work / 'pictures', asked.pictures)}?size={SIZE}"
     edgespiral.train_teacher(
-        "ssdlite-tiny", data, out=work, epochs=asked.epochs, batch_size=16, task="detection"
+        "ssdlite-tiny",
+        data,
+        out=work / "teacher",
+        epochs=asked.epochs,
+        batch_size=16,
+        task="detection",
     )
     small = edgespiral.compress(
         "ssdlite-tiny",
         data,
         task="detection",
-        weights=work / "weights.safetensors",
+        weights=work / "teacher" / "weights.safetensors",
         target=asked.target,
         speedup=1.3,
         epochs=2,

@@ -49,13 +49,18 @@ def main() -> None:
     work = asked.out.with_name(f"{asked.out.name}-before")
     data = f"speech:{record_sounds(work / 'sounds', asked.sounds)}?features=logmel"
     edgespiral.train_teacher(
-        "ds-cnn", data, out=work, epochs=asked.epochs, batch_size=16, task="keyword_spotting"
+        "ds-cnn",
+        data,
+        out=work / "teacher",
+        epochs=asked.epochs,
+        batch_size=16,
+        task="keyword-spotting",
     )
     small = edgespiral.compress(
         "ds-cnn",
         data,
-        task="keyword_spotting",
-        weights=work / "weights.safetensors",
+        task="keyword-spotting",
+        weights=work / "teacher" / "weights.safetensors",
         target=asked.target,
         speedup=1.3,
         epochs=2,

@@ -58,12 +58,12 @@ def main() -> None:
     data = f"folder:{draw_photographs(work / 'photos', asked.photographs)}?size={SIZE}"
     # Yours is trained already: `torch.save(model.state_dict(), "weights.pt")`, and that is named.
     edgespiral.train_teacher(
-        f"timm/{asked.model}", data, out=work, epochs=asked.epochs, batch_size=16
+        f"timm/{asked.model}", data, out=work / "teacher", epochs=asked.epochs, batch_size=16
     )
     small = edgespiral.compress(
         f"timm/{asked.model}",
         data,
-        weights=work / "weights.safetensors",
+        weights=work / "teacher" / "weights.safetensors",
         target=asked.target,
         speedup=1.3,
         epochs=2,

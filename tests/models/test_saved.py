@@ -298,6 +298,29 @@ def test_a_recurrent_model_of_token_ids_is_rebuilt(tmp_path):
     assert (loaded.rnn.dropout, loaded.embedding.padding_idx) == (0.25, 0)
 
 
+# In a process of its own: the runner's limit on each test is an alarm, too.
+WAITING = """
+import time
+from torch import nn
+from edgespiral.core.errors import ModelError
+from edgespiral.models import saved
+class Waits(nn.Module):
+    def forward(self, inputs):
+        time.sleep(60)
+        return inputs
+saved.MOST_SECONDS = 0.2
+try:
+    saved.trace(Waits())
+except ModelError as error:
+    print(error)
+"""
+
+
+def test_a_forward_that_never_ends_is_told():
+    told = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True)
+    assert told.stdout.startswith("tracing the model took more than 0 s; "), told.stderr
+
+
 class Masked(nn.Module):
     """Of two numbers one is as it comes and one is infinite."""
 

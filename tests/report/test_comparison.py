@@ -81,7 +81,7 @@ def test_the_page_has_a_point_a_run_and_nothing_of_others(
     assert re.findall(r'(?:src|href)="([^"]*)"', page) == []
     # Each table says what its rows and columns are, and what scrolls can be reached by keyboard.
     assert page.count('<th scope="row">') == 2
-    assert 'tabindex="0" role="region"' in page
+    assert 'tabindex="0" role="group"' in page
 
 
 def test_runs_of_different_metrics_have_no_chart(met: list[Event], changed: Change) -> None:

@@ -40,7 +40,7 @@ def printed(record):
 
 
 def test_a_point_is_told_by_what_it_is_on_the_front():
-    assert [role(p) for p in (KNEE, BEATEN, LAST)] == ["knee", "another is better", ""]
+    assert [role(p) for p in (KNEE, BEATEN, LAST)] == ["knee", "beaten", ""]
 
 
 def test_the_table_has_every_point_with_what_ten_percent_more_would_cost():
@@ -48,7 +48,7 @@ def test_the_table_has_every_point_with_what_ten_percent_more_would_cost():
     assert lines[1].split()[:2] == ["1", "6.00"]
     assert "+0.75" in lines[1]
     assert lines[1].rstrip().endswith("knee")
-    assert lines[2].rstrip().endswith("another is better")
+    assert lines[2].rstrip().endswith("beaten")
 
 
 def test_a_predicted_drop_has_its_interval():

@@ -1,3 +1,4 @@
+import itertools
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
@@ -183,3 +184,20 @@ def test_each_turns_learning_rate_is_told_with_its_reason(
     assert "Turn 1 was trained at a learning rate of up to 0.0071: by rule." in text
     assert "Turn 2 was trained at a learning rate of up to 0.012: loss at <0.0213>." in text
     assert "learning rate" not in render_html(met)
+
+
+TABLE_HEADS = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
+
+
+def test_tables_have_heads_and_what_scrolls_is_reached_by_keyboard(several: list[Event]) -> None:
+    page = render_html(several)
+    heads = TABLE_HEADS.findall(page)
+    assert heads
+    assert all(head.strip() for head in heads)
+    assert len(re.findall(r"<th(?: [^>]*)?>", page)) == len(re.findall(r'<th scope="', page))
+    scrolled = re.findall(r'<div class="scroll"[^>]*>', page)
+    assert scrolled
+    assert all('tabindex="0" role="group" aria-label=' in tag for tag in scrolled)
+    levels = [int(level) for level in re.findall(r"<h(\d)", page)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))

@@ -28,10 +28,16 @@ def report(
         bool,
         typer.Option("--json", help="Print the result record, or those of all, not the table."),
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Write the page anew while the run goes on, until it ends."),
+    ] = False,
 ) -> None:
     """Show a run: its turns, scores and latencies, from its journal alone; or compare several."""
     from edgespiral.core.records.journal import read_run
 
+    if watch:
+        _watch(runs, html, json=json)
     if len(runs) == 1:
         _one(read_run(runs[0] / "journal.jsonl"), html, json=json)
         return
@@ -40,6 +46,24 @@ def report(
         html,
         json=json,
     )
+
+
+def _watch(runs: Sequence[Path], html: Path | None, *, json: bool) -> None:
+    """Keep the page of a run up to date until it ends.
+
+    Raises:
+        UsageError: there are several runs, no page, or a record is asked for.
+    """
+    from edgespiral.report.live import watch
+
+    if len(runs) != 1 or html is None or json:
+        raise UsageError(
+            "watches one run and writes a page",
+            where="--watch",
+            hint="edgespiral report RUN --watch --html live.html",
+        )
+    Terminal(stderr=True).print(f"watching {runs[0]}: {html}", soft_wrap=True)
+    watch(runs[0] / "journal.jsonl", html)
 
 
 def _named(runs: Sequence[Path]) -> dict[str, Path]:

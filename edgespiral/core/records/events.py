@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 from edgespiral.core.records.exported import (
     ComparedPicture,
     ComparedText,
+    Confusion,
     DeviceCheck,
     EngineFacts,
     FileEvaluation,
@@ -286,7 +287,8 @@ class RunFinished(RunEvent):
     """Last record of a journal: `devices` have the best turn's student, or the teacher for turn 0.
 
     `doubts` are those that only the test split raised. Figures beside are of the test split, too,
-    what the task reports besides its metric.
+    what the task reports besides its metric. `confusions` are the commonest, of so many test
+    samples as `confusion_samples` says.
     """
 
     kind: Literal["run-finished"] = "run-finished"
@@ -304,6 +306,8 @@ class RunFinished(RunEvent):
     device_checks: tuple[DeviceCheck, ...] = ()
     pictures: tuple[ComparedPicture, ...] = ()
     texts: tuple[ComparedText, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    confusion_samples: int = 0
 
 
 class ExplorationPlanned(RunEvent):

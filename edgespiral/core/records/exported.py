@@ -47,6 +47,15 @@ class ComparedPicture(Record):
     student: Jpeg
 
 
+class Confusion(Record):
+    """How often two files say a class of samples of another one."""
+
+    meant: Told
+    said: Told
+    teacher: int = Field(ge=0)
+    student: int = Field(ge=0)
+
+
 class ComparedText(Record):
     """What two files say of a sample, in words, and what was meant."""
 

@@ -51,7 +51,8 @@ def rows(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
     """
     form = _form(path)
     if form not in FORMS:
-        raise DataError(f"is none of {', '.join(FORMS)}", where=str(path))
+        what = f"is none of {', '.join(FORMS)}" if path.exists() else "no such file or folder"
+        raise DataError(what, where=str(path))
     text = _text(path)
     read = list(_objects(path, text) if form == ".jsonl" else _fields(path, text, form, columns))
     if not read:

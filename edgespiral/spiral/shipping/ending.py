@@ -15,7 +15,11 @@ from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
-from edgespiral.spiral.shipping.pictures import compared_pictures, compared_texts
+from edgespiral.spiral.shipping.pictures import (
+    compared_pictures,
+    compared_texts,
+    confusions_of,
+)
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
     fetch_engine,
@@ -73,6 +77,8 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     say_doubts(context.listener, doubts)
     teachers = context.folder(0) / MODEL
     published = context.out / MODEL if end.best_turn else teachers
+    compared = (teachers, published, context.splits, context.task)
+    confusions, confusion_samples = confusions_of(*compared)
     finished = RunFinished(
         outcome=end.outcome,
         message=end.message,
@@ -86,8 +92,10 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         finished_at=now_utc(),
         doubts=doubts,
         device_checks=checks,
-        pictures=compared_pictures(teachers, published, context.splits, context.task),
-        texts=compared_texts(teachers, published, context.splits, context.task),
+        pictures=compared_pictures(*compared),
+        texts=compared_texts(*compared),
+        confusions=confusions,
+        confusion_samples=confusion_samples,
     )
     # Before the last record: a run that has it is not entered again.
     remove_claimed(context.distiller.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from torchvision.io import encode_jpeg
 
 from edgespiral.core.batches import NamedSource
 from edgespiral.core.nested import joined
-from edgespiral.core.records.exported import ComparedPicture, ComparedText
+from edgespiral.core.records.exported import ComparedPicture, ComparedText, Confusion
+from edgespiral.data.stratified import parts_of
 from edgespiral.export.parity import predicting_file
 
 if TYPE_CHECKING:
@@ -24,18 +26,24 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.tasks.base import Task
 
-PICTURES, TEXTS = 4, 10
+PICTURES, TEXTS, CONFUSIONS = 4, 10, 12
+# Of the test split, in parts from all over it.
+MOST_CONFUSED, PARTS = 500, 20
 QUALITY = 85
 
 
 def compared_texts(
     teacher: Path, student: Path, splits: DataSplits, task: Task
 ) -> tuple[ComparedText, ...]:
-    """What both files say, in words, where `task` has words; the arguments are the next one's.
+    """What both files say, in words, where `task` has words, and more than a class's name.
+
+    The arguments are those of `compared_pictures`.
 
     Raises:
         ExportError: ONNX Runtime cannot run one of them.
     """
+    if splits.target_shape == ():
+        return ()
     chosen, inputs, targets = _drawn(splits.test, TEXTS)
     said = []
     for file in (teacher, student):
@@ -48,6 +56,35 @@ def compared_texts(
         ComparedText(sample=_name(splits.test, at), meant=meant, teacher=before, student=after)
         for at, (meant, before), (_, after) in zip(chosen, *said, strict=True)
     )
+
+
+def confusions_of(
+    teacher: Path, student: Path, splits: DataSplits, task: Task
+) -> tuple[tuple[Confusion, ...], int]:
+    """Which classes both files take for which, the commonest first, and of how many samples.
+
+    Nothing where a sample's target is not a class. The arguments are those of `compared_pictures`.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run one of them.
+    """
+    if splits.target_shape != () or not len(splits.test):
+        return (), 0
+    drawn = parts_of(splits.test, MOST_CONFUSED, parts=PARTS)
+    batches = [batch for part in drawn for batch in part]
+    inputs, targets = (joined(side) for side in zip(*batches, strict=True))
+    counts = []
+    for file in (teacher, student):
+        with predicting_file(file) as predict, torch.inference_mode():
+            named = task.texts(task.answers(predict, inputs), targets, splits)
+        if named is None:
+            return (), 0
+        counts.append(Counter((meant, said) for meant, said in named if meant != said))
+    both = counts[0] + counts[1]
+    return tuple(
+        Confusion(meant=pair[0], said=pair[1], teacher=counts[0][pair], student=counts[1][pair])
+        for pair, _ in sorted(both.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+    ), len(batches)
 
 
 def compared_pictures(

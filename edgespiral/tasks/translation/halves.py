@@ -18,6 +18,8 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node, symbolic_trace
 
 from edgespiral.core.errors import ModelError, first_few
+from edgespiral.core.text import described
+from edgespiral.core.user_code import user_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +61,11 @@ def halves_of(model: nn.Module) -> Halves:
             f"the model takes {', '.join(given) or 'nothing'}, not {SOURCE} and {TARGET}",
             hint="def forward(self, source, target): ids (N, S), (N, T) -> logits (N, T, V)",
         )
+    returned = next(iter(graph.graph.find_nodes(op="output"))).args[0]
+    if not isinstance(returned, Node):
+        # A graph holds them in kinds of its own.
+        kind = "dict" if isinstance(returned, dict) else "tuple"
+        raise ModelError(f"the model returns a {kind}, not one tensor of logits (N, T, V)")
     late = _reached_from(given[TARGET])
     # What depends on neither, such as a scaled parameter, is in both halves.
     early = _reached_from(given[SOURCE]) - late
@@ -84,14 +91,16 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
         ModelError: they say something else, or fail.
     """
     hint = "a decoder may remember earlier words in recurrent layers (LSTM, GRU) alone"
+    failed = f"the model fails on {len(inputs[SOURCE])} samples"
     with torch.no_grad():
-        whole = model(**inputs)
+        with user_code(ModelError, failed, where=type(model).__name__):
+            whole = model(**inputs)
         try:
             run = steps(halves, inputs)
             said = torch.cat([logits for logits, _ in run], 1)
         except Exception as error:
             raise ModelError(
-                f"its decoder does not run a word at a time: {error}", hint=hint
+                f"its decoder does not run a word at a time: {described(error)}", hint=hint
             ) from error
     handed = {name for name, value in run[0][1].items() if not isinstance(value, torch.Tensor)}
     if handed:
@@ -99,6 +108,8 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
             f"what its decoder needs of the source is no tensor: {first_few(sorted(handed))}",
             hint="take sizes of the words so far, not of the source, in the decoder",
         )
+    if whole.shape != said.shape:
+        raise ModelError(f"the model returns {tuple(whole.shape)}, not logits (N, T, V)", hint=hint)
     allowed = STEP_SHARE * float(whole.abs().max())
     apart = float((whole - said).abs().max())
     # Written so that a difference that is no number fails.

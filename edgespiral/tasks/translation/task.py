@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
@@ -78,6 +79,16 @@ class Translation(Task):
             sentences += len(targets)
         mean = max(1, round(words / max(1, sentences)))
         return Translation(tokens=splits.class_names, steps=mean), splits
+
+    def prepared(self, model: nn.Module, splits: DataSplits) -> tuple[nn.Module, Translation]:
+        """The model as it is, once it is seen to run in parts, before anything is trained.
+
+        Raises:
+            ModelError: as `parts`.
+        """
+        inputs, _ = next(iter(splits.validation.epoch(batch_size=2)))
+        self.parts(copy.deepcopy(model).cpu().eval(), inputs)
+        return model, self
 
     def parts(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Part, ...]:
         """The encoder, once a sentence, and a decoder step, once a word.

@@ -88,3 +88,8 @@ def test_half_a_pair_of_surrogates_is_no_text(tmp_path):
     path.write_text('{"a": "x"}\n{"a": "\\ud800"}\n')
     with pytest.raises(DataError, match=r"t\.jsonl:2: has half of a pair of surrogates"):
         rows(path)
+
+
+def test_what_is_not_there_is_no_other_form(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        rows(tmp_path / "nowhere")

@@ -76,6 +76,23 @@ class Branches(Plain):
         return super().forward(source, target) if source.sum() > 0 else self.words(target)
 
 
+class Fails(Plain):
+    def forward(self, source, target):
+        return self.words(self.first(self.target(target) + self.source(source))[0])
+
+
+class Named(Plain):
+    def forward(self, source, target):
+        return {"logits": super().forward(source, target)}
+
+
+def test_what_fails_on_samples_or_returns_no_logits_is_told():
+    with pytest.raises(ModelError, match="Fails: the model fails on 2 samples"):
+        proven(Fails().eval(), halves_of(Fails().eval()), INPUTS)
+    with pytest.raises(ModelError, match="the model returns a dict, not one tensor of logits"):
+        halves_of(Named())
+
+
 def test_what_remembers_in_another_way_is_refused():
     model = LooksBack().eval()
     with pytest.raises(ModelError, match="a word at a time its decoder says something else"):

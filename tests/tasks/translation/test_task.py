@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from parallel_text import write_pairs
+from torch import nn
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.nested import mapped
@@ -102,6 +103,28 @@ def test_parts_and_the_whole_say_the_same(splits):
         # What was to be said is not looked at.
         hidden = {**inputs, "target": torch.zeros_like(inputs["target"])}
         assert torch.equal(task.answers(split, hidden), said)
+
+
+class Summing(nn.Module):
+    """What it says of a word depends on all that were said before, by way of a sum."""
+
+    def __init__(self, tokens):
+        super().__init__()
+        self.source, self.target = (nn.Embedding(count, 8) for count in tokens)
+        self.words = nn.Linear(8, tokens[1])
+
+    def forward(self, source, target):
+        return self.words(self.target(target).cumsum(1) + self.source(source).mean(1, True))
+
+
+def test_a_model_that_cannot_run_in_parts_is_told_before_it_is_trained(splits):
+    task, _ = PLUGIN.fitted(splits)
+    tokens = [splits.specs[name].token_count for name in ("source", "target")]
+    model = Translator(*tokens, padding=0).train()
+    assert task.prepared(model, splits)[0] is model
+    assert model.training
+    with pytest.raises(ModelError, match="a word at a time its decoder says something else"):
+        task.prepared(Summing(tokens), splits)
 
 
 def broken(splits, change):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.cli.verbs.init.data import ROW_TASKS, spec_of, task_of
+from edgespiral.cli.verbs.init.data import TRIED_TASKS, spec_of, task_of
 from edgespiral.cli.verbs.init.model import Form, facts_of, form_of, layers_of
 from edgespiral.cli.verbs.init.stubs import (
     DATA_STUB,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PLAN = Path("plan.toml")
 TRAINED = Path("runs") / "teacher"
+LEAST_BATCH, LEAST_BATCHES = 2, 4
 DRY_RUN = f"edgespiral compress --config {PLAN} --dry-run"
 
 
@@ -77,6 +78,8 @@ def begin(answers: Answers, console: Terminal) -> list[str]:
     said |= {"target": list(device.names)} | (
         {"weights": subject.weights} if subject.weights else {}
     )
+    if subject.splits is not None:
+        said |= _batch(len(subject.splits.train))
     plan = _plan(said, task)
     for line in _facts(plan, subject, task):
         console.print(line, soft_wrap=True)
@@ -189,7 +192,7 @@ def _task(answers: Answers, subject: Subject) -> tuple[str, Task]:
         name = named or DEFAULT
         return name, tasks.load(name)
     refusals: list[EdgeSpiralError] = []
-    for name in ROW_TASKS:
+    for name in TRIED_TASKS:
         try:
             task, splits = tasks.load(name).fitted(subject.splits)
             if splits.is_labelled:
@@ -199,6 +202,16 @@ def _task(answers: Answers, subject: Subject) -> tuple[str, Task]:
             continue
         return name, tasks.load(name)
     raise refusals[0]
+
+
+def _batch(samples: int) -> dict[str, object]:
+    """A batch that so few training samples fill a few times; nothing where the usual one does."""
+    from edgespiral.spiral.plan import Plan
+
+    usual = size = int(Plan.model_fields["batch_size"].default)
+    while size > LEAST_BATCH and samples < LEAST_BATCHES * size:
+        size //= 2
+    return {} if size == usual else {"batch_size": size}
 
 
 def _plan(said: dict[str, object], task: Task) -> Plan:

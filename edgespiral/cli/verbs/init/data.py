@@ -19,12 +19,12 @@ TASKS = {
     "voc": "detection",
     "coco": "detection",
     "yolo": "detection",
-    "speech": "keyword_spotting",
-    "transcripts": "speech_recognition",
+    "speech": "keyword-spotting",
+    "transcripts": "speech-recognition",
     "ratings": "recommendation",
 }
-# What rows are told of, in the order in which it is tried.
-ROW_TASKS = (DEFAULT, "binary", "regression", "multilabel")
+# For data whose kind says nothing, in the order in which they are tried on it.
+TRIED_TASKS = (DEFAULT, "segmentation", "binary", "regression", "multilabel")
 KINDS_HINT = "docs/data.md has what each kind of data looks like"
 
 

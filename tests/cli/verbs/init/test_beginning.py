@@ -78,6 +78,7 @@ def test_photographs_get_a_model_of_their_shapes(init: Init, photographs: Path) 
     network = call_factory(plan.model)
     assert isinstance(network, torch.nn.Module)
     assert network(torch.zeros(2, *load(plan.data).input_shape)).shape == (2, 3)
+    assert plan.batch_size == 4  # of 23 samples to train on
     # Without its weights nothing runs by mistake.
     asked = CliRunner().invoke(app, ["compress", "--config", "plan.toml", "--dry-run"])
     assert isinstance(asked.exception, ModelError)
@@ -124,7 +125,7 @@ def test_an_onnx_file_gets_a_gate(init: Init) -> None:
     ("words", "kind", "said"),
     [
         ([*BUDGET], UsageError, "--data: what inputs and classes there are is not said"),
-        (["mine.py:net", "--data", "mine.py:data"], UsageError, "exactly one of latency_ms"),
+        (["mine.py:net", "--data", "mine.py:data"], UsageError, "a goal is needed"),
         (["mine.py:none", "--data", "mine.py:data"], UsageError, "no function 'none'"),
         (["mine.py:net", "--data", "digits", *BUDGET], None, None),
         (["resnet8", "--data", "no/where", *BUDGET], DataError, "no/where: no such file or folder"),
@@ -166,3 +167,49 @@ def test_a_device_that_is_not_there_leaves_nothing_behind(init: Init, here: Path
     error = init("mine.py:net", *words).exception
     assert isinstance(error, TargetError)
     assert files(here) == before
+
+
+TARGETS = """
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+
+def data(targets):
+    part = TensorDataset(torch.randn(160, 1, 8, 8), targets)
+    return {"train": part, "validation": part, "test": part, "classes": ["a", "b"]}
+
+
+def masks():
+    return data(torch.arange(160 * 64).reshape(160, 8, 8) % 2)
+
+
+def numbers():
+    return {k: v for k, v in data(torch.randn(160, 1)).items() if k != "classes"}
+
+
+def pixels():
+    return nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 2, 1))
+
+
+def number():
+    return nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "task"),
+    [("pixels", "masks", "segmentation"), ("number", "numbers", "regression")],
+)
+def test_the_task_follows_from_the_targets(
+    init: Init, here: Path, model: str, data: str, task: str
+) -> None:
+    (here / "others.py").write_text(TARGETS)
+    words = (f"others.py:{model}", "--data", f"others.py:{data}", "--target", "host-cpu", *BUDGET)
+    if task == "regression":  # what may be lost of a unit of its own is not guessed
+        error = init(*words).exception
+        assert str(error).startswith("--max-drop: how much worse")
+        words += ("--max-drop", "0.5")
+    done = init(*words)
+    assert done.exit_code == 0, done.exception
+    assert load_plan(Path("plan.toml"), {}).task == task

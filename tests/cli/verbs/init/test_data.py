@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from edgespiral.cli.verbs.init import data
 from edgespiral.cli.verbs.init.data import spec_of, task_of
 from edgespiral.core.errors import DataError, UsageError
+from edgespiral.data.sources import SOURCES
+from edgespiral.tasks import TASKS
 
 
 def touch(*names: str) -> None:
@@ -19,7 +22,7 @@ def touch(*names: str) -> None:
     [
         (["train/cup/a.JPG", "test/cup/b.jpg"], "folder", None),
         (["cup/a.png"], "folder", None),
-        (["yes/a.wav"], "speech", "keyword_spotting"),
+        (["yes/a.wav"], "speech", "keyword-spotting"),
         (["classes.txt", "images/a.jpg", "masks/a.png"], "masks", "segmentation"),
         (["Annotations/a.xml", "JPEGImages/a.jpg"], "voc", "detection"),
         (["train/a.xml", "train/a.jpg"], "voc", "detection"),
@@ -70,3 +73,8 @@ def test_what_is_nothing_known_is_told() -> None:
             spec_of(name)
     with pytest.raises(UsageError, match="did you mean digits"):
         spec_of("digit")
+
+
+def test_every_kind_of_data_has_a_task_that_there_is() -> None:
+    assert set(data.TASKS) <= set(SOURCES.names())
+    assert {*data.TASKS.values(), *data.TRIED_TASKS} <= set(TASKS.names())

@@ -16,7 +16,8 @@ def test_the_command_shows_the_front_and_a_run_starts_from_it(edgespiral, place)
     start = ("--explored", "front", "--point", "1", "--epochs", "0.1", "--max-drop", "100")
     run = edgespiral("compress", *start, "--out", "run")
     assert run.returncode in (ExitCode.OK, ExitCode.UNREACHABLE), run.stderr
-    events = map(json.loads, (place / "run" / "journal.jsonl").open())
+    journal = (place / "run" / "journal.jsonl").read_text()
+    events = map(json.loads, journal.splitlines())
     planned = next(event for event in events if event["kind"] == "turn-planned")
     assert planned["widths"] == record["points"][0]["widths"]
 

@@ -1,0 +1,68 @@
+"""The scripts of `examples/`, run as a reader runs them, on a target that is quick to measure."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+TARGET = """
+schema = 1
+name = "{name}"
+[runtime]
+kind = "onnxruntime"
+[transport]
+kind = "local"
+[measure]
+warmup_ms = 2
+rounds = 8
+round_ms = 2
+min_samples = 10
+[device]
+channel_multiple = 8
+"""
+# Those that a run of the suite has time for; others take a minute of a processor each.
+SCRIPTS = ("own_loop", "transfer")
+
+
+def run(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def target(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(TARGET.format(name=name))
+    return path
+
+
+def result_of(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+
+
+def test_every_example_is_listed() -> None:
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert {name for name in folders if f"[{name}]({name}/README.md)" not in page} == set()
+    assert set(SCRIPTS) <= folders
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_example_compresses(name: str, tmp_path: Path) -> None:
+    quick, out = target(tmp_path, "quick"), tmp_path / "out"
+    words = ["--target", quick, "--out", out]
+    done = run(EXAMPLES / name / "main.py", *words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = result_of(out)
+    assert str(result["outcome"]) in done.stdout
+    assert result["outcome"] in {"met", "unreachable", "score-floor"}
+    assert (out / "model.onnx").is_file()
