@@ -159,7 +159,7 @@ def processes(place: Place) -> dict[str, Any]:
 def throughput(place: Place) -> dict[str, Any]:
     """The trainer's steps against a plain loop's."""
     out = place.folder / "throughput.json"
-    size = ("--rounds", "2", "--steps", "2") if place.on_cpu else ("--side", "64", "--steps", "100")
+    size = ("--rounds", "5", "--steps", "2") if place.on_cpu else ("--side", "64", "--steps", "100")
     command = [sys.executable, "bench/training_step.py", NAME, *size, "--json", str(out)]
     subprocess.run(command, capture_output=True, text=True, check=True)
     (row,) = json.loads(out.read_text(encoding="utf-8"))["rows"]

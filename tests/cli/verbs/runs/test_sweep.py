@@ -61,7 +61,7 @@ def test_what_is_wrong_is_one_line_with_its_code(edgespiral, plan):
     assert "another edgespiral is working in this folder" in both.stderr
     plan.write_text(PLAN.replace("net.py:net", "none.py:net"))
     failed = edgespiral("sweep", "sweep.toml", "--out", "failed", "--jobs", "2")
-    assert failed.returncode == ExitCode.MODEL
+    assert failed.returncode == ExitCode.USAGE
     record = json.loads((plan.parent / "failed" / "sweep.json").read_text())
     assert all("none.py" in run["problem"] for run in record["runs"])
     plan.write_text(PLAN)
