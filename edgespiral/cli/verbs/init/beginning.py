@@ -71,6 +71,7 @@ def begin(answers: Answers, console: Terminal) -> list[str]:
     device = device_of(answers)
     stubs = [MODEL_STUB] * _is_stub_of_model(answers) + [DATA_STUB] * (answers.text("data") is None)
     require_new([PLAN, *map(Path, stubs)])
+    profiles = device.texts()  # a device that cannot be reached is told before data are read
     subject = _subject(answers)
     task_name, task = _task(answers, subject)
     said = {name: value for name, value in answers.fields.items() if value is not None}
@@ -83,7 +84,7 @@ def begin(answers: Answers, console: Terminal) -> list[str]:
     plan = _plan(said, task)
     for line in _facts(plan, subject, task):
         console.print(line, soft_wrap=True)
-    texts = subject.texts | device.texts() | {PLAN: plan_text(plan)}
+    texts = subject.texts | profiles | {PLAN: plan_text(plan)}
     write_all(texts)
     written = f"written: {', '.join(map(str, texts))}"
     return [written, *(f"then: {step}" for step in subject.steps), f"next: {DRY_RUN}"]
