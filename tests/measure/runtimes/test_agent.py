@@ -19,8 +19,8 @@ Make = Callable[..., Path]
 CPU = "CPUExecutionProvider"
 
 
-def ask(folder: Path, models: list[Path], **changes: Any) -> tuple[int, Any]:
-    request = {
+def request_for(models: list[Path]) -> dict[str, Any]:
+    return {
         "mode": "measure",
         "models": [str(model) for model in models],
         "shapes": {},
@@ -36,8 +36,11 @@ def ask(folder: Path, models: list[Path], **changes: Any) -> tuple[int, Any]:
         "max_round_samples": 20,
         "system_root": "/",
     }
+
+
+def ask(folder: Path, models: list[Path], **changes: Any) -> tuple[int, Any]:
     path = folder / "request.json"
-    path.write_text(json.dumps(request | changes))
+    path.write_text(json.dumps(request_for(models) | changes))
     # -P: nothing but what is installed can be imported, as on a device.
     command = [sys.executable, "-P", str(AGENT), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
@@ -56,6 +59,21 @@ def test_every_model_has_its_rounds_of_samples(tmp_path: Path, convolution: Make
     assert 0 < first < second
     assert document["runtime"]["provider"] == CPU
     assert document["device"]["cores"] >= 1
+
+
+def test_every_round_loads_in_the_order_in_which_it_runs(convolution: Make) -> None:
+    loads: list[int] = []
+
+    class Watched(agent.Loaded):
+        def __init__(self, index: int, request: dict[str, Any]) -> None:
+            super().__init__(index, request)
+            loads.append(index)
+
+    agent.measure(request_for([convolution("a.onnx", 16, 8)] * 2), Watched)
+    warm_up, rounds = loads[:2], loads[2:]
+    assert warm_up == [0, 1]
+    assert rounds == [index for order in agent.orders(2, 5) for index in order]
+    assert rounds != [0, 1] * 5
 
 
 def test_nodes_have_the_shapes_and_times_of_the_model(tmp_path: Path, convolution: Make) -> None:
