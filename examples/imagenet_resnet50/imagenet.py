@@ -36,7 +36,7 @@ def load() -> dict[str, object]:
     )
     labels = np.asarray(train.targets, np.int64)
     count = max(len(train.classes), round(HELD_OUT * len(labels)))
-    kept, held = (places.tolist() for places in hold_out(labels, count))
+    kept, held = (places.tolist() for places in hold_out(labels, count, where=folder))
     workers = min(WORKERS, os.cpu_count() or 1)
     return {
         "train": DatasetSource(Subset(train, kept), Subset(seen, kept), workers=workers),

@@ -23,13 +23,13 @@ NONE_UNUSED = "find_unused_parameters=True was specified in DDP constructor"
 
 
 def require_shares(batch_size: int, accumulate: int, processes: int) -> None:
-    """Refuse batches whose parts cannot be shared out evenly.
+    """Refuse batches whose parts cannot be shared out evenly; one process needs no shares.
 
     Raises:
         UsageError: the number of samples is no multiple of parts times processes.
     """
     pieces = accumulate * processes
-    if batch_size % pieces == 0:
+    if processes == 1 or batch_size % pieces == 0:
         return
     nearest = max(1, round(batch_size / pieces)) * pieces
     parts = f" in {accumulate} parts" if accumulate > 1 else ""

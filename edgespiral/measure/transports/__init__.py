@@ -13,6 +13,9 @@ TRANSPORTS: PluginKind[TransportPlugin[Any]] = PluginKind(
     "transport",
     __name__,
     "edgespiral.transports",
-    shared=("adb_link", "adb_shell", "device_scripts", "link", "openssh", "output", "shell"),
+    shared=(
+        *("adb_link", "adb_shell", "device_scripts", "link", "one_at_a_time", "openssh"),
+        *("output", "shell"),
+    ),
     needs=("settings", "make", "device_id", "is_local"),
 )

@@ -112,7 +112,7 @@ def name_of(values: dict[str, Any]) -> str:
 
     Example:
         >>> name_of({"speedup": 2.0, "seed": 1})
-        'speedup-2.0-seed-1-c5c6b4'
+        'speedup-2.0-seed-1-21df0c'
     """
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     words = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(map(str, _flat(values))))

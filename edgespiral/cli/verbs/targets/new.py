@@ -56,7 +56,8 @@ def new_target(
     way |= {"python": python, "workdir": workdir}
     settings: dict[str, object] = {"kind": one_way(ssh, adb=adb, local=local)}
     settings |= {key: value for key, value in way.items() if value is not None}
-    write_text(make_folder(path.parent) / path.name, surveyed(path.stem, settings, binary))
+    text = surveyed(path.stem, settings, binary)
+    write_text(make_folder(path.parent) / path.name, text)
     console = Terminal()
     console.print(path.read_text(encoding="utf-8"), end="")
     last = f"\nwritten to {path}; try it: edgespiral targets check {name}"
