@@ -118,13 +118,21 @@ def predicting_file(path: Path) -> Iterator[Predict]:
         ModelError: a part's file is missing or another one.
     """
     files = {part.name: part_path(path, part) for part in part_files(path)}
-    with ThreadPoolExecutor(torch.get_num_threads()) as workers:
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as workers:
 
         def predicting(file: Path) -> Predict:
             session = opened(file, threads=1)
 
+            def run(samples: Sequence[Tensors]) -> list[Tensors]:
+                return [session.run(sample) for sample in samples]
+
             def predict(inputs: Tensors) -> Tensors:
-                outputs = joined(list(workers.map(session.run, apart(inputs, SHIPPED_BATCH))))
+                samples = list(apart(inputs, SHIPPED_BATCH))
+                # In one piece for each thread: to hand over a sample costs as much as a tiny model.
+                size = max(1, math.ceil(len(samples) / threads))
+                pieces = [samples[at : at + size] for at in range(0, len(samples), size)]
+                outputs = joined([said for piece in workers.map(run, pieces) for said in piece])
                 _require_finite(outputs, file)
                 return outputs
 
