@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import typer
+from brief_target import BRIEF
 from typer.testing import CliRunner
 
 from edgespiral.cli.verbs.measure import measure
@@ -11,25 +12,11 @@ from edgespiral.cli.verbs.targets.group import targets_app
 from edgespiral.core.errors import EdgeSpiralError, UsageError
 from edgespiral.measure.tiny import write_tiny_model
 
-TARGET = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-warmup_ms = 2
-rounds = 5
-round_ms = 0.5
-min_samples = 5
-"""
-
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "brief.toml").write_text(TARGET)
+    (tmp_path / "brief.toml").write_text(BRIEF)
     write_tiny_model(tmp_path / "tiny.onnx")
     return tmp_path
 
