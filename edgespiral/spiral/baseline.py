@@ -38,7 +38,8 @@ from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
-from edgespiral.spiral.turn import export_checked, model_facts
+from edgespiral.spiral.student.making import export_checked
+from edgespiral.spiral.turn import model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
