@@ -25,7 +25,6 @@ from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.optimizers import named_optimizer
 from edgespiral.distill.own_training import is_usual
-from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.measure.decide import compare_until_decided
 from edgespiral.measure.model_files import timed_bytes
@@ -108,12 +107,7 @@ def run_turn(
     shipped, onnx = student.shipped, student.shipped.folder / MODEL
     files = hashes_of(shipped.folder)
     with watch.timing("score"):
-        judgement = judged(
-            onnx,
-            context.splits.validation,
-            expected=shipped.float_score,
-            task=context.task,
-        )
+        judgement = judged(onnx, context.file_scores, expected=shipped.float_score)
     with watch.timing("measure"):
         pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
     _require_measured(shipped.folder, files, pairs[0][0])
@@ -318,7 +312,7 @@ def _exported(
     # In float32, as the file is: bf16 turns samples over.
     float_score = shipped_score = score(student, validation, task=context.task, precision="fp32")
     if not _kept_fp32(context.precisions, precision):
-        shipped_score = file_score(folder / MODEL, validation, context.task)
+        shipped_score = context.file_scores.of(folder / MODEL)
     return Shipped(folder, student, float_score, shipped_score), exported.calibrated
 
 
