@@ -84,12 +84,7 @@ def run_turn(
     shipped, onnx = student.shipped, student.shipped.folder / MODEL
     files = hashes_of(shipped.folder)
     with watch.timing("score"):
-        judgement = judged(
-            onnx,
-            context.splits.validation,
-            expected=shipped.float_score,
-            task=context.task,
-        )
+        judgement = judged(onnx, context.file_scores, expected=shipped.float_score)
     with watch.timing("measure"):
         pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
     _require_measured(shipped.folder, files, pairs[0][0])

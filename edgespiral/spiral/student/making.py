@@ -14,7 +14,6 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
-from edgespiral.export.parity import file_score
 from edgespiral.export.precision import export_as
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
@@ -154,7 +153,7 @@ def _exported(
     # In float32, as the file is: bf16 turns samples over.
     float_score = shipped_score = score(student, validation, task=context.task, precision="fp32")
     if not is_written_fp32(context.precisions, precision):
-        shipped_score = file_score(folder / MODEL, validation, context.task)
+        shipped_score = context.file_scores.of(folder / MODEL)
     return Shipped(folder, student, float_score, shipped_score), exported.calibrated
 
 
