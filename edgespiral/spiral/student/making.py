@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
     from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from edgespiral.core.records.journal import Journal
     from edgespiral.core.records.schema import Precision
     from edgespiral.export.int8.calibration import Calibrated
-    from edgespiral.export.precision import Exported
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
@@ -135,20 +134,12 @@ def _zeros(
     )
 
 
-def export_checked(
-    context: RunContext, model: nn.Module, folder: Path, precision: Precision
-) -> Exported:
-    """Write `model.onnx` into `folder` and check it against PyTorch on validation samples."""
-    path = folder / MODEL
-    request = context.precisions.export_request(precision, student=True, task=context.task)
-    return export_as(model, path, context.splits, request)
-
-
 def _exported(
     context: RunContext, student: GraphModule, folder: Path, precision: Precision
 ) -> tuple[Shipped, Calibrated | None]:
     """The student's files, and what an int8 one was made from."""
-    exported = export_checked(context, student, folder, precision)
+    request = context.precisions.export_request(precision, student=True, task=context.task)
+    exported = export_as(student, folder / MODEL, context.splits, request)
     validation = context.splits.validation
     # In float32, as the file is: bf16 turns samples over.
     float_score = shipped_score = score(student, validation, task=context.task, precision="fp32")
