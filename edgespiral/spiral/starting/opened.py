@@ -20,6 +20,7 @@ from edgespiral.measure.racing.entrants import AUTO, profiles_with
 from edgespiral.models.saved import weights_sha256
 from edgespiral.spiral.context import RunContext
 from edgespiral.spiral.exploring.start import check_explored
+from edgespiral.spiral.family.siblings import check_family
 from edgespiral.spiral.shipping.runtime import settled
 from edgespiral.spiral.starting.fitting import (
     check_cuts,
@@ -92,7 +93,7 @@ def opened(
             for name in (OUTPUTS, CANDIDATES):
                 check_claim(out / name)
             teacher = traced_teacher(model, splits, listener)
-            kernels = _checked(plan, teacher, profiles, training, listener)
+            kernels = _checked(plan, teacher, splits, task, profiles, training, listener)
             begun = begun_journal(
                 *(plan, teacher, task, splits, out / journal), resume=resume, command=command
             )
@@ -124,6 +125,8 @@ def opened(
 def _checked(
     plan: Plan,
     teacher: PrunableModel,
+    splits: DataSplits,
+    task: Task,
     profiles: Sequence[TargetProfile],
     training: Training,
     listener: Listener,
@@ -131,12 +134,13 @@ def _checked(
     """Refuse what could only fail once time was spent, say the rest, and tell the sparse kernels.
 
     Raises:
-        EdgeSpiralError: as `check_cuts`, `check_training` and `check_explored`.
+        EdgeSpiralError: as `check_cuts`, `check_training`, `check_explored` and `check_family`.
     """
     multiple = shared_multiple(plan.sparsity, profiles)
     narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
     check_training(plan, teacher.model, training)
     check_explored(plan.explored, weights_sha256(teacher.model))
+    check_family(plan.family, teacher.model, splits, task, plan.seed)
     kernels = {
         profile.name: sparse_kernels(plan.sparsity, plan.precision, profile) for profile in profiles
     }
