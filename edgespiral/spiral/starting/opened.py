@@ -93,7 +93,8 @@ def opened(
             for name in (OUTPUTS, CANDIDATES):
                 check_claim(out / name)
             teacher = traced_teacher(model, splits, listener)
-            kernels = _checked(plan, teacher, splits, task, profiles, training, listener)
+            kernels = _checked(plan, teacher, profiles, training, listener)
+            check_family(plan.family, teacher.model, splits, task, plan.seed)
             begun = begun_journal(
                 *(plan, teacher, task, splits, out / journal), resume=resume, command=command
             )
@@ -125,8 +126,6 @@ def opened(
 def _checked(
     plan: Plan,
     teacher: PrunableModel,
-    splits: DataSplits,
-    task: Task,
     profiles: Sequence[TargetProfile],
     training: Training,
     listener: Listener,
@@ -134,13 +133,12 @@ def _checked(
     """Refuse what could only fail once time was spent, say the rest, and tell the sparse kernels.
 
     Raises:
-        EdgeSpiralError: as `check_cuts`, `check_training`, `check_explored` and `check_family`.
+        EdgeSpiralError: as `check_cuts`, `check_training` and `check_explored`.
     """
     multiple = shared_multiple(plan.sparsity, profiles)
     narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
     check_training(plan, teacher.model, training)
     check_explored(plan.explored, weights_sha256(teacher.model))
-    check_family(plan.family, teacher.model, splits, task, plan.seed)
     kernels = {
         profile.name: sparse_kernels(plan.sparsity, plan.precision, profile) for profile in profiles
     }
