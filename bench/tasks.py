@@ -99,6 +99,17 @@ class JobFailed(Exception):  # noqa: N818 (told at the end, while other jobs go 
     """A command of a job ended with an error, which it has told, or its data are not there."""
 
 
+DETECTOR_TASK = '''"""Detection by the anchors of a model by name."""
+from edgespiral import data, tasks
+from edgespiral.models import load_model_for
+
+
+def task():
+    splits = data.load({data!r})
+    return tasks.load("detection").prepared(load_model_for(splits, {model!r}), splits)[1]
+'''
+
+
 def command(*words: object) -> None:
     """Run `edgespiral`; what it says goes to the terminal.
 
@@ -153,11 +164,21 @@ class Place:
         runs = "runs" if self.share == 1 else f"runs-{self.share:g}"
         return self.folder / runs / self.name / f"{what}-{self.seed}"
 
-    def trained(self, model: str, what: str, epochs: float) -> Path:
+    def trained(self, model: str, what: str, epochs: float, task: str | None = None) -> Path:
         """The folder of a training, which is made or gone on with."""
         out, passes = self.out(what), ("--epochs", self.epochs(epochs))
-        command("train", model, *self.common, *passes, "--out", out, "--resume")
+        own = ("--task", task) if task else ()
+        command("train", model, *self.common, *own, *passes, "--out", out, "--resume")
         return out
+
+    def task_of_network(self) -> str | None:
+        """The task of a network without its detector's anchors: in a file, those of the teacher."""
+        if self.job.task != "detection":
+            return None
+        file = self.folder / f"{self.name}_task.py"
+        source = self.job.data.replace("FOLDER", str(self.folder))
+        write_text(file, DETECTOR_TASK.format(data=source, model=self.job.model))
+        return f"{file}:task"
 
     def compressed(self, row: str, asked: float) -> Path:
         """The run folder of a compression, which is made or gone on with."""
@@ -185,7 +206,8 @@ def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
     if row == "slim":
         # Shapes decide the latency, numbers do not.
         spec = f"{out / 'model.py'}:Model"
-        fresh = place.trained(spec, f"slim-{asked:g}x", sum(place.job.epochs))
+        epochs, task = sum(place.job.epochs), place.task_of_network()
+        fresh = place.trained(spec, f"slim-{asked:g}x", epochs, task)
         score = json.loads((fresh / "train.json").read_text())["test_score"]
     return {
         "task": place.job.task,

@@ -119,7 +119,7 @@ def test_a_finished_comparison_is_not_made_again(compared, wide, digits, asked):
     ("name", "error", "words"),
     [
         ("resnet21", UsageError, "unknown model 'resnet21'"),
-        ("NETS:five", ModelError, "--family .*:five: .*10 classes"),
+        ("NETS:five", ModelError, "--family .*:five: the model returns a float32 tensor"),
         ("NETS:none", UsageError, "--family .*:none"),
         ("resnet8=nowhere.safetensors", ModelError, "no such weights file"),
     ],
