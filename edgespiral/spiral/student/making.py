@@ -186,7 +186,7 @@ def _cut(
     return cut.engine
 
 
-def begin_with(folder: Path, model: nn.Module, engine: str, inputs: Tensors) -> None:
+def begin_with(folder: Path, model: GraphModule, engine: str, inputs: Tensors) -> None:
     """Write what a turn's student is before its training, unless it is there.
 
     Args:
