@@ -14,8 +14,13 @@ from edgespiral.core.records.measurement import (
     Fingerprint,
 )
 from edgespiral.report import charts, formats
-from edgespiral.report.alternatives import better_by_rounding, sibling_text, siblings
-from edgespiral.report.budgets import budget_margins, margin_text
+from edgespiral.report.budgets import (
+    better_by_rounding,
+    budget_margins,
+    margin_text,
+    sibling_text,
+    siblings,
+)
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:

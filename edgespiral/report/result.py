@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.records.events import Outcome
 from edgespiral.core.records.result import DeviceResult, Result, TurnCuts, TurnRate
-from edgespiral.report.alternatives import siblings
-from edgespiral.report.budgets import budget_margins
+from edgespiral.report.budgets import budget_margins, siblings
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
