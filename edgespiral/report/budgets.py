@@ -1,4 +1,4 @@
-"""What a run was to reach, budget by budget, by how much its result does, and what else might have."""
+"""What a run was to reach, by how much its result does, and what else might have shipped."""
 
 from __future__ import annotations
 
