@@ -129,8 +129,8 @@ def read_state(path: Path, say: Say = lambda _: None) -> dict[str, Tensor]:
         what = f"has one set of weights, and none by the name {key!r}"
         raise ModelError(what, where=str(file), hint=f"give {file.name} alone")
     if form == "index":
-        states = [read_state(shard) for shard in shards_of(file)]
-        return {name: tensor for state in states for name, tensor in state.items()}
+        parts = [read_state(shard) for shard in shards_of(file)]
+        return {name: tensor for part in parts for name, tensor in part.items()}
     if form == "safetensors":
         return _read_safetensors(file)
     content, beside = _read_pickle(file)

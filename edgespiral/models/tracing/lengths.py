@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from torch import Tensor, nn
 
@@ -21,11 +20,14 @@ def followed_lengths(model: nn.Module) -> Iterator[None]:
 
     Where one has a `len` of its own it stays.
     """
-    with ExitStack() as patches:
-        for names in _namespaces(model):
-            if "len" not in names:
-                patches.enter_context(patch.dict(names, {"len": _length}))
+    spaces = [names for names in _namespaces(model) if "len" not in names]
+    for names in spaces:
+        names["len"] = _length
+    try:
         yield
+    finally:
+        for names in spaces:
+            del names["len"]
 
 
 def _namespaces(model: nn.Module) -> list[dict[str, Any]]:
