@@ -183,12 +183,16 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training run is; `loss` is a running mean."""
+    """How far a training run is; `loss` is a running mean.
+
+    `learning_rate` is that of the last step; None where a loop of the user's has its own.
+    """
 
     step: int
     steps: int
     loss: float
     samples_per_s: float
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.listener import TrainingProgress
 from edgespiral.core.nested import leaves, mapped
 from edgespiral.core.system.files import make_folder
 from edgespiral.core.system.temporary import claim_folder
@@ -102,6 +103,7 @@ class Distiller:
             def heard(progress: Progress) -> None:
                 detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
                 advance(progress.step, progress.steps, detail)
+                self.listener.training_progressed(TrainingProgress(label, **asdict(progress)))
 
             if isinstance(self.own, TrainingStep):
                 job = Job(student, settings, *teaching, masks or {})
