@@ -38,9 +38,10 @@ from edgespiral.spiral.shipping.publishing import (
     restore,
     shipped_folder,
 )
+from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import nothing_cut, run_turn
+from edgespiral.spiral.turn import run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
