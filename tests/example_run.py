@@ -52,7 +52,7 @@ def turn(number: int, score: float, p50_ms: float) -> list[Any]:
 def run_records(score: float = 88.5, outcome: Outcome = Outcome.MET) -> list[Any]:
     """Of a whole run in order, whose second turn's student has this score on validation."""
     started = RunStarted(
-        plan={"model": "net.py:net", "data": "digits", "speedup": 1.6, "runtime": None},
+        plan={"model": "n.py:net", "data": "x", "target": "host-cpu", "speedup": 2, "qat": None},
         plan_sha256="0" * 64, teacher_sha256="1" * 64, metric=Metric(name="word error", unit="%"),
         versions={"torch": "2.13.0"}, command="edgespiral compress net.py:net", started_at=NOON,
     )  # fmt: skip

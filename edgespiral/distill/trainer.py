@@ -226,7 +226,7 @@ class _Run:
         seconds = time.monotonic() - self._started_at
         samples = (self.step - self._first_step) * self._settings.batch_size
         rate = samples / max(seconds, 1e-9)
-        return Progress(self.step, self.steps, float(self._loss), rate)
+        return Progress(self.step, self.steps, float(self._loss), rate, self._rate)
 
     def report(self) -> TrainReport:
         """The finished run."""
@@ -266,9 +266,9 @@ class _Run:
             total += share * loss.detach()
         total = self._world.mean(total)
         with self._own_code("rate"):
-            rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
+            self._rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
         with self._own_code("optimizer") if self._has_own_optimizer else nullcontext():
-            self._update.apply(rate)
+            self._update.apply(self._rate)
         self._zeros.put_back()
         self._update.average()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))

@@ -65,7 +65,7 @@ def test_mlflow_has_one_run_where_the_user_has_configured_it(records, tmp_path, 
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.info.run_name == tmp_path.name
-    assert run.data.params["speedup"] == "1.6"
+    assert run.data.params["speedup"] == "2"
     assert run.data.metrics["latency_ms/host-cpu"] == 4.0
     steps = client.get_metric_history(run.info.run_id, "validation/word error")
     assert {(point.step, point.value) for point in steps} == {(0, 90.0), (1, 89.0), (2, 88.5)}
