@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.data import TensorDataset
 
-from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DivergedError, TrainingError
 from edgespiral.data.tensors import StoredRows
+from edgespiral.data.user import splits_of
 from edgespiral.distill.own_training import USUAL, TrainingStep
 from edgespiral.distill.parallel.jobs import Job, hand_out, serve
 from edgespiral.distill.parallel.world import World, joined
@@ -70,11 +71,14 @@ class Hungry(TrainingStep):
         return super().loss(student, batch, usual)
 
 
-def splits():
+def splits(*, in_memory=False):
+    """Rows that are sliced, or a data set of which each process reads its share alone."""
     generator = torch.Generator().manual_seed(1)
     inputs = 3 + torch.randn(64, 1, 6, 6, generator=generator)
-    rows = StoredRows(inputs, torch.arange(64) % 4)
-    return DataSplits("toy", rows, rows, rows, tuple("abcd"), (1, 6, 6))
+    targets = torch.arange(64) % 4
+    part = StoredRows(inputs, targets) if in_memory else TensorDataset(inputs, targets)
+    parts = dict.fromkeys(("train", "validation", "test"), part)
+    return splits_of({**parts, "classes": tuple("abcd")}, "toy")
 
 
 def student(seed=0):
@@ -110,7 +114,7 @@ def begin(checkpoint):
 def follow(world: World) -> None:
     """What the second process does: it hears the first one's Ctrl-C, and dies in the end."""
     with contextlib.suppress(KeyboardInterrupt):
-        serve(world, splits(), CLASSIFICATION, USUAL)
+        serve(world, splits(in_memory=True), CLASSIFICATION, USUAL)
     serve(world, splits(), CLASSIFICATION, USUAL)
     try:
         serve(world, splits(), CLASSIFICATION, Hungry())
@@ -126,12 +130,13 @@ class Lead:
     world: World
     folder: Path
 
-    def train(self, name, settings, own=USUAL, progress=None):
+    def train(self, name, settings, own=USUAL, progress=None, *, in_memory=False):
         job = Job(student(), settings, [student(9)])
         checkpoint = self.folder / f"{name}.pt"
         hand_out(self.world, job, checkpoint)
+        data = splits(in_memory=in_memory)
         train(
-            job.student, splits(), settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
+            job.student, data, settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
             checkpoint=checkpoint, progress=progress, world=self.world,
         )  # fmt: skip
         save_file(job.student.state_dict(), self.folder / f"{name}.safetensors")
@@ -139,7 +144,7 @@ class Lead:
     def run(self):
         said = {}
         with contextlib.suppress(KeyboardInterrupt):
-            self.train("stopped", SETTINGS, progress=press)
+            self.train("stopped", SETTINGS, progress=press, in_memory=True)
         for name, settings in TRAININGS.items():
             self.train(name, settings)
         self.train("of-one", SETTINGS)
