@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from example_records import NOON, measurement, ratio
@@ -19,6 +20,7 @@ from edgespiral.core.records.events import (
 )
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.records.metric import Metric
+from edgespiral.spiral.plan import Plan
 
 
 def facts(score: float, parameters: int) -> ModelFacts:
@@ -52,7 +54,7 @@ def turn(number: int, score: float, p50_ms: float) -> list[Any]:
 def run_records(score: float = 88.5, outcome: Outcome = Outcome.MET) -> list[Any]:
     """Of a whole run in order, whose second turn's student has this score on validation."""
     started = RunStarted(
-        plan={"model": "n.py:net", "data": "x", "target": "host-cpu", "speedup": 2, "qat": None},
+        plan=json.loads(Plan(model="n.py:net", data="x", speedup=2.0).model_dump_json()),
         plan_sha256="0" * 64, teacher_sha256="1" * 64, metric=Metric(name="word error", unit="%"),
         versions={"torch": "2.13.0"}, command="edgespiral compress net.py:net", started_at=NOON,
     )  # fmt: skip

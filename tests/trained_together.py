@@ -15,12 +15,16 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from edgespiral.core.errors import DivergedError, TrainingError
+from edgespiral.data.guard import guarded
 from edgespiral.data.tensors import StoredRows
 from edgespiral.data.user import splits_of
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.own_training import USUAL, TrainingStep
+from edgespiral.distill.parallel.answers import answers
 from edgespiral.distill.parallel.jobs import Job, hand_out, serve
-from edgespiral.distill.parallel.world import World, joined
+from edgespiral.distill.parallel.world import World, among, joined
 from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.teacher_cache import kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.saved import trace
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -141,6 +145,19 @@ class Lead:
         )  # fmt: skip
         save_file(job.student.state_dict(), self.folder / f"{name}.safetensors")
 
+    def ask(self, said):
+        """Answers of both processes to batches of which the last is short, and scores of them."""
+        model, data = trace(Part(), torch.zeros(4, 1, 6, 6)), guarded(splits())
+        pairs = answers(self.world, model, data.train, batch_size=10, precision="fp32")
+        save_file({"first": pairs[0], "second": pairs[1]}, self.folder / "answers.safetensors")
+        save_file(model.state_dict(), self.folder / "asked.safetensors")
+        with among(self.world):
+            said["score"] = score(student(), data.validation, task=CLASSIFICATION, batch_size=24)
+            path = self.folder / "outputs.safetensors"
+            kept_outputs(path, student(9), data.train)
+        unnamed = answers(self.world, model, splits().train, batch_size=10, precision="fp32")
+        said["shared"] = [unnamed is not None]
+
     def run(self):
         said = {}
         with contextlib.suppress(KeyboardInterrupt):
@@ -148,6 +165,7 @@ class Lead:
         for name, settings in TRAININGS.items():
             self.train(name, settings)
         self.train("of-one", SETTINGS)
+        self.ask(said)
         try:
             self.train("diverged", replace(SETTINGS, learning_rate=1e30, clip_norm=None))
         except DivergedError as error:

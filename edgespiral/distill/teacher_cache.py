@@ -26,6 +26,8 @@ from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
 from edgespiral.distill.fuse import for_inference
+from edgespiral.distill.parallel.answers import answers
+from edgespiral.distill.parallel.world import present
 from edgespiral.models.calling import call
 from edgespiral.models.saved import weights_sha256
 
@@ -86,7 +88,8 @@ def kept_outputs(
 
     Args:
         path: made if missing, and anew if it is of another teacher or of other samples.
-        teacher: runs in eval mode on the best device, in bf16 where that is native.
+        teacher: runs in eval mode on the best device, in bf16 where that is native; in a run of
+            several processes each asks it about a share of the samples.
         source: a supply that knows its `order`.
         progress: hears batches done and to do.
         save_every_s: how often what is known so far is written beside `path`; an interrupted
@@ -99,6 +102,10 @@ def kept_outputs(
     cached = read_outputs(path, identity)
     if cached is not None:
         return cached
+    together = answers(present(), teacher, source, batch_size=BATCH, precision="auto")
+    if together is not None:
+        write_outputs(path, identity, together)
+        return together
     part = path.with_suffix(".part")
     outputs = read_outputs(part, identity)
     done = [] if outputs is None else apart(outputs, BATCH)

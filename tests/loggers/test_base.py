@@ -62,8 +62,8 @@ def test_a_run_that_is_gone_on_with_is_the_same_and_has_its_figures_again(record
     later = records[0].model_copy(update={"command": "another"})
     assert run_of(later, tmp_path).identity != first.runs[0].identity
     settings = first.runs[0].settings
-    assert settings["speedup"] == "2"
-    assert "qat" not in settings
+    assert settings["speedup"] == "2.0"
+    assert "weights" not in settings
 
 
 def test_what_has_no_figures_writes_none(records):

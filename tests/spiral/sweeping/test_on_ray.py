@@ -28,7 +28,7 @@ def test_runs_go_to_a_cluster_and_a_board_is_held_by_one_at_a_time(
     from ray.util.placement_group import placement_group, remove_placement_group
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    path = sweep_file("[vary]\nseed = [0, 1]\n")
+    path = sweep_file("[vary]\nseed = [0]\n")
     runs = runs_of(load_sweep(path), str(path))
     devices = Devices.of(runs)
     assert devices.own == {"host-cpu": "device:host-cpu"}
