@@ -7,7 +7,7 @@ import math
 import time
 from contextlib import nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -163,7 +163,8 @@ class _Run:
         self.steps = steps_of(settings, len(source))
         self._precision = compute.training_precision(settings.precision, self.device)
         self._student = student
-        self._called = torch.compile(student) if settings.compiles else student
+        compiled = torch.compile(student) if settings.compiles else student
+        self._called = cast("nn.Module", compiled)
         self._teachers = Teachers(teachers, outputs, self.device, self._precision)
         self._usual = usual_loss(settings, task)
         self._update = self._updating()

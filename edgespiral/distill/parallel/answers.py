@@ -146,7 +146,8 @@ def _bytes(model: nn.Module, source: BatchSource) -> int:
     home = next((value.device for value in model.parameters()), torch.device("cpu"))
     with torch.no_grad(), evaluating(model):
         outputs = call(model, compute.inputs_to(inputs, home))
-    return 4 * len(source) * sum(leaf.numel() for leaf in leaves(outputs).values())
+    values: int = sum(leaf.numel() for leaf in leaves(outputs).values())
+    return 4 * values * len(source)
 
 
 def _written(share: Tensors) -> bytes:

@@ -70,7 +70,7 @@ class Search:
         for values in combinations(self.sweep.vary):
             mine = [self._run(values, trial) for trial in asked if _is_of(trial, values)]
             if mine:
-                yield mine
+                yield list(mine)
             while len(mine) < self._plan.trials:
                 number = min(self.at_once, self._plan.trials - len(mine))
                 new = self._suggested(mine, number)
@@ -107,7 +107,8 @@ class Search:
         distributions = {name: _distribution(f, optuna) for name, f in self._plan.fields.items()}
         for run in earlier:
             rank = _rank(self.out / run.name)
-            state = optuna.trial.TrialState.FAIL if rank is None else None
+            states = optuna.trial.TrialState
+            state = states.FAIL if rank is None else states.COMPLETE
             params = {name: run.values[name] for name in distributions}
             study.add_trial(
                 optuna.trial.create_trial(

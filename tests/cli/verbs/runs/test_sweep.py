@@ -33,21 +33,20 @@ def plan(place):
     return path
 
 
-def test_runs_share_the_teacher_and_are_done_once(edgespiral, plan, monkeypatch):
-    # One run by SLURM, for which the number of an array's task is all that counts, one by Ray.
+def test_runs_share_the_teacher_and_are_done_once(edgespiral, plan):
+    # One run by SLURM, for which the number of an array's task is all that counts, one here.
     array = edgespiral("sweep", "sweep.toml", "--out", "out", "--jobs", "2", "--slurm")
     assert array.returncode == 0, array.stderr
     assert "submit it: sbatch out/sweep.sbatch" in array.stdout
     script = plan.parent / "out" / "sweep.sbatch"
     assert "#SBATCH --array=0-1%2\n#SBATCH --output=" in script.read_text()
     assert "#SBATCH --gres=gpu:0" in script.read_text()
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     task = {**os.environ, "SLURM_ARRAY_TASK_ID": "0"}
     ended = subprocess.run(["bash", str(script)], env=task, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     wrong = subprocess.run(["bash", str(script)], env={**task, "SLURM_ARRAY_TASK_ID": "2"})
     assert wrong.returncode == 2
-    done = edgespiral("sweep", "sweep.toml", "--out", "out", "--ray")
+    done = edgespiral("sweep", "sweep.toml", "--out", "out", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     assert "runs: 2, ended before: 1" in done.stderr
     record = json.loads((plan.parent / "out" / "sweep.json").read_text())
