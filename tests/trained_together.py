@@ -155,7 +155,7 @@ class Lead:
             said["score"] = score(student(), data.validation, task=CLASSIFICATION, batch_size=24)
             path = self.folder / "outputs.safetensors"
             kept_outputs(path, student(9), data.train)
-        unnamed = answers(self.world, model, splits().train, batch_size=10, precision="fp32")
+        unnamed = answers(self.world, model, data.train.source, batch_size=10, precision="fp32")
         said["shared"] = [unnamed is not None]
 
     def run(self):

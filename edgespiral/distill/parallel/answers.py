@@ -88,7 +88,8 @@ def answers(
     if world.size == 1 or not can_travel(model) or not isinstance(source, Guarded):
         return None
     assert isinstance(model, GraphModule)
-    if _bytes(model, source) > MOST_BYTES:
+    inputs, _ = next(iter(source.epoch(batch_size=1)))
+    if 4 * len(source) * values_of(model, inputs) > MOST_BYTES:
         return None
     asked = {"part": source.part, "samples": len(source), "batch_size": batch_size}
     with work_folder() as place:
@@ -140,14 +141,12 @@ def _said(
                 yield mapped(Tensor.cpu, as_float(outputs))
 
 
-def _bytes(model: nn.Module, source: BatchSource) -> int:
-    """How many all answers will be."""
-    inputs, _ = next(iter(source.epoch(batch_size=1)))
+def values_of(model: nn.Module, inputs: Tensors) -> int:
+    """How many numbers a model's outputs for `inputs` are, which lie on the CPU."""
     home = next((value.device for value in model.parameters()), torch.device("cpu"))
     with torch.no_grad(), evaluating(model):
         outputs = call(model, compute.inputs_to(inputs, home))
-    values: int = sum(leaf.numel() for leaf in leaves(outputs).values())
-    return 4 * values * len(source)
+    return sum(leaf.numel() for leaf in leaves(outputs).values())
 
 
 def _written(share: Tensors) -> bytes:
