@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgespiral.cli.terminal import Terminal, tell_json
+from edgespiral.cli.terminal import Terminal, tell_json, write_page
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _one(events: Sequence[Event], html: Path | None, *, json: bool) -> None:
     else:
         print_table(Terminal(), events)
     if html is not None:
-        _write(html, render_html(events))
+        write_page(html, render_html(events))
 
 
 def _several(journals: Mapping[str, Sequence[Event]], html: Path | None, *, json: bool) -> None:
@@ -107,12 +107,4 @@ def _several(journals: Mapping[str, Sequence[Event]], html: Path | None, *, json
     else:
         print_comparison(Terminal(), compared(journals))
     if html is not None:
-        _write(html, comparison_html(compared(journals)))
-
-
-def _write(html: Path, page: str) -> None:
-    from edgespiral.core.system.files import make_folder, write_text
-
-    make_folder(html.parent)
-    write_text(html, page)
-    Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)
+        write_page(html, comparison_html(compared(journals)))

@@ -13,6 +13,14 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
     "runtime",
     __name__,
     "edgespiral.runtimes",
-    shared=("agent", "agent_answer", "agent_runtime", "outputs_agent"),
+    shared=(
+        "agent",
+        "agent_answer",
+        "agent_runtime",
+        "converting",
+        "outputs_agent",
+        "package_agent",
+        "weighted_layers",
+    ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),
 )

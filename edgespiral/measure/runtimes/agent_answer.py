@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import Job
 
 # What runs on the device: pushed along with the models.
-AGENT, OUTPUTS_AGENT = (
-    Path(__file__).with_name(f"{name}.py") for name in ("agent", "outputs_agent")
+AGENT, OUTPUTS_AGENT, PACKAGE_AGENT = (
+    Path(__file__).with_name(f"{name}.py") for name in ("agent", "outputs_agent", "package_agent")
 )
 ERRORS: dict[str, type[EdgeSpiralError]] = {
     "measurement": MeasurementError,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli.options import Shape, parse_shape
-from edgespiral.cli.terminal import Terminal, tell_json
+from edgespiral.cli.terminal import Terminal, tell_json, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,9 @@ def race_target(
     threads: Threads = None,
     data: Samples = None,
     shape: Shape = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write pictures and tables as one HTML file.")
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print records with all samples instead of the table.")
     ] = False,
@@ -63,6 +66,7 @@ def race_target(
         threads=threads or (),
         data=data,
         shape=shape,
+        html=html,
         as_json=json,
     )
 
@@ -76,8 +80,9 @@ def run_races(
     data: str | None,
     shape: Sequence[str] | None,
     as_json: bool,
+    html: Path | None = None,
 ) -> None:
-    """Race for each model, and print all that came of it.
+    """Race for each model, and print all that came of it, or write it to `html` too.
 
     Raises:
         EdgeSpiralError: no runtime runs a model, or what is asked for cannot be had.
@@ -100,6 +105,10 @@ def run_races(
         )
         for file in files
     ]
+    if html is not None:
+        from edgespiral.report.html import races_html
+
+        write_page(html, races_html(races))
     if as_json:
         tell_json(jsonlib.dumps([race.model_dump(mode="json") for race in races]))
         return

@@ -1,31 +1,17 @@
 """Runs models by ncnn: `ncnn_agent.py request.json` prints one JSON document.
 
-It lies on the device beside `agent.py`, whose clock, rounds and inputs it uses, and needs NumPy and
-ncnn's Python package. A model is a folder with ncnn's two files.
+It lies on the device beside `agent.py` and `package_agent.py`, and needs NumPy and ncnn's Python
+package. A model is a folder with ncnn's two files.
 """
 
 from __future__ import annotations
 
-import gc
-import json
-import platform
-import sys
 from pathlib import Path
 from time import perf_counter_ns
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from agent import (  # type: ignore[import-not-found]
-    NEWER,
-    OLDEST_PYTHON,
-    AgentError,
-    _one_line,
-    device_state,
-    document,
-    measure,
-    pin,
-    random_inputs,
-)
+from agent import AgentError, random_inputs  # type: ignore[import-not-found]
+from package_agent import entries, missing, run  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
@@ -48,11 +34,8 @@ class Loaded:
         start = perf_counter_ns()
         self.net = _net(folder, index, request["threads"])
         self.load_ms = (perf_counter_ns() - start) / 1e6
-        entries = [
-            SimpleNamespace(name=name, shape=shape, type="tensor(float)")
-            for name, shape in self.names.items()
-        ]
-        self._mats = self._fed(random_inputs(index, entries, {}))
+        self.inputs = list(self.names)
+        self._mats = self._fed(random_inputs(index, entries(self.names), {}))
 
     def run(self) -> None:
         """One inference."""
@@ -94,38 +77,14 @@ class Loaded:
         return values
 
 
-def main(request_path: str) -> Json:
-    """Do what the request says and return the document to print."""
-    if sys.version_info < OLDEST_PYTHON:
-        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    root = Path(request["system_root"])
-    # Before ncnn is loaded: its threads inherit the cores.
-    cores = pin(request["affinity"], root)
-    before = device_state(root)
-    key, answers = ("outputs", outputs(request))
-    if request["mode"] == "measure":
-        key, answers = ("samples", measure(request, Loaded))
-    runtime = {
+def facts(request: Json) -> Json:  # noqa: ARG001
+    """What there is to know of ncnn."""
+    return {
         "runtime": "ncnn",
         "runtime_version": str(_ncnn().__version__),
         "provider": "CPU",
         "float_precision": "fp32",
     }
-    return {**document(runtime, request, cores, root), "before": before, key: answers}
-
-
-def outputs(request: Json) -> list[Json]:
-    """Files with what each model computes, where that is asked for."""
-    if request["mode"] != "outputs":
-        return []
-    from outputs_agent import computed  # type: ignore[import-not-found]
-
-    models = [Loaded(index, request) for index in range(len(request["models"]))]
-    return [
-        computed(model.index, request, model.run_on, list(model.names), model.outputs)
-        for model in models
-    ]
 
 
 def _require_layers(param: Path, index: int) -> None:
@@ -156,15 +115,9 @@ def _ncnn() -> Any:  # noqa: ANN401
     try:
         import ncnn
     except ImportError as error:
-        hint = "install ncnn for the Python that runs there; here edgespiral[ncnn] does"
-        raise AgentError("target", _one_line(error), hint=hint) from error
+        raise missing("ncnn", "ncnn", error) from error
     return ncnn
 
 
 if __name__ == "__main__":
-    gc.disable()
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)
+    run(Loaded, facts)

@@ -1,36 +1,26 @@
 """Runs ONNX models by OpenVINO: `openvino_agent.py request.json` prints one JSON document.
 
-It lies on the device beside `agent.py`, whose clock, rounds and inputs it uses, and needs NumPy and
-OpenVINO's Python package.
+It lies on the device beside `agent.py` and `package_agent.py`, and needs NumPy and OpenVINO's
+Python package.
 """
 
 from __future__ import annotations
 
-import gc
-import json
-import platform
 import re
-import sys
-from pathlib import Path
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from agent import (  # type: ignore[import-not-found]
-    NEWER,
-    OLDEST_PYTHON,
     PROFILED_RUNS,
     AgentError,
     _one_line,
     _warmed,
-    device_state,
-    document,
-    measure,
     orders,
-    pin,
     random_inputs,
     samples_per_round,
 )
+from package_agent import missing, run  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
@@ -83,32 +73,17 @@ class Loaded:
         return [self._inference.get_output_tensor(i).data.copy() for i in range(count)]
 
 
-def main(request_path: str) -> Json:
-    """Do what the request says and return the document to print."""
-    if sys.version_info < OLDEST_PYTHON:
-        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    root = Path(request["system_root"])
-    # Before OpenVINO is loaded: its threads inherit the cores.
-    cores = pin(request["affinity"], root)
-    provider = _provider(request)
-    before = device_state(root)
-    key, answers = ANSWERS[request["mode"]](request)
-    runtime = {
+def facts(request: Json) -> Json:
+    """What there is to know of OpenVINO, with the device and the precision that it is asked for."""
+    return {
         "runtime": "openvino",
         "runtime_version": _openvino().__version__.partition("-")[0],
-        "provider": provider,
+        "provider": _provider(request),
         "float_precision": request["inference_precision"],
     }
-    return {**document(runtime, request, cores, root), "before": before, key: answers}
 
 
-def measured(request: Json) -> tuple[str, list[Json]]:
-    """Samples of each model."""
-    return "samples", measure(request, Loaded)
-
-
-def profiled(request: Json) -> tuple[str, list[list[Json]]]:
+def profiled(request: Json) -> list[list[Json]]:
     """The layers of each model with their mean time, as OpenVINO's own counters have it."""
     models = [Loaded(index, request) for index in range(len(request["models"]))]
     warm_ms = [_warmed(model, request["warmup_ms"])[1] for model in models]
@@ -116,21 +91,7 @@ def profiled(request: Json) -> tuple[str, list[list[Json]]]:
         for index in order:
             for _ in range(min(PROFILED_RUNS, samples_per_round(warm_ms[index], request))):
                 models[index].run()
-    return "nodes", [_nodes(model.compiled) for model in models]
-
-
-def outputs(request: Json) -> tuple[str, list[Json]]:
-    """Files with what each model computes."""
-    from outputs_agent import computed  # type: ignore[import-not-found]
-
-    models = [Loaded(index, request) for index in range(len(request["models"]))]
-    return "outputs", [
-        computed(model.index, request, model.run_on, model.inputs, model.outputs)
-        for model in models
-    ]
-
-
-ANSWERS = {"measure": measured, "profile": profiled, "outputs": outputs}
+    return [_nodes(model.compiled) for model in models]
 
 
 def _provider(request: Json) -> str:
@@ -253,8 +214,7 @@ def _openvino() -> Any:  # noqa: ANN401
     try:
         import openvino
     except ImportError as error:
-        hint = "install openvino for the Python that runs there; here edgespiral[openvino] does"
-        raise AgentError("target", _one_line(error), hint=hint) from error
+        raise missing("openvino", "openvino", error) from error
     return openvino
 
 
@@ -265,9 +225,4 @@ def _reason(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    gc.disable()
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)
+    run(Loaded, facts, profiled)
