@@ -16,10 +16,9 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
     shared=(
         "agent",
         "agent_answer",
+        "agent_outputs",
         "agent_runtime",
         "converting",
-        "outputs_agent",
-        "package_agent",
         "weighted_layers",
     ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),

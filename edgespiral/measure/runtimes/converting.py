@@ -25,7 +25,7 @@ from edgespiral.measure.model_files import (
     model_sha256,
     precision_of,
 )
-from edgespiral.measure.runtimes.agent_answer import PACKAGE_AGENT, agent_document, whole_answer
+from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.model_files import ModuleFiles
     from edgespiral.measure.runtimes.base import Answer, Job
 
     Shapes = Mapping[str, Sequence[int]]
@@ -57,6 +58,21 @@ class Converted:
 
     files: Mapping[str, Path]
     about: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is converted.
+
+    Attributes:
+        model: an ONNX file.
+        shapes: of inputs that have no fixed one, by name; "" is the only input.
+        module: that it was exported from, for a runtime that needs it.
+    """
+
+    model: Path
+    shapes: Mapping[str, Sequence[int]]
+    module: ModuleFiles | None = None
 
 
 class _Conversion:
@@ -109,23 +125,14 @@ class ConvertingRuntime(AgentRuntime):
         self._kind = kind
         self._own: dict[str, _Conversion] = {}
 
-    def convert(self, model: Path, folder: Path, shapes: Shapes) -> Converted:
-        """Convert an ONNX file into `folder`.
-
-        Args:
-            model: the file.
-            folder: where the files are put.
-            shapes: of inputs that have no fixed one, by name; "" is the only input.
+    def convert(self, subject: Subject, folder: Path) -> Converted:
+        """Convert a model into `folder`.
 
         Raises:
             MissingExtraError: what converts is not installed here.
             ModelError: the model is not for this runtime, or cannot be converted.
         """
         raise NotImplementedError
-
-    def identity(self, model: Path) -> str:
-        """What a conversion is made of, beside the shapes."""
-        return f"{self._kind} {sorted(self._settings.items())} {model_sha256(model)}"
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agents, the converted models and the request.
@@ -140,11 +147,15 @@ class ConvertingRuntime(AgentRuntime):
                 f"{self._title} does not tell the times of layers, which planning learns from",
                 hint="compress on another runtime, and race the result",
             )
-        return {PACKAGE_AGENT.name: PACKAGE_AGENT, **super().files(job)}
+        return super().files(job)
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The models in the runtime's files, each in a folder, and what the agent has to know."""
-        models = [self.converted(model, job.shapes) for model in job.models]
+        modules = job.modules or [None] * len(job.models)
+        models = [
+            self.converted(Subject(model, job.shapes, module))
+            for model, module in zip(job.models, modules, strict=True)
+        ]
         files = {
             f"model-{index}/{name}": file
             for index, model in enumerate(models)
@@ -153,10 +164,13 @@ class ConvertingRuntime(AgentRuntime):
         names = [f"model-{index}" for index in range(len(models))]
         return files, {"models": names, "about": [dict(model.about) for model in models]}
 
-    def converted(self, model: Path, shapes: Shapes) -> Converted:
+    def converted(self, subject: Subject) -> Converted:
         """A model in the runtime's files, converted once while this or another has it."""
-        key = f"{self.identity(model)} {sorted((n, tuple(shape)) for n, shape in shapes.items())}"
-        self._own[key] = _CONVERSIONS.of(key, lambda folder: self.convert(model, folder, shapes))
+        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
+        module = subject.module.sha256 if subject.module else ""
+        settings = sorted(self._settings.items())
+        key = f"{self._kind} {settings} {model_sha256(subject.model)} {module} {shapes}"
+        self._own[key] = _CONVERSIONS.of(key, lambda folder: self.convert(subject, folder))
         return self._own[key].result
 
     def parse(self, completed: Completed, job: Job) -> Answer:

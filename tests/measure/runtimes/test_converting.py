@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.runtimes.converting import (
     Converted,
     ConvertingRuntime,
+    Subject,
     copied,
     described,
     float_inputs,
@@ -29,10 +30,10 @@ class Copying(ConvertingRuntime):
     def __init__(self, threads: int = 1) -> None:
         super().__init__("Copier", "copier", {"threads": threads}, AGENT)
 
-    def convert(self, model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) -> Converted:
-        self.made.append(model)
-        inputs = float_inputs(model, shapes, "Copier")
-        return Converted({"copy": copied(model, folder)}, described(model, inputs))
+    def convert(self, subject: Subject, folder: Path) -> Converted:
+        self.made.append(subject.model)
+        inputs = float_inputs(subject.model, subject.shapes, "Copier")
+        return Converted({"copy": copied(subject.model, folder)}, described(subject.model, inputs))
 
 
 def job(*models: Path, mode: str = "measure") -> Job:
@@ -50,16 +51,16 @@ def test_a_model_is_converted_once_for_all_who_have_it(convolution: Make) -> Non
     assert request["models"] == ["model-0", "model-1"]
     assert request["about"][0] == {"inputs": {"x": [1, 3, 5, 5]}, "outputs": ["y"]}
     # Other settings make another file, and so do other shapes.
-    Copying(threads=2).converted(models[0], {})
-    Copying().converted(models[0], {"x": (1, 3, 5, 5)})
+    Copying(threads=2).converted(Subject(models[0], {}))
+    Copying().converted(Subject(models[0], {"x": (1, 3, 5, 5)}))
     assert len(Copying.made) == 4
 
 
 def test_what_was_made_goes_with_the_last_who_has_it(convolution: Make) -> None:
-    first = Copying().converted(convolution("first.onnx", 2, 3), {}).files["copy"]
+    first = Copying().converted(Subject(convolution("first.onnx", 2, 3), {})).files["copy"]
     assert first.is_file()
     for channels in range(3, 12):
-        Copying().converted(convolution(f"{channels}.onnx", channels, 3), {})
+        Copying().converted(Subject(convolution(f"{channels}.onnx", channels, 3), {}))
     assert not first.parent.exists()
 
 

@@ -1,7 +1,7 @@
 """Runs models by MNN: `mnn_agent.py request.json` prints one JSON document.
 
-It lies on the device beside `agent.py` and `package_agent.py`, and needs NumPy and MNN's Python
-package. A model is a folder with MNN's file.
+It lies on the device beside `agent.py`, whose clock, rounds and inputs it uses, and needs NumPy and
+MNN's Python package. A model is a folder with MNN's file.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 from agent import (  # type: ignore[import-not-found]
     PROFILED_RUNS,
     AgentError,
-    _one_line,
-    _warmed,
+    Process,
+    float_entries,
+    load_all,
+    measure,
+    one_line,
     orders,
     random_inputs,
     samples_per_round,
+    serve,
+    warmed,
 )
-from package_agent import entries, missing, run  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
@@ -39,7 +43,7 @@ class Loaded:
         self.net = _net(Path(request["models"][index]) / "model.mnn", index)
         self.session = self._session(request, precision, shapes)
         self.load_ms = (perf_counter_ns() - start) / 1e6
-        feeds = random_inputs(index, entries(shapes), {})
+        feeds = random_inputs(index, float_entries(shapes), {})
         self._feed(self.session, feeds)
         if precision != "fp32":
             self._require_lower(request, shapes, feeds)
@@ -131,26 +135,44 @@ class Loaded:
             raise AgentError("target", what)
 
 
-def facts(request: Json) -> Json:
-    """What there is to know of MNN."""
-    return {
+def main(request: Json) -> Json:
+    """Do what the request says and return the document to print."""
+    process = Process(request)
+    runtime = {
         "runtime": "mnn",
         "runtime_version": str(_mnn().version()),
         "provider": f"CPU {request['float_precision']}",
         "float_precision": request["float_precision"],
     }
+    key, answers = ANSWERS[request["mode"]](request)
+    return {**process.document(runtime), key: answers}
 
 
-def profiled(request: Json) -> list[list[Json]]:
+def measured(request: Json) -> tuple[str, list[Json]]:
+    """Samples of each model."""
+    return "samples", measure(request, Loaded)
+
+
+def outputs(request: Json) -> tuple[str, list[Json]]:
+    """Files with what each model computes."""
+    from agent_outputs import all_computed  # type: ignore[import-not-found]
+
+    return "outputs", all_computed(request, Loaded)
+
+
+def profiled(request: Json) -> tuple[str, list[list[Json]]]:
     """The operators of each model with their mean time."""
-    models = [Loaded(index, request) for index in range(len(request["models"]))]
-    warm_ms = [_warmed(model, request["warmup_ms"])[1] for model in models]
+    models = load_all(request, Loaded)
+    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
     counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
     rounds: list[list[list[Json]]] = [[] for _ in models]
     for order in orders(len(models), request["rounds"]):
         for index in order:
             rounds[index].append(models[index].operators(counts[index]))
-    return [_means(own) for own in rounds]
+    return "nodes", [_means(own) for own in rounds]
+
+
+ANSWERS = {"measure": measured, "profile": profiled, "outputs": outputs}
 
 
 def _means(rounds: list[list[Json]]) -> list[Json]:
@@ -165,7 +187,7 @@ def _net(path: Path, index: int) -> Any:  # noqa: ANN401
     try:
         return _mnn().Interpreter(str(path))
     except Exception as error:
-        raise AgentError("model", f"cannot be loaded: {_one_line(error)}", model=index) from error
+        raise AgentError("model", f"cannot be loaded: {one_line(error)}", model=index) from error
 
 
 def _run(net: Any, session: Any) -> None:  # noqa: ANN401
@@ -187,9 +209,10 @@ def _mnn() -> Any:  # noqa: ANN401
     try:
         import MNN
     except ImportError as error:
-        raise missing("MNN", "mnn", error) from error
+        hint = "install MNN for the Python that runs there; here edgespiral[mnn] does"
+        raise AgentError("target", one_line(error), hint=hint) from error
     return MNN
 
 
 if __name__ == "__main__":
-    run(Loaded, facts, profiled)
+    serve(main)

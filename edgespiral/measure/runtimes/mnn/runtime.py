@@ -12,11 +12,9 @@ from edgespiral.measure.runtimes.mnn.layers import layer_times
 from edgespiral.measure.runtimes.weighted_layers import weighted_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-    from edgespiral.measure.runtimes.converting import Converted
+    from edgespiral.measure.runtimes.converting import Converted, Subject
     from edgespiral.measure.runtimes.mnn.settings import MnnSettings
 
 MNN_AGENT = Path(__file__).with_name("mnn_agent.py")
@@ -39,9 +37,9 @@ class Mnn(ConvertingRuntime):
         super().__init__("MNN", "mnn", own, MNN_AGENT)
         self._weights = settings.weights
 
-    def convert(self, model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) -> Converted:
+    def convert(self, subject: Subject, folder: Path) -> Converted:
         """By MNN's own converter."""
-        return converted(model, folder, shapes, self._weights)
+        return converted(subject.model, folder, subject.shapes, self._weights)
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, held to the precision that was asked for."""

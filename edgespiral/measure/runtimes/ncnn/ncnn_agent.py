@@ -1,7 +1,7 @@
 """Runs models by ncnn: `ncnn_agent.py request.json` prints one JSON document.
 
-It lies on the device beside `agent.py` and `package_agent.py`, and needs NumPy and ncnn's Python
-package. A model is a folder with ncnn's two files.
+It lies on the device beside `agent.py`, whose clock, rounds and inputs it uses, and needs NumPy and
+ncnn's Python package. A model is a folder with ncnn's two files.
 """
 
 from __future__ import annotations
@@ -10,8 +10,15 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from agent import AgentError, random_inputs  # type: ignore[import-not-found]
-from package_agent import entries, missing, run  # type: ignore[import-not-found]
+from agent import (  # type: ignore[import-not-found]
+    AgentError,
+    Process,
+    float_entries,
+    measure,
+    one_line,
+    random_inputs,
+    serve,
+)
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
@@ -35,7 +42,7 @@ class Loaded:
         self.net = _net(folder, index, request["threads"])
         self.load_ms = (perf_counter_ns() - start) / 1e6
         self.inputs = list(self.names)
-        self._mats = self._fed(random_inputs(index, entries(self.names), {}))
+        self._mats = self._fed(random_inputs(index, float_entries(self.names), {}))
 
     def run(self) -> None:
         """One inference."""
@@ -77,14 +84,22 @@ class Loaded:
         return values
 
 
-def facts(request: Json) -> Json:  # noqa: ARG001
-    """What there is to know of ncnn."""
-    return {
+def main(request: Json) -> Json:
+    """Do what the request says and return the document to print."""
+    process = Process(request)
+    if request["mode"] == "outputs":
+        from agent_outputs import all_computed  # type: ignore[import-not-found]
+
+        answers = {"outputs": all_computed(request, Loaded)}
+    else:
+        answers = {"samples": measure(request, Loaded)}
+    runtime = {
         "runtime": "ncnn",
         "runtime_version": str(_ncnn().__version__),
         "provider": "CPU",
         "float_precision": "fp32",
     }
+    return {**process.document(runtime), **answers}
 
 
 def _require_layers(param: Path, index: int) -> None:
@@ -115,9 +130,10 @@ def _ncnn() -> Any:  # noqa: ANN401
     try:
         import ncnn
     except ImportError as error:
-        raise missing("ncnn", "ncnn", error) from error
+        hint = "install ncnn for the Python that runs there; here edgespiral[ncnn] does"
+        raise AgentError("target", one_line(error), hint=hint) from error
     return ncnn
 
 
 if __name__ == "__main__":
-    run(Loaded, facts)
+    serve(main)

@@ -9,9 +9,7 @@ from edgespiral.measure.runtimes.converting import ConvertingRuntime
 from edgespiral.measure.runtimes.ncnn.convert import converted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from edgespiral.measure.runtimes.converting import Converted
+    from edgespiral.measure.runtimes.converting import Converted, Subject
     from edgespiral.measure.runtimes.ncnn.settings import NcnnSettings
 
 NCNN_AGENT = Path(__file__).with_name("ncnn_agent.py")
@@ -29,6 +27,6 @@ class Ncnn(ConvertingRuntime):
         own = settings.model_dump(include={"threads", "affinity"})
         super().__init__("ncnn", "ncnn", {**own, "system_root": system_root}, NCNN_AGENT)
 
-    def convert(self, model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) -> Converted:
+    def convert(self, subject: Subject, folder: Path) -> Converted:
         """By pnnx."""
-        return converted(model, folder, shapes)
+        return converted(subject.model, folder, subject.shapes)

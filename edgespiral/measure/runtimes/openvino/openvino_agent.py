@@ -1,7 +1,7 @@
 """Runs ONNX models by OpenVINO: `openvino_agent.py request.json` prints one JSON document.
 
-It lies on the device beside `agent.py` and `package_agent.py`, and needs NumPy and OpenVINO's
-Python package.
+It lies on the device beside `agent.py`, whose clock, rounds and inputs it uses, and needs NumPy and
+OpenVINO's Python package.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from agent import (  # type: ignore[import-not-found]
     PROFILED_RUNS,
     AgentError,
-    _one_line,
-    _warmed,
+    Process,
+    load_all,
+    measure,
+    one_line,
     orders,
     random_inputs,
     samples_per_round,
+    serve,
+    warmed,
 )
-from package_agent import missing, run  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
@@ -73,25 +76,44 @@ class Loaded:
         return [self._inference.get_output_tensor(i).data.copy() for i in range(count)]
 
 
-def facts(request: Json) -> Json:
-    """What there is to know of OpenVINO, with the device and the precision that it is asked for."""
-    return {
+def main(request: Json) -> Json:
+    """Do what the request says and return the document to print."""
+    process = Process(request)
+    provider = _provider(request)
+    key, answers = ANSWERS[request["mode"]](request)
+    runtime = {
         "runtime": "openvino",
         "runtime_version": _openvino().__version__.partition("-")[0],
-        "provider": _provider(request),
+        "provider": provider,
         "float_precision": request["inference_precision"],
     }
+    return {**process.document(runtime), key: answers}
 
 
-def profiled(request: Json) -> list[list[Json]]:
+def measured(request: Json) -> tuple[str, list[Json]]:
+    """Samples of each model."""
+    return "samples", measure(request, Loaded)
+
+
+def profiled(request: Json) -> tuple[str, list[list[Json]]]:
     """The layers of each model with their mean time, as OpenVINO's own counters have it."""
-    models = [Loaded(index, request) for index in range(len(request["models"]))]
-    warm_ms = [_warmed(model, request["warmup_ms"])[1] for model in models]
+    models = load_all(request, Loaded)
+    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
     for order in orders(len(models), request["rounds"]):
         for index in order:
             for _ in range(min(PROFILED_RUNS, samples_per_round(warm_ms[index], request))):
                 models[index].run()
-    return [_nodes(model.compiled) for model in models]
+    return "nodes", [_nodes(model.compiled) for model in models]
+
+
+def outputs(request: Json) -> tuple[str, list[Json]]:
+    """Files with what each model computes."""
+    from agent_outputs import all_computed  # type: ignore[import-not-found]
+
+    return "outputs", all_computed(request, Loaded)
+
+
+ANSWERS = {"measure": measured, "profile": profiled, "outputs": outputs}
 
 
 def _provider(request: Json) -> str:
@@ -214,15 +236,16 @@ def _openvino() -> Any:  # noqa: ANN401
     try:
         import openvino
     except ImportError as error:
-        raise missing("openvino", "openvino", error) from error
+        hint = "install openvino for the Python that runs there; here edgespiral[openvino] does"
+        raise AgentError("target", one_line(error), hint=hint) from error
     return openvino
 
 
 def _reason(error: Exception) -> str:
     """What OpenVINO says is wrong, in one line, without the places in its source."""
     lines = [PLACES.sub("", line).strip() for line in str(error).splitlines()]
-    return " ".join(filter(None, lines)) or _one_line(error)
+    return " ".join(filter(None, lines)) or one_line(error)
 
 
 if __name__ == "__main__":
-    run(Loaded, facts, profiled)
+    serve(main)

@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MissingExtraError
-from edgespiral.measure.runtimes.agent_answer import (
-    PACKAGE_AGENT,
-    agent_document,
-    reading,
-    whole_answer,
-)
+from edgespiral.measure.runtimes.agent_answer import agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
 from edgespiral.measure.runtimes.openvino.layers import layer_times
 
@@ -52,7 +47,7 @@ class OpenVino(AgentRuntime):
         """
         if self._on_host and find_spec(PACKAGE) is None:
             raise MissingExtraError("the runtime openvino", "openvino")
-        return {PACKAGE_AGENT.name: PACKAGE_AGENT, **super().files(job)}
+        return super().files(job)
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, held to the device and the precision that were asked for."""
