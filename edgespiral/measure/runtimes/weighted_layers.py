@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx
 
 CONVOLUTION, PRODUCTS = "Conv", ("Gemm", "MatMul")
-RECURRENT: dict[str, Literal["lstm", "gru"]] = {"LSTM": "lstm", "GRU": "gru"}
+RECURRENT: dict[str, Literal["lstm", "gru", "rnn"]] = {"LSTM": "lstm", "GRU": "gru", "RNN": "rnn"}
 PASSING = ("QuantizeLinear", "DequantizeLinear", "Identity", "Cast")
 
 
@@ -31,7 +31,7 @@ class WeightedLayer:
     """
 
     name: str
-    operator: Literal["conv", "gemm", "lstm", "gru"]
+    operator: Literal["conv", "gemm", "lstm", "gru", "rnn"]
     input_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
@@ -65,7 +65,7 @@ def weighted_layers(
     Args:
         path: an ONNX file.
         shapes: input shapes by name, for inputs without a fixed one; "" is the only input.
-        recurrent: with LSTM and GRU layers, all directions of one together.
+        recurrent: with LSTM, GRU and RNN layers, all directions of one together.
 
     Raises:
         ModelError: it cannot be read, or its shapes are not known.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AS_CONVOLUTION = "__matmul_converted"
 STEP = re.compile(r"_raster_\d+$")
 # Of these all steps are the layer; of others they bring its values into another order.
-IN_STEPS = ("lstm", "gru")
+IN_STEPS = ("lstm", "gru", "rnn")
 
 
 def layer_times(nodes: Iterable[Json], layers: Sequence[WeightedLayer]) -> list[Json]:
