@@ -1,6 +1,6 @@
 """How the time and the memory of each phase of a run grow with what it is given, as JSON.
 
-Usage: python bench/scaling.py [AXIS ...] [--whole] [--json FILE] [--markdown FILE]
+Usage: python bench/scaling.py [AXIS ...] [--whole] [--pieces] [--json FILE] [--markdown FILE]
 
 Axes: network (ResNet-18, -34, -50, by parameters), groups (chains of convolutions, by groups of
 channels), classes, data (training samples), turns, devices. Each point is a run of its own process
@@ -8,7 +8,9 @@ on noise, with random weights, of one epoch in all; `--whole` adds ResNet-101 an
 DenseNet-121 and -201. What is there by then is written after each point, and a later call does the
 points that lack. A phase's exponent is the slope of the logarithm of its seconds over that of the
 axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident set of the
-run's process during the phase, less that before the run: imports and data.
+run's process during the phase, less that before the run: imports and data. `--pieces` adds what
+docs/guides/scale.md multiplies: JPEG files that one core reads in a second, and ResNet-50's ONNX
+file on this machine.
 """
 
 from __future__ import annotations
@@ -21,20 +23,24 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 import psutil
 import torch
 import torchvision
+from PIL import Image
 from torch import nn
 
 import edgespiral
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.system.files import write_text
 from edgespiral.core.system.versions import versions
+from edgespiral.data import load
 from edgespiral.data.tensors import StoredRows
 from edgespiral.prune.prunable import PrunableModel
 
@@ -67,6 +73,7 @@ PHASES = (
 ENDING = "export, score, measure"
 LEAST_S, EVERY_S = 0.05, 0.02
 LONGEST_POINT_S = 900
+JPEGS, RUNS = 128, 20
 
 
 class Clock(edgespiral.Listener):
@@ -209,12 +216,13 @@ def planning_share(row: dict[str, Any], epochs: float = 10.0) -> float:
     return planning / (sum(seconds.values()) + (epochs - 1) * training)
 
 
-def record(points: list[dict[str, Any]]) -> dict[str, Any]:
+def record(points: list[dict[str, Any]], measured: dict[str, float]) -> dict[str, Any]:
     """All that is known so far."""
     by_axis = {axis: [row for row in points if row["axis"] == axis] for axis in AXES}
     return {
         "versions": versions(),
         "threads": torch.get_num_threads(),
+        "pieces": measured,
         "exponents": {axis: exponents(rows) for axis, rows in by_axis.items() if rows},
         "points": [row | {"planning_of_ten_epochs": planning_share(row)} for row in points],
     }
@@ -239,6 +247,38 @@ def markdown(known: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def pieces() -> dict[str, float]:
+    """What larger runs are made of, in seconds of one core, whatever else it is busy with."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        pixels = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+        for number in range(JPEGS):
+            path = place / "data" / f"class-{number % 2}" / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((500, 375)).save(path, quality=90)
+        source = load(f"folder:{place / 'data'}?size=224").train
+        next(iter(source.epoch(batch_size=8)))
+        begun = time.process_time()
+        count = sum(len(inputs) for inputs, _ in source.epoch(batch_size=8))
+        jpeg_per_s = count / (time.process_time() - begun)
+        model = torchvision.models.get_model("resnet50", num_classes=CLASSES).eval()
+        splits = noise(64, CLASSES)
+        large = StoredRows(torch.randn(64, 3, 224, 224), torch.arange(64) % CLASSES)
+        data = replace(splits, train=large, validation=large, test=large, input_shape=(3, 224, 224))
+        edgespiral.export_model(model, data, place / "model.onnx")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(place / "model.onnx", options)
+        image = {session.get_inputs()[0].name: np.zeros((1, 3, 224, 224), np.float32)}
+        session.run(None, image)
+        begun = time.process_time()
+        for _ in range(RUNS):
+            session.run(None, image)
+        onnx_s = (time.process_time() - begun) / RUNS
+    return {"jpeg_images_per_core_s": jpeg_per_s, "resnet50_onnx_core_ms": 1000 * onnx_s}
+
+
 def _in_process(axis: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 (a name or a number)
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         words = ["--point", json.dumps([axis, value]), "--json", file.name]
@@ -253,6 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("axes", nargs="*", default=list(AXES))
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--pieces", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--point", type=json.loads, help=argparse.SUPPRESS)
@@ -263,15 +304,21 @@ def main() -> None:
     whole = {"network": LARGE[:3], "groups": LARGE[3:]} if asked.whole else {}
     wanted = [(axis, v) for axis in asked.axes for v in (*AXES[axis], *whole.get(axis, ()))]
     is_begun = asked.json is not None and asked.json.is_file()
-    points = json.loads(asked.json.read_text())["points"] if is_begun else []
+    earlier = json.loads(asked.json.read_text()) if is_begun else {}
+    points, measured = earlier.get("points", []), earlier.get("pieces", {})
+    if asked.pieces and not measured:
+        measured = pieces()
+        print(json.dumps(measured), flush=True)
     for axis, value in wanted:
         if any((row["axis"], row["value"]) == (axis, value) for row in points):
             continue
         points.append(_in_process(axis, value))
         print(json.dumps(points[-1]), flush=True)
         if asked.json:
-            write_text(asked.json, json.dumps(record(points), indent=2) + "\n")
-    known = record(points)
+            write_text(asked.json, json.dumps(record(points, measured), indent=2) + "\n")
+    known = record(points, measured)
+    if asked.json:
+        write_text(asked.json, json.dumps(known, indent=2) + "\n")
     if asked.markdown:
         write_text(asked.markdown, markdown(known))
     print(json.dumps(known["exponents"], indent=2))
