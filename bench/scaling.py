@@ -6,8 +6,8 @@ Axes: network (ResNet-18, -34, -50, by parameters), groups (chains of convolutio
 channels), classes, data (training samples), turns, devices. Each point is a run of its own process
 on noise, with random weights, of one epoch in all; `--whole` adds ResNet-101 and -152, ViT-B/16 and
 DenseNet-121 and -201. What is there by then is written after each point, and a later call does the
-points that lack. A phase's exponent is the slope of the logarithm of its seconds over that of the
-axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident set of the
+points that lack. A phase's exponent is the slope of the logarithm of its processor's seconds over
+that of the axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident set of the
 run's process during the phase, less that before the run: imports and data. `--pieces` adds what
 docs/guides/scale.md multiplies: JPEG files that one core reads in a second, and ResNet-50's ONNX
 file on this machine.
@@ -82,9 +82,11 @@ class Clock(edgespiral.Listener):
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.processor_s: dict[str, float] = {}
         self.peak_mib: dict[str, float] = {}
         self._process = psutil.Process()
-        self._phase, self._since, self._before = "opening", time.perf_counter(), self._mib()
+        self._phase, self._before = "opening", self._mib()
+        self._since = time.perf_counter(), processor_s()
         threading.Thread(target=self._watch, daemon=True).start()
 
     @contextmanager
@@ -101,8 +103,11 @@ class Clock(edgespiral.Listener):
         self._turn_to("")
 
     def _turn_to(self, phase: str) -> None:
-        now = time.perf_counter()
-        self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + now - self._since
+        now = time.perf_counter(), processor_s()
+        for spent, end, since in zip(
+            (self.seconds, self.processor_s), now, self._since, strict=True
+        ):
+            spent[self._phase] = spent.get(self._phase, 0.0) + end - since
         self._phase, self._since = phase, now
 
     def _watch(self) -> None:
@@ -185,8 +190,8 @@ def point(axis: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 (a name or a
             listener=clock,
         )
     size = given.get(axis) if not is_named else _size(axis, model)
-    ends = {"seconds": clock.seconds, "peak_mib": clock.peak_mib}
-    return {"axis": axis, "value": value, "size": size, **ends}
+    ends = {"processor_s": clock.processor_s, "peak_mib": clock.peak_mib}
+    return {"axis": axis, "value": value, "size": size, "seconds": clock.seconds, **ends}
 
 
 def _size(axis: str, model: nn.Module) -> int:
@@ -202,7 +207,7 @@ def exponents(points: list[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def _exponent(points: list[dict[str, Any]], phase: str) -> float | None:
-    pairs = [(row["size"], row["seconds"].get(phase, 0.0)) for row in points]
+    pairs = [(row["size"], row["processor_s"].get(phase, 0.0)) for row in points]
     if len({size for size, _ in pairs}) < 3 or min(seconds for _, seconds in pairs) < LEAST_S:
         return None
     sizes, seconds = np.log(np.array(pairs, dtype=float)).T
@@ -211,7 +216,7 @@ def _exponent(points: list[dict[str, Any]], phase: str) -> float | None:
 
 def planning_share(row: dict[str, Any], epochs: float = 10.0) -> float:
     """The part that planning has of a run of so many epochs, in which only training grows."""
-    seconds = row["seconds"]
+    seconds = row["processor_s"]
     training = seconds.get("training", 0.0)
     planning = seconds.get("planning", 0.0) + seconds.get("scoring", 0.0)
     return planning / (sum(seconds.values()) + (epochs - 1) * training)
@@ -230,7 +235,7 @@ def record(points: list[dict[str, Any]], measured: dict[str, float]) -> dict[str
 
 
 def markdown(known: dict[str, Any]) -> str:
-    """A table for each axis: a row for each phase, with its exponent."""
+    """A table for each axis: of each phase seconds, the processor's, peak MiB; and its exponent."""
     lines: list[str] = []
     for axis, fitted in known["exponents"].items():
         rows = [row for row in known["points"] if row["axis"] == axis]
@@ -238,7 +243,8 @@ def markdown(known: dict[str, Any]) -> str:
         lines += [f"| {axis} | {heads} | exponent |", "|---" * (len(rows) + 2) + "|"]
         for phase, exponent in fitted.items():
             cells = [
-                f"{row['seconds'].get(phase, 0.0):.1f} s, {row['peak_mib'].get(phase, 0.0):.0f} MiB"
+                f"{row['seconds'].get(phase, 0.0):.1f}, {row['processor_s'].get(phase, 0.0):.1f}, "
+                f"{row['peak_mib'].get(phase, 0.0):.0f}"
                 for row in rows
             ]
             told = "" if exponent is None else f"{exponent:.2f}"
