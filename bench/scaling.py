@@ -7,10 +7,10 @@ channels), classes, data (training samples), turns, devices. Each point is a run
 on noise, with random weights, of one epoch in all; `--whole` adds ResNet-101 and -152, ViT-B/16 and
 DenseNet-121 and -201. What is there by then is written after each point, and a later call does the
 points that lack. A phase's exponent is the slope of the logarithm of its processor's seconds over
-that of the axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident set of the
-run's process during the phase, less that before the run: imports and data. `--pieces` adds what
-docs/guides/scale.md multiplies: JPEG files that one core reads in a second, and ResNet-50's ONNX
-file on this machine.
+that of the axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident
+set of the run's process during the phase, less that before the run: imports and data. `--pieces`
+adds what docs/guides/scale.md multiplies: JPEG files that one core reads in a second, and
+ResNet-50's ONNX file on this machine.
 """
 
 from __future__ import annotations
