@@ -111,8 +111,7 @@ def _several(journals: Mapping[str, Sequence[Event]], html: Path | None, *, json
 
 
 def _write(html: Path, page: str) -> None:
-    from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.core.system.files import write_page
 
-    make_folder(html.parent)
-    write_text(html, page)
+    write_page(html, page)
     Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)

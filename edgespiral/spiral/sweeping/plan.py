@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from itertools import product
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 # Which a sweep sets itself, or which are no run's own.
 SET_BY_SWEEP = ("schema_version", "out", "shared")
-LONGEST_NAME = 80
+# By whose values scores are no longer of the same thing, which one front compares.
+OF_ANOTHER_KIND = ("data", "task")
+LONGEST_NAME, MOST_RUNS = 80, 10_000
 
 
 class SweepPlan(Record):
@@ -73,8 +76,16 @@ def load_sweep(path: Path) -> SweepPlan:
             raise UsageError("has no value", where=place)
         if len(set(texts)) < len(texts):
             raise UsageError("has the same value twice", where=place)
+        if name in OF_ANOTHER_KIND:
+            what = "would compare scores of another kind"
+            hint = f"do a sweep for each {name}"
+            raise UsageError(what, where=place, hint=hint)
         if name in sweep.plan:
             raise UsageError("is in plan, too", where=place, hint="leave it in one of the tables")
+    runs = math.prod(map(len, sweep.vary.values()))
+    if runs > MOST_RUNS:
+        what = f"{runs:,} combinations, and at most {MOST_RUNS:,} are done"
+        raise UsageError(what, where=f"{path}:vary", hint="vary fewer fields at once")
     return sweep
 
 

@@ -12,16 +12,13 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.records.comparing.sweep import Sweep
-from edgespiral.core.records.events import RunFinished
-from edgespiral.core.records.journal import read_run
-from edgespiral.core.system.files import make_folder, read_bytes, write_text
+from edgespiral.core.system.files import emptied, make_folder, read_bytes, write_text
 from edgespiral.core.system.lock import locked
 from edgespiral.core.text import printable
 from edgespiral.measure.transports.one_at_a_time import SHARED as SHARED_DEVICES
-from edgespiral.spiral.starting.opened import JOURNAL
 from edgespiral.spiral.sweeping.plan import load_sweep, runs_of
 from edgespiral.spiral.sweeping.pool import Pool
-from edgespiral.spiral.sweeping.result import RECORD, Problem, sweep_of, write_sweep
+from edgespiral.spiral.sweeping.result import RECORD, EndedRuns, Problem, sweep_of, write_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +47,8 @@ def run_sweep(
 
     Raises:
         UsageError: the plan is wrong.
-        RunFolderError: another sweep works in `out`, or it holds one of another plan.
+        RunFolderError: another sweep works in `out`, it holds one of another plan or such runs, or
+            cannot be written to.
     """
     plan = load_sweep(path)
     runs = runs_of(plan, str(path))
@@ -58,18 +56,19 @@ def run_sweep(
     with locked(out):
         _require_same(plan, out)
         problems: dict[str, Problem] = {}
-        write_sweep(sweep_of(plan, runs, out, problems, command), out)
-        due = [run for run in runs if not _has_ended(out / run.name)]
+        ended = EndedRuns(plan, out)
+        write_sweep(sweep_of(plan, runs, ended, problems, command), out)
+        due = [run for run in runs if ended.of(run) is None]
         listener.say(f"runs: {len(runs)}, ended before: {len(runs) - len(due)}")
         pool: Pool[SweepRun] = Pool(lambda run: _started(run, out), jobs or plan.jobs)
         for done, (run, code) in enumerate(pool.run(due), start=1):
             if code not in OUTCOMES:
                 problems[run.name] = Problem(_last_error(_log(run, out), code), code)
-            sweep = sweep_of(plan, runs, out, problems, command)
+            sweep = sweep_of(plan, runs, ended, problems, command)
             write_sweep(sweep, out)
             told = problems[run.name].text if run.name in problems else "ended"
             listener.say(f"  {done} of {len(due)}: {run.name}: {told}")
-        return sweep_of(plan, runs, out, problems, command)
+        return sweep_of(plan, runs, ended, problems, command)
 
 
 def _require_same(plan: SweepPlan, out: Path) -> None:
@@ -89,13 +88,6 @@ def _require_same(plan: SweepPlan, out: Path) -> None:
         )
 
 
-def _has_ended(folder: Path) -> bool:
-    journal = folder / JOURNAL
-    if not journal.is_file():
-        return False
-    return any(isinstance(event, RunFinished) for event in read_run(journal))
-
-
 def _started(run: SweepRun, out: Path) -> subprocess.Popen[bytes]:
     """The process of a run, which goes on with what an earlier one has begun."""
     written = run.plan.model_copy(update={"shared": out / SHARED, "out": out / run.name})
@@ -103,7 +95,7 @@ def _started(run: SweepRun, out: Path) -> subprocess.Popen[bytes]:
     file = out / f"{run.name}.toml"
     write_text(file, tomlkit.dumps(fields))
     command = [sys.executable, "-m", "edgespiral", "compress", "--config", str(file), "--resume"]
-    with _log(run, out).open("wb") as log:
+    with emptied(_log(run, out)) as log:
         return subprocess.Popen(  # noqa: S603 (the command is this package's own)
             command,
             stdin=subprocess.DEVNULL,
@@ -119,7 +111,10 @@ def _log(run: SweepRun, out: Path) -> Path:
 
 def _last_error(log: Path, code: int) -> str:
     """The line that a run ended with, or its exit code where it left none."""
-    text = log.read_bytes()[-LOG_END_BYTES:].decode("utf-8", "replace")
+    try:
+        text = read_bytes(log)[-LOG_END_BYTES:].decode("utf-8", "replace")
+    except OSError:
+        text = ""
     lines: Sequence[str] = [line for line in text.splitlines() if line.startswith("error: ")]
     text = lines[-1].removeprefix("error: ") if lines else f"ended with code {code}, see {log}"
     return printable(text)

@@ -42,7 +42,12 @@ def test_a_name_is_that_of_its_values_and_fit_for_a_folder():
         ("speedup = []", r"sweep.toml:vary.speedup: has no value"),
         ("speedup = [2.0, 2.0]", r"sweep.toml:vary.speedup: has the same value twice"),
         ('out = ["a"]', r"sweep.toml:vary.out: is set by the sweep"),
-        ('speedup = [2.0]\ndata = ["csv:x"]', r"sweep.toml:vary.data: is in plan, too"),
+        ("speedup = [2.0]\nmodel = ['x']", r"sweep.toml:vary.model: is in plan, too"),
+        ('speedup = [2.0]\ntask = ["depth"]', r"vary.task: would compare scores of another kind"),
+        (
+            f"speedup = [2.0]\nseed = {[*range(101)]}\nturns = {[*range(1, 101)]}",
+            r"vary: 10,100 combinations, and at most 10,000 are done; vary fewer fields at once",
+        ),
         ("seed = [0]", r"seed = 0: .*a goal is needed"),
         ("speedup = [0.5]", r"speedup = 0.5: .*must be > 1"),
         ("speedup = 2.0", r"vary.speedup"),
