@@ -135,4 +135,5 @@ def _flat(values: dict[str, Any]) -> list[object]:
 
 
 def _told(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
+    # TOML knows dates and times, which JSON does not.
+    return ", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in values.items())

@@ -50,6 +50,7 @@ def test_a_name_is_that_of_its_values_and_fit_for_a_folder():
         ),
         ("seed = [0]", r"seed = 0: .*a goal is needed"),
         ("speedup = [0.5]", r"speedup = 0.5: .*must be > 1"),
+        ("speedup = [2.0]\nseed = [2020-01-01]", r'seed = "2020-01-01": .*--seed: '),
         ("speedup = 2.0", r"vary.speedup"),
         ("", "vary"),
     ],
