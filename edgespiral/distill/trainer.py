@@ -7,13 +7,13 @@ import math
 import time
 from contextlib import nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from edgespiral.core.errors import DivergedError, ModelError, TrainingError
 from edgespiral.core.factory import is_factory
-from edgespiral.core.nested import as_float, mapped, rows
+from edgespiral.core.nested import rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
@@ -25,10 +25,10 @@ from edgespiral.distill.optimizers import WeightUpdate, require_optimizer, train
 from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep, is_usual
 from edgespiral.distill.parallel.batchnorm import synchronised
 from edgespiral.distill.parallel.failures import explained
-from edgespiral.distill.parallel.replica import Replica, own_rows, require_shares
+from edgespiral.distill.parallel.replica import Replica, own_rows, own_share, require_shares
 from edgespiral.distill.parallel.world import ALONE
 from edgespiral.distill.settings import Progress, TrainReport, rate_of, steps_of
-from edgespiral.distill.teacher_cache import stored_order
+from edgespiral.distill.teacher_cache import Teachers, running
 from edgespiral.models.calling import call
 
 if TYPE_CHECKING:
@@ -157,14 +157,15 @@ class _Run:
         self._rows = own_rows(settings.batch_size, settings.accumulate, world)
         self.device = compute.best_device()
         self._settings, self._task, self._own = settings, task, own
-        self._source = source
+        self._source, self._loaded = source, own_share(source, self._rows, own)
         self._path = path
         self._per_epoch = len(source) // settings.batch_size
         self.steps = steps_of(settings, len(source))
         self._precision = compute.training_precision(settings.precision, self.device)
         self._student = student
-        self._teachers = [teacher.eval() for teacher in teachers]
-        self._outputs = outputs
+        compiled = torch.compile(student) if settings.compiles else student
+        self._called = cast("nn.Module", compiled)
+        self._teachers = Teachers(teachers, outputs, self.device, self._precision)
         self._usual = usual_loss(settings, task)
         self._update = self._updating()
         self._zeros = HeldZeros(student, masks)
@@ -189,13 +190,15 @@ class _Run:
         """Do the steps that are left, yielding after each one."""
         while self.step < self.steps:
             epoch, first = divmod(self.step, self._per_epoch)
-            seed = derived_seed(self._settings.seed, epoch)
-            batches = self._source.epoch(
-                batch_size=self._settings.batch_size, seed=seed, first_batch=first
+            seed, size = derived_seed(self._settings.seed, epoch), self._settings.batch_size
+            batches = (self._loaded or self._source).epoch(
+                batch_size=size, seed=seed, first_batch=first
             )
-            known = self._known(seed, first)
+            stored = self._teachers.stored_batches(
+                self._source, self._rows, batch_size=size, seed=seed, first_batch=first
+            )
             for inputs, targets in itertools.islice(batches, self.steps - self.step):
-                self._do_step(inputs, targets, next(known))
+                self._do_step(inputs, targets, next(stored))
                 yield
             self.save()
 
@@ -227,7 +230,7 @@ class _Run:
         seconds = time.monotonic() - self._started_at
         samples = (self.step - self._first_step) * self._settings.batch_size
         rate = samples / max(seconds, 1e-9)
-        return Progress(self.step, self.steps, float(self._loss), rate)
+        return Progress(self.step, self.steps, float(self._loss), rate, self._rate)
 
     def report(self) -> TrainReport:
         """The finished run."""
@@ -237,20 +240,6 @@ class _Run:
             train_loss=self._good.loss,
             precision=self._precision,
             resumed_at_step=self._first_step,
-        )
-
-    def _known(self, seed: int, first: int) -> Iterator[Tensors | None]:
-        """What is known of the teachers' outputs (T, B, ...) for its share of each batch."""
-        if self._outputs is None:
-            return itertools.repeat(None)
-        outputs, size = self._outputs, self._settings.batch_size
-        order = stored_order(self._source, seed)
-        starts = range(first * size, len(order), size)
-        return (
-            compute.targets_to(
-                rows(outputs, (slice(None), order[at : at + size][self._rows])), self.device
-            )
-            for at in starts
         )
 
     def _updating(self) -> WeightUpdate:
@@ -264,26 +253,26 @@ class _Run:
             precision=self._precision,
         )
 
-    def _do_step(self, inputs: Tensors, targets: Tensors, known: Tensors | None) -> None:
+    def _do_step(self, inputs: Tensors, targets: Tensors, stored: Tensors | None) -> None:
         self.is_in_step = True
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
         inputs, targets = self._shown(inputs, targets)
-        soft = self._teacher_outputs(inputs) if known is None else known
+        soft = self._teachers.outputs(inputs, self.step) if stored is None else stored
         whole = Batch(inputs, targets, soft, self.step, self.steps)
         total = torch.zeros((), device=self.device)
         for number, (batch, share) in enumerate(parts(whole, self._settings.accumulate), 1):
             with self._replica.adding_up(is_last=number == self._settings.accumulate):
                 loss = self._replica.loss(batch)
                 usual = self._has_usual_loss
-                with self._running(self._student) if usual else self._own_code("loss"):
+                with running(self._student, self.step) if usual else self._own_code("loss"):
                     self._update.backward(loss * share if share != 1 else loss)
             total += share * loss.detach()
         total = self._world.mean(total)
         with self._own_code("rate"):
-            rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
+            self._rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
         with self._own_code("optimizer") if self._has_own_optimizer else nullcontext():
-            self._update.apply(rate)
+            self._update.apply(self._rate)
         self._zeros.put_back()
         self._update.average()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
@@ -299,7 +288,7 @@ class _Run:
                 inputs, targets = self._own.view(inputs, targets)
         if not self._world.is_first:  # each process drops other units
             torch.manual_seed(derived_seed(self._settings.seed, self.step, 1, self._world.rank))
-        if self._world.size > 1:
+        if self._world.size > 1 and self._loaded is None:
             inputs, targets = rows(inputs, self._rows), rows(targets, self._rows)
         return compute.to_device(inputs, targets, self.device)
 
@@ -325,32 +314,19 @@ class _Run:
         return type(self._own).loss is TrainingStep.loss
 
     def _forward(self, inputs: Tensors) -> Tensors:
-        with self._running(self._student), compute.autocast(self._precision, self.device):
-            return call(self._student, inputs)
+        with self._running(), compute.autocast(self._precision, self.device):
+            return call(self._called, inputs)
+
+    def _running(self) -> AbstractContextManager[None]:
+        if not self._settings.compiles:
+            return running(self._student, self.step)
+        failed = f"the compiled model fails at step {self.step + 1}"
+        hint = "try it without --compile"
+        return user_code(ModelError, failed, where=type(self._student).__name__, hint=hint)
 
     def _own_code(self, method: str) -> AbstractContextManager[None]:
         what = f"its {method} fails at step {self.step + 1}"
         return user_code(TrainingError, what, where=type(self._own).__name__)
-
-    def _teacher_outputs(self, inputs: Tensors) -> Tensors | None:
-        """(T, N, ...) for T teachers."""
-        if not self._teachers:
-            return None
-        with torch.inference_mode(), compute.autocast(self._precision, self.device):
-            said = [self._asked(teacher, inputs) for teacher in self._teachers]
-            outputs = mapped(lambda *leaf: torch.stack(leaf), *said)
-        return mapped(
-            torch.Tensor.clone, outputs
-        )  # outside inference mode, so that a loss may keep it for backward
-
-    def _asked(self, teacher: nn.Module, inputs: Tensors) -> Tensors:
-        with self._running(teacher):
-            return as_float(call(teacher, inputs))
-
-    def _running(self, model: nn.Module) -> AbstractContextManager[None]:
-        return user_code(
-            ModelError, f"the model fails at step {self.step + 1}", where=type(model).__name__
-        )
 
     def _resume(self) -> None:
         self._earlier_s = 0.0

@@ -26,7 +26,7 @@ from edgespiral.core.system.files import make_folder
 from edgespiral.data.guard import sha256_of
 from edgespiral.distill.evaluate import score
 from edgespiral.export.parity import TURNED_SHARE
-from edgespiral.export.precision import float_twin, validation_samples
+from edgespiral.export.precision import export_as, float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
 from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
@@ -38,7 +38,7 @@ from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
-from edgespiral.spiral.turn import export_checked, model_facts
+from edgespiral.spiral.turn import model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def _require_as_it_was(context: RunContext, baseline: Baseline) -> None:
 def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     folder, model = make_folder(context.folder(0)), context.teacher.model
     save_model(model, folder)
-    export_checked(context, model, folder, context.precisions.base)
+    base = context.precisions.base
+    request = context.precisions.export_request(base, student=True, task=context.task)
+    export_as(model, folder / MODEL, context.splits, request)
     check_source(fresh, folder, context.splits)
     onnx, validation = folder / MODEL, context.splits.validation
     files, task = hashes_of(folder), context.task

@@ -206,6 +206,16 @@ def user_cache(name: str) -> Path:
     return (Path(named) if named else Path.home() / ".cache") / "edgespiral" / name
 
 
+def require_plain(path: Path) -> None:
+    """Refuse a file to write to where a link, a folder, a pipe or a device is in its place.
+
+    Raises:
+        RunFolderError: one is.
+    """
+    with writing(path):
+        _require_plain(path)
+
+
 def _require_plain(path: Path) -> None:
     """Refuse to take the place of a link, a folder, a pipe or a device."""
     try:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 from itertools import groupby
 from statistics import mean, median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.comparing.sweep import Sweep, SweptDevice, SweptPoint, SweptRun
-from edgespiral.core.records.events import RunFinished, RunStarted
-from edgespiral.core.records.journal import read_run
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.system.files import write_text
-from edgespiral.report.result import build_result
 from edgespiral.report.sweep import sweep_csv, sweep_html
-from edgespiral.spiral.plan import plan_sha256
-from edgespiral.spiral.starting.opened import JOURNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,69 +18,13 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import DeviceResult, Result
+    from edgespiral.spiral.sweeping.command import Problem
+    from edgespiral.spiral.sweeping.ended import EndedRuns
     from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
 
 RECORD, PAGE, TABLE = "sweep.json", "sweep.html", "sweep.csv"
 SEED = "seed"
 CONFIDENCE = 0.95
-# Fields whose values may have teachers of their own.
-OF_TEACHERS = {"model", "weights"}
-
-
-class Problem(NamedTuple):
-    """Why a run failed: the line that it ended with, and its exit code."""
-
-    text: str
-    code: int
-
-
-class EndedRuns:
-    """Results of a sweep's runs that have ended, each read once, from its journal.
-
-    A folder may hold another run than the sweep's, whose figures are none of its.
-
-    Args:
-        plan: of the sweep.
-        out: the sweep's folder.
-    """
-
-    def __init__(self, plan: SweepPlan, out: Path) -> None:
-        self.out = out
-        self._one_teacher = not OF_TEACHERS & plan.vary.keys()
-        self._results: dict[str, Result] = {}
-        self._teacher_sha256: str | None = None
-
-    def of(self, run: SweepRun) -> Result | None:
-        """The result of a run; None of one that has not ended.
-
-        Raises:
-            RunFolderError: its folder holds a run of another plan, or of another teacher than those
-                before it, or its journal is damaged.
-        """
-        journal = self.out / run.name / JOURNAL
-        if run.name not in self._results and journal.is_file():
-            events = read_run(journal)
-            if any(isinstance(event, RunFinished) for event in events):
-                self._require_own(run, events[0])
-                self._results[run.name] = build_result(events)
-        return self._results.get(run.name)
-
-    def _require_own(self, run: SweepRun, started: object) -> None:
-        place = str(self.out / run.name)
-        if not isinstance(started, RunStarted) or started.plan_sha256 != plan_sha256(run.plan):
-            raise RunFolderError(
-                "this folder holds a run of another plan",
-                where=place,
-                hint="choose another --out, or move that folder away",
-            )
-        before = self._teacher_sha256
-        if self._one_teacher and before not in (None, started.teacher_sha256):
-            raise RunFolderError(
-                "this run has another teacher than those before it: the weights changed",
-                where=place,
-                hint="put them back as they were, or choose another --out",
-            )
-        self._teacher_sha256 = started.teacher_sha256
 
 
 def write_sweep(sweep: Sweep, out: Path) -> None:
@@ -102,6 +40,8 @@ def sweep_of(
     ended: EndedRuns,
     problems: Mapping[str, Problem],
     command: str,
+    *,
+    best: Sequence[str] = (),
 ) -> Sweep:
     """What is known of a sweep by now.
 
@@ -111,6 +51,7 @@ def sweep_of(
         ended: of these, what is known.
         problems: of runs that failed, by name.
         command: that asked for it.
+        best: of a search, the best run of each combination, by name.
 
     Raises:
         RunFolderError: as `EndedRuns.of`.
@@ -120,12 +61,18 @@ def sweep_of(
     swept = tuple(_swept(run, ended.out, results[run.name], problems.get(run.name)) for run in runs)
     return Sweep(
         plan=plan.plan,
-        vary={name: tuple(values) for name, values in plan.vary.items()},
+        vary={name: _values(name, plan, runs) for name in plan.varied},
         metric=metric,
         runs=swept,
         points=tuple(points_of(swept, metric)) if metric else (),
+        best=tuple(best),
         command=command,
     )
+
+
+def _values(name: str, plan: SweepPlan, runs: Sequence[SweepRun]) -> tuple[object, ...]:
+    """That a field takes: as the plan has them, or as the runs of a search have."""
+    return tuple(plan.vary.get(name) or dict.fromkeys(run.values[name] for run in runs))
 
 
 def _swept(run: SweepRun, out: Path, result: Result | None, problem: Problem | None) -> SweptRun:

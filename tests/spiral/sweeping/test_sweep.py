@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import json
 import os
-import shutil
 
 import pytest
+from example_run import write_ended
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.listener import Silent
 from edgespiral.core.system.lock import locked
-from edgespiral.spiral.plan import plan_sha256
+from edgespiral.spiral.plan import Plan
+from edgespiral.spiral.sweeping.ended import EndedRuns
 from edgespiral.spiral.sweeping.plan import load_sweep, runs_of
-from edgespiral.spiral.sweeping.result import RECORD, EndedRuns, sweep_of, write_sweep
-from edgespiral.spiral.sweeping.sweep import run_sweep
+from edgespiral.spiral.sweeping.result import RECORD, sweep_of, write_sweep
+from edgespiral.spiral.sweeping.sweep import Sweeping
 
 PLAN = """schema = 1
 [plan]
@@ -31,7 +31,7 @@ def path(tmp_path):
 
 
 def swept(path, out):
-    return run_sweep(path, out=out, jobs=None, listener=Silent(), command="edgespiral sweep")
+    return Sweeping(path, out, None, Silent(), "edgespiral sweep").here()
 
 
 def test_a_folder_with_a_sweep_of_another_plan_is_left_alone(path, tmp_path):
@@ -59,30 +59,26 @@ def test_two_sweeps_do_not_share_a_folder(path, tmp_path):
         swept(path, tmp_path)
 
 
-def test_a_run_of_another_plan_lends_the_sweep_no_figure(path, finished, tmp_path):
+def test_a_run_of_another_plan_lends_the_sweep_no_figure(path, tmp_path):
     """As where a sweep's record was deleted and its plan changed."""
     (run,) = runs_of(load_sweep(path), str(path))
-    shutil.copytree(finished.folder, tmp_path / "out" / run.name)
+    write_ended(tmp_path / "out" / run.name, Plan(speedup=4.0))
     with pytest.raises(RunFolderError, match="this folder holds a run of another plan"):
         swept(path, tmp_path / "out")
     assert not (tmp_path / "out" / RECORD).exists()
 
 
-def test_runs_of_two_teachers_are_not_compared(path, finished, tmp_path):
+def test_figures_are_the_journals_and_of_one_teacher(path, tmp_path):
     path.write_text(PLAN.replace("[1.5]", "[1.5, 2.0]"))
     plan, runs = load_sweep(path), runs_of(load_sweep(path), str(path))
-    for run, teacher in zip(runs, ("a", "b"), strict=True):
-        folder = tmp_path / "out" / run.name
-        folder.mkdir(parents=True)
-        started, rest = (finished.folder / "journal.jsonl").read_text().split("\n", 1)
-        own = {"plan_sha256": plan_sha256(run.plan), "teacher_sha256": teacher}
-        started = json.dumps(json.loads(started) | own)
-        (folder / "journal.jsonl").write_text(f"{started}\n{rest}")
+    for run, teacher in zip(runs, "ab", strict=True):
+        write_ended(tmp_path / "out" / run.name, run.plan, teacher_sha256=teacher)
+        (tmp_path / "out" / run.name / "result.json").write_text("{}")
     with pytest.raises(RunFolderError, match="another teacher than those before it"):
         swept(path, tmp_path / "out")
     of_two = plan.model_copy(update={"vary": {**plan.vary, "weights": ["a", "b"]}})
     sweep = sweep_of(of_two, runs, EndedRuns(of_two, tmp_path / "out"), {}, "edgespiral sweep")
-    assert [run.test_score for run in sweep.runs] == [finished.result.student.test_score] * 2
+    assert [run.test_score for run in sweep.runs] == [89.5, 89.5]
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -95,6 +91,8 @@ def test_what_lies_in_a_log_s_place_is_left_alone(path, tmp_path, kind):
         log.symlink_to(own)
     else:
         os.mkfifo(log)
-    with pytest.raises(RunFolderError, match=r"cannot write: .* is in its place"):
-        swept(path, tmp_path / "out")
+    for way in ("here", "for_slurm"):
+        sweep = Sweeping(path, tmp_path / "out", None, Silent(), "edgespiral sweep")
+        with pytest.raises(RunFolderError, match=r"cannot write: .* in its place"):
+            getattr(sweep, way)()
     assert own.read_text() == "somebody's own"
