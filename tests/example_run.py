@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from example_records import NOON, measurement, ratio
 
@@ -24,6 +23,9 @@ from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.system.files import make_folder
 from edgespiral.spiral.plan import Plan, plan_sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def facts(score: float, parameters: int) -> ModelFacts:

@@ -139,6 +139,15 @@ def load_sweep(path: Path) -> SweepPlan:
     for table, names in (("plan", sweep.plan), ("vary", sweep.vary)):
         for name in names:
             _check_name(name, f"{path}:{table}.{name}")
+    _check_varied(sweep, path)
+    if sweep.search is not None:
+        _check_search(sweep, f"{path}:search.fields")
+    elif not sweep.vary:
+        raise UsageError("nothing differs", where=str(path), hint="give it [vary] or [search]")
+    return sweep
+
+
+def _check_varied(sweep: SweepPlan, path: Path) -> None:
     for name, values in sweep.vary.items():
         place = f"{path}:vary.{name}"
         texts = [json.dumps(value, sort_keys=True, default=str) for value in values]
@@ -155,11 +164,6 @@ def load_sweep(path: Path) -> SweepPlan:
     if runs > MOST_RUNS:
         what = f"{runs:,} combinations, and at most {MOST_RUNS:,} are done"
         raise UsageError(what, where=f"{path}:vary", hint="vary fewer fields at once")
-    if sweep.search is not None:
-        _check_search(sweep, f"{path}:search.fields")
-    elif not sweep.vary:
-        raise UsageError("nothing differs", where=str(path), hint="give it [vary] or [search]")
-    return sweep
 
 
 def _check_search(sweep: SweepPlan, place: str) -> None:

@@ -18,7 +18,6 @@ from edgespiral.spiral.sweeping.plan import Range, combinations, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from edgespiral.core.records.result import Result
     from edgespiral.spiral.sweeping.ended import EndedRuns
