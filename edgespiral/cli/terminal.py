@@ -162,19 +162,6 @@ def _safe(text: str, *, github: bool) -> str:
     return text
 
 
-def write_page(path: Path, page: str) -> None:
-    """Write a page that was asked for, and say on standard error where.
-
-    Raises:
-        RunFolderError: it cannot be written.
-    """
-    from edgespiral.core.system.files import make_folder, write_text
-
-    make_folder(path.parent)
-    write_text(path, page)
-    Terminal(stderr=True).print(f"report: {path}", soft_wrap=True)
-
-
 def command_line() -> str:
     """The command that started this process, quoted for a shell."""
     return shlex.join(["edgespiral", *sys.argv[1:]])

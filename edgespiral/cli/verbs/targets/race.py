@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgespiral.cli.options import Shape, parse_shape
-from edgespiral.cli.terminal import Terminal, tell_json, write_page
+from edgespiral.cli.terminal import Terminal, tell_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,14 +106,20 @@ def run_races(
         for file in files
     ]
     if html is not None:
-        from edgespiral.report.html import races_html
-
-        write_page(html, races_html(races))
+        _write(html, races)
     if as_json:
         tell_json(jsonlib.dumps([race.model_dump(mode="json") for race in races]))
         return
     for race in races:
         show_race(Terminal(), race)
+
+
+def _write(html: Path, races: Sequence[Race]) -> None:
+    from edgespiral.core.system.files import write_page
+    from edgespiral.report.html import races_html
+
+    write_page(html, races_html(races))
+    Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)
 
 
 def show_race(console: Terminal, race: Race) -> None:

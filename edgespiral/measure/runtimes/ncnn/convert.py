@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PACKAGE = "pnnx"
-PARAM, WEIGHTS = "model.ncnn.param", "model.ncnn.bin"
+PARAM, WEIGHTS, EXAMPLE = "model.ncnn.param", "model.ncnn.bin", "model_ncnn.py"
 
 
 def converted(model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) -> Converted:
@@ -46,8 +46,8 @@ def converted(model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) ->
     # The program itself: what the package starts it by adds nothing.
     command = [str(Path(spec.origin).with_name("pnnx")), copied(model, folder).name]
     command += [f"inputshape={written}", "fp16=0", "device=cpu"]
-    run_converter("pnnx", command, folder, (PARAM, WEIGHTS), model)
-    about = {**described(model, inputs), "axes": _batch_axes(folder / "model_ncnn.py")}
+    run_converter("pnnx", command, folder, (PARAM, WEIGHTS, EXAMPLE), model)
+    about = {**described(model, inputs), "axes": _batch_axes(folder / EXAMPLE)}
     return Converted({name: folder / name for name in (PARAM, WEIGHTS)}, about)
 
 
