@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Not imported from `options`, which cannot be loaded while the table is damaged.
 TABLE = Path(__file__).with_name("plan_options.toml")
 DOCS = Path(__file__).parents[2] / "docs" / "plan.md"
-HEADER = "Written by `make plan` from edgespiral/spiral/plan/fields.py: edit that."
+HEADER = "Written by `make plan` from the fields in edgespiral/spiral/plan: edit those."
 BEGIN, END = "<!-- The fields, written by `make plan`. -->\n", "<!-- End of the fields. -->\n"
 TABLE_OF_DOCS = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
 HEAD = "| key | default | meaning |\n| --- | --- | --- |\n"

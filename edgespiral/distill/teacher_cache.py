@@ -1,4 +1,4 @@
-"""A teacher's outputs, asked for once and looked up in every pass.
+"""A teacher's outputs, asked for at each step, or once and looked up in every pass.
 
 A teacher says the same of a sample each time that it sees the same view of it. So where training
 samples are shown as they are stored, its outputs are computed in one pass and kept, in place of a
@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from edgespiral.core.batches import StoredSource
-from edgespiral.core.errors import DataError, RunFolderError
-from edgespiral.core.nested import apart, as_float, filled, joined, leaves, mapped, template
+from edgespiral.core.errors import DataError, ModelError, RunFolderError
+from edgespiral.core.nested import apart, as_float, filled, joined, leaves, mapped, rows, template
 from edgespiral.core.system.files import replacing
+from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
 from edgespiral.distill.fuse import for_inference
@@ -29,13 +30,15 @@ from edgespiral.models.calling import call
 from edgespiral.models.saved import weights_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import nn
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.core.nested import Tensors
+    from edgespiral.distill.settings import Resolved
 
 BATCH = 128
 MOST_BYTES = 2**28
@@ -111,6 +114,73 @@ def kept_outputs(
     write_outputs(path, identity, outputs)
     part.unlink(missing_ok=True)
     return outputs
+
+
+class Teachers:
+    """What the teachers of a training say of its samples, asked at each step or looked up.
+
+    Args:
+        models: seen in eval mode.
+        stored: their outputs (T, N, ...) for the samples as stored, if these are known.
+        device: where batches are.
+        precision: that the teachers run in.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        stored: Tensors | None,
+        device: torch.device,
+        precision: Resolved,
+    ) -> None:
+        self._models = [model.eval() for model in models]
+        self._stored, self._device, self._precision = stored, device, precision
+
+    def stored_batches(
+        self,
+        source: BatchSource,
+        own: slice | Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        first_batch: int,
+    ) -> Iterator[Tensors | None]:
+        """The outputs (T, B, ...) of each batch of a shuffled pass; None where they are not stored.
+
+        Args:
+            source: of the pass, as in `epoch`.
+            own: the share of each batch that is this process's.
+            batch_size, seed, first_batch: as in `epoch`.
+        """
+        if self._stored is None:
+            return itertools.repeat(None)
+        outputs, order = self._stored, stored_order(source, seed)
+        starts = range(first_batch * batch_size, len(order), batch_size)
+        shares = (order[start : start + batch_size][own] for start in starts)
+        return (
+            compute.targets_to(rows(outputs, (slice(None), share)), self._device)
+            for share in shares
+        )
+
+    def outputs(self, inputs: Tensors, step: int) -> Tensors | None:
+        """The outputs (T, B, ...) for inputs (B, ...) of a step; None without any teacher."""
+        if not self._models:
+            return None
+        with torch.inference_mode(), compute.autocast(self._precision, self._device):
+            answers = [_answer(model, inputs, step) for model in self._models]
+            stacked = mapped(lambda *leaf: torch.stack(leaf), *answers)
+        # Outside inference mode, so that a loss may keep it for backward.
+        return mapped(Tensor.clone, stacked)
+
+
+def running(model: nn.Module, step: int) -> AbstractContextManager[None]:
+    """Inside, what fails is the model's forward at the step after `step` steps."""
+    return user_code(ModelError, f"the model fails at step {step + 1}", where=type(model).__name__)
+
+
+def _answer(model: nn.Module, inputs: Tensors, step: int) -> Tensors:
+    with running(model, step):
+        return as_float(call(model, inputs))
 
 
 def _outputs_of(teacher: nn.Module, source: BatchSource, *, first_batch: int) -> Iterator[Tensors]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgespiral.core.errors import DivergedError, ModelError, TrainingError
+from edgespiral.core.errors import DivergedError, TrainingError
 from edgespiral.core.factory import is_factory
-from edgespiral.core.nested import as_float, mapped, rows
+from edgespiral.core.nested import rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import checkpoint as checkpoints
@@ -28,7 +28,7 @@ from edgespiral.distill.parallel.failures import explained
 from edgespiral.distill.parallel.replica import Replica, own_rows, require_shares
 from edgespiral.distill.parallel.world import ALONE
 from edgespiral.distill.settings import Progress, TrainReport, rate_of, steps_of
-from edgespiral.distill.teacher_cache import stored_order
+from edgespiral.distill.teacher_cache import Teachers, running
 from edgespiral.models.calling import call
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ class _Run:
         self.steps = steps_of(settings, len(source))
         self._precision = compute.training_precision(settings.precision, self.device)
         self._student = student
-        self._teachers = [teacher.eval() for teacher in teachers]
-        self._outputs = outputs
+        self._teachers = Teachers(teachers, outputs, self.device, self._precision)
         self._usual = usual_loss(settings, task)
         self._update = self._updating()
         self._zeros = HeldZeros(student, masks)
@@ -189,13 +188,13 @@ class _Run:
         """Do the steps that are left, yielding after each one."""
         while self.step < self.steps:
             epoch, first = divmod(self.step, self._per_epoch)
-            seed = derived_seed(self._settings.seed, epoch)
-            batches = self._source.epoch(
-                batch_size=self._settings.batch_size, seed=seed, first_batch=first
+            seed, size = derived_seed(self._settings.seed, epoch), self._settings.batch_size
+            batches = self._source.epoch(batch_size=size, seed=seed, first_batch=first)
+            stored = self._teachers.stored_batches(
+                self._source, self._rows, batch_size=size, seed=seed, first_batch=first
             )
-            known = self._known(seed, first)
             for inputs, targets in itertools.islice(batches, self.steps - self.step):
-                self._do_step(inputs, targets, next(known))
+                self._do_step(inputs, targets, next(stored))
                 yield
             self.save()
 
@@ -239,20 +238,6 @@ class _Run:
             resumed_at_step=self._first_step,
         )
 
-    def _known(self, seed: int, first: int) -> Iterator[Tensors | None]:
-        """What is known of the teachers' outputs (T, B, ...) for its share of each batch."""
-        if self._outputs is None:
-            return itertools.repeat(None)
-        outputs, size = self._outputs, self._settings.batch_size
-        order = stored_order(self._source, seed)
-        starts = range(first * size, len(order), size)
-        return (
-            compute.targets_to(
-                rows(outputs, (slice(None), order[at : at + size][self._rows])), self.device
-            )
-            for at in starts
-        )
-
     def _updating(self) -> WeightUpdate:
         name = type(self._own).__name__
         with user_code(TrainingError, "the step's own optimizer fails", where=name):
@@ -264,19 +249,19 @@ class _Run:
             precision=self._precision,
         )
 
-    def _do_step(self, inputs: Tensors, targets: Tensors, known: Tensors | None) -> None:
+    def _do_step(self, inputs: Tensors, targets: Tensors, stored: Tensors | None) -> None:
         self.is_in_step = True
         # Dropout draws from the global generator: a function of the step, so that it resumes.
         torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
         inputs, targets = self._shown(inputs, targets)
-        soft = self._teacher_outputs(inputs) if known is None else known
+        soft = self._teachers.outputs(inputs, self.step) if stored is None else stored
         whole = Batch(inputs, targets, soft, self.step, self.steps)
         total = torch.zeros((), device=self.device)
         for number, (batch, share) in enumerate(parts(whole, self._settings.accumulate), 1):
             with self._replica.adding_up(is_last=number == self._settings.accumulate):
                 loss = self._replica.loss(batch)
                 usual = self._has_usual_loss
-                with self._running(self._student) if usual else self._own_code("loss"):
+                with running(self._student, self.step) if usual else self._own_code("loss"):
                     self._update.backward(loss * share if share != 1 else loss)
             total += share * loss.detach()
         total = self._world.mean(total)
@@ -325,32 +310,12 @@ class _Run:
         return type(self._own).loss is TrainingStep.loss
 
     def _forward(self, inputs: Tensors) -> Tensors:
-        with self._running(self._student), compute.autocast(self._precision, self.device):
+        with running(self._student, self.step), compute.autocast(self._precision, self.device):
             return call(self._student, inputs)
 
     def _own_code(self, method: str) -> AbstractContextManager[None]:
         what = f"its {method} fails at step {self.step + 1}"
         return user_code(TrainingError, what, where=type(self._own).__name__)
-
-    def _teacher_outputs(self, inputs: Tensors) -> Tensors | None:
-        """(T, N, ...) for T teachers."""
-        if not self._teachers:
-            return None
-        with torch.inference_mode(), compute.autocast(self._precision, self.device):
-            said = [self._asked(teacher, inputs) for teacher in self._teachers]
-            outputs = mapped(lambda *leaf: torch.stack(leaf), *said)
-        return mapped(
-            torch.Tensor.clone, outputs
-        )  # outside inference mode, so that a loss may keep it for backward
-
-    def _asked(self, teacher: nn.Module, inputs: Tensors) -> Tensors:
-        with self._running(teacher):
-            return as_float(call(teacher, inputs))
-
-    def _running(self, model: nn.Module) -> AbstractContextManager[None]:
-        return user_code(
-            ModelError, f"the model fails at step {self.step + 1}", where=type(model).__name__
-        )
 
     def _resume(self) -> None:
         self._earlier_s = 0.0

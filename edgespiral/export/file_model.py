@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.nested import filled, leaves
+from edgespiral.core.nested import count, filled, leaves
 from edgespiral.core.system.files import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
     from pathlib import Path
 
     import onnxruntime
@@ -90,6 +92,38 @@ class FileModel:
         """
         return self.formed(self.values(inputs))
 
+    def run_each(self, samples: Tensors, workers: Executor, threads: int) -> Tensors:
+        """What the file, of batch 1, computes of each of N samples alone, (N, ...).
+
+        For a sample nothing but the session is called: all else is done once, as it would take as
+        long as a tiny model does. So is handing over, of one piece for each thread.
+
+        Args:
+            samples: inputs (N, ...).
+            workers: with so many `threads`, which run side by side.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run it, or its outputs have another size by sample.
+        """
+        fed, number = self.feeds(samples), count(samples)
+
+        def run(piece: range) -> list[Sequence[NDArray[Any]]]:
+            return [
+                self._session.run(self.outputs, {name: fed[name][at : at + 1] for name in fed})
+                for at in piece
+            ]
+
+        size = max(1, math.ceil(number / threads))
+        pieces = [range(at, min(at + size, number)) for at in range(0, number, size)]
+        with self._running():
+            rows = [row for piece in workers.map(run, pieces) for row in piece]
+        try:
+            values = map(np.concatenate, zip(*rows, strict=True))
+            return self.formed(dict(zip(self.outputs, values, strict=True)))
+        except (TypeError, ValueError) as error:
+            what = "its outputs have another size for each sample"
+            raise ExportError(what, where=self._where) from error
+
     def formed(self, values: Mapping[str, NDArray[Any]]) -> Tensors:
         """Outputs by name in the form that the model's have."""
         return filled(self._form, (torch.from_numpy(np.asarray(values[n])) for n in self._named))
@@ -103,12 +137,18 @@ class FileModel:
             ExportError: ONNX Runtime cannot run it.
         """
         output_names = self.outputs if names is None else list(names)
-        try:
+        with self._running():
             values = self._session.run(output_names, self.feeds(inputs))
+        return dict(zip(output_names, values, strict=True))
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Say of whatever fails inside that ONNX Runtime cannot run the file."""
+        try:
+            yield
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise ExportError(f"ONNX Runtime cannot run it: {reason}", where=self._where) from error
-        return dict(zip(output_names, values, strict=True))
 
     def feeds(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """The inputs by the file's names; those that its graph has no use for are left out."""

@@ -12,8 +12,9 @@ import onnxruntime
 import torch
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.nested import apart, joined, leaves, mapped, template
+from edgespiral.core.nested import joined, leaves, mapped, template
 from edgespiral.core.records.parts import by_parts, part_files, part_path
+from edgespiral.core.system.files import sha256_file
 from edgespiral.export.file_model import FileModel
 from edgespiral.export.graph import cpu_session
 from edgespiral.export.layers import first_diverging, layer_errors
@@ -103,6 +104,36 @@ def file_scored(path: Path, source: BatchSource, task: Task) -> Scored:
         return task.scored(predict, source)
 
 
+class FileScores:
+    """Scores of ONNX files on one split, of which none is scored twice in a process.
+
+    What a file is, is told by its bytes, which name those of its parts.
+
+    Args:
+        source: the split, of which all passes show the same (`data.guard` holds it to that).
+        task: whose scores they are.
+    """
+
+    def __init__(self, source: BatchSource, task: Task) -> None:
+        self.source, self.task = source, task
+        self._scores: dict[str, float] = {}
+
+    def of(self, path: Path) -> float:
+        """As `file_score`.
+
+        Raises:
+            ExportError, ModelError: as `file_score`.
+        """
+        sha256 = sha256_file(path)
+        if sha256 not in self._scores:
+            score = file_score(path, self.source, self.task)
+            # Nothing is known of a file that changed meanwhile.
+            if sha256_file(path) != sha256:
+                raise ExportError("changed while it was scored", where=str(path))
+            self._scores[sha256] = score
+        return self._scores[sha256]
+
+
 @contextmanager
 def predicting_file(path: Path) -> Iterator[Predict]:
     """What an ONNX file of batch 1 says of each sample of a batch, alone, while in the context.
@@ -124,15 +155,8 @@ def predicting_file(path: Path) -> Iterator[Predict]:
         def predicting(file: Path) -> Predict:
             session = opened(file, threads=1)
 
-            def run(samples: Sequence[Tensors]) -> list[Tensors]:
-                return [session.run(sample) for sample in samples]
-
             def predict(inputs: Tensors) -> Tensors:
-                samples = list(apart(inputs, SHIPPED_BATCH))
-                # In one piece for each thread: to hand over a sample costs as much as a tiny model.
-                size = max(1, math.ceil(len(samples) / threads))
-                pieces = [samples[at : at + size] for at in range(0, len(samples), size)]
-                outputs = joined([said for piece in workers.map(run, pieces) for said in piece])
+                outputs = session.run_each(inputs, workers, threads)
                 _require_finite(outputs, file)
                 return outputs
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.onnx_graph import all_tensors, subgraphs
 from edgespiral.core.records.measurement import PartLatency
 from edgespiral.core.records.parts import part_files, part_path
@@ -318,3 +318,26 @@ def model_proto(content: bytes, path: Path) -> ModelProto:
         return load_model_from_string(content)
     except Exception as error:  # protobuf's own, which has no public home
         raise ModelError("is not an ONNX model", where=str(path)) from error
+
+
+def sha256_or_empty(model: Path) -> str:
+    """Of a model's files; empty where they cannot be read, which is told when they are needed."""
+    try:
+        return model_sha256(model)
+    except (OSError, ModelError):
+        return ""
+
+
+def require_unchanged(models: Sequence[Path], digests: Sequence[str]) -> None:
+    """Refuse figures of files that are not, any more, what was sent to be measured.
+
+    Raises:
+        MeasurementError: a file of `models` no longer has its digest.
+    """
+    for model, sha256 in zip(models, digests, strict=True):
+        if sha256_or_empty(model) != sha256:
+            raise MeasurementError(
+                "the file changed while it was measured",
+                where=str(model),
+                hint="measure it again once nothing writes it any more",
+            )

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Self
-from zipfile import BadZipFile
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.records.measurement import (
@@ -20,12 +19,13 @@ from edgespiral.core.statistics.stats import paired_ratio, summarise, summed
 from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
-    model_sha256,
     part_latencies,
     precision_label,
+    require_unchanged,
+    sha256_or_empty,
     timed_files,
 )
-from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed
+from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed, row_count
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.measure.transports.one_at_a_time import alone_on
@@ -124,10 +124,10 @@ class Session:
         """
         files = [timed_files(model) for model in models]
         everything = [*models, *(file.path for own in files for file in own)]
-        digests = [_sha256(path) for path in everything]
+        digests = [sha256_or_empty(path) for path in everything]
         timed = [file.path for own in files for file in own]
         answer = self._ask(self._job("measure", timed, rounds, seconds_per_model))
-        _require_unchanged(everything, digests)
+        require_unchanged(everything, digests)
         samples = iter(answer.samples)
         return [
             self._measurement(answer, model, sha256, own, [next(samples) for _ in own])
@@ -238,7 +238,7 @@ class Session:
             return None
         runtime = make(self.profile.runtime)
         job = replace(
-            self._job("outputs", models, None, None), inputs=inputs, input_count=_rows(inputs)
+            self._job("outputs", models, None, None), inputs=inputs, input_count=row_count(inputs)
         )
         return self._transport.repeated(lambda: self._computed(runtime, job, folder))
 
@@ -317,8 +317,8 @@ class Session:
         files = [folder / f"outputs-{index}.npy" for index in range(len(job.models))]
         for file, computed in zip(files, answer.outputs, strict=True):
             self._transport.pull(computed.file, file)
-            if _rows(file) != computed.samples:
-                what = f"it tells of {computed.samples} outputs, and has {_rows(file)}"
+            if row_count(file) != computed.samples:
+                what = f"it tells of {computed.samples} outputs, and has {row_count(file)}"
                 raise MeasurementError(what, where=self.profile.name)
         return files
 
@@ -336,48 +336,6 @@ class Session:
         answer = asked.parse(completed, job)
         check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
         return answer
-
-
-def _rows(file: Path) -> int:
-    """How many rows the array of numbers in a file has, or each of several.
-
-    Raises:
-        MeasurementError: there is none, or they have different numbers of rows.
-    """
-    import numpy as np
-
-    try:
-        # One array by itself is not read beyond its head.
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-        is_one = isinstance(loaded, np.ndarray)
-        arrays = [loaded] if is_one else [loaded[name] for name in loaded.files]
-    except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
-        raise MeasurementError("holds no array", where=file.name) from error
-    if not arrays or any(array.dtype.kind not in "biuf" or not array.ndim for array in arrays):
-        raise MeasurementError("holds no rows of numbers", where=file.name)
-    counts = {len(array) for array in arrays}
-    if len(counts) > 1:
-        raise MeasurementError("its arrays have different numbers of rows", where=file.name)
-    return counts.pop()
-
-
-def _sha256(model: Path) -> str:
-    """Of a model's files; empty where they cannot be read, which is told when they are needed."""
-    try:
-        return model_sha256(model)
-    except (OSError, ModelError):
-        return ""
-
-
-def _require_unchanged(models: Sequence[Path], digests: Sequence[str]) -> None:
-    """Refuse figures of files that are not, any more, what was sent to be measured."""
-    for model, sha256 in zip(models, digests, strict=True):
-        if _sha256(model) != sha256:
-            raise MeasurementError(
-                "the file changed while it was measured",
-                where=str(model),
-                hint="measure it again once nothing writes it any more",
-            )
 
 
 def _clock_s() -> float:

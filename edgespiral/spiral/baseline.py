@@ -25,8 +25,8 @@ from edgespiral.core.records.measurement import (
 from edgespiral.core.system.files import make_folder
 from edgespiral.data.guard import sha256_of
 from edgespiral.distill.evaluate import score
-from edgespiral.export.parity import TURNED_SHARE, file_score
-from edgespiral.export.precision import float_twin, validation_samples
+from edgespiral.export.parity import TURNED_SHARE
+from edgespiral.export.precision import export_as, float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
 from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
@@ -38,7 +38,7 @@ from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
-from edgespiral.spiral.turn import export_checked, model_facts
+from edgespiral.spiral.turn import model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
@@ -114,12 +114,14 @@ def _require_as_it_was(context: RunContext, baseline: Baseline) -> None:
 def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     folder, model = make_folder(context.folder(0)), context.teacher.model
     save_model(model, folder)
-    export_checked(context, model, folder, context.precisions.base)
+    base = context.precisions.base
+    request = context.precisions.export_request(base, student=True, task=context.task)
+    export_as(model, folder / MODEL, context.splits, request)
     check_source(fresh, folder, context.splits)
     onnx, validation = folder / MODEL, context.splits.validation
     files, task = hashes_of(folder), context.task
     expected = score(model, validation, task=task, precision="fp32")
-    judgement = judged(onnx, validation, expected=expected, task=task)
+    judgement = judged(onnx, context.file_scores, expected=expected)
     heavy = flops_of(model, context.teacher.example) > HEAVY_FLOPS
     measurements = context.fleet.each(lambda _, session: _latency(session, onnx, may_be_slow=heavy))
     facts = model_facts(model, onnx, precision=context.session.precision(onnx), score=judgement)
@@ -138,7 +140,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         ),
         files=files,
         validation_sha256=sha256_of(validation),
-        doubts=doubts_about(model, context.splits, task),
+        doubts=doubts_about(model, context.splits, task, expected),
         footprints=footprints,
     )
 
@@ -180,7 +182,7 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
     is_same = sha256_of(validation) == baseline.validation_sha256
     if is_same and is_built_in(task):
         return
-    score_now = file_score(context.folder(0) / MODEL, validation, task)
+    score_now = context.file_scores.of(context.folder(0) / MODEL)
     before = baseline.teacher.validation_score
     allowed = task.allowed_difference(before, len(validation), TURNED_SHARE["fp32"])
     if not abs(score_now - before) <= allowed:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.distill.own_training import USUAL
+from edgespiral.export.parity import FileScores
 from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.spiral.planning.importance import Scorer
 from edgespiral.spiral.student.distillation import OUTPUTS, Distiller
@@ -112,6 +113,11 @@ class RunContext:
         """What says what cutting a model would lose."""
         plan = self.plan
         return Scorer(plan.criterion, self.splits.train, plan.epochs, plan.seed, self.task)
+
+    @cached_property
+    def file_scores(self) -> FileScores:
+        """Scores of ONNX files on the validation split."""
+        return FileScores(self.splits.validation, self.task)
 
     @cached_property
     def distiller(self) -> Distiller:

@@ -18,6 +18,8 @@ from edgespiral.data.stratified import parts_of
 from edgespiral.distill.evaluate import predicting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import nn
 
@@ -52,25 +54,45 @@ class Answers:
         return 100.0 * float(self.right.mean())
 
 
-def doubts_about(model: nn.Module, splits: DataSplits, task: Task) -> tuple[str, ...]:
+def doubts_about(model: nn.Module, splits: DataSplits, task: Task, score: float) -> tuple[str, ...]:
     """What speaks against `model` as a teacher on this data, each in one line; mostly nothing.
 
-    Asks about samples of both splits as they are stored; the test split is not looked at.
+    Asks about samples as they are stored, of the training split only where validation gives reason
+    to, and of none where its score says that it is neither near perfect nor at chance. The test
+    split is not looked at.
+
+    Args:
+        score: of the model, on validation.
     """
+    if task.scores_rightness and _is_ordinary(score, splits.validation, task):
+        return ()
     with predicting(model, precision="fp32") as predict:
-        validation, train = (
-            _answers(predict, source, task) for source in (splits.validation, splits.train)
-        )
-    doubt = _at_chance(validation, task) or _has_seen(train, validation)
+        validation = _answers(predict, splits.validation, task)
+        doubt = _at_chance(validation, task)
+        if doubt is None and validation.percent >= NEAR_PERFECT_PERCENT:
+            doubt = _has_seen(_answers(predict, splits.train, task), validation)
     return (doubt,) if doubt else ()
+
+
+def _is_ordinary(percent: float, validation: BatchSource, task: Task) -> bool:
+    """Whether a share that is right leaves nothing to ask."""
+    targets = joined([part for _, part in _parts(validation)])
+    share = task.chance(targets)
+    if share is None or percent >= NEAR_PERFECT_PERCENT:
+        return False
+    return percent / 100 > _explained_by_chance(share, targets, task)
+
+
+def _explained_by_chance(share: float, targets: Tensors, task: Task) -> float:
+    """The largest share of right answers that chance, which gives `share`, would explain."""
+    return share + SIGMAS * math.sqrt(share * (1 - share) / task.decisions(targets))
 
 
 def _at_chance(validation: Answers, task: Task) -> str | None:
     count, share = len(validation.right), task.chance(validation.targets)
     if share is None:
         return None
-    deviation = math.sqrt(share * (1 - share) / task.decisions(validation.targets))
-    bound = count * (share + SIGMAS * deviation)
+    bound = count * _explained_by_chance(share, validation.targets, task)
     if validation.right.sum() > bound or validation.right.min() == 1:
         return None
     return (
@@ -87,8 +109,6 @@ def _counted(task: Task, count: int) -> str:
 
 def _has_seen(train: Answers, validation: Answers) -> str | None:
     """Samples that were trained on have smaller losses than others, however well all are told."""
-    if validation.percent < NEAR_PERFECT_PERCENT:
-        return None
     if _share_as_far_apart(validation.losses, train.losses) < LEVEL:
         return None
     return (
@@ -137,10 +157,16 @@ def doubts_after(
 
 def _answers(predict: Predict, source: BatchSource, task: Task) -> Answers:
     losses, right, targets = [], [], []
-    for part in parts_of(source, SAMPLES, parts=PARTS):
-        inputs, expected = (joined(side) for side in zip(*part, strict=True))
+    for inputs, expected in _parts(source):
         outputs = mapped(torch.Tensor.cpu, predict(inputs))
         losses.append(task.sample_losses(outputs, expected).double())
         right.append(task.rightness(outputs, expected).double())
         targets.append(expected)
     return Answers(torch.cat(losses).numpy(), torch.cat(right).numpy(), joined(targets))
+
+
+def _parts(source: BatchSource) -> Iterator[tuple[Tensors, Tensors]]:
+    """Inputs and targets of some samples, in batches from all over a split."""
+    for part in parts_of(source, SAMPLES, parts=PARTS):
+        inputs, targets = (joined(side) for side in zip(*part, strict=True))
+        yield inputs, targets

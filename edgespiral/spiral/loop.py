@@ -18,6 +18,7 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
+from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
@@ -38,9 +39,10 @@ from edgespiral.spiral.shipping.publishing import (
     restore,
     shipped_folder,
 )
+from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import nothing_cut, run_turn
+from edgespiral.spiral.turn import run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -286,8 +288,11 @@ class Spiral:
         if folder == shipped_folder(self.context.out, self._events(), turn):
             require_judged(folder, judged_files(self._events(), turn))
         splits, reference = self.context.splits, self.context.teacher.groups
-        model = trace(load_model(folder), first_inputs(splits))
-        return PrunableModel.of(model, splits.input_shape, reference, example=example_of(splits))
+        with analysing():
+            model = trace(load_model(folder), first_inputs(splits))
+            return PrunableModel.of(
+                model, splits.input_shape, reference, example=example_of(splits)
+            )
 
     def _events(self) -> Sequence[Event]:
         return self.context.journal.read()

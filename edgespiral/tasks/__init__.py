@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 TASKS: PluginKind[Task] = PluginKind(
-    "task", __name__, "edgespiral.tasks", shared=("drawing", "own")
+    "task", __name__, "edgespiral.tasks", shared=("checks", "drawing", "own")
 )
 DEFAULT = "classification"
 

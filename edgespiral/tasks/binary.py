@@ -19,14 +19,8 @@ from torch.nn import functional as F
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.nested import count
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import (
-    BATCH_SIZE,
-    Task,
-    described,
-    labelled_parts,
-    only_option,
-    sample_place,
-)
+from edgespiral.tasks.base import BATCH_SIZE, Task
+from edgespiral.tasks.checks import described, labelled_parts, only_option, sample_place
 from edgespiral.tasks.multilabel import bernoulli_divergence, soft_distance
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import Task, described, require_target_shape, share_error
+from edgespiral.tasks.base import Task, share_error
+from edgespiral.tasks.checks import described, require_target_shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,8 @@ import torch
 
 from edgespiral.core.errors import DataError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import BATCH_SIZE, labelled_parts
+from edgespiral.tasks.base import BATCH_SIZE
+from edgespiral.tasks.checks import labelled_parts
 from edgespiral.tasks.classification import MACRO_F1, Classification
 
 if TYPE_CHECKING:

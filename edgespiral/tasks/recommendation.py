@@ -18,15 +18,8 @@ from torch.nn import functional as F
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.nested import count
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import (
-    BATCH_SIZE,
-    Task,
-    described,
-    labelled_parts,
-    sample_place,
-    share_difference,
-    share_error,
-)
+from edgespiral.tasks.base import BATCH_SIZE, Task, share_difference, share_error
+from edgespiral.tasks.checks import described, labelled_parts, sample_place
 from edgespiral.tasks.multilabel import bernoulli_divergence, soft_distance
 
 if TYPE_CHECKING:

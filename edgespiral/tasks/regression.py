@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import (
-    BATCH_SIZE,
-    Task,
+from edgespiral.tasks.base import BATCH_SIZE, Task
+from edgespiral.tasks.checks import (
     described,
     labelled_parts,
     only_option,

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import Task, described, require_target_shape
+from edgespiral.tasks.base import Task
+from edgespiral.tasks.checks import described, require_target_shape
 from edgespiral.tasks.drawing import colour, visible
 
 if TYPE_CHECKING:

@@ -77,6 +77,22 @@ def test_each_output_is_held_to_its_own_size(heads):
         check_parity(other, path.with_name("small.onnx"), samples, task=Task())
 
 
+class Picked(nn.Module):
+    """As many numbers of a sample as are above zero."""
+
+    def forward(self, inputs):
+        return torch.masked_select(inputs, inputs > 0)[None]
+
+
+def test_outputs_of_which_each_sample_has_another_size_are_told(tmp_path):
+    path = tmp_path / "picked.onnx"
+    export_onnx(Picked(), path, example=torch.ones(1, 4))
+    with predicting_file(path) as predict:
+        assert predict(torch.ones(3, 4)).tolist() == torch.ones(3, 4).tolist()
+        with pytest.raises(ExportError, match="another size for each sample"):
+            predict(torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, 1]]))
+
+
 def test_a_file_made_elsewhere_gives_its_outputs_by_name(heads, tmp_path):
     model = onnx.load(heads[1])
     del model.metadata_props[:]

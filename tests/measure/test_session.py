@@ -143,7 +143,7 @@ def test_a_killed_agent_is_an_error(convolution: Make, profile: TargetProfile) -
 def _kill_agent() -> None:
     for _ in range(3000):
         for child in psutil.Process().children():
-            if "agent.py" in child.cmdline():
+            if "onnxruntime_agent.py" in child.cmdline():
                 child.kill()
                 return
         time.sleep(0.01)

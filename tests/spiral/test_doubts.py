@@ -11,6 +11,7 @@ from edgespiral.core.nested import count
 from edgespiral.data import load
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.tensors import StoredRows
+from edgespiral.distill.evaluate import score
 from edgespiral.spiral.doubts import doubts_about, doubts_after
 from edgespiral.tasks.binary import Binary
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -47,30 +48,34 @@ def splits():
     return lambda train, validation: replace(digits, train=train, validation=validation, test=None)
 
 
+def doubts_of(model, parts) -> tuple[str, ...]:
+    """As a run asks, which knows the teacher's score by then."""
+    on_validation = score(model, parts.validation, task=CLASSIFICATION, precision="fp32")
+    return doubts_about(model, parts, CLASSIFICATION, on_validation)
+
+
 def test_a_teacher_that_is_as_sure_of_validation_as_of_training_is_doubted(splits):
     seen = splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 12.0, seed=1))
-    (doubt,) = doubts_about(Told(), seen, task=CLASSIFICATION)
+    (doubt,) = doubts_of(Told(), seen)
     assert "100.0 % right of 400) as of training samples (100.0 % of 1000)" in doubt
     assert "--max-drop then means nothing" in doubt
     assert "\n" not in doubt
 
 
 def test_one_that_errs_as_rarely_but_is_less_sure_has_not_seen_it(splits):
-    assert not doubts_about(
-        Told(),
-        splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 10.0, seed=1)),
-        task=CLASSIFICATION,
+    assert not doubts_of(
+        Told(), splits(samples(3000, 0, 12.0, seed=0), samples(400, 0, 10.0, seed=1))
     )
 
 
 def test_neither_has_one_that_errs_more(splits):
     unseen = splits(samples(3000, 2, 12.0, seed=0), samples(400, 4, 12.0, seed=1))
-    assert not doubts_about(Told(), unseen, task=CLASSIFICATION)
+    assert not doubts_of(Told(), unseen)
 
 
 def test_of_one_that_has_learnt_little_by_heart_nothing_is_said(splits):
     same = splits(samples(3000, 300, 12.0, seed=0), samples(400, 40, 12.0, seed=1))
-    assert not doubts_about(Told(), same, task=CLASSIFICATION)
+    assert not doubts_of(Told(), same)
 
 
 def test_a_teacher_at_chance_is_told(splits):
@@ -78,15 +83,32 @@ def test_a_teacher_at_chance_is_told(splits):
     silent = nn.Sequential(nn.Flatten(), nn.Linear(2, CLASSES))
     for parameter in silent.parameters():
         nn.init.zeros_(parameter)
-    (doubt,) = doubts_about(silent, parts, task=CLASSIFICATION)
+    (doubt,) = doubts_of(silent, parts)
     assert "right on 10.0 % of 400 validation samples, always guessing" in doubt
     assert "normalisation" in doubt
 
 
 def test_a_mistaken_order_of_classes_is_at_chance_too(splits):
     parts = splits(samples(3000, 3000, 12.0, seed=0), samples(400, 400, 12.0, seed=1))
-    (doubt,) = doubts_about(Told(), parts, task=CLASSIFICATION)
+    (doubt,) = doubts_of(Told(), parts)
     assert "another order of the classes" in doubt
+
+
+def test_of_a_score_that_leaves_no_question_nothing_is_asked(splits):
+    class Asked(Told):
+        passes = 0
+
+        def forward(self, inputs):
+            Asked.passes += 1
+            return super().forward(inputs)
+
+    parts = splits(samples(3000, 300, 12.0, seed=0), samples(400, 40, 12.0, seed=1))
+    assert not doubts_about(Asked(), parts, CLASSIFICATION, 90.0)
+    assert Asked.passes == 0
+    # One at chance is asked about validation, and no sample that it was trained on.
+    at_chance = splits(None, samples(400, 400, 12.0, seed=1))
+    assert doubts_about(Asked(), at_chance, CLASSIFICATION, 0.0)
+    assert Asked.passes > 0
 
 
 def labelled(targets) -> StoredRows:

@@ -106,7 +106,7 @@ def test_a_teacher_is_at_chance_where_it_knows_the_commonest_class_alone(share_r
         def forward(self, inputs):
             return 5.0 * F.one_hot(inputs[:, 0].long(), 3).movedim(-1, 1).float()
 
-    found = doubts_about(Told(), replace(parts, test=source), PLUGIN)
+    found = doubts_about(Told(), replace(parts, test=source), PLUGIN, 0.0)
     assert any("of the pixels of 5 validation samples" in doubt for doubt in found) is doubted
 
 

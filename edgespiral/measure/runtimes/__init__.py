@@ -13,6 +13,6 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
     "runtime",
     __name__,
     "edgespiral.runtimes",
-    shared=("agent", "agent_answer", "agent_runtime", "outputs_agent"),
+    shared=("agent", "agent_answer", "agent_outputs", "agent_runtime"),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),
 )

@@ -1,8 +1,9 @@
-"""Times ONNX models on a device: `python agent.py request.json` prints one JSON document.
+"""What agents have in common: `python SOME_agent.py request.json` prints one JSON document.
 
-This file is pushed to the device alone, so it needs nothing but the standard library, NumPy and
-ONNX Runtime. Times are taken inside its process with a monotonic clock. The models take turns in a
-shuffled order, so that a drift meets them all. An error is printed as `{"error": {...}}`.
+This file is pushed to the device beside each of them, and needs nothing but the standard library
+and, for inputs, NumPy. Times are taken inside the agent's process with a monotonic clock. The
+models take turns in a shuffled order, so that a drift meets them all. An error is printed as
+`{"error": {...}}`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -55,57 +55,52 @@ class AgentError(Exception):
         self.document: Json = {"kind": kind, "what": what, "hint": hint, "model": model}
 
 
-class Loaded:
-    """One model in a session of its own, ready to run on fixed random inputs."""
+class Process:
+    """This process, which is kept to its cores before a runtime is loaded: threads inherit them.
 
-    def __init__(self, index: int, request: Json) -> None:
-        self.index = index
-        start = perf_counter_ns()
-        self.session = _open(index, request)
-        self.load_ms = (perf_counter_ns() - start) / 1e6
-        feeds = random_inputs(index, self.session.get_inputs(), request["shapes"])
-        # Binding keeps the conversion of inputs and outputs from and to NumPy out of the times.
-        self.binding = self.session.io_binding()
-        for name, values in feeds.items():
-            self.binding.bind_cpu_input(name, values)
-        for output in self.session.get_outputs():
-            self.binding.bind_output(output.name)
+    Args:
+        request: what the host asks for.
 
-    def run(self) -> None:
-        """One inference."""
-        self.session.run_with_iobinding(self.binding)
+    Raises:
+        AgentError: this Python is too old, or there are no such cores.
+    """
 
+    def __init__(self, request: Json) -> None:
+        if sys.version_info < OLDEST_PYTHON:
+            what = f"Python {platform.python_version()} is too old"
+            raise AgentError("target", what, hint=NEWER)
+        self._root, self._threads = Path(request["system_root"]), request["threads"]
+        self._cores = pin(request["affinity"], self._root)
+        self._before = device_state(self._root)
 
-def main(request_path: str) -> Json:
-    """Do what the request says and return the document to print."""
-    if sys.version_info < OLDEST_PYTHON:
-        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    root = Path(request["system_root"])
-    # Before ONNX Runtime is loaded: its threads inherit the cores.
-    cores = pin(request["affinity"], root)
-    key, answer = ("nodes", profile) if request["mode"] == "profile" else ("samples", measure)
-    with tempfile.TemporaryDirectory(prefix="edgespiral-profile-") as folder:
-        request["profile_folder"] = folder
-        where = placed(request)
-        before = device_state(root)
-        answers = answer(request)
-    return {**facts(request, cores, root), "placed": where, "before": before, key: answers}
+    def document(self, runtime: Json) -> Json:
+        """What a document says of the device, and of a runtime beside what it says itself."""
+        used = re.search(r"VmHWM:\s*(\d+)", _text(self._root / "proc/self/status") or "")
+        own: Json = {"threads": self._threads, "affinity": self._cores}
+        own["peak_memory_mib"] = int(used[1]) / 1024 if used else None
+        own["python_version"] = platform.python_version()
+        return {
+            "device": device_facts(self._root),
+            "runtime": own | runtime,
+            "before": self._before,
+            "after": device_state(self._root),
+        }
 
 
-def facts(request: Json, cores: list[int] | None, root: Path) -> Json:
-    """What a document says of the device and of ONNX Runtime, once the job is done."""
-    names = {"runtime": "onnxruntime", "runtime_version": _runtime().__version__}
-    return document({**names, "provider": request["provider"]}, request, cores, root)
+def serve(answer: Callable[[Json], Json]) -> None:
+    """Print the answer to the request in the file that the command names, or what is wrong.
 
-
-def document(runtime: Json, request: Json, cores: list[int] | None, root: Path) -> Json:
-    """What a document says of the device, and of a runtime beside what it says itself."""
-    used = re.search(r"VmHWM:\s*(\d+)", _text(root / "proc/self/status") or "")
-    own = {"threads": request["threads"], "affinity": cores}
-    own["peak_memory_mib"] = int(used[1]) / 1024 if used else None
-    own["python_version"] = platform.python_version()
-    return {"device": device_facts(root), "runtime": own | runtime, "after": device_state(root)}
+    Args:
+        answer: the document for a request.
+    """
+    # A collection would be in the time of the sample that it falls into.
+    gc.disable()
+    try:
+        request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        print(json.dumps(answer(request)))  # noqa: T201
+    except AgentError as problem:
+        print(json.dumps({"error": problem.document}))  # noqa: T201
+        sys.exit(1)
 
 
 def pin(wanted: list[int] | str | None, root: Path) -> list[int] | None:
@@ -132,24 +127,18 @@ def big_cores(root: Path) -> list[int]:
     raise AgentError("target", what, hint="name them: affinity = [4, 5], in the target's [runtime]")
 
 
-def placed(request: Json) -> list[list[Json]]:
-    """The nodes of each model with what ran them, unless only the CPU could.
-
-    A session that has a provider leaves what that cannot run to the CPU, without a word.
-    """
-    few = {**request, "mode": "profile", "rounds": 1}
-    return [] if request["provider"] == CPU else profile(few)
-
-
-def measure(request: Json, load: Load = Loaded) -> list[Json]:
+def measure(request: Json, load: Load) -> list[Json]:
     """Samples of each model, `rounds_ms[round][sample]`, and how long each load took.
 
     Every round loads the models anew, in the order in which they then run: where their memory lies
     changes a latency by several percent for as long as they stay loaded, and what is loaded second
     lies elsewhere than what is loaded first. So it varies within a measurement, where the interval
     sees it, and favours no model.
+
+    Args:
+        load: makes a model of its position and the request: it has `index`, `load_ms` and `run`.
     """
-    warm = [_warmed(model, request["warmup_ms"]) for model in _load_all(request, load)]
+    warm = [warmed(model, request["warmup_ms"]) for model in load_all(request, load)]
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
     answers: list[Json] = [{"warmup_count": n, "loads_ms": [], "rounds_ms": []} for n, _ in warm]
     for order in orders(len(counts), request["rounds"]):
@@ -160,18 +149,6 @@ def measure(request: Json, load: Load = Loaded) -> list[Json]:
         del models
         gc.collect()
     return answers
-
-
-def profile(request: Json) -> list[list[Json]]:
-    """The nodes of each model with their times, from ONNX Runtime's own profiler."""
-    models = _load_all(request)
-    warm = [_warmed(model, request["warmup_ms"]) for model in models]
-    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for _, ms in warm]
-    for order in orders(len(models), request["rounds"]):
-        for index in order:
-            for _ in range(counts[index]):
-                models[index].run()
-    return [_profiled(models[i], counts[i] * request["rounds"]) for i in range(len(models))]
 
 
 def timed_ms(run: Run) -> float:
@@ -230,23 +207,17 @@ def nodes_of(events: list[Json], runs: int) -> list[Json]:
     return [{**node, "durations_us": taken[-runs:]} for node, taken in by_node.values()]
 
 
-def _profiled(model: Loaded, runs: int) -> list[Json]:
-    file = Path(model.session.end_profiling())
-    events = json.loads(file.read_text(encoding="utf-8"))
-    # Another session of this second would write to the same name.
-    file.unlink()
-    return nodes_of(events, runs)
-
-
-def _load_all(request: Json, load: Load = Loaded) -> list[Any]:
+def load_all(request: Json, load: Load) -> list[Any]:
+    """All models of a request, in its order."""
     return [load(index, request) for index in range(len(request["models"]))]
 
 
-def _warmed(model: Any, warmup_ms: float) -> tuple[int, float]:  # noqa: ANN401
+def warmed(model: Any, warmup_ms: float) -> tuple[int, float]:  # noqa: ANN401
+    """What `warm_up` says of a model, whose first run may fail."""
     try:
         model.run()
     except Exception as error:
-        what = f"cannot be run: {_one_line(error)}"
+        what = f"cannot be run: {one_line(error)}"
         raise AgentError("model", what, model=model.index) from error
     return warm_up(model.run, warmup_ms)
 
@@ -255,28 +226,6 @@ def _take(run: Run, count: int) -> list[float]:
     for _ in range(min(MOST_SETTLING_RUNS, max(LEAST_SETTLING_RUNS, count // 4))):
         run()
     return [timed_ms(run) for _ in range(count)]
-
-
-def _open(index: int, request: Json) -> Any:  # noqa: ANN401
-    ort = _runtime()
-    provider = request["provider"]
-    available = ort.get_available_providers()
-    if provider not in available:
-        hint = f"this ONNX Runtime has: {', '.join(available)}"
-        raise AgentError("target", f"{provider} does not run here", hint=hint)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = request["session_threads"]
-    options.log_severity_level = 4
-    # Subnormal weights can make a trained net ten times slower; a deployment would flush them too.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    if request["mode"] == "profile":
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(request["profile_folder"]) / f"model-{index}")
-    path, asked = request["models"][index], [(provider, request["provider_options"])]
-    try:
-        return ort.InferenceSession(path, options, providers=asked, enable_fallback=0)
-    except Exception as error:
-        raise AgentError("model", f"cannot be loaded: {_one_line(error)}", model=index) from error
 
 
 def random_inputs(index: int, inputs: list[Any], shapes: Json, seed: int = 0) -> Json:
@@ -377,23 +326,6 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _runtime() -> Any:  # noqa: ANN401
-    try:
-        import onnxruntime
-    except ImportError as error:
-        hint = "install onnxruntime for the Python that runs there"
-        raise AgentError("target", _one_line(error), hint=hint) from error
-    return onnxruntime
-
-
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-if __name__ == "__main__":
-    gc.disable()
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)

@@ -11,6 +11,7 @@ import math
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zipfile import BadZipFile
 
 from pydantic import Field, ValidationError
 
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Job
 
-# What runs on the device: pushed along with the models.
-AGENT, OUTPUTS_AGENT = (
-    Path(__file__).with_name(f"{name}.py") for name in ("agent", "outputs_agent")
+# What agents import on the device: pushed along with them.
+AGENT, AGENT_OUTPUTS = (
+    Path(__file__).with_name(f"{name}.py") for name in ("agent", "agent_outputs")
 )
 ERRORS: dict[str, type[EdgeSpiralError]] = {
     "measurement": MeasurementError,
@@ -180,6 +181,29 @@ def check_computed(answer: Answer, job: Job, elapsed_s: float) -> None:
                 f"{computed.samples} outputs after {elapsed_s:.3g} s, of {job.input_count} samples"
             )
             raise MeasurementError(f"{NOT_VALID}: {what}", where=str(model))
+
+
+def row_count(file: Path) -> int:
+    """How many rows the array of numbers in a file has, or each of several.
+
+    Raises:
+        MeasurementError: there is none, or they have different numbers of rows.
+    """
+    import numpy as np
+
+    try:
+        # One array by itself is not read beyond its head.
+        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
+        is_one = isinstance(loaded, np.ndarray)
+        arrays = [loaded] if is_one else [loaded[name] for name in loaded.files]
+    except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as error:
+        raise MeasurementError("holds no array", where=file.name) from error
+    if not arrays or any(array.dtype.kind not in "biuf" or not array.ndim for array in arrays):
+        raise MeasurementError("holds no rows of numbers", where=file.name)
+    counts = {len(array) for array in arrays}
+    if len(counts) > 1:
+        raise MeasurementError("its arrays have different numbers of rows", where=file.name)
+    return counts.pop()
 
 
 def finite_number(value: object) -> float:

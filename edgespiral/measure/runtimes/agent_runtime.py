@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError
 from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
-from edgespiral.measure.runtimes.agent_answer import AGENT, OUTPUTS_AGENT
+from edgespiral.measure.runtimes.agent_answer import AGENT, AGENT_OUTPUTS
 from edgespiral.measure.runtimes.base import INPUTS
 
 if TYPE_CHECKING:
@@ -27,13 +27,11 @@ class AgentRuntime:
     Args:
         title: what a person calls the runtime.
         settings: what the agent is told beside the job.
-        agent: that the device runs, if that is not `agent.py`, beside which it lies there.
+        agent: that the device runs, beside `agent.py`.
     """
 
-    def __init__(
-        self, title: str, settings: Mapping[str, object], agent: Path | None = None
-    ) -> None:
-        self._title, self._settings, self._agent = title, dict(settings), agent or AGENT
+    def __init__(self, title: str, settings: Mapping[str, object], agent: Path) -> None:
+        self._title, self._settings, self._agent = title, dict(settings), agent
 
     def needs(self) -> Mapping[str, str]:
         """Nothing but its agent."""
@@ -53,7 +51,7 @@ class AgentRuntime:
         request = {**self._settings, **job.request(), **names}
         agents = {agent.name: agent for agent in (AGENT, self._agent)}
         if job.inputs is not None:
-            agents |= {OUTPUTS_AGENT.name: OUTPUTS_AGENT, INPUTS: job.inputs}
+            agents |= {AGENT_OUTPUTS.name: AGENT_OUTPUTS, INPUTS: job.inputs}
         return {**agents, **models, REQUEST: json.dumps(request)}
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:

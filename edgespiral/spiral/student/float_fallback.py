@@ -9,7 +9,7 @@ from edgespiral.core.errors import ExportError
 from edgespiral.core.records.exported import RestoredLayer
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.int8.sensitivity import damages
-from edgespiral.export.parity import LIMITS, Reference, file_score
+from edgespiral.export.parity import LIMITS, FileScores, Reference
 from edgespiral.export.precision import leaving_none
 from edgespiral.measure.engine_files import require_timing
 from edgespiral.measure.session import Session
@@ -53,14 +53,14 @@ class FloatFallback:
 
     Attributes:
         calibrated: the int8 model in the making.
-        validation: what is scored on.
+        scores: of files, on validation.
         samples: inputs of batch 1, on which int8 is to be within `limits` of float.
         floor: validation score to reach.
         session: on the target, where the cost of float is measured.
     """
 
     calibrated: Calibrated
-    validation: BatchSource
+    scores: FileScores
     samples: Sequence[Tensor]
     floor: float
     session: Session
@@ -194,7 +194,7 @@ class _Trials:
         if key not in self._results:
             calibrated = self._fallback.calibrated
             calibrated.write(self._path, key)
-            score = file_score(self._path, self._fallback.validation, calibrated.task)
+            score = self._fallback.scores.of(self._path)
             is_near = self._reference.is_near(self._path, self._fallback.limits)
             self._results[key] = score, is_near
         return self._results[key]
@@ -239,7 +239,8 @@ def hold(
     with leaving_none(path):
         calibrated.write(path)
         task, metric = calibrated.task, calibrated.task.metric
-        before, score = (file_score(file, validation, task) for file in (calibrated.source, path))
+        scores = FileScores(validation, task)
+        before, score = (scores.of(file) for file in (calibrated.source, path))
         floor = metric.floor(before, max_drop)
         is_near = Reference(calibrated.source, samples, task).is_near(path)
         if metric.holds(score, floor) and is_near:
@@ -249,9 +250,7 @@ def hold(
         )
         listener.say(f"int8 has {metric.text(score)} of {metric.text(before)}, {wanted}")
         with Session(measuring(profile)) as session:
-            restored = FloatFallback(
-                calibrated, validation, samples, floor, session, listener
-            ).run()
+            restored = FloatFallback(calibrated, scores, samples, floor, session, listener).run()
         if not restored.holds:
             raise _out_of_reach(path, restored, floor, metric)
         calibrated.write(path, [layer.layer for layer in restored.layers])

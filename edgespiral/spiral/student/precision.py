@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.records.events import PrecisionChosen, PrecisionTrial
-from edgespiral.export.parity import divergence_nats, file_score
+from edgespiral.export.parity import divergence_nats
 from edgespiral.export.precision import export_as
 from edgespiral.report import formats
 from edgespiral.spiral.shipping.on_device import check_on_device
@@ -81,7 +81,7 @@ def teacher_trial(
         check = check_on_device(
             context.session, path, context.splits, context.plan.device_samples, context.task
         )
-        validation_score = file_score(path, context.splits.validation, context.task)
+        validation_score = context.file_scores.of(path)
     except ExportError as error:
         if context.precisions.wanted != "auto":
             raise

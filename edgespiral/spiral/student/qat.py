@@ -19,7 +19,7 @@ from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.fake_quant import add_rounding, folded, remove_rounding
 from edgespiral.export.nearness import ParityLimits
 from edgespiral.export.onnx import export_onnx
-from edgespiral.export.parity import LIMITS, file_score
+from edgespiral.export.parity import LIMITS
 from edgespiral.export.precision import (
     PARITY_SAMPLES,
     float_twin,
@@ -140,7 +140,7 @@ class ScoreRecovery:
             say(f"  it cannot be trained with its rounding: {error}")
             return first, calibrated
         validation, task = self.context.splits.validation, self.context.task
-        after = file_score(folder / "model.onnx", validation, task)
+        after = self.context.file_scores.of(folder / "model.onnx")
         is_better = metric.lost(first.score, after) < 0
         say(f"  {metric.text(after)} after it" + ("" if is_better else ": left as it was"))
         training = QuantisedTraining(
@@ -208,7 +208,7 @@ class ScoreRecovery:
         limits = ParityLimits() if trained else LIMITS["int8"]
         restored = FloatFallback(
             calibrated,
-            context.splits.validation,
+            context.file_scores,
             samples,
             self.floor,
             context.session,

@@ -12,7 +12,8 @@ from torchvision.utils import draw_bounding_boxes
 
 from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.core.records.metric import Metric
-from edgespiral.tasks.base import Task, described, only_option
+from edgespiral.tasks.base import Task
+from edgespiral.tasks.checks import described, only_option
 from edgespiral.tasks.detection.network import SEE, is_torchvisions, own_frame, taken_apart
 from edgespiral.tasks.detection.outputs import BOXES, LOGITS, by_name, objects_of, one_sample
 from edgespiral.tasks.detection.precision import PLACES, MetricName, average_precision

@@ -41,12 +41,13 @@ class Unfused:
         from edgespiral.core.errors import TargetError
         from edgespiral.measure.model_files import pushed_models
         from edgespiral.measure.runtimes.agent_answer import AGENT
+        from edgespiral.measure.runtimes.onnxruntime.runtime import ONNXRUNTIME_AGENT
 
         if job.mode not in ("measure", "profile"):
             raise TargetError(f"this runtime does no {job.mode}")
         models, names = pushed_models(job.models)
         request = {**job.request(), "models": names, "threads": self._threads}
-        agents = {AGENT.name: AGENT, OWN_AGENT.name: OWN_AGENT}
+        agents = {agent.name: agent for agent in (AGENT, ONNXRUNTIME_AGENT, OWN_AGENT)}
         return {**agents, **models, REQUEST: json.dumps(request)}
 
     def argv(self, python: str) -> list[str]:

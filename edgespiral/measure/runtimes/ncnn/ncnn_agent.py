@@ -6,25 +6,19 @@ ncnn's Python package. A model is a folder with ncnn's two files.
 
 from __future__ import annotations
 
-import gc
-import json
-import platform
-import sys
 from pathlib import Path
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from agent import (  # type: ignore[import-not-found]
-    NEWER,
-    OLDEST_PYTHON,
     AgentError,
-    _one_line,
-    device_state,
-    document,
+    Process,
+    load_all,
     measure,
-    pin,
+    one_line,
     random_inputs,
+    serve,
 )
 
 if TYPE_CHECKING:
@@ -94,34 +88,27 @@ class Loaded:
         return values
 
 
-def main(request_path: str) -> Json:
+def main(request: Json) -> Json:
     """Do what the request says and return the document to print."""
-    if sys.version_info < OLDEST_PYTHON:
-        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    root = Path(request["system_root"])
-    # Before ncnn is loaded: its threads inherit the cores.
-    cores = pin(request["affinity"], root)
-    before = device_state(root)
-    key, answers = ("outputs", outputs(request))
-    if request["mode"] == "measure":
-        key, answers = ("samples", measure(request, Loaded))
+    process = Process(request)
+    if request["mode"] == "outputs":
+        answers = {"outputs": outputs(request)}
+    else:
+        answers = {"samples": measure(request, Loaded)}
     runtime = {
         "runtime": "ncnn",
         "runtime_version": str(_ncnn().__version__),
         "provider": "CPU",
         "float_precision": "fp32",
     }
-    return {**document(runtime, request, cores, root), "before": before, key: answers}
+    return {**process.document(runtime), **answers}
 
 
 def outputs(request: Json) -> list[Json]:
-    """Files with what each model computes, where that is asked for."""
-    if request["mode"] != "outputs":
-        return []
-    from outputs_agent import computed  # type: ignore[import-not-found]
+    """Files with what each model computes."""
+    from agent_outputs import computed  # type: ignore[import-not-found]
 
-    models = [Loaded(index, request) for index in range(len(request["models"]))]
+    models = load_all(request, Loaded)
     return [
         computed(model.index, request, model.run_on, list(model.names), model.outputs)
         for model in models
@@ -157,14 +144,9 @@ def _ncnn() -> Any:  # noqa: ANN401
         import ncnn
     except ImportError as error:
         hint = "install ncnn for the Python that runs there; here edgespiral[ncnn] does"
-        raise AgentError("target", _one_line(error), hint=hint) from error
+        raise AgentError("target", one_line(error), hint=hint) from error
     return ncnn
 
 
 if __name__ == "__main__":
-    gc.disable()
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)
+    serve(main)

@@ -1,11 +1,10 @@
-"""What models compute on a device, by ONNX Runtime's Python package and an agent of its own."""
+"""What models compute on a device, by ONNX Runtime's Python package."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.measure.runtimes.agent_answer import OUTPUTS_AGENT, agent_document, whole_answer
-from edgespiral.measure.runtimes.agent_runtime import REQUEST
+from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
 
 if TYPE_CHECKING:
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
 
 class OnnxRuntimeOutputs(OnnxRuntime):
     """Runs models on a job's inputs instead of timing them."""
-
-    def argv(self, python: str) -> list[str]:
-        """The agent, with its request."""
-        return [python, OUTPUTS_AGENT.name, REQUEST]
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which says where the outputs are."""

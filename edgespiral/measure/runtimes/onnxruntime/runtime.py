@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.runtimes.agent import CPU
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import Answer, Job
     from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
+ONNXRUNTIME_AGENT = Path(__file__).with_name("onnxruntime_agent.py")
 # It has threads of its own, beside which those of the session would only be in the way.
 XNNPACK = "XnnpackExecutionProvider"
 
@@ -37,7 +39,7 @@ class OnnxRuntime(AgentRuntime):
             "provider_options": (own if has_own else {}) | settings.provider_options,
             "system_root": system_root,
         }
-        super().__init__("ONNX Runtime", options)
+        super().__init__("ONNX Runtime", options, ONNXRUNTIME_AGENT)
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which is the last line that it prints."""

@@ -6,30 +6,23 @@ OpenVINO's Python package.
 
 from __future__ import annotations
 
-import gc
-import json
-import platform
 import re
-import sys
-from pathlib import Path
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from agent import (  # type: ignore[import-not-found]
-    NEWER,
-    OLDEST_PYTHON,
     PROFILED_RUNS,
     AgentError,
-    _one_line,
-    _warmed,
-    device_state,
-    document,
+    Process,
+    load_all,
     measure,
+    one_line,
     orders,
-    pin,
     random_inputs,
     samples_per_round,
+    serve,
+    warmed,
 )
 
 if TYPE_CHECKING:
@@ -83,16 +76,10 @@ class Loaded:
         return [self._inference.get_output_tensor(i).data.copy() for i in range(count)]
 
 
-def main(request_path: str) -> Json:
+def main(request: Json) -> Json:
     """Do what the request says and return the document to print."""
-    if sys.version_info < OLDEST_PYTHON:
-        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    root = Path(request["system_root"])
-    # Before OpenVINO is loaded: its threads inherit the cores.
-    cores = pin(request["affinity"], root)
+    process = Process(request)
     provider = _provider(request)
-    before = device_state(root)
     key, answers = ANSWERS[request["mode"]](request)
     runtime = {
         "runtime": "openvino",
@@ -100,7 +87,7 @@ def main(request_path: str) -> Json:
         "provider": provider,
         "float_precision": request["inference_precision"],
     }
-    return {**document(runtime, request, cores, root), "before": before, key: answers}
+    return {**process.document(runtime), key: answers}
 
 
 def measured(request: Json) -> tuple[str, list[Json]]:
@@ -110,8 +97,8 @@ def measured(request: Json) -> tuple[str, list[Json]]:
 
 def profiled(request: Json) -> tuple[str, list[list[Json]]]:
     """The layers of each model with their mean time, as OpenVINO's own counters have it."""
-    models = [Loaded(index, request) for index in range(len(request["models"]))]
-    warm_ms = [_warmed(model, request["warmup_ms"])[1] for model in models]
+    models = load_all(request, Loaded)
+    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
     for order in orders(len(models), request["rounds"]):
         for index in order:
             for _ in range(min(PROFILED_RUNS, samples_per_round(warm_ms[index], request))):
@@ -121,9 +108,9 @@ def profiled(request: Json) -> tuple[str, list[list[Json]]]:
 
 def outputs(request: Json) -> tuple[str, list[Json]]:
     """Files with what each model computes."""
-    from outputs_agent import computed  # type: ignore[import-not-found]
+    from agent_outputs import computed  # type: ignore[import-not-found]
 
-    models = [Loaded(index, request) for index in range(len(request["models"]))]
+    models = load_all(request, Loaded)
     return "outputs", [
         computed(model.index, request, model.run_on, model.inputs, model.outputs)
         for model in models
@@ -254,20 +241,15 @@ def _openvino() -> Any:  # noqa: ANN401
         import openvino
     except ImportError as error:
         hint = "install openvino for the Python that runs there; here edgespiral[openvino] does"
-        raise AgentError("target", _one_line(error), hint=hint) from error
+        raise AgentError("target", one_line(error), hint=hint) from error
     return openvino
 
 
 def _reason(error: Exception) -> str:
     """What OpenVINO says is wrong, in one line, without the places in its source."""
     lines = [PLACES.sub("", line).strip() for line in str(error).splitlines()]
-    return " ".join(filter(None, lines)) or _one_line(error)
+    return " ".join(filter(None, lines)) or one_line(error)
 
 
 if __name__ == "__main__":
-    gc.disable()
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)
+    serve(main)

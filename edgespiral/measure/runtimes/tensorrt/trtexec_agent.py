@@ -16,7 +16,6 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from agent import (  # type: ignore[import-not-found]
     device_state,
     orders,
     samples_per_round,
+    serve,
 )
 
 if TYPE_CHECKING:
@@ -99,9 +99,8 @@ def spelled(number: int) -> str:
     return f"{number // unit}.{number % unit // 100}.{number % 100}"
 
 
-def main(request_path: str) -> Json:
+def main(request: Json) -> Json:
     """Do what the request says and return the document to print."""
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     tool, root = Tool(request), Path(request["system_root"])
     engines = [Engine(index, tool, request) for index in range(len(request["models"]))]
     before = device_state(root)
@@ -297,8 +296,4 @@ def _read(path: Path, model: int) -> Any:  # noqa: ANN401
 
 
 if __name__ == "__main__":
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)
+    serve(main)

@@ -6,13 +6,11 @@ it must not end a run. It needs the package `tensorrt_rtx` and no GPU.
 
 from __future__ import annotations
 
-import json
 import platform
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent import AgentError, device_facts  # type: ignore[import-not-found]
+from agent import AgentError, device_facts, serve  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     Json = dict[str, Any]
@@ -22,9 +20,8 @@ LISTING = "Layers:"
 LONGEST_COMPLAINT = 300
 
 
-def main(request_path: str) -> Json:
+def main(request: Json) -> Json:
     """Build what the request says and return the document to print."""
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     trt = _package()
     builder = Builder(trt, request)
     capability = request["compute_capability"]
@@ -156,8 +153,4 @@ def _logger(trt: Any) -> Any:  # noqa: ANN401
 
 
 if __name__ == "__main__":
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)
+    serve(main)

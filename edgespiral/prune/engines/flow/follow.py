@@ -9,6 +9,7 @@ import torch
 
 from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, compact, flat, varying
+from edgespiral.prune.engines.flow.rules.moves import scales
 from edgespiral.prune.engines.flow.rules.operations import SUMMED_UP, rule_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,19 @@ def losing(components: Tensor, two_way: Tensor) -> list[int]:
     return dims
 
 
+def _decide_scaling(ties: Ties) -> None:
+    """Freeze what scales all of another's channels; what does no longer leaves with those."""
+    for met in ties.scaling:
+        classes, ties.here = ties.classes(), met.here
+        operands = [classes[labels] for labels in met.operands]
+        if scales(classes[met.labels], operands):
+            ties.freeze(met.labels, "scale all of another layer's")
+            continue
+        for labels in met.operands:
+            if bool(labels.any()):
+                ties.tie(met.labels, labels)
+
+
 def _settled(labeller: Labeller) -> Tensor:
     """Components after freezing whatever cannot be sliced out of every tensor.
 
@@ -123,6 +137,7 @@ def _settled(labeller: Labeller) -> Tensor:
     know that nothing is left to freeze; the loop looks until then.
     """
     ties = labeller.ties
+    _decide_scaling(ties)
     tensors = list(_distinct(labeller))
     while True:
         components = ties.components()

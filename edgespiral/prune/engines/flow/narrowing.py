@@ -12,7 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.engines.flow.rules.layers import takes_whole_groups
-from edgespiral.prune.unstack import RECURRENT, directions
+from edgespiral.prune.unstack import RECURRENT, directions, gates
 
 CHANNELWISE = ("weight", "bias", "running_mean", "running_var")
 
@@ -101,14 +101,13 @@ def _narrow_channelwise(layer: nn.Module, channels: Tensor) -> None:
         stated.normalized_shape = (len(channels),)
 
 
-def _narrow_recurrent(layer: nn.LSTM | nn.GRU, outputs: Tensor, inputs: Tensor | None) -> None:
-    hidden = layer.hidden_size
+def _narrow_recurrent(layer: nn.RNNBase, outputs: Tensor, inputs: Tensor | None) -> None:
+    hidden, count = layer.hidden_size, gates(layer)
     for run, suffix in enumerate(("", "_reverse")[: directions(layer)]):
         mine = outputs[(outputs >= run * hidden) & (outputs < (run + 1) * hidden)] - run * hidden
         if len(mine) * directions(layer) != len(outputs):
             raise ModelError("its directions would lose unequal numbers of units")
-        gates = len(getattr(layer, f"weight_hh_l0{suffix}")) // hidden
-        rows = torch.cat([mine + gate * hidden for gate in range(gates)])
+        rows = torch.cat([mine + gate * hidden for gate in range(count)])
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             keep(layer, f"{kind}_l0{suffix}", 0, rows)
         keep(layer, f"weight_hh_l0{suffix}", 1, mine)

@@ -48,8 +48,8 @@ def test_the_request_names_what_is_pushed(convolution: Callable[..., Path]) -> N
     assert request["models"] == ["model-0/net.onnx", "model-1/net.onnx"]
     assert all(files[name] == model for name in request["models"])
     assert (request["threads"], request["rounds"], request["shapes"]) == (2, 5, {"x": [1, 3]})
-    assert RUNTIME.argv("python3") == ["python3", "agent.py", "request.json"]
-    assert Path(str(files["agent.py"])).is_file()
+    assert RUNTIME.argv("python3") == ["python3", "onnxruntime_agent.py", "request.json"]
+    assert all(Path(str(files[name])).is_file() for name in ("agent.py", "onnxruntime_agent.py"))
 
 
 def requested(**settings: Any) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgespiral.measure.runtimes.agent_answer import AGENT, OUTPUTS_AGENT
+from edgespiral.measure.runtimes.agent_answer import AGENT, AGENT_OUTPUTS
+from edgespiral.measure.runtimes.onnxruntime.runtime import ONNXRUNTIME_AGENT
 
 Make = Callable[..., Path]
 
@@ -32,9 +33,9 @@ def ask(folder: Path, models: list[Path], **changes: Any) -> Any:
         "most_seconds": 60,
     }
     (folder / "request.json").write_text(json.dumps(request | changes))
-    for file in (AGENT, OUTPUTS_AGENT):  # as they lie on a device
+    for file in (AGENT, AGENT_OUTPUTS, ONNXRUNTIME_AGENT):  # as they lie on a device
         shutil.copy(file, folder)
-    command = [sys.executable, OUTPUTS_AGENT.name, "request.json"]
+    command = [sys.executable, ONNXRUNTIME_AGENT.name, "request.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.stderr == ""
     return json.loads(done.stdout)

@@ -1,54 +1,21 @@
-"""Runs ONNX models on given inputs: `outputs_agent.py request.json` prints one JSON document.
+"""What agents do to tell what a model computes: run it on given inputs, and write a file.
 
-It lies on the device beside `agent.py` and needs what that needs; agents of other runtimes use
-`computed`. What a model computes is written to a file, which the host fetches.
+It is pushed beside `agent.py` where outputs are asked for, and the host fetches the file.
 """
 
 from __future__ import annotations
 
-import json
-import platform
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from agent import (  # type: ignore[import-not-found]
-    NEWER,
-    OLDEST_PYTHON,
-    AgentError,
-    _one_line,
-    _open,
-    device_state,
-    facts,
-    pin,
-)
+from agent import AgentError, one_line  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Json = dict[str, Any]
     Run = Callable[[Json], list[Any]]
-
-
-def main(request_path: str) -> Json:
-    """Do what the request says and return the document to print."""
-    if sys.version_info < OLDEST_PYTHON:
-        raise AgentError("target", f"Python {platform.python_version()} is too old", hint=NEWER)
-    request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    root = Path(request["system_root"])
-    cores = pin(request["affinity"], root)
-    before = device_state(root)
-    answers = [_answer(index, request) for index in range(len(request["models"]))]
-    return {**facts(request, cores, root), "before": before, "outputs": answers}
-
-
-def _answer(index: int, request: Json) -> Json:
-    session = _open(index, request)
-    inputs, outputs = (
-        [value.name for value in values] for values in (session.get_inputs(), session.get_outputs())
-    )
-    return computed(index, request, lambda sample: list(session.run(None, sample)), inputs, outputs)
 
 
 def computed(
@@ -102,13 +69,5 @@ def _row(run: Run, sample: Json, index: int) -> list[Any]:
     try:
         return run(sample)
     except Exception as error:
-        what = f"cannot be run: {_one_line(error)}"
+        what = f"cannot be run: {one_line(error)}"
         raise AgentError("model", what, model=index) from error
-
-
-if __name__ == "__main__":
-    try:
-        print(json.dumps(main(sys.argv[1])))  # noqa: T201
-    except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
-        sys.exit(1)

@@ -1,0 +1,158 @@
+"""Runs ONNX models by ONNX Runtime: `onnxruntime_agent.py request.json` prints one JSON document.
+
+It lies on the device beside `agent.py`, whose clock, rounds and inputs it uses, and needs NumPy and
+ONNX Runtime's Python package.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from agent import (  # type: ignore[import-not-found]
+    CPU,
+    PROFILED_RUNS,
+    AgentError,
+    Process,
+    load_all,
+    measure,
+    nodes_of,
+    one_line,
+    orders,
+    random_inputs,
+    samples_per_round,
+    serve,
+    warmed,
+)
+
+if TYPE_CHECKING:
+    Json = dict[str, Any]
+
+
+class Loaded:
+    """One model in a session of its own, ready to run on fixed random inputs."""
+
+    def __init__(self, index: int, request: Json) -> None:
+        self.index = index
+        start = perf_counter_ns()
+        self.session = _open(index, request)
+        self.load_ms = (perf_counter_ns() - start) / 1e6
+        feeds = random_inputs(index, self.session.get_inputs(), request["shapes"])
+        # Binding keeps the conversion of inputs and outputs from and to NumPy out of the times.
+        self.binding = self.session.io_binding()
+        for name, values in feeds.items():
+            self.binding.bind_cpu_input(name, values)
+        for output in self.session.get_outputs():
+            self.binding.bind_output(output.name)
+
+    def run(self) -> None:
+        """One inference."""
+        self.session.run_with_iobinding(self.binding)
+
+
+def main(request: Json) -> Json:
+    """Do what the request says and return the document to print."""
+    process = Process(request)
+    if request["mode"] == "outputs":
+        answers = {"outputs": outputs(request)}
+    else:
+        with tempfile.TemporaryDirectory(prefix="edgespiral-profile-") as folder:
+            answers = timed({**request, "profile_folder": folder})
+    runtime = {
+        "runtime": "onnxruntime",
+        "runtime_version": _runtime().__version__,
+        "provider": request["provider"],
+    }
+    return {**process.document(runtime), **answers}
+
+
+def timed(request: Json) -> Json:
+    """Samples or nodes of each model, and what ran its nodes."""
+    where = placed(request)
+    if request["mode"] == "profile":
+        return {"placed": where, "nodes": profile(request)}
+    return {"placed": where, "samples": measure(request, Loaded)}
+
+
+def outputs(request: Json) -> list[Json]:
+    """Files with what each model computes."""
+    return [_computed(index, request) for index in range(len(request["models"]))]
+
+
+def _computed(index: int, request: Json) -> Json:
+    from agent_outputs import computed  # type: ignore[import-not-found]
+
+    session = _open(index, request)
+    inputs, outputs = (
+        [value.name for value in values] for values in (session.get_inputs(), session.get_outputs())
+    )
+    file: Json = computed(index, request, lambda row: session.run(None, row), inputs, outputs)
+    return file
+
+
+def placed(request: Json) -> list[list[Json]]:
+    """The nodes of each model with what ran them, unless only the CPU could.
+
+    A session that has a provider leaves what that cannot run to the CPU, without a word.
+    """
+    few = {**request, "mode": "profile", "rounds": 1}
+    return [] if request["provider"] == CPU else profile(few)
+
+
+def profile(request: Json) -> list[list[Json]]:
+    """The nodes of each model with their times, from ONNX Runtime's own profiler."""
+    models = load_all(request, Loaded)
+    warm = [warmed(model, request["warmup_ms"]) for model in models]
+    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for _, ms in warm]
+    for order in orders(len(models), request["rounds"]):
+        for index in order:
+            for _ in range(counts[index]):
+                models[index].run()
+    return [_profiled(models[i], counts[i] * request["rounds"]) for i in range(len(models))]
+
+
+def _profiled(model: Loaded, runs: int) -> list[Json]:
+    file = Path(model.session.end_profiling())
+    events = json.loads(file.read_text(encoding="utf-8"))
+    # Another session of this second would write to the same name.
+    file.unlink()
+    nodes: list[Json] = nodes_of(events, runs)
+    return nodes
+
+
+def _open(index: int, request: Json) -> Any:  # noqa: ANN401
+    ort = _runtime()
+    provider = request["provider"]
+    available = ort.get_available_providers()
+    if provider not in available:
+        hint = f"this ONNX Runtime has: {', '.join(available)}"
+        raise AgentError("target", f"{provider} does not run here", hint=hint)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = request["session_threads"]
+    options.log_severity_level = 4
+    # Subnormal weights can make a trained net ten times slower; a deployment would flush them too.
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    if request["mode"] == "profile":
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(request["profile_folder"]) / f"model-{index}")
+    path, asked = request["models"][index], [(provider, request["provider_options"])]
+    try:
+        return ort.InferenceSession(path, options, providers=asked, enable_fallback=0)
+    except Exception as error:
+        raise AgentError("model", f"cannot be loaded: {one_line(error)}", model=index) from error
+
+
+def _runtime() -> Any:  # noqa: ANN401
+    try:
+        import onnxruntime
+    except ImportError as error:
+        hint = "install onnxruntime for the Python that runs there"
+        raise AgentError("target", one_line(error), hint=hint) from error
+    return onnxruntime
+
+
+if __name__ == "__main__":
+    serve(main)
