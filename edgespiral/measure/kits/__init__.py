@@ -1,1 +1,1 @@
-"""What ships with a model for one runtime: its files in that runtime's form, and programs that run it."""
+"""What ships a model for one runtime: files in that runtime's form, and programs that run them."""

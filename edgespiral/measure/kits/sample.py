@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    Run = Callable[[Path, Model, dict[str, str]], Sequence[Any]]
 
 
 @dataclass
@@ -26,6 +24,10 @@ class Model:
     file: str
     inputs: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+
+
+# Outputs of a model in its order, given its path, what is recorded of it, and the options.
+Run: TypeAlias = "Callable[[Path, Model, dict[str, str]], Sequence[Any]]"
 
 
 def read(folder: Path) -> tuple[dict[str, str], list[Model]]:

@@ -44,7 +44,9 @@ def converted(model: Path, folder: Path, shapes: Shapes) -> KitModel:
                 shutil.copyfile(source, folder / name)
         inputs, outputs = (made.about[key] for key in ("inputs", "outputs"))
         axes = made.about["axes"]
-    assert isinstance(inputs, dict) and isinstance(outputs, list) and isinstance(axes, dict)
+    assert isinstance(inputs, dict)
+    assert isinstance(outputs, list)
+    assert isinstance(axes, dict)
     return KitModel(file, _ports("in", inputs, axes), _ports("out", outputs, axes))
 
 

@@ -1,4 +1,4 @@
-"""Runs the recorded sample by ONNX Runtime: `python example.py`, exit code 0 if all is as recorded."""
+"""Runs the recorded sample by ONNX Runtime: `python example.py`; 0 if all is as recorded."""
 
 from __future__ import annotations
 
