@@ -21,7 +21,7 @@ from edgespiral.spiral.plan.cutting_fields import CuttingFields
 from edgespiral.spiral.plan.field import CUTTING, plan_field
 from edgespiral.spiral.plan.subject_fields import SubjectFields
 from edgespiral.spiral.plan.training_fields import TrainingFields
-from edgespiral.spiral.plan.values import File
+from edgespiral.spiral.plan.values import File, Texts
 
 
 # The fields of the last class come first: what is compressed, how, and how it then learns.
@@ -79,6 +79,15 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         pages="[sweep.md](sweep.md)",
         counts=False,
     )
+    log: Texts = plan_field(
+        (),
+        "Where the run's figures are written too: {names}; or `path/to/file.py:make` of a listener "
+        "of your own. A list, or the flag once for each.",
+        pages="[logging.md](logging.md)",
+        shown="nowhere",
+        names_of="edgespiral.loggers:LOGGERS",
+        counts=False,
+    )
     out: File | None = plan_field(None, "Run folder.", shown="runs/MODEL-DATA-TARGET", counts=False)
 
     # Type checkers know the fields better than this signature does.
@@ -128,6 +137,13 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         given = [kind for kind in goals.KINDS if info.data.get(kind) is not None]
         if value and given:
             raise ValueError(f"goes with max_drop alone, not with {given[0]}")
+        return value
+
+    @field_validator("family")
+    @classmethod
+    def _beside_a_budget(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and all(info.data.get(kind) is None for kind in goals.KINDS):
+            raise ValueError("needs a budget, such as speedup, that siblings are held against")
         return value
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from edgespiral.prune.engines.flow.places import described
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from torch import Tensor, nn
     from torch.fx import GraphModule, Node
@@ -186,10 +186,15 @@ class Labeller(torch.fx.Interpreter):
     Args:
         model: the traced model.
         rule_of: finds what a node that calls something does to labels.
+        whole_groups: grouped convolutions of which whole groups leave, and not the same places of
+            each.
     """
 
-    def __init__(self, model: GraphModule, rule_of: RuleOf) -> None:
+    def __init__(
+        self, model: GraphModule, rule_of: RuleOf, whole_groups: Collection[str] = ()
+    ) -> None:
         super().__init__(model, garbage_collect_values=False)
+        self.whole_groups = whole_groups
         self._rule_of = rule_of
         self.ties = Ties()
         self.labels: dict[Node, Any] = {}

@@ -11,7 +11,6 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.engines.flow.rules.layers import takes_whole_groups
 from edgespiral.prune.unstack import RECURRENT, directions, gates
 
 CHANNELWISE = ("weight", "bias", "running_mean", "running_var")
@@ -58,10 +57,9 @@ def keep(owner: nn.Module, name: str, dim: int, positions: Tensor | None) -> Non
 
 def _narrow_convolution(layer: _ConvNd, outputs: Tensor, inputs: Tensor | None) -> None:
     own, others = (1, 0) if isinstance(layer, _ConvTransposeNd) else (0, 1)
-    if takes_whole_groups(layer):
+    if inputs is None:
         _narrow_groups(layer, outputs, transposed=own == 1)
         return
-    assert inputs is not None
     # Runs of a grouped convolution lose the same places, so the first run's stand for all.
     within = {own: _first_run(outputs, layer.out_channels // layer.groups) if own else outputs}
     within[others] = inputs if own else _first_run(inputs, layer.in_channels // layer.groups)
