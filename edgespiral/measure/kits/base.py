@@ -58,7 +58,7 @@ class Kit:
         packages: that its Python example needs, beside NumPy.
         library: where its C++ library and headers come from, and how CMake is told, in Markdown.
         programs: the folder with `PROGRAMS`.
-        convert: writes the model of an ONNX file into a folder under a stem, given the shapes of
+        convert: writes the model of an ONNX file into a folder, named after it, given the shapes of
             its inputs by name.
         options: what the programs are told, such as the number of threads.
     """
@@ -67,7 +67,7 @@ class Kit:
     packages: tuple[str, ...]
     library: str
     programs: Path
-    convert: Callable[[Path, Path, str, Shapes], KitModel]
+    convert: Callable[[Path, Path, Shapes], KitModel]
     options: Mapping[str, str] = field(default_factory=dict)
 
     def files(self) -> dict[str, Path]:
