@@ -18,7 +18,7 @@ from edgespiral.core.records.parts import PARTS, PartFile, described
 from edgespiral.core.system.files import sha256_file
 from edgespiral.export.parity import opened
 from edgespiral.spiral.shipping.kit import Shipment, require_kit, write_kit
-from edgespiral.spiral.shipping.sample import FileSample, keep, kept
+from edgespiral.spiral.shipping.sample import FileSample
 
 SHAPE = [1, 3, 4, 4]
 RUNTIMES = ("onnxruntime", "openvino", "ncnn")
@@ -213,15 +213,3 @@ def test_a_runtime_that_ships_nothing_is_told_with_those_that_do():
         require_kit("tensorrt")
     with pytest.raises(UsageError, match="unknown runtime"):
         require_kit("openvin")
-
-
-def test_a_kept_sample_is_found_again_by_its_files(tmp_path):
-    whole, parts = of_parts(tmp_path)
-    own = [sample_of(part) for part in parts]
-    keep(tmp_path, own)
-    again = kept(whole)
-    assert again is not None
-    assert [sample.sha256 for sample in again] == [sample.sha256 for sample in own]
-    for one, other in zip(again, own, strict=True):
-        for name, values in other.outputs.items():
-            assert np.array_equal(one.outputs[name], values)
