@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PACKAGE = "pnnx"
 PARAM, WEIGHTS = "model.ncnn.param", "model.ncnn.bin"
 LONGEST_S = 300
+# What pnnx calls the axis of a batch that it has not found.
+NO_BATCH = 233
 # onnx.TensorProto's.
 FLOAT = 1
 
@@ -33,7 +35,7 @@ class Converted:
     Attributes:
         param, weights: the files.
         about: what an agent has to know: names and shapes of inputs, names of outputs, and of each
-            the axis that is the batch, which ncnn does not have.
+            the axis that is the batch, which ncnn does not have; None where it has all.
     """
 
     param: Path
@@ -119,11 +121,14 @@ def _run_pnnx(source: Path, shapes: Sequence[Sequence[int]], model: Path) -> Non
         raise ModelError(f"pnnx cannot convert it: {said[-1][:300]}", where=str(model))
 
 
-def _batch_axes(example: Path) -> dict[str, int]:
-    """The batch axis of `in0`, `out0`, ... as pnnx's own example has it; those not told have 0."""
+def _batch_axes(example: Path) -> dict[str, int | None]:
+    """The batch axis of `in0`, `out0`, ... as pnnx's own example has it; those not told have 0.
+
+    None: pnnx found no batch there, and ncnn has all axes.
+    """
     text = example.read_text(encoding="utf-8")
     return {
-        f"{way}{number}": int(axis)
+        f"{way}{number}": None if int(axis) == NO_BATCH else int(axis)
         for way, number, axis in re.findall(
             r"\b(in|out)(\d+)\.numpy\((?:\),\s*)?batch_index=(\d+)", text
         )

@@ -50,7 +50,7 @@ def converted(model: Path, folder: Path, shapes: Shapes) -> KitModel:
     return KitModel(file, _ports("in", inputs, axes), _ports("out", outputs, axes))
 
 
-def _ports(way: str, names: Iterable[str], axes: dict[str, int]) -> tuple[Port, ...]:
+def _ports(way: str, names: Iterable[str], axes: dict[str, int | None]) -> tuple[Port, ...]:
     return tuple(
         Port(name, f"{way}{place}", axes.get(f"{way}{place}", 0))
         for place, name in enumerate(names)
