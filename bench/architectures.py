@@ -1,7 +1,8 @@
 """Which networks can be cut, by which engine: writes docs/architectures.md.
 
 Usage: python bench/architectures.py [NAME ...] [--all] [--again] [--json FILE] [--markdown FILE]
-       python bench/architectures.py --timm LIST [--again] [--json FILE] [--markdown FILE]
+       python bench/architectures.py --timm LIST [--section NAME] [--again] [--json FILE]
+           [--markdown FILE]
        python bench/architectures.py --families NAME ... [--again]
 
 The first is about torchvision's classifiers. Each network, with random weights, loses half of the
@@ -270,7 +271,7 @@ def survey_libraries(asked: argparse.Namespace) -> None:
     file = asked.json or RESULTS / "architectures_libraries.json"
     if asked.timm is not None:
         networks = libraries.listed(asked.timm)
-        libraries.survey(libraries.TIMM, networks, file, asked.markdown, again=asked.again)
+        libraries.survey(asked.section, networks, file, asked.markdown, again=asked.again)
     for family in asked.families:
         networks = [(name, 0) for name in libraries.FAMILIES[family]()]
         libraries.survey(family, networks, file, asked.markdown, again=asked.again)
@@ -285,8 +286,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path, default=Path("docs/architectures.md"))
     parser.add_argument("--timm", type=Path, help="a file: per line a timm network, an input size")
+    parser.add_argument("--section", default=libraries.TIMM, help='as "timm, drawn with seed 7"')
     parser.add_argument("--families", nargs="+", choices=libraries.FAMILIES, default=[])
     asked = parser.parse_args(argv)
+    if not libraries.is_timm(asked.section):
+        parser.error("--section: a name that begins with timm and a comma")
     if asked.timm is not None or asked.families:
         survey_libraries(asked)
         return 0

@@ -2,7 +2,8 @@
 
 Usage: python bench/architectures.py --timm LIST | --families NAME ...   (see there)
 
-LIST has a line a network of timm: its name and an input size. Each network is cut in a process of
+LIST has a line a network of timm: its name and an input size; with `--section "timm, drawn"` its
+table is one of its own. Each network is cut in a process of
 its own, with random weights (or its own, where the package brings some), to half of the channels of
 every group, and proven against the masked model.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import tempfile
 import time
 import traceback
@@ -34,6 +36,7 @@ from edgespiral.models.saved import trace
 from edgespiral.prune.cuttable_share import cuttable_share
 from edgespiral.prune.engines.flow.finder import main_reasons
 from edgespiral.prune.prunable import Cut, PrunableModel, cut_to
+from edgespiral.spiral.inspecting import uncuttable_channels
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -55,6 +58,11 @@ COLUMNS = (
     "network", "input", "groups", "engine", "channels", "parameters", "difference", "ONNX parity",
     "seconds", "what stays",
 )  # fmt: skip
+
+
+def is_timm(family: str) -> bool:
+    """Whether a table is of networks of timm: the one of its name, or a sample's."""
+    return family.partition(",")[0] == TIMM
 
 
 def lively(model: nn.Module, inputs: torch.Tensor) -> nn.Module:
@@ -82,7 +90,7 @@ def row_of(family: str, name: str, side: int) -> dict[str, Any]:
     """What is left of one network, and how long it took to see what can go."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    case = of_timm(name, side) if family == TIMM else FAMILIES[family]()[name]
+    case = of_timm(name, side) if is_timm(family) else FAMILIES[family]()[name]
     row: dict[str, Any] = {"name": name, "shape": case.shape}
     try:
         inputs = torch.cat([example_input(case.shape, token_count=case.token_count)] * 4)
@@ -118,13 +126,13 @@ def outcome(source: PrunableModel, cut: Cut) -> dict[str, Any]:
         "channels_removed": round(1 - after.channels / before.channels, 4),
         "parameters_removed": round(1 - after.parameters / before.parameters, 4),
         "difference": cut.difference,
-        "stays": main_reasons(source.uncuttable),
+        "stays": main_reasons(uncuttable_channels(source)),
     }
 
 
 def parity(family: str, case: Case, cut: Cut) -> dict[str, Any]:
     """How far the cut network's ONNX file is from it; timm's are too many to export each."""
-    if family == TIMM:
+    if is_timm(family):
         return {}
     inputs = [
         example_input(case.shape, token_count=case.token_count),
@@ -151,7 +159,7 @@ def _told(family: str, name: str, side: int, pipe: Connection) -> None:
 def in_own_process(family: str, name: str, side: int) -> dict[str, Any]:
     """`row_of` with an end, in a process that has the libraries loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([family, *PRELOADED])
+    context.set_forkserver_preload([TIMM if is_timm(family) else family, *PRELOADED])
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_told, args=(family, name, side, there))
     start = time.perf_counter()
@@ -173,7 +181,9 @@ def table(family: str, rows: list[dict[str, Any]]) -> str:
     well = sum(row.get("channels_removed", 0) >= WELL for row in rows)
     internal = sum(row.get("internal", False) for row in rows)
     slow = [row["name"] for row in rows if row.get("ready_s", 0) > PROMPT_SECONDS]
-    option = "--timm LIST" if family == TIMM else f"--families {family}"
+    option = f"--families {family}"
+    if is_timm(family):
+        option = "--timm LIST" if family == TIMM else f'--timm LIST --section "{family}"'
     lines = [
         MARK.format(family=family, end="begin"),
         f"## {family}",
@@ -197,7 +207,8 @@ def line(row: dict[str, Any]) -> str:
     shape = "x".join(map(str, row.get("shape", ())))
     if "error" in row:
         return f"| {row['name']} | {shape} | | no | | | | | | {_cell(row['error'])} |"
-    stays = "; ".join(reason for reason in row["stays"] if "reach the output" not in reason)
+    is_news = row["channels_removed"] < WELL
+    stays = "; ".join(r for r in row["stays"] if is_news or "reach the output" not in r)
     decibels = row.get("parity_sqnr_db")
     return (
         f"| {row['name']} | {shape} | {row['groups']} | {row['engine']} | "
@@ -267,7 +278,7 @@ def with_section(page: str, family: str, rows: list[dict[str, Any]]) -> str:
 def keeping_sections(page: str, old: Path) -> str:
     """A new page with the sections that the old one has."""
     text = old.read_text() if old.is_file() else ""
-    for family in (TIMM, *FAMILIES):
+    for family in re.findall(MARK.format(family="(.+)", end="begin"), text):
         begin, end = (MARK.format(family=family, end=edge) for edge in ("begin", "end"))
         _, mark, rest = text.partition(begin)
         if mark:

@@ -158,6 +158,7 @@ def train_teacher(
     data: str,
     *,
     out: str | Path,
+    weights: str | Path | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -173,11 +174,13 @@ def train_teacher(
         data: a name, `folder:PATH`, or `path/to/file.py:factory` (docs/data.md).
         out: a folder that is empty or missing, or with `resume` that of this same training. It gets
             `weights.safetensors` and `train.json`.
+        weights: what it begins from, such as those of the same network on other classes, whose
+            head is then new (docs/training.md); random weights if not given.
         epochs: passes over the training split; 8 if not given, on small sets as many as 400 steps
             take.
         batch_size: samples a step; 128 if not given, 32 on sets of fewer than 10,000 samples.
         learning_rate: the highest of the schedule; 0.2 if not given, 0.02 for a model without batch
-            norm or recurrent layers, and 0.002 with adamw.
+            norm or recurrent layers, and 0.002 with adamw; a tenth of that with `weights`.
         seed: of weights, order and augmentation; the splits do not depend on it.
         resume: go on where an earlier call stopped, or return its record if it had finished.
         task: what the model is for, by name, file or as it is (docs/tasks.md).
@@ -206,6 +209,7 @@ def train_teacher(
         model,
         data,
         out=Path(out),
+        weights=None if weights is None else Path(weights),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

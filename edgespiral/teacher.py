@@ -25,7 +25,7 @@ from edgespiral.core.system.files import (
 )
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.versions import versions
-from edgespiral.data.accompanying import write_beside
+from edgespiral.data.accompanying import check_beside, write_beside
 from edgespiral.data.guard import watched
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.evaluate import score, scored
@@ -46,6 +46,8 @@ from edgespiral.distill.settings import (
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
 from edgespiral.models.independence import check_answers
+from edgespiral.models.load import begin_from, read_state
+from edgespiral.models.saved import weights_sha256
 from edgespiral.tasks import DEFAULT, resolved
 
 if TYPE_CHECKING:
@@ -63,13 +65,16 @@ WEIGHTS, RECORD, PLAN, CHECKPOINT = (
     "checkpoint.pt",
 )
 PASSES, LEAST_STEPS = 8.0, 400
+# Of the rate of random weights, where a training begins from others; never compared with others.
+FINE_TUNING_SHARE = 0.1
 BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
 
 class TrainedTeacher(Record):
     """`train.json`: a finished training. Scores are of `metric`, in its unit.
 
-    `test_beside` is what else the task reports of the test split.
+    `test_beside` is what else the task reports of the test split. `begun_from_sha256` is of the
+    model as it began from a file of weights; None where these were random.
     """
 
     schema_version: Literal[2] = 2
@@ -80,6 +85,7 @@ class TrainedTeacher(Record):
     seconds: float
     train_loss: float
     precision: Resolved
+    begun_from_sha256: str | None = None
     metric: Metric
     validation_score: Score
     test_score: Score
@@ -93,6 +99,7 @@ def train_teacher(
     data_spec: str,
     *,
     out: Path,
+    weights: Path | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -109,10 +116,11 @@ def train_teacher(
         model_spec: see `zoo.load_model`.
         data_spec: see `data.load`.
         out: a folder that is empty or not there, or, with `resume`, one of this same training.
+        weights: what it begins from, as `models.load.begin_from`; random weights if not given.
         epochs: passes; 8 if not given, on small sets as many as 400 steps take.
         batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples.
         learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers,
-            and 0.002 with adamw.
+            and 0.002 with adamw; a tenth of that with `weights`.
         seed: of weights, order and augmentation; not of the splits.
         resume: go on where an earlier call stopped, or return its result if it had finished.
         task: what the model is for.
@@ -128,7 +136,7 @@ def train_teacher(
     if not splits.is_labelled:
         raise DataError("has no targets, which a teacher is trained on", where=data_spec)
     splits = watched(splits, aim.target_problem)
-    model = unwrapped(_fresh_model(model_spec, splits, seed))
+    model = unwrapped(_first_model(model_spec, splits, weights, seed, say))
     settings = default_settings(
         model,
         len(splits.train),
@@ -137,7 +145,9 @@ def train_teacher(
         learning_rate=learning_rate,
         seed=seed,
         options=options,
+        rate_share=1.0 if weights is None else FINE_TUNING_SHARE,
     )
+    begun_from = None if weights is None else weights_sha256(model)
     aim.check_data(splits)
     data.check(splits, settings.batch_size)
     for note in splits.notes:
@@ -149,14 +159,17 @@ def train_teacher(
     model = models.one_output(model, splits, aim.main_output)
     check_answers(model, splits, aim.check_outputs)
     with locked(make_folder(out)):
-        finished = _claim(out, _plan(model_spec, data_spec, settings, task), resume=resume)
+        plan = _plan(model_spec, data_spec, settings, task, begun_from)
+        finished = _claim(out, plan, resume=resume)
         if finished is not None:
             return finished
         with on_device(options.get("device", AUTO)):
             report = train(
                 model, splits, settings, task=aim, checkpoint=out / CHECKPOINT, progress=progress
             )
-            return _write(out, model, splits, aim, _facts(model_spec, data_spec, settings, report))
+            facts = _facts(model_spec, data_spec, settings, report)
+            facts["begun_from_sha256"] = begun_from
+            return _write(out, model, splits, aim, facts)
 
 
 def default_settings(
@@ -168,8 +181,12 @@ def default_settings(
     learning_rate: float | None,
     seed: int,
     options: TrainingOptions | None = None,
+    rate_share: float = 1.0,
 ) -> TrainSettings:
     """Settings for a teacher trained on `samples` samples; None takes the default.
+
+    Args:
+        rate_share: of the default rate.
 
     Raises:
         UsageError: one is out of range.
@@ -178,7 +195,8 @@ def default_settings(
     batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
     steps_per_pass = max(1, samples // batch)
     optimizer = named_optimizer(check_optimizer(named.get("optimizer", AUTO)), model).name
-    usual, default_rate = defaults_of(optimizer), rate_from_scratch(optimizer, model)
+    usual = defaults_of(optimizer)
+    default_rate = rate_share * rate_from_scratch(optimizer, model)
     return TrainSettings(
         epochs=max(PASSES, LEAST_STEPS / steps_per_pass) if epochs is None else epochs,
         batch_size=batch if batch_size is None else batch_size,
@@ -194,18 +212,30 @@ def default_settings(
     )
 
 
-def _fresh_model(spec: str, splits: DataSplits, seed: int) -> nn.Module:
+def _first_model(
+    spec: str, splits: DataSplits, weights: Path | None, seed: int, say: Callable[[str], None]
+) -> nn.Module:
+    """The model as its training begins."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
-        return models.load_model_for(splits, spec)
+        model = models.load_model_for(splits, spec)
+    if weights is not None:
+        check_beside(splits.files, weights)
+        begin_from(model, read_state(weights, say), where=str(weights), say=say)
+    return model
 
 
 def _plan(
-    model_spec: str, data_spec: str, settings: TrainSettings, task: Task | str
+    model_spec: str,
+    data_spec: str,
+    settings: TrainSettings,
+    task: Task | str,
+    begun_from: str | None,
 ) -> dict[str, object]:
     name = task if isinstance(task, str) else type(task).__name__
     # Folders from before there were tasks go on.
     own = {} if name == DEFAULT else {"task": name}
+    own |= {} if begun_from is None else {"begun_from_sha256": begun_from}
     return {"model": model_spec, "data": data_spec, **own, **settings.identity}
 
 

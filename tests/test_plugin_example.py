@@ -149,9 +149,9 @@ def test_without_it_its_names_are_unknown(place: Place) -> None:
     done = place.edgespiral("targets", "show", "plain.toml")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: plain.toml:runtime.kind: unknown kind 'unfused', known: android, ncnn, "
-        "onnxruntime, openvino, tensorrt, tensorrt-rtx; plain.toml:transport.kind: unknown kind "
-        "'nice', known: adb, local, ssh"
+        "error: plain.toml:runtime.kind: unknown kind 'unfused', known: android, "
+        "executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx; "
+        "plain.toml:transport.kind: unknown kind 'nice', known: adb, local, ssh"
     ]
 
 

@@ -56,6 +56,48 @@ def test_a_teacher_is_its_weights_and_their_record(tmp_path):
     assert written["seconds"] > 0
 
 
+SEVEN = """
+import torch
+from edgespiral.data import load
+
+def data():
+    splits = load("digits")
+    def part(source):
+        inputs, labels = next(iter(source.epoch(batch_size=len(source))))
+        return torch.utils.data.TensorDataset(inputs[labels < 7], labels[labels < 7])
+    parts = {name: part(getattr(splits, name)) for name in ("train", "validation", "test")}
+    return {**parts, "classes": list("0123456")}
+"""
+
+
+def test_a_network_trained_on_other_classes_begins_with_a_new_head(tmp_path):
+    (tmp_path / "seven.py").write_text(SEVEN)
+    source, told = f"{tmp_path / 'seven.py'}:data", []
+    before = teach(tmp_path / "ten", epochs=4)
+    weights = tmp_path / "ten" / "weights.safetensors"
+    options = {"source": source, "epochs": 0.5, "say": told.append}
+    begun = teach(tmp_path / "seven", weights=weights, **options)
+    assert any("weights: new at random: fc.weight, fc.bias ((10, 64) there, (7, 64) here)" in line
+               for line in told)  # fmt: skip
+    assert begun.settings["learning_rate"] == pytest.approx(0.1 * before.settings["learning_rate"])
+    fresh = teach(tmp_path / "fresh", **options)
+    assert begun.test_score > fresh.test_score + 10, "the body knows digits"
+    assert (fresh.begun_from_sha256, len(begun.begun_from_sha256)) == (None, 64)
+    with pytest.raises(RunFolderError, match="begun_from_sha256"):
+        teach(tmp_path / "seven", resume=True, **options)
+    assert teach(tmp_path / "seven", weights=weights, resume=True, **options) == begun
+
+
+def test_weights_of_another_network_are_refused_to_begin_from(tmp_path):
+    teach(tmp_path / "resnet8", epochs=0.05)
+    weights = tmp_path / "resnet8" / "weights.safetensors"
+    with pytest.raises(ModelError, match="the weights do not fit the model: missing"):
+        teach(tmp_path / "other", model="resnet20", weights=weights)
+    with pytest.raises(ModelError, match="no such weights file"):
+        teach(tmp_path / "other", weights=tmp_path / "nowhere.pt")
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     whole = teach(tmp_path / "whole")
     with pytest.raises(KilledError):

@@ -10,6 +10,8 @@ from edgespiral.core.nested import count
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
 
+# Two batches of two, which is the least that batch norms are trained with.
+LEAST_TWICE = 4
 CHECKED_SAMPLES = 1024
 
 
@@ -31,7 +33,7 @@ def check(splits: DataSplits, batch_size: int) -> None:
         raise DataError(
             f"{len(splits.train)} training samples are fewer than a batch of {batch_size}",
             where=splits.name,
-            hint="choose a smaller --batch-size",
+            hint=f"choose a smaller --batch-size{_such_as(len(splits.train))}",
         )
     _look_at(splits.train, batch_size, seed=0)
     for part, source in (("validation", splits.validation), ("test", splits.test)):
@@ -41,6 +43,11 @@ def check(splits: DataSplits, batch_size: int) -> None:
         check_repeats(source, f"{splits.name}: {part}")
     if splits.is_labelled and splits.target_shape is not None:
         _require_two_classes(splits, batch_size)
+
+
+def _such_as(samples: int) -> str:
+    """A batch that so few samples fill twice or more, if they can."""
+    return f", such as {1 << ((samples // 2).bit_length() - 1)}" if samples >= LEAST_TWICE else ""
 
 
 def _look_at(source: BatchSource, batch_size: int, *, seed: int | None) -> None:

@@ -11,7 +11,7 @@ import onnxruntime
 
 from edgespiral.core.errors import ExportError, ModelError
 from edgespiral.core.onnx_graph import STANDARD, fed_inputs, normalise
-from edgespiral.export.file_model import FileModel
+from edgespiral.export.file_model import OUTPUTS, FileModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,6 +142,40 @@ def tapped(model: ModelProto, names: Sequence[str], where: str) -> onnxruntime.I
         if name not in present:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
     return open_session(model.SerializeToString(), where)
+
+
+def write_tapped(source: Path, file: Path) -> dict[str, str]:
+    """Write a model whose outputs are those of the layers with weights, in the order they run.
+
+    Layers whose outputs have no batch of 1 in front are left out.
+
+    Args:
+        source: an ONNX file.
+        file: where the other is put.
+
+    Returns:
+        Each layer's name by its output; empty, and nothing is written, where there is none.
+
+    Raises:
+        ModelError: `source` cannot be read.
+    """
+    model = load_graph(source)
+    values = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
+    ones = {
+        name
+        for name, value in values.items()
+        if [size.dim_value for size in value.type.tensor_type.shape.dim[:1]] == [1]
+    }
+    named = [(node.output[0], node.name) for node in weighted_layers(model)]
+    layers = {output: name for output, name in named if output in ones}
+    del model.graph.output[:]
+    model.graph.output.extend(values[output] for output in layers)
+    # They say which tuple or dict the outputs are that it had.
+    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != OUTPUTS}
+    onnx.helper.set_model_props(model, kept)
+    if layers:
+        onnx.save(model, file)
+    return layers
 
 
 def run_tapped(

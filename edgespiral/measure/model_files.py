@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from edgespiral.core.records.schema import Precision
 
 MODEL = "model.onnx"
+# What a run has beside it: the module that it was exported from.
+SOURCE, WEIGHTS = "model.py", "model.safetensors"
 # TensorRT's built engines, by the endings that are customary.
 ENGINES = (".engine", ".plan", ".trt")
 # The key under which ONNX keeps the name of a file with weights.
@@ -88,6 +90,44 @@ def model_files(path: Path) -> dict[str, Path]:
             what = f"its weights end at byte {least_bytes} of {name}, which has {held_bytes}"
             raise ModelError(what, where=str(path))
         files[name] = part
+    return files
+
+
+@dataclass(frozen=True)
+class ModuleFiles:
+    """The PyTorch module that an ONNX file was exported from, as a run has it beside the file.
+
+    Attributes:
+        source: Python that rebuilds it, whose `load()` gives it with its weights.
+        weights: that belong to it.
+    """
+
+    source: Path
+    weights: Path
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of both, one after the other.
+
+        Raises:
+            OSError: one of them cannot be read.
+        """
+        return sha256_file(self.source) + sha256_file(self.weights)
+
+
+def module_beside(model: Path) -> ModuleFiles:
+    """The module that lies beside a model's file.
+
+    Raises:
+        ModelError: there is none.
+    """
+    files = ModuleFiles(model.with_name(SOURCE), model.with_name(WEIGHTS))
+    if not (is_file(files.source) and is_file(files.weights)):
+        raise ModelError(
+            f"has no {SOURCE} with {WEIGHTS} beside it, which this runtime is made of",
+            where=str(model),
+            hint="name the folder of a run, or another runtime",
+        )
     return files
 
 

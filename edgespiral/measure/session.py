@@ -19,6 +19,7 @@ from edgespiral.core.statistics.stats import paired_ratio, summarise, summed
 from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
+    module_beside,
     part_latencies,
     precision_label,
     require_unchanged,
@@ -27,7 +28,7 @@ from edgespiral.measure.model_files import (
 )
 from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed, row_count
 from edgespiral.measure.runtimes.base import Job
-from edgespiral.measure.tiny import write_tiny_model
+from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
 from edgespiral.measure.transports.one_at_a_time import alone_on
 
 if TYPE_CHECKING:
@@ -268,6 +269,7 @@ class Session:
         """
         with work_folder(self._work) as folder:
             tiny = write_tiny_model(folder / "tiny.onnx")
+            write_tiny_module(folder)
             return self._ask(self._job("measure", [tiny, tiny], None, None))
 
     def _job(
@@ -280,9 +282,11 @@ class Session:
         settings = self.profile.measure
         taken = settings.rounds if rounds is None else rounds
         spread = None if seconds_per_model is None else 1e3 * seconds_per_model / taken
+        takes_modules = self.profile.capabilities.needs == "module"
         return Job(
             mode=mode,
             models=tuple(models),
+            modules=tuple(map(module_beside, models)) if takes_modules else (),
             rounds=taken,
             round_ms=settings.round_ms if spread is None else spread,
             warmup_ms=settings.warmup_ms,

@@ -218,6 +218,18 @@ def misfits(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
     return [f"{kind}: {first_few(keys)}" for kind, keys in wrong.items() if keys]
 
 
+def with_other_rows(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that differ from the model's in their first size alone, as heads do."""
+    return [
+        name
+        for name, own in model.state_dict().items()
+        if name in tensors
+        and (theirs := tensors[name].shape) != own.shape
+        and len(theirs) == own.ndim > 0
+        and theirs[1:] == own.shape[1:]
+    ]
+
+
 def _kind_differs(tensor: Tensor, expected: Tensor) -> bool:
     if tensor.is_quantized or tensor.layout != expected.layout:
         return True

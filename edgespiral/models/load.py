@@ -25,6 +25,7 @@ from edgespiral.models.checkpoint import (
     misfits,
     stand_ins,
     states_in,
+    with_other_rows,
 )
 from edgespiral.models.checkpoint_files import check_archive, read_checkpoint, shards_of
 from edgespiral.models.modes import evaluating
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 WEIGHTS_ENDINGS = (".safetensors", ".index.json", ".pt", ".pth", ".bin", ".ckpt")
+# Of a model's numbers, what may be without weights in a file that it begins from.
+MOST_NEW = 0.5
 NOT_LOADED = "the file holds more than tensors and is not loaded, since that would run its code"
 
 
@@ -158,17 +161,50 @@ def fit_state(
             are named.
     """
     fitting, outside = matched(model, state)
-    problems = misfits(model, fitting)
-    if problems:
-        # Of the same network with other outputs, as one that was trained on other classes.
-        is_head = len(problems) == 1 and problems[0].startswith(OTHER_SHAPE)
-        hint = "train it on these data first, if their classes are others" if is_head else None
-        told = "; ".join(problems)
-        raise ModelError(f"the weights do not fit the model: {told}", where=where, hint=hint)
+    _require_fitting(model, fitting, where)
     if outside:
         say(f"weights: left out of {where}, beside the model: {first_few(outside)}")
     # Counters of batches may be missing, which no result depends on.
     model.load_state_dict(fitting, strict=False)
+
+
+def begin_from(
+    model: nn.Module, state: dict[str, Tensor], *, where: str, say: Say = lambda _: None
+) -> None:
+    """Load what of `state` fits; layers with another number of outputs keep what they have.
+
+    So a network that was trained on other classes begins on new ones: its body is taken over, and
+    its head is new.
+
+    Raises:
+        ModelError: something else differs, or half of the parameters and more would be new.
+    """
+    fitting, outside = matched(model, state)
+    own, new = model.state_dict(), with_other_rows(model, fitting)
+    _require_fitting(model, {**fitting, **{name: own[name] for name in new}}, where)
+    share = sum(own[name].numel() for name in new) / max(1, sum(t.numel() for t in own.values()))
+    if share >= MOST_NEW:
+        raise ModelError(f"{share:.0%} of the model have no weights there", where=where)
+    if new:
+        shapes_told = f"{tuple(fitting[new[0]].shape)} there, {tuple(own[new[0]].shape)} here"
+        say(f"weights: new at random: {first_few(new)} ({shapes_told})")
+    if outside:
+        say(f"weights: left out of {where}, beside the model: {first_few(outside)}")
+    model.load_state_dict({k: v for k, v in fitting.items() if k not in new}, strict=False)
+
+
+def _require_fitting(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    problems = misfits(model, tensors)
+    if not problems:
+        return
+    # Of the same network with other outputs, as one that was trained on other classes.
+    is_head = len(problems) == 1 and problems[0].startswith(OTHER_SHAPE)
+    hint = "for other classes train it on them first: edgespiral train --weights FILE"
+    raise ModelError(
+        f"the weights do not fit the model: {'; '.join(problems)}",
+        where=where,
+        hint=hint if is_head else None,
+    )
 
 
 def _file_and_key(path: Path) -> tuple[Path, str | None]:

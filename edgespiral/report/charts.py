@@ -18,9 +18,7 @@ if TYPE_CHECKING:
         OnDevice,
         TurnFinished,
     )
-    from edgespiral.core.records.measurement import (
-        Measurement,
-    )
+    from edgespiral.core.records.measurement import Measurement, Race, RaceRow
     from edgespiral.core.records.metric import Metric
     from edgespiral.report.run import Run
 
@@ -28,6 +26,7 @@ WIDTH, HEIGHT = 520.0, 330.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 506.0, 48.0, 284.0
 STEPS = 200
 BAR, BAR_GAP, NAMES = 9.0, 9.0, 176.0
+RACE_BAR, RACE_ROW, RACE_TOP, FIGURES = 12.0, 22.0, 6.0, 96.0
 
 
 def score_chart(run: Run, baseline: Baseline) -> Markup:
@@ -97,6 +96,25 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
     description = f"{channels_left} of {total} channels are left in {len(before)} groups."
     size = (WIDTH, 12 + len(before) * row)
     return svg.drawing("widths", size, ("Channels per group before and after", description), *rows)
+
+
+def race_chart(race: Race, name: str = "race") -> Markup:
+    """A bar for the median of each row that has one, with its 95 % interval; the winner's is dark.
+
+    Args:
+        race: of which at least one row has a figure.
+        name: the image's identity, unique in its page.
+    """
+    timed = [(row, row.measurement) for row in race.rows if row.measurement is not None]
+    scale = Scale(
+        0, max(_longest_ms(measurement) for _, measurement in timed), NAMES, WIDTH - FIGURES
+    )
+    bars = [
+        _race_bar(scale, row, measurement, RACE_TOP + place * RACE_ROW, wins=row is race.won)
+        for place, (row, measurement) in enumerate(timed)
+    ]
+    texts = (f"Latency by runtime on {race.target}", _medians(timed))
+    return svg.drawing(name, (WIDTH, 2 * RACE_TOP + len(timed) * RACE_ROW), texts, *bars)
 
 
 def _description(run: Run, baseline: Baseline) -> str:
@@ -218,6 +236,43 @@ def _median(axes: Axes, name: str, median_ms: float) -> Markup:
         [
             svg.element("circle", cx=x, cy=y, r=5, class_=name),
             svg.text(x + away, y + below, label, class_="name", text_anchor=end),
+        ]
+    )
+
+
+def _longest_ms(measurement: Measurement) -> float:
+    return max(measurement.stats.p50_ms, measurement.stats.p50_ci95_ms.high)
+
+
+def _medians(timed: Sequence[tuple[RaceRow, Measurement]]) -> str:
+    figures = (
+        f"{formats.runtime(row)}: {formats.ms(measurement.stats.p50_ms)} ms"
+        for row, measurement in timed
+    )
+    return "; ".join(figures)
+
+
+def _race_bar(
+    scale: Scale, row: RaceRow, measurement: Measurement, top: float, *, wins: bool
+) -> Markup:
+    stats, middle = measurement.stats, top + RACE_BAR / 2
+    ends = (scale(stats.p50_ci95_ms.low), middle), (scale(stats.p50_ci95_ms.high), middle)
+    kind = "after" if wins else "before"
+    length = scale(stats.p50_ms) - scale.start
+    return Markup().join(
+        [
+            svg.text(
+                *(scale.start - 8, top + RACE_BAR - 2, formats.runtime(row)),
+                class_="name" if wins else "tick",
+                text_anchor="end",
+            ),
+            svg.element(
+                "rect", x=scale.start, y=top, width=length, height=RACE_BAR, rx=1.5, class_=kind
+            ),
+            svg.line(*ends, class_="spread"),
+            svg.text(
+                ends[1][0] + 8, top + RACE_BAR - 2, f"{formats.ms(stats.p50_ms)} ms", class_="tick"
+            ),
         ]
     )
 

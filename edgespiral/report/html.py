@@ -34,9 +34,7 @@ if TYPE_CHECKING:
         GroupCut,
         ModelFacts,
     )
-    from edgespiral.core.records.measurement import (
-        Measurement,
-    )
+    from edgespiral.core.records.measurement import Measurement, Race
 
 UNITS = {"c": "\N{DEGREE SIGN}C", "mhz": "MHz"}
 OUTCOMES = {
@@ -64,8 +62,15 @@ def render_html(events: Sequence[Event], *, reload_s: int | None = None) -> str:
         status=status_of(run),
         reproduce=_reproduce(run),
         reload_s=reload_s,
+        race_chart=charts.race_chart,
         **_measured(run),
     )
+
+
+def races_html(races: Sequence[Race]) -> str:
+    """The page that `edgespiral targets race --html FILE` writes: a picture and a table a race."""
+    pictures = [charts.race_chart(race, f"race-{place}") for place, race in enumerate(races)]
+    return template("race.html.j2").render(pairs=list(zip(races, pictures, strict=True)))
 
 
 def template(name: str) -> Template:

@@ -29,7 +29,7 @@ class Pairs(list, Dataset):
 
 
 BAD = {
-    "fewer than a batch of 16": source(10),
+    "fewer than a batch of 16; choose a smaller --batch-size, such as 4": source(10),
     "every training sample has the same label": source(labels=torch.zeros(32, dtype=torch.int64)),
     "labels run from 1 to 10": source(labels=1 + torch.arange(32) % 10),
     "labels run from -1": source(labels=torch.arange(32) % 10 - 1),

@@ -16,7 +16,7 @@ from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.parity import LIMITS, Reference
 from edgespiral.export.precision import validation_samples, write_like_float
 from edgespiral.export.recipe import Recipe
-from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
+from edgespiral.measure.runtimes.weighted_layers import weighted_layers
 from edgespiral.tasks.classification import CLASSIFICATION
 
 RECIPE = Recipe.model_validate({"schema": 1, "name": "few", "samples": 12})

@@ -217,7 +217,9 @@ def test_weights_of_other_classes_say_what_to_do(tmp_path):
     torch.save(STATE, tmp_path / "w.pt")
     other = net()
     other[3] = nn.Linear(144, 5)
-    with pytest.raises(ModelError, match=r"other shape: 3.weight .*; train it on these data first"):
+    with pytest.raises(
+        ModelError, match=r"other shape: 3.weight .*; for other classes train it on them first"
+    ):
         fit_state(other, STATE, where="w.pt")
 
 

@@ -1,9 +1,12 @@
 from xml.etree import ElementTree as ET
 
 import pytest
+from example_records import measurement, ratio
 
 from edgespiral.core.records.events import Baseline, Event
-from edgespiral.report.charts import samples_chart, score_chart, widths_chart
+from edgespiral.core.records.measurement import Race, RaceRow
+from edgespiral.report.charts import race_chart, samples_chart, score_chart, widths_chart
+from edgespiral.report.html import races_html
 from edgespiral.report.run import Run
 
 
@@ -64,3 +67,38 @@ def test_bars_are_as_long_as_the_widths(after: int, shown: str) -> None:
     [whole], [left] = of_class(image, "rect", "before"), of_class(image, "rect", "after")
     assert left["width"] == pytest.approx(whole["width"] * after / 16, abs=0.01)
     assert shown in [e.text for e in ET.fromstring(image).iter("text")]
+
+
+def a_race() -> Race:
+    """Of two runtimes of which the second is twice as fast, and one that has no figure."""
+    rows = (
+        RaceRow(runtime="swift", precision="fp32", threads=1, measurement=measurement(1.0)),
+        RaceRow(runtime="own", precision="fp32", threads=1, measurement=measurement(2.0)),
+        RaceRow(runtime="absent", precision="fp32", threads=1, refused="is <not> installed"),
+    )
+    faster = rows[0].model_copy(update={"speedup": ratio(2.0)})
+    return Race(
+        target="board",
+        model="net.onnx",
+        samples="made-up samples",
+        rows=(faster, *rows[1:]),
+        reference=1,
+        winner=0,
+    )
+
+
+def test_a_race_has_a_bar_for_each_figure_and_the_winners_is_dark() -> None:
+    image = race_chart(a_race())
+    [winner], [other] = (of_class(image, "rect", kind) for kind in ("after", "before"))
+    assert winner["width"] == pytest.approx(other["width"] / 2, abs=0.02)
+    spreads = of_class(image, "line", "spread")
+    assert [spread["x2"] > spread["x1"] for spread in spreads] == [True, True]
+    words = [text.text for text in ET.fromstring(image).iter("text")]
+    assert words == ["swift fp32 x1", "1.00 ms", "own fp32 x1", "2.00 ms"]
+
+
+def test_a_page_of_races_has_pictures_of_their_own_and_reasons() -> None:
+    page = races_html([a_race(), a_race()])
+    assert {f'id="race-{place}-title"' in page for place in (0, 1)} == {True}
+    assert "is &lt;not&gt; installed" in page
+    assert page.index("<!doctype html>") == 0

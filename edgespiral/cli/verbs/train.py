@@ -41,6 +41,13 @@ def train(
         ),
     ],
     task: options.TaskName = DEFAULT,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to begin from, as of the same network on other classes; a head of "
+            "another size is new."
+        ),
+    ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
     ] = None,
@@ -50,7 +57,8 @@ def train(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Highest rate of the schedule. 0.2 by default, or 0.02 (docs/training.md)."
+            help="Highest rate of the schedule. 0.2 by default, or 0.02 (docs/training.md); a "
+            "tenth of that with --weights."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
@@ -74,6 +82,7 @@ def train(
                 model,
                 data,
                 out=folder,
+                weights=weights,
                 epochs=epochs,
                 batch_size=batch_size,
                 learning_rate=learning_rate,

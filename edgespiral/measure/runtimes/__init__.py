@@ -13,6 +13,13 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
     "runtime",
     __name__,
     "edgespiral.runtimes",
-    shared=("agent", "agent_answer", "agent_outputs", "agent_runtime"),
+    shared=(
+        "agent",
+        "agent_answer",
+        "agent_outputs",
+        "agent_runtime",
+        "converting",
+        "weighted_layers",
+    ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),
 )

@@ -21,6 +21,7 @@ import subprocess
 import sys
 from pathlib import Path
 from time import perf_counter_ns
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,11 +96,14 @@ def serve(answer: Callable[[Json], Json]) -> None:
     """
     # A collection would be in the time of the sample that it falls into.
     gc.disable()
+    # What a package prints by itself, and leaves in its buffer until the end, is no answer.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     try:
         request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-        print(json.dumps(answer(request)))  # noqa: T201
+        print(json.dumps(answer(request)), file=answers, flush=True)
     except AgentError as problem:
-        print(json.dumps({"error": problem.document}))  # noqa: T201
+        print(json.dumps({"error": problem.document}), file=answers, flush=True)
         sys.exit(1)
 
 
@@ -220,6 +224,14 @@ def warmed(model: Any, warmup_ms: float) -> tuple[int, float]:  # noqa: ANN401
         what = f"cannot be run: {one_line(error)}"
         raise AgentError("model", what, model=model.index) from error
     return warm_up(model.run, warmup_ms)
+
+
+def float_entries(shapes: Json) -> list[Any]:
+    """Inputs of float32 as `random_inputs` reads them, of their shapes by name."""
+    return [
+        SimpleNamespace(name=name, shape=shape, type="tensor(float)")
+        for name, shape in shapes.items()
+    ]
 
 
 def _take(run: Run, count: int) -> list[float]:

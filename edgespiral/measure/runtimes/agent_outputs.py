@@ -9,13 +9,14 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from agent import AgentError, one_line  # type: ignore[import-not-found]
+from agent import AgentError, load_all, one_line  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Json = dict[str, Any]
     Run = Callable[[Json], list[Any]]
+    Load = Callable[[int, Json], Any]
 
 
 def computed(
@@ -51,6 +52,14 @@ def computed(
             named: Json = dict(zip(outputs, arrays, strict=True))
             np.savez(file, **named)
     return {"file": name, "samples": len(rows)}
+
+
+def all_computed(request: Json, load: Load) -> list[Json]:
+    """The files of all models, each of which `load` makes with `inputs`, `outputs` and `run_on`."""
+    return [
+        computed(model.index, request, model.run_on, model.inputs, model.outputs)
+        for model in load_all(request, load)
+    ]
 
 
 def _samples(path: str, names: Sequence[str], index: int) -> Json:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.kits.base import Kit
+    from edgespiral.measure.model_files import ModuleFiles
 
 
 # Cooling by running slower, not by a fan.
@@ -59,6 +60,7 @@ class Job:
     """What is asked of a device: to time models or their layers, to build, or to compute outputs.
 
     Attributes:
+        modules: what each was exported from, for a runtime that needs it (`Capabilities.needs`).
         rounds: how many turns each model has, freshly loaded for each.
         round_ms: how long each turn lasts, as far as the bounds on its samples allow.
         shapes: input shapes by name for inputs without a fixed one; "" is the only input.
@@ -76,6 +78,7 @@ class Job:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: Path | None = None
     input_count: int = 0
+    modules: tuple[ModuleFiles, ...] = ()
 
     def request(self) -> dict[str, object]:
         """What an agent has to know of it, but for the models' names on the device."""
@@ -280,6 +283,8 @@ class Capabilities:
         times: whether models run on the device, so that their latency can be measured.
         builds: whether it makes an engine of a file.
         sparse_kernels: whether it has some for 2:4 sparsity, and whether they are turned on.
+        needs: what it is given of a model: its file, or also the PyTorch module that a run has
+            beside the file.
         overlap: how many inferences may be under way at once, each counted in full.
     """
 
@@ -289,6 +294,7 @@ class Capabilities:
     times: bool = True
     builds: bool = False
     sparse_kernels: Literal["none", "off", "on"] = "none"
+    needs: Literal["file", "module"] = "file"
     overlap: float = 1.0
 
 

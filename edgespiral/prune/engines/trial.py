@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgespiral.core.errors import ModelError
+from edgespiral.core.system.analysis_limit import seconds_left
 from edgespiral.prune.engines.base import Removal, check_cut
 from edgespiral.prune.scoring.select import keep_best
 
@@ -27,6 +28,9 @@ def failed_trial(
 
     It takes what a model does with its channels besides into account: sizes written into its
     forward, slices at fixed places, statistics over channels.
+
+    Raises:
+        ModelError: the time of the analysis was over (`analysing`).
     """
     # Few go, since of what stays some must speak: a difference that all ignore does not show.
     widths = {g.name: g.sub_groups * max(1, g.units - max(1, g.units // 4)) for g in groups}
@@ -41,5 +45,7 @@ def failed_trial(
             Removal(groups, kept_channels),
         )
     except ModelError as error:
+        if seconds_left() <= 0:  # which is no fault of the groups
+            raise
         return f"a trial cut of it fails ({error.what})"
     return None

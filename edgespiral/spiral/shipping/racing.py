@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgespiral.core.errors import DataError, ExportError, ModelError
+from edgespiral.core.errors import DataError, EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.nested import leaves
-from edgespiral.export.graph import cpu_session
+from edgespiral.core.system.temporary import work_folder
+from edgespiral.export.graph import cpu_session, write_tapped
 from edgespiral.export.nearness import output_parity
 from edgespiral.export.parity import opened
 from edgespiral.measure.racing.race import PASSES, race
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # Enough to tell another model; a race is to be quick.
 RACE_SAMPLES = 16
+# Of these each layer's output comes back.
+FEW_SAMPLES = 2
 
 
 def raced(
@@ -131,8 +134,36 @@ def _judge(inputs: Sequence[Tensors]) -> Judge:
             which = f"output {parity.output}" if parity.output else "its output"
             raise ExportError(
                 f"{which} differs: {parity.sqnr_db:.1f} dB on {parity.samples} samples, at least "
-                f"{least_db:g} dB are asked for in {precision}"
+                f"{least_db:g} dB are asked for in {precision}",
+                hint=_first_diverging(session, model, inputs[:FEW_SAMPLES], least_db),
             )
         return parity
 
     return judge
+
+
+def _first_diverging(
+    session: Session, model: Path, inputs: Sequence[Tensors], least_db: float
+) -> str | None:
+    """The first layer whose own output is too far from what it is here, in words.
+
+    None where no layer's is, or the runtime cannot be asked: it is made of another file, or does
+    not run a model that gives what is inside.
+    """
+    if session.profile.capabilities.needs == "module":
+        return None
+    with work_folder() as folder:
+        file = folder / "layers.onnx"
+        try:
+            layers = write_tapped(model, file)
+            pair = outputs_here_and_there(session, file, inputs) if layers else None
+        except EdgeSpiralError:
+            return None
+    if pair is None:
+        return None
+    here, there = (list(leaves(outputs).values()) for outputs in pair)
+    for layer, expected, output in zip(layers.values(), here, there, strict=True):
+        sqnr_db = output_parity(expected, output).sqnr_db
+        if sqnr_db is not None and sqnr_db < least_db:
+            return f"the first layer whose output differs is {layer}: {sqnr_db:.1f} dB"
+    return "no layer's output does so by itself"

@@ -86,7 +86,7 @@ def test_an_unfinished_run_has_no_json(edgespiral: Command, run: Journal) -> Non
     assert done.returncode == ExitCode.RUN_FOLDER
     assert (
         done.stderr
-        == "error: the run is not finished; go on with --resume (see docs/artefacts.md)\n"
+        == "error: run: the run is not finished; go on with --resume (see docs/artefacts.md)\n"
     )
 
 
@@ -104,6 +104,9 @@ def test_several_runs_are_compared(edgespiral: Command, tmp_path: Path, run: Jou
     assert (
         twice.stderr == "error: RUN: a run is named twice; name each once (see docs/commands.md)\n"
     )
+    (other / "journal.jsonl").write_bytes(b"")
+    empty = edgespiral("report", "run", "other")
+    assert empty.stderr.startswith("error: other: the journal holds no run; name the folder")
     gone = edgespiral("report", "run", "nowhere")
     assert gone.returncode == ExitCode.RUN_FOLDER
     assert gone.stderr.count("\n") == 1

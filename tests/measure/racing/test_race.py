@@ -68,3 +68,14 @@ def test_a_race_that_nobody_runs_is_an_error_with_the_reasons(
     lanes = [with_provider(profile, "TPUExecutionProvider")]
     with pytest.raises(MeasurementError, match="no runtime runs it: onnxruntime: TPUExec"):
         race(convolution(), lanes, near, samples="none")
+
+
+def test_threads_that_would_take_turns_on_cores_have_no_figure(
+    convolution: Make, profile: TargetProfile
+) -> None:
+    own = profile.runtime.model_copy(update={"affinity": (0,)})
+    lanes = entrants(profile.model_copy(update={"runtime": own}), ["onnxruntime"], (1, 2))
+    result = race(convolution(), lanes, near, samples="none", passes=1)
+    reasons = {row.threads: row.refused for row in result.rows}
+    assert reasons[1] is None
+    assert str(reasons[2]).startswith("2 threads would take turns on 1 cores; ask for fewer")

@@ -18,6 +18,8 @@ def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
 
 NEEDED: dict[str, dict[str, Any]] = {
     "android": {"binary": "tool"},
+    "executorch": {},
+    "mnn": {},
     "ncnn": {},
     "onnxruntime": {},
     "openvino": {},

@@ -49,6 +49,9 @@ def race_target(
     threads: Threads = None,
     data: Samples = None,
     shape: Shape = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write pictures and tables as one HTML file.")
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print records with all samples instead of the table.")
     ] = False,
@@ -63,6 +66,7 @@ def race_target(
         threads=threads or (),
         data=data,
         shape=shape,
+        html=html,
         as_json=json,
     )
 
@@ -76,8 +80,9 @@ def run_races(
     data: str | None,
     shape: Sequence[str] | None,
     as_json: bool,
+    html: Path | None = None,
 ) -> None:
-    """Race for each model, and print all that came of it.
+    """Race for each model, and print all that came of it, or write it to `html` too.
 
     Raises:
         EdgeSpiralError: no runtime runs a model, or what is asked for cannot be had.
@@ -100,11 +105,21 @@ def run_races(
         )
         for file in files
     ]
+    if html is not None:
+        _write(html, races)
     if as_json:
         tell_json(jsonlib.dumps([race.model_dump(mode="json") for race in races]))
         return
     for race in races:
         show_race(Terminal(), race)
+
+
+def _write(html: Path, races: Sequence[Race]) -> None:
+    from edgespiral.core.system.files import write_page
+    from edgespiral.report.html import races_html
+
+    write_page(html, races_html(races))
+    Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)
 
 
 def show_race(console: Terminal, race: Race) -> None:

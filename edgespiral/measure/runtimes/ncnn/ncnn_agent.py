@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter_ns
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from agent import (  # type: ignore[import-not-found]
     AgentError,
     Process,
-    load_all,
+    float_entries,
     measure,
     one_line,
     random_inputs,
@@ -42,11 +41,8 @@ class Loaded:
         start = perf_counter_ns()
         self.net = _net(folder, index, request["threads"])
         self.load_ms = (perf_counter_ns() - start) / 1e6
-        entries = [
-            SimpleNamespace(name=name, shape=shape, type="tensor(float)")
-            for name, shape in self.names.items()
-        ]
-        self._mats = self._fed(random_inputs(index, entries, {}))
+        self.inputs = list(self.names)
+        self._mats = self._fed(random_inputs(index, float_entries(self.names), {}))
 
     def run(self) -> None:
         """One inference."""
@@ -96,7 +92,9 @@ def main(request: Json) -> Json:
     """Do what the request says and return the document to print."""
     process = Process(request)
     if request["mode"] == "outputs":
-        answers = {"outputs": outputs(request)}
+        from agent_outputs import all_computed  # type: ignore[import-not-found]
+
+        answers = {"outputs": all_computed(request, Loaded)}
     else:
         answers = {"samples": measure(request, Loaded)}
     runtime = {
@@ -106,17 +104,6 @@ def main(request: Json) -> Json:
         "float_precision": "fp32",
     }
     return {**process.document(runtime), **answers}
-
-
-def outputs(request: Json) -> list[Json]:
-    """Files with what each model computes."""
-    from agent_outputs import computed  # type: ignore[import-not-found]
-
-    models = load_all(request, Loaded)
-    return [
-        computed(model.index, request, model.run_on, list(model.names), model.outputs)
-        for model in models
-    ]
 
 
 def _require_layers(param: Path, index: int) -> None:

@@ -108,13 +108,9 @@ def profiled(request: Json) -> tuple[str, list[list[Json]]]:
 
 def outputs(request: Json) -> tuple[str, list[Json]]:
     """Files with what each model computes."""
-    from agent_outputs import computed  # type: ignore[import-not-found]
+    from agent_outputs import all_computed  # type: ignore[import-not-found]
 
-    models = load_all(request, Loaded)
-    return "outputs", [
-        computed(model.index, request, model.run_on, model.inputs, model.outputs)
-        for model in models
-    ]
+    return "outputs", all_computed(request, Loaded)
 
 
 ANSWERS = {"measure": measured, "profile": profiled, "outputs": outputs}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgespiral.core.records.measurement import LayerLatency
-    from edgespiral.measure.runtimes.tensorrt.weighted_layers import WeightedLayer
+    from edgespiral.measure.runtimes.weighted_layers import WeightedLayer
 
 # Names are told apart by ASCII's separators of records and of units.
 ORIGIN = re.compile(r"\[ONNX Layer: ([^\x1e\x1f]+?)\](?=[\x1e\x1f\[]|, |$)")

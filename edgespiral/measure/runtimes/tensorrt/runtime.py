@@ -12,7 +12,7 @@ from edgespiral.measure.engine_files import no_engine, written_record
 from edgespiral.measure.model_files import is_engine, model_content, precision_of, pushed_models
 from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.tensorrt.output import layer_times, sample_times
-from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
+from edgespiral.measure.runtimes.weighted_layers import weighted_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -27,14 +27,15 @@ def measured(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["tiny.onnx", "--target", "brief.toml", *arguments])
 
 
-def test_a_race_is_a_table_with_a_winner() -> None:
+def test_a_race_is_a_table_with_a_winner_and_a_picture(place: Path) -> None:
     words = ["race", "brief.toml", "tiny.onnx", "--runtime", "onnxruntime", "--threads", "1"]
-    result = CliRunner().invoke(targets_app, [*words, "--threads", "2"])
+    result = CliRunner().invoke(targets_app, [*words, "--threads", "2", "--html", "r/race.html"])
     assert result.exit_code == 0, result.output
     assert "onnxruntime fp32 x1" in result.output
     assert "onnxruntime fp32 x2" in result.output
     assert "fastest: onnxruntime fp32 x" in result.output
     assert "outputs compared on made-up samples" in result.output
+    assert (place / "r/race.html").read_text().count("<rect") == 2
 
 
 def test_every_runtime_has_a_row_in_the_record() -> None:

@@ -35,9 +35,9 @@ def test_an_agent_learns_names_shapes_and_where_the_batch_is(
         "outputs": ["y"],
         "axes": {"in0": 0, "out0": 0},
     }
-    assert files.param.read_text().splitlines()[0] == "7767517"
+    assert files.files["model.ncnn.param"].read_text().splitlines()[0] == "7767517"
     # A 3x3 convolution of 3 to 32 channels and a layer of 32 to 10 features, in 4 bytes each.
-    assert files.weights.stat().st_size >= 4 * (32 * 3 * 9 + 32 * 10)
+    assert files.files["model.ncnn.bin"].stat().st_size >= 4 * (32 * 3 * 9 + 32 * 10)
 
 
 def test_what_is_not_of_float32_is_refused(tmp_path: Path) -> None:

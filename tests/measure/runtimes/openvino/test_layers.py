@@ -45,7 +45,7 @@ def test_the_directions_of_a_recurrent_layer_are_one_layer() -> None:
     [
         node("Convolution", [[1, 3, 8, 8]], [1, 4, 8, 8]),
         node("FullyConnected", [[1, 0, 16], [5, 16]], [1, 0, 5]),
-        node("RNNSeq", [[1, 9, 24], [1, 1, 8], [1, 8, 24], [1, 8, 8]], [1, 9, 8]),
+        node("RNNSeq", [[1, 9, 24], [1, 1, 8], [1, 16, 24], [1, 16, 8]], [1, 9, 8]),
     ],
 )
 def test_a_layer_whose_shapes_do_not_tell_which_is_left_out(unclear: dict[str, Any]) -> None:

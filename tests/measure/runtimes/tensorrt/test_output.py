@@ -7,7 +7,7 @@ import pytest
 
 from edgespiral.core.errors import MeasurementError
 from edgespiral.measure.runtimes.tensorrt.output import layer_times, sample_times
-from edgespiral.measure.runtimes.tensorrt.weighted_layers import WeightedLayer
+from edgespiral.measure.runtimes.weighted_layers import WeightedLayer
 
 TIMES = """[
   { "startEnqMs" : 201.1, "endEnqMs" : 201.2, "startH2dMs" : 201.2, "endH2dMs" : 201.3

@@ -39,9 +39,10 @@ def converted(model: Path, folder: Path, shapes: Shapes) -> KitModel:
     file = f"{model.stem}.ncnn.param"
     with work_folder() as work:
         made = convert.converted(model, work, shapes)
-        for source, name in ((made.param, file), (made.weights, f"{model.stem}.ncnn.bin")):
+        goals = {convert.PARAM: file, convert.WEIGHTS: f"{model.stem}.ncnn.bin"}
+        for source, name in goals.items():
             with writing(folder / name):
-                shutil.copyfile(source, folder / name)
+                shutil.copyfile(made.files[source], folder / name)
         inputs, outputs = (made.about[key] for key in ("inputs", "outputs"))
         axes = made.about["axes"]
     assert isinstance(inputs, dict)

@@ -6,7 +6,7 @@ import pytest
 from onnx import helper
 
 from edgespiral.core.errors import ModelError
-from edgespiral.measure.runtimes.tensorrt.weighted_layers import weighted_layers
+from edgespiral.measure.runtimes.weighted_layers import weighted_layers
 
 Make = Callable[..., Path]
 

@@ -11,24 +11,31 @@ from edgespiral.core.onnx_graph import STANDARD, hold_weights, node_name
 from edgespiral.core.records.measurement import LayerLatency
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import onnx
 
 CONVOLUTION, PRODUCTS = "Conv", ("Gemm", "MatMul")
+RECURRENT: dict[str, Literal["lstm", "gru", "rnn"]] = {"LSTM": "lstm", "GRU": "gru", "RNN": "rnn"}
 PASSING = ("QuantizeLinear", "DequantizeLinear", "Identity", "Cast")
 
 
 @dataclass(frozen=True)
 class WeightedLayer:
-    """A convolution or a product with a weight; shapes as in `LayerLatency`."""
+    """A convolution, a product with a weight or a recurrent layer; shapes as in `LayerLatency`.
+
+    Attributes:
+        name: the node's.
+        output: the name of what it gives.
+    """
 
     name: str
-    operator: Literal["conv", "gemm"]
+    operator: Literal["conv", "gemm", "lstm", "gru", "rnn"]
     input_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    output: str = ""
 
     @property
     def multiplications(self) -> int:
@@ -48,13 +55,17 @@ class WeightedLayer:
 
 
 def weighted_layers(
-    path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None
+    path: Path,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    recurrent: bool = False,
 ) -> list[WeightedLayer]:
     """The weighted layers of a model, in the order of its graph.
 
     Args:
         path: an ONNX file.
         shapes: input shapes by name, for inputs without a fixed one; "" is the only input.
+        recurrent: with LSTM, GRU and RNN layers, all directions of one together.
 
     Raises:
         ModelError: it cannot be read, or its shapes are not known.
@@ -72,13 +83,13 @@ def weighted_layers(
     return [
         _layer(node, shape_of, weights[node.input[1]], path)
         for node in model.graph.node
-        if node.op_type in (CONVOLUTION, *PRODUCTS)
+        if node.op_type in (CONVOLUTION, *PRODUCTS, *(RECURRENT if recurrent else ()))
         and node.domain in STANDARD
         and not weights.keys().isdisjoint(node.input[1:2])
     ]
 
 
-def _fix_inputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _fix_inputs(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:
     for value in model.graph.input:
         sizes = shapes.get(value.name, shapes.get(""))
         for dimension, size in zip(value.type.tensor_type.shape.dim, sizes or (), strict=False):
@@ -114,8 +125,13 @@ def _layer(
     if not inputs_shape or not result or 0 in (*inputs_shape, *result):
         hint = "give the input's shape: --shape 1x3x224x224"
         raise ModelError(f"the shapes of {name} are not known", where=str(path), hint=hint)
+    gives = node.output[0]
     if node.op_type == CONVOLUTION:
-        return WeightedLayer(name, "conv", inputs_shape, weight, result)
+        return WeightedLayer(name, "conv", inputs_shape, weight, result, gives)
+    if node.op_type in RECURRENT:
+        operator, of_one_direction = RECURRENT[node.op_type], weight[1:]
+        return WeightedLayer(name, operator, inputs_shape, of_one_direction, result, gives)
     batch = math.prod(result[:-1])
     features, outputs = inputs_shape[-1], result[-1]
-    return WeightedLayer(name, "gemm", (batch, features), (outputs, features), (batch, outputs))
+    shapes_of_product = (batch, features), (outputs, features), (batch, outputs)
+    return WeightedLayer(name, "gemm", *shapes_of_product, gives)

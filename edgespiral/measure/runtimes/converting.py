@@ -1,0 +1,270 @@
+"""Runtimes with a file format of their own: models are converted here, and run there.
+
+A conversion is kept while somebody has it, and the latest few longer: the runtime that tells
+outputs is another than the one that is timed, and both are given the same model.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import weakref
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, ClassVar
+
+from edgespiral.core.errors import ModelError, TargetError
+from edgespiral.core.onnx_graph import fed_inputs
+from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.temporary import work_folder
+from edgespiral.measure.model_files import (
+    model_content,
+    model_files,
+    model_proto,
+    model_sha256,
+    precision_of,
+)
+from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
+from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from onnx import ModelProto
+
+    from edgespiral.measure.completed import Completed
+    from edgespiral.measure.model_files import ModuleFiles
+    from edgespiral.measure.runtimes.base import Answer, Job
+
+    Shapes = Mapping[str, Sequence[int]]
+
+LONGEST_S = 600
+LONGEST_LINE = 300
+# onnx.TensorProto's.
+FLOAT = 1
+LATEST = 8
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A model in a runtime's own files.
+
+    Attributes:
+        files: by their names on the device, all in one folder.
+        about: what an agent has to know of it.
+    """
+
+    files: Mapping[str, Path]
+    about: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is converted.
+
+    Attributes:
+        model: an ONNX file.
+        shapes: of inputs that have no fixed one, by name; "" is the only input.
+        module: that it was exported from, for a runtime that needs it.
+    """
+
+    model: Path
+    shapes: Mapping[str, Sequence[int]]
+    module: ModuleFiles | None = None
+
+
+class _Conversion:
+    """What became of a model, and the folder that it is in, which goes with the last who has it."""
+
+    def __init__(self, convert: Callable[[Path], Converted]) -> None:
+        opened = ExitStack()
+        weakref.finalize(self, opened.close)
+        self.result = convert(opened.enter_context(work_folder()))
+
+
+class _Conversions:
+    """The conversions of this process, by what they were made of."""
+
+    def __init__(self) -> None:
+        self._all: weakref.WeakValueDictionary[str, _Conversion] = weakref.WeakValueDictionary()
+        self._latest: deque[_Conversion] = deque(maxlen=LATEST)
+        self._lock = Lock()
+
+    def of(self, key: str, convert: Callable[[Path], Converted]) -> _Conversion:
+        """The conversion of `key`, made unless somebody has it."""
+        with self._lock:
+            conversion = self._all.get(key)
+            if conversion is None:
+                conversion = self._all[key] = _Conversion(convert)
+            self._latest.append(conversion)
+            return conversion
+
+
+_CONVERSIONS = _Conversions()
+
+
+class ConvertingRuntime(AgentRuntime):
+    """What runtimes share that are given converted models.
+
+    Args:
+        title: what a person calls the runtime.
+        kind: the plug-in's name.
+        settings: what the agent is told beside the job.
+        agent: of the runtime.
+
+    Attributes:
+        tells_layers: whether it answers `profile` jobs.
+    """
+
+    tells_layers: ClassVar[bool] = False
+
+    def __init__(self, title: str, kind: str, settings: Mapping[str, object], agent: Path) -> None:
+        super().__init__(title, settings, agent)
+        self._kind = kind
+        self._own: dict[str, _Conversion] = {}
+
+    def convert(self, subject: Subject, folder: Path) -> Converted:
+        """Convert a model into `folder`.
+
+        Raises:
+            MissingExtraError: what converts is not installed here.
+            ModelError: the model is not for this runtime, or cannot be converted.
+        """
+        raise NotImplementedError
+
+    def files(self, job: Job) -> Mapping[str, Path | str]:
+        """The agents, the converted models and the request.
+
+        Raises:
+            MissingExtraError: what converts is not installed here.
+            ModelError: a model cannot be converted.
+            TargetError: times of layers are asked for, and the runtime does not tell them.
+        """
+        if job.mode == "profile" and not self.tells_layers:
+            raise TargetError(
+                f"{self._title} does not tell the times of layers, which planning learns from",
+                hint="compress on another runtime, and race the result",
+            )
+        return super().files(job)
+
+    def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
+        """The models in the runtime's files, each in a folder, and what the agent has to know."""
+        modules = job.modules or [None] * len(job.models)
+        models = [
+            self.converted(Subject(model, job.shapes, module))
+            for model, module in zip(job.models, modules, strict=True)
+        ]
+        files = {
+            f"model-{index}/{name}": file
+            for index, model in enumerate(models)
+            for name, file in model.files.items()
+        }
+        names = [f"model-{index}" for index in range(len(models))]
+        return files, {"models": names, "about": [dict(model.about) for model in models]}
+
+    def converted(self, subject: Subject) -> Converted:
+        """A model in the runtime's files, converted once while this or another has it."""
+        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
+        module = subject.module.sha256 if subject.module else ""
+        settings = sorted(self._settings.items())
+        key = f"{self._kind} {settings} {model_sha256(subject.model)} {module} {shapes}"
+        self._own[key] = _CONVERSIONS.of(key, lambda folder: self.convert(subject, folder))
+        return self._own[key].result
+
+    def parse(self, completed: Completed, job: Job) -> Answer:
+        """The agent's document, held to what was asked for."""
+        asked = {"runtime": self._kind, "threads": self._settings["threads"]}
+        return whole_answer(agent_document(completed, job), job, expected=asked)
+
+
+def float_inputs(model: Path, shapes: Shapes, title: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of the inputs of an ONNX file of float32, by name.
+
+    Args:
+        model: the file.
+        shapes: of inputs that have no fixed one, by name; "" is the only input.
+        title: what a person calls the runtime.
+
+    Raises:
+        ModelError: the file or an input is not of float32, or an input has no fixed shape.
+    """
+    if precision_of(model) != "fp32":
+        hint = "convert its float32 file, or name another runtime"
+        raise ModelError(f"{title} is given files in float32 alone", where=str(model), hint=hint)
+    sizes: dict[str, tuple[int, ...]] = {}
+    for entry in fed_inputs(read_proto(model).graph):
+        kind = entry.type.tensor_type
+        written = tuple(size.dim_value for size in kind.shape.dim)
+        shape = tuple(shapes.get(entry.name, shapes.get("", written)))
+        if kind.elem_type != FLOAT:
+            raise ModelError(
+                f"{title} takes no input as {entry.name!r}: not float32", where=str(model)
+            )
+        if not all(shape):
+            hint = "give one: --shape 1x3x224x224, or NAME:1x3x224x224"
+            what = f"input {entry.name!r} has no fixed shape"
+            raise ModelError(what, where=str(model), hint=hint)
+        sizes[entry.name] = shape
+    return sizes
+
+
+def read_proto(model: Path) -> ModelProto:
+    """An ONNX file's content, without weights that are kept beside it.
+
+    Raises:
+        ModelError: it is none.
+    """
+    return model_proto(model_content(model), model)
+
+
+def described(model: Path, inputs: Mapping[str, Sequence[int]]) -> dict[str, object]:
+    """What every agent has to know of a model: its inputs' shapes and its outputs' names."""
+    return {
+        "inputs": {name: list(shape) for name, shape in inputs.items()},
+        "outputs": [value.name for value in read_proto(model).graph.output],
+    }
+
+
+def copied(model: Path, folder: Path) -> Path:
+    """A copy of an ONNX file with what belongs to it, called `model.onnx` in `folder`."""
+    for name, part in model_files(model).items():
+        copy = folder / name
+        make_folder(copy.parent)
+        copy.write_bytes(part.read_bytes())
+    return (folder / model.name).rename(folder / "model.onnx")
+
+
+def run_converter(
+    title: str, command: Sequence[str], folder: Path, made: Sequence[str], model: Path
+) -> str:
+    """Run a converter in a folder, and return what it printed.
+
+    Args:
+        title: what a person calls the converter.
+        command: the program with its arguments.
+        folder: where it runs.
+        made: the files that it is to leave there.
+        model: that is converted, for errors.
+
+    Raises:
+        ModelError: it fails, takes too long, or leaves no such files.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 (the command is a runtime's own)
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LONGEST_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ModelError(f"{title} cannot convert it: {error}", where=str(model)) from error
+    if done.returncode or not all((folder / name).is_file() for name in made):
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["without a word"]
+        reason = said[-1][:LONGEST_LINE]
+        raise ModelError(f"{title} cannot convert it: {reason}", where=str(model))
+    return done.stdout

@@ -1,0 +1,58 @@
+"""Makes an ExecuTorch program of a module: `lowering.py request.json`, in a process of its own.
+
+It imports `model.py` beside the request, exports it and hands to XNNPACK what that takes. What is
+left to ExecuTorch's own kernels is written to `lowered.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Json = dict[str, Any]
+
+
+def main(request: Path) -> None:
+    """Write the program and what is to be known of it beside `request`."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    folder, asked = request.parent, json.loads(request.read_text(encoding="utf-8"))
+    sys.path.insert(0, str(folder))
+    from model import load  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    examples = [torch.randn(shape) for shape in asked["shapes"]]
+    keywords = dict(zip(asked["keywords"], examples, strict=True)) if asked["keywords"] else {}
+    with torch.no_grad():
+        exported = torch.export.export(load(), () if keywords else tuple(examples), keywords)
+        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+    graph = edge.exported_program().graph_module.graph
+    (folder / "model.pte").write_bytes(edge.to_executorch().buffer)
+    text = json.dumps({"left": _left(graph), "delegates": _has_delegate(graph)})
+    (folder / "lowered.json").write_text(text, encoding="utf-8")
+
+
+def _left(graph: Any) -> list[Json]:  # noqa: ANN401
+    """The operators that no delegate runs, each with the layer that it is of."""
+    left = []
+    for node in graph.nodes:
+        name = str(getattr(node.target, "_name", getattr(node.target, "name", node.target)))
+        if node.op == "call_function" and "::" in name:
+            stack = list((node.meta.get("nn_module_stack") or {}).values())
+            left.append(
+                {"operator": name.partition("::")[2], "layer": stack[-1][0] if stack else ""}
+            )
+    return left
+
+
+def _has_delegate(graph: Any) -> bool:  # noqa: ANN401
+    return any("delegate" in str(node.target) for node in graph.nodes)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,41 @@
+"""ExecuTorch through its Python package, by an agent of its own; programs are made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import ModelError
+from edgespiral.measure.runtimes.converting import ConvertingRuntime
+from edgespiral.measure.runtimes.executorch.convert import converted
+
+if TYPE_CHECKING:
+    from edgespiral.measure.runtimes.converting import Converted, Subject
+    from edgespiral.measure.runtimes.executorch.settings import ExecuTorchSettings
+
+EXECUTORCH_AGENT = Path(__file__).with_name("executorch_agent.py")
+
+
+class ExecuTorch(ConvertingRuntime):
+    """Runs ExecuTorch's agent.
+
+    Args:
+        settings: of the profile.
+        system_root: the folder that holds the device's `sys` and `proc`.
+    """
+
+    def __init__(self, settings: ExecuTorchSettings, *, system_root: str = "/") -> None:
+        own = settings.model_dump(include={"threads", "affinity"})
+        super().__init__(
+            "ExecuTorch", "executorch", {**own, "system_root": system_root}, EXECUTORCH_AGENT
+        )
+
+    def convert(self, subject: Subject, folder: Path) -> Converted:
+        """By `torch.export` and ExecuTorch's own lowering.
+
+        Raises:
+            ModelError: it is handed no module.
+        """
+        if subject.module is None:
+            raise ModelError("ExecuTorch is made of a PyTorch module", where=str(subject.model))
+        return converted(subject, subject.module, folder)

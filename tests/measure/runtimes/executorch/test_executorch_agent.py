@@ -1,0 +1,111 @@
+"""ExecuTorch through a session: made here of a module that lies beside the file."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from edgespiral.core.errors import MissingExtraError, ModelError, TargetError
+from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.runtimes.executorch import convert
+from edgespiral.measure.session import Session
+from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
+
+Make = Callable[..., Path]
+has_executorch = pytest.mark.skipif(
+    find_spec("executorch") is None, reason="the executorch extra is not installed"
+)
+# A layer that XNNPACK has no kernel for, beside one that it has.
+DEEP = """
+from torch import nn
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.flat = nn.Conv3d(1, 2, 3), nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.flat(self.stem(x).flatten(2).mean(2))
+
+def load():
+    return Deep().eval()
+"""
+
+
+def with_executorch(profile: TargetProfile) -> TargetProfile:
+    runtime = {"kind": "executorch", "threads": 2}
+    return TargetProfile.model_validate(profile.model_dump(by_alias=True) | {"runtime": runtime})
+
+
+def test_a_file_without_its_module_is_refused(convolution: Make, profile: TargetProfile) -> None:
+    told = r"has no model.py with model.safetensors beside it.*; name the folder of a run"
+    with Session(with_executorch(profile)) as session, pytest.raises(ModelError, match=told):
+        session.measure([convolution()])
+
+
+def test_what_xnnpack_leaves_is_named_with_its_layers() -> None:
+    left = [{"operator": "aten.split_with_sizes_copy.default", "layer": "gru"}]
+    convert._require_whole(left, Path("model.onnx"))
+    left += [
+        {"operator": "aten.convolution.default", "layer": "stem"},
+        {"operator": "aten.mm.default", "layer": ""},
+    ]
+    told = (
+        r"XNNPACK leaves 2 of its layers to other kernels: stem \(aten.convolution.default\), "
+        r"no layer \(aten.mm.default\)"
+    )
+    with pytest.raises(TargetError, match=told):
+        convert._require_whole(left, Path("model.onnx"))
+
+
+def test_a_missing_package_is_one_line_that_names_the_extra(
+    profile: TargetProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "PACKAGE", "no_such_package")
+    write_tiny_module(tmp_path)
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    # Another shape than in any other test: what was made once is not made again.
+    with (
+        Session(with_executorch(profile), shapes={"": (1, 16, 24, 24)}) as session,
+        pytest.raises(MissingExtraError, match=r"pip install 'edgespiral\[executorch\]'"),
+    ):
+        session.measure([model])
+
+
+@has_executorch
+def test_a_module_is_lowered_run_and_computes_what_its_file_computes(
+    profile: TargetProfile, tmp_path: Path
+) -> None:
+    write_tiny_module(tmp_path)
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    values = np.random.default_rng(0).normal(size=(2, 16, 32, 32)).astype(np.float32)
+    np.save(tmp_path / "given.npy", values)
+    with Session(with_executorch(profile)) as session:
+        files = session.outputs([model], tmp_path / "given.npy", tmp_path)
+        [measurement] = session.measure([model])
+    alone = onnxruntime.InferenceSession(model)
+    expected = [alone.run(None, {"x0": sample[None]})[0] for sample in values]
+    assert files is not None
+    assert np.load(files[0]) == pytest.approx(np.concatenate(expected), abs=1e-4)
+    about = measurement.fingerprint
+    assert (about.runtime, about.provider, about.threads) == ("executorch", "XNNPACK", 2)
+
+
+@has_executorch
+def test_a_layer_that_xnnpack_lacks_is_named(profile: TargetProfile, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(DEEP)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    ends = [("x", [1, 1, 4, 4, 4]), ("y", [1, 3])]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in ends]
+    graph = helper.make_graph([], "deep", values[:1], values[1:])
+    model = tmp_path / "model.onnx"
+    model.write_bytes(helper.make_model(graph).SerializeToString())
+    with (
+        Session(with_executorch(profile)) as session,
+        pytest.raises(TargetError, match=r"XNNPACK leaves 1 of its layers .*: stem \(.*conv"),
+    ):
+        session.measure([model])
