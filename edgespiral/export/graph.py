@@ -147,7 +147,7 @@ def tapped(model: ModelProto, names: Sequence[str], where: str) -> onnxruntime.I
 def write_tapped(source: Path, file: Path) -> dict[str, str]:
     """Write a model whose outputs are those of the layers with weights, in the order they run.
 
-    Layers whose outputs have no batch of 1 in front are left out.
+    Layers whose outputs have not the size in front that an input has are left out.
 
     Args:
         source: an ONNX file.
@@ -161,13 +161,10 @@ def write_tapped(source: Path, file: Path) -> dict[str, str]:
     """
     model = load_graph(source)
     values = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
-    ones = {
-        name
-        for name, value in values.items()
-        if [size.dim_value for size in value.type.tensor_type.shape.dim[:1]] == [1]
-    }
+    batches = {_first_size(value) for value in fed_inputs(model.graph)}
+    batched = {name for name, value in values.items() if _first_size(value) in batches - {None}}
     named = [(node.output[0], node.name) for node in weighted_layers(model)]
-    layers = {output: name for output, name in named if output in ones}
+    layers = {output: name for output, name in named if output in batched}
     del model.graph.output[:]
     model.graph.output.extend(values[output] for output in layers)
     # They say which tuple or dict the outputs are that it had.
@@ -176,6 +173,12 @@ def write_tapped(source: Path, file: Path) -> dict[str, str]:
     if layers:
         onnx.save(model, file)
     return layers
+
+
+def _first_size(value: ValueInfoProto) -> int | str | None:
+    """The first of a tensor's sizes, which is its batch, or what the file calls it."""
+    first = next(iter(value.type.tensor_type.shape.dim), None)
+    return None if first is None else first.dim_value or first.dim_param or None
 
 
 def run_tapped(

@@ -28,6 +28,14 @@ SHARED = (
     "accumulate",
 )
 
+BeginFrom = Annotated[
+    Path | None,
+    typer.Option(
+        help="Weights to begin from, as of the same network on other classes; a head of another "
+        "size is new."
+    ),
+]
+
 
 @options.with_options(replace(options.PLAN_OPTIONS[name], group="") for name in SHARED)
 def train(
@@ -41,13 +49,7 @@ def train(
         ),
     ],
     task: options.TaskName = DEFAULT,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Weights to begin from, as of the same network on other classes; a head of "
-            "another size is new."
-        ),
-    ] = None,
+    weights: BeginFrom = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
     ] = None,
