@@ -134,13 +134,15 @@ def test_what_they_refuse_is_one_line(place: Place) -> None:
     done = place.edgespiral("targets", "show", "plain.toml")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: plain.toml:transport.nicenes: unknown key 'nicenes', did you mean niceness?"
+        "error: plain.toml:transport.nicenes: unknown key 'nicenes', did you mean niceness? "
+        "(see docs/commands.md)"
     ]
     asked = ("--data", "stripes:2", "--out", "teacher")
     done = place.edgespiral("train", "net.py:net", *asked)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        "error: --data stripes: must be a number of images from 40 up, is '2'"
+        "error: --data stripes: must be a number of images from 40 up, is '2' "
+        "(see docs/commands.md)"
     )
 
 
@@ -151,7 +153,8 @@ def test_without_it_its_names_are_unknown(place: Place) -> None:
     assert done.stderr.splitlines() == [
         "error: plain.toml:runtime.kind: unknown kind 'unfused', known: android, "
         "executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx; "
-        "plain.toml:transport.kind: unknown kind 'nice', known: adb, local, ssh"
+        "plain.toml:transport.kind: unknown kind 'nice', known: adb, local, ssh "
+        "(see docs/commands.md)"
     ]
 
 
