@@ -11,7 +11,7 @@ PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --im
 RELEASE := .tools/release
 DOCS := .tools/docs
 
-.PHONY: setup demo test test-quick coverage faults lint types plan docs requirements dist clean
+.PHONY: setup demo examples notebooks test test-quick coverage faults lint types plan docs requirements dist clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,13 @@ coverage: $(STAMP)
 # Thousands of seeded faults against the real product, in a sandbox (docs/faults.md).
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults --minutes 28 --out bench/results/faults.json $(FAULTS)
+
+# Each example as a reader runs it, with all of its data; the suite runs them on less.
+examples: $(STAMP)
+	for script in examples/*/main.py; do $(BIN)/python $$script || exit 1; done
+
+notebooks: $(STAMP)
+	$(BIN)/python examples/write_notebooks.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

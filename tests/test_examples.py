@@ -1,7 +1,9 @@
 """The scripts of `examples/`, run as a reader runs them, on a target that is quick to measure."""
 
+import ast
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +28,7 @@ channel_multiple = 8
 """
 # Those that a run of the suite has time for; others take a minute of a processor each.
 SCRIPTS = ("own_loop", "transfer")
+WRITER = runpy.run_path(str(EXAMPLES / "write_notebooks.py"))
 
 
 def run(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -37,6 +40,11 @@ def run(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
     )
+
+
+def code_of(path: Path) -> list[str]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def target(folder: Path, name: str) -> Path:
@@ -54,6 +62,15 @@ def test_every_example_is_listed() -> None:
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert {name for name in folders if f"[{name}]({name}/README.md)" not in page} == set()
     assert set(SCRIPTS) <= folders
+
+
+@pytest.mark.parametrize("script", WRITER["scripts"](), ids=lambda path: path.parent.name)
+def test_a_notebook_is_in_step_with_its_script(script: Path) -> None:
+    path = script.with_suffix(".ipynb")
+    assert path.read_text(encoding="utf-8") == WRITER["notebook"](script), "make notebooks"
+    ran = ast.unparse(ast.parse("\n".join(code_of(path)[:-1])))
+    whole = ast.parse(script.read_text(encoding="utf-8"))
+    assert ran == ast.unparse(ast.Module(whole.body[1:-1], []))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

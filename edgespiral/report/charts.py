@@ -1,10 +1,12 @@
-"""The report's charts, each a function of the run."""
+"""The report's charts, each a function of the run, and the figures that they show."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
 from markupsafe import Markup
 
 from edgespiral.report import formats, svg
@@ -27,6 +29,15 @@ LEFT, RIGHT, TOP, BOTTOM = 52.0, 506.0, 48.0, 284.0
 STEPS = 200
 BAR, BAR_GAP, NAMES = 9.0, 9.0, 176.0
 RACE_BAR, RACE_ROW, RACE_TOP, FIGURES = 12.0, 22.0, 6.0, 96.0
+SHARES = (0, 5, 10, 25, 50, 75, 90, 95, 99)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A table; the first cell of a row names it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 def score_chart(run: Run, baseline: Baseline) -> Markup:
@@ -117,6 +128,42 @@ def race_chart(race: Race, name: str = "race") -> Markup:
     return svg.drawing(name, (WIDTH, 2 * RACE_TOP + len(timed) * RACE_ROW), texts, *bars)
 
 
+def score_figures(run: Run, baseline: Baseline) -> Figures:
+    """Latency, its interval and the score of the teacher and of each turn."""
+    score = f"validation {run.metric.name}, {run.metric.unit}".rstrip(" ,")
+    teacher_ms = formats.ms(run.shown(baseline.devices).measurement.stats.p50_ms)
+    rows: list[tuple[str, ...]] = []
+    rows.append(("teacher", teacher_ms, "", "", f"{baseline.teacher.validation_score:.4g}"))
+    for turn in run.turns:
+        timing = run.timing(run.shown(turn.devices))
+        times = (timing.latency_ms, timing.ci95_ms.low, timing.ci95_ms.high)
+        score_text = f"{turn.student.validation_score:.4g}"
+        rows.append((f"turn {turn.turn}", *map(formats.ms, times), score_text))
+    return Figures(("point", "latency, ms", "from, ms", "to, ms", score), tuple(rows))
+
+
+def samples_figures(teacher: OnDevice, student: Measurement | None) -> Figures:
+    """Latencies within which some shares of the runs were done."""
+    measured = {"teacher": teacher.measurement}
+    if student is not None and student.model_sha256 != teacher.measurement.model_sha256:
+        measured["student"] = student
+    quantiles = [
+        np.percentile(list(chain.from_iterable(measurement.rounds_ms)), SHARES)
+        for measurement in measured.values()
+    ]
+    rows = tuple(
+        (f"{share} %", *(formats.ms(float(values[index])) for values in quantiles))
+        for index, share in enumerate(SHARES)
+    )
+    return Figures(("runs done", *(f"{name}, ms" for name in measured)), rows)
+
+
+def widths_figures(before: dict[str, int], after: dict[str, int]) -> Figures:
+    """Channels of each group."""
+    rows = ((name, str(width), str(after.get(name, width))) for name, width in before.items())
+    return Figures(("group", "teacher", "student"), tuple(rows))
+
+
 def _description(run: Run, baseline: Baseline) -> str:
     score, teacher = baseline.teacher.validation_score, run.shown(baseline.devices)
     parts = [
@@ -185,7 +232,9 @@ def _budget(axes: Axes, budget_ms: float) -> Markup:
 
 def _tried(axes: Axes, latency_ms: float) -> Markup:
     at, bottom = axes.x(latency_ms), axes.y.start
-    return svg.line((at, bottom), (at, bottom - 7), class_="tried")
+    title = svg.element("title", f"candidate: {formats.ms(latency_ms)} ms")
+    shape = {"x1": at, "y1": bottom, "x2": at, "y2": bottom - 7, "class_": "tried"}
+    return svg.element("line", title, **shape)
 
 
 def _step(axes: Axes, places: dict[int, tuple[float, float]], turn: TurnFinished) -> Markup:
@@ -234,7 +283,7 @@ def _median(axes: Axes, name: str, median_ms: float) -> Markup:
     below = 22 if name == "teacher" else 4
     return Markup().join(
         [
-            svg.element("circle", cx=x, cy=y, r=5, class_=name),
+            svg.element("circle", svg.element("title", label), cx=x, cy=y, r=5, class_=name),
             svg.text(x + away, y + below, label, class_="name", text_anchor=end),
         ]
     )
@@ -286,7 +335,8 @@ def _bars(scale: Scale, name: str, widths: tuple[int, int], top: float) -> Marku
             svg.text(scale.start - 8, base, _short(name), class_="tick", text_anchor="end"),
             *(
                 svg.element(
-                    "rect", x=scale.start, y=top, width=scale(width) - scale.start, height=BAR,
+                    "rect", svg.element("title", f"{name}: {change}"), x=scale.start, y=top,
+                    width=scale(width) - scale.start, height=BAR,
                     rx=1.5, class_=kind,
                 )
                 for width, kind in ((before, "before"), (after, "after"))

@@ -1,11 +1,14 @@
-"""The run as one self-contained HTML file: no script, nothing fetched, light and dark."""
+"""The run as one self-contained HTML file: nothing fetched, and a script for buttons alone."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from edgespiral.core.records.events import (
     Outcome,
@@ -82,7 +85,14 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["formats"] = formats
+    script = environment.get_template("page.js.j2").render()
+    # A browser runs this script and no other, so that nothing which a run's texts smuggle in does.
+    digest = hashlib.sha256(script.encode()).digest()
+    environment.globals |= {
+        "formats": formats,
+        "script": Markup(script),  # noqa: S704 (it is this package's own)
+        "script_sha256": base64.b64encode(digest).decode(),
+    }
     return environment.get_template(name)
 
 
@@ -106,6 +116,9 @@ def _measured(run: Run) -> dict[str, object]:
     return {
         "baseline": baseline,
         "tiles": _tiles(run, baseline),
+        "score_figures": charts.score_figures(run, baseline),
+        "samples_figures": charts.samples_figures(run.shown(baseline.devices), student),
+        "widths_figures": charts.widths_figures(baseline.widths, widths_after),
         "score_chart": charts.score_chart(run, baseline),
         "samples_chart": charts.samples_chart(run.shown(baseline.devices), student),
         "widths_chart": None if is_sibling else charts.widths_chart(baseline.widths, widths_after),

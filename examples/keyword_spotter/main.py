@@ -2,6 +2,7 @@
 
 import argparse
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +39,14 @@ def write_tone(path: Path, begin: float, end: float, random: np.random.Generator
         file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Record, train, compress."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--target", default="host-cpu", help="a target's name or file")
     options.add_argument("--out", type=Path, default=Path("runs/keywords"))
     options.add_argument("--sounds", type=int, default=48, help="of each word to train on")
     options.add_argument("--epochs", type=float, default=6, help="of training the teacher")
-    asked = options.parse_args()
+    asked = options.parse_args(words)
     work = asked.out.with_name(f"{asked.out.name}-before")
     data = f"speech:{record_sounds(work / 'sounds', asked.sounds)}?features=logmel"
     edgespiral.train_teacher(

@@ -1,6 +1,7 @@
 """The model before a change and after it, as a pull request would have them."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,13 +20,13 @@ def network(width: int) -> nn.Module:
     )
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Write BEFORE/model.onnx and AFTER/model.onnx."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("before", type=Path)
-    options.add_argument("after", type=Path)
+    options.add_argument("before", type=Path, nargs="?", default=Path("old"))
+    options.add_argument("after", type=Path, nargs="?", default=Path("new"))
     options.add_argument("--widths", type=int, nargs=2, default=(32, 96))
-    asked = options.parse_args()
+    asked = options.parse_args(words)
     samples = TensorDataset(torch.randn(32, 3, 48, 48), torch.arange(32) % 10)
     names = [str(number) for number in range(10)]
     splits = dict.fromkeys(("train", "validation", "test"), samples) | {"classes": names}

@@ -1,6 +1,7 @@
 """A network of timm's and a folder of photographs, compressed by name."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ def draw(kind: str, numbers: list[float]) -> Image.Image:
     return picture
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Draw, train, compress."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--target", default="host-cpu", help="a target's name or file")
@@ -53,7 +54,7 @@ def main() -> None:
     options.add_argument("--model", default="test_resnet", help="a name of timm.list_models()")
     options.add_argument("--photographs", type=int, default=48, help="of each kind to train on")
     options.add_argument("--epochs", type=float, default=4, help="of training the teacher")
-    asked = options.parse_args()
+    asked = options.parse_args(words)
     work = asked.out.with_name(f"{asked.out.name}-before")
     data = f"folder:{draw_photographs(work / 'photos', asked.photographs)}?size={SIZE}"
     # Yours is trained already: `torch.save(model.state_dict(), "weights.pt")`, and that is named.

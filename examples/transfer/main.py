@@ -1,6 +1,7 @@
 """A body that was trained on much data, with a new head for little of yours, made smaller."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -45,12 +46,12 @@ def train(model: nn.Module, samples: torch.utils.data.Dataset, epochs: int, rate
     model.eval()
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Train a body on much, its head and then all of it on little, and compress that."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--target", default="host-cpu", help="a target's name or file")
     options.add_argument("--out", type=Path, default=Path("runs/transfer"))
-    asked = options.parse_args()
+    asked = options.parse_args(words)
     torch.manual_seed(0)
     trained = body()
     train(nn.Sequential(trained, nn.Linear(64, len(MUCH))), pictures_of(MUCH), 4, 3e-3)

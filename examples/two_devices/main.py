@@ -1,20 +1,22 @@
 """One network for two devices, each with a budget of its own."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import edgespiral
 
-HERE = Path(__file__).parent
+# A notebook has no file of its own, and is run in its folder.
+HERE = Path(globals().get("__file__", "main.ipynb")).parent
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Train, and compress until both budgets are met."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--out", type=Path, default=Path("runs/two-devices"))
     options.add_argument("--epochs", type=float, default=4, help="of training the teacher")
     options.add_argument("--targets", nargs=2, default=[HERE / "desk.toml", HERE / "board.toml"])
-    asked = options.parse_args()
+    asked = options.parse_args(words)
     work = asked.out.with_name(f"{asked.out.name}-before")
     edgespiral.train_teacher("resnet8", "digits", out=work, epochs=asked.epochs)
     first, second = map(str, asked.targets)

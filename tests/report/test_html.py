@@ -25,7 +25,7 @@ class Outline(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             self.open.append(tag)
-        if tag in {"script", "link", "iframe", "img", "object"}:
+        if tag in {"link", "iframe", "img", "object"}:
             self.fetched.append(tag)
         self.fetched += [name for name, _ in attrs if name in {"src", "href", "xlink:href"}]
 
@@ -33,7 +33,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
 
 

@@ -68,7 +68,7 @@ def test_the_page_has_a_picture_for_each_target_and_escapes_names():
     page = sweep_html(SWEEP)
     assert "board &lt;1&gt;" in page
     assert "board <1>" not in page
-    assert "http" not in page
+    assert "://" not in page
     drawing = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     assert [circle.get("class") for circle in drawing.iter("circle")] == ["student"]
 

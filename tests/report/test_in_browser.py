@@ -1,0 +1,114 @@
+"""Pages as people see them: in Chromium, at three widths, by keyboard, on paper, with axe-core."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from browser import WIDTHS, browser, shown
+
+from edgespiral.core.records.events import Event
+from edgespiral.report.comparison import compared, comparison_html
+from edgespiral.report.html import render_html
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+__all__ = ["browser"]
+PAGES = ("run", "unfinished", "comparison")
+
+
+@pytest.fixture
+def pages(met: list[Event], unfinished: list[Event], tmp_path: Path) -> dict[str, Path]:
+    texts = {
+        "run": render_html(met),
+        "unfinished": render_html(unfinished, reload_s=60),
+        "comparison": comparison_html(compared({"one": met, "two": unfinished})),
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.html").write_text(text, encoding="utf-8")
+    return {name: tmp_path / f"{name}.html" for name in texts}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
+    browser, pages: dict[str, Path], name: str, scheme: str
+) -> None:
+    for width in WIDTHS:
+        with shown(browser, pages[name], width, color_scheme=scheme) as page:
+            page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+            violations = axe.Axe().run(page).response["violations"]
+            too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        told = [(each["id"], each["nodes"][0]["html"]) for each in violations]
+        assert (width, told) == (width, [])
+        assert too_wide <= 0, width
+
+
+def test_a_broken_page_would_be_seen(browser, tmp_path: Path) -> None:
+    page_file = tmp_path / "bad.html"
+    page_file.write_text("<html><body><main><h1>a</h1><img src='data:,'></main></body></html>")
+    with shown(browser, page_file) as page:
+        found = {each["id"] for each in axe.Axe().run(page).response["violations"]}
+    assert {"image-alt", "html-has-lang"} <= found
+
+
+def test_paper_has_no_buttons_and_no_dark_ground(browser, pages: dict[str, Path]) -> None:
+    with shown(browser, pages["run"], color_scheme="dark") as page:
+        page.emulate_media(media="print")
+        assert page.locator("button:visible").count() == 0
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+
+
+def test_all_that_scrolls_or_acts_is_reached_by_keyboard(browser, pages: dict[str, Path]) -> None:
+    with shown(browser, pages["run"]) as page:
+        every = page.locator("button:visible, summary, [tabindex='0']:visible").count()
+        reached = 0
+        for _ in range(every):
+            page.keyboard.press("Tab")
+            reached += page.evaluate(
+                "document.activeElement.matches(\"button, summary, [tabindex='0']\")"
+            )
+    assert reached == every > 10
+
+
+def test_a_copy_button_copies(browser, pages: dict[str, Path], met: list[Event]) -> None:
+    with shown(browser, pages["run"]) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_label("Copy this text").first.focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("Copied", exact=True).wait_for()
+        copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == met[0].command
+
+
+def test_charts_are_saved_as_pictures_and_as_figures(browser, pages: dict[str, Path]) -> None:
+    with shown(browser, pages["run"]) as page:
+        charts = page.locator("figure > svg").count()
+        pictures = page.get_by_role("button", name="Save as PNG")
+        assert pictures.count() == charts == 3
+        for index in range(charts):
+            with page.expect_download() as saved:
+                pictures.nth(index).click()
+            picture = Path(saved.value.path()).read_bytes()
+            assert picture.startswith(b"\x89PNG")
+            assert len(picture) > 5000
+        page.locator("figure summary").first.click()
+        with page.expect_download() as saved:
+            page.get_by_label("Save as CSV: Latency against accuracy").click()
+        name, text = saved.value.suggested_filename, Path(saved.value.path()).read_text()
+    assert name == "latency-against-accuracy.csv"
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0][:2] == ["point", "latency, ms"]
+    assert [row[0] for row in rows[1:]] == ["teacher", "turn 1", "turn 2"]
+
+
+def test_a_script_that_a_run_smuggles_in_does_not_run(browser, pages: dict[str, Path]) -> None:
+    path = pages["run"]
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("</main>", "<script>document.title = 'taken'</script></main>"))
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    title, buttons = page.title(), page.locator("button").count()
+    page.close()
+    assert title != "taken"
+    assert buttons > 5
