@@ -30,6 +30,7 @@ from edgespiral.core.system.versions import versions
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.racing.entrants import entrants
+from edgespiral.measure.runtimes import RUNTIMES
 from edgespiral.models import build
 from edgespiral.models.saved import save_model, trace
 from edgespiral.spiral.shipping.racing import made_up_inputs, raced
@@ -151,13 +152,16 @@ def _line(model: str, threads: int, timed: Sequence[Json]) -> str:
     own = [row for row in rows if row["runtime"] == "onnxruntime"]
     if not own:
         return ""
-    exact = [row for row in rows if row["precision"] == "fp32" and _is_exact(row)]
+    exact = [row for row in rows if row["precision"] == "fp32" and _is_planned_on(row)]
     cells = [model, str(threads), f"{own[0]['p50_ms']:.3g}", *_fastest(exact), *_fastest(rows)]
     return f"| {' | '.join(cells)} |"
 
 
-def _is_exact(row: Json) -> bool:
-    return row["parity_db"] is None or row["parity_db"] >= EXACT_DB
+def _is_planned_on(row: Json) -> bool:
+    """Whether `--runtime auto` may take it: it is exact, and the runtime tells layers' times."""
+    plugin = RUNTIMES.get(row["runtime"])
+    tells = plugin.capabilities(plugin.settings(kind=row["runtime"])).layers
+    return tells and (row["parity_db"] is None or row["parity_db"] >= EXACT_DB)
 
 
 def _fastest(rows: Sequence[Json]) -> tuple[str, str]:

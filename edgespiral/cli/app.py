@@ -30,6 +30,7 @@ from edgespiral.cli.verbs.measure import measure
 from edgespiral.cli.verbs.plugins import plugins
 from edgespiral.cli.verbs.report import report
 from edgespiral.cli.verbs.runs.explore import explore
+from edgespiral.cli.verbs.runs.ship import ship
 from edgespiral.cli.verbs.runs.sweep import sweep
 from edgespiral.cli.verbs.targets.group import targets_app
 from edgespiral.cli.verbs.train import train
@@ -69,6 +70,7 @@ VERBS: tuple[Callable[..., object], ...] = (
     measure,
     export,
     build,
+    ship,
     calibrate,
     report,
     inspect,

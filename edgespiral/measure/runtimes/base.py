@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.measure.completed import Completed
+    from edgespiral.measure.kits.base import Kit
     from edgespiral.measure.model_files import ModuleFiles
 
 
@@ -328,6 +329,7 @@ class RuntimePlugin(Generic[S]):
         make_outputs: makes what runs `outputs` jobs; None where it cannot tell what models compute.
         race: settings with which it takes part in a race, by the precision that float32 files are
             computed in, given its settings; None where it does so only as a target's own runtime.
+        kit: what it ships models with, set as a figure was measured; None where it ships none.
     """
 
     settings: type[S]
@@ -335,6 +337,7 @@ class RuntimePlugin(Generic[S]):
     capabilities: Callable[[S], Capabilities]
     make_outputs: Callable[[S], Runtime] | None = None
     race: Callable[[S], Mapping[str, S]] | None = None
+    kit: Callable[[Fingerprint], Kit] | None = None
 
 
 def onnxruntime_capabilities(provider: str) -> Capabilities:

@@ -9,6 +9,7 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
 from edgespiral.data.guard import sha256_of
 from edgespiral.export.parity import file_scored
+from edgespiral.models.saved import load_model
 from edgespiral.report import formats
 from edgespiral.spiral.baseline import CHANGED, check_source, say_doubts
 from edgespiral.spiral.context import turn_folder
@@ -27,6 +28,7 @@ from edgespiral.spiral.shipping.publishing import (
     require_judged,
     shipped_folder,
 )
+from edgespiral.spiral.shipping.sample import keep, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +68,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
         check_source(fresh, shipped, context.splits)
     checks = _checked_on_devices(context, shipped / MODEL)
     publish(out, events, end.best_turn)
+    keep(out, recorded(out / MODEL, context.splits, context.task, lambda: load_model(out)))
     engine = fetch_engine(out / MODEL, context.fleet.sessions)
     (teacher, teacher_beside), (student, student_beside) = _test_scores(
         out, context.splits.test, context.task, end.best_turn

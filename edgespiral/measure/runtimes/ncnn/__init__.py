@@ -8,6 +8,8 @@ from edgespiral.measure.runtimes.base import Capabilities, RuntimePlugin
 from edgespiral.measure.runtimes.ncnn.settings import NcnnSettings
 
 if TYPE_CHECKING:
+    from edgespiral.core.records.measurement import Fingerprint
+    from edgespiral.measure.kits.base import Kit
     from edgespiral.measure.runtimes.base import Runtime
 
 
@@ -27,6 +29,17 @@ def _capabilities(settings: NcnnSettings) -> Capabilities:  # noqa: ARG001
     return Capabilities(precisions=("fp32",), layers=False)
 
 
+def _kit(fingerprint: Fingerprint) -> Kit:
+    from edgespiral.measure.runtimes.ncnn.kit import kit
+
+    return kit(fingerprint)
+
+
 PLUGIN = RuntimePlugin(
-    NcnnSettings, _make, _capabilities, _make_outputs, race=lambda settings: {"fp32": settings}
+    NcnnSettings,
+    _make,
+    _capabilities,
+    _make_outputs,
+    race=lambda settings: {"fp32": settings},
+    kit=_kit,
 )

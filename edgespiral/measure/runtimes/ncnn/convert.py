@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 PACKAGE = "pnnx"
 PARAM, WEIGHTS, EXAMPLE = "model.ncnn.param", "model.ncnn.bin", "model_ncnn.py"
+# What pnnx calls the axis of a batch that it has not found.
+NO_BATCH = 233
 
 
 def converted(model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) -> Converted:
     """Convert an ONNX file of float32 and batch 1 into `folder`.
 
     What an agent has to know of it is of inputs and outputs too which axis is the batch, which
-    ncnn does not have.
+    ncnn does not have; None where it has all.
 
     Args:
         model: the file.
@@ -51,11 +53,14 @@ def converted(model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) ->
     return Converted({name: folder / name for name in (PARAM, WEIGHTS)}, about)
 
 
-def _batch_axes(example: Path) -> dict[str, int]:
-    """The batch axis of `in0`, `out0`, ... as pnnx's own example has it; those not told have 0."""
+def _batch_axes(example: Path) -> dict[str, int | None]:
+    """The batch axis of `in0`, `out0`, ... as pnnx's own example has it; those not told have 0.
+
+    None: pnnx found no batch there, and ncnn has all axes.
+    """
     text = example.read_text(encoding="utf-8")
     return {
-        f"{way}{number}": int(axis)
+        f"{way}{number}": None if int(axis) == NO_BATCH else int(axis)
         for way, number, axis in re.findall(
             r"\b(in|out)(\d+)\.numpy\((?:\),\s*)?batch_index=(\d+)", text
         )

@@ -55,7 +55,8 @@ class Loaded:
         values = self._extracted(self._fed(sample))
         axes = (self._axes.get(f"out{place}", 0) for place in range(len(values)))
         return [
-            np.expand_dims(np.array(value), axis) for value, axis in zip(values, axes, strict=True)
+            np.array(value) if axis is None else np.expand_dims(np.array(value), axis)
+            for value, axis in zip(values, axes, strict=True)
         ]
 
     def _fed(self, sample: Json) -> list[Any]:
@@ -65,9 +66,12 @@ class Loaded:
         mats = []
         for place, name in enumerate(self.names):
             axis = self._axes.get(f"in{place}", 0)
-            if sample[name].shape[axis] != 1:
-                raise AgentError("model", f"input {name!r} is not of batch 1", model=self.index)
-            values = np.ascontiguousarray(np.squeeze(sample[name], axis))
+            values = sample[name]
+            if axis is not None:
+                if values.shape[axis] != 1:
+                    raise AgentError("model", f"input {name!r} is not of batch 1", model=self.index)
+                values = np.squeeze(values, axis)
+            values = np.ascontiguousarray(values)
             mats.append(_ncnn().Mat(values).clone())
         return mats
 

@@ -8,6 +8,8 @@ from edgespiral.measure.runtimes.base import RuntimePlugin, onnxruntime_capabili
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
 if TYPE_CHECKING:
+    from edgespiral.core.records.measurement import Fingerprint
+    from edgespiral.measure.kits.base import Kit
     from edgespiral.measure.runtimes.base import Capabilities, Runtime
 
 
@@ -27,10 +29,17 @@ def _capabilities(settings: OnnxRuntimeSettings) -> Capabilities:
     return onnxruntime_capabilities(settings.provider)
 
 
+def _kit(fingerprint: Fingerprint) -> Kit:
+    from edgespiral.measure.runtimes.onnxruntime.kit import kit
+
+    return kit(fingerprint)
+
+
 PLUGIN = RuntimePlugin(
     OnnxRuntimeSettings,
     _make,
     _capabilities,
     _make_outputs,
     race=lambda settings: {"fp32": settings},
+    kit=_kit,
 )

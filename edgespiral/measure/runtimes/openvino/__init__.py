@@ -8,6 +8,8 @@ from edgespiral.measure.runtimes.base import Capabilities, RuntimePlugin
 from edgespiral.measure.runtimes.openvino.settings import OpenVinoSettings
 
 if TYPE_CHECKING:
+    from edgespiral.core.records.measurement import Fingerprint
+    from edgespiral.measure.kits.base import Kit
     from edgespiral.measure.runtimes.base import Runtime
 
 
@@ -35,4 +37,10 @@ def _race(settings: OpenVinoSettings) -> dict[str, OpenVinoSettings]:
     }
 
 
-PLUGIN = RuntimePlugin(OpenVinoSettings, _make, _capabilities, _make_outputs, _race)
+def _kit(fingerprint: Fingerprint) -> Kit:
+    from edgespiral.measure.runtimes.openvino.kit import kit
+
+    return kit(fingerprint)
+
+
+PLUGIN = RuntimePlugin(OpenVinoSettings, _make, _capabilities, _make_outputs, _race, _kit)
