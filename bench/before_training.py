@@ -18,6 +18,7 @@ import torchvision
 
 import edgespiral
 from edgespiral.core.batches import DataSplits
+from edgespiral.core.listener import Silent
 from edgespiral.data.tensors import Normalisation, TensorSource
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ CLASSES, HELD_OUT = 10, 64
 TRAINING = ("distilling", "trying learning rates", "training")
 
 
-class TrainingBegins(Exception):  # noqa: N818 (no error: it ends the run where it is to end)
+class TrainingBegins(KeyboardInterrupt):
     """The first training step would be next."""
 
 
-class Clock:
+class Clock(Silent):
     """A listener that puts down how long a run takes until each thing that it says."""
 
     def __init__(self) -> None:

@@ -9,7 +9,9 @@ check failed, 2 there is no GPU. `--on-cpu` runs what the CPU can, small, to try
 - training: ResNet-20 learns digits, in the precision that `--amp auto` takes.
 - nccl: a sum over processes, a batch norm over them, and a step of DistributedDataParallel.
 - scoring: seconds of a turn's scores of channels and branches.
-- processes: `edgespiral compress --devices` with all GPUs ends with code 0.
+- compiled: a student compiled by `torch.compile` learns digits, and how fast its steps are.
+- processes: `edgespiral compress --devices` with all GPUs ends with code 0; scores and teachers'
+  outputs are asked in shares there.
 - throughput: `bench/training_step.py`, against a plain loop; 0.97 is asked for.
 - engines: TensorRT for RTX builds ResNet-20 for this GPU, runs it, and computes what PyTorch does.
 """
@@ -48,6 +50,8 @@ from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from edgespiral.distill.settings import Progress
 
 NAME, DATA = "resnet20", "digits"
 LEAST_SCORE, LEAST_THROUGHPUT = 80.0, 0.97
@@ -168,6 +172,25 @@ def throughput(place: Place) -> dict[str, Any]:
     return {key: row[key] for key in ("throughput_over_plain", "ci95", "precision", "batch_size")}
 
 
+def compiled(place: Place) -> dict[str, Any]:
+    """The trainer's steps with a compiled student, and its score."""
+    splits = load(DATA)
+    rates: dict[bool, float] = {}
+    for compiles in (False, True):
+        torch.manual_seed(0)
+        model = build(NAME, classes=10, input_shape=splits.input_shape)
+        heard: list[Progress] = []
+        settings = TrainSettings(epochs=3 if place.on_cpu else 12, compiles=compiles)
+        train(model, splits, settings, task=CLASSIFICATION, progress=heard.append)
+        # The second half: what comes before has the time of compiling in it.
+        middle, last = heard[len(heard) // 2 - 1], heard[-1]
+        seconds = [settings.batch_size * p.step / p.samples_per_s for p in (middle, last)]
+        rates[compiles] = (last.step - middle.step) / (seconds[1] - seconds[0])
+    reached = score(model, splits.validation, task=CLASSIFICATION)
+    require(place.on_cpu or reached > LEAST_SCORE, f"only {reached:.1f} % on validation")
+    return {"score": reached, "speed_over_plain": rates[True] / rates[False]}
+
+
 def engines(place: Place) -> dict[str, Any]:
     """An engine that is built for this GPU, run on it and held to PyTorch's outputs."""
     if importlib.util.find_spec("tensorrt_rtx") is None:
@@ -220,9 +243,10 @@ CHECKS: dict[str, tuple[Callable[[Place], dict[str, Any]], int]] = {
     "training": (training, 90),
     "nccl": (nccl, 45),
     "scoring": (scoring, 45),
-    "processes": (processes, 150),
-    "throughput": (throughput, 70),
-    "engines": (engines, 70),
+    "compiled": (compiled, 60),
+    "processes": (processes, 120),
+    "throughput": (throughput, 60),
+    "engines": (engines, 55),
 }
 
 

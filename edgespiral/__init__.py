@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UndecidedError,
         UsageError,
     )
+    from edgespiral.core.listener import Listener, TrainingProgress
     from edgespiral.core.records.comparing.exploration import Exploration
     from edgespiral.core.records.exported import Parity
     from edgespiral.core.records.measurement import (
@@ -75,6 +76,7 @@ __all__ = [
     "Exploration",
     "Explored",
     "ExportError",
+    "Listener",
     "Measurement",
     "MeasurementError",
     "Metric",
@@ -93,6 +95,7 @@ __all__ = [
     "TrainedTeacher",
     "TrainingError",
     "TrainingJob",
+    "TrainingProgress",
     "TrainingStep",
     "UndecidedError",
     "UsageError",
@@ -115,6 +118,7 @@ _HOMES = {
     "DataSplits": "core.batches",
     "Exploration": "core.records.comparing.exploration",
     "Explored": "spiral.exploring.in_python",
+    "Listener": "core.listener",
     "Measurement": "core.records.measurement",
     "Metric": "core.records.metric",
     "Parity": "core.records.exported",
@@ -125,6 +129,7 @@ _HOMES = {
     "Task": "tasks.base",
     "TrainedTeacher": "teacher",
     "TrainingJob": "distill.own_training",
+    "TrainingProgress": "core.listener",
     "TrainingStep": "distill.own_training",
     "cut": "spiral.cutting",
     "explore": "spiral.exploring.in_python",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.listener import Silent
 from edgespiral.models import saved
 from edgespiral.spiral.plan import Plan, load_plan
 from edgespiral.spiral.plan.call import call_text, fields_of_call, run_folder
@@ -77,7 +76,7 @@ def compress(
         plan: what is asked for. Its `model` and `data` give way to the arguments of these names.
         out: the run folder, which is made where it is missing; the plan's `out` if not given.
         resume: go on with the run that is in `out`.
-        listener: hears the progress; silent by default.
+        listener: hears the progress (docs/logging.md); silent by default.
         task: a task of one's own, or what the command's `--task` takes; classification if not given
             (docs/tasks.md).
         train: one's own way to train students: a `TrainingStep`, or a function of a `TrainingJob`
@@ -122,6 +121,7 @@ def compress(
     """
     from edgespiral.data import load
     from edgespiral.distill.own_training import name_of, training_of
+    from edgespiral.loggers.listening import in_program
     from edgespiral.spiral.run import load_teacher, run_spiral
     from edgespiral.tasks import resolved
 
@@ -137,7 +137,7 @@ def compress(
         )
     folder = run_folder(out, accepted)
     splits = known or load(accepted.data)
-    listener = listener or Silent()
+    listener = in_program(listener, accepted.log)
     teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
     result = run_spiral(
         accepted,

@@ -23,14 +23,14 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in MODULES}
 FOUNDATION = {"core", "data", "models", "tasks"}
 SIBLINGS = {"prune", "distill", "export", "measure"}
 MAY_IMPORT = (
-    {part: {"core"} for part in FOUNDATION | {"report"}}
+    {part: {"core"} for part in FOUNDATION | {"report", "loggers"}}
     | dict.fromkeys(SIBLINGS, FOUNDATION)
     | {
-        "spiral": FOUNDATION | SIBLINGS | {"report"},
+        "spiral": FOUNDATION | SIBLINGS | {"report", "loggers"},
         "gate": {"core", "measure", "report"},
         "teacher": FOUNDATION | {"distill"},
-        "api": FOUNDATION | SIBLINGS | {"report", "spiral", "teacher"},
-        "cli": FOUNDATION | SIBLINGS | {"report", "spiral", "gate", "teacher", "api"},
+        "api": FOUNDATION | SIBLINGS | {"report", "loggers", "spiral", "teacher"},
+        "cli": FOUNDATION | SIBLINGS | {"report", "loggers", "spiral", "gate", "teacher", "api"},
         "__init__": {"api", "core", "distill", "measure", "spiral", "tasks", "teacher"},
         "__main__": {"cli", "core"},
         "pytest_plugin": {"core", "gate"},

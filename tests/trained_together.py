@@ -12,14 +12,19 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.data import TensorDataset
 
-from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DivergedError, TrainingError
+from edgespiral.data.guard import guarded
 from edgespiral.data.tensors import StoredRows
+from edgespiral.data.user import splits_of
+from edgespiral.distill.evaluate import score
 from edgespiral.distill.own_training import USUAL, TrainingStep
+from edgespiral.distill.parallel.answers import answers
 from edgespiral.distill.parallel.jobs import Job, hand_out, serve
-from edgespiral.distill.parallel.world import World, joined
+from edgespiral.distill.parallel.world import World, among, joined
 from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.teacher_cache import kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.saved import trace
 from edgespiral.tasks.classification import CLASSIFICATION
@@ -70,11 +75,14 @@ class Hungry(TrainingStep):
         return super().loss(student, batch, usual)
 
 
-def splits():
+def splits(*, in_memory=False):
+    """Rows that are sliced, or a data set of which each process reads its share alone."""
     generator = torch.Generator().manual_seed(1)
     inputs = 3 + torch.randn(64, 1, 6, 6, generator=generator)
-    rows = StoredRows(inputs, torch.arange(64) % 4)
-    return DataSplits("toy", rows, rows, rows, tuple("abcd"), (1, 6, 6))
+    targets = torch.arange(64) % 4
+    part = StoredRows(inputs, targets) if in_memory else TensorDataset(inputs, targets)
+    parts = dict.fromkeys(("train", "validation", "test"), part)
+    return splits_of({**parts, "classes": tuple("abcd")}, "toy")
 
 
 def student(seed=0):
@@ -110,7 +118,7 @@ def begin(checkpoint):
 def follow(world: World) -> None:
     """What the second process does: it hears the first one's Ctrl-C, and dies in the end."""
     with contextlib.suppress(KeyboardInterrupt):
-        serve(world, splits(), CLASSIFICATION, USUAL)
+        serve(world, splits(in_memory=True), CLASSIFICATION, USUAL)
     serve(world, splits(), CLASSIFICATION, USUAL)
     try:
         serve(world, splits(), CLASSIFICATION, Hungry())
@@ -126,23 +134,38 @@ class Lead:
     world: World
     folder: Path
 
-    def train(self, name, settings, own=USUAL, progress=None):
+    def train(self, name, settings, own=USUAL, progress=None, *, in_memory=False):
         job = Job(student(), settings, [student(9)])
         checkpoint = self.folder / f"{name}.pt"
         hand_out(self.world, job, checkpoint)
+        data = splits(in_memory=in_memory)
         train(
-            job.student, splits(), settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
+            job.student, data, settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
             checkpoint=checkpoint, progress=progress, world=self.world,
         )  # fmt: skip
         save_file(job.student.state_dict(), self.folder / f"{name}.safetensors")
 
+    def ask(self, said):
+        """Answers of both processes to batches of which the last is short, and scores of them."""
+        model, data = trace(Part(), torch.zeros(4, 1, 6, 6)), guarded(splits())
+        pairs = answers(self.world, model, data.train, batch_size=10, precision="fp32")
+        save_file({"first": pairs[0], "second": pairs[1]}, self.folder / "answers.safetensors")
+        save_file(model.state_dict(), self.folder / "asked.safetensors")
+        with among(self.world):
+            said["score"] = score(student(), data.validation, task=CLASSIFICATION, batch_size=24)
+            path = self.folder / "outputs.safetensors"
+            kept_outputs(path, student(9), data.train)
+        unnamed = answers(self.world, model, data.train.source, batch_size=10, precision="fp32")
+        said["shared"] = [unnamed is not None]
+
     def run(self):
         said = {}
         with contextlib.suppress(KeyboardInterrupt):
-            self.train("stopped", SETTINGS, progress=press)
+            self.train("stopped", SETTINGS, progress=press, in_memory=True)
         for name, settings in TRAININGS.items():
             self.train(name, settings)
         self.train("of-one", SETTINGS)
+        self.ask(said)
         try:
             self.train("diverged", replace(SETTINGS, learning_rate=1e30, clip_norm=None))
         except DivergedError as error:

@@ -65,6 +65,15 @@ class StoredSource(BatchSource, Protocol):
 
 
 @runtime_checkable
+class SharedSource(BatchSource, Protocol):
+    """A supply that can load some samples of each batch alone, for one process of several."""
+
+    def share(self, rows: Tensor) -> BatchSource | None:
+        """The same shuffled passes, with these places (n,) of each batch; None where it cannot."""
+        ...
+
+
+@runtime_checkable
 class NamedSource(BatchSource, Protocol):
     """A supply that can say which sample it shows."""
 
@@ -208,6 +217,11 @@ class Changed:
     def order(self, seed: int) -> Tensor | None:
         """See `StoredSource`."""
         return self.source.order(seed) if isinstance(self.source, StoredSource) else None
+
+    def share(self, rows: Tensor) -> Changed | None:
+        """See `SharedSource`."""
+        own = self.source.share(rows) if isinstance(self.source, SharedSource) else None
+        return None if own is None else replace(self, source=own)
 
     def place(self, position: int, seed: int | None) -> str:
         """See `NamedSource`; by its number where the source knows no name."""

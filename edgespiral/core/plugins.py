@@ -189,10 +189,13 @@ def extra_of(module: str) -> str | None:
         needs = requires(OWN) or []
     except PackageNotFoundError:
         return None
-    for need in needs:
-        matched = EXTRA.match(need)
-        if matched and matched[1].replace("-", "_").lower() == top.lower():
-            return matched[2]
+    brought = [(matched[1], matched[2]) for matched in map(EXTRA.match, needs) if matched]
+    names = [(name.replace("-", "_").lower(), extra) for name, extra in brought]
+    # `mlflow-skinny` brings `mlflow`; a distribution of the very name goes before.
+    for brings in (str.__eq__, lambda name, top: name.startswith(f"{top}_")):
+        for name, extra in names:
+            if brings(name, top.lower()):
+                return extra
     return None
 
 

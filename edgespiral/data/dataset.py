@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import signal
 from collections.abc import Mapping
@@ -61,6 +62,7 @@ class DatasetSource:
         self._plain = plain
         self._shuffled = plain if shuffled is None else shuffled
         self._is_labelled = is_labelled
+        self._rows: Tensor | None = None
         self._workers = workers
         self._fixed = fixed and shuffled is None
         self._where = where
@@ -85,6 +87,12 @@ class DatasetSource:
         """See `core.batches.StoredSource`."""
         return self._order(seed) if self._fixed else None
 
+    def share(self, rows: Tensor) -> DatasetSource:
+        """See `core.batches.SharedSource`; random transforms draw otherwise in each share."""
+        own = copy.copy(self)
+        own._rows = rows
+        return own
+
     def place(self, position: int, seed: int | None) -> str:
         """See `core.batches.NamedSource`."""
         index = position if seed is None else int(self._order(seed)[position])
@@ -105,12 +113,15 @@ class DatasetSource:
         index_batches = [
             order[at : at + batch_size].tolist() for at in range(0, len(order), batch_size)
         ]
+        if seed is not None and self._rows is not None:
+            rows = self._rows.tolist()
+            index_batches = [[batch[row] for row in rows] for batch in index_batches]
         dataset = self._plain if seed is None else self._shuffled
         loader = DataLoader(
             _Batches(
                 dataset,
                 index_batches,
-                seed,
+                self._stream(seed),
                 self._where,
                 self._names,
                 is_labelled=self._is_labelled,
@@ -126,6 +137,12 @@ class DatasetSource:
             if isinstance(batch, DataError):
                 raise batch
             yield batch
+
+    def _stream(self, seed: int | None) -> int | None:
+        """What random transforms draw from: another stream in each share but the first."""
+        if seed is None or self._rows is None or int(self._rows[0]) == 0:
+            return seed
+        return derived_seed(seed, int(self._rows[0]))
 
 
 class _Batches(Dataset["Batch | DataError"]):

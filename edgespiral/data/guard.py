@@ -18,6 +18,7 @@ from edgespiral.core.batches import (
     DataSplits,
     InputSpec,
     NamedSource,
+    SharedSource,
     StoredSource,
 )
 from edgespiral.core.errors import DataError, first_few
@@ -92,6 +93,7 @@ class Guarded:
         splits: what its batches are to be like.
         passes: what whole passes in stored order have shown; None where they may differ.
         judge: says what is wrong with the targets of a batch, by what they are for.
+        rows: the places (n,) of each batch of a shuffled pass that `source` loads, if not all.
     """
 
     source: BatchSource
@@ -99,6 +101,7 @@ class Guarded:
     splits: DataSplits
     passes: Passes | None = None
     judge: Judge | None = None
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         with user_code(DataError, "its length cannot be told", where=self._where):
@@ -117,6 +120,11 @@ class Guarded:
             return None
         with user_code(DataError, f"order({seed}) failed", where=self._where):
             return self.source.order(seed)
+
+    def share(self, rows: Tensor) -> Guarded | None:
+        """See `core.batches.SharedSource`."""
+        own = self.source.share(rows) if isinstance(self.source, SharedSource) else None
+        return None if own is None else replace(self, source=own, rows=rows)
 
     def epoch(
         self, *, batch_size: int, seed: int | None = None, first_batch: int = 0
@@ -143,7 +151,11 @@ class Guarded:
                 break
             checked = self._checked(batch, seen, seed)
             size = count(checked[0])
-            self._require_count(size, batch_size)
+            if seed is None or self.rows is None:
+                self._require_count(size, batch_size)
+            else:
+                self._require_count(size, len(self.rows))
+                size = batch_size
             if digest is not None:
                 digest.add(*checked)
             yield checked
@@ -180,7 +192,7 @@ class Guarded:
         if problem is None:
             self._require_right(targets, seen, seed)
             return inputs, targets
-        row = "" if problem.row is None else f", first at {self.place(seen + problem.row, seed)}"
+        row = "" if problem.row is None else f", first at {self._place_of(problem.row, seen, seed)}"
         raise DataError(f"{problem.what}{row}{problem.why}", where=self._where)
 
     def _require_right(self, targets: Tensors, seen: int, seed: int | None) -> None:
@@ -188,7 +200,12 @@ class Guarded:
         wrong = judge(targets, self.splits) if judge else None
         if wrong is not None:
             row, what = wrong
-            raise DataError(f"{self.place(seen + row, seed)}: {what}", where=self._where)
+            raise DataError(f"{self._place_of(row, seen, seed)}: {what}", where=self._where)
+
+    def _place_of(self, row: int, seen: int, seed: int | None) -> str:
+        if seed is not None and self.rows is not None:
+            row = int(self.rows[row])
+        return self.place(seen + row, seed)
 
     def place(self, position: int, seed: int | None) -> str:
         """See `core.batches.NamedSource`; by its number where the source knows no name."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.nested import count, leaves, shapes
+from edgespiral.core.nested import count, leaves, rows, shapes
 from edgespiral.core.records.parts import by_parts
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
+from edgespiral.distill.parallel.answers import answers
+from edgespiral.distill.parallel.world import present
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
-from edgespiral.tasks.base import BATCH_SIZE
+from edgespiral.tasks.base import BATCH_SIZE, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.parts import Part
     from edgespiral.distill.settings import Precision
-    from edgespiral.tasks.base import Predict, Scored, Task
+    from edgespiral.tasks.base import Predict, Scored
 
 
 def score(
@@ -39,13 +42,15 @@ def score(
 ) -> float:
     """What `task` scores over one whole pass in stored order, in its metric's unit.
 
+    In a run of several processes each has its share of the batches, where the task scores as tasks
+    do; the figure is reckoned of all answers in order, and so the same as of one process.
     Runs in eval mode on the best device; the model's mode and place are put back.
 
     Raises:
         ModelError: it fails, or its outputs are not finite: no decision can be read of them.
         DataError: as `source` raises.
     """
-    with _predicting_numbers(model, precision, task, source) as predict:
+    with _predicting_numbers(model, precision, task, source, batch_size) as predict:
         return task.score(predict, source, batch_size=batch_size)
 
 
@@ -67,7 +72,11 @@ def scored(
 
 @contextmanager
 def _predicting_numbers(
-    model: nn.Module, precision: Precision, task: Task, source: BatchSource
+    model: nn.Module,
+    precision: Precision,
+    task: Task,
+    source: BatchSource,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[Predict]:
     """`predicting`, of a model's parts too, but an error at the end if an output was no number."""
     # Asked once, so that no batch waits for the one before.
@@ -84,7 +93,10 @@ def _predicting_numbers(
         return watched
 
     taken_apart = _parts(model, task, source)
-    with predicting(model, precision=precision) as predict, ExitStack() as opened:
+    with ExitStack() as opened:
+        predict = _shared(model, precision, task, source, batch_size)
+        if predict is None:
+            predict = opened.enter_context(predicting(model, precision=precision))
         parts = {
             part.name: watching(opened.enter_context(predicting(part.module, precision=precision)))
             for part in taken_apart
@@ -95,6 +107,28 @@ def _predicting_numbers(
             "the model's outputs are NaN or infinite for some samples that it is scored on",
             hint="check its weights, and the scale of the inputs",
         )
+
+
+def _shared(
+    model: nn.Module, precision: Precision, task: Task, source: BatchSource, batch_size: int
+) -> Predict | None:
+    """Looks up what all processes together have said, in the order of a pass; None: ask the model.
+
+    A task that goes through the data in its own way may ask in another order.
+    """
+    is_usual = type(task).score is Task.score and type(task).scored is Task.scored
+    if not is_usual or task.part_names:
+        return None
+    known = answers(present(), model, source, batch_size=batch_size, precision=precision)
+    if known is None:
+        return None
+    starts = itertools.count(0, batch_size)
+
+    def said(inputs: Tensors) -> Tensors:
+        start = next(starts)
+        return rows(known, slice(start, start + count(inputs)))
+
+    return said
 
 
 def _parts(model: nn.Module, task: Task, source: BatchSource) -> tuple[Part, ...]:

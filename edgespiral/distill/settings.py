@@ -83,6 +83,7 @@ class TrainSettings:
             each step; 0: the weights of the last step.
         accumulate: in how many parts a batch goes through the model, to take less memory.
         freeze: patterns of parameter names, such as `layer1.*`, that stay as they are.
+        compiles: whether PyTorch compiles the student; no checkpoint is of it.
     """
 
     epochs: float
@@ -104,6 +105,7 @@ class TrainSettings:
     ema_decay: float = 0.0
     accumulate: int = 1
     freeze: tuple[str, ...] = ()
+    compiles: bool = False
 
     def __post_init__(self) -> None:
         bounds = {
@@ -166,7 +168,8 @@ class TrainSettings:
     def identity(self) -> dict[str, object]:
         """What a checkpoint is of, as JSON has it."""
         unset = {field.name: field.default for field in fields(self) if field.name in LATER}
-        return {k: v for k, v in asdict(self).items() if k not in unset or v != unset[k]}
+        stated = {k: v for k, v in asdict(self).items() if k != "compiles"}
+        return {k: v for k, v in stated.items() if k not in unset or v != unset[k]}
 
     def rate_at(self, step: int, steps: int) -> float:
         """The learning rate of step `step` of `steps`, both counted from 0."""
@@ -183,12 +186,16 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training run is; `loss` is a running mean."""
+    """How far a training run is; `loss` is a running mean.
+
+    `learning_rate` is that of the last step; None where a loop of the user's has its own.
+    """
 
     step: int
     steps: int
     loss: float
     samples_per_s: float
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)

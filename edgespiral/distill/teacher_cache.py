@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,24 @@ from torch import Tensor
 
 from edgespiral.core.batches import StoredSource
 from edgespiral.core.errors import DataError, ModelError, RunFolderError
-from edgespiral.core.nested import apart, as_float, filled, joined, leaves, mapped, rows, template
+from edgespiral.core.nested import (
+    apart,
+    as_float,
+    count,
+    filled,
+    joined,
+    leaves,
+    mapped,
+    rows,
+    template,
+)
 from edgespiral.core.system.files import replacing
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
 from edgespiral.distill.fuse import for_inference
+from edgespiral.distill.parallel.answers import answers
+from edgespiral.distill.parallel.world import present
 from edgespiral.models.calling import call
 from edgespiral.models.saved import weights_sha256
 
@@ -41,19 +55,42 @@ if TYPE_CHECKING:
     from edgespiral.distill.settings import Resolved
 
 BATCH = 128
-MOST_BYTES = 2**28
+# Beyond the first, outputs are written to a mapped file as they come, up to the second.
+MOST_BYTES, MOST_DISK_BYTES = 2**28, 2**34
+DISK_SHARE = 0.5
+CHUNK = 2**22
+# As safetensors calls them.
+KINDS = {
+    torch.float32: "F32",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 # One tensor by itself, the form of several, and what they are of.
 KEY, FORM, OF, DIGEST = "outputs", "form", "of", "sha256"
+# A digest that is not reckoned yet.
+UNKNOWN = b"0" * 64
 
 
-def can_be_kept(source: BatchSource, values: int) -> bool:
-    """Whether `source` shows its samples as stored, and few enough for memory.
+def can_be_kept(source: BatchSource, values: int, disk: Path | None = None) -> bool:
+    """Whether `source` shows its samples as stored, and few enough to be kept.
 
     Args:
         values: how many numbers a teacher's outputs are for each sample.
+        disk: a folder that may be made, where more than memory has room for may lie: 16 GiB, and
+            no more than half of what is free there; None: nothing beyond 256 MB.
     """
     fixed = isinstance(source, StoredSource) and source.order(0) is not None
-    return fixed and 4 * values * len(source) <= MOST_BYTES
+    return fixed and 4 * values * len(source) <= _most_bytes(disk)
+
+
+def _most_bytes(disk: Path | None) -> int:
+    if disk is None:
+        return MOST_BYTES
+    there = next(folder for folder in (disk, *disk.absolute().parents) if folder.is_dir())
+    free = int(DISK_SHARE * shutil.disk_usage(there).free)
+    return max(MOST_BYTES, min(MOST_DISK_BYTES, free))
 
 
 def stored_order(source: BatchSource, seed: int) -> Tensor:
@@ -86,11 +123,12 @@ def kept_outputs(
 
     Args:
         path: made if missing, and anew if it is of another teacher or of other samples.
-        teacher: runs in eval mode on the best device, in bf16 where that is native.
+        teacher: runs in eval mode on the best device, in bf16 where that is native; in a run of
+            several processes each asks it about a share of the samples.
         source: a supply that knows its `order`.
         progress: hears batches done and to do.
         save_every_s: how often what is known so far is written beside `path`; an interrupted
-            pass goes on from there.
+            pass goes on from there. One of more than 256 MB begins anew.
 
     Raises:
         RunFolderError: the file is damaged or cannot be written.
@@ -99,14 +137,23 @@ def kept_outputs(
     cached = read_outputs(path, identity)
     if cached is not None:
         return cached
+    together = answers(present(), teacher, source, batch_size=BATCH, precision="auto")
+    if together is not None:
+        write_outputs(path, identity, together)
+        return together
+    batches = -(-len(source) // BATCH)
+    heard = progress or (lambda _done, _of: None)
     part = path.with_suffix(".part")
     outputs = read_outputs(part, identity)
     done = [] if outputs is None else apart(outputs, BATCH)
     saved_at = time.monotonic()
-    for batch in _outputs_of(teacher, source, first_batch=len(done)):
+    told = _outputs_of(teacher, source, first_batch=len(done))
+    first = list(itertools.islice(told, 1))
+    if first and len(source) * _sample_bytes(first[0]) > MOST_BYTES:
+        return _kept_on_disk(path, identity, itertools.chain(first, told), len(source), heard)
+    for batch in itertools.chain(first, told):
         done.append(batch)
-        if progress is not None:
-            progress(len(done), -(-len(source) // BATCH))
+        heard(len(done), batches)
         if time.monotonic() - saved_at > save_every_s:
             write_outputs(part, identity, joined(done))
             saved_at = time.monotonic()
@@ -197,6 +244,11 @@ def _outputs_of(teacher: nn.Module, source: BatchSource, *, first_batch: int) ->
             yield mapped(Tensor.cpu, as_float(outputs))
 
 
+def _sample_bytes(batch: Tensors) -> int:
+    ends = leaves(batch).values()
+    return sum(end[0].numel() * end.element_size() for end in ends)
+
+
 def _identity(teacher: nn.Module, source: BatchSource) -> str:
     """Of all weights, and of the samples at the beginning, in the middle and at the end."""
     digest = hashlib.sha256(f"{weights_sha256(teacher)} {len(source)}".encode())
@@ -219,6 +271,70 @@ def write_outputs(path: Path, identity: str, outputs: Tensors) -> None:
     metadata = {OF: identity, DIGEST: _digest(outputs), FORM: json.dumps(template(outputs))}
     with replacing(path) as temporary:
         temporary.write_bytes(safetensors.torch.save(ends, metadata=metadata))
+
+
+def _kept_on_disk(
+    path: Path,
+    identity: str,
+    batches: Iterator[Tensors],
+    samples: int,
+    heard: Callable[[int, int], None],
+) -> Tensors:
+    """What `write_outputs` would write, of batches that memory need not hold together.
+
+    The file is safetensors': a header in JSON with its length before it, then the numbers.
+
+    Raises:
+        RunFolderError: the disk is full, or outputs are of a kind that files do not have.
+    """
+    first = next(batches)
+    head, places, size = _header(first, samples, identity, path)
+    with replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            # A mapped file that meets a full disk while it is written to ends the process.
+            os.posix_fallocate(file.fileno(), 0, len(head) + size)
+            file.write(head)
+        whole = torch.from_file(
+            str(temporary), shared=True, size=len(head) + size, dtype=torch.uint8
+        )
+        ends = [
+            whole[len(head) + start : len(head) + end].view(kind).view(shape)
+            for start, end, kind, shape in places
+        ]
+        seen = 0
+        for number, batch in enumerate(itertools.chain([first], batches), 1):
+            for kept, part in zip(ends, leaves(batch).values(), strict=True):
+                kept[seen : seen + len(part)] = part
+            seen += count(batch)
+            heard(number, -(-samples // BATCH))
+        digest = _digest(filled(template(first), iter(ends))).encode()
+        where = head.index(UNKNOWN)
+        whole[where : where + len(digest)] = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
+    outputs = read_outputs(path, identity)
+    assert outputs is not None
+    return outputs
+
+
+def _header(
+    first: Tensors, samples: int, identity: str, path: Path
+) -> tuple[bytes, list[tuple[int, int, torch.dtype, list[int]]], int]:
+    """How the file begins, where each tensor lies behind that, and the bytes of them all."""
+    known = {OF: identity, DIGEST: UNKNOWN.decode(), FORM: json.dumps(template(first))}
+    header: dict[str, object] = {"__metadata__": known}
+    places: list[tuple[int, int, torch.dtype, list[int]]] = []
+    start = 0
+    for name, leaf in leaves(first).items():
+        if leaf.dtype not in KINDS:
+            raise RunFolderError(f"cannot keep outputs of {leaf.dtype}", where=str(path))
+        end = start + samples * leaf[0].numel() * leaf.element_size()
+        shape = [samples, *leaf.shape[1:]]
+        kind = KINDS[leaf.dtype]
+        header[name or KEY] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+        places.append((start, end, leaf.dtype, shape))
+        start = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text, places, start
 
 
 def read_outputs(path: Path, identity: str) -> Tensors | None:
@@ -247,7 +363,8 @@ def read_outputs(path: Path, identity: str) -> Tensors | None:
 def _digest(outputs: Tensors) -> str:
     digest = hashlib.sha256()
     for leaf in leaves(outputs).values():
-        digest.update(leaf.contiguous().numpy().tobytes())
+        for chunk in leaf.flatten().split(CHUNK):
+            digest.update(chunk.numpy().tobytes())
     return digest.hexdigest()
 
 

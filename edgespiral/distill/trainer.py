@@ -7,11 +7,11 @@ import math
 import time
 from contextlib import nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from edgespiral.core.errors import DivergedError, TrainingError
+from edgespiral.core.errors import DivergedError, ModelError, TrainingError
 from edgespiral.core.factory import is_factory
 from edgespiral.core.nested import rows
 from edgespiral.core.seeds import derived_seed
@@ -25,7 +25,7 @@ from edgespiral.distill.optimizers import WeightUpdate, require_optimizer, train
 from edgespiral.distill.own_training import REPORT_STEPS, USUAL, TrainingStep, is_usual
 from edgespiral.distill.parallel.batchnorm import synchronised
 from edgespiral.distill.parallel.failures import explained
-from edgespiral.distill.parallel.replica import Replica, own_rows, require_shares
+from edgespiral.distill.parallel.replica import Replica, own_rows, own_share, require_shares
 from edgespiral.distill.parallel.world import ALONE
 from edgespiral.distill.settings import Progress, TrainReport, rate_of, steps_of
 from edgespiral.distill.teacher_cache import Teachers, running
@@ -157,12 +157,14 @@ class _Run:
         self._rows = own_rows(settings.batch_size, settings.accumulate, world)
         self.device = compute.best_device()
         self._settings, self._task, self._own = settings, task, own
-        self._source = source
+        self._source, self._loaded = source, own_share(source, self._rows, own)
         self._path = path
         self._per_epoch = len(source) // settings.batch_size
         self.steps = steps_of(settings, len(source))
         self._precision = compute.training_precision(settings.precision, self.device)
         self._student = student
+        compiled = torch.compile(student) if settings.compiles else student
+        self._called = cast("nn.Module", compiled)
         self._teachers = Teachers(teachers, outputs, self.device, self._precision)
         self._usual = usual_loss(settings, task)
         self._update = self._updating()
@@ -189,7 +191,9 @@ class _Run:
         while self.step < self.steps:
             epoch, first = divmod(self.step, self._per_epoch)
             seed, size = derived_seed(self._settings.seed, epoch), self._settings.batch_size
-            batches = self._source.epoch(batch_size=size, seed=seed, first_batch=first)
+            batches = (self._loaded or self._source).epoch(
+                batch_size=size, seed=seed, first_batch=first
+            )
             stored = self._teachers.stored_batches(
                 self._source, self._rows, batch_size=size, seed=seed, first_batch=first
             )
@@ -226,7 +230,7 @@ class _Run:
         seconds = time.monotonic() - self._started_at
         samples = (self.step - self._first_step) * self._settings.batch_size
         rate = samples / max(seconds, 1e-9)
-        return Progress(self.step, self.steps, float(self._loss), rate)
+        return Progress(self.step, self.steps, float(self._loss), rate, self._rate)
 
     def report(self) -> TrainReport:
         """The finished run."""
@@ -266,9 +270,9 @@ class _Run:
             total += share * loss.detach()
         total = self._world.mean(total)
         with self._own_code("rate"):
-            rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
+            self._rate = rate_of(self._own.rate(self.step, self.steps, self._settings))
         with self._own_code("optimizer") if self._has_own_optimizer else nullcontext():
-            self._update.apply(rate)
+            self._update.apply(self._rate)
         self._zeros.put_back()
         self._update.average()
         memory = min(LOSS_MEMORY, self.step / (self.step + 1))
@@ -284,7 +288,7 @@ class _Run:
                 inputs, targets = self._own.view(inputs, targets)
         if not self._world.is_first:  # each process drops other units
             torch.manual_seed(derived_seed(self._settings.seed, self.step, 1, self._world.rank))
-        if self._world.size > 1:
+        if self._world.size > 1 and self._loaded is None:
             inputs, targets = rows(inputs, self._rows), rows(targets, self._rows)
         return compute.to_device(inputs, targets, self.device)
 
@@ -310,8 +314,15 @@ class _Run:
         return type(self._own).loss is TrainingStep.loss
 
     def _forward(self, inputs: Tensors) -> Tensors:
-        with running(self._student, self.step), compute.autocast(self._precision, self.device):
-            return call(self._student, inputs)
+        with self._running(), compute.autocast(self._precision, self.device):
+            return call(self._called, inputs)
+
+    def _running(self) -> AbstractContextManager[None]:
+        if not self._settings.compiles:
+            return running(self._student, self.step)
+        failed = f"the compiled model fails at step {self.step + 1}"
+        hint = "try it without --compile"
+        return user_code(ModelError, failed, where=type(self._student).__name__, hint=hint)
 
     def _own_code(self, method: str) -> AbstractContextManager[None]:
         what = f"its {method} fails at step {self.step + 1}"

@@ -25,6 +25,7 @@ DEEPEST = 3
 # Other libraries' counters in a state dict, which are no weights of the model.
 COUNTERS = re.compile(r"(^|\.)(total_ops|total_params)$|^n_averaged$")
 BATCHES_SEEN = "num_batches_tracked"
+OTHER_SHAPE = "other shape"
 # Put into names by `torch.compile` and DataParallel around a part of a model.
 WRAPPING = ("_orig_mod", "module")
 
@@ -32,6 +33,10 @@ KEEP_STATE = "save model.state_dict() of the trained module and give that"
 FORMS = {
     b"version https://git-lfs": ("a Git LFS pointer, not the file", "fetch it: git lfs pull"),
     b"\x89HDF\r\n\x1a\n": ("an HDF5 file, as Keras writes them, not PyTorch weights", KEEP_STATE),
+    b"\x1f\x8b": ("packed with gzip", "unpack it first: gunzip FILE"),
+    b"BZh": ("packed with bzip2", "unpack it first: bunzip2 FILE"),
+    b"\xfd7zXZ\x00": ("packed with xz", "unpack it first: unxz FILE"),
+    b"\x28\xb5\x2f\xfd": ("packed with Zstandard", "unpack it first: unzstd FILE"),
     b"<": ("a web page or XML, not weights", "download the file itself"),
 }
 SUFFIXES = {
@@ -42,7 +47,7 @@ SUFFIXES = {
 
 
 def form_of(path: Path) -> str:
-    """`safetensors` or `pickle`, by what is in the file and not by its name.
+    """`safetensors`, `pickle` or an `index` of files, by what is in the file and not by its name.
 
     Raises:
         ModelError: it is neither; what it is is named.
@@ -57,6 +62,8 @@ def form_of(path: Path) -> str:
         raise ModelError(f"is {SUFFIXES[path.suffix]}, not weights", where=str(path), hint=hint)
     if start[8:9] == b"{":
         return "safetensors"
+    if path.suffix == ".json":
+        return "index"
     if start.startswith(b"PK"):
         _require_checkpoint(path)
         return "pickle"
@@ -70,6 +77,9 @@ def _require_checkpoint(path: Path) -> None:
     except (zipfile.BadZipFile, OSError):
         return  # whoever reads it says what is wrong
     what = None
+    if not any(name.endswith((".pkl", ".json", "archive_format")) for name in names):
+        what = f"is a zip archive ({first_few(names)}), not weights"
+        raise ModelError(what, where=str(path), hint="unpack it and name the file inside")
     if any(name.endswith("constants.pkl") for name in names):
         what = "TorchScript"
     elif any(
@@ -202,7 +212,7 @@ def misfits(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
     wrong = {
         "missing": [k for k in expected if k not in tensors and not k.endswith(BATCHES_SEEN)],
         "unexpected": [key for key in tensors if key not in expected],
-        "other shape": reshaped,
+        OTHER_SHAPE: reshaped,
         "other kind": kinds,
     }
     return [f"{kind}: {first_few(keys)}" for kind, keys in wrong.items() if keys]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.system.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from typing import Any
 
     Inert = Sequence[Callable[..., Any] | tuple[Callable[..., Any], str]]
@@ -32,6 +34,32 @@ def read_checkpoint(path: Path, inert: Inert = ()) -> object:
     # By what is in the file: torch goes by the name of one that is named.
     with torch.serialization.safe_globals(list(inert)), path.open("rb") as file:
         return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def shards_of(index: Path) -> list[Path]:
+    """The files in which an index says that a model's weights lie, as large ones are saved.
+
+    Args:
+        index: `model.safetensors.index.json` or `pytorch_model.bin.index.json`.
+
+    Raises:
+        ModelError: it is no such index, or a file is missing.
+    """
+    try:
+        content = json.loads(index.read_bytes())
+        names = sorted(set(content["weight_map"].values()))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        what = "is no index of weights: it has no weight_map from names to files"
+        raise ModelError(what, where=str(index)) from error
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise ModelError("names files that are not beside it", where=f"{index}:weight_map")
+    files = [index.with_name(name) for name in names]
+    missing = [file.name for file in files if not is_file(file)]
+    if missing:
+        hint = "put all files of the model into one folder"
+        what = f"names files that are not there: {first_few(missing)}"
+        raise ModelError(what, where=str(index), hint=hint)
+    return files
 
 
 def check_archive(path: Path) -> None:

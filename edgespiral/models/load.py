@@ -17,8 +17,16 @@ from edgespiral.core.user_code import user_code
 from edgespiral.models.accept import unwrapped, with_one_output
 from edgespiral.models.calling import called
 from edgespiral.models.catalog import build
-from edgespiral.models.checkpoint import form_of, keys_of, matched, misfits, stand_ins, states_in
-from edgespiral.models.checkpoint_files import check_archive, read_checkpoint
+from edgespiral.models.checkpoint import (
+    OTHER_SHAPE,
+    form_of,
+    keys_of,
+    matched,
+    misfits,
+    stand_ins,
+    states_in,
+)
+from edgespiral.models.checkpoint_files import check_archive, read_checkpoint, shards_of
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     OutputCheck = Callable[[object, int, DataSplits], None]
 
 Say = Callable[[str], None]
+WEIGHTS_ENDINGS = (".safetensors", ".index.json", ".pt", ".pth", ".bin", ".ckpt")
 NOT_LOADED = "the file holds more than tensors and is not loaded, since that would run its code"
 
 
@@ -52,8 +61,9 @@ def load_model(
 
     Args:
         spec: a name of `zoo.names()`, or a factory called without arguments; or a module there.
-        weights: a `.safetensors` file, or a `.pt` read by `torch.load(weights_only=True)`; of a
-            checkpoint with several sets of weights, `FILE:key` takes the one of that key.
+        weights: a `.safetensors` file, the index of several, or a `.pt` read by
+            `torch.load(weights_only=True)`; of a checkpoint with several sets of weights,
+            `FILE:key` takes the one of that key.
         classes: number of logits of a zoo model.
         input_shape: (C, H, W) of a zoo model, (T,) of one for text.
         token_count, padding: of a zoo model for text, see `DataSplits`.
@@ -114,7 +124,14 @@ def read_state(path: Path, say: Say = lambda _: None) -> dict[str, Tensor]:
         ModelError: missing, damaged, not PyTorch weights, or a pickle that holds no tensors.
     """
     file, key = _file_and_key(path)
-    if form_of(file) == "safetensors":
+    form = form_of(file)
+    if form != "pickle" and key is not None:
+        what = f"has one set of weights, and none by the name {key!r}"
+        raise ModelError(what, where=str(file), hint=f"give {file.name} alone")
+    if form == "index":
+        parts = [read_state(shard) for shard in shards_of(file)]
+        return {name: tensor for part in parts for name, tensor in part.items()}
+    if form == "safetensors":
         return _read_safetensors(file)
     content, beside = _read_pickle(file)
     states = states_in(content)
@@ -143,7 +160,11 @@ def fit_state(
     fitting, outside = matched(model, state)
     problems = misfits(model, fitting)
     if problems:
-        raise ModelError(f"the weights do not fit the model: {'; '.join(problems)}", where=where)
+        # Of the same network with other outputs, as one that was trained on other classes.
+        is_head = len(problems) == 1 and problems[0].startswith(OTHER_SHAPE)
+        hint = "train it on these data first, if their classes are others" if is_head else None
+        told = "; ".join(problems)
+        raise ModelError(f"the weights do not fit the model: {told}", where=where, hint=hint)
     if outside:
         say(f"weights: left out of {where}, beside the model: {first_few(outside)}")
     # Counters of batches may be missing, which no result depends on.
@@ -156,8 +177,11 @@ def _file_and_key(path: Path) -> tuple[Path, str | None]:
     name, colon, key = path.name.rpartition(":")
     if colon and is_file(path.with_name(name)):
         return path.with_name(name), key
-    what = "is a folder, not a weights file" if path.is_dir() else "no such weights file"
-    raise ModelError(what, where=str(path))
+    if not path.is_dir():
+        raise ModelError("no such weights file", where=str(path))
+    inside = sorted(file.name for file in path.iterdir() if file.name.endswith(WEIGHTS_ENDINGS))
+    hint = f"name the file in it: {first_few(inside)}" if inside else None
+    raise ModelError("is a folder, not a weights file", where=str(path), hint=hint)
 
 
 def check_outputs(model: nn.Module, splits: DataSplits, check: OutputCheck) -> None:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import importlib.util
 import inspect
+import time
 import warnings
 from collections import OrderedDict
 from types import ModuleType
@@ -17,6 +18,7 @@ from torch.fx.proxy import TraceError
 
 from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.nested import count, leaves, mapped, rows, shapes, template
+from edgespiral.core.system.analysis_limit import allow_for_passes, analysing
 from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.core.system.time_limit import limited
 from edgespiral.models.calling import call
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
-# Of a trace, which takes seconds: a forward that waits for something is told, and not waited for.
+# By the clock: a forward that waits for something computes nothing, and is told all the same.
 MOST_SECONDS = 300.0
 # Batch sizes that a model is run with while it is traced, and those that its graph is tried at.
 FOLLOWED_BATCHES = (2, 3)
@@ -68,10 +70,12 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
 
     Raises:
         ModelError: its forward depends on its inputs' values or on the batch's size, or on what
-            cannot be followed; the user's line is named. Or it takes more than `MOST_SECONDS`.
+            cannot be followed; the user's line is named. Or it takes too long (`analysing`).
     """
     batches = () if inputs is None else tuple(_batch(inputs, n) for n in FOLLOWED_BATCHES)
-    with limited(MOST_SECONDS, "tracing the model"), evaluating(model):
+    with analysing(), limited(MOST_SECONDS, "tracing the model"), evaluating(model):
+        if inputs is not None:
+            allow_for_passes(_pass_seconds(model, _batch(inputs, 1)))
         tracer = Tracer(model, batches)
         try:
             graph = tracer.trace_model()
@@ -85,6 +89,18 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
         if inputs is not None:
             check_computes(graph, model, inputs, tracer)
     return graph
+
+
+def _pass_seconds(model: nn.Module, sample: Tensors) -> float:
+    """Processor time of a pass; 0 if the model fails, which the trace will tell of."""
+    start_s = time.thread_time()
+    try:
+        _outputs(model, sample)
+    except ModelError:
+        raise
+    except Exception:  # a forward can fail in any way
+        return 0.0
+    return time.thread_time() - start_s
 
 
 def check_computes(

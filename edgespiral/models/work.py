@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.nested import Tensors
 
-LAYERS = (_ConvNd, nn.Linear, nn.LSTM, nn.GRU)
+LAYERS = (_ConvNd, nn.Linear, nn.LSTM, nn.GRU, nn.RNN)
 
 
 def flops_of(model: nn.Module, example: Tensors) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.system.analysis_limit import WHAT, analysing
 from edgespiral.core.system.time_limit import limited
 from edgespiral.models.example_inputs import example_input
 from edgespiral.models.fixed import train_all
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.scoring.reconstruct import Moments
 
-# ResNets take seconds, the largest transformers minutes.
-MOST_SECONDS = 1800.0
+# By the clock, as in `trace`; what it may compute is `analysing`'s to say.
+MOST_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class PrunableModel:
         """
         if example is None:
             example = example_input(input_shape, token_count=token_count)
-        with limited(MOST_SECONDS, "finding what can be cut"):
+        with analysing(), limited(MOST_SECONDS, WHAT):
             check_repeatable(model, example)
             prunable = cls._surveyed(explicit(unstacked(model), example), example, reference)
         if not prunable.groups and reference is None and not may_be_uncuttable:

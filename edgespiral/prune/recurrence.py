@@ -1,4 +1,4 @@
-"""LSTM and GRU step by step, with a gate at every place where a hidden unit is read.
+"""LSTM, GRU and RNN step by step, with a gate at every place where a hidden unit is read.
 
 A hidden unit is removed when nobody reads it: not the gates of its own layer at the next step
 (columns of `weight_hh`), nor the layers that take the outputs or the final state. What a unit keeps
@@ -16,15 +16,16 @@ from torch import nn
 from edgespiral.prune.unstack import directions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
     State = Tensor | tuple[Tensor, Tensor]
+    Step = Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 def gated_recurrence(
-    layer: nn.LSTM | nn.GRU, inputs: Tensor, gate: Tensor, start: State | None = None
+    layer: nn.RNNBase, inputs: Tensor, gate: Tensor, start: State | None = None
 ) -> tuple[Tensor, State]:
     """What `layer(inputs, start)` returns, with its own reads of hidden units multiplied by `gate`.
 
@@ -59,7 +60,7 @@ def gated_recurrence(
 
 
 def _direction(
-    layer: nn.LSTM | nn.GRU,
+    layer: nn.RNNBase,
     steps: Tensor,
     gate: Tensor,
     suffix: str,
@@ -69,7 +70,7 @@ def _direction(
     weight_ih, weight_hh, *biases = _parameters(layer, suffix)
     bias_ih, bias_hh = biases or (None, None)
     driven = nn.functional.linear(steps.flip(0) if backwards else steps, weight_ih, bias_ih)
-    advance = _lstm_step if isinstance(layer, nn.LSTM) else _gru_step
+    advance = _step_of(layer)
     hidden = driven.new_zeros(driven.shape[1], layer.hidden_size)
     state = start or ((hidden, hidden) if isinstance(layer, nn.LSTM) else (hidden,))
     outputs = []
@@ -78,6 +79,14 @@ def _direction(
         state = advance(drive, recurrent, state)
         outputs.append(state[0])
     return torch.stack(outputs[::-1] if backwards else outputs), state
+
+
+def _step_of(layer: nn.RNNBase) -> Step:
+    if isinstance(layer, nn.LSTM):
+        return _lstm_step
+    if isinstance(layer, nn.GRU):
+        return _gru_step
+    return _relu_step if layer.nonlinearity == "relu" else _tanh_step
 
 
 def _parameters(layer: nn.RNNBase, suffix: str) -> Iterator[Tensor]:
@@ -99,3 +108,13 @@ def _gru_step(drive: Tensor, recurrent: Tensor, state: tuple[Tensor, ...]) -> tu
     keep = (drive_z + recurrent_z).sigmoid()
     candidate = (drive_n + (drive_r + recurrent_r).sigmoid() * recurrent_n).tanh()
     return ((1 - keep) * candidate + keep * state[0],)
+
+
+def _tanh_step(drive: Tensor, recurrent: Tensor, _state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """One step of torch.nn.RNN's definition."""
+    return ((drive + recurrent).tanh(),)
+
+
+def _relu_step(drive: Tensor, recurrent: Tensor, _state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """One step of torch.nn.RNN's definition with `nonlinearity="relu"`."""
+    return ((drive + recurrent).relu(),)

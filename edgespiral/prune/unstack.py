@@ -1,6 +1,6 @@
 """Stacked recurrent layers taken apart, so that each may have a width of its own.
 
-`nn.LSTM` and `nn.GRU` have one `hidden_size` for all the layers of a stack. A stack in which every
+`nn.LSTM` and its like have one `hidden_size` for all the layers of a stack. A stack in which every
 layer has its own is a chain of modules of one layer each, and that is also what its ONNX form is:
 one operator a layer.
 """
@@ -16,18 +16,28 @@ from torch import nn
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
-RECURRENT = (nn.LSTM, nn.GRU)
+RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
 RECURRENT_LAYERS = "recurrent layers"
 
 
-def recurrent_layers(model: nn.Module) -> dict[str, nn.LSTM | nn.GRU]:
-    """The LSTM and GRU modules of `model` by name."""
+def recurrent_layers(model: nn.Module) -> dict[str, nn.LSTM | nn.GRU | nn.RNN]:
+    """The LSTM, GRU and RNN modules of `model` by name."""
     return {name: m for name, m in model.named_modules() if isinstance(m, RECURRENT)}
 
 
 def directions(layer: nn.RNNBase) -> int:
     """1, or 2 for a bidirectional layer."""
     return 2 if layer.bidirectional else 1
+
+
+def gates(layer: nn.RNNBase) -> int:
+    """How many rows of each of its matrices a hidden unit has.
+
+    Example:
+        >>> gates(nn.LSTM(3, 5))
+        4
+    """
+    return len(layer.get_parameter("weight_hh_l0")) // layer.hidden_size
 
 
 def unstacked(model: GraphModule) -> GraphModule:
@@ -82,6 +92,7 @@ def _chain(stack: nn.RNNBase) -> nn.Module:
 
 def _one_layer(stack: nn.RNNBase, depth: int) -> nn.RNNBase:
     kind: Any = type(stack)  # the base's signature begins with the mode, its children's do not
+    own = {"nonlinearity": stack.nonlinearity} if isinstance(stack, nn.RNN) else {}
     single: nn.RNNBase = kind(
         stack.hidden_size * directions(stack) if depth else stack.input_size,
         stack.hidden_size,
@@ -89,6 +100,7 @@ def _one_layer(stack: nn.RNNBase, depth: int) -> nn.RNNBase:
         batch_first=stack.batch_first,
         bidirectional=stack.bidirectional,
         device="meta",
+        **own,
     )
     for name, _ in list(single.named_parameters()):
         setattr(single, name, getattr(stack, name.replace("_l0", f"_l{depth}")))

@@ -39,6 +39,16 @@ def print_sweep(console: Console, sweep: Sweep) -> None:
     for run in sweep.runs:
         table.add_row(*map(_shown, run.values.values()), status(run), _latencies(run), _score(run))
     console.print(table, crop=False)
+    for run in sweep.runs:
+        if run.name in sweep.best:
+            console.print(f"best of the search: {_best(run, sweep)}", soft_wrap=True)
+
+
+def _best(run: SweptRun, sweep: Sweep) -> str:
+    assert sweep.metric is not None
+    assert run.validation_score is not None
+    settings = ", ".join(f"{name} {_shown(value)}" for name, value in run.values.items())
+    return f"{settings}: validation {sweep.metric.named(run.validation_score)}, in {run.name}"
 
 
 def status(run: SweptRun) -> str:

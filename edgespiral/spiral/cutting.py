@@ -14,6 +14,7 @@ from torch import nn
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import ModelError, UsageError, first_few, unknown_name
 from edgespiral.core.nested import leaves, mapped, plain, rows
+from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data.guard import watched
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
@@ -226,7 +227,8 @@ def _source(
         raise ModelError(what, where=type(model).__name__)
     if splits is not None and splits.is_labelled:
         check_answers(layers, splits, task.check_outputs)
-    return PrunableModel.of(trace(layers, inputs), (), example=example), task
+    with analysing():
+        return PrunableModel.of(trace(layers, inputs), (), example=example), task
 
 
 def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:

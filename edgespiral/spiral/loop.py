@@ -18,6 +18,7 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
+from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
@@ -287,8 +288,11 @@ class Spiral:
         if folder == shipped_folder(self.context.out, self._events(), turn):
             require_judged(folder, judged_files(self._events(), turn))
         splits, reference = self.context.splits, self.context.teacher.groups
-        model = trace(load_model(folder), first_inputs(splits))
-        return PrunableModel.of(model, splits.input_shape, reference, example=example_of(splits))
+        with analysing():
+            model = trace(load_model(folder), first_inputs(splits))
+            return PrunableModel.of(
+                model, splits.input_shape, reference, example=example_of(splits)
+            )
 
     def _events(self) -> Sequence[Event]:
         return self.context.journal.read()

@@ -17,6 +17,7 @@ from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.data import load
 from edgespiral.data.accompanying import check_beside
 from edgespiral.distill.own_training import USUAL, training_of
+from edgespiral.loggers.listening import on_console
 from edgespiral.models import is_built_untrained
 from edgespiral.models.load import load_model_for
 from edgespiral.report.html import render_html
@@ -53,9 +54,8 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
     Raises:
         EdgeSpiralError: with everything done so far kept in `out`.
     """
-    training = training_of(plan.train)
+    training, listener = training_of(plan.train), on_console(OnConsole(console), plan.log)
     splits, task = load(plan.data), tasks.load(plan.task)
-    listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
     try:
         return run_spiral(

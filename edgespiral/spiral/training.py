@@ -47,6 +47,7 @@ def training_settings(plan: Plan, teacher: nn.Module) -> TrainSettings:
         precision=precision_of(plan.amp),
         accumulate=plan.accumulate,
         freeze=plan.freeze,
+        compiles=plan.compile,
     )
 
 

@@ -54,10 +54,6 @@ def projected():
     return Reader(nn.LSTM(8, 16, batch_first=True, proj_size=8))
 
 
-def plain_rnn():
-    return Reader(nn.RNN(8, 8, batch_first=True))
-
-
 class Packing(Reader):
     """The same, with packed sequences."""
 

@@ -83,3 +83,39 @@ def test_samples_of_different_shapes_are_one_line():
 def test_samples_without_labels_are_told(sample):
     with pytest.raises(DataError, match="samples have no labels"):
         list(DatasetSource([sample, sample, sample]).epoch(batch_size=3))
+
+
+class Noted(Dataset):
+    """Numbers, of which some are drawn at random, and which of them were read."""
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return torch.tensor([float(index), float(torch.rand(()))]), index % 2
+
+
+def test_a_share_reads_its_samples_of_each_batch_and_no_others():
+    whole, noted = DatasetSource(Noted()), Noted()
+    rows = torch.tensor([1, 3])
+    share = DatasetSource(noted).share(rows)
+    batches = list(whole.epoch(batch_size=4, seed=5, first_batch=1))
+    own = list(share.epoch(batch_size=4, seed=5, first_batch=1))
+    assert len(own) == len(batches) == 2
+    for (inputs, targets), (all_inputs, all_targets) in zip(own, batches, strict=True):
+        assert torch.equal(inputs[:, 0], all_inputs[rows, 0])
+        assert torch.equal(targets, all_targets[rows])
+    assert noted.read == [int(index) for inputs, _ in own for index in inputs[:, 0]]
+    # In stored order, and so for scores, a share is the whole.
+    assert len(next(iter(share.epoch(batch_size=4)))[1]) == 4
+
+
+def test_shares_draw_otherwise_and_each_the_same_again():
+    shares = [DatasetSource(Noted()).share(torch.tensor(rows)) for rows in ([0, 1], [2, 3])]
+    first, second = (next(iter(s.epoch(batch_size=4, seed=5)))[0][:, 1] for s in shares)
+    assert not torch.equal(first, second)
+    assert torch.equal(second, next(iter(shares[1].epoch(batch_size=4, seed=5)))[0][:, 1])

@@ -208,3 +208,21 @@ def test_a_supply_without_views_is_its_own_plain_one(splits):
 
 def test_nothing_is_guarded_twice(splits):
     assert guarded(splits).test is splits.test
+
+
+def test_of_two_shares_one_meets_the_sample_and_names_it(splits):
+    late = with_part(splits, "train", DatasetSource(TensorDataset(*BAD["labels run from -1 to 9"])))
+    told = []
+    for rows in (torch.arange(50), torch.arange(50, 100)):
+        try:
+            seen = list(late.train.share(rows).epoch(batch_size=100, seed=3))
+        except DataError as error:
+            told.append(str(error))
+        else:
+            assert [len(targets) for _, targets in seen] == [50] * (COUNT // 100)
+    (line,) = told
+    assert f"first at sample {LATE}" in line
+
+
+def test_what_is_in_memory_has_no_share(splits):
+    assert splits.train.share(torch.arange(2)) is None

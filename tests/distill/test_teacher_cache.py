@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+
 import pytest
 import torch
 from torch.utils.data import TensorDataset
 
 from edgespiral.core.errors import DataError, RunFolderError
+from edgespiral.core.nested import leaves
 from edgespiral.data import load
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.distill import teacher_cache
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs, stored_order
 
 
@@ -52,6 +58,51 @@ def test_only_stored_samples_that_fit_into_memory_are_kept(stored):
     assert can_be_kept(digits.unaugmented().train, 10)
     with pytest.raises(DataError, match="not of random views"):
         stored_order(digits.train, 0)
+
+
+def test_more_than_memory_has_room_for_may_lie_on_a_disk_up_to_half_of_what_is_free(
+    stored, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(teacher_cache, "MOST_BYTES", 10_000)
+    free = shutil.disk_usage(tmp_path).free
+    assert not can_be_kept(stored, 10)
+    assert can_be_kept(stored, 10, tmp_path / "not" / "made")
+    assert not can_be_kept(stored, free // (2 * 4 * 300) + 1, tmp_path)
+    monkeypatch.setattr(teacher_cache, "MOST_DISK_BYTES", 11_000)
+    assert not can_be_kept(stored, 10, tmp_path)
+
+
+class Several(Teacher):
+    """Outputs of two kinds."""
+
+    def forward(self, inputs):
+        return {"twice": super().forward(inputs), "rank": inputs.flatten().long()}
+
+
+@pytest.mark.parametrize("kind", [Teacher, Several])
+def test_outputs_on_disk_are_those_in_memory(stored, tmp_path, monkeypatch, kind):
+    in_memory = leaves(kept_outputs(tmp_path / "a", kind(), stored))
+    monkeypatch.setattr(teacher_cache, "MOST_BYTES", 1000)
+    heard, teacher = [], kind()
+    kept = kept_outputs(tmp_path / "b", teacher, stored, lambda *done: heard.append(done))
+    assert leaves(kept).keys() == in_memory.keys()
+    assert all(torch.equal(leaves(kept)[name], value) for name, value in in_memory.items())
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    again = leaves(kept_outputs(tmp_path / "b", teacher, stored))
+    assert all(torch.equal(again[name], value) for name, value in in_memory.items())
+    assert teacher.seen == 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_disk_that_is_full_is_told_before_anything_is_asked(stored, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(teacher_cache, "MOST_BYTES", 1000)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(RunFolderError, match="No space left on device"):
+        kept_outputs(tmp_path / "b", Teacher(), stored)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_data_set_may_alter_its_samples_unless_it_has_a_plain_form(stored):

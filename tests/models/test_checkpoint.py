@@ -1,5 +1,10 @@
 import argparse
+import bz2
+import gzip
+import json
+import lzma
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -129,6 +134,9 @@ NOT_WEIGHTS = {
     ),
     "model.h5": (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5"),
     "page.pt": (b"<!DOCTYPE html><html></html>", "web page"),
+    "w.pt.gz": (gzip.compress(bytes(64)), "packed with gzip"),
+    "w.pt.bz2": (bz2.compress(bytes(64)), "packed with bzip2"),
+    "w.pt.xz": (lzma.compress(bytes(64)), "packed with xz"),
     "model.onnx": (b"\x08\x07\x12\x07pytorch" + bytes(20), "an ONNX model, not weights"),
 }
 
@@ -152,6 +160,65 @@ def test_programs_are_named_for_what_they_are(tmp_path):
         read_state(tmp_path / "program.pt2")
     with pytest.raises(ModelError, match="is a folder"):
         read_state(tmp_path)
+
+
+def test_a_zip_of_other_files_is_named_with_them(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        archive.writestr("best.pt", "weights")
+    with pytest.raises(ModelError, match=r"is a zip archive \(best\.pt\), not weights; unpack it"):
+        read_state(tmp_path / "w.zip")
+
+
+def sharded(folder):
+    """The weights in two files with an index, as large models are saved."""
+    names = list(STATE)
+    files = {"a.safetensors": names[:3], "b.safetensors": names[3:]}
+    for file, own in files.items():
+        save_file({name: STATE[name] for name in own}, folder / file)
+    index = folder / "model.safetensors.index.json"
+    weight_map = {name: file for file, own in files.items() for name in own}
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return index
+
+
+def test_weights_in_several_files_are_read_by_their_index(spec, tmp_path):
+    model, _ = load(spec, sharded(tmp_path))
+    assert torch.equal(model[3].weight, STATE["3.weight"])
+    with pytest.raises(ModelError, match=r"in it: a\.safetensors, b"):
+        read_state(tmp_path)
+    (tmp_path / "b.safetensors").unlink()
+    with pytest.raises(ModelError, match="names files that are not there: b"):
+        read_state(tmp_path / "model.safetensors.index.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{}", "is no index of weights"),
+        ("[", "is no index of weights"),
+        ('{"weight_map": ["a"]}', "is no index of weights"),
+        ('{"weight_map": {"a": "../w.safetensors"}}', "names files that are not beside it"),
+        ('{"weight_map": {"a": 3}}', "names files that are not beside it"),
+    ],
+)
+def test_other_json_is_no_index(content, told, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=told):
+        read_state(tmp_path / "config.json")
+
+
+def test_safetensors_have_one_set_of_weights(tmp_path):
+    save_file(STATE, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="has one set of weights, and none by the name 'ema'"):
+        read_state(tmp_path / "w.safetensors:ema")
+
+
+def test_weights_of_other_classes_say_what_to_do(tmp_path):
+    torch.save(STATE, tmp_path / "w.pt")
+    other = net()
+    other[3] = nn.Linear(144, 5)
+    with pytest.raises(ModelError, match=r"other shape: 3.weight .*; train it on these data first"):
+        fit_state(other, STATE, where="w.pt")
 
 
 def test_the_keys_that_a_file_has_are_named(tmp_path):

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from edgespiral.prune.recurrence import gated_recurrence
 
+KINDS = {
+    "LSTM": nn.LSTM,
+    "GRU": nn.GRU,
+    "RNN": nn.RNN,
+    "RNN of ReLU": partial(nn.RNN, nonlinearity="relu"),
+}
 CASES = [
-    pytest.param(kind, bidirectional, bias, id=f"{kind.__name__}-{bidirectional}-{bias}")
-    for kind in (nn.LSTM, nn.GRU)
+    pytest.param(kind, bidirectional, bias, id=f"{name}-{bidirectional}-{bias}")
+    for name, kind in KINDS.items()
     for bidirectional in (False, True)
     for bias in (False, True)
 ]

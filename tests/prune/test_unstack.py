@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -31,7 +33,7 @@ READS = {
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, partial(nn.RNN, nonlinearity="relu")])
 def test_a_chain_of_layers_computes_what_the_stack_did(kind, read):
     model = States(kind, 3, read).eval()
     inputs = torch.randn(2, 6, 5)

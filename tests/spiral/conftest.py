@@ -87,14 +87,11 @@ def a_bench(teacher, digits, tmp_path):
     return make
 
 
-class StopsAt:
+class StopsAt(Silent):
     """A listener that presses Ctrl-C at the first report of steps under `label`."""
 
     def __init__(self, label: str) -> None:
         self.label = label
-
-    def say(self, text: str) -> None:
-        """See `Listener.say`."""
 
     @contextmanager
     def steps(self, label: str):

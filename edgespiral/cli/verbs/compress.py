@@ -59,6 +59,7 @@ def default_folder(plan: Plan, prefix: str = "") -> Path:
 
 def _run(config: Path | None, flags: dict[str, object], *, resume: bool, dry_run: bool) -> int:
     from edgespiral.export.recipe import load_recipe
+    from edgespiral.loggers.listening import check_logs
     from edgespiral.measure.racing.entrants import profiles_with
     from edgespiral.spiral.plan import load_plan
 
@@ -66,6 +67,7 @@ def _run(config: Path | None, flags: dict[str, object], *, resume: bool, dry_run
     plan = load_plan(config, flags)
     profiles_with(plan.targets, plan.runtime)
     load_recipe(plan.recipe)
+    check_logs(plan.log)
     if dry_run:
         return _rehearse(plan)
     if plan.devices is None:

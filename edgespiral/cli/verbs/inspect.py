@@ -44,6 +44,7 @@ def inspect(
     """Show groups of channels, branches, what stays and why, and which engines can cut a model."""
     shape = stated_shape(data, input_shape, "inspect")
     from edgespiral.core.batches import first_inputs
+    from edgespiral.core.system.analysis_limit import analysing
     from edgespiral.core.system.files import make_folder, write_text
     from edgespiral.models.example_inputs import example_of
     from edgespiral.models.saved import trace
@@ -56,9 +57,11 @@ def inspect(
     if splits is not None:
         shape, tokens = splits.input_shape, splits.token_count
     inputs, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
-    teacher = PrunableModel.of(
-        trace(module, inputs), shape, token_count=tokens, may_be_uncuttable=True, example=example
-    )
+    with analysing():
+        graph = trace(module, inputs)
+        teacher = PrunableModel.of(
+            graph, shape, token_count=tokens, may_be_uncuttable=True, example=example
+        )
     inspection = inspect_teacher(teacher, model)
     if json:
         tell_json(inspection.model_dump_json(indent=2))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
 ) -> None:
-    """List tasks, criteria, data sets, runtimes, transports and pruners, and what brings each."""
+    """List tasks, criteria, data, runtimes, transports, pruners and logs, and what brings each."""
     listed = [(kind, plugin) for kind in kinds() for plugin in kind.plugins()]
     if as_json:
         rows = [
@@ -39,10 +39,11 @@ def plugins(
 def kinds() -> tuple[PluginKind[Any], ...]:
     """Everything that other packages may add to."""
     from edgespiral.data.sources import SOURCES
+    from edgespiral.loggers import LOGGERS
     from edgespiral.measure.runtimes import RUNTIMES
     from edgespiral.measure.transports import TRANSPORTS
     from edgespiral.prune.engines import PRUNING_ENGINES
     from edgespiral.prune.scoring.criteria import CRITERIA
     from edgespiral.tasks import TASKS
 
-    return TASKS, CRITERIA, SOURCES, RUNTIMES, TRANSPORTS, PRUNING_ENGINES
+    return TASKS, CRITERIA, SOURCES, RUNTIMES, TRANSPORTS, PRUNING_ENGINES, LOGGERS

@@ -17,6 +17,7 @@ from edgespiral.core.records.schema_1 import Upgrade
 from edgespiral.core.system.files import read_bytes, sync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from edgespiral.core.records.events import Event
@@ -26,13 +27,19 @@ HOW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Journal:
-    """The journal at `path`; the file need not exist yet."""
+    """The journal at `path`; the file need not exist yet.
+
+    Attributes:
+        path: of the file.
+        hears: is told of each record that is added, once it is on the disk.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.hears: Callable[[Event], None] | None = None
 
     def append(self, event: Event) -> None:
-        """Add one record; when this returns it is on the disk.
+        """Add one record; when this returns it is on the disk, and `hears` was told.
 
         A torn last line, left by a crash during an earlier append, is cut off first.
 
@@ -56,6 +63,8 @@ class Journal:
                 where=str(self.path),
                 hint="check the folder's permissions and free space, then go on with --resume",
             ) from error
+        if self.hears is not None:
+            self.hears(event)
 
     def read(self) -> list[Event]:
         """All whole records, in order; see the module's `read`. Empty where no file exists."""

@@ -141,7 +141,7 @@ class LayerLatency(Record):
     outputs (T, directions, N, hidden) and, in each direction, weights (gates * hidden, features).
     """
 
-    operator: Literal["conv", "gemm", "lstm", "gru"]
+    operator: Literal["conv", "gemm", "lstm", "gru", "rnn"]
     input_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
     output_shape: tuple[int, ...]

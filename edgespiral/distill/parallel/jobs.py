@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import safetensors.torch
-from torch.fx import GraphModule
-from torch.nn.utils.parametrize import is_parametrized
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import DivergedError, ModelError
 from edgespiral.core.system.files import make_folder
 from edgespiral.core.system.temporary import work_folder
+from edgespiral.distill.parallel.answers import ASKED, answer, can_travel
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.teacher_cache import read_outputs, write_outputs
 from edgespiral.distill.trainer import train
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
+    from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.nested import Tensors
@@ -63,9 +63,7 @@ class Job:
     @property
     def can_travel(self) -> bool:
         """Whether other processes can build the student: not one that trains with its rounding."""
-        return isinstance(self.student, GraphModule) and not any(
-            map(is_parametrized, self.student.modules())
-        )
+        return can_travel(self.student)
 
     def write(self, folder: Path) -> None:
         """Write all of it into a folder.
@@ -128,7 +126,7 @@ def hand_out(world: World, job: Job, checkpoint: Path) -> None:
 
 
 def serve(world: World, splits: DataSplits, task: Task, own: TrainingStep) -> None:
-    """Train what the first process hands out, until the run has ended.
+    """Train and answer what the first process hands out, until the run has ended.
 
     Raises:
         ProcessLostError: the first process is gone.
@@ -139,6 +137,9 @@ def serve(world: World, splits: DataSplits, task: Task, own: TrainingStep) -> No
         with work_folder() as folder:
             if not world.next_order(folder / "job"):
                 return
+            if (folder / "job" / ASKED).is_file():
+                answer(world, folder / "job", splits)
+                continue
             job = Job.read(folder / "job", example)
             with suppress(DivergedError):  # as in all others; the first one says what follows
                 train(

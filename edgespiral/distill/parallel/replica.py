@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from edgespiral.core.batches import SharedSource
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from edgespiral.core.batches import BatchSource
     from edgespiral.distill.losses import Batch
+    from edgespiral.distill.own_training import TrainingStep
     from edgespiral.distill.parallel.world import World
 
 NONE_UNUSED = "find_unused_parameters=True was specified in DDP constructor"
@@ -55,6 +58,13 @@ def own_rows(batch_size: int, accumulate: int, world: World) -> slice | Tensor:
         return slice(None)
     by_part = torch.arange(batch_size).view(accumulate, world.size, -1)
     return by_part[:, world.rank].flatten()
+
+
+def own_share(source: BatchSource, rows: slice | Tensor, own: TrainingStep) -> BatchSource | None:
+    """The supply of these places of each batch alone; None where whole batches are needed."""
+    if isinstance(rows, slice) or own.alters_views or not isinstance(source, SharedSource):
+        return None
+    return source.share(rows)
 
 
 class Replica:

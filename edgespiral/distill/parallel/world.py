@@ -60,6 +60,7 @@ class World:
     store: Any = None
     control: Any = None
     _orders: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _shares: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def is_first(self) -> bool:
@@ -132,6 +133,45 @@ class World:
                     chunk = torch.empty(min(CHUNK_BYTES, size - at), dtype=torch.uint8)
                     file.write(self._broadcast(chunk).numpy().tobytes())
         return True
+
+    def give(self, share: bytes) -> None:
+        """Send the first process this one's share of what it has ordered; see `gathered`.
+
+        Raises:
+            ProcessLostError: the first process is gone.
+        """
+        self.post(f"share {next(self._shares)} {self.rank}", str(len(share)))
+        for at in range(0, len(share), CHUNK_BYTES):
+            chunk = bytearray(share[at : at + CHUNK_BYTES])
+            with _reaching():
+                distributed.send(torch.frombuffer(chunk, dtype=torch.uint8), 0, group=self.control)
+
+    def gathered(self) -> Iterator[bytes]:
+        """Yield what each other process gives, in the order of their numbers.
+
+        Raises:
+            ProcessLostError: one of them is gone, or has failed; its own words then.
+        """
+        number = next(self._shares)
+        for rank in range(1, self.size):
+            size = int(self._from_living(f"share {number} {rank}"))
+            share = bytearray()
+            while len(share) < size:
+                chunk = torch.empty(min(CHUNK_BYTES, size - len(share)), dtype=torch.uint8)
+                with _reaching():
+                    distributed.recv(chunk, rank, group=self.control)
+                share += chunk.numpy().tobytes()
+            yield bytes(share)
+
+    def _from_living(self, key: str) -> str:
+        """What another process posts as `key`, unless one says that it fails."""
+        with _reaching():
+            while not self.store.check([key]):
+                words = self.failure()
+                if words is not None:
+                    raise ProcessLostError(words, hint="go on with --resume once it is mended")
+                time.sleep(ASKED_EVERY_S)
+        return self.wait(key)
 
     def fail(self, words: str, *, heard_within_s: float = HEARD_WITHIN_S) -> bool:
         """Say that this process fails, and why; whether the first one has heard of it in time."""

@@ -22,6 +22,7 @@ from torch.fx.proxy import Proxy, TraceError
 from edgespiral.core.nested import filled, leaves, plain, template
 from edgespiral.models.calling import called, input_names
 from edgespiral.models.tracing.layers import layer_class
+from edgespiral.models.tracing.lengths import followed_lengths
 from edgespiral.models.tracing.places import place_of_frame, record_of
 from edgespiral.models.tracing.proxies import (
     AnsweringTracer,
@@ -91,7 +92,7 @@ class Tracer(AnsweringTracer):
             return plain(called(self.model, arguments), is_followed)
 
         with torch.random.fork_rng(devices=[]), _unchanged(self.model):
-            with self._factories():
+            with self._factories(), followed_lengths(self.model):
                 graph = self.trace(entry)
             for node in graph.nodes:
                 node.type = None

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, NothingToCutError
-from edgespiral.core.system.time_limit import limited
+from edgespiral.core.system.analysis_limit import share_of_analysis
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.engines.base import GroupSurvey, NoRecurrentLayers
 from edgespiral.prune.engines.flow.finder import needs_flow
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from edgespiral.prune.engines.base import PruningEngine
     from edgespiral.prune.groups import ChannelGroup
 
-# ResNets take less than one; through layers that run over channels as over pixels, it has no end.
-MOST_SECONDS = 60.0
+# ResNets take a second; through layers that run over channels as over pixels, it has no end.
+MOST_SHARE = 0.3
 
 
 class DepGraphCutter(NoRecurrentLayers):
@@ -87,7 +87,7 @@ def _groups(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
 def _sound_groups(model: GraphModule, example: Tensors) -> list[ChannelGroup] | None:
     """The groups whose consumers' samples lie on known axes; None unless all do."""
     try:
-        with limited(MOST_SECONDS, "Torch-Pruning"):
+        with share_of_analysis(MOST_SHARE, "Torch-Pruning"):
             groups = find_groups(model, example)
         axes = batch_axes(model, example)
     except ModelError:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from edgespiral.prune.unstack import RECURRENT, directions
+from edgespiral.prune.unstack import RECURRENT, directions, gates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from edgespiral.prune.groups import ChannelGroup
 
-GATES = {nn.LSTM: 4, nn.GRU: 3}
 # What each of NNI's pruners takes of the rows (channels, weights) of a layer.
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "L1NormPruner": lambda rows: rows.abs().sum(1),
@@ -58,6 +57,6 @@ def _rows(layer: nn.Module) -> Tensor:
     runs = []
     for suffix in ("", "_reverse")[: directions(layer)]:
         weights = [getattr(layer, f"{kind}_l0{suffix}") for kind in ("weight_ih", "weight_hh")]
-        gates = torch.cat(weights, dim=1).chunk(GATES[type(layer)])
-        runs.append(torch.cat(gates, dim=1))
+        rows = torch.cat(weights, dim=1).chunk(gates(layer))
+        runs.append(torch.cat(rows, dim=1))
     return torch.cat(runs)

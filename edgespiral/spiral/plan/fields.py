@@ -21,7 +21,7 @@ from edgespiral.spiral.plan.cutting_fields import CuttingFields
 from edgespiral.spiral.plan.field import CUTTING, plan_field
 from edgespiral.spiral.plan.subject_fields import SubjectFields
 from edgespiral.spiral.plan.training_fields import TrainingFields
-from edgespiral.spiral.plan.values import File
+from edgespiral.spiral.plan.values import File, Texts
 
 
 # The fields of the last class come first: what is compressed, how, and how it then learns.
@@ -77,6 +77,15 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         None,
         "Folder in which runs of one teacher share what they measure of it.",
         pages="[sweep.md](sweep.md)",
+        counts=False,
+    )
+    log: Texts = plan_field(
+        (),
+        "Where the run's figures are written too: {names}; or `path/to/file.py:make` of a listener "
+        "of your own. A list, or the flag once for each.",
+        pages="[logging.md](logging.md)",
+        shown="nowhere",
+        names_of="edgespiral.loggers:LOGGERS",
         counts=False,
     )
     out: File | None = plan_field(None, "Run folder.", shown="runs/MODEL-DATA-TARGET", counts=False)

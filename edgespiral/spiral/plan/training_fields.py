@@ -94,6 +94,14 @@ class TrainingFields(Record):
         group=DISTILLATION,
         counts=False,
     )
+    compile: bool = plan_field(
+        False,
+        "Train students compiled by `torch.compile`: a minute or more before the first step, then "
+        "faster ones on a GPU.",
+        pages="[training.md](training.md#precision-and-device)",
+        group=DISTILLATION,
+        counts=False,
+    )
     accumulate: Annotated[int, Field(ge=1)] = plan_field(
         1,
         "In how many parts a batch goes through the student, to take less memory.",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-Operator = Literal["conv", "gemm", "lstm", "gru"]
+Operator = Literal["conv", "gemm", "lstm", "gru", "rnn"]
 ShapeClass = tuple[Operator, bool, tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 # One layer's class and its input and output channels.
 Part = tuple[tuple[ShapeClass, bool], float, float]
@@ -48,7 +48,8 @@ FEATURES = 4
 LEAST_SIZES = 3
 # Of the rows' residuals, not of their squares.
 PROFILE_WEIGHT = 0.1
-GATES = {"lstm": 4, "gru": 3}
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+KINDS: dict[type[nn.Module], Operator] = {nn.LSTM: "lstm", nn.GRU: "gru", nn.RNN: "rnn"}
 WEIGHTED = (*PRUNABLE, *RECURRENT)
 
 
@@ -243,7 +244,7 @@ class LatencyModel:
 
     def _parts_of(self, row: LayerLatency) -> list[Part] | None:
         """The parts of a profiled layer; None where this model has none of a class."""
-        if row.operator in ("lstm", "gru"):
+        if row.operator in GATES:
             steps, runs, _, hidden = row.output_shape
             products = recurrent_classes(row.operator, runs, steps)
             sides = zip(products, (row.input_shape[2], hidden), strict=True)
@@ -312,7 +313,7 @@ def _shapes_of(
     states_per_channel = {
         group: positions / runs for group, positions in outputs_per_channel.items()
     }
-    kind: Operator = "lstm" if isinstance(module, nn.LSTM) else "gru"
+    kind = next(operator for layer, operator in KINDS.items() if isinstance(module, layer))
     inputs, state = recurrent_classes(kind, runs, spatial[0][0])
     inputs_per_channel = _positions_per_channel(consumed, sizes)
     return [

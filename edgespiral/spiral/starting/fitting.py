@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import UsageError, first_few
+from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data import check
 from edgespiral.data.guard import watched
 from edgespiral.models.accept import folded, unwrapped
@@ -105,7 +106,7 @@ def _accepted(
 def traced_teacher(model: nn.Module, splits: DataSplits, listener: Listener) -> PrunableModel:
     """`model` traced, and compared on samples with what its source will rebuild."""
     inputs = first_inputs(splits)
-    with listener.steps("finding what can be cut"):
+    with listener.steps("finding what can be cut"), analysing():
         graph = trace(model, inputs)
         teacher = PrunableModel.of(graph, splits.input_shape, example=example_of(splits))
         check_rebuilds(teacher.model, inputs)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from edgespiral.core.listener import heard
 from edgespiral.core.system.files import make_folder
 from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
@@ -87,7 +88,7 @@ def opened(
         model, splits, task = fitted(plan, model, splits, task, listener)
         agree(plan, model, splits)
         make_folder(out)
-        with locked(out), FreshProcess() as fresh:
+        with locked(out), FreshProcess() as fresh, ExitStack() as running:
             remove_dead_below(out)
             for name in (OUTPUTS, CANDIDATES):
                 check_claim(out / name)
@@ -97,6 +98,7 @@ def opened(
                 *(plan, teacher, task, splits, out / journal), resume=resume, command=command
             )
             write_beside(splits.files, out)
+            running.enter_context(heard(listener, out, begun))
             if plan.runtime == AUTO:
                 profiles = settled(
                     profiles, teacher.model, splits, task=task, journal=begun, listener=listener

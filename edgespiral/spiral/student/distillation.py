@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.nested import leaves, mapped
+from edgespiral.core.listener import TrainingProgress
+from edgespiral.core.nested import mapped
 from edgespiral.core.system.files import make_folder
 from edgespiral.core.system.temporary import claim_folder
 from edgespiral.distill.own_training import USUAL, TrainingStep, train_by_loop
+from edgespiral.distill.parallel.answers import values_of
 from edgespiral.distill.parallel.jobs import Job, hand_out
 from edgespiral.distill.parallel.world import ALONE, present
 from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
-from edgespiral.models.calling import call
-from edgespiral.models.modes import evaluating
 from edgespiral.models.saved import weights_sha256
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Distiller:
             def heard(progress: Progress) -> None:
                 detail = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f}/s"
                 advance(progress.step, progress.steps, detail)
+                self.listener.training_progressed(TrainingProgress(label, **asdict(progress)))
 
             if isinstance(self.own, TrainingStep):
                 job = Job(student, settings, *teaching, masks or {})
@@ -158,20 +159,19 @@ class Distiller:
         shows_stored = isinstance(self.own, TrainingStep) and not self.own.alters_views
         if asked_epochs <= 1 or not shows_stored:
             return Teaching(models)
-        if not can_be_kept(self.splits.train, self._values()):
+        values = values_of(self.original, first_inputs(self.splits, 1))
+        # Several teachers' outputs are put together in memory, and so are those that are handed on.
+        disk = self.folder if len(models) == 1 and present().size == 1 else None
+        if not can_be_kept(self.splits.train, values, disk):
             return Teaching(models)
         outputs = [self._outputs(*pair) for pair in teachers.items()]
+        if len(outputs) == 1:
+            return Teaching(models, mapped(lambda leaf: leaf.unsqueeze(0), outputs[0]))
         return Teaching(models, mapped(lambda *leaf: torch.stack(leaf), *outputs))
 
     def teaching_live(self, turn: int, model: nn.Module) -> Teaching:
         """The same teachers, asked at every step in the precision of the student's training."""
         return Teaching(list(self._teachers(turn, model).values()))
-
-    def _values(self) -> int:
-        """How many numbers the teacher's outputs are for a sample."""
-        with torch.no_grad(), evaluating(self.original):
-            outputs = call(self.original, first_inputs(self.splits, 1))
-        return sum(leaf.numel() for leaf in leaves(outputs).values())
 
     def _teachers(self, turn: int, model: nn.Module) -> dict[int, nn.Module]:
         models = {turn: model, 0: self.original}

@@ -7,16 +7,18 @@ import json
 import re
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
 from edgespiral.core.config import load_toml_model
 from edgespiral.core.errors import UsageError, unknown_name
 from edgespiral.core.records.schema import Record
 from edgespiral.spiral.plan import Plan, load_plan
+from edgespiral.spiral.plan.field import COUNTS, DISTILLATION, OPTION, said_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 # Which a sweep sets itself, or which are no run's own.
@@ -24,21 +26,89 @@ SET_BY_SWEEP = ("schema_version", "out", "shared")
 LONGEST_NAME = 80
 
 
+STRICT = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
+
+
+class Range(Record):
+    """Numbers from `low` to `high` that a search tries; whole ones where both are whole.
+
+    `log` says that each order of magnitude counts alike.
+    """
+
+    model_config = STRICT
+
+    low: int | FiniteFloat
+    high: int | FiniteFloat
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, is {self.low:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0 with log, is {self.low:g}")
+        return self
+
+
+class SearchPlan(Record):
+    """Settings of the training that are searched, in so many runs of each combination.
+
+    Attributes:
+        trials: runs of each combination of what the sweep varies.
+        seed: of what is tried.
+        fields: by field of the plan, a range, or the values that it may have.
+    """
+
+    model_config = STRICT
+
+    trials: Annotated[int, Field(ge=1, le=10_000)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    fields: dict[str, Range | Annotated[list[Any], Field(min_length=1)]] = Field(min_length=1)
+
+
+class RaySettings(Record):
+    """What a run takes of a node of a Ray cluster."""
+
+    model_config = STRICT
+
+    cpus: Annotated[int | FiniteFloat, Field(ge=0)] = 1
+    gpus: Annotated[int | FiniteFloat, Field(ge=0)] = 0
+
+
+class SlurmSettings(Record):
+    """What `sbatch` is asked for each run, such as `--gres=gpu:1`."""
+
+    model_config = STRICT
+
+    options: list[Annotated[str, Field(pattern=r"^--\S[^\r\n]*$")]] = Field(default_factory=list)
+
+
 class SweepPlan(Record):
     """What a sweep is asked to do; docs/sweep.md explains each field.
 
     Attributes:
-        jobs: how many runs go on at once.
+        jobs: how many runs go on at once; None: one here, and elsewhere as many as there is room.
         plan: fields of a plan that all runs have.
         vary: by field, the values that it takes; every combination of them is a run.
+        search: settings that are searched in each combination.
+        ray: what a run takes of a node.
+        slurm: what it asks of `sbatch`.
     """
 
-    model_config = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
+    model_config = STRICT
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    jobs: Annotated[int, Field(ge=1, le=256)] = 1
+    jobs: Annotated[int, Field(ge=1, le=256)] | None = None
     plan: dict[str, Any]
-    vary: dict[str, list[Any]] = Field(min_length=1)
+    vary: dict[str, list[Any]] = Field(default_factory=dict)
+    search: SearchPlan | None = None
+    ray: RaySettings = RaySettings()
+    slurm: SlurmSettings = SlurmSettings()
+
+    @property
+    def varied(self) -> list[str]:
+        """All fields that runs differ by."""
+        return [*self.vary, *(self.search.fields if self.search else ())]
 
 
 @dataclass(frozen=True)
@@ -75,7 +145,32 @@ def load_sweep(path: Path) -> SweepPlan:
             raise UsageError("has the same value twice", where=place)
         if name in sweep.plan:
             raise UsageError("is in plan, too", where=place, hint="leave it in one of the tables")
+    if sweep.search is not None:
+        _check_search(sweep, f"{path}:search.fields")
+    elif not sweep.vary:
+        raise UsageError("nothing differs", where=str(path), hint="give it [vary] or [search]")
     return sweep
+
+
+def _check_search(sweep: SweepPlan, place: str) -> None:
+    for name in sweep.search.fields if sweep.search else ():
+        _check_name(name, f"{place}.{name}")
+        if name not in searchable():
+            hint = f"one of {', '.join(searchable())}"
+            raise UsageError("is no setting of the training", where=f"{place}.{name}", hint=hint)
+        if name in sweep.plan or name in sweep.vary:
+            hint = "leave it in one of the tables"
+            raise UsageError("is in plan or vary, too", where=f"{place}.{name}", hint=hint)
+
+
+def searchable() -> list[str]:
+    """Fields of a plan that say how students are trained, and change what comes of it."""
+    said = {name: said_of(field) for name, field in Plan.model_fields.items()}
+    return [
+        name
+        for name, extra in said.items()
+        if extra.get(OPTION, {}).get("group") == DISTILLATION and extra[COUNTS] and name != "seed"
+    ]
 
 
 def _check_name(name: str, place: str) -> None:
@@ -96,15 +191,31 @@ def runs_of(sweep: SweepPlan, place: str) -> list[SweepRun]:
     Raises:
         UsageError: a combination is no plan.
     """
-    runs = []
-    for combination in product(*sweep.vary.values()):
-        values = dict(zip(sweep.vary, combination, strict=True))
-        try:
-            plan = load_plan(None, {**sweep.plan, **values})
-        except UsageError as error:
-            raise UsageError(f"{_told(values)}: {error}", where=place) from error
-        runs.append(SweepRun(name_of(values), values, plan))
-    return runs
+    return [run_of(sweep, values, place) for values in combinations(sweep.vary)]
+
+
+def combinations(vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of values, the last field varying fastest.
+
+    Example:
+        >>> list(combinations({"a": [1, 2], "b": [3]}))
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+    """
+    for combination in product(*vary.values()):
+        yield dict(zip(vary, combination, strict=True))
+
+
+def run_of(sweep: SweepPlan, values: dict[str, Any], place: str) -> SweepRun:
+    """The run that has these values of what differs.
+
+    Raises:
+        UsageError: it is no plan.
+    """
+    try:
+        plan = load_plan(None, {**sweep.plan, **values})
+    except UsageError as error:
+        raise UsageError(f"{_told(values)}: {error}", where=place) from error
+    return SweepRun(name_of(values), values, plan)
 
 
 def name_of(values: dict[str, Any]) -> str:

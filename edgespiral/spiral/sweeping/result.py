@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import groupby
 from statistics import mean, median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -21,18 +21,12 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import DeviceResult
+    from edgespiral.spiral.sweeping.command import Problem
     from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
 
 RECORD, PAGE, TABLE = "sweep.json", "sweep.html", "sweep.csv"
 SEED = "seed"
 CONFIDENCE = 0.95
-
-
-class Problem(NamedTuple):
-    """Why a run failed: the line that it ended with, and its exit code."""
-
-    text: str
-    code: int
 
 
 def write_sweep(sweep: Sweep, out: Path) -> None:
@@ -48,6 +42,8 @@ def sweep_of(
     out: Path,
     problems: Mapping[str, Problem],
     command: str,
+    *,
+    best: Sequence[str] = (),
 ) -> Sweep:
     """What is known of a sweep by now.
 
@@ -57,18 +53,25 @@ def sweep_of(
         out: the sweep's folder, which has theirs.
         problems: of runs that failed, by name.
         command: that asked for it.
+        best: of a search, the best run of each combination, by name.
     """
     results = {run.name: result_of(out / run.name) for run in runs}
     metric = next((result.metric for result in results.values() if result), None)
     swept = tuple(_swept(run, out, results[run.name], problems.get(run.name)) for run in runs)
     return Sweep(
         plan=plan.plan,
-        vary={name: tuple(values) for name, values in plan.vary.items()},
+        vary={name: _values(name, plan, runs) for name in plan.varied},
         metric=metric,
         runs=swept,
         points=tuple(points_of(swept, metric)) if metric else (),
+        best=tuple(best),
         command=command,
     )
+
+
+def _values(name: str, plan: SweepPlan, runs: Sequence[SweepRun]) -> tuple[object, ...]:
+    """That a field takes: as the plan has them, or as the runs of a search have."""
+    return tuple(plan.vary.get(name) or dict.fromkeys(run.values[name] for run in runs))
 
 
 def result_of(folder: Path) -> Result | None:

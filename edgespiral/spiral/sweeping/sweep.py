@@ -2,91 +2,171 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
-import tomlkit
 from pydantic import ValidationError
 
-from edgespiral.core.errors import ExitCode, RunFolderError
+from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.records.comparing.sweep import Sweep
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.journal import read_run
-from edgespiral.core.system.files import make_folder, read_bytes, write_text
+from edgespiral.core.system.files import make_folder, read_bytes
 from edgespiral.core.system.lock import locked
-from edgespiral.core.text import printable
-from edgespiral.measure.transports.one_at_a_time import SHARED as SHARED_DEVICES
 from edgespiral.spiral.starting.opened import JOURNAL
+from edgespiral.spiral.sweeping.here import Here
+from edgespiral.spiral.sweeping.on_ray import Devices, OnRay, require_ray
 from edgespiral.spiral.sweeping.plan import load_sweep, runs_of
-from edgespiral.spiral.sweeping.pool import Pool
-from edgespiral.spiral.sweeping.result import RECORD, Problem, sweep_of, write_sweep
+from edgespiral.spiral.sweeping.result import RECORD, sweep_of, write_sweep
+from edgespiral.spiral.sweeping.search import Search, require_optuna
+from edgespiral.spiral.sweeping.slurm import write_script
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from edgespiral.core.listener import Listener
+    from edgespiral.spiral.sweeping.command import Problem
     from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
 
-# What a run may end with that has come to an outcome.
-OUTCOMES = (ExitCode.OK, ExitCode.ALREADY_MET, ExitCode.UNREACHABLE, ExitCode.SCORE_FLOOR)
-SHARED = "shared"
-LOG_END_BYTES = 4000
+
+class Runner(Protocol):
+    """Where runs go on."""
+
+    def run(self, runs: Sequence[SweepRun]) -> Iterator[tuple[SweepRun, Problem | None]]:
+        """Yield each run as it ends, with its problem if it failed."""
+        ...
 
 
-def run_sweep(
-    path: Path, *, out: Path, jobs: int | None, listener: Listener, command: str
-) -> Sweep:
-    """Do every run of a sweep that has not ended yet, and write what all of them came to.
+@dataclass
+class Sweeping:
+    """A sweep under way.
 
-    Args:
-        path: the sweep's plan.
-        out: the sweep's folder, made if missing; each run has one in it.
+    Attributes:
+        path: of its plan.
+        out: its folder, made if missing; each run has one in it.
         jobs: how many runs go on at once, in place of what the plan says.
         listener: hears of each run that ends.
         command: that asked for it, quoted for a shell.
 
     Raises:
         UsageError: the plan is wrong.
-        RunFolderError: another sweep works in `out`, or it holds one of another plan.
     """
-    plan = load_sweep(path)
-    runs = runs_of(plan, str(path))
-    make_folder(out)
-    with locked(out):
-        _require_same(plan, out)
-        problems: dict[str, Problem] = {}
-        write_sweep(sweep_of(plan, runs, out, problems, command), out)
-        due = [run for run in runs if not _has_ended(out / run.name)]
-        listener.say(f"runs: {len(runs)}, ended before: {len(runs) - len(due)}")
-        pool: Pool[SweepRun] = Pool(lambda run: _started(run, out), jobs or plan.jobs)
-        for done, (run, code) in enumerate(pool.run(due), start=1):
-            if code not in OUTCOMES:
-                problems[run.name] = Problem(_last_error(_log(run, out), code), code)
-            sweep = sweep_of(plan, runs, out, problems, command)
-            write_sweep(sweep, out)
-            told = problems[run.name].text if run.name in problems else "ended"
-            listener.say(f"  {done} of {len(due)}: {run.name}: {told}")
-        return sweep_of(plan, runs, out, problems, command)
 
+    path: Path
+    out: Path
+    jobs: int | None
+    listener: Listener
+    command: str
+    plan: SweepPlan = field(init=False)
+    _runs: list[SweepRun] = field(init=False)
+    _problems: dict[str, Problem] = field(init=False, default_factory=dict)
 
-def _require_same(plan: SweepPlan, out: Path) -> None:
-    """Refuse a folder whose runs have something else in common; more of them may be asked for."""
-    path = out / RECORD
-    if not path.is_file():
-        return
-    try:
-        earlier = Sweep.model_validate_json(read_bytes(path))
-    except (OSError, ValidationError) as error:
-        raise RunFolderError("is damaged", where=str(path), hint="delete it") from error
-    if earlier.plan != plan.plan or list(earlier.vary) != list(plan.vary):
-        raise RunFolderError(
-            "this folder holds a sweep of another plan",
-            where=str(out),
-            hint="choose another --out; values may be added to what it varies, and nothing else",
-        )
+    def __post_init__(self) -> None:
+        self.plan = load_sweep(self.path)
+        self.jobs = self.jobs or self.plan.jobs
+        # All combinations are checked before the first run starts.
+        grid = runs_of(self.plan, str(self.path)) if self.plan.vary else []
+        self._runs = [] if self.plan.search else grid
+
+    def here(self) -> Sweep:
+        """Do every run that has not ended yet, in processes of this machine.
+
+        Raises:
+            UsageError: a trial of a search is no plan.
+            MissingExtraError: a search without Optuna.
+            RunFolderError: another sweep works in the folder, or it holds one of another plan.
+        """
+        return self._swept(Here(self.out, self.jobs or 1))
+
+    def on_ray(self) -> Sweep:
+        """Do every run that has not ended yet, on a Ray cluster.
+
+        Raises:
+            As `here`, and UsageError, MissingExtraError as `OnRay`.
+        """
+        require_ray()
+        runs = self._runs or runs_of(self.plan, str(self.path))
+        with OnRay(self.out, self.plan.ray, Devices.of(runs), self.jobs) as cluster:
+            return self._swept(cluster)
+
+    def for_slurm(self) -> tuple[Sweep, Path | None]:
+        """Write a script for what has not ended yet, and what all came to by now; run nothing.
+
+        Returns:
+            The sweep, and the script; None where all runs have ended.
+
+        Raises:
+            UsageError: the sweep searches, which needs scores before it can go on.
+            RunFolderError: as `here`.
+        """
+        if self.plan.search is not None:
+            raise UsageError(
+                "a search waits for scores before it asks on, and a script cannot",
+                where="--slurm",
+                hint="leave out [search], or sweep here or with --ray",
+            )
+        make_folder(self.out)
+        with locked(self.out):
+            self._require_same()
+            due = [run for run in self._runs if not _has_ended(self.out / run.name)]
+            options = self.plan.slurm.options
+            script = write_script(due, self.out, jobs=self.jobs, options=options) if due else None
+            return self._written(), script
+
+    def _swept(self, runner: Runner) -> Sweep:
+        if self.plan.search is not None:
+            require_optuna()
+        make_folder(self.out)
+        with locked(self.out):
+            self._require_same()
+            self._written()
+            for runs in self._rounds():
+                self._do(runs, runner)
+            return self._written()
+
+    def _rounds(self) -> Iterable[list[SweepRun]]:
+        if self.plan.search is None:
+            return [self._runs]
+        return self._search.rounds()
+
+    @property
+    def _search(self) -> Search:
+        return Search(self.plan, str(self.path), self.out, self.jobs or 1)
+
+    def _do(self, runs: Sequence[SweepRun], runner: Runner) -> None:
+        self._runs += [run for run in runs if run not in self._runs]
+        due = [run for run in runs if not _has_ended(self.out / run.name)]
+        self.listener.say(f"runs: {len(runs)}, ended before: {len(runs) - len(due)}")
+        for done, (run, problem) in enumerate(runner.run(due), start=1):
+            if problem is not None:
+                self._problems[run.name] = problem
+            self._written()
+            told = "ended" if problem is None else problem.text
+            self.listener.say(f"  {done} of {len(due)}: {run.name}: {told}")
+
+    def _written(self) -> Sweep:
+        best = self._search.best(self._runs) if self.plan.search else []
+        sweep = sweep_of(self.plan, self._runs, self.out, self._problems, self.command, best=best)
+        write_sweep(sweep, self.out)
+        return sweep
+
+    def _require_same(self) -> None:
+        """Refuse a folder whose runs have something else in common; more may be asked for."""
+        path = self.out / RECORD
+        if not path.is_file():
+            return
+        try:
+            earlier = Sweep.model_validate_json(read_bytes(path))
+        except (OSError, ValidationError) as error:
+            raise RunFolderError("is damaged", where=str(path), hint="delete it") from error
+        if earlier.plan != self.plan.plan or list(earlier.vary) != self.plan.varied:
+            raise RunFolderError(
+                "this folder holds a sweep of another plan",
+                where=str(self.out),
+                hint="choose another --out; values may be added to what it varies, and nothing "
+                "else",
+            )
 
 
 def _has_ended(folder: Path) -> bool:
@@ -94,32 +174,3 @@ def _has_ended(folder: Path) -> bool:
     if not journal.is_file():
         return False
     return any(isinstance(event, RunFinished) for event in read_run(journal))
-
-
-def _started(run: SweepRun, out: Path) -> subprocess.Popen[bytes]:
-    """The process of a run, which goes on with what an earlier one has begun."""
-    written = run.plan.model_copy(update={"shared": out / SHARED, "out": out / run.name})
-    fields = written.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    file = out / f"{run.name}.toml"
-    write_text(file, tomlkit.dumps(fields))
-    command = [sys.executable, "-m", "edgespiral", "compress", "--config", str(file), "--resume"]
-    with _log(run, out).open("wb") as log:
-        return subprocess.Popen(  # noqa: S603 (the command is this package's own)
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, SHARED_DEVICES: "1"},
-        )
-
-
-def _log(run: SweepRun, out: Path) -> Path:
-    return out / f"{run.name}.log"
-
-
-def _last_error(log: Path, code: int) -> str:
-    """The line that a run ended with, or its exit code where it left none."""
-    text = log.read_bytes()[-LOG_END_BYTES:].decode("utf-8", "replace")
-    lines: Sequence[str] = [line for line in text.splitlines() if line.startswith("error: ")]
-    text = lines[-1].removeprefix("error: ") if lines else f"ended with code {code}, see {log}"
-    return printable(text)

@@ -93,9 +93,6 @@ REFUSED = {
     "a recurrent net with projections": (
         ("projected", "text"), ExitCode.MODEL,
         "embed: channels are not followed through (LSTM rnn)"),
-    "another recurrent layer": (
-        ("plain_rnn", "text"), ExitCode.MODEL,
-        "embed: channels are not followed through (RNN rnn)"),
     "packed sequences": (
         ("packing", "text"), ExitCode.MODEL, "must not branch on tensor values, nor pack sequen"),
     "outputs that depend on the batch": (

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgespiral.cli.app import app
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import ModelError, UsageError
 
 NET = """
 from torch import nn
@@ -20,6 +20,33 @@ def net(tmp_path):
     path = tmp_path / "net.py"
     path.write_text(NET)
     return f"{path}:net"
+
+
+ENDLESS = """
+from torch import nn
+
+
+class Endless(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        while True:
+            x = self.layer(x)
+        return x
+"""
+
+
+def test_a_forward_that_computes_for_ever_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "net.py"
+    path.write_text(ENDLESS)
+    monkeypatch.setenv("EDGESPIRAL_ANALYSIS_SECONDS", "0.5")
+    with pytest.raises(ModelError) as ended:
+        CliRunner().invoke(
+            app, ["inspect", f"{path}:Endless", "--input-shape", "3"], catch_exceptions=False
+        )
+    assert str(ended.value).startswith("finding what can be cut took more than 0 s of processor t")
 
 
 def test_names_in_a_model_are_data(tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edgespiral.core.listener import Silent
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.starting.rehearsal import Rehearsal, rehearse
 
@@ -21,14 +22,11 @@ def net():
 """
 
 
-class Heard:
+class Heard(Silent):
     """A listener that remembers what was said."""
 
     def __init__(self) -> None:
-        from edgespiral.core.listener import Silent
-
         self.lines: list[str] = []
-        self.steps = Silent().steps
 
     def say(self, text: str) -> None:
         self.lines.append(text)

@@ -6,8 +6,9 @@ from edgespiral.core.records.comparing.sweep import SweptDevice, SweptRun
 from edgespiral.core.records.measurement import Interval
 from edgespiral.core.records.metric import Metric
 from edgespiral.spiral.plan import Plan
+from edgespiral.spiral.sweeping.command import Problem
 from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
-from edgespiral.spiral.sweeping.result import Problem, points_of, sweep_of
+from edgespiral.spiral.sweeping.result import points_of, sweep_of
 
 ACCURACY = Metric(name="accuracy")
 

@@ -7,7 +7,7 @@ from edgespiral.core.listener import Silent
 from edgespiral.core.system.lock import locked
 from edgespiral.spiral.sweeping.plan import load_sweep, runs_of
 from edgespiral.spiral.sweeping.result import RECORD, sweep_of, write_sweep
-from edgespiral.spiral.sweeping.sweep import run_sweep
+from edgespiral.spiral.sweeping.sweep import Sweeping
 
 PLAN = """schema = 1
 [plan]
@@ -26,7 +26,7 @@ def path(tmp_path):
 
 
 def swept(path, out):
-    return run_sweep(path, out=out, jobs=None, listener=Silent(), command="edgespiral sweep")
+    return Sweeping(path, out, None, Silent(), "edgespiral sweep").here()
 
 
 def test_a_folder_with_a_sweep_of_another_plan_is_left_alone(path, tmp_path):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgespiral.cli.terminal import Terminal, command_line
+from edgespiral.core.errors import UsageError
 
 
 def sweep(
@@ -17,6 +18,12 @@ def sweep(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at once, in place of what the plan says.")
     ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Run on the Ray cluster of RAY_ADDRESS, or on one here.")
+    ] = False,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Run nothing: write a script for sbatch.")
+    ] = False,
 ) -> None:
     """Run every combination of budgets, seeds and so on, and show the front of them all.
 
@@ -25,11 +32,18 @@ def sweep(
     from edgespiral.core.listener import OnConsole
     from edgespiral.report.sweep import print_sweep
     from edgespiral.spiral.sweeping.result import PAGE
-    from edgespiral.spiral.sweeping.sweep import run_sweep
+    from edgespiral.spiral.sweeping.sweep import Sweeping
 
-    listener = OnConsole(Terminal(stderr=True))
-    done = run_sweep(plan, out=out, jobs=jobs, listener=listener, command=command_line())
+    if ray and slurm:
+        raise UsageError("goes without --ray", where="--slurm")
     console = Terminal()
+    sweeping = Sweeping(plan, out, jobs, OnConsole(Terminal(stderr=True)), command_line())
+    if slurm:
+        done, script = sweeping.for_slurm()
+        told = "all runs have ended" if script is None else f"submit it: sbatch {script}"
+        console.print(told, soft_wrap=True)
+    else:
+        done = sweeping.on_ray() if ray else sweeping.here()
     print_sweep(console, done)
     console.print(f"page: {out / PAGE}", soft_wrap=True)
     failed = [run.exit_code for run in done.runs if run.problem is not None]

@@ -63,7 +63,12 @@ class SweptPoint(Record):
 
 
 class Sweep(Record):
-    """All runs of a sweep, ended or not."""
+    """All runs of a sweep, ended or not.
+
+    `vary` has the values of each field that they differ by, those that a search has tried among
+    them; `best` names, of a search, the run of each combination that met its budget with the best
+    score on the validation split.
+    """
 
     schema_version: Literal[1] = 1
     plan: dict[str, object]
@@ -71,4 +76,5 @@ class Sweep(Record):
     metric: Metric | None
     runs: tuple[SweptRun, ...]
     points: tuple[SweptPoint, ...] = ()
+    best: tuple[Line, ...] = ()
     command: str

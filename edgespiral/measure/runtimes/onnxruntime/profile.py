@@ -19,13 +19,14 @@ KINDS = {
     "conv": "Conv FusedConv",
     "lstm": "LSTM",
     "gru": "GRU",
+    "rnn": "RNN",
     "gemm": "Gemm FusedGemm MatMul FusedMatMul",
 }
 OPERATORS = {name: kind for kind, names in KINDS.items() for name in names.split()}
-GATES = {"lstm": 4, "gru": 3}
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 # What a provider must run itself; all else is reshaping, pooling and the like. Providers that
 # compile have names of their own for what they took.
-HEAVY = re.compile("Conv|Gemm|MatMul|LSTM|GRU|Attention")
+HEAVY = re.compile("Conv|Gemm|MatMul|LSTM|GRU|RNN|Attention")
 NAMED = 3
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # A counter of whole microseconds is cut off, by half of one on average.
 CUT_OFF_US = 0.5
 # By how many times as many rows as the state is wide a recurrent layer's weights have.
-BY_GATES = {4: "lstm", 3: "gru"}
+BY_GATES = {4: "lstm", 3: "gru", 1: "rnn"}
 
 
 def layer_times(nodes: Iterable[Json]) -> list[Json]:

@@ -19,7 +19,7 @@ from torch.fx.proxy import GraphAppendingTracer, Proxy
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -36,6 +36,8 @@ ARGUMENTS = (
 )  # fmt: skip
 
 
+PADDING = "key_padding_mask"
+MASKS = (PADDING, "attn_mask")
 MULTI_HEAD = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
 
 
@@ -44,15 +46,16 @@ def is_plain(layer: nn.Module, node: Node) -> bool:
     if not isinstance(layer, nn.MultiheadAttention):
         return False
     named = dict(zip(MULTI_HEAD, node.args, strict=False)) | node.kwargs
-    mask = named.get("attn_mask")
-    shape = getattr(getattr(mask, "meta", {}).get("tensor_meta"), "shape", (0, 0))
+    shapes = [
+        getattr(getattr(named.get(mask), "meta", {}).get("tensor_meta"), "shape", (0, 0))
+        for mask in MASKS
+    ]
     read = {user.args[-1] for user in node.users if user.users}
     is_unpacked = all(user.target is operator.getitem for user in node.users)
     return (
         layer.bias_k is None
         and not layer.add_zero_attn
-        and named.get("key_padding_mask") is None
-        and len(shape) == 2
+        and all(len(shape) == 2 for shape in shapes)
         and not named.get("is_causal")
         and is_unpacked
         and read == {0}
@@ -77,8 +80,8 @@ def multi_head(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> 
     sides = [_samples_first(named[n], old, tracer) for n in MULTI_HEAD[:3]]
     heads = _heads_together if together else _heads_apart
     query, key, value = heads(tracer, path, sides, old)
-    masks = _mask(named.get("attn_mask"), tracer)
-    attended: Any = F.scaled_dot_product_attention(query, key, value, **masks)
+    mask = _mask(named, tracer)
+    attended: Any = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     length = named["query"].meta["tensor_meta"].shape[1 if old.batch_first else 0]
     merged = attended.transpose(1, 2).reshape(-1, length, old.embed_dim)
     result = call(tracer, f"{path}.out_proj", merged)
@@ -131,13 +134,35 @@ def _set_apart(parts: nn.Module, old: nn.MultiheadAttention) -> None:
         parts.add_module(name, _linear(weight, bias))
 
 
-def _mask(mask: Any, tracer: GraphAppendingTracer) -> dict[str, Any]:  # noqa: ANN401
-    """Where a mask of truth values is given, the layer and the function mean opposite things."""
-    if mask is None:
-        return {}
-    proxy: Any = Proxy(mask, tracer)
-    is_bool = mask.meta["tensor_meta"].dtype == torch.bool
-    return {"attn_mask": proxy.logical_not() if is_bool else proxy}
+def _mask(named: Mapping[str, Any], tracer: GraphAppendingTracer) -> Any:  # noqa: ANN401
+    """What is added to the scores or, where all masks are of truth values, says which count.
+
+    The layer's truth values say which do not.
+    """
+    nodes = {name: named[name] for name in MASKS if named.get(name) is not None}
+    masks: dict[str, Any] = {name: Proxy(node, tracer) for name, node in nodes.items()}
+    if PADDING in masks:  # (N, keys), the same for every head and query
+        masks[PADDING] = masks[PADDING].unsqueeze(1).unsqueeze(1)
+    are_bool = {name: _is_bool(node) for name, node in nodes.items()}
+    if all(are_bool.values()):
+        kept = [mask.logical_not() for mask in masks.values()]
+        return kept[0] & kept[1] if len(kept) > 1 else next(iter(kept), None)
+    added = [
+        torch.zeros_like(mask, dtype=_dtype(named["query"])).masked_fill(mask, -math.inf)
+        if are_bool[name]
+        else mask
+        for name, mask in masks.items()
+    ]
+    return added[0] + added[1] if len(added) > 1 else added[0]
+
+
+def _dtype(node: Node) -> torch.dtype:
+    dtype: torch.dtype = node.meta["tensor_meta"].dtype
+    return dtype
+
+
+def _is_bool(node: Node) -> bool:
+    return _dtype(node) == torch.bool
 
 
 @dataclass(frozen=True)

@@ -267,12 +267,13 @@ def _reorder(model: GraphModule, node: Node, knife: _Knife) -> None:
     source, dim, index = node.args
     assert isinstance(source, torch.fx.Node)
     assert isinstance(index, torch.fx.Node)
-    (before,), (after,) = (knife.flow.nodes[n.name] for n in (source, node))
-    if knife.along(before) is None and knife.along(after) is None:
-        return
     assert isinstance(dim, int)
-    rows = before.movedim(dim, 0).reshape(before.shape[dim], -1)[:, 0]
+    (before,) = knife.flow.nodes[source.name]
+    cut = knife.along(before)
+    # A selection of positions keeps them all while channels leave along another dimension.
+    if cut is None or cut[0] != dim % before.dim():
+        return
     order: Tensor = getattr(model, str(index.target))
-    stay = knife.staying(rows)
+    stay = cut[1]
     kept_order = order[torch.isin(order, stay)]
     setattr(model, str(index.target), torch.searchsorted(stay, kept_order))

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.modules.conv import _ConvNd
 
 from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, compact, flat, varying
+from edgespiral.prune.engines.flow.rules.moves import scales
 from edgespiral.prune.engines.flow.rules.operations import SUMMED_UP, rule_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -52,13 +54,17 @@ class Flow:
 def follow(model: GraphModule, example: Tensors) -> Flow:
     """Label every tensor of `model` and settle which labels leave together.
 
+    Of a grouped convolution the same places of every group leave; where these would be all of them,
+    as when each group is an attention head, whole groups do.
+
     Args:
         model: the traced model.
         example: one input batch (1, C, H, W).
     """
-    labeller = Labeller(model, rule_of)
-    labeller.run(*positional(model.graph, example))
-    settled = _settled(labeller)
+    labeller, settled = _labelled(model, example)
+    stuck = _stuck_groups(labeller, settled)
+    if stuck:
+        labeller, settled = _labelled(model, example, stuck)
     return Flow(
         {
             n.name: tuple(settled[compact(x)].expand(x.shape) for x in flat(v))
@@ -73,6 +79,30 @@ def follow(model: GraphModule, example: Tensors) -> Flow:
         _sums(labeller),
         _frozen(labeller, settled),
     )
+
+
+def _labelled(
+    model: GraphModule, example: Tensors, whole_groups: Collection[str] = ()
+) -> tuple[Labeller, Tensor]:
+    labeller = Labeller(model, rule_of, whole_groups)
+    labeller.run(*positional(model.graph, example))
+    return labeller, _settled(labeller)
+
+
+def _stuck_groups(labeller: Labeller, settled: Tensor) -> set[str]:
+    """Grouped convolutions of which everything that may leave leaves only all together."""
+    return {
+        name
+        for name, layer in labeller.submodules.items()
+        if isinstance(layer, _ConvNd)
+        and layer.groups > 1
+        and name in labeller.reads
+        and all(_is_one(settled[side[name]]) for side in (labeller.reads, labeller.writes))
+    }
+
+
+def _is_one(components: Tensor) -> bool:
+    return bool((components == components[0]).all()) and int(components[0]) != FROZEN
 
 
 def _sums(labeller: Labeller) -> dict[str, int]:
@@ -115,6 +145,19 @@ def losing(components: Tensor, two_way: Tensor) -> list[int]:
     return dims
 
 
+def _decide_scaling(ties: Ties) -> None:
+    """Freeze what scales all of another's channels; what does no longer leaves with those."""
+    for met in ties.scaling:
+        classes, ties.here = ties.classes(), met.here
+        operands = [classes[labels] for labels in met.operands]
+        if scales(classes[met.labels], operands):
+            ties.freeze(met.labels, "scale all of another layer's")
+            continue
+        for labels in met.operands:
+            if bool(labels.any()):
+                ties.tie(met.labels, labels)
+
+
 def _settled(labeller: Labeller) -> Tensor:
     """Components after freezing whatever cannot be sliced out of every tensor.
 
@@ -123,6 +166,7 @@ def _settled(labeller: Labeller) -> Tensor:
     know that nothing is left to freeze; the loop looks until then.
     """
     ties = labeller.ties
+    _decide_scaling(ties)
     tensors = list(_distinct(labeller))
     while True:
         components = ties.components()

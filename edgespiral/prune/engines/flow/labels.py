@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from edgespiral.prune.engines.flow.places import described
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from torch import Tensor, nn
     from torch.fx import GraphModule, Node
@@ -34,6 +34,19 @@ Rule = Callable[["Labeller", "Node", Any], Any]
 RuleOf = Callable[["Node", dict[str, "nn.Module"]], Rule]
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """Labels that had one element where another operand's channels lie when they met, and where.
+
+    Rows that are tied only later, such as of a class token that joins the others, look like that,
+    too.
+    """
+
+    labels: Tensor
+    operands: Sequence[Tensor]
+    here: str
+
+
 @dataclass
 class Ties:
     """Labels, which of them must leave together, and where they may not leave at all.
@@ -41,8 +54,8 @@ class Ties:
     `steady` has labels and dimensions of one tensor, and why: a tensor that must not lose
     anything along a dimension has labels that are the same all along it. `held` has labels that
     never leave, and why. `two_way` has the units of layers with two directions, of each of which
-    as many leave, though not at the same places. `here` is the operation that is being looked at,
-    for such reasons.
+    as many leave, though not at the same places. `scaling` is to be decided once all is tied.
+    `here` is the operation that is being looked at, for such reasons.
     """
 
     count: int = 1
@@ -50,6 +63,7 @@ class Ties:
     steady: list[tuple[Tensor, tuple[int, ...], str, bool]] = field(default_factory=list)
     held: list[tuple[Tensor, str]] = field(default_factory=list)
     two_way: list[Tensor] = field(default_factory=list)
+    scaling: list[Scaling] = field(default_factory=list)
     here: str = ""
     _classes: tuple[int, Tensor] | None = None
 
@@ -172,10 +186,15 @@ class Labeller(torch.fx.Interpreter):
     Args:
         model: the traced model.
         rule_of: finds what a node that calls something does to labels.
+        whole_groups: grouped convolutions of which whole groups leave, and not the same places of
+            each.
     """
 
-    def __init__(self, model: GraphModule, rule_of: RuleOf) -> None:
+    def __init__(
+        self, model: GraphModule, rule_of: RuleOf, whole_groups: Collection[str] = ()
+    ) -> None:
         super().__init__(model, garbage_collect_values=False)
+        self.whole_groups = whole_groups
         self._rule_of = rule_of
         self.ties = Ties()
         self.labels: dict[Node, Any] = {}

@@ -11,8 +11,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from edgespiral.core.errors import ModelError
-from edgespiral.prune.engines.flow.rules.layers import takes_whole_groups
-from edgespiral.prune.unstack import RECURRENT, directions
+from edgespiral.prune.unstack import RECURRENT, directions, gates
 
 CHANNELWISE = ("weight", "bias", "running_mean", "running_var")
 
@@ -58,10 +57,9 @@ def keep(owner: nn.Module, name: str, dim: int, positions: Tensor | None) -> Non
 
 def _narrow_convolution(layer: _ConvNd, outputs: Tensor, inputs: Tensor | None) -> None:
     own, others = (1, 0) if isinstance(layer, _ConvTransposeNd) else (0, 1)
-    if takes_whole_groups(layer):
+    if inputs is None:
         _narrow_groups(layer, outputs, transposed=own == 1)
         return
-    assert inputs is not None
     # Runs of a grouped convolution lose the same places, so the first run's stand for all.
     within = {own: _first_run(outputs, layer.out_channels // layer.groups) if own else outputs}
     within[others] = inputs if own else _first_run(inputs, layer.in_channels // layer.groups)
@@ -101,14 +99,13 @@ def _narrow_channelwise(layer: nn.Module, channels: Tensor) -> None:
         stated.normalized_shape = (len(channels),)
 
 
-def _narrow_recurrent(layer: nn.LSTM | nn.GRU, outputs: Tensor, inputs: Tensor | None) -> None:
-    hidden = layer.hidden_size
+def _narrow_recurrent(layer: nn.RNNBase, outputs: Tensor, inputs: Tensor | None) -> None:
+    hidden, count = layer.hidden_size, gates(layer)
     for run, suffix in enumerate(("", "_reverse")[: directions(layer)]):
         mine = outputs[(outputs >= run * hidden) & (outputs < (run + 1) * hidden)] - run * hidden
         if len(mine) * directions(layer) != len(outputs):
             raise ModelError("its directions would lose unequal numbers of units")
-        gates = len(getattr(layer, f"weight_hh_l0{suffix}")) // hidden
-        rows = torch.cat([mine + gate * hidden for gate in range(gates)])
+        rows = torch.cat([mine + gate * hidden for gate in range(count)])
         for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             keep(layer, f"{kind}_l0{suffix}", 0, rows)
         keep(layer, f"weight_hh_l0{suffix}", 1, mine)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edgespiral.core.nested import joined
+from edgespiral.core.system.analysis_limit import seconds_left
 from edgespiral.prune.engines.flow.channel_sums import sums_as_layers
 from edgespiral.prune.engines.flow.cutter import TrialCutter
 from edgespiral.prune.engines.flow.finder import FlowSurvey, survey_by_flow
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from edgespiral.prune.groups import ChannelGroup
 
 SAMPLES = 2
-# One trial takes about as long as finding the groups did; most models need one.
-MOST_SECONDS = 120.0
+# What is kept for all that comes after the trials, in trials; most models need one.
+SPARE_TRIALS = 3
 
 
 def proven_groups(model: GraphModule, example: Tensors) -> tuple[GraphModule, FlowSurvey]:
@@ -60,7 +61,7 @@ class _Trials:
         self._model = model
         self._inputs = joined([example] * SAMPLES)
         self._cutter = TrialCutter(model, flow, example)
-        self._until = time.monotonic() + MOST_SECONDS
+        self._trial_s = 0.0
 
     def sound(self, groups: Sequence[ChannelGroup]) -> tuple[list[ChannelGroup], Failed]:
         """Halve what fails until what is left of it is one group that fails by itself."""
@@ -69,8 +70,8 @@ class _Trials:
             return list(groups), []
         if len(groups) == 1:
             return [], [(groups[0], f"stay: {reason}")]
-        if time.monotonic() > self._until:
-            late = f"stay: {MOST_SECONDS:.0f} s of trials did not find which of them fail"
+        if seconds_left() < SPARE_TRIALS * self._trial_s:
+            late = "stay: the time did not suffice to find which of them fail on trial"
             return [], [(group, f"{late} ({reason})") for group in groups]
         half = len(groups) // 2
         left, left_failed = self.sound(groups[:half])
@@ -90,4 +91,7 @@ class _Trials:
     def _failure(self, groups: Sequence[ChannelGroup]) -> str | None:
         if not groups:
             return None
-        return failed_trial(self._cutter, self._model, groups, self._inputs)
+        start_s = time.thread_time()
+        reason = failed_trial(self._cutter, self._model, groups, self._inputs)
+        self._trial_s = max(self._trial_s, time.thread_time() - start_s)
+        return reason

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
 
 from edgespiral.core.errors import ExitCode
 from edgespiral.core.system.lock import locked
+from edgespiral.spiral.sweeping.command import OUTCOMES
 
 PLAN = """schema = 1
 [plan]
@@ -17,6 +20,8 @@ epochs = 1.5
 max_drop = 100.0
 pruner = "depgraph"
 learning_rate = 0.01
+[slurm]
+options = ["--gres=gpu:0"]
 [vary]
 seed = [0, 1]
 """
@@ -30,8 +35,22 @@ def plan(place):
 
 
 def test_runs_share_the_teacher_and_are_done_once(edgespiral, plan):
+    # One run by SLURM, for which the number of an array's task is all that counts, one here.
+    array = edgespiral("sweep", "sweep.toml", "--out", "out", "--jobs", "2", "--slurm")
+    assert array.returncode == 0, array.stderr
+    assert "submit it: sbatch out/sweep.sbatch" in array.stdout
+    script = plan.parent / "out" / "sweep.sbatch"
+    assert "#SBATCH --array=0-1%2\n#SBATCH --output=" in script.read_text()
+    assert "#SBATCH --gres=gpu:0" in script.read_text()
+    task = {**os.environ, "SLURM_ARRAY_TASK_ID": "0"}
+    ended = subprocess.run(["bash", str(script)], env=task, capture_output=True, text=True)
+    assert ended.returncode in OUTCOMES
+    assert ended.stderr == ""
+    wrong = subprocess.run(["bash", str(script)], env={**task, "SLURM_ARRAY_TASK_ID": "2"})
+    assert wrong.returncode == 2
     done = edgespiral("sweep", "sweep.toml", "--out", "out", "--jobs", "2")
     assert done.returncode == 0, done.stderr
+    assert "runs: 2, ended before: 1" in done.stderr
     record = json.loads((plan.parent / "out" / "sweep.json").read_text())
     assert all(run["problem"] is None for run in record["runs"])
     (point,) = record["points"]
@@ -48,9 +67,9 @@ def test_runs_share_the_teacher_and_are_done_once(edgespiral, plan):
         path.name.partition("-")[0] for path in (plan.parent / "out" / "shared").iterdir()
     )
     assert kept == ["outputs", "scores", "scores", "teacher"]
-    again = edgespiral("sweep", "sweep.toml", "--out", "out")
+    again = edgespiral("sweep", "sweep.toml", "--out", "out", "--slurm")
     assert again.returncode == 0
-    assert "ended before: 2" in again.stderr
+    assert "all runs have ended" in again.stdout
 
 
 def test_what_is_wrong_is_one_line_with_its_code(edgespiral, plan):

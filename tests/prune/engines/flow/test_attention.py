@@ -8,6 +8,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedW
 from edgespiral.models.saved import trace
 from edgespiral.prune.engines.flow.attention import Windows
 from edgespiral.prune.engines.flow.rewrite import explicit
+from edgespiral.prune.prunable import PrunableModel, cut_to
 
 
 class Attended(nn.Module):
@@ -65,3 +66,39 @@ def test_multi_head_attention_is_written_out(bias):
 def test_attention_of_another_kind_is_left_alone():
     model = trace(SelfAttention(add_zero_attn=True).eval())
     assert explicit(model, torch.randn(1, 5, 8)) is model
+
+
+class Padded(nn.Module):
+    """Attention that leaves out what its input marks as padding, with a mask besides or without."""
+
+    def __init__(self, mask: torch.Tensor | None, *, is_bool: bool) -> None:
+        super().__init__()
+        self.inlet, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+        self.attention = nn.MultiheadAttention(8, 4, batch_first=True)
+        self.mask, self.is_bool = mask, is_bool
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        padding = inputs[..., 0] > 1
+        if not self.is_bool:
+            padding = torch.where(padding, -9.0, 0.0)
+        x = self.inlet(inputs)
+        masks = {"key_padding_mask": padding, "attn_mask": self.mask, "need_weights": False}
+        return self.head(self.attention(x, x, x, **masks)[0].mean(1))
+
+
+CAUSAL = torch.ones(5, 5).triu(1)
+
+
+@pytest.mark.parametrize("is_bool", [True, False], ids=["truth values", "numbers"])
+@pytest.mark.parametrize(
+    "mask", [None, CAUSAL.bool(), -9 * CAUSAL], ids=["no mask", "truth values", "numbers"]
+)
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+def test_attention_with_padding_loses_heads(mask, is_bool):
+    torch.manual_seed(0)
+    model = Padded(mask, is_bool=is_bool).eval()
+    source = PrunableModel.of(trace(model, torch.randn(4, 5, 8)), (5, 8))
+    widths = {g.name: g.sub_groups * (g.units // 2) for g in source.groups}
+    cut = cut_to(source, widths, {g.name: torch.rand(g.channels) for g in source.groups}, "auto")
+    assert cut.model.get_submodule("attention.in_proj").out_features == 12
+    assert cut.difference < 1e-9

@@ -12,7 +12,7 @@ from edgespiral.prune.engines.flow.finder import groups_by_flow, survey_by_flow
 from edgespiral.prune.scoring.select import keep_best
 from edgespiral.prune.unstack import unstacked
 
-KINDS = [nn.LSTM, nn.GRU]
+KINDS = [nn.LSTM, nn.GRU, nn.RNN]
 
 
 def half_of(groups, seed=0):

@@ -29,14 +29,14 @@ def linear(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
 
 
 def convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    """Reads and makes dimension 1; runs of a grouped one lose the same places."""
+    """Reads and makes dimension 1; runs of a grouped one lose the same places, or leave whole."""
     name, layer = str(node.target), _conv(run, node)
     labels = run.labels_in(node.args[0])
     if value.dim() != layer.weight.dim():
         return opaque(run, node, value)
     if _lie_along_positions(labels):
         run.ties.freeze(labels, "lie along the positions that it mixes")
-    if takes_whole_groups(layer):
+    if takes_whole_groups(layer) or name in run.whole_groups:
         return spread(_by_groups(run, name, labels, layer), value, 1)
     outputs = _weighted(run, name, labels, 1, layer.out_channels)
     for columns in (run.reads[name], outputs) if layer.groups > 1 else ():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edgespiral.prune.engines.flow.labels import opaque, unlabelled, varying
+from edgespiral.prune.engines.flow.labels import Scaling, opaque, unlabelled, varying
 from edgespiral.prune.engines.flow.rules import layers, moves, products
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _elementwise(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
         return unlabelled(value)
     scales = [operand for operand in operands if moves.scales(operand, operands)]
     for labels in scales:
-        run.ties.freeze(labels, "scale all of another layer's")
+        run.ties.scaling.append(Scaling(labels, operands, run.ties.here))
     rest = [operand for operand in operands if not any(operand is other for other in scales)]
     named = [labels for labels in rest if bool(labels.any())]
     if not named:

@@ -86,14 +86,11 @@ class Rnn(nn.Module):
         return self.head(self.rnn(self.convs(x).transpose(1, 2))[0][:, -1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"), [(nn.RNN, {}), (nn.LSTM, {"proj_size": 2})], ids=["RNN", "projected"]
-)
-def test_a_recurrent_layer_that_cannot_be_cut_is_kept_and_told(kind, options):
-    source, cut = half_of(lively(Rnn(kind, **options)), (4, 12))
+def test_a_recurrent_layer_that_cannot_be_cut_is_kept_and_told():
+    source, cut = half_of(lively(Rnn(nn.LSTM, proj_size=2)), (4, 12))
     assert [group.name for group in source.groups] == ["convs.0"]
     assert cut.difference < 1e-9
-    assert source.uncuttable["convs.2"] == (8, f"are not followed through ({kind.__name__} rnn)")
+    assert source.uncuttable["convs.2"] == (8, "are not followed through (LSTM rnn)")
 
 
 class Translator(nn.Module):
@@ -110,7 +107,7 @@ class Translator(nn.Module):
         return self.head(self.decoder(self.embed(ids[:, 5:]), state)[0][:, -1])
 
 
-@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
 def test_a_given_state_couples_the_units_of_two_layers(kind):
     source = PrunableModel.of(trace(lively(Translator(kind))), (9,), token_count=20)
     assert [(g.name, g.channels) for g in source.groups] == [("embed", 8), ("encoder", 6)]
@@ -167,3 +164,44 @@ def test_paths_that_are_stacked_and_summed_leave_together():
     assert {g.units for g in source.groups} == {8, 4}
     assert cut.difference < 1e-9
     assert cut.model.get_submodule("select").out_channels == 8
+
+
+class ClassToken(nn.Module):
+    """One token that attends and others that do not, scaled together (Touvron et al. 2021)."""
+
+    def __init__(self):
+        super().__init__()
+        self.inlet, self.attend, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.scale = nn.Parameter(torch.rand(8))
+
+    def forward(self, x):
+        x = self.inlet(x)
+        attended = torch.cat([self.attend(x.mean(1, keepdim=True)), x[:, 1:]], 1)
+        return self.head((x + self.scale * attended).mean(1))
+
+
+def test_rows_that_are_tied_only_later_are_scaled_channel_by_channel():
+    source, cut = half_of(lively(ClassToken()), (5, 6))
+    assert [(g.name, g.channels) for g in source.groups] == [("inlet", 8)]
+    assert cut.difference < 1e-9
+    assert cut.model.scale.shape == (4,)
+
+
+class Tiles(nn.Module):
+    """Positions put in another order, as windows are, while channels leave (Ryali et al. 2023)."""
+
+    def __init__(self):
+        super().__init__()
+        self.inlet, self.second, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.inlet(x)
+        x = x.view(-1, 2, 2, 2, 2, 8).transpose(2, 3).reshape(-1, 16, 8)
+        return self.head((self.second(x) * torch.arange(16)[:, None]).mean(1))
+
+
+def test_positions_in_another_order_all_stay():
+    source, cut = half_of(lively(Tiles()), (16, 6))
+    assert {g.name for g in source.groups} == {"inlet", "second"}
+    assert source.uncuttable.keys() == {"head"}
+    assert cut.difference < 1e-9

@@ -1,0 +1,281 @@
+"""How the time and the memory of each phase of a run grow with what it is given, as JSON.
+
+Usage: python bench/scaling.py [AXIS ...] [--whole] [--json FILE] [--markdown FILE]
+
+Axes: network (ResNet-18, -34, -50, by parameters), groups (chains of convolutions, by groups of
+channels), classes, data (training samples), turns, devices. Each point is a run of its own process
+on noise, with random weights, of one epoch in all; `--whole` adds ResNet-101 and -152, ViT-B/16 and
+DenseNet-121 and -201. What is there by then is written after each point, and a later call does the
+points that lack. A phase's exponent is the slope of the logarithm of its seconds over that of the
+axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident set of the
+run's process during the phase, less that before the run: imports and data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+import torch
+import torchvision
+from torch import nn
+
+import edgespiral
+from edgespiral.core.batches import DataSplits
+from edgespiral.core.system.files import write_text
+from edgespiral.core.system.versions import versions
+from edgespiral.data.tensors import StoredRows
+from edgespiral.prune.prunable import PrunableModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIDE, CLASSES, SAMPLES, HELD_OUT, WIDTH, CHAIN = 32, 10, 512, 128, 32, 8
+LARGE = ("resnet101", "resnet152", "vit_b_16", "densenet121", "densenet201")
+# Values of each axis; those that a network is of are by its name.
+AXES: dict[str, tuple[Any, ...]] = {
+    "network": ("resnet18", "resnet34", "resnet50"),
+    "groups": (8, 16, 32, 64),
+    "classes": (10, 100, 1000),
+    "data": (512, 1024, 2048, 4096),
+    "turns": (1, 2, 4),
+    "devices": (1, 2, 3),
+}
+# Of what a run says it is doing, the phase that it is a part of.
+PHASES = (
+    ("finding", "opening"),
+    ("trying the model", "opening"),
+    ("the teacher", "teacher"),
+    ("asking the teacher", "asking the teacher"),
+    ("scoring", "scoring"),
+    ("measuring", "planning"),
+    ("planning", "planning"),
+    ("trying learning", "rate"),
+    ("distilling", "training"),
+)
+ENDING = "export, score, measure"
+LEAST_S, EVERY_S = 0.05, 0.02
+LONGEST_POINT_S = 900
+
+
+class Clock(edgespiral.Listener):
+    """Seconds and largest memory of each phase; what is in none belongs to the one before it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.peak_mib: dict[str, float] = {}
+        self._process = psutil.Process()
+        self._phase, self._since, self._before = "opening", time.perf_counter(), self._mib()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    @contextmanager
+    def steps(self, label: str) -> Iterator[Callable[[int, int, str], None]]:
+        """A phase begins; after a training comes what is done with its student."""
+        phase = next((name for start, name in PHASES if label.startswith(start)), self._phase)
+        self._turn_to(phase)
+        yield lambda *_: None
+        if phase in ("training", "scoring", "rate", "asking the teacher"):
+            self._turn_to(ENDING if phase == "training" else "planning")
+
+    def run_closed(self, error: BaseException | None) -> None:  # noqa: ARG002
+        """The last phase ends."""
+        self._turn_to("")
+
+    def _turn_to(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + now - self._since
+        self._phase, self._since = phase, now
+
+    def _watch(self) -> None:
+        while True:
+            phase = self._phase
+            grown = self._mib() - self._before
+            self.peak_mib[phase] = max(self.peak_mib.get(phase, 0.0), grown)
+            time.sleep(EVERY_S)
+
+    def _mib(self) -> float:
+        return float(self._process.memory_info().rss) / 2**20
+
+
+def chain(groups: int, classes: int) -> nn.Module:
+    """Convolutions one after the other, each of which is a group of channels."""
+    layers: list[nn.Module] = []
+    widths = [3, *[WIDTH] * groups]
+    for number, (before, after) in enumerate(pairwise(widths)):
+        stride = 2 if number in (1, 3) else 1
+        layers += [nn.Conv2d(before, after, 3, stride, 1), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTH, classes))
+
+
+def network(name: str) -> nn.Module:
+    """One of torchvision's, with random weights, for images of this size."""
+    options = {"image_size": SIDE} if name.startswith("vit") else {}
+    model: nn.Module = torchvision.models.get_model(name, num_classes=CLASSES, **options)
+    return model
+
+
+def noise(samples: int, classes: int) -> DataSplits:
+    """Images that are to be told apart by nothing."""
+    torch.manual_seed(1)
+    parts = [
+        StoredRows(torch.randn(count, 3, SIDE, SIDE), torch.arange(count) % classes)
+        for count in (samples, HELD_OUT, HELD_OUT)
+    ]
+    return DataSplits("noise", *parts, tuple(map(str, range(classes))), (3, SIDE, SIDE))
+
+
+def targets(number: int, folder: Path) -> list[str]:
+    """This machine, measured in short rounds under so many names."""
+    profile = edgespiral.load_profile("host-cpu").model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
+    profile["measure"] |= {"round_ms": 10, "warmup_ms": 10, "min_samples": 5}
+    sections = "".join(
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+        for name, table in profile.items()
+        if isinstance(table, dict)
+    )
+    paths = [folder / f"device-{at}.toml" for at in range(number)]
+    for path in paths:
+        path.write_text(f'schema = 1\nname = "{path.stem}"\n{sections}')
+    return list(map(str, paths))
+
+
+def point(axis: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 (a name or a number)
+    """A run with one thing as large as `value`, and what each of its phases took."""
+    torch.manual_seed(0)
+    given = {"groups": CHAIN, "classes": CLASSES, "data": SAMPLES, "turns": 1, "devices": 1}
+    given[axis] = value
+    is_named = axis == "network" or isinstance(value, str)
+    model = network(value) if is_named else chain(given["groups"], given["classes"])
+    splits = noise(given["data"], given["classes"])
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        edgespiral.compress(
+            model.eval(),
+            splits,
+            target=tuple(targets(given["devices"], Path(folder))),
+            speedup=1.5,
+            max_drop=100.0,
+            epochs=1.0,
+            batch_size=32,
+            turns=given["turns"],
+            learning_rate=0.01,
+            out=Path(folder) / "run",
+            latency_cache=Path(folder) / "cache",
+            listener=clock,
+        )
+    size = given.get(axis) if not is_named else _size(axis, model)
+    ends = {"seconds": clock.seconds, "peak_mib": clock.peak_mib}
+    return {"axis": axis, "value": value, "size": size, **ends}
+
+
+def _size(axis: str, model: nn.Module) -> int:
+    if axis == "groups":
+        return len(PrunableModel.of(model.eval(), torch.zeros(1, 3, SIDE, SIDE)).groups)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def exponents(points: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Of each phase; None where it took next to nothing, or with fewer than three sizes."""
+    phases = dict.fromkeys(name for row in points for name in row["seconds"])
+    return {phase: _exponent(points, phase) for phase in phases}
+
+
+def _exponent(points: list[dict[str, Any]], phase: str) -> float | None:
+    pairs = [(row["size"], row["seconds"].get(phase, 0.0)) for row in points]
+    if len({size for size, _ in pairs}) < 3 or min(seconds for _, seconds in pairs) < LEAST_S:
+        return None
+    sizes, seconds = np.log(np.array(pairs, dtype=float)).T
+    return float(np.polyfit(sizes, seconds, 1)[0])
+
+
+def planning_share(row: dict[str, Any], epochs: float = 10.0) -> float:
+    """The part that planning has of a run of so many epochs, in which only training grows."""
+    seconds = row["seconds"]
+    training = seconds.get("training", 0.0)
+    planning = seconds.get("planning", 0.0) + seconds.get("scoring", 0.0)
+    return planning / (sum(seconds.values()) + (epochs - 1) * training)
+
+
+def record(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """All that is known so far."""
+    by_axis = {axis: [row for row in points if row["axis"] == axis] for axis in AXES}
+    return {
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "exponents": {axis: exponents(rows) for axis, rows in by_axis.items() if rows},
+        "points": [row | {"planning_of_ten_epochs": planning_share(row)} for row in points],
+    }
+
+
+def markdown(known: dict[str, Any]) -> str:
+    """A table for each axis: a row for each phase, with its exponent."""
+    lines: list[str] = []
+    for axis, fitted in known["exponents"].items():
+        rows = [row for row in known["points"] if row["axis"] == axis]
+        heads = " | ".join(f"{row['value']}" for row in rows)
+        lines += [f"| {axis} | {heads} | exponent |", "|---" * (len(rows) + 2) + "|"]
+        for phase, exponent in fitted.items():
+            cells = [
+                f"{row['seconds'].get(phase, 0.0):.1f} s, {row['peak_mib'].get(phase, 0.0):.0f} MiB"
+                for row in rows
+            ]
+            told = "" if exponent is None else f"{exponent:.2f}"
+            lines.append(f"| {phase} | {' | '.join(cells)} | {told} |")
+        shares = " | ".join(f"{100 * row['planning_of_ten_epochs']:.0f} %" for row in rows)
+        lines += [f"| planning, of ten epochs | {shares} | |", ""]
+    return "\n".join(lines)
+
+
+def _in_process(axis: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 (a name or a number)
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        words = ["--point", json.dumps([axis, value]), "--json", file.name]
+        command = [sys.executable, __file__, *words]
+        subprocess.run(command, check=True, timeout=LONGEST_POINT_S)
+        row: dict[str, Any] = json.loads(Path(file.name).read_text())
+    return row
+
+
+def main() -> None:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("axes", nargs="*", default=list(AXES))
+    parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--point", type=json.loads, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.point is not None:
+        write_text(asked.json, json.dumps(point(*asked.point)))
+        return
+    whole = {"network": LARGE[:3], "groups": LARGE[3:]} if asked.whole else {}
+    wanted = [(axis, v) for axis in asked.axes for v in (*AXES[axis], *whole.get(axis, ()))]
+    is_begun = asked.json is not None and asked.json.is_file()
+    points = json.loads(asked.json.read_text())["points"] if is_begun else []
+    for axis, value in wanted:
+        if any((row["axis"], row["value"]) == (axis, value) for row in points):
+            continue
+        points.append(_in_process(axis, value))
+        print(json.dumps(points[-1]), flush=True)
+        if asked.json:
+            write_text(asked.json, json.dumps(record(points), indent=2) + "\n")
+    known = record(points)
+    if asked.markdown:
+        write_text(asked.markdown, markdown(known))
+    print(json.dumps(known["exponents"], indent=2))
+
+
+if __name__ == "__main__":
+    main()

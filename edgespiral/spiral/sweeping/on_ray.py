@@ -1,0 +1,196 @@
+"""Runs of a sweep on a Ray cluster.
+
+A device is a custom resource `device:TARGET` of the cluster, of which there is one. A run whose
+device is the machine that it runs on is sent to the node that has the resource, and holds it all
+the while; any other device is held while something is measured on it (`measure/transports/
+one_at_a_time.py`), so that runs on other nodes train meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from edgespiral.core.errors import MissingExtraError, UsageError, first_few
+from edgespiral.core.system.process_state import kept_state
+from edgespiral.core.system.versions import __version__
+from edgespiral.measure.profile import load_profiles
+from edgespiral.measure.transports.one_at_a_time import ADDRESS, RESOURCES, device_key
+from edgespiral.measure.transports.one_at_a_time import SHARED as SHARED_DEVICES
+from edgespiral.spiral.sweeping import worker
+from edgespiral.spiral.sweeping.command import (
+    Problem,
+    log_file,
+    plan_file,
+    problem_of,
+    words_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from edgespiral.spiral.sweeping.plan import RaySettings, SweepRun
+
+# Ray's statistics of use would be sent without anybody having asked for it.
+NO_STATISTICS = {"RAY_USAGE_STATS_ENABLED": "0"}
+CANCELLED_WITHIN_S = 120.0
+
+
+def require_ray() -> Any:  # noqa: ANN401 (a module of a package that need not be there)
+    """The `ray` package.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    for name, value in NO_STATISTICS.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--ray", "ray") from error
+    return ray
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Which devices the runs of a sweep have, and what the cluster calls them.
+
+    Attributes:
+        resources: by what tells a device from all others, of those reached from elsewhere.
+        own: by the name of a target whose device is the machine that the run is on.
+    """
+
+    resources: dict[str, str] = field(default_factory=dict)
+    own: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, runs: Sequence[SweepRun]) -> Devices:
+        """Those of all targets of some runs.
+
+        Raises:
+            UsageError: a target is unknown or wrong.
+        """
+        devices = cls()
+        for target in dict.fromkeys(target for run in runs for target in run.plan.targets):
+            (profile,) = load_profiles((target,))
+            plugin = profile.transport_plugin
+            name = f"device:{profile.name}"
+            if plugin.is_local:
+                devices.own[target] = name
+            else:
+                key = device_key(plugin.device_id(profile.transport))
+                devices.resources.setdefault(key, name)
+        return devices
+
+    @property
+    def names(self) -> list[str]:
+        """Of all resources."""
+        return list(dict.fromkeys([*self.own.values(), *self.resources.values()]))
+
+
+class OnRay:
+    """A cluster, the one that `RAY_ADDRESS` names or else one of this machine alone, in a context.
+
+    Args:
+        out: has the folders of runs; every worker sees it under this path.
+        settings: what a run takes of a node.
+        devices: of all runs.
+        jobs: how many runs go on at once; None: as many as the cluster has room for.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        UsageError: on entering it, the cluster cannot be reached, or has not the devices.
+    """
+
+    def __init__(
+        self, out: Path, settings: RaySettings, devices: Devices, jobs: int | None
+    ) -> None:
+        self._out, self._settings, self._devices, self._jobs = out, settings, devices, jobs
+        self._ray = require_ray()
+
+    def __enter__(self) -> Self:
+        self._connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ray.shutdown()
+
+    def _connect(self) -> None:
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if not os.environ.get(ADDRESS):
+            own = dict.fromkeys(self._devices.names, 1)
+            options |= {"resources": own, "include_dashboard": False, "address": "local"}
+        try:
+            with kept_state():  # it listens to signals, too
+                self._ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise UsageError(
+                f"the Ray cluster cannot be reached: {' '.join(str(error).split())}",
+                where=f"{ADDRESS}={os.environ.get(ADDRESS, '')}",
+            ) from error
+        self._require_devices()
+
+    def _require_devices(self) -> None:
+        there = self._ray.cluster_resources()
+        lacks = [name for name in self._devices.names if not there.get(name)]
+        if lacks:
+            given = json.dumps({lacks[0]: 1})
+            self._ray.shutdown()
+            raise UsageError(
+                f"no node of the Ray cluster has {first_few(lacks)}",
+                where=os.environ.get(ADDRESS),
+                hint=f"on the node that has the device: ray start --resources '{given}'",
+            )
+
+    def run(self, runs: Sequence[SweepRun]) -> Iterator[tuple[SweepRun, Problem | None]]:
+        """Yield each run as it ends, with its problem if it failed.
+
+        Where the caller stops, runs are interrupted, so that each keeps what it has done.
+        """
+        ray, waiting = self._ray, list(runs)
+        going: dict[Any, SweepRun] = {}
+        ray.cloudpickle.register_pickle_by_value(worker)
+        try:
+            while waiting or going:
+                while waiting and len(going) < (self._jobs or len(waiting) + len(going)):
+                    run = waiting.pop(0)
+                    going[self._begun(run)] = run
+                (ended, *_), _ = ray.wait(list(going), num_returns=1)
+                run = going.pop(ended)
+                yield run, self._problem(ended, run)
+        finally:
+            for reference in going:
+                ray.cancel(reference)
+            if going:
+                ray.wait(list(going), num_returns=len(going), timeout=CANCELLED_WITHIN_S)
+
+    def _begun(self, run: SweepRun) -> object:
+        own = {self._devices.own[t]: 1 for t in run.plan.targets if t in self._devices.own}
+        remote = self._ray.remote(worker.run_on_worker).options(
+            num_cpus=self._settings.cpus,
+            num_gpus=self._settings.gpus,
+            resources=own,
+            max_retries=0,
+            name=run.name,
+        )
+        environment = {
+            SHARED_DEVICES: "1",
+            RESOURCES: json.dumps(self._devices.resources),
+            ADDRESS: self._ray.get_runtime_context().gcs_address,
+            "PWD": os.getcwd(),  # noqa: PTH109 (as text)
+            **NO_STATISTICS,
+        }
+        file, log = plan_file(run, self._out).resolve(), log_file(run, self._out).resolve()
+        return remote.remote(words_of(file), str(log), environment, __version__)
+
+    def _problem(self, ended: object, run: SweepRun) -> Problem | None:
+        try:
+            code, why = self._ray.get(ended)
+        except self._ray.exceptions.RayError as error:
+            # Its words are a traceback of the worker, whose last line says what it is.
+            last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            return Problem(f"the Ray worker failed: {last[0]}", 1)
+        return Problem(why, code) if why else problem_of(code, log_file(run, self._out))

@@ -1,0 +1,60 @@
+"""What a worker of a Ray cluster does for a run of a sweep.
+
+It is sent there as it is, since a worker need not have this package to say that it lacks it; so it
+uses nothing of the package, and nothing but Python's own library.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGE = "edgespiral"
+USAGE, RUN_FOLDER = 2, 8
+
+
+def run_on_worker(
+    words: list[str], log: str, environment: dict[str, str], needed_version: str
+) -> tuple[int, str]:
+    """Run the package's command with `words` to its end.
+
+    Args:
+        words: of the command, without the interpreter; paths are absolute.
+        log: a file that takes what it prints.
+        environment: variables that it has beside this process's.
+        needed_version: of the package.
+
+    Returns:
+        Its exit code, and why it could not begin where it could not.
+    """
+    host = socket.gethostname()
+    try:
+        installed = version(PACKAGE)
+    except PackageNotFoundError:
+        mend = f"install '{PACKAGE}[ray]' there, in the Python that Ray runs"
+        return USAGE, f"the Ray worker on {host} has no {PACKAGE}; {mend}"
+    if installed != needed_version:
+        return USAGE, f"the Ray worker on {host} has {PACKAGE} {installed}, not {needed_version}"
+    if not Path(log).parent.is_dir():
+        mend = "choose an --out on a file system that all workers share"
+        return RUN_FOLDER, f"the Ray worker on {host} does not see {Path(log).parent}; {mend}"
+    with Path(log).open("wb") as file:
+        process = subprocess.Popen(  # noqa: S603 (the command is the package's own)
+            [sys.executable, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            cwd=environment["PWD"],
+        )
+        try:
+            return process.wait(), ""
+        except BaseException:  # cancelled: the run keeps what it has done
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
