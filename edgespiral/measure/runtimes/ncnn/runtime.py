@@ -69,8 +69,8 @@ class Ncnn(AgentRuntime):
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document."""
-        asked = {"runtime": "ncnn", "threads": self._settings["threads"]}
-        return whole_answer(agent_document(completed, job), job, expected=asked)
+        expected = {"runtime": "ncnn", "threads": self._settings["threads"]}
+        return whole_answer(agent_document(completed, job), job, expected=expected)
 
     def _of(self, model: Path, job: Job) -> Converted:
         key = f"{model_sha256(model)} {sorted(job.shapes.items())}"
