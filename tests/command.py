@@ -8,13 +8,15 @@ import importlib
 import logging
 import os
 import random
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import IO
@@ -40,13 +42,24 @@ def command(*words: object, folder: Path | None = None, **environment: str) -> D
         folder: where it runs; here if None.
         environment: variables beside those of this process.
     """
-    argv = ["edgespiral", *map(str, words)]
+    return _here(main, ["edgespiral", *map(str, words)], folder, environment)
+
+
+def script(path: Path, *words: object, folder: Path, **environment: str) -> Done:
+    """As `command`, of a program of its own: `python PATH WORDS`."""
+    program = partial(runpy.run_path, str(path), run_name="__main__")
+    return _here(program, [str(path), *map(str, words)], folder, environment)
+
+
+def _here(
+    program: Callable[[], object], argv: list[str], folder: Path | None, environment: dict[str, str]
+) -> Done:
     with ExitStack() as stack:
         for kept in (_modules, _signals, _libraries):
             stack.enter_context(kept())
         stack.enter_context(_process(argv, folder, {**PLAIN, **environment}))
         stdout, stderr = (stack.enter_context(_caught(number)) for number in (1, 2))
-        code = _exit_code()
+        code = _exit_code(program)
         sys.stdout.flush()
         sys.stderr.flush()
         texts = [_content(file) for file in (stdout, stderr)]
@@ -65,9 +78,9 @@ def in_process(*words: object, folder: Path | None = None, **environment: str) -
     )
 
 
-def _exit_code() -> int:
+def _exit_code(program: Callable[[], object]) -> int:
     try:
-        main()
+        program()
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0

@@ -1,12 +1,10 @@
 """The scripts of `examples/`, run as a reader runs them, on a target that is quick to measure."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import script
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TARGET = """
@@ -26,17 +24,6 @@ channel_multiple = 8
 """
 # Those that a run of the suite has time for; others take a minute of a processor each.
 SCRIPTS = ("own_loop", "transfer")
-
-
-def run(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
 
 
 def target(folder: Path, name: str) -> Path:
@@ -60,7 +47,7 @@ def test_every_example_is_listed() -> None:
 def test_an_example_compresses(name: str, tmp_path: Path) -> None:
     quick, out = target(tmp_path, "quick"), tmp_path / "out"
     words = ["--target", quick, "--out", out]
-    done = run(EXAMPLES / name / "main.py", *words, folder=tmp_path)
+    done = script(EXAMPLES / name / "main.py", *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     result = result_of(out)
     assert str(result["outcome"]) in done.stdout

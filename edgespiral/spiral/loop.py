@@ -89,7 +89,7 @@ class Spiral:
             restore(self.context.out, self._events(), ended[-1], self.context.listener)
             return ended[-1]
         baseline = baseline_of(self.context, self.fresh)
-        budget = budgets_of(self.context.plan, baseline)
+        budget = budgets_of(self.context.plan.budgets, baseline)
         # Zeros among the weights were asked for beside the budget: then a turn makes them.
         if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
