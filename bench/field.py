@@ -13,20 +13,22 @@ the smaller ones of its family:
     weights = "resnet56.safetensors"
     siblings = ["resnet.py:resnet32", "resnet.py:resnet20"]
 
-All rows have the same teacher, data, epochs of the same distillation and latency in turns with the
-teacher on host-cpu:
+All rows have the same teacher, data, epochs of the same distillation, at the rate that our rule has
+for so many steps, and latency in turns with the teacher on host-cpu:
 
     ours          `edgespiral compress`, by default
     ours, int8    the same with int8 allowed (`--precision auto`)
     uniform l1    the same share of every group by L1 norm, cut by NNI
+    taylor        Torch-Pruning's groups by Taylor scores, ranked over the whole network
+    isomorphic    the same, ranked among groups of one kind (Fang et al. 2024)
     sibling       the largest of the family that is as fast as asked, from fresh weights
     int8 alone    the teacher in int8, nothing cut and nothing trained
 
 Points and rows that decide most come first, one seed before the second. What is in FILE is not run
 again, so it can be stopped and gone on with; what was not run is listed at the end. `wall_s` is a
 row's own time and `search_s` what looking for its cut took beside it. Validation steers, the test
-split is read once a row. Rows that no cut reaches say so. Others' methods (Torch-Pruning,
-ModelOpt, NNI's criteria, TinyNN) are not wired yet; bench/pareto.py has some of them.
+split is read once a row. Rows that no cut reaches say so, and so do rows that fail, which are
+tried again by the next call. ModelOpt's, NNI's and TinyNN's methods are not among them.
 """
 
 from __future__ import annotations
@@ -37,19 +39,30 @@ import json
 import tempfile
 import time
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from pareto import FINAL_ROUNDS, OURS, SCRATCH_RATE, Job, Pair, cut_for, reaches, table_of
+from pareto import (
+    FINAL_ROUNDS,
+    ISOMORPHIC,
+    OURS,
+    SCRATCH_RATE,
+    Job,
+    Pair,
+    cut_for,
+    reaches,
+    table_of,
+)
 from pareto_picture import picture
 
 import edgespiral
+from edgespiral.core.errors import EdgeSpiralError
 from edgespiral.core.system.files import write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
-from edgespiral.distill.settings import TrainSettings
+from edgespiral.distill.settings import TrainSettings, steps_of
 from edgespiral.distill.trainer import train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_score
@@ -58,6 +71,7 @@ from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import load_model_for
+from edgespiral.spiral.student.learning_rate import expected_rate
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -69,7 +83,13 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 OURS_INT8, UNIFORM, SIBLING, INT8 = "ours, int8", "uniform l1", "sibling", "int8 alone"
-ROWS = (OURS, UNIFORM, SIBLING, OURS_INT8, INT8)
+# The cuts of bench/pareto.py by which rows are made.
+PEERS = {
+    UNIFORM: "nni uniform l1",
+    "taylor": "torch-pruning global taylor",
+    "isomorphic": ISOMORPHIC,
+}
+ROWS = (OURS, UNIFORM, SIBLING, "taylor", "isomorphic", OURS_INT8, INT8)
 # What is never asked of a network whose point says nothing: it has one speed.
 ONE_SPEED = frozenset({INT8})
 RECALIBRATION_BATCHES = 30
@@ -123,9 +143,9 @@ def compressed(pair: Pair, row: Row, out: Path, _: Json) -> float:
     return 0.0
 
 
-def uniform(pair: Pair, row: Row, out: Path, tables: Json) -> float:
-    """The same share of every group."""
-    job = Job("nni uniform l1", row.asked, row.seed, row.epochs)
+def by_peer(pair: Pair, row: Row, out: Path, tables: Json) -> float:
+    """Cut as others cut: of a method's cuts that are fast enough, the one with most parameters."""
+    job = Job(PEERS[row.row], row.asked, row.seed, row.epochs)
     table = table_of(pair, job.row, tables)
     if not reaches(job, table["cuts"]):
         raise OutOfReach(max(cut["speedup"] for cut in table["cuts"]))
@@ -167,18 +187,21 @@ def quantised(pair: Pair, row: Row, out: Path, _: Json) -> float:
 MAKERS: dict[str, Callable[[Pair, Row, Path, Json], float]] = {
     OURS: compressed,
     OURS_INT8: compressed,
-    UNIFORM: uniform,
+    **dict.fromkeys(PEERS, by_peer),
     SIBLING: sibling,
     INT8: quantised,
 }
 
 
 def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | None) -> None:
-    """Train as all rows are trained, and write the file."""
+    """Train as all rows are trained, at our rule's rate unless one is given, and write the file."""
     settings = TrainSettings.for_distillation(
         epochs=row.epochs, batch_size=BATCH, learning_rate=rate, temperature=TEMPERATURE,
         alpha=ALPHA, seed=row.seed,
     )  # fmt: skip
+    if rate is None:
+        steps = steps_of(settings, len(pair.splits.train))
+        settings = replace(settings, learning_rate=expected_rate(settings.optimizer, steps))
     train(model, pair.splits, settings, teachers=[pair.teacher], task=CLASSIFICATION)
     out.mkdir(exist_ok=True)
     export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
@@ -286,16 +309,20 @@ def main() -> None:
         if row.key in {tuple(known[key] for key in HEAD) for known in rows}:
             continue
         if time.perf_counter() - start > options.stop_after_s:
-            left.append(row)
+            left.append((row, "the time is over"))
             continue
         network = row.network
         if network.name not in pairs:
             pairs[network.name] = Pair(network.model, Path(network.weights), network.data)
-        rows.append(measured(pairs[network.name], row, tables))
+        try:
+            rows.append(measured(pairs[network.name], row, tables))
+        except EdgeSpiralError as error:
+            left.append((row, str(error)))
+            continue
         write(options.json, rows, tables)
         print(json.dumps(rows[-1]), flush=True)
-    for row in left:
-        print(f"not run: {', '.join(map(str, row.key))}")
+    for row, why in left:
+        print(f"not run: {', '.join(map(str, row.key))}: {why}")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     Shape = Callable[[float, int], nn.Module]
 
 DATA = "fashion-mnist"
-UNCUT = "no cut"
+UNCUT, ISOMORPHIC = "no cut", "torch-pruning isomorphic taylor"
 ROUND_TO = (1, 16)
 RATIOS = [step / 40 for step in range(1, 39)]
 QUICK_ROUNDS = 16
@@ -97,12 +97,15 @@ class Pair:
         self.shapes: dict[str, Shape] = {
             "torch-pruning uniform l1": partial(self.by_torch_pruning, taylor=False),
             "torch-pruning global taylor": partial(self.by_torch_pruning, taylor=True),
+            ISOMORPHIC: partial(self.by_torch_pruning, taylor=True, isomorphic=True),
             "nni uniform l1": self.by_nni,
             "slim from scratch": self.slim,
         }
 
-    def by_torch_pruning(self, ratio: float, round_to: int, *, taylor: bool) -> nn.Module:
-        """Torch-Pruning's own pruner, one step."""
+    def by_torch_pruning(
+        self, ratio: float, round_to: int, *, taylor: bool, isomorphic: bool = False
+    ) -> nn.Module:
+        """Torch-Pruning's own pruner, one step; `isomorphic` as Fang et al. 2024 rank groups."""
         model = copy.deepcopy(self.teacher).float()
         if taylor:
             self._gather_gradients(model)
@@ -113,6 +116,7 @@ class Pair:
             self.example,
             importance=importance or tp.importance.GroupMagnitudeImportance(p=1),
             global_pruning=taylor,
+            isomorphic=isomorphic,
             pruning_ratio=ratio,
             max_pruning_ratio=0.9,
             round_to=round_to,
@@ -301,7 +305,7 @@ def main() -> None:
     done, tables = before.get("rows", []), before.get("tables", {})
     known = {(r["model"], r["point"], r["row"], r["seed"], r["epochs"]) for r in done}
     pair, start = Pair(args.model, args.weights), time.perf_counter()
-    names = args.rows or [OURS, *pair.shapes]
+    names = args.rows or [OURS, *(name for name in pair.shapes if name != ISOMORPHIC)]
     for seed, point, name in itertools.product(args.seeds, args.points, names):
         late = time.perf_counter() - start > args.stop_after_s
         if late or (args.model, point, name, seed, args.epochs) in known:

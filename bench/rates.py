@@ -1,4 +1,4 @@
-"""What learning rate suits a cut network, by the number of training steps.
+"""What learning rate suits a cut network, by the number of training steps, and on which views.
 
 Each job trains the same cut network for some steps with a whole schedule, on batches that are the
 same for all, and scores it on the validation split. Judge by that split alone. The test split is
@@ -6,6 +6,9 @@ never looked at. Rows that are there are not run again, so it can be stopped and
 
     python bench/rates.py resnet20 WEIGHTS --data fashion-mnist --steps 16 128 --rates 0.002 0.02
     python bench/rates.py resnet20 WEIGHTS --data digits --name "ResNet-20, digits" --seeds 0 1 2
+    python bench/rates.py resnet20 WEIGHTS --data digits --views stored augmented --rates 0.02
+
+Rows without `views` are of samples as they are stored.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from edgespiral.models import load_model_for
 from edgespiral.tasks.classification import CLASSIFICATION
 
 BATCH = 128
+STORED, AUGMENTED = "stored", "augmented"
 
 
 def main() -> None:
@@ -42,21 +46,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32, 128])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.002, 0.006, 0.02, 0.06])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--views", nargs="+", choices=(STORED, AUGMENTED), default=[STORED])
     parser.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd")
     parser.add_argument("--name", help="what rows call the pair; MODEL on DATA if not given")
     parser.add_argument("--json", type=Path, default=Path("bench/results/rates.json"))
     args = parser.parse_args()
     document = json.loads(args.json.read_text()) if args.json.exists() else {"rows": []}
-    splits = load(args.data).unaugmented()
+    shown = load(args.data)
+    splits = shown.unaugmented()
     teacher = load_model_for(splits, args.model, weights=args.weights).eval()
     student = edgespiral.cut(teacher, data=splits, fraction=args.fraction)
     recalibrate_batchnorm(student, splits.train, batches=30)
     facts = {"pair": args.name or f"{args.model} on {args.data}", "fraction": args.fraction}
     after_cut = score(student, splits.validation, task=CLASSIFICATION)
     facts |= {"optimizer": args.optimizer, "after_cut": after_cut}
-    for steps, rate, seed in itertools.product(args.steps, args.rates, args.seeds):
-        job = {**facts, "steps": steps, "rate": rate, "seed": seed}
-        if any(job.items() <= row.items() for row in document["rows"]):
+    jobs = itertools.product(args.steps, args.rates, args.seeds, args.views)
+    for steps, rate, seed, views in jobs:
+        job = {**facts, "steps": steps, "rate": rate, "seed": seed, "views": views}
+        if any(job.items() <= {"views": STORED, **row}.items() for row in document["rows"]):
             continue
         settings = TrainSettings.for_distillation(
             epochs=1.0,
@@ -72,7 +79,7 @@ def main() -> None:
         try:
             train(
                 trained,
-                splits,
+                shown if views == AUGMENTED else splits,
                 replace(settings, epochs=epochs),
                 teachers=[teacher],
                 task=CLASSIFICATION,

@@ -1,12 +1,15 @@
 """What each task loses at 2x and 4x on host-cpu: ours, uniform, a slim net from scratch, as JSON.
 
 Usage: python bench/tasks.py FOLDER [--jobs cancer diabetes ...] [--asked 2 4] [--seeds 0 1]
-       [--rows ours uniform slim] [--json FILE] [--page PAGE]
+       [--rows ours uniform slim] [--share 1] [--stop-after-s S] [--json FILE] [--page PAGE]
 
-FOLDER has the data of the jobs, as docs/tasks.md and `bench/sequence_data.py`
-make them; tables that scikit-learn ships are written there. It gets the runs. Each job trains a
-teacher and compresses it by the command line, as a user would; a second call goes on where the
-first stopped, and rows that FILE has already are kept. `--page` writes the table into a page.
+FOLDER has the data of the jobs, as `bench/task_data.py` makes them; tables that scikit-learn ships
+are written there. It gets the runs. Each job trains a teacher and compresses it by the command
+line, as a user would; a second call goes on where the first stopped, and rows that FILE has already
+are kept. A job that fails, or whose data FOLDER does not have, is told at the end (exit code 1),
+and the others are measured all the same. `--share 0.05` trains all of them for that share of their
+epochs, into runs of their own: whether each job starts, with its own `--json`. `--page` writes the
+table into a page.
 
 `ours` is `edgespiral compress` as it is; `uniform` takes the same share of every group, by the
 magnitude of weights (Torch-Pruning's engine where it can cut the model), with the same training;
@@ -19,10 +22,13 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from edgespiral.core.system.files import write_text
 
 RESULTS = Path("bench/results/tasks.json")
 ROWS = ("ours", "uniform", "slim")
@@ -55,11 +61,15 @@ RATINGS = "ratings:FOLDER/ratings.csv.gz?columns=user,item,rating,time"
 PARALLEL = "translation:FOLDER/multi30k?from=en&to=de&min_count=3"
 DIABETES = "csv:FOLDER/diabetes.csv?target=target&is=number"
 CREDIT = (
-    "?target=default.payment.next.month&ignore=ID&categories=SEX,EDUCATION,MARRIAGE&unseen=other"
+    "csv:FOLDER/credit-default.csv.gz?target=default.payment.next.month&ignore=ID"
+    "&categories=SEX,EDUCATION,MARRIAGE&unseen=other"
 )
+GERMAN_COLUMNS = ",".join([*(f"c{number}" for number in range(1, 21)), "class"])
+GERMAN = f"csv:FOLDER/german.csv.gz?columns={GERMAN_COLUMNS}&target=class&positive=2&unseen=other"
 JOBS = {
     "cancer": Job("binary", "mlp-tabular", "csv:FOLDER/cancer.csv?target=target", (30, 30), SMALL),
     "credit": Job("binary", "mlp-tabular", CREDIT, (8, 6)),
+    "german": Job("binary?weights=balanced", "mlp-tabular", GERMAN, (20, 20), SMALL),
     "diabetes": Job("regression", "mlp-tabular", DIABETES, (30, 30), SMALL),
     "anomalies": Job(
         "anomaly", "autoencoder", "csv:FOLDER/cancer.csv?target=target&positive=0", (30, 30), SMALL
@@ -85,6 +95,21 @@ JOBS = {
 }
 
 
+class JobFailed(Exception):  # noqa: N818 (told at the end, while other jobs go on)
+    """A command of a job ended with an error, which it has told, or its data are not there."""
+
+
+DETECTOR_TASK = '''"""Detection by the anchors of a model by name."""
+from edgespiral import data, tasks
+from edgespiral.models import load_model_for
+
+
+def task():
+    splits = data.load({data!r})
+    return tasks.load("detection").prepared(load_model_for(splits, {model!r}), splits)[1]
+'''
+
+
 def command(*words: object) -> None:
     """Run `edgespiral`; what it says goes to the terminal.
 
@@ -92,7 +117,7 @@ def command(*words: object) -> None:
     """
     done = subprocess.run([sys.executable, "-m", "edgespiral", *map(str, words)], check=False)
     if done.returncode not in (0, 10, 11, 12):
-        raise SystemExit(done.returncode)
+        raise JobFailed(f"{words[0]} ended with {done.returncode}")
 
 
 def write_tables(folder: Path) -> None:
@@ -116,6 +141,17 @@ class Place:
     folder: Path
     name: str
     seed: int
+    share: float
+
+    def epochs(self, number: float) -> float:
+        """Of a training that has so many in whole."""
+        return number * self.share
+
+    def require_data(self) -> None:
+        """Refuse to begin what has nothing to read."""
+        kind, _, place = self.job.data.partition("?")[0].partition(":FOLDER/")
+        if kind != self.job.data and not (self.folder / place).exists():
+            raise JobFailed(f"there is no {self.folder / place} (bench/task_data.py makes it)")
 
     @property
     def common(self) -> tuple[object, ...]:
@@ -125,13 +161,24 @@ class Place:
 
     def out(self, what: str) -> Path:
         """Where a run lies."""
-        return self.folder / "runs" / self.name / f"{what}-{self.seed}"
+        runs = "runs" if self.share == 1 else f"runs-{self.share:g}"
+        return self.folder / runs / self.name / f"{what}-{self.seed}"
 
-    def trained(self, model: str, what: str, epochs: float) -> Path:
+    def trained(self, model: str, what: str, epochs: float, task: str | None = None) -> Path:
         """The folder of a training, which is made or gone on with."""
-        out = self.out(what)
-        command("train", model, *self.common, "--epochs", epochs, "--out", out, "--resume")
+        out, passes = self.out(what), ("--epochs", self.epochs(epochs))
+        own = ("--task", task) if task else ()
+        command("train", model, *self.common, *own, *passes, "--out", out, "--resume")
         return out
+
+    def task_of_network(self) -> str | None:
+        """The task of a network without its detector's anchors: in a file, those of the teacher."""
+        if self.job.task != "detection":
+            return None
+        file = self.folder / f"{self.name}_task.py"
+        source = self.job.data.replace("FOLDER", str(self.folder))
+        write_text(file, DETECTOR_TASK.format(data=source, model=self.job.model))
+        return f"{file}:task"
 
     def compressed(self, row: str, asked: float) -> Path:
         """The run folder of a compression, which is made or gone on with."""
@@ -139,7 +186,8 @@ class Place:
             self.trained(self.job.model, "teacher", self.job.epochs[0]),
             self.out(f"{row}-{asked:g}x"),
         )
-        budget = ("--speedup", asked, "--epochs", self.job.epochs[1], "--max-drop", 100)
+        passes = ("--epochs", self.epochs(self.job.epochs[1]))
+        budget = ("--speedup", asked, *passes, "--max-drop", 100)
         weights = teacher / "weights.safetensors"
         how = UNIFORM if row == "uniform" else ()
         words = ("compress", self.job.model, *self.common, "--weights", weights, *budget, *how)
@@ -149,6 +197,8 @@ class Place:
 
 def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
     """One row."""
+    place.require_data()
+    start = time.perf_counter()
     out = place.compressed("uniform" if row == "slim" else row, asked)
     result = json.loads((out / "result.json").read_text())
     metric, [device] = result["metric"], result["devices"]
@@ -156,7 +206,8 @@ def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
     if row == "slim":
         # Shapes decide the latency, numbers do not.
         spec = f"{out / 'model.py'}:Model"
-        fresh = place.trained(spec, f"slim-{asked:g}x", sum(place.job.epochs))
+        epochs, task = sum(place.job.epochs), place.task_of_network()
+        fresh = place.trained(spec, f"slim-{asked:g}x", epochs, task)
         score = json.loads((fresh / "train.json").read_text())["test_score"]
     return {
         "task": place.job.task,
@@ -178,6 +229,7 @@ def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
         "teacher_parameters": result["teacher"]["parameter_count"],
         "parameters": result["student"]["parameter_count"],
         "device": device["student"]["fingerprint"]["device"],
+        "wall_s": time.perf_counter() - start,
     }
 
 
@@ -218,27 +270,55 @@ def main() -> None:
     parser.add_argument("--asked", nargs="*", type=float, default=[2.0, 4.0])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--stop-after-s", type=float, default=float("inf"))
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--page", type=Path)
     given = parser.parse_args()
+    if given.share != 1 and given.json is None:
+        parser.error("--share measures something else than the results do: give it its own --json")
+    given.json = given.json or RESULTS
     given.folder.mkdir(parents=True, exist_ok=True)
     write_tables(given.folder)
     rows = json.loads(given.json.read_text())["rows"] if given.json.is_file() else []
     wanted = [
-        (Place(JOBS[name], given.folder, name, seed), row, asked)
+        (Place(JOBS[name], given.folder, name, seed, given.share), row, asked)
         for name in given.jobs
         for seed in given.seeds
         for asked in given.asked
         for row in given.rows
     ]
     known = {tuple(row[key] for key in KEYS) for row in rows}
-    for place, row, asked in wanted:
-        job = place.job
-        if (job.task, place.name, job.model, row, place.seed, asked) not in known:
-            rows.append(measured(place, row, asked))
-            given.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+    missing = [
+        (place, row, asked)
+        for place, row, asked in wanted
+        if (place.job.task, place.name, place.job.model, row, place.seed, asked) not in known
+    ]
+    left = measure_all(missing, rows, given)
     if given.page:
         write_page(given.page, rows)
+    if left:
+        raise SystemExit("\n".join(["not measured:", *left]))
+
+
+def measure_all(
+    missing: list[tuple[Place, str, float]], rows: list[dict[str, Any]], given: argparse.Namespace
+) -> list[str]:
+    """Add what is missing to `rows` and the file; what could not be, and why."""
+    start, left = time.perf_counter(), []
+    for place, row, asked in missing:
+        name = f"{place.name}, seed {place.seed}, {asked:g}x, {row}"
+        if time.perf_counter() - start > given.stop_after_s:
+            left.append(f"{name}: the time is over")
+            continue
+        try:
+            rows.append(measured(place, row, asked))
+        except JobFailed as failure:
+            left.append(f"{name}: {failure}")
+            continue
+        write_text(given.json, json.dumps({"rows": rows}, indent=2) + "\n")
+        print(json.dumps(rows[-1]), flush=True)
+    return left
 
 
 if __name__ == "__main__":

@@ -29,7 +29,11 @@ from edgespiral.data.accompanying import write_beside
 from edgespiral.data.guard import watched
 from edgespiral.distill.compute import on_device
 from edgespiral.distill.evaluate import score, scored
-from edgespiral.distill.optimizers import default_optimizer, named_optimizer
+from edgespiral.distill.optimizers import (
+    default_optimizer,
+    named_optimizer,
+    rate_from_scratch,
+)
 from edgespiral.distill.settings import (
     AUTO,
     Resolved,
@@ -58,7 +62,6 @@ WEIGHTS, RECORD, PLAN, CHECKPOINT = (
     "plan.json",
     "checkpoint.pt",
 )
-RATE_WITHOUT_BOUNDS = 0.02
 PASSES, LEAST_STEPS = 8.0, 400
 BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
@@ -175,9 +178,7 @@ def default_settings(
     batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
     steps_per_pass = max(1, samples // batch)
     optimizer = named_optimizer(check_optimizer(named.get("optimizer", AUTO)), model).name
-    usual = defaults_of(optimizer)
-    is_bounded = optimizer == "adamw" or _has_bounds(model)
-    default_rate = usual.teacher_rate if is_bounded else RATE_WITHOUT_BOUNDS
+    usual, default_rate = defaults_of(optimizer), rate_from_scratch(optimizer, model)
     return TrainSettings(
         epochs=max(PASSES, LEAST_STEPS / steps_per_pass) if epochs is None else epochs,
         batch_size=batch if batch_size is None else batch_size,
@@ -197,12 +198,6 @@ def _fresh_model(spec: str, splits: DataSplits, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
         return models.load_model_for(splits, spec)
-
-
-def _has_bounds(model: nn.Module) -> bool:
-    """Whether layers keep activations in bounds: batch norm, or the gates of recurrent layers."""
-    bounding = (nn.modules.batchnorm._BatchNorm, nn.RNNBase)
-    return any(isinstance(module, bounding) for module in model.modules())
 
 
 def _plan(

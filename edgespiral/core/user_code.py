@@ -41,4 +41,11 @@ def user_code(
     except OURS:
         raise
     except BaseException as raised:
-        raise error(f"{what}: {described(raised)}", where=where, hint=hint) from raised
+        raise error(f"{what}: {_why(raised, where)}", where=where, hint=hint) from raised
+
+
+def _why(raised: BaseException, where: str | None) -> str:
+    """An exception in words; of the very file that is named, what the system says of it."""
+    if isinstance(raised, OSError) and raised.strerror and str(raised.filename) == where:
+        return raised.strerror.lower()
+    return described(raised)

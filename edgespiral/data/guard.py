@@ -269,6 +269,8 @@ def _wrong_input(tensor: Tensor, spec: InputSpec, what: str) -> _Problem | None:
         return _Problem(f"{what} {verb} of type {type(tensor).__name__}, not a tensor")
     if tuple(tensor.shape[1:]) != spec.shape:
         return _Problem(f"{what} {verb} {tuple(tensor.shape[1:])}, declared as {spec.shape}")
+    if 0 in spec.shape:
+        return _Problem(f"{what} {verb} {spec.shape}, which holds no value at all")
     return _wrong_values(tensor, spec, what)
 
 

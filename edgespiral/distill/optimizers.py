@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from edgespiral.core.errors import ModelError, UsageError, first_few
 from edgespiral.core.factory import named_in_file
 from edgespiral.core.user_code import user_code
-from edgespiral.distill.settings import AUTO
+from edgespiral.distill.settings import AUTO, defaults_of
 from edgespiral.models.work import parameter_count
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ ADAPTIVE: Mapping[str, tuple[type[nn.Module], ...]] = {
     "attention": (nn.MultiheadAttention,),
 }
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+RATE_WITHOUT_BOUNDS = 0.02
 
 
 class Choice(NamedTuple):
@@ -83,6 +84,19 @@ def default_optimizer(model: nn.Module) -> Choice:
         return Choice("adamw", "the model has layer norms and no batch norm")
     why = "batch norms" if has_batch_norms else "no layers that need another"
     return Choice("sgd", f"the model has {why}")
+
+
+def rate_from_scratch(optimizer: str, model: nn.Module) -> float:
+    """The highest rate of a schedule for a model with random weights, where none is asked for.
+
+    Example:
+        >>> rate_from_scratch("sgd", nn.BatchNorm2d(8)), rate_from_scratch("sgd", nn.Linear(8, 2))
+        (0.2, 0.02)
+    """
+    # Batch norms and the gates of recurrent layers keep activations in bounds.
+    is_bounded = any(isinstance(layer, (_BatchNorm, nn.RNNBase)) for layer in model.modules())
+    usual = defaults_of(optimizer).teacher_rate
+    return usual if is_bounded or optimizer == "adamw" else RATE_WITHOUT_BOUNDS
 
 
 def optimizer_for(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

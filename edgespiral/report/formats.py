@@ -9,7 +9,6 @@ from edgespiral.core.records.footprint import MIB
 if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         ModelFacts,
-        PrecisionMix,
         RunFinished,
     )
     from edgespiral.core.records.exported import (
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         Ratio,
     )
     from edgespiral.core.records.metric import Metric
+    from edgespiral.core.records.precisions import PrecisionMix
 
 
 def ms(value: float) -> str:

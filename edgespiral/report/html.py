@@ -14,7 +14,13 @@ from edgespiral.core.records.measurement import (
     Fingerprint,
 )
 from edgespiral.report import charts, formats
-from edgespiral.report.budgets import budget_margins, margin_text
+from edgespiral.report.budgets import (
+    better_by_rounding,
+    budget_margins,
+    margin_text,
+    sibling_text,
+    siblings,
+)
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -91,12 +97,14 @@ def _measured(run: Run) -> dict[str, object]:
         return {"baseline": None}
     student = run.student_latency
     widths_after = run.best.widths if run.best else baseline.widths
+    is_sibling = run.best is not None and bool(run.best.sibling)
     return {
         "baseline": baseline,
         "tiles": _tiles(run, baseline),
         "score_chart": charts.score_chart(run, baseline),
         "samples_chart": charts.samples_chart(run.shown(baseline.devices), student),
-        "widths_chart": charts.widths_chart(baseline.widths, widths_after),
+        "widths_chart": None if is_sibling else charts.widths_chart(baseline.widths, widths_after),
+        "alternatives": _alternatives(run),
         "devices": run.devices() if len(baseline.devices) > 1 else [],
         "budgets": [(margin_text(budget), budget.verdict.value) for budget in budget_margins(run)],
         "bought": _bought(run),
@@ -104,6 +112,12 @@ def _measured(run: Run) -> dict[str, object]:
         "fingerprints": _fingerprints(run.shown(baseline.devices).measurement, student),
         "phases": _phases(run),
     }
+
+
+def _alternatives(run: Run) -> list[str]:
+    """What might have shipped in the cut's place, a line each."""
+    lines = [sibling_text(sibling, run.metric) for sibling in siblings(run)]
+    return [line for line in (*lines, better_by_rounding(run)) if line]
 
 
 def _tiles(run: Run, baseline: Baseline) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.records.events import Outcome
 from edgespiral.core.records.result import DeviceResult, Result, TurnCuts, TurnRate
-from edgespiral.report.budgets import budget_margins
+from edgespiral.report.budgets import budget_margins, siblings
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
         turns=len(run.turns),
         seconds=run.seconds(),
         sparsity=best.sparsity if best else None,
+        family=siblings(run),
         engine=finished.engine,
         device_checks=finished.device_checks,
         files={**(best.files if best else teacher_files), **run.started.data_files},

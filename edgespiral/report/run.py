@@ -12,6 +12,7 @@ from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
     Baseline,
     Candidate,
+    FamilyMeasured,
     PrecisionChosen,
     RateChosen,
     RunFinished,
@@ -78,6 +79,7 @@ class Run:
     candidates: tuple[Candidate, ...]
     planned: dict[int, TurnPlanned]
     rates: dict[int, RateChosen]
+    family: FamilyMeasured | None
     turns: tuple[TurnFinished, ...]
     finished: RunFinished | None
 
@@ -100,6 +102,7 @@ class Run:
             candidates=tuple(e for e in events if isinstance(e, Candidate)),
             planned={e.turn: e for e in events if isinstance(e, TurnPlanned)},
             rates={e.turn: e for e in events if isinstance(e, RateChosen)},
+            family=next((e for e in events if isinstance(e, FamilyMeasured)), None),
             turns=tuple(e for e in events if isinstance(e, TurnFinished)),
             finished=next((e for e in events if isinstance(e, RunFinished)), None),
         )

@@ -16,7 +16,13 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.report import formats
-from edgespiral.report.budgets import budget_margins, margin_text
+from edgespiral.report.budgets import (
+    better_by_rounding,
+    budget_margins,
+    margin_text,
+    sibling_text,
+    siblings,
+)
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -89,7 +95,7 @@ def goal(run: Run, baseline: Baseline) -> str:
 def _row(run: Run, turn: TurnFinished) -> tuple[str | Text, ...]:
     device = run.shown(turn.devices)
     return (
-        str(turn.turn),
+        f"{turn.turn} {turn.sibling}".strip(),
         formats.ms(run.timing(device).latency_ms),
         f"{device.speedup.value:.2f}x",
         f"{turn.student.validation_score:.2f}",
@@ -115,6 +121,7 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_precisions(run, baseline),
         *_sparsity(run),
         *_won_back(run),
+        *_alternatives(run),
         Text(formats.evaluation(run.best.student if run.best else baseline.teacher, run.metric)),
         *(Text(f"warning: {doubt}", style="yellow") for doubt in run.doubts),
         *_budgets(run),
@@ -125,6 +132,13 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_parts(run),
         *_devices(run),
     ]
+
+
+def _alternatives(run: Run) -> list[Text]:
+    """What might have shipped in the cut's place."""
+    lines = [f"sibling {sibling_text(sibling, run.metric)}" for sibling in siblings(run)]
+    rounded = better_by_rounding(run)
+    return [Text(line) for line in (*lines, *([rounded] if rounded else []))]
 
 
 def _budgets(run: Run) -> list[Text]:

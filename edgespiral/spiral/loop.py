@@ -27,6 +27,7 @@ from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.start import explored_cut
+from edgespiral.spiral.family.choice import FamilyChoice
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.quality import MOST_STUDENTS, QualityGoal, next_student
 from edgespiral.spiral.planning.screening import screen_of
@@ -101,9 +102,21 @@ class Spiral:
             course = _Course(rules, baseline, budget, planner, planners.teacher)
             turns = self._students if self.context.plan.is_quality_goal else self._turns
             end = turns(course)
+            if self.context.plan.family:
+                end = self._family(course).end(end)
             return finish(self.context, self.fresh, baseline, end)
         finally:
             planners.close()
+
+    def _family(self, course: _Course) -> FamilyChoice:
+        return FamilyChoice(
+            self.context,
+            self.context.plan.family,
+            course.rules,
+            course.baseline,
+            course.budget,
+            course.planner.precision,
+        )
 
     def _turns(self, course: _Course) -> End:
         budget, planner = course.budget, course.planner

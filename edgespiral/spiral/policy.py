@@ -67,8 +67,8 @@ class Rules:
 
 
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
-    """The finished turns, in order."""
-    return [event for event in events if isinstance(event, TurnFinished)]
+    """The finished turns of cuts, in order; a sibling's, which comes after them, is none."""
+    return [event for event in events if isinstance(event, TurnFinished) and not event.sibling]
 
 
 def planned_turn(events: Sequence[Event], turn: int) -> TurnPlanned | None:

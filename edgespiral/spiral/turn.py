@@ -101,10 +101,10 @@ def run_turn(
         turn=planned.turn,
         parent=parent.turn,
         widths=planned.widths,
-        criterion=context.plan.criterion,
-        pruner=student.engine,
+        criterion="" if planned.sibling else context.plan.criterion,
+        pruner="" if planned.sibling else student.engine,
         student=facts,
-        devices=_on_devices(budgets, pairs, verdicts),
+        devices=on_devices(budgets, pairs, verdicts),
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=student.score_after_cut,
@@ -116,6 +116,7 @@ def run_turn(
         seed=context.plan.seed,
         finished_at=now_utc(),
         sparsity=student.sparsity,
+        sibling=planned.sibling,
     )
     context.journal.append(finished)
     return finished
@@ -151,9 +152,10 @@ def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measu
         )
 
 
-def _on_devices(
+def on_devices(
     budgets: Budgets, pairs: Sequence[tuple[Measurement, Ratio]], verdicts: Sequence[Verdict]
 ) -> tuple[OnDevice, ...]:
+    """A model on each device, as `decide` measured and judged it there."""
     return tuple(
         OnDevice(
             budget_ms=budget.latency_ms,

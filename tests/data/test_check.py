@@ -50,6 +50,15 @@ def test_bad_training_parts(splits, problem):
     assert "digits" in str(caught.value)
 
 
+def test_samples_that_hold_nothing(splits):
+    empty = source(inputs=torch.zeros(32, 6, 0))
+    parts = dict.fromkeys(("train", "validation", "test"), empty)
+    with pytest.raises(
+        DataError, match=r"digits: train: inputs are \(6, 0\), which holds no value"
+    ):
+        data.check(replace(splits, input_shape=(6, 0), **parts), batch_size=16)
+
+
 def test_bad_other_parts(splits):
     with pytest.raises(DataError, match="digits: validation: no samples"):
         data.check(replace(splits, validation=source(0)), batch_size=16)

@@ -12,8 +12,6 @@ from edgespiral.core.records.events import (
     OnDevice,
     Outcome,
     PrecisionChosen,
-    PrecisionMix,
-    PrecisionTrial,
     RateChosen,
     RunFinished,
     RunStarted,
@@ -24,6 +22,7 @@ from edgespiral.core.records.events import (
 from edgespiral.core.records.exported import QuantisedTraining, RestoredLayer, WeightSparsity
 from edgespiral.core.records.measurement import Measurement, Verdict
 from edgespiral.core.records.metric import Figure, Metric
+from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
 
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
 BEFORE |= {"conv1 <odd> & name": 16}

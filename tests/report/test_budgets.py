@@ -1,9 +1,17 @@
 import pytest
+from example_records import ratio
 
-from edgespiral.core.records.events import Baseline, Event, OnDevice, RunStarted, TurnFinished
+from edgespiral.core.records.events import (
+    Baseline,
+    Event,
+    OnDevice,
+    PrecisionChosen,
+    RunStarted,
+    TurnFinished,
+)
 from edgespiral.core.records.footprint import FootprintBudget
 from edgespiral.core.records.measurement import Verdict
-from edgespiral.report.budgets import budget_margins, margin_text
+from edgespiral.report.budgets import better_by_rounding, budget_margins, margin_text
 from edgespiral.report.html import render_html
 from edgespiral.report.result import build_result
 from edgespiral.report.run import Run
@@ -70,3 +78,33 @@ def test_several_devices_have_their_names_in_the_budgets(several: list[Event]) -
 
 def test_before_the_teacher_is_measured_there_are_none(met: list[Event]) -> None:
     assert budget_margins(Run.of(met[:1])) == ()
+
+
+def told_of_rounding(events: list[Event], speedup: float, score: float) -> str:
+    """What is said where the teacher in int8 alone is so fast and scores so."""
+
+    def trial(event: Event) -> Event:
+        if not isinstance(event, PrecisionChosen):
+            return event
+        only = event.trials[0].model_copy(
+            update={"speedup": ratio(speedup), "validation_score": score}
+        )
+        return event.model_copy(update={"trials": (only,)})
+
+    return better_by_rounding(Run.of([trial(event) for event in events]))
+
+
+def test_int8_alone_is_told_where_it_is_as_fast_as_what_ships_and_better(
+    mixed: list[Event],
+) -> None:
+    best = Run.of(mixed).best
+    assert best is not None
+    speedup, score = best.devices[0].speedup.value, best.student.validation_score
+    told = told_of_rounding(mixed, speedup, score + 0.5)
+    assert told.startswith(f"int8 alone, with nothing cut: {speedup:.2f}x, accuracy")
+    assert told_of_rounding(mixed, speedup, score) == ""
+    assert told_of_rounding(mixed, 0.9 * speedup, score + 0.5) == ""
+
+
+def test_without_measured_precisions_nothing_is_said_of_rounding(met: list[Event]) -> None:
+    assert better_by_rounding(Run.of(met)) == ""

@@ -1,8 +1,9 @@
 import pytest
 
-from edgespiral.core.records.events import Event, PrecisionMix, TurnFinished
+from edgespiral.core.records.events import Event, TurnFinished
 from edgespiral.core.records.exported import QuantisedTraining, WeightSparsity
 from edgespiral.core.records.metric import Metric
+from edgespiral.core.records.precisions import PrecisionMix
 from edgespiral.report import formats
 
 

@@ -27,6 +27,7 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.core.records.metric import Figure, Metric
+from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
 from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
 
 SCHEMA = 2
@@ -136,40 +137,6 @@ class RuntimeChosen(RunEvent):
     races: tuple[Race, ...]
 
 
-class PrecisionTrial(Record):
-    """The uncut teacher in one precision: what it keeps, and how fast it is in pairs with fp32.
-
-    `rounding_nats` is the mean Kullback-Leibler divergence of its outputs from the fp32 ones, the
-    unit in which cuts are priced too. `refused` says why `auto` leaves it out.
-    """
-
-    precision: Precision
-    validation_score: Score
-    speedup: Ratio
-    rounding_nats: float = Field(ge=0)
-    measurement: Measurement
-    refused: str | None = None
-
-
-class PrecisionMix(Record):
-    """A cut to the budget in one precision, measured on the device before any training.
-
-    `latency_ms` is above the budget where no cut in this precision meets it; nothing is known of
-    its loss then. It is None where the run has a budget of size.
-    """
-
-    precision: Precision
-    latency_ms: PositiveMs | None
-    widths: dict[str, int]
-    cut_nats: float | None
-    rounding_nats: float
-
-    @property
-    def lost_nats(self) -> float | None:
-        """What cutting and rounding lose together before training."""
-        return None if self.cut_nats is None else self.cut_nats + self.rounding_nats
-
-
 class PrecisionChosen(RunEvent):
     """The precision that the run's students are built and measured in, and why."""
 
@@ -209,6 +176,26 @@ class GroupCut(Record):
     saved_ms: dict[str, float]
 
 
+class Sibling(Record):
+    """A model that the plan's `family` names, untrained, beside the teacher on each device.
+
+    `verdict` is that of all the run's budgets together.
+    """
+
+    name: Line
+    devices: OnDevices
+    footprint: Footprint
+    verdict: Verdict
+
+
+class FamilyMeasured(RunEvent):
+    """The plan's siblings, after the run's own turns, and which is trained; None where none is."""
+
+    kind: Literal["family-measured"] = "family-measured"
+    siblings: tuple[Sibling, ...] = Field(min_length=1)
+    trained: Line | None
+
+
 class TurnPlanned(RunEvent):
     """The widths a turn will cut to, and the epochs to come.
 
@@ -217,7 +204,8 @@ class TurnPlanned(RunEvent):
     its own budget. Where no latency is asked for, time is taken to go with size. `expected_lost`
     is what the student was predicted to lose of the metric, where that was the goal.
     `reused_layers` and `reused_models` count the rows of the latency cache that the latency model
-    learned from.
+    learned from. `sibling` is what the plan's `family` calls the model that is trained in place of
+    a cut, which has no widths.
     """
 
     kind: Literal["turn-planned"] = "turn-planned"
@@ -231,6 +219,7 @@ class TurnPlanned(RunEvent):
     cuts: tuple[GroupCut, ...] = ()
     reused_layers: int = 0
     reused_models: int = 0
+    sibling: Line = ""
 
 
 class TriedRate(Record):
@@ -260,6 +249,7 @@ class TurnFinished(RunEvent):
 
     `verdict` is that of all budgets together: met where each is, missed where any is. `optimizer`
     is what trained the student, and why; empty where nothing did, and in journals of before.
+    `sibling` is the model's name where it is one of the plan's `family` and no cut.
     """
 
     kind: Literal["turn-finished"] = "turn-finished"
@@ -281,6 +271,7 @@ class TurnFinished(RunEvent):
     seed: int
     finished_at: datetime
     sparsity: WeightSparsity | None = None
+    sibling: Line = ""
 
 
 class RunFinished(RunEvent):
@@ -378,6 +369,7 @@ Event = Annotated[
     | Baseline
     | PrecisionChosen
     | Candidate
+    | FamilyMeasured
     | TurnPlanned
     | RateChosen
     | TurnFinished

@@ -9,6 +9,7 @@ from edgespiral.core.records.events import (
     Baseline,
     Candidate,
     ExplorationPlanned,
+    FamilyMeasured,
     PointExplored,
     PrecisionChosen,
     RateChosen,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 ONCE = (
     *(RunStarted, RuntimeChosen, Baseline, PrecisionChosen),
-    *(ExplorationPlanned, RunFinished),
+    *(ExplorationPlanned, FamilyMeasured, RunFinished),
 )
 FIRST = (RunStarted, RuntimeChosen, Baseline)
 

@@ -10,8 +10,6 @@ from edgespiral.core.records.events import (
     GroupCut,
     ModelFacts,
     Outcome,
-    PrecisionMix,
-    PrecisionTrial,
     TriedRate,
 )
 from edgespiral.core.records.exported import (
@@ -28,7 +26,8 @@ from edgespiral.core.records.measurement import (
     Verdict,
 )
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.records.schema import PositiveMs, Precision, Record
+from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
+from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
 
 
 class DeviceResult(Record):
@@ -74,6 +73,20 @@ class TurnRate(Record):
     tried: tuple[TriedRate, ...] = ()
 
 
+class SiblingResult(Record):
+    """A model of the plan's `family`: how fast it is, by target, and what came of its training.
+
+    There is no score of one that was not trained.
+    """
+
+    name: Line
+    speedups: dict[str, Ratio]
+    parameter_count: int
+    verdict: Verdict
+    validation_score: Score | None
+    ships: bool
+
+
 class Result(Record):
     """The outcome of a run.
 
@@ -81,7 +94,8 @@ class Result(Record):
     run was to hold: latencies, sizes, and the score. `cuts` and
     `learning_rates` are those of the turns that led to the best one; there are none of the latter
     where the plan has the rate. `optimizer` trained the best turn's student, and why that one.
-    `doubts` speak against the figures.
+    `doubts` speak against the figures. `family` are models that were tried in a cut's place; where
+    one of them ships, there are no `widths_after`.
     """
 
     schema_version: Literal[2] = 2
@@ -108,6 +122,7 @@ class Result(Record):
     turns: int
     seconds: dict[str, float]
     sparsity: WeightSparsity | None = None
+    family: tuple[SiblingResult, ...] = ()
     engine: EngineFacts | None = None
     device_checks: tuple[DeviceCheck, ...] = ()
     files: dict[str, str]

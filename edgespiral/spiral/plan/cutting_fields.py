@@ -7,7 +7,14 @@ from typing import Literal
 from edgespiral.core.records.schema import Record
 from edgespiral.prune.engines import AUTO
 from edgespiral.spiral.plan.field import CUTTING, DISTILLATION, plan_field
-from edgespiral.spiral.plan.values import CriterionName, Positive, PrunerName, ShareOrPattern, Turns
+from edgespiral.spiral.plan.values import (
+    CriterionName,
+    Family,
+    Positive,
+    PrunerName,
+    ShareOrPattern,
+    Turns,
+)
 
 
 class CuttingFields(Record):
@@ -49,6 +56,15 @@ class CuttingFields(Record):
         "none",
         "Zeros among the weights that are left: a share such as 0.8, `2:4`, or `none`.",
         pages="[sparsity.md](sparsity.md)",
+        group=CUTTING,
+    )
+    family: Family = plan_field(
+        (),
+        "Smaller models of the same family, by name or `path/to/file.py:factory`, each with "
+        "`=WEIGHTS` if it has some: the largest that is fast enough is trained too, and the better "
+        "ships.",
+        pages="[allocation.md](allocation.md#a-sibling-in-a-cuts-place)",
+        shown="none",
         group=CUTTING,
     )
     vocabulary: Literal["whole", "data"] = plan_field(

@@ -139,6 +139,13 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
             raise ValueError(f"goes with max_drop alone, not with {given[0]}")
         return value
 
+    @field_validator("family")
+    @classmethod
+    def _beside_a_budget(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and all(info.data.get(kind) is None for kind in goals.KINDS):
+            raise ValueError("needs a budget, such as speedup, that siblings are held against")
+        return value
+
     @model_validator(mode="after")
     def _goals(self) -> Self:
         has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set

@@ -107,6 +107,19 @@ def _texts(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _family(value: object) -> object:
+    """Names, of which several may be in one text, with commas between them."""
+    if not isinstance(value, list | tuple):
+        return value
+    names = tuple(
+        part for text in value for part in (text.split(",") if isinstance(text, str) else [text])
+    )
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is named twice")
+    return names
+
+
 Name = Annotated[str, Field(min_length=1), AfterValidator(one_line)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -117,6 +130,7 @@ CriterionName = Annotated[Name, AfterValidator(plugin_of(CRITERIA))]
 PrunerName = Annotated[Name, AfterValidator(plugin_of(PRUNING_ENGINES, besides=(AUTO,)))]
 RuntimeName = Annotated[Name, AfterValidator(plugin_of(RUNTIMES, besides=(AUTO,)))]
 Texts = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
+Family = Annotated[tuple[Name, ...], BeforeValidator(_family)]
 Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 # A number for all targets, or one for each by its name.
 AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 0.0))]

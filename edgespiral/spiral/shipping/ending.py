@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.events import RunFinished
+from edgespiral.core.records.events import RunFinished, TurnFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
 from edgespiral.data.guard import sha256_of
@@ -13,7 +13,6 @@ from edgespiral.report import formats
 from edgespiral.spiral.baseline import CHANGED, check_source, say_doubts
 from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
-from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.shipping.on_device import check_on_device
 from edgespiral.spiral.shipping.pictures import (
     compared_pictures,
@@ -129,5 +128,5 @@ def _checked_on_devices(context: RunContext, path: Path) -> tuple[DeviceCheck, .
 
 
 def _reached(events: Sequence[Event], baseline: Baseline, turn: int) -> tuple[OnDevice, ...]:
-    devices = (done.devices for done in finished_turns(events) if done.turn == turn)
-    return next(devices, baseline.devices)
+    turns = (event for event in events if isinstance(event, TurnFinished))
+    return next((done.devices for done in turns if done.turn == turn), baseline.devices)

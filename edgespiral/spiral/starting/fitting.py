@@ -51,7 +51,7 @@ def fitted(
 
     Raises:
         DataError: the data are not what the task takes.
-        ModelError: as `_accepted`.
+        ModelError: as `accepted`.
     """
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     splits = watched(splits, task.target_problem)
@@ -60,7 +60,12 @@ def fitted(
     if plan.vocabulary == "data":
         model, splits = with_used_tokens(model, splits)
     check(splits, plan.batch_size)
-    model, task = _accepted(model, splits, task, listener)
+    for note in splits.notes:
+        listener.say(f"  {note}")
+    with listener.steps("trying the model on the data"):
+        model, task, lines = accepted(model, splits, task)
+    for line in lines:
+        listener.say(f"  {line}")
     if not splits.is_labelled:
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
@@ -81,26 +86,23 @@ def require_drop(plan: Plan, metric: Metric) -> None:
         )
 
 
-def _accepted(
-    model: nn.Module, splits: DataSplits, task: Task, listener: Listener
-) -> tuple[nn.Module, Task]:
+def accepted(
+    model: nn.Module, splits: DataSplits, task: Task
+) -> tuple[nn.Module, Task, Sequence[str]]:
     """`model` of plain layers, which takes the data and returns what the task wants, and the task.
+
+    Also returns what was done to the model, a line each.
 
     Raises:
         ModelError: it is of a kind that cannot be trained or cut, or does not fit the data.
     """
-    for note in splits.notes:
-        listener.say(f"  {note}")
     model, task = task.prepared(unwrapped(model), splits)
     model = one_output(model, splits, task.main_output)
     plain, lines = folded(model)
-    for line in lines:
-        listener.say(f"  {line}")
-    with listener.steps("trying the model on the data"):
-        check_answers(plain, splits, task.check_outputs)
-        if lines:
-            check_computes(plain, model, first_inputs(splits))
-    return plain, task
+    check_answers(plain, splits, task.check_outputs)
+    if lines:
+        check_computes(plain, model, first_inputs(splits))
+    return plain, task, lines
 
 
 def traced_teacher(model: nn.Module, splits: DataSplits, listener: Listener) -> PrunableModel:

@@ -21,6 +21,7 @@ from edgespiral.measure.racing.entrants import AUTO, profiles_with
 from edgespiral.models.saved import weights_sha256
 from edgespiral.spiral.context import RunContext
 from edgespiral.spiral.exploring.start import check_explored
+from edgespiral.spiral.family.siblings import check_family
 from edgespiral.spiral.shipping.runtime import settled
 from edgespiral.spiral.starting.fitting import (
     check_cuts,
@@ -94,6 +95,7 @@ def opened(
                 check_claim(out / name)
             teacher = traced_teacher(model, splits, listener)
             kernels = _checked(plan, teacher, profiles, training, listener)
+            check_family(plan.family, teacher.model, splits, task, plan.seed)
             begun = begun_journal(
                 *(plan, teacher, task, splits, out / journal), resume=resume, command=command
             )

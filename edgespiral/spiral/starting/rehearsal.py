@@ -17,6 +17,7 @@ from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.racing.entrants import profiles_with
 from edgespiral.models.work import parameter_count
 from edgespiral.spiral.budget import Budgets
+from edgespiral.spiral.family.siblings import check_family
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.planning.importance import comparable, shown_samples
 from edgespiral.spiral.planning.pace import PASSES_PER_GRADIENT, PASSES_PER_VARIANT, Pace
@@ -97,6 +98,7 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
         multiple = shared_multiple(plan.sparsity, profiles)
         narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
         check_training(plan, teacher.model, training)
+        check_family(plan.family, teacher.model, splits, task, plan.seed)
         tell_cuts(teacher, narrow, multiple, listener)
         half = every_choice(teacher.groups, teacher.branches, multiple).at_share(HALF)
         settings = training_settings(plan, teacher.model)
@@ -179,6 +181,7 @@ def _left_out(plan: Plan) -> list[str]:
         "choosing a precision": plan.precision == "auto",
         "training with int8's rounding": of_precision and plan.qat != "never",
         "your own training": plan.train is not None,
+        "the family's sibling": bool(plan.family),
         "turns that are tried again": plan.max_drop < float("inf"),
     }
     return [words for words, is_so in said.items() if is_so]

@@ -14,19 +14,21 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
+from edgespiral.distill.optimizers import rate_from_scratch
 from edgespiral.export.precision import export_as
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
+from edgespiral.spiral.family.siblings import begins_fresh
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
 )
-from edgespiral.spiral.student.learning_rate import RateSearch
+from edgespiral.spiral.student.learning_rate import Found, RateSearch
 from edgespiral.spiral.student.parent import RECALIBRATION_BATCHES
 from edgespiral.spiral.student.qat import ScoreRecovery, Shipped
 from edgespiral.spiral.student.sparsity import dense_bytes, sparsity_of, thinned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
+    from edgespiral.core.nested import Tensors
     from edgespiral.core.records.events import (
         TurnPlanned,
     )
@@ -46,7 +49,8 @@ if TYPE_CHECKING:
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
     from edgespiral.spiral.student.precisions import Precisions
 
-UNCUT = "none"
+UNCUT, ENGINE = "none", "engine.txt"
+FRESH = "it begins with random weights: the rate of a training from these"
 
 
 class Student(NamedTuple):
@@ -96,7 +100,8 @@ def make_student(
     masks = thinned(plan.sparsity, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
     after_cut = score(student, context.splits.validation, task=context.task)
     score_told = context.task.metric.named(after_cut)
-    context.listener.say(f"  cut by {engine}: {score_told} before distillation")
+    made = f"begins as {engine}" if planned.sibling else f"cut by {engine}"
+    context.listener.say(f"  {made}: {score_told} before distillation")
     with watch.timing("distil"):
         _distil(context, planned, parent, student, masks)
     with watch.timing("export"):
@@ -168,19 +173,32 @@ def _cut(
     seed: int,
 ) -> str:
     """Write the cut model into `folder`, unless it is there; the engine that removed channels."""
-    engine_file = folder / "cut" / "engine.txt"
+    engine_file, inputs = folder / "cut" / ENGINE, first_inputs(splits)
     if engine_file.exists():
         return engine_file.read_text(encoding="utf-8")
     if nothing_cut(parent.source, widths):
-        save_model(parent.model, make_folder(folder / "cut"), example=first_inputs(splits))
-        write_text(engine_file, UNCUT)
+        begin_with(folder, parent.model, UNCUT, inputs)
         return UNCUT
     scores, moments = parent.importance.channels, parent.importance.moments
     cut = cut_to(parent.source, widths, scores, pruner, moments)
     recalibrate_batchnorm(cut.model, splits.train, batches=RECALIBRATION_BATCHES, seed=seed)
-    save_model(cut.model, make_folder(folder / "cut"), example=first_inputs(splits))
-    write_text(engine_file, cut.engine)
+    begin_with(folder, cut.model, cut.engine, inputs)
     return cut.engine
+
+
+def begin_with(folder: Path, model: GraphModule, engine: str, inputs: Tensors) -> None:
+    """Write what a turn's student is before its training, unless it is there.
+
+    Args:
+        folder: of the turn.
+        model: the student.
+        engine: that removed its channels, or what else it is.
+        inputs: samples that the model takes (N, ...).
+    """
+    engine_file = folder / "cut" / ENGINE
+    if not engine_file.exists():
+        save_model(model, make_folder(folder / "cut"), example=inputs)
+        write_text(engine_file, engine)
 
 
 def _distil(
@@ -201,7 +219,9 @@ def _distil(
         _rated(context.journal, turn) or not checkpoint.exists()
     ):
         path = context.folder(turn) / "rates.json"
-        search = RateSearch(distiller, student, settings, teaching, masks, path)
+        search = RateSearch(distiller, student, settings, teaching, masks, path).run
+        if planned.sibling and begins_fresh(planned.sibling):
+            search = partial(Found, rate_from_scratch(settings.optimizer, student), FRESH)
         settings = replace(
             settings, learning_rate=_rate(search, turn, context.journal, context.listener)
         )
@@ -213,11 +233,11 @@ def _rated(journal: Journal, turn: int) -> RateChosen | None:
     return next((e for e in events if isinstance(e, RateChosen) and e.turn == turn), None)
 
 
-def _rate(search: RateSearch, turn: int, journal: Journal, listener: Listener) -> float:
+def _rate(search: Callable[[], Found], turn: int, journal: Journal, listener: Listener) -> float:
     """The learning rate of a turn's training: searched for once, then asked of the journal."""
     record = _rated(journal, turn)
     if record is None:
-        best = search.run()
+        best = search()
         record = RateChosen(
             turn=turn, learning_rate=best.rate, reason=best.reason, tried=best.tried
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.records.events import PrecisionChosen, PrecisionTrial
+from edgespiral.core.records.events import PrecisionChosen
+from edgespiral.core.records.precisions import PrecisionTrial
 from edgespiral.export.parity import divergence_nats
 from edgespiral.export.precision import export_as
 from edgespiral.report import formats
@@ -14,8 +15,9 @@ from edgespiral.spiral.shipping.on_device import check_on_device
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgespiral.core.records.events import Baseline, PrecisionMix
+    from edgespiral.core.records.events import Baseline
     from edgespiral.core.records.metric import Metric
+    from edgespiral.core.records.precisions import PrecisionMix
     from edgespiral.core.records.schema import Precision
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.student.precisions import Precisions

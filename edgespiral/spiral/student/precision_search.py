@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.events import Candidate, PrecisionChosen, PrecisionMix
+from edgespiral.core.records.events import Candidate, PrecisionChosen
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
+from edgespiral.core.records.precisions import PrecisionMix
 from edgespiral.core.system.temporary import claim_folder, remove_claimed
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.report import formats
@@ -22,7 +23,8 @@ from edgespiral.spiral.student.sparsity import planned_multiple
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgespiral.core.records.events import Baseline, PrecisionTrial
+    from edgespiral.core.records.events import Baseline
+    from edgespiral.core.records.precisions import PrecisionTrial
     from edgespiral.core.records.schema import Precision
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.budget import Budgets

@@ -50,6 +50,14 @@ def test_what_a_run_has_written_so_far_is_in_order(length):
     require_order(WHOLE[:length], HERE)
 
 
+def test_a_family_is_measured_once_and_has_a_turn_as_a_cut_has():
+    family = record(events.FamilyMeasured)
+    own = [*WHOLE[:-1], family, planned(3), rated(3), finished(3), ended(3)]
+    require_order(own, HERE)
+    with pytest.raises(RunFolderError, match="family-measured: is there a second time"):
+        require_order([*own[:-1], family], HERE)
+
+
 def test_a_race_comes_before_the_baseline():
     require_order([STARTED, RACED, *WHOLE[1:]], HERE)
 

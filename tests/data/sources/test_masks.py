@@ -67,6 +67,14 @@ def test_what_is_missing_is_told(root):
         data.load(f"masks:{root / 'nowhere'}")
 
 
+def test_missing_names_of_classes_are_told_in_the_systems_words(root):
+    (root / "classes.txt").unlink()
+    with pytest.raises(
+        DataError, match=r"classes\.txt: cannot be read: no such file or directory;"
+    ):
+        data.load(f"masks:{root}")
+
+
 def test_a_mask_of_another_size_than_its_image_is_told_by_its_file(tmp_path):
     write(tmp_path, 10, mask_size=12)
     (tmp_path / "classes.txt").write_text("a\nb\n")
