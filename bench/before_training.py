@@ -38,7 +38,7 @@ class Clock(Silent):
 
     def __init__(self) -> None:
         self.phases: list[dict[str, Any]] = []
-        self._wall_s, self._cpu_s = time.perf_counter(), _cpu_s()
+        self._wall_s, self._cpu_s = time.perf_counter(), processor_s()
 
     def say(self, text: str) -> None:
         """Until a line."""
@@ -61,14 +61,14 @@ class Clock(Silent):
         self._mark(label)
 
     def _mark(self, text: str) -> None:
-        wall_s, cpu_s = time.perf_counter(), _cpu_s()
+        wall_s, cpu_s = time.perf_counter(), processor_s()
         phase = {"wall_s": wall_s - self._wall_s, "cpu_s": cpu_s - self._cpu_s, "until": text}
         self.phases.append(phase)
         print(f"{phase['wall_s']:8.1f} s {phase['cpu_s']:8.1f} CPU s  {text}", flush=True)
         self._wall_s, self._cpu_s = wall_s, cpu_s
 
 
-def _cpu_s() -> float:
+def processor_s() -> float:
     """Of this process and of those that it has waited for, such as measurements."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -1,14 +1,16 @@
 """How the time and the memory of each phase of a run grow with what it is given, as JSON.
 
-Usage: python bench/scaling.py [AXIS ...] [--whole] [--json FILE] [--markdown FILE]
+Usage: python bench/scaling.py [AXIS ...] [--whole] [--pieces] [--json FILE] [--markdown FILE]
 
 Axes: network (ResNet-18, -34, -50, by parameters), groups (chains of convolutions, by groups of
 channels), classes, data (training samples), turns, devices. Each point is a run of its own process
 on noise, with random weights, of one epoch in all; `--whole` adds ResNet-101 and -152, ViT-B/16 and
 DenseNet-121 and -201. What is there by then is written after each point, and a later call does the
-points that lack. A phase's exponent is the slope of the logarithm of its seconds over that of the
-axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident set of the
-run's process during the phase, less that before the run: imports and data.
+points that lack. A phase's exponent is the slope of the logarithm of its processor's seconds over
+that of the axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident
+set of the run's process during the phase, less that before the run: imports and data. `--pieces`
+adds what docs/guides/scale.md multiplies: JPEG files that one core reads in a second, and
+ResNet-50's ONNX file on this machine.
 """
 
 from __future__ import annotations
@@ -21,20 +23,25 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 import psutil
 import torch
 import torchvision
+from before_training import processor_s
+from PIL import Image
 from torch import nn
 
 import edgespiral
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.system.files import write_text
 from edgespiral.core.system.versions import versions
+from edgespiral.data import load
 from edgespiral.data.tensors import StoredRows
 from edgespiral.prune.prunable import PrunableModel
 
@@ -67,6 +74,7 @@ PHASES = (
 ENDING = "export, score, measure"
 LEAST_S, EVERY_S = 0.05, 0.02
 LONGEST_POINT_S = 900
+JPEGS, RUNS = 128, 20
 
 
 class Clock(edgespiral.Listener):
@@ -74,9 +82,11 @@ class Clock(edgespiral.Listener):
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.processor_s: dict[str, float] = {}
         self.peak_mib: dict[str, float] = {}
         self._process = psutil.Process()
-        self._phase, self._since, self._before = "opening", time.perf_counter(), self._mib()
+        self._phase, self._before = "opening", self._mib()
+        self._since = time.perf_counter(), processor_s()
         threading.Thread(target=self._watch, daemon=True).start()
 
     @contextmanager
@@ -93,8 +103,11 @@ class Clock(edgespiral.Listener):
         self._turn_to("")
 
     def _turn_to(self, phase: str) -> None:
-        now = time.perf_counter()
-        self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + now - self._since
+        now = time.perf_counter(), processor_s()
+        for spent, end, since in zip(
+            (self.seconds, self.processor_s), now, self._since, strict=True
+        ):
+            spent[self._phase] = spent.get(self._phase, 0.0) + end - since
         self._phase, self._since = phase, now
 
     def _watch(self) -> None:
@@ -177,8 +190,8 @@ def point(axis: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 (a name or a
             listener=clock,
         )
     size = given.get(axis) if not is_named else _size(axis, model)
-    ends = {"seconds": clock.seconds, "peak_mib": clock.peak_mib}
-    return {"axis": axis, "value": value, "size": size, **ends}
+    ends = {"processor_s": clock.processor_s, "peak_mib": clock.peak_mib}
+    return {"axis": axis, "value": value, "size": size, "seconds": clock.seconds, **ends}
 
 
 def _size(axis: str, model: nn.Module) -> int:
@@ -194,7 +207,7 @@ def exponents(points: list[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def _exponent(points: list[dict[str, Any]], phase: str) -> float | None:
-    pairs = [(row["size"], row["seconds"].get(phase, 0.0)) for row in points]
+    pairs = [(row["size"], row["processor_s"].get(phase, 0.0)) for row in points]
     if len({size for size, _ in pairs}) < 3 or min(seconds for _, seconds in pairs) < LEAST_S:
         return None
     sizes, seconds = np.log(np.array(pairs, dtype=float)).T
@@ -203,25 +216,26 @@ def _exponent(points: list[dict[str, Any]], phase: str) -> float | None:
 
 def planning_share(row: dict[str, Any], epochs: float = 10.0) -> float:
     """The part that planning has of a run of so many epochs, in which only training grows."""
-    seconds = row["seconds"]
+    seconds = row["processor_s"]
     training = seconds.get("training", 0.0)
     planning = seconds.get("planning", 0.0) + seconds.get("scoring", 0.0)
     return planning / (sum(seconds.values()) + (epochs - 1) * training)
 
 
-def record(points: list[dict[str, Any]]) -> dict[str, Any]:
+def record(points: list[dict[str, Any]], measured: dict[str, float]) -> dict[str, Any]:
     """All that is known so far."""
     by_axis = {axis: [row for row in points if row["axis"] == axis] for axis in AXES}
     return {
         "versions": versions(),
         "threads": torch.get_num_threads(),
+        "pieces": measured,
         "exponents": {axis: exponents(rows) for axis, rows in by_axis.items() if rows},
         "points": [row | {"planning_of_ten_epochs": planning_share(row)} for row in points],
     }
 
 
 def markdown(known: dict[str, Any]) -> str:
-    """A table for each axis: a row for each phase, with its exponent."""
+    """A table for each axis: of each phase seconds, the processor's, peak MiB; and its exponent."""
     lines: list[str] = []
     for axis, fitted in known["exponents"].items():
         rows = [row for row in known["points"] if row["axis"] == axis]
@@ -229,7 +243,8 @@ def markdown(known: dict[str, Any]) -> str:
         lines += [f"| {axis} | {heads} | exponent |", "|---" * (len(rows) + 2) + "|"]
         for phase, exponent in fitted.items():
             cells = [
-                f"{row['seconds'].get(phase, 0.0):.1f} s, {row['peak_mib'].get(phase, 0.0):.0f} MiB"
+                f"{row['seconds'].get(phase, 0.0):.1f}, {row['processor_s'].get(phase, 0.0):.1f}, "
+                f"{row['peak_mib'].get(phase, 0.0):.0f}"
                 for row in rows
             ]
             told = "" if exponent is None else f"{exponent:.2f}"
@@ -237,6 +252,38 @@ def markdown(known: dict[str, Any]) -> str:
         shares = " | ".join(f"{100 * row['planning_of_ten_epochs']:.0f} %" for row in rows)
         lines += [f"| planning, of ten epochs | {shares} | |", ""]
     return "\n".join(lines)
+
+
+def pieces() -> dict[str, float]:
+    """What larger runs are made of, in seconds of one core, whatever else it is busy with."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        pixels = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+        for number in range(JPEGS):
+            path = place / "data" / f"class-{number % 2}" / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((500, 375)).save(path, quality=90)
+        source = load(f"folder:{place / 'data'}?size=224").train
+        next(iter(source.epoch(batch_size=8)))
+        begun = processor_s()
+        count = sum(len(inputs) for inputs, _ in source.epoch(batch_size=8))
+        jpeg_per_s = count / (processor_s() - begun)
+        model = torchvision.models.get_model("resnet50", num_classes=CLASSES).eval()
+        splits = noise(64, CLASSES)
+        large = StoredRows(torch.randn(64, 3, 224, 224), torch.arange(64) % CLASSES)
+        data = replace(splits, train=large, validation=large, test=large, input_shape=(3, 224, 224))
+        edgespiral.export_model(model, data, place / "model.onnx")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(place / "model.onnx", options)
+        image = {session.get_inputs()[0].name: np.zeros((1, 3, 224, 224), np.float32)}
+        session.run(None, image)
+        begun = processor_s()
+        for _ in range(RUNS):
+            session.run(None, image)
+        onnx_s = (processor_s() - begun) / RUNS
+    return {"jpeg_images_per_core_s": jpeg_per_s, "resnet50_onnx_core_ms": 1000 * onnx_s}
 
 
 def _in_process(axis: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 (a name or a number)
@@ -253,6 +300,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("axes", nargs="*", default=list(AXES))
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--pieces", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--point", type=json.loads, help=argparse.SUPPRESS)
@@ -263,15 +311,21 @@ def main() -> None:
     whole = {"network": LARGE[:3], "groups": LARGE[3:]} if asked.whole else {}
     wanted = [(axis, v) for axis in asked.axes for v in (*AXES[axis], *whole.get(axis, ()))]
     is_begun = asked.json is not None and asked.json.is_file()
-    points = json.loads(asked.json.read_text())["points"] if is_begun else []
+    earlier = json.loads(asked.json.read_text()) if is_begun else {}
+    points, measured = earlier.get("points", []), earlier.get("pieces", {})
+    if asked.pieces and not measured:
+        measured = pieces()
+        print(json.dumps(measured), flush=True)
     for axis, value in wanted:
         if any((row["axis"], row["value"]) == (axis, value) for row in points):
             continue
         points.append(_in_process(axis, value))
         print(json.dumps(points[-1]), flush=True)
         if asked.json:
-            write_text(asked.json, json.dumps(record(points), indent=2) + "\n")
-    known = record(points)
+            write_text(asked.json, json.dumps(record(points, measured), indent=2) + "\n")
+    known = record(points, measured)
+    if asked.json:
+        write_text(asked.json, json.dumps(known, indent=2) + "\n")
     if asked.markdown:
         write_text(asked.markdown, markdown(known))
     print(json.dumps(known["exponents"], indent=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from example_records import NOON, measurement, ratio
 
@@ -18,9 +18,14 @@ from edgespiral.core.records.events import (
     TurnFinished,
     TurnPlanned,
 )
+from edgespiral.core.records.journal import Journal
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.records.metric import Metric
-from edgespiral.spiral.plan import Plan
+from edgespiral.core.system.files import make_folder
+from edgespiral.spiral.plan import Plan, plan_sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def facts(score: float, parameters: int) -> ModelFacts:
@@ -64,3 +69,14 @@ def run_records(score: float = 88.5, outcome: Outcome = Outcome.MET) -> list[Any
         student_test_score=89.5, devices=devices(4.0, 2.0), finished_at=NOON,
     )  # fmt: skip
     return [started, baseline, *turn(1, 89.0, 6.0), *turn(2, score, 4.0), finished]
+
+
+def write_ended(
+    folder: Path, plan: Plan, records: list[Any] | None = None, teacher_sha256: str = "1" * 64
+) -> None:
+    """Write the journal of a run of this plan and teacher that has ended."""
+    started, *others = run_records() if records is None else records
+    begun = {"plan_sha256": plan_sha256(plan), "teacher_sha256": teacher_sha256}
+    journal = Journal(make_folder(folder) / "journal.jsonl")
+    for record in (started.model_copy(update=begun), *others):
+        journal.append(record)

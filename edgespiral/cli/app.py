@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from edgespiral.cli.one_line import OneLineGroup
+from edgespiral.cli.pages import site_url, with_page
 from edgespiral.cli.terminal import OutputClosedError, Terminal, drop_unwritten, open_streams, tell
 from edgespiral.cli.verbs.bench import bench_app
 from edgespiral.cli.verbs.build import build
@@ -95,7 +96,7 @@ def main() -> None:
         sys.exit(_exit_code(ExitCode.OUTPUT_CLOSED))
     except EdgeSpiralError as error:
         _end_if_stopped()
-        _complain(f"error: {error}")
+        _complain(f"error: {with_page(error, site_url())}")
         sys.exit(_exit_code(error.exit_code))
     except KeyboardInterrupt:
         _end_if_stopped()
@@ -126,7 +127,7 @@ def _end_unforeseen(error: Exception) -> NoReturn:
     if unwritable is None:
         _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
         sys.exit(_exit_code(ExitCode.INTERNAL))
-    _complain(f"error: {unwritable}")
+    _complain(f"error: {with_page(unwritable, site_url())}")
     sys.exit(_exit_code(unwritable.exit_code))
 
 

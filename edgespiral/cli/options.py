@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -183,3 +184,22 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
         hint = "write 1x3x224x224 or NAME:1x3x224x224"
         raise UsageError(f"not a shape: {shortened(text)!r}", where="--shape", hint=hint)
     return name, tuple(int(number) for number in numbers)
+
+
+def require_not_read(out: Path, inputs: Iterable[str | Path | None], where: str = "--out") -> None:
+    """Refuse to write to a file that the same command reads.
+
+    Args:
+        inputs: as they were given: paths, and names that may be those of `file.py:function` or of
+            `kind:path`; None of what was not given.
+
+    Raises:
+        UsageError: it is one of them.
+    """
+    for given in inputs:
+        text = str(given)
+        for name in (text, *text.split(":")) if given is not None else ():
+            with suppress(OSError, ValueError):
+                if Path(name).is_file() and Path(name).samefile(out):
+                    what = f"{out} is what the command reads"
+                    raise UsageError(what, where=where, hint="name another file")

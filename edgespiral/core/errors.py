@@ -60,6 +60,8 @@ class EdgeSpiralError(Exception):
     """
 
     exit_code = ExitCode.INTERNAL
+    # Of docs/, with an anchor where a part of it helps; the command line links to it.
+    page = "exit-codes.md"
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
         self.what = what
@@ -78,10 +80,13 @@ class UsageError(EdgeSpiralError):
     """A flag, a plan or a profile is wrong."""
 
     exit_code = ExitCode.USAGE
+    page = "commands.md"
 
 
 class MissingExtraError(UsageError):
     """A feature needs an optional dependency that is not installed."""
+
+    page = "installing.md#extras"
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(
@@ -94,58 +99,73 @@ class ModelError(EdgeSpiralError):
     """The model cannot be built, traced, loaded or cut."""
 
     exit_code = ExitCode.MODEL
+    page = "architectures.md"
 
 
 class NothingToCutError(ModelError):
     """The model has no channels that could go."""
+
+    page = "architectures.md#why-not"
 
 
 class DataError(EdgeSpiralError):
     """The data set is missing, too small or of the wrong shape."""
 
     exit_code = ExitCode.DATA
+    page = "data.md"
 
 
 class TargetError(EdgeSpiralError):
     """The target device or its runtime cannot be used."""
 
     exit_code = ExitCode.TARGET
+    page = "targets.md#checking-a-target"
 
 
 class MeasurementError(EdgeSpiralError):
     """A measurement failed or is not to be trusted."""
 
     exit_code = ExitCode.MEASUREMENT
+    page = "measuring.md"
 
 
 class UndecidedError(MeasurementError):
     """Time ran out before a measurement was clear of what it was compared with."""
+
+    page = "measuring.md#how-repeatable-it-is"
 
 
 class ExportError(EdgeSpiralError):
     """The model cannot be exported, or the export differs from PyTorch."""
 
     exit_code = ExitCode.EXPORT
+    page = "artefacts.md#what-is-judged-is-what-ships"
 
 
 class RunFolderError(EdgeSpiralError):
     """The run folder cannot be used: another plan's, read-only, full or damaged."""
 
     exit_code = ExitCode.RUN_FOLDER
+    page = "artefacts.md"
 
 
 class TrainingError(EdgeSpiralError):
     """Training diverged or cannot go on."""
 
     exit_code = ExitCode.TRAINING
+    page = "training.md"
 
 
 class DivergedError(TrainingError):
     """The loss or a weight is no longer finite."""
 
+    page = "training.md#the-rate-finds-itself"
+
 
 class ProcessLostError(TrainingError):
     """Another process of a run of several is gone, or does not answer."""
+
+    page = "guides/several-gpus.md#when-something-is-lost"
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> UsageError:

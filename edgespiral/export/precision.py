@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.errors import UsageError
 from edgespiral.core.nested import joined
-from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.core.system.files import is_file, make_folder, parse_json, read_bytes, write_text
 from edgespiral.data.stratified import parts_of
 from edgespiral.export.fp16 import write_fp16
 from edgespiral.export.int8.calibration import prepare
@@ -86,13 +88,16 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, request: ExportReq
 
     Raises:
         ExportError: no ONNX form, an overflow, or too far from PyTorch; `path` is not left then.
-        DataError, UsageError: as `calibration.prepare`; or a model of parts in a lower precision.
+        DataError, UsageError: as `calibration.prepare` and `require_record_place`; or a model of
+            parts in a lower precision.
         ModelError: it cannot be taken into the parts of its task.
         RunFolderError: a file cannot be written.
     """
     require_float(request.task.part_names, request.precision)
     make_folder(path.parent)
     source = path if request.precision == "fp32" else float_twin(path)
+    if request.precision == "int8":
+        require_record_place(path)
     with leaving_none(path):
         with leaving_none(source):
             example = first_inputs(data, 1)
@@ -116,19 +121,45 @@ def export_as(model: nn.Module, path: Path, data: DataSplits, request: ExportReq
 def leaving_none(path: Path) -> Iterator[None]:
     """Remove `path` and its record if anything inside fails, whoever wrote it.
 
-    A file that failed its check, or an older one, must not be taken for one that passed.
+    A file that failed its check, or an older one, must not be taken for one that passed. A link
+    or a folder in its place stays, and so does what is no record in the record's.
     """
     try:
         yield
     except BaseException:
-        path.unlink(missing_ok=True)
-        record_path(path).unlink(missing_ok=True)
+        for file in (path, *([record_path(path)] if _has_record(path) else [])):
+            if not file.is_symlink() and is_file(file):
+                file.unlink(missing_ok=True)
         raise
 
 
 def record_path(path: Path) -> Path:
     """Where the record of the int8 file at `path` lies."""
     return path.with_suffix(".json")
+
+
+def require_record_place(path: Path) -> None:
+    """Refuse an int8 file whose record would take the place of something else.
+
+    Raises:
+        UsageError: so it would, of the int8 file itself or of what somebody else keeps there.
+    """
+    record = record_path(path)
+    if record == path or (os.path.lexists(record) and not _has_record(path)):
+        raise UsageError(
+            f"the record of {path.name} would be written there, and something else has this name",
+            where=str(record),
+            hint="move it away, or name another .onnx file",
+        )
+
+
+def _has_record(path: Path) -> bool:
+    """Whether what lies in the record's place is one, of whatever version."""
+    try:
+        record = parse_json(read_bytes(record_path(path)))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"precision", "recipe_sha256", "layers"} <= record.keys()
 
 
 def write_checked(

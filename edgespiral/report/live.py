@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.records.events import RunFinished
 from edgespiral.core.records.journal import read_run
-from edgespiral.core.system.files import make_folder, write_text
+from edgespiral.core.system.files import write_page
 from edgespiral.report.html import render_html
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ def watch(journal: Path, page: Path, wait: Callable[[float], None] = time.sleep)
 
     Raises:
         RunFolderError: there is no such journal, it is damaged, or the page cannot be written.
+        UsageError: another file is in the page's place.
     """
-    make_folder(page.parent)
     shown = -1
     while True:
         events = read_run(journal)
         has_ended = any(isinstance(event, RunFinished) for event in events)
         if len(events) != shown:
             reload_s = None if has_ended else RELOAD_EVERY_S
-            write_text(page, render_html(events, reload_s=reload_s))
+            write_page(page, render_html(events, reload_s=reload_s))
             shown = len(events)
         if has_ended:
             return

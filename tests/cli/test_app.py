@@ -74,7 +74,10 @@ def test_the_long_version_has_what_a_bug_report_needs(
 )
 def test_options_without_a_command_are_refused(edgespiral: Command, word: str, told: str) -> None:
     done = edgespiral(word)
-    assert (done.returncode, done.stderr) == (ExitCode.USAGE, f"error: {told}\n")
+    assert (done.returncode, done.stderr) == (
+        ExitCode.USAGE,
+        f"error: {told} (see docs/commands.md)\n",
+    )
 
 
 @pytest.mark.parametrize("words", [["compres"], ["compress", "--speed", "2"], ["validate"]])
@@ -93,7 +96,7 @@ def test_an_error_is_one_line_however_long_and_has_its_exit_code(
     assert done.stdout == ""
     assert done.stderr == (
         f"error: {folder}/journal.jsonl: cannot read the journal: No such file or directory; "
-        "name the folder of a run\n"
+        "name the folder of a run (see docs/artefacts.md)\n"
     )
 
 

@@ -30,7 +30,7 @@ def test_what_the_parser_refuses_is_one_line(
     assert done.returncode == ExitCode.USAGE
     assert done.stdout == ""
     assert done.stderr.startswith(f"error: {told}")
-    assert done.stderr.endswith(" --help\n")
+    assert done.stderr.endswith(" --help (see docs/commands.md)\n")
     assert done.stderr.count("\n") == 1
 
 

@@ -117,7 +117,10 @@ RUN = f"{sys.executable} -m edgespiral"
 def test_a_full_output_is_one_line_with_a_documented_code():
     done = ended(f"{RUN} targets list > /dev/full; echo $?")
     assert done.stdout == f"{ExitCode.RUN_FOLDER}\n"
-    assert done.stderr == "error: standard output: cannot write: No space left on device\n"
+    assert (
+        done.stderr
+        == "error: standard output: cannot write: No space left on device (see docs/artefacts.md)\n"
+    )
 
 
 def test_a_full_error_output_keeps_the_code():

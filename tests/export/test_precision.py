@@ -2,9 +2,15 @@ import onnx
 import pytest
 import torch
 
-from edgespiral.core.errors import DataError, ExportError
+from edgespiral.core.errors import DataError, ExportError, UsageError
 from edgespiral.core.records.exported import Quantisation
-from edgespiral.export.precision import ExportRequest, export_as, float_twin
+from edgespiral.export.precision import (
+    ExportRequest,
+    export_as,
+    float_twin,
+    leaving_none,
+    require_record_place,
+)
 from edgespiral.tasks.classification import CLASSIFICATION, Classification
 
 
@@ -78,3 +84,23 @@ def test_nothing_is_left_of_what_differs(digits, tmp_path):
     with pytest.raises(ExportError, match="differs from PyTorch"):
         export_as(ByValue(), tmp_path / "m.onnx", digits, ExportRequest(task=CLASSIFICATION))
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_what_lies_in_the_record_s_place_is_not_touched(trained, digits, a_recipe, tmp_path):
+    path, own = tmp_path / "m.onnx", tmp_path / "m.json"
+    own.write_text('{"labels": ["cat", "dog"]}')
+    with pytest.raises(UsageError, match=r"m\.json: the record of m\.onnx would be written there"):
+        export_as(
+            trained, path, digits, ExportRequest("int8", recipe=a_recipe(), task=CLASSIFICATION)
+        )
+    path.write_bytes(b"half done")
+    with pytest.raises(RuntimeError), leaving_none(path):
+        raise RuntimeError
+    assert not path.exists()
+    assert own.read_text() == '{"labels": ["cat", "dog"]}'
+    path.symlink_to(own)
+    with pytest.raises(RuntimeError), leaving_none(path):
+        raise RuntimeError
+    assert path.is_symlink()
+    with pytest.raises(UsageError, match="something else has this name"):
+        require_record_place(tmp_path / "other.json")

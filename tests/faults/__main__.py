@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -33,8 +34,14 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"no faults without a sandbox: {why}\n")
         return 2
     numbers = _numbers(asked.only, short=asked.short, count=asked.count)
-    tally = Tally(asked.seed, numbers)
-    _run(numbers, asked.seed, asked.workers, time.monotonic() + 60 * asked.minutes, tally)
+    tally, stop = Tally(asked.seed, numbers), threading.Event()
+    timer = threading.Timer(60 * asked.minutes, stop.set)
+    timer.daemon = True
+    timer.start()
+    # What was done until then is told all the same.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    _run(numbers, asked.seed, asked.workers, stop, tally)
     document = tally.document()
     if asked.out is not None:
         asked.out.write_text(json.dumps(document, indent=1) + "\n")
@@ -145,6 +152,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self._process.stdout.readline()  # type: ignore[union-attr]
 
@@ -164,13 +172,13 @@ class Worker:
         self._process.communicate()
 
 
-def _run(numbers: list[str], seed: int, workers: int, end: float, tally: Tally) -> None:
+def _run(numbers: list[str], seed: int, workers: int, stop: threading.Event, tally: Tally) -> None:
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[str, Line | None] | None] = queue.SimpleQueue()
     for number in numbers:
         waiting.put(number)
     threads = [
-        threading.Thread(target=_work, args=(seed, waiting, done, end), daemon=True)
+        threading.Thread(target=_work, args=(seed, waiting, done, stop), daemon=True)
         for _ in range(workers)
     ]
     for thread in threads:
@@ -190,11 +198,11 @@ def _work(
     seed: int,
     waiting: queue.SimpleQueue[str],
     done: queue.SimpleQueue[tuple[str, Line | None] | None],
-    end: float,
+    stop: threading.Event,
 ) -> None:
     worker, lost = Worker(seed), 0
     try:
-        while time.monotonic() < end:
+        while not stop.is_set():
             number = waiting.get_nowait()
             line = worker.do(number)
             done.put((number, line))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from edgespiral.cli.options import require_not_read
 from edgespiral.cli.terminal import Terminal, command_line, tell, tell_commands, tell_json
 from edgespiral.core.errors import GateCode, UsageError
 from edgespiral.core.system.temporary import work_folder
@@ -174,7 +175,7 @@ def history(
 ) -> None:
     """Show stored results over time, and where a model's latency changed its level."""
 
-    from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.core.system.files import write_page
     from edgespiral.gate import history as trends
     from edgespiral.gate.report.history import render_history, render_history_table
 
@@ -184,8 +185,7 @@ def history(
     else:
         Terminal().print(render_history_table(trend_history))
     if html is not None:
-        make_folder(html.parent)
-        write_text(html, render_history(trend_history))
+        write_page(html, render_history(trend_history))
 
 
 def _bench(suite_path: Path, target: str | None) -> Gate:
@@ -254,4 +254,8 @@ def _outputs(
 ) -> _Outputs:
     from edgespiral.gate.outputs import parse_reports
 
-    return _Outputs(suite, out, parse_reports(report or ()), github=github, json=json)
+    reports = parse_reports(report or ())
+    for path, where in ((out, "--out"), *((path, "--report") for path in reports)):
+        if path is not None:
+            require_not_read(path, (suite,), where)
+    return _Outputs(suite, out, reports, github=github, json=json)

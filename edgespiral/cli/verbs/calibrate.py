@@ -195,8 +195,10 @@ def _checked_out(path: Path, source: Path) -> Path:
     """The file to write, which is neither the model itself nor its record's.
 
     Raises:
-        UsageError: it is one of them.
+        UsageError: it is one of them, or its record's place is taken.
     """
+    from edgespiral.export.precision import require_record_place
+
     record = path.with_suffix(".json")
     if path.resolve() == source.resolve() or path == record or record.resolve() == source.resolve():
         raise UsageError(
@@ -204,6 +206,7 @@ def _checked_out(path: Path, source: Path) -> Path:
             where="--out",
             hint="name another .onnx file",
         )
+    require_record_place(path)
     return path
 
 

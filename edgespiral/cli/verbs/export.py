@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgespiral.cli import options  # noqa: TC001 (typer reads it)
+from edgespiral.cli import options
 from edgespiral.cli.terminal import tell
 from edgespiral.core.errors import UsageError
 from edgespiral.tasks import DEFAULT
@@ -44,6 +44,7 @@ def export(
     from edgespiral.export.recipe import load_recipe
 
     int8_recipe = load_recipe(recipe)
+    options.require_not_read(out, (model, data, weights, recipe))
     from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.data.guard import watched

@@ -45,7 +45,7 @@ def inspect(
     shape = stated_shape(data, input_shape, "inspect")
     from edgespiral.core.batches import first_inputs
     from edgespiral.core.system.analysis_limit import analysing
-    from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.core.system.files import write_page
     from edgespiral.models.example_inputs import example_of
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
@@ -68,8 +68,7 @@ def inspect(
     else:
         print_inspection(inspection, Terminal())
     if html is not None:
-        make_folder(html.parent)
-        write_text(html, inspection_html(inspection))
+        write_page(html, inspection_html(inspection))
         tell(f"page: {html}", err=json)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json as jsonlib
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 (typer reads the annotations)
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgespiral.cli.terminal import Terminal, tell_json
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import RunFolderError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgespiral.core.records.events import Event
 
@@ -34,18 +35,50 @@ def report(
     ] = False,
 ) -> None:
     """Show a run: its turns, scores and latencies, from its journal alone; or compare several."""
-    from edgespiral.core.records.journal import read_run
-
     if watch:
         _watch(runs, html, json=json)
     if len(runs) == 1:
-        _one(read_run(runs[0] / "journal.jsonl"), html, json=json)
+        with _about(runs[0]):
+            _one(_read(runs[0]), html, json=json)
         return
-    _several(
-        {name: read_run(run / "journal.jsonl") for name, run in _named(runs).items()},
-        html,
-        json=json,
-    )
+    named = _named(runs)
+    if json:
+        results = {name: _result(run) for name, run in named.items()}
+        tell_json(jsonlib.dumps(results, indent=2))
+    _several({name: _read(run) for name, run in named.items()}, html, json=json)
+
+
+def _read(run: Path) -> list[Event]:
+    """The records of a run's journal.
+
+    Raises:
+        RunFolderError: there is none, it is damaged, or it holds no run.
+    """
+    from edgespiral.core.records.journal import read_run
+
+    events = read_run(run / "journal.jsonl")
+    if not events:
+        hint = "name the folder of a run, or start one"
+        raise RunFolderError("the journal holds no run", where=str(run), hint=hint)
+    return events
+
+
+def _result(run: Path) -> object:
+    """The result record of a finished run, for JSON."""
+    from edgespiral.report.result import build_result
+
+    with _about(run):
+        return build_result(_read(run)).model_dump(mode="json")
+
+
+@contextmanager
+def _about(run: Path) -> Iterator[None]:
+    """Say of what is wrong inside which run it is about."""
+    try:
+        yield
+    except RunFolderError as error:
+        error.where = error.where or str(run)
+        raise
 
 
 def _watch(runs: Sequence[Path], html: Path | None, *, json: bool) -> None:
@@ -97,22 +130,15 @@ def _one(events: Sequence[Event], html: Path | None, *, json: bool) -> None:
 
 def _several(journals: Mapping[str, Sequence[Event]], html: Path | None, *, json: bool) -> None:
     from edgespiral.report.comparison import compared, comparison_html, print_comparison
-    from edgespiral.report.result import build_result
 
-    if json:
-        results = {
-            name: build_result(events).model_dump(mode="json") for name, events in journals.items()
-        }
-        tell_json(jsonlib.dumps(results, indent=2))
-    else:
+    if not json:
         print_comparison(Terminal(), compared(journals))
     if html is not None:
         _write(html, comparison_html(compared(journals)))
 
 
 def _write(html: Path, page: str) -> None:
-    from edgespiral.core.system.files import make_folder, write_text
+    from edgespiral.core.system.files import write_page
 
-    make_folder(html.parent)
-    write_text(html, page)
+    write_page(html, page)
     Terminal(stderr=True).print(f"report: {html}", soft_wrap=True)

@@ -9,9 +9,9 @@ import os
 import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from edgespiral.core.errors import RunFolderError
+from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.system.temporary import part_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SETTINGS_BYTES = 10**6
 # What this program writes: journals and results have every sample of every measurement.
 RECORD_BYTES = 2**28
+PAGE_BEGIN = b"<!doctype html"
 
 
 @contextmanager
@@ -63,10 +64,45 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def emptied(path: Path) -> Iterator[BinaryIO]:
+    """A new or emptied file that grows as it is written to, for what is looked at meanwhile.
+
+    Raises:
+        RunFolderError: the folder is read-only, missing or full, or `path` is a link, a folder, a
+            pipe or a device.
+    """
+    how = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with writing(path):
+        _require_plain(path)
+        stream = open(os.open(path, how, 0o666), "wb")  # noqa: PTH123, SIM115 (closed below)
+    with stream:
+        with writing(path):
+            stream.truncate()
+        yield stream
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, in UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page where somebody named a place for it, in the place of nothing but a page.
+
+    Raises:
+        UsageError: another file is there, such as one that the page tells of.
+        RunFolderError: it cannot be written.
+    """
+    make_folder(path.parent)
+    if path.is_file() and not path.is_symlink():
+        with path.open("rb") as stream:
+            begin = stream.read(len(PAGE_BEGIN)).lower()
+        if begin not in (b"", PAGE_BEGIN):
+            what, hint = "is there already, and is no page", "name another file"
+            raise UsageError(what, where=str(path), hint=hint)
+    write_text(path, html)
 
 
 def read_bytes(path: Path, most_bytes: int = RECORD_BYTES) -> bytes:
@@ -168,6 +204,16 @@ def user_cache(name: str) -> Path:
     """The folder `name` of this program in the place for caches that the system names."""
     named = os.environ.get("XDG_CACHE_HOME")
     return (Path(named) if named else Path.home() / ".cache") / "edgespiral" / name
+
+
+def require_plain(path: Path) -> None:
+    """Refuse a file to write to where a link, a folder, a pipe or a device is in its place.
+
+    Raises:
+        RunFolderError: one is.
+    """
+    with writing(path):
+        _require_plain(path)
 
 
 def _require_plain(path: Path) -> None:

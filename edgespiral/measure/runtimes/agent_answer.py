@@ -21,6 +21,7 @@ from edgespiral.core.errors import (
     ModelError,
     TargetError,
     UsageError,
+    first_few,
 )
 from edgespiral.core.records.schema import Record
 from edgespiral.measure.runtimes import base
@@ -134,6 +135,7 @@ def whole_answer(
             raise MeasurementError(f"{NOT_VALID}: its {name} is {value}, asked for was {wanted}")
     if job.mode == "measure":
         _check_rounds(answer, job, most_round_samples or job.max_round_samples)
+    _check_shapes(answer)
     return answer
 
 
@@ -232,6 +234,15 @@ def _check_rounds(answer: Answer, job: Job, most: int) -> None:
                 f"{min(counts)} to {max(counts)} samples a round, asked for were {least} to {most}"
             )
             raise MeasurementError(f"{NOT_VALID}: {what}", where=str(model))
+
+
+def _check_shapes(answer: Answer) -> None:
+    for layer in (layer for layers in answer.layers for layer in layers):
+        shapes = (*layer.input_shape, *layer.weight_shape, *layer.output_shape)
+        if any(size < 1 for size in shapes):
+            raise MeasurementError(
+                f"{NOT_VALID}: a layer has the sizes {first_few([*map(str, shapes)])}"
+            )
 
 
 def _no_answer(completed: Completed) -> MeasurementError:

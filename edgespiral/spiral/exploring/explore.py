@@ -16,6 +16,7 @@ from edgespiral.spiral.exploring.result import PAGE, exploration_of, write_explo
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.run import load_teacher
 from edgespiral.spiral.schedule import LARGEST_STEP
+from edgespiral.spiral.starting.journal import OF_EXPLORATION
 from edgespiral.spiral.starting.opened import JOURNAL, opened
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 # A folder with this is no run: nothing goes on with it by mistake.
-EXPLORED = "exploration.jsonl"
+EXPLORED = OF_EXPLORATION
 LEAST_POINTS, MOST_POINTS = 2, 64
 
 

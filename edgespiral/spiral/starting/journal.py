@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
+OF_RUN, OF_EXPLORATION = JOURNALS = "journal.jsonl", "exploration.jsonl"
+
 
 def begun_journal(
     plan: Plan,
@@ -42,9 +44,11 @@ def begun_journal(
     """The journal at `path`, with its first record; with `resume`, that of the run that is there.
 
     Raises:
-        RunFolderError: it holds a run that is not to be gone on with, or another one.
+        RunFolderError: it holds a run that is not to be gone on with, or another one, or its folder
+            an exploration beside it.
     """
     journal, out = Journal(path), path.parent
+    _require_alone(path)
     events = journal.read()
     started = RunStarted(
         plan=json.loads(plan.model_dump_json(exclude={"out"})),
@@ -70,6 +74,21 @@ def begun_journal(
             hint="go on with --resume, or choose another --out",
         )
     return journal
+
+
+def _require_alone(path: Path) -> None:
+    """Refuse a folder that has another kind of journal: both would write to `teacher`.
+
+    Raises:
+        RunFolderError: it does.
+    """
+    others = [name for name in JOURNALS if name != path.name and (path.parent / name).exists()]
+    if others:
+        raise RunFolderError(
+            f"this folder holds what {others[0]} tells of",
+            where=str(path.parent),
+            hint="choose another --out; nothing here was changed",
+        )
 
 
 def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:

@@ -30,7 +30,7 @@ from edgespiral.spiral.starting.fitting import (
     tell_cuts,
     traced_teacher,
 )
-from edgespiral.spiral.starting.journal import begun_journal
+from edgespiral.spiral.starting.journal import OF_RUN, begun_journal
 from edgespiral.spiral.student.distillation import OUTPUTS
 from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-JOURNAL = "journal.jsonl"
+JOURNAL = OF_RUN
 
 
 @contextmanager

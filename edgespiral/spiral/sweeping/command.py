@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import tomlkit
 
 from edgespiral.core.errors import ExitCode
-from edgespiral.core.system.files import write_text
+from edgespiral.core.system.files import require_plain, write_text
 from edgespiral.core.text import printable
 
 if TYPE_CHECKING:
@@ -39,8 +39,14 @@ def plan_file(run: SweepRun, out: Path) -> Path:
 
 
 def log_file(run: SweepRun, out: Path) -> Path:
-    """What a run prints goes here."""
-    return out / f"{run.name}.log"
+    """What a run prints goes here.
+
+    Raises:
+        RunFolderError: a link, a folder, a pipe or a device is in its place.
+    """
+    path = out / f"{run.name}.log"
+    require_plain(path)
+    return path
 
 
 def words_of(file: Path) -> list[str]:

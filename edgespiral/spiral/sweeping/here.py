@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgespiral.core.system.files import emptied
 from edgespiral.measure.transports.one_at_a_time import SHARED as SHARED_DEVICES
 from edgespiral.spiral.sweeping.command import log_file, plan_file, problem_of, words_of
 from edgespiral.spiral.sweeping.pool import Pool
@@ -34,7 +35,7 @@ class Here:
 
     def _started(self, run: SweepRun) -> subprocess.Popen[bytes]:
         command = [sys.executable, *words_of(plan_file(run, self.out))]
-        with log_file(run, self.out).open("wb") as log:
+        with emptied(log_file(run, self.out)) as log:
             return subprocess.Popen(  # noqa: S603 (the command is this package's own)
                 command,
                 stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from itertools import product
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 # Which a sweep sets itself, or which are no run's own.
 SET_BY_SWEEP = ("schema_version", "out", "shared")
-LONGEST_NAME = 80
+# By whose values scores are no longer of the same thing, which one front compares.
+OF_ANOTHER_KIND = ("data", "task")
+LONGEST_NAME, MOST_RUNS = 80, 10_000
 
 
 STRICT = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
@@ -136,6 +139,15 @@ def load_sweep(path: Path) -> SweepPlan:
     for table, names in (("plan", sweep.plan), ("vary", sweep.vary)):
         for name in names:
             _check_name(name, f"{path}:{table}.{name}")
+    _check_varied(sweep, path)
+    if sweep.search is not None:
+        _check_search(sweep, f"{path}:search.fields")
+    elif not sweep.vary:
+        raise UsageError("nothing differs", where=str(path), hint="give it [vary] or [search]")
+    return sweep
+
+
+def _check_varied(sweep: SweepPlan, path: Path) -> None:
     for name, values in sweep.vary.items():
         place = f"{path}:vary.{name}"
         texts = [json.dumps(value, sort_keys=True, default=str) for value in values]
@@ -143,13 +155,15 @@ def load_sweep(path: Path) -> SweepPlan:
             raise UsageError("has no value", where=place)
         if len(set(texts)) < len(texts):
             raise UsageError("has the same value twice", where=place)
+        if name in OF_ANOTHER_KIND:
+            what, hint = "would compare scores of another kind", f"do a sweep for each {name}"
+            raise UsageError(what, where=place, hint=hint)
         if name in sweep.plan:
             raise UsageError("is in plan, too", where=place, hint="leave it in one of the tables")
-    if sweep.search is not None:
-        _check_search(sweep, f"{path}:search.fields")
-    elif not sweep.vary:
-        raise UsageError("nothing differs", where=str(path), hint="give it [vary] or [search]")
-    return sweep
+    runs = math.prod(map(len, sweep.vary.values()))
+    if runs > MOST_RUNS:
+        what = f"{runs:,} combinations, and at most {MOST_RUNS:,} are done"
+        raise UsageError(what, where=f"{path}:vary", hint="vary fewer fields at once")
 
 
 def _check_search(sweep: SweepPlan, place: str) -> None:
@@ -235,4 +249,4 @@ def _flat(values: dict[str, Any]) -> list[object]:
 
 
 def _told(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
+    return ", ".join(f"{name} = {json.dumps(value, default=str)}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""`sweep.json`, `sweep.csv` and the page of a sweep, from the folders of its runs."""
+"""`sweep.json`, `sweep.csv` and the page of a sweep, from the journals of its runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from itertools import groupby
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from edgespiral.core.records.comparing.sweep import Sweep, SweptDevice, SweptPoint, SweptRun
 from edgespiral.core.records.measurement import Interval
-from edgespiral.core.records.result import Result
-from edgespiral.core.system.files import read_bytes, write_text
+from edgespiral.core.system.files import write_text
 from edgespiral.report.sweep import sweep_csv, sweep_html
 
 if TYPE_CHECKING:
@@ -20,8 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.records.metric import Metric
-    from edgespiral.core.records.result import DeviceResult
+    from edgespiral.core.records.result import DeviceResult, Result
     from edgespiral.spiral.sweeping.command import Problem
+    from edgespiral.spiral.sweeping.ended import EndedRuns
     from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
 
 RECORD, PAGE, TABLE = "sweep.json", "sweep.html", "sweep.csv"
@@ -39,7 +37,7 @@ def write_sweep(sweep: Sweep, out: Path) -> None:
 def sweep_of(
     plan: SweepPlan,
     runs: Sequence[SweepRun],
-    out: Path,
+    ended: EndedRuns,
     problems: Mapping[str, Problem],
     command: str,
     *,
@@ -50,14 +48,17 @@ def sweep_of(
     Args:
         plan: what was asked for.
         runs: its runs.
-        out: the sweep's folder, which has theirs.
+        ended: of these, what is known.
         problems: of runs that failed, by name.
         command: that asked for it.
         best: of a search, the best run of each combination, by name.
+
+    Raises:
+        RunFolderError: as `EndedRuns.of`.
     """
-    results = {run.name: result_of(out / run.name) for run in runs}
+    results = {run.name: ended.of(run) for run in runs}
     metric = next((result.metric for result in results.values() if result), None)
-    swept = tuple(_swept(run, out, results[run.name], problems.get(run.name)) for run in runs)
+    swept = tuple(_swept(run, ended.out, results[run.name], problems.get(run.name)) for run in runs)
     return Sweep(
         plan=plan.plan,
         vary={name: _values(name, plan, runs) for name in plan.varied},
@@ -72,14 +73,6 @@ def sweep_of(
 def _values(name: str, plan: SweepPlan, runs: Sequence[SweepRun]) -> tuple[object, ...]:
     """That a field takes: as the plan has them, or as the runs of a search have."""
     return tuple(plan.vary.get(name) or dict.fromkeys(run.values[name] for run in runs))
-
-
-def result_of(folder: Path) -> Result | None:
-    """The result of a run that has ended; None where there is none that can be read."""
-    try:
-        return Result.model_validate_json(read_bytes(folder / "result.json"))
-    except (OSError, ValidationError):
-        return None
 
 
 def _swept(run: SweepRun, out: Path, result: Result | None, problem: Problem | None) -> SweptRun:

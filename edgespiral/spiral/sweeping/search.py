@@ -15,12 +15,12 @@ from edgespiral.core.errors import MissingExtraError, RunFolderError
 from edgespiral.core.records.events import Outcome
 from edgespiral.core.system.files import read_bytes, write_text
 from edgespiral.spiral.sweeping.plan import Range, combinations, run_of
-from edgespiral.spiral.sweeping.result import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+    from edgespiral.core.records.result import Result
+    from edgespiral.spiral.sweeping.ended import EndedRuns
     from edgespiral.spiral.sweeping.plan import SearchPlan, SweepPlan, SweepRun
 
 ASKED = "search.json"
@@ -48,13 +48,13 @@ class Search:
     Attributes:
         sweep: with a search.
         place: where it is written, for errors.
-        out: its folder.
+        ended: its runs, as far as they have.
         at_once: how many trials are asked for before their scores are known.
     """
 
     sweep: SweepPlan
     place: str
-    out: Path
+    ended: EndedRuns
     at_once: int
 
     def rounds(self) -> Iterator[list[SweepRun]]:
@@ -75,7 +75,7 @@ class Search:
                 number = min(self.at_once, self._plan.trials - len(mine))
                 new = self._suggested(mine, number)
                 asked += [values | settings for settings in new]
-                write_text(self.out / ASKED, json.dumps(asked, indent=2) + "\n")
+                write_text(self.ended.out / ASKED, json.dumps(asked, indent=2) + "\n")
                 runs = [self._run(values, values | settings) for settings in new]
                 mine += runs
                 yield runs
@@ -85,7 +85,7 @@ class Search:
         best = []
         for values in combinations(self.sweep.vary):
             mine = [run for run in runs if _is_of(run.values, values)]
-            ranks = {run.name: rank for run in mine if (rank := _rank(self.out / run.name))}
+            ranks = {run.name: rank for run in mine if (rank := _rank(self.ended.of(run)))}
             if ranks:
                 best.append(max(ranks, key=ranks.__getitem__))
         return best
@@ -106,7 +106,7 @@ class Search:
         study = optuna.create_study(direction="maximize", sampler=sampler)
         distributions = {name: _distribution(f, optuna) for name, f in self._plan.fields.items()}
         for run in earlier:
-            rank = _rank(self.out / run.name)
+            rank = _rank(self.ended.of(run))
             states = optuna.trial.TrialState
             state = states.FAIL if rank is None else states.COMPLETE
             params = {name: run.values[name] for name in distributions}
@@ -118,7 +118,7 @@ class Search:
         return [dict(study.ask(distributions).params) for _ in range(number)]
 
     def _asked(self) -> list[dict[str, Any]]:
-        path = self.out / ASKED
+        path = self.ended.out / ASKED
         if not path.is_file():
             return []
         try:
@@ -139,9 +139,8 @@ def _is_of(trial: dict[str, Any], values: dict[str, Any]) -> bool:
     return all(trial.get(name) == value for name, value in values.items())
 
 
-def _rank(folder: Path) -> float | None:
+def _rank(result: Result | None) -> float | None:
     """A run's validation score, higher for better; None where it did not reach its budget."""
-    result = result_of(folder)
     if result is None or result.outcome not in REACHED:
         return None
     return result.metric.rank(result.student.validation_score)

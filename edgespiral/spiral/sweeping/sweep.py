@@ -9,11 +9,9 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.records.comparing.sweep import Sweep
-from edgespiral.core.records.events import RunFinished
-from edgespiral.core.records.journal import read_run
 from edgespiral.core.system.files import make_folder, read_bytes
 from edgespiral.core.system.lock import locked
-from edgespiral.spiral.starting.opened import JOURNAL
+from edgespiral.spiral.sweeping.ended import EndedRuns
 from edgespiral.spiral.sweeping.here import Here
 from edgespiral.spiral.sweeping.on_ray import Devices, OnRay, require_ray
 from edgespiral.spiral.sweeping.plan import load_sweep, runs_of
@@ -60,11 +58,13 @@ class Sweeping:
     command: str
     plan: SweepPlan = field(init=False)
     _runs: list[SweepRun] = field(init=False)
+    _ended: EndedRuns = field(init=False)
     _problems: dict[str, Problem] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.plan = load_sweep(self.path)
         self.jobs = self.jobs or self.plan.jobs
+        self._ended = EndedRuns(self.plan, self.out)
         # All combinations are checked before the first run starts.
         grid = runs_of(self.plan, str(self.path)) if self.plan.vary else []
         self._runs = [] if self.plan.search else grid
@@ -75,7 +75,8 @@ class Sweeping:
         Raises:
             UsageError: a trial of a search is no plan.
             MissingExtraError: a search without Optuna.
-            RunFolderError: another sweep works in the folder, or it holds one of another plan.
+            RunFolderError: another sweep works in the folder, or it holds one of another plan or
+                such runs.
         """
         return self._swept(Here(self.out, self.jobs or 1))
 
@@ -109,7 +110,7 @@ class Sweeping:
         make_folder(self.out)
         with locked(self.out):
             self._require_same()
-            due = [run for run in self._runs if not _has_ended(self.out / run.name)]
+            due = [run for run in self._runs if self._ended.of(run) is None]
             options = self.plan.slurm.options
             script = write_script(due, self.out, jobs=self.jobs, options=options) if due else None
             return self._written(), script
@@ -132,11 +133,11 @@ class Sweeping:
 
     @property
     def _search(self) -> Search:
-        return Search(self.plan, str(self.path), self.out, self.jobs or 1)
+        return Search(self.plan, str(self.path), self._ended, self.jobs or 1)
 
     def _do(self, runs: Sequence[SweepRun], runner: Runner) -> None:
         self._runs += [run for run in runs if run not in self._runs]
-        due = [run for run in runs if not _has_ended(self.out / run.name)]
+        due = [run for run in runs if self._ended.of(run) is None]
         self.listener.say(f"runs: {len(runs)}, ended before: {len(runs) - len(due)}")
         for done, (run, problem) in enumerate(runner.run(due), start=1):
             if problem is not None:
@@ -147,7 +148,9 @@ class Sweeping:
 
     def _written(self) -> Sweep:
         best = self._search.best(self._runs) if self.plan.search else []
-        sweep = sweep_of(self.plan, self._runs, self.out, self._problems, self.command, best=best)
+        sweep = sweep_of(
+            self.plan, self._runs, self._ended, self._problems, self.command, best=best
+        )
         write_sweep(sweep, self.out)
         return sweep
 
@@ -167,10 +170,3 @@ class Sweeping:
                 hint="choose another --out; values may be added to what it varies, and nothing "
                 "else",
             )
-
-
-def _has_ended(folder: Path) -> bool:
-    journal = folder / JOURNAL
-    if not journal.is_file():
-        return False
-    return any(isinstance(event, RunFinished) for event in read_run(journal))

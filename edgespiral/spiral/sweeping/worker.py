@@ -43,7 +43,8 @@ def run_on_worker(
     if not Path(log).parent.is_dir():
         mend = "choose an --out on a file system that all workers share"
         return RUN_FOLDER, f"the Ray worker on {host} does not see {Path(log).parent}; {mend}"
-    with Path(log).open("wb") as file:
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with open(os.open(log, how, 0o666), "wb") as file:  # noqa: PTH123 (a descriptor has no path)
         process = subprocess.Popen(  # noqa: S603 (the command is the package's own)
             [sys.executable, *words],
             stdin=subprocess.DEVNULL,

@@ -51,7 +51,9 @@ def test_problems_of_flags_and_file_are_told_in_one_line(
         *("--criterion", "fischer", "--turns", "some"),
     )
     assert done.returncode == ExitCode.USAGE
-    assert sorted(done.stderr.removeprefix("error: ").rstrip("\n").split("; ")) == [
+    problems, page = done.stderr.removeprefix("error: ").split(" (see ")
+    assert page == "docs/commands.md)\n"
+    assert sorted(problems.split("; ")) == [
         "--criterion: unknown criterion 'fischer', did you mean fisher?",
         "--latency-ms: must be a finite number, is nan",
         "--turns: must be a whole number from 1 up or \"auto\", is 'some'",

@@ -136,3 +136,16 @@ def test_an_unknown_recipe_is_told_at_once(tmp_path):
     error = refusal(tmp_path, "--data", "digits", "--precision", "int8", "--recipe", "defalt")
     assert isinstance(error, UsageError)
     assert "unknown recipe 'defalt'" in str(error)
+
+
+@pytest.mark.parametrize(("out", "weights"), [("net.py", None), ("w.safetensors", "w.safetensors")])
+def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, out, weights):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(FACTORY)
+    (tmp_path / "w.safetensors").write_bytes(b"weights")
+    before = (tmp_path / out).read_bytes()
+    named = ["--weights", weights] if weights else []
+    done = run("net.py:ByValue", "--data", "digits", "--out", f"./{out}", *named)
+    assert isinstance(done.exception, UsageError)
+    assert f"{out} is what the command reads" in str(done.exception)
+    assert (tmp_path / out).read_bytes() == before

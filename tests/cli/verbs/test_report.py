@@ -84,7 +84,10 @@ def test_a_run_is_written_as_a_page(edgespiral: Command, run: Journal, tmp_path:
 def test_an_unfinished_run_has_no_json(edgespiral: Command, run: Journal) -> None:
     done = edgespiral("report", "run", "--json")
     assert done.returncode == ExitCode.RUN_FOLDER
-    assert done.stderr == "error: the run is not finished; go on with --resume\n"
+    assert (
+        done.stderr
+        == "error: run: the run is not finished; go on with --resume (see docs/artefacts.md)\n"
+    )
 
 
 def test_several_runs_are_compared(edgespiral: Command, tmp_path: Path, run: Journal) -> None:
@@ -98,7 +101,12 @@ def test_several_runs_are_compared(edgespiral: Command, tmp_path: Path, run: Jou
     assert "2 runs compared" in (tmp_path / "both.html").read_text("utf-8")
     twice = edgespiral("report", "run", "./run")
     assert twice.returncode == ExitCode.USAGE
-    assert twice.stderr == "error: RUN: a run is named twice; name each once\n"
+    assert (
+        twice.stderr == "error: RUN: a run is named twice; name each once (see docs/commands.md)\n"
+    )
+    (other / "journal.jsonl").write_bytes(b"")
+    empty = edgespiral("report", "run", "other")
+    assert empty.stderr.startswith("error: other: the journal holds no run; name the folder")
     gone = edgespiral("report", "run", "nowhere")
     assert gone.returncode == ExitCode.RUN_FOLDER
     assert gone.stderr.count("\n") == 1

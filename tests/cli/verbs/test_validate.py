@@ -139,6 +139,6 @@ def test_a_training_of_ones_own_must_be_there(
     write(tmp_path, f'{GOOD}{key} = "own.py:make"\n')
     done = edgespiral("validate", "plan.toml")
     assert done.returncode == ExitCode.USAGE
-    assert done.stderr == f"error: plan.toml:{key}: own.py: no such file\n"
+    assert done.stderr == f"error: plan.toml:{key}: own.py: no such file (see docs/commands.md)\n"
     (tmp_path / "own.py").touch()
     assert edgespiral("validate", "plan.toml").returncode == ExitCode.OK

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgespiral.core.errors import RunFolderError
+from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.system.files import (
+    emptied,
     make_folder,
     parse_json,
     read_bytes,
@@ -15,6 +16,7 @@ from edgespiral.core.system.files import (
     replacing,
     sha256_file,
     user_cache,
+    write_page,
     write_text,
 )
 
@@ -168,3 +170,30 @@ def test_a_byte_order_mark_is_not_text(tmp_path):
 def test_what_is_no_json_of_a_sensible_size_is_a_value_error(text):
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)
+
+
+def test_a_page_takes_the_place_of_nothing_but_a_page(tmp_path):
+    page, journal = tmp_path / "new" / "page.html", tmp_path / "journal.jsonl"
+    for text in ("<!doctype html>\none", "<!DOCTYPE html>\ntwo"):
+        write_page(page, text)
+        assert page.read_text() == text
+    journal.write_text("{}\n")
+    with pytest.raises(UsageError, match=r"journal\.jsonl: is there already, and is no page"):
+        write_page(journal, "<!doctype html>")
+    assert journal.read_text() == "{}\n"
+
+
+def test_a_growing_file_is_emptied_first_and_is_a_plain_one(tmp_path):
+    log, own = tmp_path / "run.log", tmp_path / "own.txt"
+    log.write_text("of the run before")
+    with emptied(log) as stream:
+        stream.write(b"new")
+    assert log.read_text() == "new"
+    own.write_text("somebody's own")
+    (tmp_path / "link.log").symlink_to(own)
+    with (
+        pytest.raises(RunFolderError, match="a link is in its place"),
+        emptied(tmp_path / "link.log"),
+    ):
+        pass
+    assert own.read_text() == "somebody's own"

@@ -26,3 +26,14 @@ def test_a_journal_goes_on_with_its_own_run_alone(teacher, digits, tmp_path):
     with pytest.raises(RunFolderError, match="is scored by accuracy, not by"):
         begin(plan, REGRESSION)
     assert begin(plan).read() == first
+
+
+def test_a_run_and_an_exploration_do_not_share_a_folder(teacher, digits, tmp_path):
+    """Each would write its teacher over the other's."""
+    source = PrunableModel.of(trace(teacher.eval()), digits.input_shape)
+    plan = Plan(model="ResNet", data="digits", speedup=2.0)
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    path = tmp_path / "exploration.jsonl"
+    with pytest.raises(RunFolderError, match=r"holds what journal\.jsonl tells of; choose another"):
+        begun_journal(plan, source, CLASSIFICATION, digits, path, resume=True, command="test")
+    assert not path.exists()

@@ -7,6 +7,7 @@ from edgespiral.core.records.measurement import Interval
 from edgespiral.core.records.metric import Metric
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.sweeping.command import Problem
+from edgespiral.spiral.sweeping.ended import EndedRuns
 from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
 from edgespiral.spiral.sweeping.result import points_of, sweep_of
 
@@ -60,7 +61,9 @@ def test_seeds_are_one_point_with_the_interval_of_their_mean():
 def test_a_run_that_failed_keeps_its_line_and_its_code(tmp_path):
     plan = SweepPlan(plan={}, vary={"seed": [0, 1]})
     runs = [SweepRun(f"r{n}", {"seed": n}, Plan(speedup=2.0, seed=n)) for n in (0, 1)]
-    sweep = sweep_of(plan, runs, tmp_path, {"r1": Problem("diverged", 9)}, "edgespiral sweep")
+    sweep = sweep_of(
+        plan, runs, EndedRuns(plan, tmp_path), {"r1": Problem("diverged", 9)}, "edgespiral sweep"
+    )
     assert [(r.problem, r.exit_code, r.outcome) for r in sweep.runs] == [
         (None, None, None),
         ("diverged", 9, None),

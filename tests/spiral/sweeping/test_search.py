@@ -4,12 +4,12 @@ import json
 import math
 
 import pytest
-from example_run import run_records
+from example_run import run_records, write_ended
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.core.records.events import Outcome
-from edgespiral.report.result import build_result
+from edgespiral.spiral.sweeping.ended import EndedRuns
 from edgespiral.spiral.sweeping.plan import load_sweep
 from edgespiral.spiral.sweeping.search import ASKED, Search
 from edgespiral.spiral.sweeping.sweep import Sweeping
@@ -28,15 +28,18 @@ def ended(run, out):
     score = 90 - abs(math.log10(run.values["learning_rate"]) + 1)
     is_met = run.values["optimizer"] == "sgd"
     records = run_records(score, Outcome.MET if is_met else Outcome.UNREACHABLE)
-    (out / run.name).mkdir(parents=True)
-    text = build_result(records).model_dump_json()
-    (out / run.name / "result.json").write_text(text)
+    write_ended(out / run.name, run.plan, records)
+
+
+def search_of(path, out, at_once):
+    plan = load_sweep(path)
+    return Search(plan, str(path), EndedRuns(plan, out), at_once)
 
 
 def searched(path, out, *, at_once=2, stops_after=None):
     """The rounds of a search, each ended before the next is asked for."""
     rounds = []
-    for runs in Search(load_sweep(path), str(path), out, at_once).rounds():
+    for runs in search_of(path, out, at_once).rounds():
         rounds.append(runs)
         if len(rounds) == stops_after:
             break
@@ -54,7 +57,7 @@ def test_trials_follow_from_scores_and_go_on_where_they_stopped(sweep_file, tmp_
     runs = [run for each in rounds for run in each]
     assert all(0.001 <= run.plan.learning_rate <= 1 for run in runs)
     assert all(run.plan.optimizer == run.values["optimizer"] for run in runs)
-    search = Search(load_sweep(path), str(path), out, 2)
+    search = search_of(path, out, 2)
     (best,) = search.best(runs)
     rates = {run.name: run.values["learning_rate"] for run in runs
              if run.values["optimizer"] == "sgd"}  # fmt: skip
@@ -73,7 +76,7 @@ def test_each_combination_is_searched(sweep_file, tmp_path):
     path = sweep_file("[vary]\nseed = [0, 1]\n", FIELDS.replace("trials = 6", "trials = 1"))
     runs = [run for each in searched(path, tmp_path) for run in each]
     assert [run.values["seed"] for run in runs] == [0, 1]
-    search = Search(load_sweep(path), str(path), tmp_path, 1)
+    search = search_of(path, tmp_path, 1)
     met = [run.name for run in runs if run.values["optimizer"] == "sgd"]
     assert search.best(runs) == met
 

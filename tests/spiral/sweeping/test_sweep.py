@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+from example_run import write_ended
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.listener import Silent
 from edgespiral.core.system.lock import locked
+from edgespiral.spiral.plan import Plan
+from edgespiral.spiral.sweeping.ended import EndedRuns
 from edgespiral.spiral.sweeping.plan import load_sweep, runs_of
 from edgespiral.spiral.sweeping.result import RECORD, sweep_of, write_sweep
 from edgespiral.spiral.sweeping.sweep import Sweeping
@@ -33,7 +38,9 @@ def test_a_folder_with_a_sweep_of_another_plan_is_left_alone(path, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     plan = load_sweep(path)
-    write_sweep(sweep_of(plan, runs_of(plan, "here"), out, {}, "edgespiral sweep"), out)
+    write_sweep(
+        sweep_of(plan, runs_of(plan, "here"), EndedRuns(plan, out), {}, "edgespiral sweep"), out
+    )
     before = (out / RECORD).read_bytes()
     path.write_text(PLAN.replace("net.py:net", "other.py:net"))
     with pytest.raises(RunFolderError, match="this folder holds a sweep of another plan"):
@@ -50,3 +57,42 @@ def test_two_sweeps_do_not_share_a_folder(path, tmp_path):
         pytest.raises(RunFolderError, match="another edgespiral is working in this folder"),
     ):
         swept(path, tmp_path)
+
+
+def test_a_run_of_another_plan_lends_the_sweep_no_figure(path, tmp_path):
+    """As where a sweep's record was deleted and its plan changed."""
+    (run,) = runs_of(load_sweep(path), str(path))
+    write_ended(tmp_path / "out" / run.name, Plan(speedup=4.0))
+    with pytest.raises(RunFolderError, match="this folder holds a run of another plan"):
+        swept(path, tmp_path / "out")
+    assert not (tmp_path / "out" / RECORD).exists()
+
+
+def test_figures_are_the_journals_and_of_one_teacher(path, tmp_path):
+    path.write_text(PLAN.replace("[1.5]", "[1.5, 2.0]"))
+    plan, runs = load_sweep(path), runs_of(load_sweep(path), str(path))
+    for run, teacher in zip(runs, "ab", strict=True):
+        write_ended(tmp_path / "out" / run.name, run.plan, teacher_sha256=teacher)
+        (tmp_path / "out" / run.name / "result.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="another teacher than those before it"):
+        swept(path, tmp_path / "out")
+    of_two = plan.model_copy(update={"vary": {**plan.vary, "weights": ["a", "b"]}})
+    sweep = sweep_of(of_two, runs, EndedRuns(of_two, tmp_path / "out"), {}, "edgespiral sweep")
+    assert [run.test_score for run in sweep.runs] == [89.5, 89.5]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_lies_in_a_log_s_place_is_left_alone(path, tmp_path, kind):
+    (run,) = runs_of(load_sweep(path), str(path))
+    (tmp_path / "out").mkdir()
+    own, log = tmp_path / "own.txt", tmp_path / "out" / f"{run.name}.log"
+    own.write_text("somebody's own")
+    if kind == "link":
+        log.symlink_to(own)
+    else:
+        os.mkfifo(log)
+    for way in ("here", "for_slurm"):
+        sweep = Sweeping(path, tmp_path / "out", None, Silent(), "edgespiral sweep")
+        with pytest.raises(RunFolderError, match=r"cannot write: .* in its place"):
+            getattr(sweep, way)()
+    assert own.read_text() == "somebody's own"

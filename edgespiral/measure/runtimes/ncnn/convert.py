@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto
 
 PACKAGE = "pnnx"
-PARAM, WEIGHTS = "model.ncnn.param", "model.ncnn.bin"
+PARAM, WEIGHTS, EXAMPLE = "model.ncnn.param", "model.ncnn.bin", "model_ncnn.py"
 LONGEST_S = 300
 # onnx.TensorProto's.
 FLOAT = 1
@@ -64,7 +64,7 @@ def converted(model: Path, folder: Path, shapes: Mapping[str, Sequence[int]]) ->
         copy.write_bytes(part.read_bytes())
     source = (folder / model.name).rename(folder / "model.onnx")
     _run_pnnx(source, list(inputs.values()), model)
-    axes = _batch_axes(folder / "model_ncnn.py")
+    axes = _batch_axes(folder / EXAMPLE)
     about: dict[str, object] = {
         "inputs": {name: list(shape) for name, shape in inputs.items()},
         "outputs": [value.name for value in graph.output],
@@ -114,7 +114,8 @@ def _run_pnnx(source: Path, shapes: Sequence[Sequence[int]], model: Path) -> Non
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ModelError(f"pnnx cannot convert it: {error}", where=str(model)) from error
-    if done.returncode or not all((source.parent / name).is_file() for name in (PARAM, WEIGHTS)):
+    written_files = (PARAM, WEIGHTS, EXAMPLE)
+    if done.returncode or not all((source.parent / name).is_file() for name in written_files):
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["without a word"]
         raise ModelError(f"pnnx cannot convert it: {said[-1][:300]}", where=str(model))
 

@@ -117,6 +117,9 @@ def test_an_onnx_file_gets_a_gate(init: Init) -> None:
     suite = load_suite(Path("edgespiral-bench.toml"))
     assert [(case.path, case.budget_ms) for case in suite.models] == [("tiny.onnx", 5.0)]
     assert load_profile(suite.target).name == "this-machine"
+    Path("notes.onnx").write_text("no model")
+    refused = init("notes.onnx", "--latency-ms", "5").exception
+    assert str(refused).startswith("notes.onnx: is not an ONNX model")
     refused = init("tiny.onnx", "--speedup", "2").exception
     assert str(refused).startswith("--speedup: tiny.onnx can be run, but neither trained nor cut")
 

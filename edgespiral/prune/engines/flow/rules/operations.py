@@ -102,7 +102,7 @@ def _elementwise(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
     operands = run.tensors((node.args, node.kwargs))
     if not isinstance(value, torch.Tensor):
         return unlabelled(value)
-    scales = [operand for operand in operands if moves.scales(operand, operands)]
+    scales = _scaling(operands)
     for labels in scales:
         run.ties.scaling.append(Scaling(labels, operands, run.ties.here))
     rest = [operand for operand in operands if not any(operand is other for other in scales)]
@@ -118,6 +118,19 @@ def _elementwise(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
             full = tuple(d + offset for d, size in enumerate(other.shape) if size > 1)
             run.ties.hold_steady(result, full, "meet the input or a constant")
     return result
+
+
+def _scaling(operands: Sequence[Tensor]) -> list[Tensor]:
+    """Those that have one element where another's channels lie.
+
+    Of an outer product, in which all do, the largest keeps its channels.
+    """
+    labelled = [operand for operand in operands if bool(operand.any())]
+    scaling = [operand for operand in labelled if moves.scales(operand, operands)]
+    if scaling and len(scaling) == len(labelled):
+        largest = max(scaling, key=torch.numel)
+        return [operand for operand in scaling if operand is not largest]
+    return scaling
 
 
 def _spatial(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401

@@ -62,3 +62,31 @@ def test_a_single_head_keeps_its_scores_and_loses_values():
     assert cut.difference < 1e-9
     assert cut.model.get_submodule("qkv").out_features == 16 + 16 + 8
     assert "weigh all" in source.uncuttable["qkv"][1]
+
+
+class Rotated(nn.Module):
+    """Heads that are turned by position, each with frequencies of its own (Heo et al. 2024)."""
+
+    def __init__(self):
+        super().__init__()
+        self.inlet, self.qkv = nn.Linear(6, 16), nn.Linear(16, 48)
+        self.proj, self.head = nn.Linear(16, 16), nn.Linear(16, 3)
+        self.frequencies = nn.Parameter(torch.rand(4, 4))
+        self.register_buffer("steps", torch.arange(5.0))
+
+    def forward(self, x):
+        parted = self.qkv(self.inlet(x)).reshape(-1, 5, 3, 4, 4).permute(2, 0, 3, 1, 4)
+        turns = (self.steps[:, None] * self.frequencies[:, None]).cos()
+        q, k, v = parted[0] * turns, parted[1] * turns, parted[2]
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(-1, 5, 16)
+        return self.head(self.proj(seen).mean(1))
+
+
+def test_heads_leave_with_their_rows_of_an_outer_product():
+    torch.manual_seed(0)
+    source = PrunableModel.of(trace(Rotated().eval(), torch.randn(4, 5, 6)), (5, 6))
+    assert {g.name: g.units for g in source.groups} == {"inlet": 16, "qkv": 4, "proj": 16}
+    widths = {g.name: g.sub_groups * (g.units // 2) for g in source.groups}
+    cut = cut_to(source, widths, {g.name: torch.rand(g.channels) for g in source.groups}, "auto")
+    assert cut.difference < 1e-9
+    assert cut.model.frequencies.shape == (2, 4)

@@ -1,0 +1,71 @@
+"""What runs of a sweep came to that have ended, from their journals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.records.events import RunFinished, RunStarted
+from edgespiral.core.records.journal import read_run
+from edgespiral.report.result import build_result
+from edgespiral.spiral.plan import plan_sha256
+from edgespiral.spiral.starting.opened import JOURNAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgespiral.core.records.events import Event
+    from edgespiral.core.records.result import Result
+    from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
+
+# Fields whose values may have teachers of their own.
+OF_TEACHERS = {"model", "weights"}
+
+
+class EndedRuns:
+    """Results of a sweep's runs that have ended, each read once.
+
+    A folder may hold another run than the sweep's, whose figures are none of its.
+
+    Args:
+        plan: of the sweep.
+        out: the sweep's folder.
+    """
+
+    def __init__(self, plan: SweepPlan, out: Path) -> None:
+        self.out = out
+        self._one_teacher = not OF_TEACHERS & {*plan.varied}
+        self._results: dict[str, Result] = {}
+        self._teacher_sha256: str | None = None
+
+    def of(self, run: SweepRun) -> Result | None:
+        """The result of a run; None of one that has not ended.
+
+        Raises:
+            RunFolderError: its folder holds a run of another plan, or of another teacher than those
+                before it, or its journal is damaged.
+        """
+        journal = self.out / run.name / JOURNAL
+        if run.name not in self._results and journal.is_file():
+            events = read_run(journal)
+            if any(isinstance(event, RunFinished) for event in events):
+                self._require_own(run, events[0])
+                self._results[run.name] = build_result(events)
+        return self._results.get(run.name)
+
+    def _require_own(self, run: SweepRun, started: Event) -> None:
+        place = str(self.out / run.name)
+        if not isinstance(started, RunStarted) or started.plan_sha256 != plan_sha256(run.plan):
+            raise RunFolderError(
+                "this folder holds a run of another plan",
+                where=place,
+                hint="choose another --out, or move that folder away",
+            )
+        before = self._teacher_sha256
+        if self._one_teacher and before not in (None, started.teacher_sha256):
+            raise RunFolderError(
+                "this run has another teacher than those before it: the weights changed",
+                where=place,
+                hint="put them back as they were, or choose another --out",
+            )
+        self._teacher_sha256 = started.teacher_sha256
