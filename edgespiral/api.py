@@ -125,7 +125,7 @@ def compress(
     from edgespiral.spiral.run import load_teacher, run_spiral
     from edgespiral.tasks import resolved
 
-    fields, known = fields_of_call(model, data, plan, task, options)
+    fields, in_memory = fields_of_call(model, data, plan, task, options)
     if train is not None:
         fields["train"] = train if isinstance(train, str) else name_of(training_of(train))
     accepted = load_plan(None, fields)
@@ -136,7 +136,7 @@ def compress(
             hint="`edgespiral compress --devices` does that",
         )
     folder = run_folder(out, accepted)
-    splits = known or load(accepted.data)
+    splits = in_memory or load(accepted.data)
     listener = in_program(listener, accepted.log)
     teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
     result = run_spiral(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+from command import Done, command
 
 import edgespiral
 from edgespiral.cli.app import app
@@ -30,6 +31,8 @@ AFTER = re.compile(r"\s(?:#|\||>|&&|;).*$")
 FORMS = ("|", "...", "[", "$(")
 NAME = re.compile(r"# (?P<name>\w+\.py)\n")
 COMPLETION = ("--install-completion", "--show-completion")
+# What a line has that only a shell does.
+SHELL = re.compile(r"[|&;<>$*`\\~]")
 SCRIPTS = Path(sys.executable).parent
 
 
@@ -146,21 +149,34 @@ def test_a_wrong_command_would_be_seen() -> None:
     assert refusal(["measure"]) is not None
 
 
+def run_line(line: str, folder: Path, environment: dict[str, str]) -> Done:
+    """What a line of a page does: one of ours in this process, any other in a shell."""
+    if line.startswith("edgespiral ") and not SHELL.search(line):
+        return command(*shlex.split(line)[1:], folder=folder, **environment)
+    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["sh", "-ec", line],
+        cwd=folder, env={**os.environ, **environment, "PATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["first-hour.md", "guides/own-model.md", "guides/own-data.md"])
 def test_what_is_to_be_copied_runs(page: str, tmp_path: Path) -> None:
-    path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     ran = 0
     for block in FENCE.finditer((DOCS / page).read_text("utf-8")):
         file = NAME.match(block["text"])
         if file:
             (tmp_path / file["name"]).write_text(block["text"], encoding="utf-8")
         elif block["kind"] == "sh":
-            done = subprocess.run(
-                ["sh", "-ec", block["text"]],
-                cwd=tmp_path, env=environment, capture_output=True, text=True,
-            )  # fmt: skip
-            assert done.returncode == 0, f"{block['text']}{done.stdout}{done.stderr}"
-            ran += 1
+            for line in block["text"].splitlines():
+                done = run_line(line, tmp_path, environment)
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                ran += 1
     assert ran, "no command is to be copied there"
+
+
+def test_a_copied_line_that_fails_would_be_seen(tmp_path: Path) -> None:
+    for line in ("edgespiral report none", "edgespiral report none > told.txt", "false"):
+        assert run_line(line, tmp_path, {}).returncode != 0

@@ -2,13 +2,11 @@
 
 import ast
 import json
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import script
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TARGET = """
@@ -29,17 +27,6 @@ channel_multiple = 8
 # Those that a run of the suite has time for; others take a minute of a processor each.
 SCRIPTS = ("own_loop", "transfer")
 WRITER = runpy.run_path(str(EXAMPLES / "write_notebooks.py"))
-
-
-def run(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
 
 
 def code_of(path: Path) -> list[str]:
@@ -64,12 +51,12 @@ def test_every_example_is_listed() -> None:
     assert set(SCRIPTS) <= folders
 
 
-@pytest.mark.parametrize("script", WRITER["scripts"](), ids=lambda path: path.parent.name)
-def test_a_notebook_is_in_step_with_its_script(script: Path) -> None:
-    path = script.with_suffix(".ipynb")
-    assert path.read_text(encoding="utf-8") == WRITER["notebook"](script), "make notebooks"
+@pytest.mark.parametrize("source", WRITER["scripts"](), ids=lambda path: path.parent.name)
+def test_a_notebook_is_in_step_with_its_script(source: Path) -> None:
+    path = source.with_suffix(".ipynb")
+    assert path.read_text(encoding="utf-8") == WRITER["notebook"](source), "make notebooks"
     ran = ast.unparse(ast.parse("\n".join(code_of(path)[:-1])))
-    whole = ast.parse(script.read_text(encoding="utf-8"))
+    whole = ast.parse(source.read_text(encoding="utf-8"))
     assert ran == ast.unparse(ast.Module(whole.body[1:-1], []))
 
 
@@ -77,7 +64,7 @@ def test_a_notebook_is_in_step_with_its_script(script: Path) -> None:
 def test_an_example_compresses(name: str, tmp_path: Path) -> None:
     quick, out = target(tmp_path, "quick"), tmp_path / "out"
     words = ["--target", quick, "--out", out]
-    done = run(EXAMPLES / name / "main.py", *words, folder=tmp_path)
+    done = script(EXAMPLES / name / "main.py", *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     result = result_of(out)
     assert str(result["outcome"]) in done.stdout

@@ -119,14 +119,14 @@ def _shared(
     is_usual = type(task).score is Task.score and type(task).scored is Task.scored
     if not is_usual or task.part_names:
         return None
-    known = answers(present(), model, source, batch_size=batch_size, precision=precision)
-    if known is None:
+    outputs = answers(present(), model, source, batch_size=batch_size, precision=precision)
+    if outputs is None:
         return None
     starts = itertools.count(0, batch_size)
 
     def said(inputs: Tensors) -> Tensors:
         start = next(starts)
-        return rows(known, slice(start, start + count(inputs)))
+        return rows(outputs, slice(start, start + count(inputs)))
 
     return said
 

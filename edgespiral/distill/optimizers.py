@@ -49,9 +49,9 @@ class Choice(NamedTuple):
     reason: str
 
 
-def named_optimizer(asked: str, model: nn.Module) -> Choice:
+def named_optimizer(name: str, model: nn.Module) -> Choice:
     """The optimizer that is asked for, or by default that of `default_optimizer`."""
-    return default_optimizer(model) if asked == AUTO else Choice(asked, "asked for")
+    return default_optimizer(model) if name == AUTO else Choice(name, "asked for")
 
 
 def default_optimizer(model: nn.Module) -> Choice:

@@ -331,13 +331,13 @@ class _Run:
     def _resume(self) -> None:
         self._earlier_s = 0.0
         self._started_at = self._saved_at = time.monotonic()
-        found = checkpoints.read(self._path, self._identity) if self._path else None
-        if found is None:
+        checkpoint = checkpoints.read(self._path, self._identity) if self._path else None
+        if checkpoint is None:
             return
-        self._student.load_state_dict(found.student)
-        self._load(found.optimizer)
-        self.step, self._earlier_s = found.step, found.seconds
-        self._loss = torch.tensor(found.loss, device=self.device)
+        self._student.load_state_dict(checkpoint.student)
+        self._load(checkpoint.optimizer)
+        self.step, self._earlier_s = checkpoint.step, checkpoint.seconds
+        self._loss = torch.tensor(checkpoint.loss, device=self.device)
 
     def _load(self, state: dict[str, Any]) -> None:
         own = state.pop("own", {})

@@ -280,14 +280,14 @@ class Session:
         seconds_per_model: float | None,
     ) -> Job:
         settings = self.profile.measure
-        taken = settings.rounds if rounds is None else rounds
-        spread = None if seconds_per_model is None else 1e3 * seconds_per_model / taken
+        round_count = settings.rounds if rounds is None else rounds
+        spread = None if seconds_per_model is None else 1e3 * seconds_per_model / round_count
         takes_modules = self.profile.capabilities.needs == "module"
         return Job(
             mode=mode,
             models=tuple(models),
             modules=tuple(map(module_beside, models)) if takes_modules else (),
-            rounds=taken,
+            rounds=round_count,
             round_ms=settings.round_ms if spread is None else spread,
             warmup_ms=settings.warmup_ms,
             min_round_samples=math.ceil(settings.min_samples / settings.rounds),
@@ -327,17 +327,17 @@ class Session:
         return files
 
     def _run(self, job: Job, runtime: Runtime | None = None) -> Answer:
-        asked = runtime or self._runtime
+        runtime = runtime or self._runtime
         with work_folder(self._work) as folder:
-            for name, content in asked.files(job).items():
+            for name, content in runtime.files(job).items():
                 self._transport.push(_as_file(content, folder), name)
-        argv = asked.argv(self._transport.python)
+        argv = runtime.argv(self._transport.python)
         device = self.profile.transport_plugin.device_id(self.profile.transport)
         with alone_on(device):
             started_s = _clock_s()
             completed = self._transport.run(argv, self.profile.transport.timeout_s)
             elapsed_s = _clock_s() - started_s
-        answer = asked.parse(completed, job)
+        answer = runtime.parse(completed, job)
         check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
         return answer
 

@@ -42,7 +42,7 @@ from edgespiral.spiral.turn import model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -98,7 +98,7 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
                 shared.give(baseline)
     context.journal.append(baseline)
     metric = context.task.metric
-    goal = goal_text(context.plan, budgets_of(context.plan, baseline), metric)
+    goal = goal_text(context.plan, budgets_of(context.plan.budgets, baseline), metric)
     _tell(context.listener, metric, goal, baseline)
     return baseline
 
@@ -226,9 +226,9 @@ def _tell(
     say_doubts(listener, baseline.doubts)
 
 
-def budgets_of(plan: Plan, baseline: Baseline) -> Budgets:
-    """What the run of `plan` is to reach."""
-    return Budgets.of(plan.budgets, timed(baseline), baseline.teacher, baseline.footprints)
+def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline) -> Budgets:
+    """What a run is to reach whose targets are asked for `latencies`, as in `Plan.budgets`."""
+    return Budgets.of(latencies, timed(baseline), baseline.teacher, baseline.footprints)
 
 
 def goal_text(plan: Plan, budgets: Budgets, metric: Metric) -> str:

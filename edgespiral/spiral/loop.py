@@ -90,7 +90,7 @@ class Spiral:
             restore(self.context.out, self._events(), ended[-1], self.context.listener)
             return ended[-1]
         baseline = baseline_of(self.context, self.fresh)
-        budget = budgets_of(self.context.plan, baseline)
+        budget = budgets_of(self.context.plan.budgets, baseline)
         # Zeros among the weights were asked for beside the budget: then a turn makes them.
         if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
@@ -200,9 +200,9 @@ class Spiral:
     def _planned(
         self, course: _Course, step: Next, parent: Parent, watch: Stopwatch
     ) -> TurnPlanned | OutOfReach:
-        known = planned_turn(self._events(), step.turn)
-        if known is not None:
-            return known
+        earlier = planned_turn(self._events(), step.turn)
+        if earlier is not None:
+            return earlier
         plan, planner = self.context.plan, course.planner
         epochs = course.rules.schedule.turn_epochs(step.turn) - self._parents.slimming_epochs
         with watch.timing("plan"):
@@ -218,7 +218,7 @@ class Spiral:
             f"  planned {planner.text_of(chosen)}, measured on {', '.join(plan.targets)} "
             f"before training{f'; best of {compared} compared' if compared else ''}"
         )
-        kept = nothing_cut(parent.source, chosen.widths) and plan.sparsity == "none"
+        is_uncut = nothing_cut(parent.source, chosen.widths) and plan.sparsity == "none"
         with watch.timing("plan"):
             cuts = planner.bought(parent.source, parent.importance, chosen.widths)
         planned = TurnPlanned(
@@ -228,7 +228,7 @@ class Spiral:
             importance_lost=chosen.importance_lost,
             expected_lost=step.expected_lost,
             compared=compared,
-            epochs=0.0 if kept else epochs,
+            epochs=0.0 if is_uncut else epochs,
             cuts=cuts,
             reused_layers=planner.reused_layers,
             reused_models=planner.reused_models,
@@ -263,7 +263,9 @@ class Spiral:
     def _already_met(self, baseline: Baseline, budget: Budgets) -> bool:
         if self.context.plan.is_quality_goal:
             return False
-        verdicts = budget.verdicts([Paired(one, one) for one in timed(baseline)], 1 - ERROR_RATE)
+        verdicts = budget.verdicts(
+            [Paired(measurement, measurement) for measurement in timed(baseline)], 1 - ERROR_RATE
+        )
         sizes = budget.footprint_verdicts(baseline.teacher)
         return joined([*verdicts, *sizes]) is Verdict.MET
 
@@ -275,10 +277,10 @@ class Spiral:
             for teacher, device in zip(timed(baseline), done.devices, strict=True)
         )
         metric = self.context.task.metric
-        told = f"{metric.named(done.student.validation_score)} on validation"
+        score = f"{metric.named(done.student.validation_score)} on validation"
         sizes = [budget.text(budget.value(done.student)) for budget in baseline.footprints]
         what = "goal" if self.context.plan.is_quality_goal else "budget"
-        reached = ", ".join([told, reached, *sizes])
+        reached = ", ".join([score, reached, *sizes])
         self.context.listener.say(f"  {reached}: {what} {done.verdict}")
 
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:

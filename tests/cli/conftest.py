@@ -1,29 +1,23 @@
-import os
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import command
 import pytest
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., command.Done]
 
 
 @pytest.fixture
 def edgespiral(tmp_path: Path) -> Command:
-    """The command line, run in its own process in an empty folder, 200 columns wide."""
+    """The command line, run in an empty folder, 200 columns wide."""
+    return partial(command.command, folder=tmp_path)
 
-    def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "edgespiral", *words],
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
 
-    return run
+@pytest.fixture
+def edgespiral_process(tmp_path: Path) -> Command:
+    """The same in a process of its own, where what a process is or imports is what is tested."""
+    return partial(command.in_process, folder=tmp_path)
 
 
 @pytest.fixture

@@ -109,10 +109,10 @@ def broken_module(tmp_path: Path, raises: str) -> dict[str, str]:
 
 
 def test_a_defect_is_one_line_that_names_a_file_with_the_traceback(
-    edgespiral: Command, tmp_path: Path
+    edgespiral_process: Command, tmp_path: Path
 ) -> None:
     environment = broken_module(tmp_path, "ZeroDivisionError('two\\nlines')")
-    done = edgespiral("validate", "plan.toml", **environment)
+    done = edgespiral_process("validate", "plan.toml", **environment)
     assert done.returncode == ExitCode.INTERNAL
     found = re.fullmatch(
         r"internal error: ZeroDivisionError: two lines; details in (\S+) "
@@ -123,15 +123,19 @@ def test_a_defect_is_one_line_that_names_a_file_with_the_traceback(
     assert "in load\n" in Path(found[1]).read_text(encoding="utf-8")
 
 
-def test_the_traceback_of_a_defect_can_be_asked_for(edgespiral: Command, tmp_path: Path) -> None:
+def test_the_traceback_of_a_defect_can_be_asked_for(
+    edgespiral_process: Command, tmp_path: Path
+) -> None:
     environment = broken_module(tmp_path, "ZeroDivisionError")
-    done = edgespiral("validate", "plan.toml", EDGESPIRAL_DEBUG="1", **environment)
+    done = edgespiral_process("validate", "plan.toml", EDGESPIRAL_DEBUG="1", **environment)
     assert done.returncode == ExitCode.INTERNAL
     assert "Traceback" in done.stderr
 
 
-def test_an_interrupt_ends_without_a_traceback(edgespiral: Command, tmp_path: Path) -> None:
-    done = edgespiral("validate", "plan.toml", **broken_module(tmp_path, "KeyboardInterrupt"))
+def test_an_interrupt_ends_without_a_traceback(edgespiral_process: Command, tmp_path: Path) -> None:
+    done = edgespiral_process(
+        "validate", "plan.toml", **broken_module(tmp_path, "KeyboardInterrupt")
+    )
     assert done.returncode == ExitCode.INTERRUPTED
     assert "Traceback" not in done.stderr
 
@@ -149,24 +153,24 @@ def test_an_interrupt_ends_without_a_traceback(edgespiral: Command, tmp_path: Pa
     ],
 )
 def test_what_the_disk_is_the_cause_of_is_no_defect(
-    edgespiral: Command, tmp_path: Path, raises: str, told: str
+    edgespiral_process: Command, tmp_path: Path, raises: str, told: str
 ) -> None:
     environment = broken_module(tmp_path, raises.replace("HERE", str(tmp_path)))
-    done = edgespiral("validate", "plan.toml", **environment)
+    done = edgespiral_process("validate", "plan.toml", **environment)
     assert done.returncode == ExitCode.RUN_FOLDER
     assert done.stderr.startswith(f"error: {told.replace('HERE', str(tmp_path))}")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_defect_that_cannot_be_written_down_is_one_line(
-    edgespiral: Command, tmp_path: Path
+    edgespiral_process: Command, tmp_path: Path
 ) -> None:
     environment = broken_module(tmp_path, "ZeroDivisionError('a\\x1b[2Jb')")
     (tmp_path / "sitecustomize.py").write_text(
         "import tempfile\ndef none(*_, **__): raise OSError(28, 'No space left on device')\n"
         "tempfile.NamedTemporaryFile = none\n"
     )
-    done = edgespiral("validate", "plan.toml", **environment, PYTHONPATH=str(tmp_path))
+    done = edgespiral_process("validate", "plan.toml", **environment, PYTHONPATH=str(tmp_path))
     assert done.returncode == ExitCode.INTERNAL
     assert r"ZeroDivisionError: a\x1b[2Jb; details in no file" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -279,7 +283,7 @@ def test_a_working_folder_that_is_gone_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_that_comes_in_a_destructor_is_not_lost(
-    edgespiral: Command, tmp_path: Path, name: str
+    edgespiral_process: Command, tmp_path: Path, name: str
 ) -> None:
     """Python drops what is raised there, and prints a traceback."""
     (tmp_path / "net.py").write_text(
@@ -291,7 +295,7 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(
         "    Last()\n"
         "    time.sleep(60)\n"
     )
-    done = edgespiral("export", "net.py:make", "--data", "digits", "--out", "m.onnx")
+    done = edgespiral_process("export", "net.py:make", "--data", "digits", "--out", "m.onnx")
     assert done.returncode == 128 + signal.Signals[name]
     assert "Traceback" not in done.stderr
 

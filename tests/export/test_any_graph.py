@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -144,6 +145,7 @@ def models(draw):
     return finished(sketch, end, names, draw(st.sampled_from([1, "batch"])))
 
 
+@pytest.mark.slow
 @given(models(), st.sampled_from(["onnxruntime", "tensorrt"]))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_int8_is_near_float_or_refused(model, form):

@@ -75,6 +75,7 @@ def test_a_source_that_ends_its_process_is_told_and_the_next_one_is_run(fresh, s
     check_rebuilt(fresh, *saved)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a child with its parent")
 def test_it_ends_with_a_parent_that_was_killed():
     """Stopped while it imports, so that it cannot end by itself."""

@@ -75,6 +75,7 @@ def test_a_saved_architecture_computes_the_same_under_the_same_names(name, tmp_p
     assert [n for n, p in again.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.slow
 def test_two_lines_load_it_where_edgespiral_is_not(tmp_path):
     model = Small()
     saved(model, tmp_path)
@@ -316,6 +317,7 @@ except ModelError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_forward_that_never_ends_is_told():
     told = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True)
     assert told.stdout.startswith("tracing the model took more than 0 s; "), told.stderr

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import onnx
 import pytest
+from command import command
 
 from edgespiral import models, tasks
 from edgespiral.core.records.events import RunFinished
@@ -21,18 +20,13 @@ FILE = Path(__file__).with_name("boxes.py")
 DATA, MODEL = f"{FILE}:rectangles", f"{FILE}:detector"
 
 
-def edgespiral(*words):
-    command = [sys.executable, "-m", "edgespiral", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_a_detector_of_ones_own_is_trained_and_compressed(tmp_path):
     teacher, run = tmp_path / "teacher", tmp_path / "run"
     words = ("--data", DATA, "--task", "detection", "--batch-size", 16)
-    trained = edgespiral("train", MODEL, *words, "--epochs", 16, "--out", teacher)
+    trained = command("train", MODEL, *words, "--epochs", 16, "--out", teacher)
     assert trained.returncode == 0, trained.stderr
     assert "AP50" in trained.stdout
-    done = edgespiral(
+    done = command(
         "compress", MODEL, *words, "--weights", teacher / "weights.safetensors", "--out", run,
         "--epochs", 4, "--speedup", 1.3, "--max-drop", 30,
     )  # fmt: skip
@@ -62,7 +56,7 @@ def test_a_detector_of_ones_own_is_trained_and_compressed(tmp_path):
 
 
 def test_a_detector_without_anchors_is_refused_before_anything_is_trained(tmp_path):
-    refused = edgespiral(
+    refused = command(
         "train", f"{FILE}:blind", "--data", DATA, "--task", "detection", "--out", tmp_path / "a"
     )
     assert refused.returncode == 3

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import onnxruntime
 import pytest
+from command import command
 from row_data import write_people, write_ratings
 
 FILE = Path(__file__).parents[1] / "row_data.py"
@@ -54,8 +53,7 @@ OPTIMIZERS = {"recommendation": "adamw", "binary": "sgd", "anomaly": "sgd"}
 
 
 def edgespiral(folder, *words):
-    command = [sys.executable, "-m", "edgespiral", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    done = command(*words, folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

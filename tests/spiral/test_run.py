@@ -14,6 +14,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
+from command import command
 
 from edgespiral import api
 from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError, TargetError
@@ -131,12 +132,16 @@ def test_a_run_of_another_teacher_is_refused(finished, digits):
         api.compress(other, digits, out=finished.folder, resume=True, **OPTIONS)
 
 
-def command(weights: Path, out: Path, *more: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "edgespiral", "compress", "resnet20", "--data", "digits"),
-        *("--weights", str(weights), "--speedup", "1.6", "--epochs", "1.25", "--max-drop", "20"),
-        *("--out", str(out), *more),
-    ]
+def words(weights: Path, out: Path, *more: str) -> tuple[str, ...]:
+    return (
+        *("compress", "resnet20", "--data", "digits", "--weights", str(weights)),
+        *("--speedup", "1.6", "--epochs", "1.25", "--max-drop", "20", "--out", str(out), *more),
+    )
+
+
+def start(asked: tuple[str, ...]) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "edgespiral", *asked]
+    return subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def has(out: Path, kind: str) -> bool:
@@ -144,8 +149,8 @@ def has(out: Path, kind: str) -> bool:
     return journal.exists() and f'"kind":"{kind}"' in journal.read_text(encoding="utf-8")
 
 
-def start_until(argv, ready, end):
-    process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def start_until(asked, ready, end):
+    process = start(asked)
     deadline = time.monotonic() + 240
     while not ready() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -165,10 +170,10 @@ def test_killed_at_any_point_it_goes_on_to_the_same_widths(weights, tmp_path):
     }
     for number, ready in enumerate(moments.values()):
         more = ["--resume"] if number else []
-        status, _ = start_until(command(weights, out, *more), ready, signal.SIGKILL)
+        status, _ = start_until(words(weights, out, *more), ready, signal.SIGKILL)
         assert status == -signal.SIGKILL
     killed = read(out / "journal.jsonl")
-    done = subprocess.run(command(weights, out, "--resume"), capture_output=True, text=True)
+    done = command(*words(weights, out, "--resume"))
     assert done.returncode == ExitCode.OK, done.stderr
     events = read(out / "journal.jsonl")
     assert list(events[: len(killed)]) == list(killed)
@@ -180,7 +185,7 @@ def test_killed_at_any_point_it_goes_on_to_the_same_widths(weights, tmp_path):
 def test_ctrl_c_keeps_everything_and_prints_the_command_that_goes_on(weights, tmp_path):
     out = tmp_path / "run"
     status, output = start_until(
-        command(weights, out), lambda: has(out, "turn-planned"), signal.SIGINT
+        words(weights, out), lambda: has(out, "turn-planned"), signal.SIGINT
     )
     assert status == ExitCode.INTERRUPTED
     (told,) = [line for line in output.splitlines() if line.endswith("--resume")]
@@ -191,23 +196,21 @@ def test_ctrl_c_keeps_everything_and_prints_the_command_that_goes_on(weights, tm
 
 def test_two_processes_do_not_share_a_folder(weights, tmp_path):
     out = tmp_path / "run"
-    first = subprocess.Popen(command(weights, out), stderr=subprocess.DEVNULL)
+    first = start(words(weights, out))
     try:
         while not has(out, "run-started") and first.poll() is None:
             time.sleep(0.02)
-        second = subprocess.run(command(weights, out), capture_output=True, text=True)
+        second = command(*words(weights, out))
         assert second.returncode == ExitCode.RUN_FOLDER
         assert "another edgespiral is working in this folder" in second.stderr
     finally:
         first.kill()
-        first.wait()
+        first.communicate()
 
 
 def test_the_teachers_weights_are_needed(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "edgespiral", "compress", "resnet20", "--data", "digits",
-         "--speedup", "2", "--out", str(tmp_path / "run")], capture_output=True, text=True,
-    )  # fmt: skip
+    asked = ("--data", "digits", "--speedup", "2", "--out", tmp_path / "run")
+    done = command("compress", "resnet20", *asked)
     assert done.returncode == ExitCode.USAGE
     assert "edgespiral train resnet20 --data digits" in done.stderr
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
+from command import command
 from torch import nn
 
 from edgespiral import api, models
@@ -34,11 +33,6 @@ def text():
     return load(f"{DATA}:text")
 
 
-def edgespiral(*words):
-    command = [sys.executable, "-m", "edgespiral", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_sound_is_compressed_to_its_budget(sound, tmp_path):
     torch.manual_seed(0)
     teacher = models.build("gru-sound", classes=4, input_shape=sound.input_shape)
@@ -58,13 +52,13 @@ def test_sound_is_compressed_to_its_budget(sound, tmp_path):
 
 def test_text_is_trained_and_compressed_from_the_command_line(tmp_path):
     data, teacher, run = f"{DATA}:text", tmp_path / "teacher", tmp_path / "run"
-    trained = edgespiral(
+    trained = command(
         "train", "lstm-text", "--data", data, "--out", teacher, "--epochs", 6, "--batch-size", 32
     )
     assert trained.returncode == 0, trained.stderr
     options = [f"--{key.replace('_', '-')}={value}" for key, value in OPTIONS.items()]
     weights = teacher / "weights.safetensors"
-    done = edgespiral(
+    done = command(
         "compress", "lstm-text", "--data", data, "--weights", weights, "--out", run, *options
     )
     assert done.returncode == 0, done.stderr

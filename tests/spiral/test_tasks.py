@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import command
 
 from edgespiral import api, models, tasks
 from edgespiral.core.errors import DataError, RunFolderError, UsageError
@@ -25,24 +24,17 @@ FILE = Path(__file__).with_name("segments.py")
 OPTIONS = {"speedup": 1.3, "epochs": 2.0, "max_drop": 25.0, "batch_size": 16}
 
 
-def edgespiral(*words):
-    command = [sys.executable, "-m", "edgespiral", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_segmentation_is_trained_and_compressed_from_the_command_line(tmp_path):
     data, teacher, run = f"{FILE}:shapes", tmp_path / "teacher", tmp_path / "run"
     words = ("--data", data, "--task", "segmentation")
-    trained = edgespiral(
+    trained = command(
         "train", "unet-small", *words, "--out", teacher, "--epochs", 5, "--batch-size", 16
     )
     assert trained.returncode == 0, trained.stderr
     assert "mIoU" in trained.stdout
     options = [f"--{key.replace('_', '-')}={value}" for key, value in OPTIONS.items()]
     weights = teacher / "weights.safetensors"
-    done = edgespiral(
-        "compress", "unet-small", *words, "--weights", weights, "--out", run, *options
-    )
+    done = command("compress", "unet-small", *words, "--weights", weights, "--out", run, *options)
     assert done.returncode == 0, done.stderr
     assert "mIoU %" in done.stdout
     assert "accuracy" not in done.stdout
@@ -88,7 +80,7 @@ def test_a_wrong_task_is_told_before_anything_is_done(tmp_path):
         api.compress(net, f"{FILE}:shapes", task="segmentaton", out=tmp_path / "a", speedup=2)
     with pytest.raises(UsageError, match="a int is no task"):
         api.compress(net, f"{FILE}:shapes", task=3, out=tmp_path / "b", speedup=2)
-    refused = edgespiral(
+    refused = command(
         "compress", "unet-small", "--data", f"{FILE}:shapes", "--weights", tmp_path / "none.pt",
         "--task", f"{FILE}:regressor", "--speedup", 2, "--out", tmp_path / "c",
     )  # fmt: skip

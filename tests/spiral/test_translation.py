@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import onnx
 import pytest
+from command import command
 from parallel_text import write_pairs
 
 import edgespiral
@@ -26,8 +25,7 @@ OPTIONS = {
 
 def shown(*words):
     """What the command says."""
-    command = [sys.executable, "-m", "edgespiral", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = command(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

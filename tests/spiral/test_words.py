@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import onnxruntime
 import pytest
 import torch
+from command import command
 from recordings import write_strings, write_words
 
 import edgespiral
@@ -25,21 +24,14 @@ ASKED = {
 OPTIONS = ("--speedup", 1.3, "--epochs", 4, "--max-drop", 70, "--batch-size", 16)
 
 
-def edgespiral_command(*words):
-    command = [sys.executable, "-m", "edgespiral", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def trained_and_compressed(model, source, task, folder, *, epochs):
     """The run folder's result, after `train` and `compress`."""
     teacher, run = folder / "teacher", folder / "run"
     common = (model, "--data", source, "--task", task)
-    trained = edgespiral_command(
-        "train", *common, "--out", teacher, "--epochs", epochs, "--batch-size", 16
-    )
+    trained = command("train", *common, "--out", teacher, "--epochs", epochs, "--batch-size", 16)
     assert trained.returncode == 0, trained.stderr
     weights = teacher / "weights.safetensors"
-    done = edgespiral_command("compress", *common, "--weights", weights, "--out", run, *OPTIONS)
+    done = command("compress", *common, "--weights", weights, "--out", run, *OPTIONS)
     assert done.returncode == 0, done.stderr
     return json.loads((run / "result.json").read_text()), trained.stdout, done.stdout
 

@@ -94,6 +94,7 @@ def test_outputs_are_one_logit_or_two():
         Binary().check_outputs(torch.full((4,), torch.nan), 4, splits)
 
 
+@pytest.mark.slow
 def test_the_error_of_an_area_is_that_of_many_drawn_splits():
     generator = np.random.default_rng(0)
     labels = np.array([1] * 30 + [0] * 300)

@@ -91,11 +91,13 @@ def answers(
     inputs, _ = next(iter(source.epoch(batch_size=1)))
     if 4 * len(source) * values_of(model, inputs) > MOST_BYTES:
         return None
-    asked = {"part": source.part, "samples": len(source), "batch_size": batch_size}
+    request = {"part": source.part, "samples": len(source), "batch_size": batch_size}
     with work_folder() as place:
         folder = make_folder(place / "answers")
         save_model(model, make_folder(folder / MODEL))
-        (folder / ASKED).write_text(json.dumps(asked | {"precision": precision}), encoding="utf-8")
+        (folder / ASKED).write_text(
+            json.dumps(request | {"precision": precision}), encoding="utf-8"
+        )
         world.order(folder)
     batches = share_of(0, world.size, -(-len(source) // batch_size))
     own = joined(list(_said(model, source, batches, batch_size, precision)))
@@ -111,15 +113,15 @@ def answer(world: World, folder: Path, splits: DataSplits) -> None:
         DataError: the split cannot be read.
         ModelError: the model cannot be built.
     """
-    asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
-    source: BatchSource = getattr(splits, asked["part"])
-    batch_size, precision = asked["batch_size"], cast("Precision", asked["precision"])
+    request = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+    source: BatchSource = getattr(splits, request["part"])
+    batch_size, precision = request["batch_size"], cast("Precision", request["precision"])
     share = b""
-    if len(source) == asked["samples"]:
+    if len(source) == request["samples"]:
         batches = share_of(world.rank, world.size, -(-len(source) // batch_size))
         model = trace(load_model(folder / MODEL), first_inputs(splits))
-        said = list(_said(model, source, batches, batch_size, precision))
-        share = _written(joined(said)) if said else b""
+        outputs = list(_said(model, source, batches, batch_size, precision))
+        share = _written(joined(outputs)) if outputs else b""
     world.give(share)
 
 

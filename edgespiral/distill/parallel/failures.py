@@ -35,18 +35,18 @@ def explained(world: World, device: torch.device) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, EdgeSpiralError) as error:
-        told = _told(error, world, device)
-        if told is None:
+        explanation = _told(error, world, device)
+        if explanation is None:
             raise
-        raise told from error
+        raise explanation from error
 
 
 def _told(error: BaseException, world: World, device: torch.device) -> TrainingError | None:
     for cause in _causes(error):
-        asked = _asked_for(cause)
-        if asked is not None:
+        amount = _asked_for(cause)
+        if amount is not None:
             return TrainingError(
-                f"ran out of memory: {asked}",
+                f"ran out of memory: {amount}",
                 where=world.name if world.size > 1 else str(device),
                 hint="lower --batch-size, or raise --accumulate",
             )

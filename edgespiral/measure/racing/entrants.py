@@ -127,18 +127,18 @@ def _set(profile: TargetProfile, settings: RuntimeSettings) -> TargetProfile:
 
 def _settings(profile: TargetProfile, name: str, threads: int | None) -> RuntimeSettings:
     own, kind = profile.runtime, RUNTIMES.get(name).settings
-    given = {} if threads is None else {"threads": threads}
+    changes = {} if threads is None else {"threads": threads}
     if name == own.kind:
-        if given and "threads" not in kind.model_fields:
+        if changes and "threads" not in kind.model_fields:
             raise UsageError(f"the runtime {name} has no threads to set", where="--threads")
-        return own.model_copy(update=given)
+        return own.model_copy(update=changes)
     handed = {
         key: value
         for key in HANDED_ON
         if key in kind.model_fields and (value := getattr(own, key, None)) is not None
     }
     try:
-        settings: RuntimeSettings = kind.model_validate({"kind": name, **handed, **given})
+        settings: RuntimeSettings = kind.model_validate({"kind": name, **handed, **changes})
     except ValidationError as error:
         needed = ", ".join(str(detail["loc"][-1]) for detail in error.errors(include_url=False))
         raise UsageError(

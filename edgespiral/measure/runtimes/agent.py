@@ -208,7 +208,9 @@ def nodes_of(events: list[Json], runs: int) -> list[Json]:
             node = {"name": event["name"], **{key: event["args"].get(key) for key in KEPT}}
             key = node["name"], node["node_index"]
             by_node.setdefault(key, (node, []))[1].append(event["dur"])
-    return [{**node, "durations_us": taken[-runs:]} for node, taken in by_node.values()]
+    return [
+        {**node, "durations_us": durations_us[-runs:]} for node, durations_us in by_node.values()
+    ]
 
 
 def load_all(request: Json, load: Load) -> list[Any]:

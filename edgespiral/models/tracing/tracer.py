@@ -18,6 +18,7 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 from torch.fx.proxy import Proxy, TraceError
+from torch.nn.utils.rnn import PackedSequence
 
 from edgespiral.core.nested import filled, leaves, plain, template
 from edgespiral.models.calling import called, input_names
@@ -152,7 +153,13 @@ class Tracer(AnsweringTracer):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:  # noqa: ANN401
-        """Record a layer, or trace through a module; hooks that change something are traced."""
+        """Record a layer, or trace through a module; hooks that change something are traced.
+
+        Raises:
+            TraceError: it is given packed sequences, whose sizes follow from values.
+        """
+        if any(isinstance(argument, PackedSequence) for argument in args):
+            raise TraceError("it packs sequences")
         # A module that the forward makes on the spot, as `nn.ReLU()(x)`, is what it computes.
         if self._computing or (m not in (self.submodule_paths or ()) and _holds_nothing(m)):
             return forward(*args, **kwargs)

@@ -116,7 +116,7 @@ class Explorer:
         """
         context = self.context
         baseline = baseline_of(context, self.fresh)
-        budget = budgets_of(context.plan, baseline)
+        budget = budgets_of(context.plan.budgets, baseline)
         planners = Planners(context, baseline, self._parents, budget.goal_ms)
         try:
             ready = self._ready(planners.settled(budget), planners.teacher(Stopwatch()), baseline)

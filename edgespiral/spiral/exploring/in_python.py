@@ -87,10 +87,10 @@ def explore(
         >>> (found.folder / "exploration.html").is_file(), found.exploration.complete
         (True, True)
     """
-    fields, known = fields_of_call(model, data, plan, task, options)
+    fields, in_memory = fields_of_call(model, data, plan, task, options)
     accepted = exploring_plan(None, fields)
     folder = run_folder(out, accepted)
-    splits, listener = known or load(accepted.data), listener or Silent()
+    splits, listener = in_memory or load(accepted.data), listener or Silent()
     exploration = explore_model(
         accepted,
         load_teacher(accepted, splits, listener) if isinstance(model, str) else model,

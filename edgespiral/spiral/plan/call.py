@@ -38,8 +38,8 @@ def fields_of_call(
     name = _named(model, fields)
     if task is not None:
         fields["task"] = task if isinstance(task, str) else DEFAULT
-    known = None if isinstance(data, str) else splits_of(data, "data")
-    return fields | {"model": name, "data": known.name if known else data}, known
+    in_memory = None if isinstance(data, str) else splits_of(data, "data")
+    return fields | {"model": name, "data": in_memory.name if in_memory else data}, in_memory
 
 
 def _fields(plan: object, options: Mapping[str, object]) -> dict[str, object]:

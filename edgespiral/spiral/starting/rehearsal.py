@@ -122,6 +122,8 @@ def _rehearsed(
     budgets = Budgets.of(plan.budgets, pieces.teacher, footprint, sizes)
     teacher_ms = tuple(measurement.stats.p50_ms for measurement in pieces.teacher)
     turns = _turns(plan, budgets, teacher_ms)
+    pace = Pace.of(teacher.model, teacher.example)
+    compared = comparable(plan.epochs, len(splits.train), pace)
     work = Work(
         turns=turns,
         train=len(splits.train),
@@ -129,8 +131,8 @@ def _rehearsed(
         test=len(splits.test),
         steps=steps * turns if plan.is_quality_goal else steps,
         keeps_outputs=plan.epochs > 1 and not plan.augment,
-        scored=_scored(plan, teacher, splits),
-        compared=_compared(plan, teacher, splits),
+        scored=_scored(teacher, splits, plan.epochs, plan.seed),
+        compared=compared if plan.allocation == "latency" else 0,
         slowest_ms=max(teacher_ms),
         device_samples=plan.device_samples,
         finds_rate=plan.learning_rate is None,
@@ -161,9 +163,9 @@ def _turns(plan: Plan, budgets: Budgets, teacher_ms: tuple[float, ...]) -> int:
     return Schedule.plan(max(furthest, 1.0), 1.0, plan.turns, plan.epochs).turns
 
 
-def _scored(plan: Plan, teacher: PrunableModel, splits: DataSplits) -> float:
+def _scored(teacher: PrunableModel, splits: DataSplits, epochs: float, seed: int) -> float:
     """Passes forward, a sample each, that scoring a turn's channels and branches takes."""
-    shown = shown_samples(plan.epochs, teacher, splits.train, plan.seed)
+    shown = shown_samples(epochs, teacher, splits.train, seed)
     variants = len(teacher.groups) + len(teacher.branches)
     gradients = sum(count(inputs) for inputs, _ in shown.for_scores)
     return (
@@ -171,13 +173,6 @@ def _scored(plan: Plan, teacher: PrunableModel, splits: DataSplits) -> float:
         + gradients * (1 + PASSES_PER_GRADIENT)
         + sum(map(count, shown.for_damage)) * (1 + PASSES_PER_VARIANT * variants)
     )
-
-
-def _compared(plan: Plan, teacher: PrunableModel, splits: DataSplits) -> int:
-    if plan.allocation != "latency":
-        return 0
-    pace = Pace.of(teacher.model, teacher.example)
-    return comparable(plan.epochs, len(splits.train), pace)
 
 
 def _left_out(plan: Plan) -> list[str]:

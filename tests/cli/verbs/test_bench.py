@@ -158,11 +158,11 @@ def test_help_tells_the_exit_codes(edgespiral: Command, words: tuple[str, ...]) 
 
 
 def test_a_defect_is_no_regression(
-    edgespiral: Command, suite: Callable[[str], Path], tmp_path: Path
+    edgespiral_process: Command, suite: Callable[[str], Path], tmp_path: Path
 ) -> None:
     suite("")
     # `python -m` looks in the current folder first.
     (tmp_path / "onnx.py").write_text("raise ZeroDivisionError\n")
-    done = edgespiral("bench", TMPDIR=str(tmp_path))
+    done = edgespiral_process("bench", TMPDIR=str(tmp_path))
     assert done.returncode == GateCode.ERROR
     assert done.stderr.startswith("internal error: ZeroDivisionError")

@@ -29,10 +29,10 @@ def words(data: str = "data", *more: str) -> tuple[str, ...]:
 
 
 def test_a_lost_process_is_replaced_and_a_stopped_run_goes_on_with_one(
-    edgespiral: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    edgespiral_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = ("--train", f"{MATERIAL}:Fragile")
-    done = edgespiral(*words("data", *own, "--devices", "2"))
+    done = edgespiral_process(*words("data", *own, "--devices", "2"))
     assert done.returncode == ExitCode.INTERRUPTED + 13, done.stderr  # SIGTERM
     assert (
         "process 1 was killed by SIGKILL: all start again from the last checkpoint" in done.stderr

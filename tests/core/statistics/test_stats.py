@@ -82,6 +82,7 @@ def test_percentiles_need_samples_beyond_them(count: int, p90: bool, p99: bool) 
         assert stats.p90_ms == pytest.approx(np.percentile(samples, 90))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rounds", "drift"), [*itertools.product((5, 10, 25), (0.0, 0.05))])
 def test_the_interval_holds_the_median_as_often_as_it_says(rounds: int, drift: float) -> None:
     source = np.random.default_rng(rounds)
@@ -91,6 +92,7 @@ def test_the_interval_holds_the_median_as_often_as_it_says(rounds: int, drift: f
     assert 0.90 <= share <= 0.99
 
 
+@pytest.mark.slow
 def test_samples_taken_as_independent_would_promise_too_much() -> None:
     source = np.random.default_rng(3)
     held = {"rounds": 0, "mixed": 0}

@@ -25,6 +25,7 @@ def everything(source):
     return torch.cat(inputs), torch.cat(labels)
 
 
+@pytest.mark.slow
 def test_one_folder_is_split_in_three(tmp_path):
     fill(tmp_path)
     splits = data.load(f"folder:{tmp_path}?size=16")

@@ -29,6 +29,7 @@ def root(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_folders_of_images_and_masks_make_three_fixed_parts(root):
     first, again = (data.load(f"masks:{root}?size=8") for _ in range(2))
     assert [len(part) for part in (first.train, first.validation, first.test)] == [15, 2, 3]

@@ -70,6 +70,7 @@ def test_without_weights_there_is_nothing_to_compress():
     assert not models.is_built_untrained("net.py:model")
 
 
+@pytest.mark.slow
 def test_without_timm_the_extra_is_named(tmp_path):
     plan = {"schema": 1, "model": SMALL, "data": "digits", "speedup": 2, "weights": "w.pt"}
     lines = [f"{key} = {json.dumps(value)}" for key, value in plan.items()]

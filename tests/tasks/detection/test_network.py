@@ -56,6 +56,7 @@ DETECTORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_detector_of_torchvisions_finds_what_it_finds_by_itself(name):
     """With its thresholds at nothing, so that untrained ones find a lot."""

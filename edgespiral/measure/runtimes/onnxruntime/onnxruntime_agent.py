@@ -138,9 +138,9 @@ def _open(index: int, request: Json) -> Any:  # noqa: ANN401
     if request["mode"] == "profile":
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(request["profile_folder"]) / f"model-{index}")
-    path, asked = request["models"][index], [(provider, request["provider_options"])]
+    path, providers = request["models"][index], [(provider, request["provider_options"])]
     try:
-        return ort.InferenceSession(path, options, providers=asked, enable_fallback=0)
+        return ort.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except Exception as error:
         raise AgentError("model", f"cannot be loaded: {one_line(error)}", model=index) from error
 

@@ -44,14 +44,14 @@ class OnnxRuntime(AgentRuntime):
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which is the last line that it prints."""
         document = agent_document(completed, job)
-        asked = {"runtime": "onnxruntime", "threads": self._settings["threads"]}
+        expected = {"runtime": "onnxruntime", "threads": self._settings["threads"]}
         wanted = str(self._settings["provider"])
         with reading():
             placed, provider = document.pop("placed"), document["runtime"]["provider"]
             if provider != wanted or (wanted != CPU and len(placed) != len(job.models)):
                 raise ValueError(provider)
-            asked["provider"] = check_placement(placed, wanted, job.models)
-            document["runtime"]["provider"] = asked["provider"]
+            expected["provider"] = check_placement(placed, wanted, job.models)
+            document["runtime"]["provider"] = expected["provider"]
             if job.mode == "profile":
                 document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
-        return whole_answer(document, job, expected=asked)
+        return whole_answer(document, job, expected=expected)

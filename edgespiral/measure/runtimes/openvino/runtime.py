@@ -55,9 +55,9 @@ class OpenVino(AgentRuntime):
         with reading():
             if job.mode == "profile":
                 document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
-        asked = {
+        expected = {
             "runtime": "openvino",
             "threads": self._settings["threads"],
             "float_precision": self._settings["inference_precision"],
         }
-        return whole_answer(document, job, expected=asked)
+        return whole_answer(document, job, expected=expected)

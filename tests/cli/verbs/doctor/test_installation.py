@@ -15,13 +15,13 @@ def with_own(folder: Path, name: str, text: str) -> str:
 
 
 def test_packages_that_do_not_do_are_told_and_the_rest_is_checked(
-    edgespiral: Command, line_of: LineOf, tmp_path: Path
+    edgespiral_process: Command, line_of: LineOf, tmp_path: Path
 ) -> None:
     text = "Metadata-Version: 2.1\nName: edgespiral\nVersion: 0.1.0\nProvides-Extra: moon\n"
     needs = ("numpy>=99", "no-such-thing", "rich>=1", 'no-moon; extra == "moon"')
     text += "".join(f"Requires-Dist: {need}\n" for need in needs)
     own = with_own(tmp_path, "edgespiral-0.1.0.dist-info/METADATA", text)
-    done = edgespiral("doctor", "--target", "none", PYTHONPATH=own)
+    done = edgespiral_process("doctor", "--target", "none", PYTHONPATH=own)
     assert done.returncode == 2
     told = line_of(done, "packages")
     assert told.startswith("mend packages numpy is ")
@@ -33,10 +33,10 @@ def test_packages_that_do_not_do_are_told_and_the_rest_is_checked(
 
 
 def test_a_package_that_cannot_be_loaded(
-    edgespiral: Command, line_of: LineOf, tmp_path: Path
+    edgespiral_process: Command, line_of: LineOf, tmp_path: Path
 ) -> None:
     own = with_own(tmp_path, "torch.py", "raise ImportError('libc is too old')")
-    done = edgespiral("doctor", PYTHONPATH=own)
+    done = edgespiral_process("doctor", PYTHONPATH=own)
     assert (done.returncode, done.stderr) == (2, "")
     assert line_of(done, "torch").startswith("mend torch cannot be loaded: ")
     assert "libc is too old" in line_of(done, "torch")
