@@ -129,7 +129,7 @@ class RunContext:
             self.listener,
             self.teacher.model,
             plan.teacher,
-            training_settings(plan, self.teacher.model),
+            training_settings(plan, self.teacher.model, len(self.splits.train)),
             self.out / OUTPUTS,
             self.training,
             plan.shared,

@@ -18,20 +18,44 @@ if TYPE_CHECKING:
     from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
 
+# Batches that an epoch has at least, where the plan leaves open how many samples are one.
+LEAST_BATCHES = 4
+LEAST_BATCH = 2
 
-def training_settings(plan: Plan, teacher: nn.Module) -> TrainSettings:
+
+def batch_of(plan: Plan, samples: int) -> int:
+    """How many samples are a batch of `samples` to train on.
+
+    It is what the plan says. Where the plan says nothing and the samples are few, the usual batch
+    is halved until they fill some.
+
+    Example:
+        >>> from edgespiral import Plan
+        >>> batch_of(Plan(model="net.py:net", data="folder:photos", speedup=2), 46)
+        8
+    """
+    size = plan.batch_size
+    if "batch_size" in plan.model_fields_set:
+        return size
+    while samples < LEAST_BATCHES * size and size % (2 * LEAST_BATCH * plan.accumulate) == 0:
+        size //= 2
+    return size
+
+
+def training_settings(plan: Plan, teacher: nn.Module, samples: int) -> TrainSettings:
     """Of a training of all of the run's epochs.
 
     Args:
         plan: what it leaves open is as it is for distillation.
         teacher: by whose layers the optimizer is chosen.
+        samples: how many there are to train on.
 
     Raises:
         UsageError: settings contradict each other.
     """
     settings = TrainSettings.for_distillation(
         epochs=plan.epochs,
-        batch_size=plan.batch_size,
+        batch_size=batch_of(plan, samples),
         learning_rate=plan.learning_rate,
         temperature=plan.temperature,
         alpha=plan.alpha,
@@ -51,14 +75,17 @@ def training_settings(plan: Plan, teacher: nn.Module) -> TrainSettings:
     )
 
 
-def check_training(plan: Plan, teacher: nn.Module, training: Training) -> None:
+def check_training(plan: Plan, teacher: nn.Module, training: Training, samples: int) -> None:
     """Refuse, before time is spent, what no student of `teacher` could be trained with.
+
+    Args:
+        samples: how many there are to train on.
 
     Raises:
         UsageError: settings contradict each other, a pattern freezes nothing, or the criterion
             needs a penalty that a loop of the user's would not have.
     """
-    training_settings(plan, teacher)
+    training_settings(plan, teacher, samples)
     check_freezing(teacher, plan.freeze)
     if CRITERIA.get(plan.criterion).trains_scales and not isinstance(training, TrainingStep):
         raise UsageError(

@@ -28,7 +28,13 @@ class TrainingFields(Record):
     alpha: Annotated[float, Field(ge=0, le=1)] = plan_field(
         0.9, "Weight of the teacher against the labels, from 0 to 1.", group=DISTILLATION
     )
-    batch_size: Annotated[int, Field(ge=2)] = plan_field(128, "Samples a step.", group=DISTILLATION)
+    batch_size: Annotated[int, Field(ge=2)] = plan_field(
+        128,
+        "Samples a step.",
+        pages="[training.md](training.md#few-samples)",
+        shown="128, fewer where training samples are few",
+        group=DISTILLATION,
+    )
     learning_rate: Positive | None = plan_field(
         None,
         "Highest rate of the schedule. If not given it follows from the number of steps and a "

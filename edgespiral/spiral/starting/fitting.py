@@ -21,6 +21,7 @@ from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.sparsity import planned_multiple
 from edgespiral.spiral.student.unlabelled import taught_by
+from edgespiral.spiral.training import batch_of
 from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def fitted(
         task.check_data(splits)
     if plan.vocabulary == "data":
         model, splits = with_used_tokens(model, splits)
-    check(splits, plan.batch_size)
+    batch_size = batch_of(plan, len(splits.train))
+    check(splits, batch_size)
+    if batch_size != plan.batch_size:
+        few = f"{len(splits.train)} training samples are few"
+        listener.say(f"  {few}: {batch_size} a step, where --batch-size says nothing else")
     for note in splits.notes:
         listener.say(f"  {note}")
     with listener.steps("trying the model on the data"):

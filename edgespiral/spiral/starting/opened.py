@@ -94,7 +94,8 @@ def opened(
             for name in (OUTPUTS, CANDIDATES):
                 check_claim(out / name)
             teacher = traced_teacher(model, splits, listener)
-            kernels = _checked(plan, teacher, profiles, training, listener)
+            kernels = _checked(plan, teacher, profiles, listener)
+            check_training(plan, teacher.model, training, len(splits.train))
             check_family(plan.family, teacher.model, splits, task, plan.seed)
             begun = begun_journal(
                 *(plan, teacher, task, splits, out / journal), resume=resume, command=command
@@ -129,17 +130,15 @@ def _checked(
     plan: Plan,
     teacher: PrunableModel,
     profiles: Sequence[TargetProfile],
-    training: Training,
     listener: Listener,
 ) -> Kernels:
     """Refuse what could only fail once time was spent, say the rest, and tell the sparse kernels.
 
     Raises:
-        EdgeSpiralError: as `check_cuts`, `check_training` and `check_explored`.
+        EdgeSpiralError: as `check_cuts` and `check_explored`.
     """
     multiple = shared_multiple(plan.sparsity, profiles)
     narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
-    check_training(plan, teacher.model, training)
     check_explored(plan.explored, weights_sha256(teacher.model))
     kernels = {
         profile.name: sparse_kernels(plan.sparsity, plan.precision, profile) for profile in profiles

@@ -97,11 +97,11 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
         teacher = traced_teacher(model, splits, listener)
         multiple = shared_multiple(plan.sparsity, profiles)
         narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
-        check_training(plan, teacher.model, training)
+        check_training(plan, teacher.model, training, len(splits.train))
         check_family(plan.family, teacher.model, splits, task, plan.seed)
         tell_cuts(teacher, narrow, multiple, listener)
         half = every_choice(teacher.groups, teacher.branches, multiple).at_share(HALF)
-        settings = training_settings(plan, teacher.model)
+        settings = training_settings(plan, teacher.model, len(splits.train))
         steps = steps_of(settings, len(splits.train))
         trial = Trial(teacher, half, splits, task, settings, training, work)
         with (

@@ -18,9 +18,11 @@ from edgespiral.core.errors import (
 )
 from edgespiral.core.system.versions import versions
 from edgespiral.data.passes import PassDigest
+from edgespiral.distill.parallel.replica import require_shares
 from edgespiral.distill.parallel.world import present
 from edgespiral.models.saved import weights_sha256
 from edgespiral.spiral.plan import plan_sha256
+from edgespiral.spiral.training import batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,7 +50,8 @@ def agree(plan: Plan, model: nn.Module, splits: DataSplits) -> None:
         splits: as they are trained on.
 
     Raises:
-        UsageError: a process has another plan, other versions or other weights.
+        UsageError: a process has another plan, other versions or other weights, or the samples of a
+            batch cannot be shared out evenly.
         DataError: it has other data, or other batches for the same seed.
         ProcessLostError: it failed before it could tell.
     """
@@ -60,6 +63,7 @@ def agree(plan: Plan, model: nn.Module, splits: DataSplits) -> None:
         _await_agreement(world, own)
         return
     try:
+        require_shares(batch_of(plan, len(splits.train)), plan.accumulate, world.size)
         for rank in range(1, world.size):
             _require_same(own, json.loads(world.wait(OF.format(rank))), rank)
     except EdgeSpiralError as error:
@@ -95,7 +99,8 @@ def _facts(plan: Plan, model: nn.Module, splits: DataSplits) -> dict[str, str]:
     facts |= {"plan": plan_sha256(plan), "weights of the model": weights_sha256(model)}
     facts["number of training samples"] = str(len(splits.train))
     facts[f"{DATA} (samples or labels)"] = _digest(_spread(splits.train))
-    first = splits.train.epoch(batch_size=plan.batch_size, seed=plan.seed)
+    size = batch_of(plan, len(splits.train))
+    first = splits.train.epoch(batch_size=size, seed=plan.seed)
     facts[f"{DATA} (batches for one seed)"] = _digest(islice(first, 1))
     return facts
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 PLAN = Path("plan.toml")
 TRAINED = Path("runs") / "teacher"
-LEAST_BATCH, LEAST_BATCHES = 2, 4
 DRY_RUN = f"edgespiral compress --config {PLAN} --dry-run"
 
 
@@ -79,8 +78,6 @@ def begin(answers: Answers, console: Terminal) -> list[str]:
     said |= {"target": list(device.names)} | (
         {"weights": subject.weights} if subject.weights else {}
     )
-    if subject.splits is not None:
-        said |= _batch(len(subject.splits.train))
     plan = _plan(said, task)
     for line in _facts(plan, subject, task):
         console.print(line, soft_wrap=True)
@@ -203,16 +200,6 @@ def _task(answers: Answers, subject: Subject) -> tuple[str, Task]:
             continue
         return name, tasks.load(name)
     raise refusals[0]
-
-
-def _batch(samples: int) -> dict[str, object]:
-    """A batch that so few training samples fill a few times; nothing where the usual one does."""
-    from edgespiral.spiral.plan import Plan
-
-    usual = size = int(Plan.model_fields["batch_size"].default)
-    while size > LEAST_BATCH and samples < LEAST_BATCHES * size:
-        size //= 2
-    return {} if size == usual else {"batch_size": size}
 
 
 def _plan(said: dict[str, object], task: Task) -> Plan:
