@@ -8,7 +8,9 @@ from edgespiral.core.errors import UsageError
 from edgespiral.measure.profile import TargetProfile, list_profiles, load_profile
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
-KNOWN = "known: android, executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx"
+KNOWN = (
+    "known: android, browser, executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx"
+)
 GOOD = """
 schema = 1
 name = "{name}"
