@@ -135,7 +135,7 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
             'kind = ["tensorrt"]',
             ["kind: unknown kind \"['tensorrt']\", did you mean tensorrt or tensorrt-rtx?"],
         ),
-        ('kind = "based"', [f"kind: unknown kind 'base', {KNOWN}"]),
+        ('kind = "agent"', [f"kind: unknown kind 'agent', {KNOWN}"]),
         ('kind = "android"', ["binary: is missing"]),
         (
             'kind = "tensorrt"\nprecison = "fp16"\nworkspace_mib = 0',

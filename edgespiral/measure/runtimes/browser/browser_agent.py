@@ -44,7 +44,7 @@ class Warm(NamedTuple):
     """What warming a model up took: its first inference, how many there were, and one of them."""
 
     first_ms: float
-    count: int
+    runs: int
     latency_ms: float
 
 
@@ -131,7 +131,7 @@ def measured(request: Json, page: Page, facts: Json) -> Json:
 
 def _rounds(request: Json, page: Page, warm: list[Warm], tick_ms: float) -> list[Json]:
     answers: list[Json] = [
-        {"warmup_count": own.count, "loads_ms": [], "rounds_ms": []} for own in warm
+        {"warmup_count": own.runs, "loads_ms": [], "rounds_ms": []} for own in warm
     ]
     for order in orders(len(warm), request["rounds"]):
         models = {index: Loaded(index, request, page) for index in order}
