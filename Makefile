@@ -45,9 +45,14 @@ coverage: $(STAMP)
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults --minutes 28 --out bench/results/faults.json $(FAULTS)
 
-# Each example as a reader runs it, with all of its data; the suite runs them on less.
+# Each example as a reader runs it, with all of its data, in a folder of its own; then the tests of
+# those that `make test` leaves out.
 examples: $(STAMP)
-	for script in examples/*/main.py; do $(BIN)/python $$script || exit 1; done
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cd "$$folder" && \
+	for script in $(CURDIR)/examples/*/main.py; do \
+		echo "python $$script"; $(CURDIR)/$(BIN)/python "$$script" || exit 1; \
+	done
+	$(PYTEST) -m examples tests/test_examples.py
 
 notebooks: $(STAMP)
 	$(BIN)/python examples/write_notebooks.py

@@ -54,7 +54,7 @@ def summary(inspection: Inspection) -> list[str]:
 
 def verdict(engine: EngineFacts) -> str:
     """Whether an engine can cut the model."""
-    return "yes" if engine.problem is None else f"no ({engine.problem})"
+    return "yes" if engine.problem is None else f"no, as {engine.problem}"
 
 
 def inspection_html(inspection: Inspection) -> str:

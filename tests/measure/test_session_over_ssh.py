@@ -138,7 +138,9 @@ def test_the_agent_writes_in_the_work_folder_alone(
 import os, runpy, sys
 log, opening = open({str(log)!r}, "a"), os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def hook(event, args):
-    if event == "open" and isinstance(args[2], int) and args[2] & opening:
+    if event == "open" and isinstance(args[0], int):
+        pass  # a stream that the process has already
+    elif event == "open" and isinstance(args[2], int) and args[2] & opening:
         print(os.path.realpath(args[0]), file=log)
     elif event in ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "shutil.rmtree"):
         print(os.path.realpath(args[0]), file=log)

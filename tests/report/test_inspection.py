@@ -30,7 +30,7 @@ def test_the_summary_has_shares_engines_and_reasons():
     assert "can be cut: 25% of the channels, 40% of the parameters" in lines
     assert "batch norms: 2, 1 without statistics (n)" in lines
     assert lines[-1] == "stays: k0 and 44 more: channels are rolled"
-    assert [verdict(e) for e in FACTS.engines] == ["yes", "no (it fails)"]
+    assert [verdict(e) for e in FACTS.engines] == ["yes", "no, as it fails"]
 
 
 def test_the_terminal_has_tables_and_says_what_it_leaves_out():

@@ -6,7 +6,12 @@ needs what that needs: NumPy and ONNX Runtime.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
+
+# A Python in its isolated or safe mode does not look beside the program by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 import agent  # type: ignore[import-not-found]
 import onnxruntime

@@ -141,8 +141,9 @@ def two_scales(tmp_path_factory):
 
 def test_outputs_far_from_floats_fail_and_leave_nothing(two_scales, tmp_path):
     words = (two_scales, "--data", "digits", "--cache", tmp_path / "cache")
-    for name in ("q.onnx", "q.json"):
-        (tmp_path / name).write_text("of an earlier time")
+    (tmp_path / "q.onnx").write_text("of an earlier time")
+    earlier = {"precision": "int8", "recipe_sha256": "", "layers": []}
+    (tmp_path / "q.json").write_text(json.dumps(earlier))
     refused = run(*words, "--out", tmp_path / "q.onnx").exception
     assert isinstance(refused, ExportError)
     assert "differs from the float model" in str(refused)

@@ -98,7 +98,7 @@ def test_what_cannot_be_shared_is_refused_before_anything_starts(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == ExitCode.USAGE
-    assert " ".join(capsys.readouterr().err.split()) == f"error: {told}"
+    assert " ".join(capsys.readouterr().err.split()) == f"error: {told} (see docs/commands.md)"
 
 
 def test_of_several_processes_of_a_machine_one_complains(

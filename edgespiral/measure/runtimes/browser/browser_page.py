@@ -153,7 +153,9 @@ class Handler(BaseHTTPRequestHandler):
     def _head(self, kind: str) -> None:
         """The head of an answer that ends with its connection."""
         self.send_response(200)
-        for key, value in {"Content-Type": kind, **ISOLATION}.items():
+        # A page that is kept to come back to would look as if it were still there.
+        about = {"Content-Type": kind, "Cache-Control": "no-store", **ISOLATION}
+        for key, value in about.items():
             self.send_header(key, value)
         self.end_headers()
 

@@ -6,9 +6,13 @@ ncnn's Python package. A model is a folder with ncnn's two files.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
+
+# A Python in its isolated or safe mode does not look beside the program by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import (  # type: ignore[import-not-found]
     AgentError,

@@ -7,10 +7,14 @@ ONNX Runtime's Python package.
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
+
+# A Python in its isolated or safe mode does not look beside the program by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import (  # type: ignore[import-not-found]
     CPU,

@@ -7,9 +7,14 @@ OpenVINO's Python package.
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+# A Python in its isolated or safe mode does not look beside the program by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import (  # type: ignore[import-not-found]
     PROFILED_RUNS,

@@ -16,8 +16,12 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# A Python in its isolated or safe mode does not look beside the program by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import (  # type: ignore[import-not-found]
     AgentError,

@@ -7,8 +7,12 @@ it must not end a run. It needs the package `tensorrt_rtx` and no GPU.
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# A Python in its isolated or safe mode does not look beside the program by itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import AgentError, device_facts, serve  # type: ignore[import-not-found]
 
