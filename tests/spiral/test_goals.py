@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from rich.console import Console
+from torch import nn
 
-from edgespiral import api
-from edgespiral.core.records.events import Candidate, Outcome, TurnFinished, TurnPlanned
+from edgespiral import Session, api, load_profile
+from edgespiral.core.records.events import (
+    Baseline,
+    Candidate,
+    Outcome,
+    TurnFinished,
+    TurnPlanned,
+)
 from edgespiral.core.records.footprint import MIB
 from edgespiral.core.records.journal import read
+from edgespiral.core.records.measurement import Verdict
+from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.report.table import print_table
 
 
@@ -20,6 +30,7 @@ def options(quick_options):
 
 def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
     asked = {**options, "speedup": 1.3, "size_mib": 0.33, "parameters": "60%", "epochs": 0.25}
+    asked["memory_mib"] = 1000
     done = api.compress(wide, digits, out=tmp_path / "run", **asked)
     result, events = done.result, read(tmp_path / "run" / "journal.jsonl")
     assert result.outcome is Outcome.MET
@@ -28,9 +39,13 @@ def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
     share = result.student.parameter_count / result.teacher.parameter_count
     assert 0.45 <= share <= 0.6
     assert sum(p.numel() for p in done.model.parameters()) == result.student.parameter_count
-    latency, size, parameters, score = result.budgets
-    assert [b.name for b in result.budgets] == ["latency", "size", "parameters", "accuracy"]
-    assert {b.verdict.value for b in (latency, size, parameters, score)} == {"met"}
+    names = ["latency", "memory", "size", "parameters", "accuracy"]
+    assert [budget.name for budget in result.budgets] == names
+    assert {budget.verdict.value for budget in result.budgets} == {"met"}
+    _, memory, _, parameters, _ = result.budgets
+    assert result.devices[0].memory is not None
+    assert memory.value == result.devices[0].memory.peak_mib
+    assert 0 < memory.value < 1000 == memory.limit
     assert parameters.margin == pytest.approx(100 * (1 - share / 0.6))
     [turn] = [event for event in events if isinstance(event, TurnFinished)]
     cut = [e for e in events if isinstance(e, Candidate) and e.widths == turn.widths][-1]
@@ -47,6 +62,20 @@ def test_a_size_below_the_smallest_cut_is_told_before_any_training(wide, digits,
         done.result.message
     )
     assert done.result.turns == 0
+
+
+def test_less_memory_than_the_runtime_takes_is_told_before_any_training(
+    wide, digits, options, tmp_path
+):
+    asked = {**options, "speedup": 1.3}
+    done = api.compress(wide, digits, out=tmp_path / "run", memory_mib=5, **asked)
+    assert (done.result.outcome, done.result.turns) == (Outcome.UNREACHABLE, 0)
+    assert "5 MiB of memory is out of reach: with a tiny model the runtime takes" in (
+        done.result.message
+    )
+    [memory] = [budget for budget in done.result.budgets if budget.name == "memory"]
+    assert (memory.limit, memory.verdict) == (5, Verdict.MISSED)
+    assert memory.margin < 0
 
 
 def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options, tmp_path):
@@ -75,3 +104,39 @@ def test_the_smallest_that_holds_is_aimed_at_by_size(wide, digits, options, tmp_
     [first] = [e for e in read(tmp_path / "run" / "journal.jsonl") if e.kind == "turn-finished"]
     share = first.student.size_bytes / done.result.teacher.size_bytes
     assert 0.4 <= share <= 0.51, "the first student is aimed at half the teacher's size"
+
+
+@pytest.fixture(scope="module")
+def heavy():
+    """A net of some 17 MiB, whose memory can be told from that of the runtime."""
+    torch.manual_seed(0)
+    layers = nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 1024), nn.ReLU()
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(1024, 10))
+
+
+def test_a_latency_that_is_met_ends_no_run_that_takes_too_much_memory(
+    heavy, digits, options, tmp_path
+):
+    asked = {**options, "speedup": 1.15, "epochs": 0.25, "max_drop": 100.0}
+    asked |= {"allocation": "uniform", "device_samples": 0}
+    with Session(load_profile(options["target"])) as session:
+        small_mib = session.peak_memory_mib(write_tiny_model(tmp_path / "tiny.onnx"))
+        api.export_model(heavy, digits, tmp_path / "heavy.onnx")
+        heavy_mib = session.peak_memory_mib(tmp_path / "heavy.onnx")
+    limit_mib = small_mib + 0.3 * (heavy_mib - small_mib)
+    done = api.compress(heavy, digits, out=tmp_path / "run", memory_mib=limit_mib, **asked)
+    events = read(tmp_path / "run" / "journal.jsonl")
+    first, *others = (event for event in events if isinstance(event, TurnFinished))
+    assert first.devices[0].verdict is Verdict.MET, "its latency"
+    assert first.devices[0].memory.peak_mib > limit_mib
+    assert first.verdict is Verdict.MISSED
+    assert others, "the run goes on for its memory"
+    [teacher] = [event for event in events if isinstance(event, Baseline)]
+    assert teacher.devices[0].memory.peak_mib > first.devices[0].memory.peak_mib
+    assert done.result.outcome is Outcome.MET
+    latency, memory, _ = done.result.budgets
+    assert (latency.name, memory.name, memory.unit) == ("latency", "memory", "MiB")
+    assert memory.value == done.result.devices[0].memory.peak_mib <= memory.limit == limit_mib
+    with Session(load_profile(options["target"])) as session:
+        published_mib = session.peak_memory_mib(tmp_path / "run" / "model.onnx")
+    assert published_mib == pytest.approx(memory.value, rel=0.1)
