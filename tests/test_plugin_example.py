@@ -152,7 +152,7 @@ def test_without_it_its_names_are_unknown(place: Place) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: plain.toml:runtime.kind: unknown kind 'unfused', known: android, "
-        "executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx; "
+        "browser, executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx; "
         "plain.toml:transport.kind: unknown kind 'nice', known: adb, local, ssh "
         "(see docs/commands.md)"
     ]

@@ -161,6 +161,7 @@ class Session:
             parts=part_latencies(files, [own.rounds_ms for own in samples]),
             load_ms=math.fsum(loads_ms) if all(loads_ms) else None,
             peak_memory_mib=answer.runtime.peak_memory_mib if is_alone else None,
+            cold_start_ms=answer.runtime.cold_start_ms if is_alone else None,
         )
 
     def peak_memory_mib(self, model: Path) -> float:

@@ -8,7 +8,9 @@ from edgespiral.core.errors import UsageError
 from edgespiral.measure.profile import TargetProfile, list_profiles, load_profile
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
-KNOWN = "known: android, executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx"
+KNOWN = (
+    "known: android, browser, executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx"
+)
 GOOD = """
 schema = 1
 name = "{name}"
@@ -133,7 +135,7 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
             'kind = ["tensorrt"]',
             ["kind: unknown kind \"['tensorrt']\", did you mean tensorrt or tensorrt-rtx?"],
         ),
-        ('kind = "base"', [f"kind: unknown kind 'base', {KNOWN}"]),
+        ('kind = "agent"', [f"kind: unknown kind 'agent', {KNOWN}"]),
         ('kind = "android"', ["binary: is missing"]),
         (
             'kind = "tensorrt"\nprecison = "fp16"\nworkspace_mib = 0',

@@ -176,13 +176,15 @@ def _show(
     verdicts: Sequence[Verdict] | None,
 ) -> None:
 
-    from edgespiral.report.formats import parts
+    from edgespiral.report.formats import ms, parts
 
     console = Terminal()
     console.print(_table(models, measured, verdicts))
     for model, measurement in zip(models, measured, strict=True):
         if measurement.parts:
             console.print(f"{model}: {parts(measurement)}", markup=False)
+        if measurement.cold_start_ms is not None:
+            console.print(f"cold start: {ms(measurement.cold_start_ms)} ms", markup=False)
     about = measured[0].fingerprint
     console.print(
         f"{about.device}, {about.runtime} {about.runtime_version}, {about.provider}, "

@@ -111,8 +111,9 @@ class Measurement(Record):
     medians are kept, of the process that measured last.
 
     `load_ms` is the median time to load it, `peak_memory_mib` what the measuring process had
-    resident at most, with the runtime and its interpreter; None where that is not told, or other
-    models were loaded beside it.
+    resident at most, with the runtime and its interpreter, `cold_start_ms` the time from nothing,
+    the runtime not loaded either, to the end of its first inference; None where that is not told,
+    or, for the latter two, other models were loaded beside it.
     """
 
     target: str
@@ -122,6 +123,7 @@ class Measurement(Record):
     warmup_count: int
     load_ms: PositiveMs | None = None
     peak_memory_mib: float | None = None
+    cold_start_ms: PositiveMs | None = None
     fingerprint: Fingerprint
     measured_at: datetime
     parts: tuple[PartLatency, ...] = ()

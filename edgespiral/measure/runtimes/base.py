@@ -33,7 +33,7 @@ SLOWED_NOW = 0xF
 # The inputs' name on the device, and the most bytes and seconds that a model's outputs may take.
 INPUTS, MOST_OUTPUT_BYTES, MOST_OUTPUT_SECONDS = "inputs.npy", 64 * 2**20, 30.0
 # Of the runtime's facts, those that are no part of a figure's identity, or are told otherwise.
-BESIDE_FINGERPRINT = {"python_version", "float_precision", "peak_memory_mib"}
+BESIDE_FINGERPRINT = {"python_version", "float_precision", "peak_memory_mib", "cold_start_ms"}
 HEXADECIMAL = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
 # Of an answer, whatever the device. A clock ticks in nanoseconds; 1e8 ms is a day.
 Latency = Annotated[float, Field(ge=1e-6, le=1e8)]
@@ -134,6 +134,7 @@ class RuntimeFacts(Record):
     Attributes:
         float_precision: that float32 files are computed in, where it is not float32.
         peak_memory_mib: the most that the measuring process had resident, all its models together.
+        cold_start_ms: from nothing to the end of the first model's first inference.
     """
 
     runtime: Words
@@ -144,6 +145,7 @@ class RuntimeFacts(Record):
     affinity: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] | None = None
     float_precision: Words | None = None
     peak_memory_mib: Amount | None = None
+    cold_start_ms: Latency | None = None
 
 
 class Samples(Record):

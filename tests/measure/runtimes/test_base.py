@@ -18,6 +18,7 @@ def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
 
 NEEDED: dict[str, dict[str, Any]] = {
     "android": {"binary": "tool"},
+    "browser": {},
     "executorch": {},
     "mnn": {},
     "ncnn": {},

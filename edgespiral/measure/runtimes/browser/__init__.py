@@ -1,0 +1,30 @@
+"""onnxruntime-web in a browser, which the Python that the transport names starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgespiral.measure.runtimes.base import Capabilities, RuntimePlugin
+from edgespiral.measure.runtimes.browser.settings import BrowserSettings
+
+if TYPE_CHECKING:
+    from edgespiral.measure.runtimes.base import Runtime
+
+
+def _make(settings: BrowserSettings, *, name: str, on_host: bool) -> Runtime:  # noqa: ARG001
+    from edgespiral.measure.runtimes.browser.runtime import Browser
+
+    return Browser(settings)
+
+
+def _make_outputs(settings: BrowserSettings) -> Runtime:
+    from edgespiral.measure.runtimes.browser.runtime import Browser
+
+    return Browser(settings)
+
+
+def _capabilities(settings: BrowserSettings) -> Capabilities:  # noqa: ARG001
+    return Capabilities(precisions=("fp32", "int8"))
+
+
+PLUGIN = RuntimePlugin(BrowserSettings, _make, _capabilities, _make_outputs)
