@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from edgespiral.measure.transports.base import Transport
 
 ATTEMPTS = 2
+# The least that a measurement may have.
+MEMORY_PROCESSES, MEMORY_ROUNDS = 3, 5
 
 
 class Session:
@@ -161,6 +163,41 @@ class Session:
             peak_memory_mib=answer.runtime.peak_memory_mib if is_alone else None,
             cold_start_ms=answer.runtime.cold_start_ms if is_alone else None,
         )
+
+    def peak_memory_mib(self, model: Path) -> float:
+        """The most memory, in MiB, that the process which runs `model` alone has resident.
+
+        It is the most of several processes, as pages are counted where a system happens to keep
+        them. Runtime and interpreter are part of it; memory of an accelerator's own is not.
+
+        Raises:
+            ModelError: the model is missing, or cannot be loaded or run.
+            TargetError: the device cannot be used.
+            MeasurementError: the device does not tell it; no answer, or none to be trusted.
+        """
+        peaks_mib = [
+            self.measure([model], rounds=MEMORY_ROUNDS)[0].peak_memory_mib
+            for _ in range(MEMORY_PROCESSES)
+        ]
+        told_mib = [peak_mib for peak_mib in peaks_mib if peak_mib]
+        if len(told_mib) < len(peaks_mib):
+            raise MeasurementError(
+                f"this target does not tell how much memory {self.profile.runtime.kind} takes",
+                where=self.profile.name,
+                hint="leave memory_mib out, or choose a runtime that docs/measuring.md says tells",
+            )
+        return max(told_mib)
+
+    def least_memory_mib(self) -> float:
+        """What `peak_memory_mib` tells of a tiny model: runtime and interpreter take it all.
+
+        Raises:
+            ModelError, TargetError, MeasurementError: as `peak_memory_mib`.
+        """
+        with work_folder(self._work) as folder:
+            tiny = write_tiny_model(folder / "tiny.onnx")
+            write_tiny_module(folder)
+            return self.peak_memory_mib(tiny)
 
     def compare(
         self,

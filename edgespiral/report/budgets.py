@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgespiral.core.records.events import Baseline, ModelFacts
-    from edgespiral.core.records.footprint import FootprintBudget
+    from edgespiral.core.records.footprint import FootprintBudget, PeakMemory
     from edgespiral.core.records.metric import Metric
     from edgespiral.report.run import OnTarget, Run
 
@@ -107,9 +107,12 @@ def better_by_rounding(run: Run) -> str:
 
 def _margins(run: Run, baseline: Baseline) -> Iterator[BudgetMargin]:
     model = run.best.student if run.best else baseline.teacher
+    several = len(baseline.devices) > 1
     for device in run.devices():
         if device.budget_ms is not None:
-            yield _latency(device, device.budget_ms, several=len(baseline.devices) > 1)
+            yield _latency(device, device.budget_ms, several=several)
+        if device.memory is not None:
+            yield _memory(device.target, device.memory, several=several)
     for budget in baseline.footprints:
         yield _footprint(budget, model)
     yield _score(run, baseline, model)
@@ -125,6 +128,18 @@ def _latency(device: OnTarget, budget_ms: float, *, several: bool) -> BudgetMarg
         margin=100 * (1 - value / budget_ms),
         margin_unit="%",
         verdict=device.verdict,
+    )
+
+
+def _memory(target: str, memory: PeakMemory, *, several: bool) -> BudgetMargin:
+    return BudgetMargin(
+        name=f"memory on {target}" if several else "memory",
+        unit="MiB",
+        limit=memory.limit_mib,
+        value=memory.peak_mib,
+        margin=100 * (1 - memory.share),
+        margin_unit="%",
+        verdict=memory.verdict,
     )
 
 

@@ -73,6 +73,7 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
                 speedup=device.speedup,
                 teacher=device.teacher,
                 student=device.student,
+                memory=device.memory,
             )
             for device in run.devices()
         ),

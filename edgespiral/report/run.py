@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Event,
         OnDevice,
     )
+    from edgespiral.core.records.footprint import PeakMemory
     from edgespiral.core.records.measurement import Measurement, Ratio
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Precision
@@ -54,6 +55,7 @@ class OnTarget:
     student: Measurement
     timing: Timing
     decided: Verdict | None = None
+    memory: PeakMemory | None = None
 
     @property
     def target(self) -> str:
@@ -203,6 +205,7 @@ class Run:
                 student=student.measurement,
                 timing=self._timing(index, teacher.measurement, student),
                 decided=student.verdict,
+                memory=student.memory,
             )
             for index, (teacher, student) in enumerate(zip(teachers, students, strict=True))
         ]

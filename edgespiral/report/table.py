@@ -12,6 +12,7 @@ from edgespiral.core.errors import first_few
 from edgespiral.core.records.events import (
     Outcome,
 )
+from edgespiral.core.records.footprint import memory_text
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -86,6 +87,8 @@ def goal(run: Run, baseline: Baseline) -> str:
     budget_ms = run.shown(baseline.devices).budget_ms
     parts = [] if budget_ms is None else [f"{formats.ms(budget_ms)} ms"]
     parts += map(str, baseline.footprints)
+    memory = run.shown(baseline.devices).memory
+    parts += [] if memory is None else [memory_text(memory.limit_mib)]
     if parts:
         return f"budget {', '.join(parts)}"
     kind = "smallest" if run.started.plan.get("smallest") else "fastest"

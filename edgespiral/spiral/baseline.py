@@ -38,7 +38,7 @@ from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
-from edgespiral.spiral.turn import model_facts
+from edgespiral.spiral.turn import memories_of, model_facts
 from edgespiral.tasks import is_built_in
 
 if TYPE_CHECKING:
@@ -131,12 +131,18 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     plan = context.plan
     footprints = footprint_budgets(plan.size_mib, plan.parameters, facts)
     budget = Budgets.of(plan.budgets, measurements, facts, footprints)
+    memories = memories_of(context.fleet, onnx, plan.memory_mib)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
         devices=tuple(
-            OnDevice(budget_ms=own.latency_ms, measurement=measurement, speedup=no_speedup())
-            for own, measurement in zip(budget.each, measurements, strict=True)
+            OnDevice(
+                budget_ms=own.latency_ms,
+                measurement=measurement,
+                speedup=no_speedup(),
+                memory=memory,
+            )
+            for own, measurement, memory in zip(budget.each, measurements, memories, strict=True)
         ),
         files=files,
         validation_sha256=sha256_of(validation),
@@ -228,7 +234,14 @@ def _tell(
 
 def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline) -> Budgets:
     """What a run is to reach whose targets are asked for `latencies`, as in `Plan.budgets`."""
-    return Budgets.of(latencies, timed(baseline), baseline.teacher, baseline.footprints)
+    memory = baseline.devices[0].memory
+    return Budgets.of(
+        latencies,
+        timed(baseline),
+        baseline.teacher,
+        baseline.footprints,
+        memory.limit_mib if memory else None,
+    )
 
 
 def goal_text(plan: Plan, budgets: Budgets, metric: Metric) -> str:

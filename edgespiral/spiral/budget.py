@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgespiral.core.records.footprint import memory_text
 from edgespiral.core.records.measurement import (
     Interval,
     Verdict,
@@ -74,12 +75,14 @@ class Budgets:
     Attributes:
         teacher_ms: the teacher's latency on the first device.
         footprints: budgets of size, each with the share of it that the teacher takes.
+        memory_mib: of the process that runs a model, on each device; None for no limit.
     """
 
     each: tuple[Budget, ...]
     targets: tuple[str, ...]
     teacher_ms: float
     footprints: tuple[tuple[FootprintBudget, float], ...] = ()
+    memory_mib: float | None = None
 
     @classmethod
     def of(
@@ -88,6 +91,7 @@ class Budgets:
         measured: Sequence[Measurement],
         teacher: HasFootprint | None = None,
         footprints: Sequence[FootprintBudget] = (),
+        memory_mib: float | None = None,
     ) -> Budgets:
         """The budgets of a run.
 
@@ -96,11 +100,13 @@ class Budgets:
             measured: the teacher on each target.
             teacher: how large it is; needed where there are `footprints`.
             footprints: how large the student may be.
+            memory_mib: how much memory the process may take that runs it; None for no limit.
         """
         pairs = zip(latencies.values(), measured, strict=True)
         each = tuple(Budget.of(own, measurement.stats.p50_ms) for own, measurement in pairs)
         shares = [(budget, budget.share(teacher)) for budget in footprints] if teacher else []
-        return cls(each, tuple(latencies), measured[0].stats.p50_ms, tuple(shares))
+        teacher_ms = measured[0].stats.p50_ms
+        return cls(each, tuple(latencies), teacher_ms, tuple(shares), memory_mib)
 
     @property
     def goal_ms(self) -> float:
@@ -129,7 +135,9 @@ class Budgets:
         if len(latencies) > 1:
             named = zip(latencies, self.targets, strict=True)
             latencies = [f"{budget} on {target}" for budget, target in named]
-        return ", ".join([*latencies, *(str(budget) for budget, _ in self.footprints)])
+        sizes = [str(budget) for budget, _ in self.footprints]
+        memory = [] if self.memory_mib is None else [memory_text(self.memory_mib)]
+        return ", ".join([*latencies, *sizes, *memory])
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:

@@ -14,6 +14,7 @@ from edgespiral.core.records.events import (
     RunFinished,
     TurnPlanned,
 )
+from edgespiral.core.records.footprint import memory_text
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -43,7 +44,7 @@ from edgespiral.spiral.shipping.publishing import (
 from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import run_turn
+from edgespiral.spiral.turn import memory_verdicts, run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,6 +96,10 @@ class Spiral:
         if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return finish(self.context, self.fresh, baseline, End(Outcome.ALREADY_MET, 0, message))
+        message = self._out_of_memory(budget)
+        if message:
+            end = End(Outcome.UNREACHABLE, 0, message)
+            return finish(self.context, self.fresh, baseline, end)
         planners = Planners(self.context, baseline, self._parents, budget.goal_ms)
         try:
             planner = planners.settled(budget)
@@ -267,7 +272,22 @@ class Spiral:
             [Paired(measurement, measurement) for measurement in timed(baseline)], 1 - ERROR_RATE
         )
         sizes = budget.footprint_verdicts(baseline.teacher)
-        return joined([*verdicts, *sizes]) is Verdict.MET
+        memory = memory_verdicts([device.memory for device in baseline.devices])
+        return joined([*verdicts, *sizes, *memory]) is Verdict.MET
+
+    def _out_of_memory(self, budget: Budgets) -> str:
+        """That no model is small enough, as the runtime alone takes too much; else nothing."""
+        begun = any(isinstance(event, TurnPlanned) for event in self._events())
+        if budget.memory_mib is None or begun:
+            return ""
+        least_mib = self.context.fleet.each(lambda _, session: session.least_memory_mib())
+        most_mib, target = max(zip(least_mib, budget.targets, strict=True))
+        if most_mib <= budget.memory_mib:
+            return ""
+        return (
+            f"{memory_text(budget.memory_mib)} is out of reach: with a tiny model the runtime "
+            f"takes {most_mib:.4g} MiB on {target}"
+        )
 
     def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
         several = len(done.devices) > 1
@@ -279,6 +299,7 @@ class Spiral:
         metric = self.context.task.metric
         score = f"{metric.named(done.student.validation_score)} on validation"
         sizes = [budget.text(budget.value(done.student)) for budget in baseline.footprints]
+        sizes += [str(device.memory) for device in done.devices if device.memory]
         what = "goal" if self.context.plan.is_quality_goal else "budget"
         reached = ", ".join([score, reached, *sizes])
         self.context.listener.say(f"  {reached}: {what} {done.verdict}")

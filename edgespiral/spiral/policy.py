@@ -4,6 +4,7 @@ have.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ from edgespiral.core.records.events import (
 from edgespiral.core.records.measurement import (
     Verdict,
 )
-from edgespiral.spiral.schedule import retreat_ms
+from edgespiral.spiral.schedule import LARGEST_STEP, SMALLEST_STEP, retreat_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.records.events import Event
+    from edgespiral.core.records.footprint import PeakMemory
     from edgespiral.core.records.metric import Metric
     from edgespiral.spiral.schedule import Schedule
 
@@ -112,19 +114,59 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
     if len(turns) >= rules.schedule.turns + EXTRA_TURNS:
         message = "the budget was not met in the turns allowed"
         return End(Outcome.UNREACHABLE, parent, message)
-    return Next(len(turns) + 1, parent, _target_ms(rules, events, parent_ms, retreated=retreated))
+    return Next(
+        len(turns) + 1, parent, _target_ms(rules, baseline, events, parent_ms, retreated=retreated)
+    )
 
 
 def _target_ms(
-    rules: Rules, events: Sequence[Event], parent_ms: float, *, retreated: bool
+    rules: Rules,
+    baseline: Baseline,
+    events: Sequence[Event],
+    parent_ms: float,
+    *,
+    retreated: bool,
 ) -> float:
     turns = finished_turns(events)
     if retreated:
         target_ms = _retreat(events, turns[-1], parent_ms)
         assert target_ms is not None
         return target_ms
-    closer = CLOSER ** max(0, len(turns) + 1 - rules.schedule.turns)
-    return rules.schedule.target_ms(len(turns) + 1) * closer
+    over = max(0, len(turns) + 1 - rules.schedule.turns)
+    target_ms = rules.schedule.target_ms(len(turns) + 1) * CLOSER**over
+    if len(turns) + 1 < rules.schedule.turns:
+        return target_ms
+    devices = turns[-1].devices if turns else baseline.devices
+    teachers = baseline.devices
+    for_memory_ms = [
+        memory_ms(rules.schedule.start_ms, parent_ms, teacher.memory, device.memory)
+        for teacher, device in zip(teachers, devices, strict=True)
+        if teacher.memory is not None and device.memory is not None
+    ]
+    return min([target_ms, *for_memory_ms])
+
+
+def memory_ms(start_ms: float, parent_ms: float, teacher: PeakMemory, parent: PeakMemory) -> float:
+    """The latency at which the memory of a cut is expected to be within its limit.
+
+    It lies on the line through the teacher and the model that is cut next, as far as one step goes;
+    where there is no such line, memory is taken to go with latency, which is a small step: what a
+    process takes without a model does not go at all. Infinite where it is within the limit.
+
+    Args:
+        start_ms: the teacher's latency.
+        parent_ms: that of the model that is cut next.
+        teacher: its memory.
+        parent: that of the model that is cut next.
+    """
+    if parent.share <= 1:
+        return math.inf
+    saved_mib = teacher.peak_mib - parent.peak_mib
+    if saved_mib <= 0 or parent_ms >= start_ms:
+        return parent_ms / max(parent.share, SMALLEST_STEP)
+    slope_ms = (start_ms - parent_ms) / saved_mib
+    needed_ms = CLOSER * (parent_ms - slope_ms * (parent.peak_mib - parent.limit_mib))
+    return min(max(needed_ms, parent_ms / LARGEST_STEP), parent_ms / SMALLEST_STEP)
 
 
 def _retreat(events: Sequence[Event], failed: TurnFinished, parent_ms: float) -> float | None:

@@ -10,6 +10,7 @@ from edgespiral.core.records.events import (
     OnDevice,
     TurnFinished,
 )
+from edgespiral.core.records.footprint import PeakMemory
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -87,6 +88,7 @@ def run_turn(
         judgement = judged(onnx, context.file_scores, expected=shipped.float_score)
     with watch.timing("measure"):
         pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
+        memories = memories_of(context.fleet, onnx, budgets.memory_mib)
     _require_measured(shipped.folder, files, pairs[0][0])
     # What it took turns with is what the budget and all other turns were held against.
     require_judged(context.folder(0), judged_files(context.journal.read(), 0))
@@ -104,11 +106,11 @@ def run_turn(
         criterion="" if planned.sibling else context.plan.criterion,
         pruner="" if planned.sibling else student.engine,
         student=facts,
-        devices=on_devices(budgets, pairs, verdicts),
+        devices=on_devices(budgets, pairs, verdicts, memories),
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=student.score_after_cut,
-        verdict=_verdict(context, facts, budgets, verdicts, floor),
+        verdict=_verdict(context, facts, budgets, [*verdicts, *memory_verdicts(memories)], floor),
         epochs=planned.epochs,
         optimizer=_optimizer(context) if planned.epochs else "",
         seconds=dict(watch.seconds),
@@ -153,20 +155,42 @@ def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measu
 
 
 def on_devices(
-    budgets: Budgets, pairs: Sequence[tuple[Measurement, Ratio]], verdicts: Sequence[Verdict]
+    budgets: Budgets,
+    pairs: Sequence[tuple[Measurement, Ratio]],
+    verdicts: Sequence[Verdict],
+    memories: Sequence[PeakMemory | None],
 ) -> tuple[OnDevice, ...]:
-    """A model on each device, as `decide` measured and judged it there."""
+    """A model on each device, as `decide` and `memories_of` measured and judged it there."""
     return tuple(
         OnDevice(
             budget_ms=budget.latency_ms,
             measurement=measurement,
             speedup=speedup,
             verdict=None if budget.latency_ms is None else verdict,
+            memory=memory,
         )
-        for budget, (measurement, speedup), verdict in zip(
-            budgets.each, pairs, verdicts, strict=True
+        for budget, (measurement, speedup), verdict, memory in zip(
+            budgets.each, pairs, verdicts, memories, strict=True
         )
     )
+
+
+def memories_of(fleet: Fleet, onnx: Path, limit_mib: float | None) -> list[PeakMemory | None]:
+    """What memory a model takes on each device, by itself; None where there is no limit.
+
+    Raises:
+        MeasurementError: a device does not tell; or as `Session.measure`.
+        ModelError, TargetError: as `Session.measure`.
+    """
+    if limit_mib is None:
+        return [None for _ in fleet.sessions]
+    peaks_mib = fleet.each(lambda _, session: session.peak_memory_mib(onnx))
+    return [PeakMemory(peak_mib=peak_mib, limit_mib=limit_mib) for peak_mib in peaks_mib]
+
+
+def memory_verdicts(memories: Sequence[PeakMemory | None]) -> list[Verdict]:
+    """Whether each device's memory is within its limit, of those that have one."""
+    return [memory.verdict for memory in memories if memory is not None]
 
 
 def decide(

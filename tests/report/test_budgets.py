@@ -9,7 +9,7 @@ from edgespiral.core.records.events import (
     RunStarted,
     TurnFinished,
 )
-from edgespiral.core.records.footprint import FootprintBudget
+from edgespiral.core.records.footprint import FootprintBudget, PeakMemory
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.report.budgets import better_by_rounding, budget_margins, margin_text
 from edgespiral.report.html import render_html
@@ -69,6 +69,29 @@ def test_a_run_without_a_latency_shows_none_as_its_budget(met: list[Event]) -> N
     assert "goal reached" in page
     [turn] = [e for e in events if isinstance(e, TurnFinished) and e.turn == 2]
     assert turn.devices[0].budget_ms is None
+
+
+def test_memory_has_its_margin_on_every_device(several: list[Event]) -> None:
+    memory = PeakMemory(peak_mib=66.0, limit_mib=60.0)
+    events = [
+        event.model_copy(
+            update={
+                "devices": tuple(
+                    device.model_copy(update={"memory": memory}) for device in event.devices
+                )
+            }
+        )
+        if isinstance(event, Baseline | TurnFinished)
+        else event
+        for event in several
+    ]
+    latency, memory_margin, *others = budget_margins(Run.of(events))
+    assert latency.name == "latency on host-cpu"
+    assert margin_text(memory_margin) == ("memory on host-cpu: 66.00 MiB of 60.00 MiB, 10 % beyond")
+    assert [budget.name for budget in others] == ["latency on board", "memory on board", "accuracy"]
+    assert "memory on board: 66.00 MiB of 60.00 MiB" in render_html(events)
+    result = build_result(events)
+    assert [device.memory for device in result.devices] == [memory, memory]
 
 
 def test_several_devices_have_their_names_in_the_budgets(several: list[Event]) -> None:

@@ -6,9 +6,15 @@ import pytest
 from rich.console import Console
 
 from edgespiral import api
-from edgespiral.core.records.events import Candidate, Outcome, TurnFinished, TurnPlanned
+from edgespiral.core.records.events import (
+    Candidate,
+    Outcome,
+    TurnFinished,
+    TurnPlanned,
+)
 from edgespiral.core.records.footprint import MIB
 from edgespiral.core.records.journal import read
+from edgespiral.core.records.measurement import Verdict
 from edgespiral.report.table import print_table
 
 
@@ -20,6 +26,7 @@ def options(quick_options):
 
 def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
     asked = {**options, "speedup": 1.3, "size_mib": 0.33, "parameters": "60%", "epochs": 0.25}
+    asked["memory_mib"] = 1000
     done = api.compress(wide, digits, out=tmp_path / "run", **asked)
     result, events = done.result, read(tmp_path / "run" / "journal.jsonl")
     assert result.outcome is Outcome.MET
@@ -28,9 +35,13 @@ def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
     share = result.student.parameter_count / result.teacher.parameter_count
     assert 0.45 <= share <= 0.6
     assert sum(p.numel() for p in done.model.parameters()) == result.student.parameter_count
-    latency, size, parameters, score = result.budgets
-    assert [b.name for b in result.budgets] == ["latency", "size", "parameters", "accuracy"]
-    assert {b.verdict.value for b in (latency, size, parameters, score)} == {"met"}
+    names = ["latency", "memory", "size", "parameters", "accuracy"]
+    assert [budget.name for budget in result.budgets] == names
+    assert {budget.verdict.value for budget in result.budgets} == {"met"}
+    _, memory, _, parameters, _ = result.budgets
+    assert result.devices[0].memory is not None
+    assert memory.value == result.devices[0].memory.peak_mib
+    assert 0 < memory.value < 1000 == memory.limit
     assert parameters.margin == pytest.approx(100 * (1 - share / 0.6))
     [turn] = [event for event in events if isinstance(event, TurnFinished)]
     cut = [e for e in events if isinstance(e, Candidate) and e.widths == turn.widths][-1]
@@ -47,6 +58,20 @@ def test_a_size_below_the_smallest_cut_is_told_before_any_training(wide, digits,
         done.result.message
     )
     assert done.result.turns == 0
+
+
+def test_less_memory_than_the_runtime_takes_is_told_before_any_training(
+    wide, digits, options, tmp_path
+):
+    asked = {**options, "speedup": 1.3}
+    done = api.compress(wide, digits, out=tmp_path / "run", memory_mib=5, **asked)
+    assert (done.result.outcome, done.result.turns) == (Outcome.UNREACHABLE, 0)
+    assert "5 MiB of memory is out of reach: with a tiny model the runtime takes" in (
+        done.result.message
+    )
+    [memory] = [budget for budget in done.result.budgets if budget.name == "memory"]
+    assert (memory.limit, memory.verdict) == (5, Verdict.MISSED)
+    assert memory.margin < 0
 
 
 def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options, tmp_path):

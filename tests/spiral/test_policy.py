@@ -12,6 +12,7 @@ from edgespiral.core.records.events import (
     TurnFinished,
     TurnPlanned,
 )
+from edgespiral.core.records.footprint import PeakMemory
 from edgespiral.core.records.measurement import (
     Interval,
     Ratio,
@@ -31,40 +32,47 @@ def story(a_measurement):
     def facts(score):
         return ModelFacts(validation_score=score, parameter_count=1, size_bytes=1)
 
-    def on_host(latency_ms, verdict=None):
+    def on_host(latency_ms, verdict=None, memory=None):
         speedup = TEACHER_MS / latency_ms
         ratio = Ratio(value=speedup, ci95=Interval(low=speedup, high=speedup))
         measured = a_measurement(latency_ms)
         return (
-            OnDevice(budget_ms=BUDGET_MS, measurement=measured, speedup=ratio, verdict=verdict),
+            OnDevice(
+                budget_ms=BUDGET_MS,
+                measurement=measured,
+                speedup=ratio,
+                verdict=verdict,
+                memory=memory,
+            ),
         )
 
-    def turn(number, parent, target_ms, score, latency_ms, verdict):
+    def turn(number, parent, target_ms, score, latency_ms, verdict, memory=None):
         planned = TurnPlanned(
             turn=number, target_ms=target_ms, widths={}, importance_lost=0.1, epochs=1.0
         )
         done = TurnFinished(
             turn=number, parent=parent, widths={}, criterion="fisher", pruner="nni",
             student=facts(score), score_after_cut=50.0, verdict=verdict,
-            devices=on_host(latency_ms, verdict),
+            devices=on_host(latency_ms, verdict, memory),
             epochs=1.0, seconds={}, files={}, seed=0,
             finished_at=datetime(2026, 1, 1, tzinfo=UTC),
         )  # fmt: skip
         return [planned, done]
 
-    def tell(*told, turns=2):
-        baseline = Baseline(teacher=facts(90.0), widths={}, devices=on_host(TEACHER_MS))
+    def tell(*told, turns=2, memory=None, schedule=None):
+        devices = on_host(TEACHER_MS, memory=memory)
+        baseline = Baseline(teacher=facts(90.0), widths={}, devices=devices)
         rules = Rules(
-            Schedule.plan(TEACHER_MS, BUDGET_MS, turns, 3.0),
+            schedule or Schedule.plan(TEACHER_MS, BUDGET_MS, turns, 3.0),
             max_drop=2.0,
             metric=Metric(name="accuracy"),
         )
         events = []
         step = next_step(rules, baseline, events)
-        for number, (score, latency_ms, verdict) in enumerate(told, 1):
+        for number, (score, latency_ms, verdict, *own) in enumerate(told, 1):
             assert isinstance(step, Next), f"the run was over before turn {number}"
             assert step.turn == number
-            events += turn(number, step.parent, step.target_ms, score, latency_ms, verdict)
+            events += turn(number, step.parent, step.target_ms, score, latency_ms, verdict, *own)
             step = next_step(rules, baseline, events)
         return step
 
@@ -133,3 +141,35 @@ def test_a_student_is_as_slow_as_on_the_device_furthest_from_its_budget(a_measur
         devices=(on(2.0, 4.0, budget_ms=2.0), on(12.0, 2.0)),
     )  # fmt: skip
     assert reached_ms(baseline, done, budget_ms=2.0) == pytest.approx(2.0 * 12.0 / 10.0)
+
+
+def of_100_mib(peak_mib):
+    """Memory of which 100 MiB may be taken."""
+    return PeakMemory(peak_mib=peak_mib, limit_mib=100.0)
+
+
+def test_memory_that_is_too_much_aims_the_next_turn_along_the_line_so_far(story):
+    # 6 ms less took 60 MiB away, so the 10 MiB that are left take another.
+    step = story((89.0, 2.0, Verdict.MISSED, of_100_mib(110.0)), turns=1, memory=of_100_mib(170.0))
+    assert step == Next(turn=2, parent=1, target_ms=pytest.approx(0.98 * 1.0))
+
+
+def test_a_step_for_memory_is_bounded_on_both_sides(story):
+    def next_ms(peak_mib):
+        turn = (89.0, 2.0, Verdict.MISSED, of_100_mib(peak_mib))
+        return story(turn, turns=1, memory=of_100_mib(170.0)).target_ms
+
+    assert next_ms(100.1) == pytest.approx(2.0 / 1.08)
+    assert next_ms(160.0) == pytest.approx(2.0 / 4)
+    assert next_ms(170.0) == pytest.approx(2.0 / 1.7), "as good as it gets where nothing was saved"
+    assert next_ms(90.0) == pytest.approx(0.98 * BUDGET_MS), "within its limit it asks for nothing"
+
+
+def test_a_teacher_that_is_fast_enough_is_cut_for_its_memory(story):
+    fast = Schedule.plan(TEACHER_MS, 2 * TEACHER_MS, 1, 3.0)
+    step = story(turns=1, memory=of_100_mib(125.0), schedule=fast)
+    assert step == Next(turn=1, parent=0, target_ms=pytest.approx(TEACHER_MS / 1.25))
+
+
+def test_memory_alone_does_not_steer_turns_that_are_far_from_the_budget(story):
+    assert story(turns=2, memory=of_100_mib(900.0)).target_ms == 4.0

@@ -89,6 +89,8 @@ def _goals(plan: Plan) -> Iterator[str]:
             yield f"{budget} on {target}"
     if plan.size_mib is not None:
         yield f"{plan.size_mib:g} MiB"
+    if plan.memory_mib is not None:
+        yield f"{plan.memory_mib:g} MiB of memory"
     if plan.parameters is not None:
         share = plan.parameters < 1
         yield (

@@ -19,7 +19,7 @@ from edgespiral.core.records.exported import (
     RestoredLayer,
     WeightSparsity,
 )
-from edgespiral.core.records.footprint import Footprint, FootprintBudget
+from edgespiral.core.records.footprint import Footprint, FootprintBudget, PeakMemory
 from edgespiral.core.records.measurement import (
     Measurement,
     Race,
@@ -52,7 +52,8 @@ class OnDevice(Record):
     """A model on one of a run's devices, measured in pairs with the teacher there.
 
     `budget_ms` is that device's, None where no latency is asked for; `verdict` says whether it is
-    met, and `predicted_ms` what was expected.
+    met, and `predicted_ms` what was expected. `memory` is there where the plan limits it; that of
+    candidates is not measured.
     """
 
     budget_ms: PositiveMs | None
@@ -60,6 +61,7 @@ class OnDevice(Record):
     speedup: Ratio
     predicted_ms: float | None = None
     verdict: Verdict | None = None
+    memory: PeakMemory | None = None
 
     @property
     def target(self) -> str:

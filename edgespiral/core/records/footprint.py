@@ -1,4 +1,4 @@
-"""What a model takes beside time: the size of its file and its parameters, and what they may be."""
+"""What a model takes beside time, its file, parameters and memory, and what it may take of them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,40 @@ class FootprintBudget(Record):
     def __str__(self) -> str:
         """The budget as a person would say it."""
         return self.text(self.limit)
+
+
+class PeakMemory(Record):
+    """The most that the process had resident which ran a model alone, and what it may have, in MiB.
+
+    The runtime and, where its agent is in Python, the interpreter are part of it.
+
+    Example:
+        >>> memory = PeakMemory(peak_mib=60.0, limit_mib=80.0)
+        >>> memory.share, str(memory.verdict), str(memory)
+        (0.75, 'met', '60 MiB of memory')
+    """
+
+    peak_mib: float = Field(gt=0)
+    limit_mib: float = Field(gt=0)
+
+    @property
+    def share(self) -> float:
+        """What it takes over what it may; above 1 is too much."""
+        return self.peak_mib / self.limit_mib
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it is within the limit."""
+        return Verdict.MET if self.share <= 1 else Verdict.MISSED
+
+    def __str__(self) -> str:
+        """The peak as a person would say it."""
+        return memory_text(self.peak_mib)
+
+
+def memory_text(memory_mib: float) -> str:
+    """Memory of a process as a person would say it."""
+    return f"{memory_mib:.4g} MiB of memory"
 
 
 def footprint_budgets(

@@ -19,6 +19,7 @@ from edgespiral.core.records.exported import (
     RestoredLayer,
     WeightSparsity,
 )
+from edgespiral.core.records.footprint import PeakMemory
 from edgespiral.core.records.measurement import (
     Measurement,
     Race,
@@ -31,7 +32,10 @@ from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, 
 
 
 class DeviceResult(Record):
-    """What a run reached on one of its devices; no `budget_ms` where no latency was asked for."""
+    """What a run reached on one of its devices; no `budget_ms` where no latency was asked for.
+
+    `memory` is the result's where the plan limits it, and `verdict` is that of the latency alone.
+    """
 
     target: str
     budget_ms: PositiveMs | None
@@ -39,6 +43,7 @@ class DeviceResult(Record):
     speedup: Ratio
     teacher: Measurement
     student: Measurement
+    memory: PeakMemory | None = None
 
 
 class BudgetMargin(Record):
@@ -91,7 +96,7 @@ class Result(Record):
     """The outcome of a run.
 
     `metric` is what all scores are of. `devices` are in the plan's order, `budgets` all that the
-    run was to hold: latencies, sizes, and the score. `cuts` and
+    run was to hold: latencies, memory, sizes, and the score. `cuts` and
     `learning_rates` are those of the turns that led to the best one; there are none of the latter
     where the plan has the rate. `optimizer` trained the best turn's student, and why that one.
     `doubts` speak against the figures. `family` are models that were tried in a cut's place; where

@@ -131,6 +131,13 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         """Whether a latency is to be reached, or the fastest model to be found."""
         return any(self._latencies.values()) or (self.is_quality_goal and not self.smallest)
 
+    @field_validator("memory_mib")
+    @classmethod
+    def _beside_another(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and all(info.data.get(kind) is None for kind in goals.KINDS):
+            raise ValueError(goals.MEMORY_RULE)
+        return value
+
     @field_validator("smallest")
     @classmethod
     def _without_budget(cls, value: bool, info: ValidationInfo) -> bool:

@@ -12,7 +12,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.core.option import flag
 from edgespiral.spiral.plan.field import COUNTS, said_of
 from edgespiral.spiral.plan.fields import Plan
-from edgespiral.spiral.plan.goals import BUDGET_RULE, BUDGETS, FOOTPRINTS, NO_GOAL
+from edgespiral.spiral.plan.goals import BUDGET_RULE, BUDGETS, FOOTPRINTS, NO_GOAL, RULES
 from edgespiral.spiral.plan.point import point_values
 from edgespiral.spiral.plan.values import Name  # noqa: TC001 (pydantic reads it)
 
@@ -62,7 +62,7 @@ def load_plan(
         _Complete.model_validate(values)
     except ValidationError as error:
         problems = config_errors(error, Plan, lambda key: _place(key, config, flags))
-        if not any(rule in problem for problem in problems for rule in (BUDGET_RULE, NO_GOAL)):
+        if not any(rule in problem for problem in problems for rule in RULES):
             problems += _budget_problem(values, _place("", config, flags))
         raise UsageError("; ".join(problems)) from error
     return Plan.model_validate(values)

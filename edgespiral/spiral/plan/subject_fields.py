@@ -103,6 +103,13 @@ class SubjectFields(Record):
         pages="[Other goals](#other-goals)",
         group=BUDGET,
     )
+    memory_mib: Positive | None = plan_field(
+        None,
+        "Most memory, in MiB, of the process that runs what ships on each device; beside a latency "
+        "or a size.",
+        pages="[Other goals](#other-goals)",
+        group=BUDGET,
+    )
     max_drop: Positive = plan_field(
         2.0,
         "What the metric may lose against the teacher on the validation split, in its unit "

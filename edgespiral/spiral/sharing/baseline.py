@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import Baseline, OnDevice, RunStarted
+from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.system.files import make_folder, read_bytes, write_text
 from edgespiral.core.system.lock import locked
 from edgespiral.spiral.budget import Budgets
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edgespiral.core.records.footprint import PeakMemory
     from edgespiral.spiral.context import RunContext
+    from edgespiral.spiral.plan import Plan
 
 BASELINE = "baseline.json"
 # Of how a run begins, what decides the rest.
@@ -59,7 +62,7 @@ class SharedBaseline:
         place = make_folder(self.context.folder(0))
         for name, sha256 in baseline.files.items():
             copy_judged(self.folder / name, place / name, sha256)
-        return with_budgets(baseline, self.context.plan.budgets)
+        return with_budgets(baseline, self.context.plan)
 
     def give(self, baseline: Baseline) -> None:
         """Let other runs have what this one has measured."""
@@ -96,18 +99,31 @@ def identity(context: RunContext) -> str:
         "precision": context.precisions.base,
         "targets": [profile.model_dump(mode="json") for profile in profiles],
     }
+    if plan.memory_mib is not None:
+        # A baseline of before, or of a run without such a limit, has not measured it.
+        told["measured"] = "memory"
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def with_budgets(baseline: Baseline, asked: dict[str, dict[str, float]]) -> Baseline:
-    """A teacher's baseline as that of a run with other budgets.
-
-    Args:
-        asked: budgets by target, as `Plan.budgets`.
-    """
-    budgets = Budgets.of(asked, [device.measurement for device in baseline.devices])
+def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
+    """A teacher's baseline as that of a run of `plan`, which may have other budgets."""
+    budgets = Budgets.of(plan.budgets, [device.measurement for device in baseline.devices])
     pairs = zip(budgets.each, baseline.devices, strict=True)
     devices: list[OnDevice] = [
-        device.model_copy(update={"budget_ms": budget.latency_ms}) for budget, device in pairs
+        device.model_copy(
+            update={
+                "budget_ms": budget.latency_ms,
+                "memory": _limited(device.memory, plan.memory_mib),
+            }
+        )
+        for budget, device in pairs
     ]
-    return baseline.model_copy(update={"devices": tuple(devices)})
+    footprints = footprint_budgets(plan.size_mib, plan.parameters, baseline.teacher)
+    return baseline.model_copy(update={"devices": tuple(devices), "footprints": footprints})
+
+
+def _limited(memory: PeakMemory | None, limit_mib: float | None) -> PeakMemory | None:
+    """A model's memory against another limit; None where there is none."""
+    if memory is None or limit_mib is None:
+        return None
+    return memory.model_copy(update={"limit_mib": limit_mib})

@@ -119,7 +119,7 @@ def _rehearsed(
     # Nothing was written, so the file is taken to be as large as its weights.
     footprint = Footprint(size_bytes=FP32_BYTES * parameters, parameter_count=parameters)
     sizes = footprint_budgets(plan.size_mib, plan.parameters, footprint)
-    budgets = Budgets.of(plan.budgets, pieces.teacher, footprint, sizes)
+    budgets = Budgets.of(plan.budgets, pieces.teacher, footprint, sizes, plan.memory_mib)
     teacher_ms = tuple(measurement.stats.p50_ms for measurement in pieces.teacher)
     turns = _turns(plan, budgets, teacher_ms)
     pace = Pace.of(teacher.model, teacher.example)
@@ -182,6 +182,7 @@ def _left_out(plan: Plan) -> list[str]:
         "training with int8's rounding": of_precision and plan.qat != "never",
         "your own training": plan.train is not None,
         "the family's sibling": bool(plan.family),
+        "turns for the memory alone": plan.memory_mib is not None,
         "turns that are tried again": plan.max_drop < float("inf"),
     }
     return [words for words, is_so in said.items() if is_so]

@@ -17,6 +17,23 @@ def test_a_size_that_means_nothing_is_refused(size: float) -> None:
     assert problem.startswith("--size-mib: must be ")
 
 
+@pytest.mark.parametrize("memory", [0.0, -1.0, math.nan, math.inf])
+def test_a_memory_that_means_nothing_is_refused(memory: float) -> None:
+    [problem] = problems_of(None, {**GOOD, "memory_mib": memory})
+    assert problem.startswith("--memory-mib: must be ")
+
+
+def test_memory_goes_beside_another_budget() -> None:
+    [problem] = problems_of(None, {"model": "m", "data": "d", "memory_mib": 80.0})
+    assert problem.startswith("--memory-mib: memory_mib goes beside another budget")
+    [smallest] = problems_of(None, {"model": "m", "data": "d", "memory_mib": 80.0, "max_drop": 1.0})
+    assert smallest == problem
+    for beside in ({"latency_ms": 2.0}, {"size_mib": 0.5}, {"parameters": "50%"}):
+        plan = load_plan(None, {"model": "m", "data": "d", "memory_mib": 80.0, **beside})
+        assert plan.memory_mib == 80.0
+        assert not plan.is_quality_goal
+
+
 def test_a_size_needs_no_latency_and_may_have_one() -> None:
     alone = load_plan(None, {"model": "m", "data": "d", "size_mib": 0.5})
     assert alone.budgets == {"host-cpu": {}}

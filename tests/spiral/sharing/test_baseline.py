@@ -8,6 +8,7 @@ from example_records import measurement, ratio
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import Baseline, ModelFacts, OnDevice
+from edgespiral.core.records.footprint import PeakMemory, footprint_budgets
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.sharing.baseline import SharedBaseline, shared_baseline
 
@@ -42,6 +43,29 @@ def test_another_run_takes_it_over_with_its_own_budget(tmp_path, baseline):
     assert taken.devices[0].budget_ms == 1.0
     assert taken.devices[0].measurement == baseline.devices[0].measurement
     assert (second.folder(0) / "model.onnx").read_bytes() == CONTENT
+
+
+def test_sizes_and_memory_are_held_to_the_budgets_of_the_run_that_takes_over(tmp_path, baseline):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    memory = PeakMemory(peak_mib=60.0, limit_mib=80.0)
+    of_first = baseline.model_copy(
+        update={
+            "devices": (baseline.devices[0].model_copy(update={"memory": memory}),),
+            "footprints": footprint_budgets(1.0, None, baseline.teacher),
+        }
+    )
+    first = context_in(tmp_path / "first", speedup=2.0, size_mib=1.0, memory_mib=80.0)
+    (first.folder(0) / "model.onnx").write_bytes(CONTENT)
+    SharedBaseline(shared, first).give(of_first)
+    asked = {"speedup": 2.0, "parameters": 0.5, "memory_mib": 50.0}
+    taken = SharedBaseline(shared, context_in(tmp_path / "second", **asked)).taken()
+    assert taken is not None
+    assert [str(budget) for budget in taken.footprints] == ["5 parameters"]
+    assert taken.devices[0].memory == PeakMemory(peak_mib=60.0, limit_mib=50.0)
+    bare = SharedBaseline(shared, context_in(tmp_path / "third", speedup=2.0)).taken()
+    assert bare is not None
+    assert (bare.footprints, bare.devices[0].memory) == ((), None)
 
 
 def test_what_changed_meanwhile_is_not_taken(tmp_path, baseline):
