@@ -9,6 +9,7 @@ models take turns in a shuffled order, so that a drift meets them all. An error 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import math
 import os
@@ -153,6 +154,48 @@ def measure(request: Json, load: Load) -> list[Json]:
         del models
         gc.collect()
     return answers
+
+
+def profile_runs(
+    request: Json, load: Load, take: Callable[[Any, int], object]
+) -> list[tuple[Any, int]]:
+    """Run each model some times in every round, warm; the models, and how often each ran in one.
+
+    Args:
+        load: as for `measure`.
+        take: runs a model so many times.
+    """
+    models = load_all(request, load)
+    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
+    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
+    for order in orders(len(models), request["rounds"]):
+        for index in order:
+            take(models[index], counts[index])
+    return list(zip(models, counts, strict=True))
+
+
+def run_times(model: Any, count: int) -> None:  # noqa: ANN401
+    """Run a model so many times."""
+    for _ in range(count):
+        model.run()
+
+
+def package(name: str, extra: str = "") -> Any:  # noqa: ANN401
+    """The Python package of a runtime.
+
+    Args:
+        name: that it is imported and installed by.
+        extra: of EdgeSpiral, which brings it.
+
+    Raises:
+        AgentError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        hint = f"install {name} for the Python that runs there"
+        here = f"; here edgespiral[{extra}] does" if extra else ""
+        raise AgentError("target", one_line(error), hint=hint + here) from error
 
 
 def timed_ms(run: Run) -> float:

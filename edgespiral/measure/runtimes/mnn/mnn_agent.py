@@ -15,18 +15,15 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import (  # type: ignore[import-not-found]
-    PROFILED_RUNS,
     AgentError,
     Process,
     float_entries,
-    load_all,
     measure,
     one_line,
-    orders,
+    package,
+    profile_runs,
     random_inputs,
-    samples_per_round,
     serve,
-    warmed,
 )
 
 if TYPE_CHECKING:
@@ -166,13 +163,12 @@ def outputs(request: Json) -> tuple[str, list[Json]]:
 
 def profiled(request: Json) -> tuple[str, list[list[Json]]]:
     """The operators of each model with their mean time."""
-    models = load_all(request, Loaded)
-    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
-    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
-    rounds: list[list[list[Json]]] = [[] for _ in models]
-    for order in orders(len(models), request["rounds"]):
-        for index in order:
-            rounds[index].append(models[index].operators(counts[index]))
+    rounds: list[list[list[Json]]] = [[] for _ in request["models"]]
+
+    def take(model: Loaded, count: int) -> None:
+        rounds[model.index].append(model.operators(count))
+
+    profile_runs(request, Loaded, take)
     return "nodes", [_means(own) for own in rounds]
 
 
@@ -210,12 +206,7 @@ def _tensor(values: Any) -> Any:  # noqa: ANN401
 
 
 def _mnn() -> Any:  # noqa: ANN401
-    try:
-        import MNN
-    except ImportError as error:
-        hint = "install MNN for the Python that runs there; here edgespiral[mnn] does"
-        raise AgentError("target", one_line(error), hint=hint) from error
-    return MNN
+    return package("MNN", "mnn")
 
 
 if __name__ == "__main__":

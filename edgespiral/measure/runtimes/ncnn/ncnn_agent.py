@@ -19,7 +19,7 @@ from agent import (  # type: ignore[import-not-found]
     Process,
     float_entries,
     measure,
-    one_line,
+    package,
     random_inputs,
     serve,
 )
@@ -135,12 +135,7 @@ def _net(folder: Path, index: int, threads: int) -> Any:  # noqa: ANN401
 
 
 def _ncnn() -> Any:  # noqa: ANN401
-    try:
-        import ncnn
-    except ImportError as error:
-        hint = "install ncnn for the Python that runs there; here edgespiral[ncnn] does"
-        raise AgentError("target", one_line(error), hint=hint) from error
-    return ncnn
+    return package("ncnn", "ncnn")
 
 
 if __name__ == "__main__":

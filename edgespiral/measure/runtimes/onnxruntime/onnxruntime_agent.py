@@ -18,18 +18,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import (  # type: ignore[import-not-found]
     CPU,
-    PROFILED_RUNS,
     AgentError,
     Process,
-    load_all,
     measure,
     nodes_of,
     one_line,
-    orders,
+    package,
+    profile_runs,
     random_inputs,
-    samples_per_round,
+    run_times,
     serve,
-    warmed,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def main(request: Json) -> Json:
             answers = timed({**request, "profile_folder": folder})
     runtime = {
         "runtime": "onnxruntime",
-        "runtime_version": _runtime().__version__,
+        "runtime_version": package("onnxruntime").__version__,
         "provider": request["provider"],
     }
     return {**process.document(runtime), **answers}
@@ -108,14 +106,8 @@ def placed(request: Json) -> list[list[Json]]:
 
 def profile(request: Json) -> list[list[Json]]:
     """The nodes of each model with their times, from ONNX Runtime's own profiler."""
-    models = load_all(request, Loaded)
-    warm = [warmed(model, request["warmup_ms"]) for model in models]
-    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for _, ms in warm]
-    for order in orders(len(models), request["rounds"]):
-        for index in order:
-            for _ in range(counts[index]):
-                models[index].run()
-    return [_profiled(models[i], counts[i] * request["rounds"]) for i in range(len(models))]
+    models = profile_runs(request, Loaded, run_times)
+    return [_profiled(model, count * request["rounds"]) for model, count in models]
 
 
 def _profiled(model: Loaded, runs: int) -> list[Json]:
@@ -128,7 +120,7 @@ def _profiled(model: Loaded, runs: int) -> list[Json]:
 
 
 def _open(index: int, request: Json) -> Any:  # noqa: ANN401
-    ort = _runtime()
+    ort = package("onnxruntime")
     provider = request["provider"]
     available = ort.get_available_providers()
     if provider not in available:
@@ -147,15 +139,6 @@ def _open(index: int, request: Json) -> Any:  # noqa: ANN401
         return ort.InferenceSession(path, options, providers=providers, enable_fallback=0)
     except Exception as error:
         raise AgentError("model", f"cannot be loaded: {one_line(error)}", model=index) from error
-
-
-def _runtime() -> Any:  # noqa: ANN401
-    try:
-        import onnxruntime
-    except ImportError as error:
-        hint = "install onnxruntime for the Python that runs there"
-        raise AgentError("target", one_line(error), hint=hint) from error
-    return onnxruntime
 
 
 if __name__ == "__main__":

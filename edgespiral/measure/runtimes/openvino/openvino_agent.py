@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from agent import (  # type: ignore[import-not-found]
-    PROFILED_RUNS,
     AgentError,
     Process,
-    load_all,
     measure,
     one_line,
-    orders,
+    package,
+    profile_runs,
     random_inputs,
-    samples_per_round,
+    run_times,
     serve,
-    warmed,
 )
 
 if TYPE_CHECKING:
@@ -102,13 +100,8 @@ def measured(request: Json) -> tuple[str, list[Json]]:
 
 def profiled(request: Json) -> tuple[str, list[list[Json]]]:
     """The layers of each model with their mean time, as OpenVINO's own counters have it."""
-    models = load_all(request, Loaded)
-    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
-    for order in orders(len(models), request["rounds"]):
-        for index in order:
-            for _ in range(min(PROFILED_RUNS, samples_per_round(warm_ms[index], request))):
-                models[index].run()
-    return "nodes", [_nodes(model.compiled) for model in models]
+    models = profile_runs(request, Loaded, run_times)
+    return "nodes", [_nodes(model.compiled) for model, _ in models]
 
 
 def outputs(request: Json) -> tuple[str, list[Json]]:
@@ -238,12 +231,7 @@ def _tensor(values: Any) -> Any:  # noqa: ANN401
 
 
 def _openvino() -> Any:  # noqa: ANN401
-    try:
-        import openvino
-    except ImportError as error:
-        hint = "install openvino for the Python that runs there; here edgespiral[openvino] does"
-        raise AgentError("target", one_line(error), hint=hint) from error
-    return openvino
+    return package("openvino", "openvino")
 
 
 def _reason(error: Exception) -> str:
