@@ -66,8 +66,6 @@ class Measured(Record):
     @model_validator(mode="after")
     def _samples_are_whole(self) -> Self:
         rounds_ms = self.measurement.rounds_ms if self.measurement else ()
-        if self.measurement and not (rounds_ms and all(rounds_ms)):
-            raise ValueError("there are no samples, or a round without any")
         if sum(self.processes) != len(rounds_ms):
             raise ValueError(f"{len(rounds_ms)} rounds in processes of {list(self.processes)}")
         return self

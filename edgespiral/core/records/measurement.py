@@ -86,8 +86,8 @@ class LatencyStats(Record):
             ValueError: a figure is another, or a sample is no latency.
         """
         samples_ms = np.fromiter(chain.from_iterable(rounds_ms), np.float64)
-        if not all(rounds_ms):
-            raise ValueError("a round without samples")
+        if not (rounds_ms and all(rounds_ms)):
+            raise ValueError("there are no samples, or a round without any")
         if samples_ms.size != self.count:
             raise ValueError(f"{self.count} samples are told of, {samples_ms.size} are there")
         if samples_ms.min() <= 0:

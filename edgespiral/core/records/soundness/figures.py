@@ -7,6 +7,7 @@ fast the teacher was.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError
@@ -20,12 +21,13 @@ from edgespiral.core.records.events import (
     RunStarted,
     TurnFinished,
 )
-from edgespiral.core.records.measurement import Verdict
+from edgespiral.core.records.footprint import footprint_budgets
+from edgespiral.core.records.measurement import SAME, Verdict
 from edgespiral.core.records.metric import Figure
 from edgespiral.core.records.schema import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from edgespiral.core.records.events import Event, OnDevice
@@ -92,7 +94,7 @@ class _Told:
                 _require_seconds(event)
                 self._require_verdict(event)
             if isinstance(event, Baseline) and self._started is not None:
-                _require_all_targets(event, self._started)
+                _require_plan_of(event, self._started)
             if isinstance(event, Baseline | TurnFinished):
                 _require_own_file(event)
             if self._baseline is not None:
@@ -101,6 +103,7 @@ class _Told:
                     _require_beside(devices, self._baseline.devices)
             if isinstance(event, RunFinished):
                 self._require_outcome(event)
+                self._require_figures_of_best(event)
         except ValueError as error:
             return str(error)
         return None
@@ -127,6 +130,15 @@ class _Told:
             raise ValueError(
                 f"its budgets are {', '.join(map(str, verdicts))}, and together {done.verdict}"
             )
+
+    def _require_figures_of_best(self, finished: RunFinished) -> None:
+        """A run ends with what its best turn has come to, or its teacher."""
+        source = self._turns.get(finished.best_turn) or self._baseline
+        for device, own in zip(finished.devices, source.devices if source else (), strict=False):
+            if (device.measurement, device.speedup) != (own.measurement, own.speedup):
+                raise ValueError(
+                    f"other figures on {device.target} than turn {finished.best_turn} has"
+                )
 
     def _require_outcome(self, finished: RunFinished) -> None:
         if finished.outcome is Outcome.ALREADY_MET and finished.best_turn:
@@ -182,13 +194,46 @@ def _require_plan(started: RunStarted) -> None:
         raise ValueError("its plan has no max_drop")
 
 
-def _require_all_targets(baseline: Baseline, started: RunStarted) -> None:
+def _require_plan_of(baseline: Baseline, started: RunStarted) -> None:
     targets = started.plan["target"]
     named = targets if isinstance(targets, list) else [targets]
     if len(baseline.devices) != len(named):
         raise ValueError(f"is of {len(baseline.devices)} devices, the plan of {len(named)}")
     if any(device.speedup.value != 1 for device in baseline.devices):
         raise ValueError("the teacher is not as fast as itself")
+    for device, target in zip(baseline.devices, named, strict=True):
+        _require_budget(device, started.plan, str(target))
+    plan, given = started.plan, [budget.limit for budget in baseline.footprints]
+    size_mib, parameters = _number(plan.get("size_mib")), _number(plan.get("parameters"))
+    asked = [budget.limit for budget in footprint_budgets(size_mib, parameters, baseline.teacher)]
+    if len(asked) != len(given) or not all(map(_is_same, asked, given)):
+        raise ValueError("its budgets of size are not those of the plan")
+
+
+def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) -> None:
+    """Refuse another budget for a target than the plan and the teacher's latency make it."""
+    latencies = {kind: plan.get(kind) for kind in ("latency_ms", "speedup")}
+    own = {kind: value.get(target) for kind, value in latencies.items() if isinstance(value, dict)}
+    own = {kind: value for kind, value in own.items() if value is not None} or latencies
+    latency_ms, speedup = _number(own.get("latency_ms")), _number(own.get("speedup"))
+    asked_ms = teacher.measurement.stats.p50_ms / speedup if speedup else latency_ms
+    if asked_ms is None or teacher.budget_ms is None:
+        is_same = asked_ms is teacher.budget_ms
+    else:
+        is_same = _is_same(asked_ms, teacher.budget_ms)
+    limit_mib = _number(plan.get("memory_mib"))
+    if teacher.memory is not None and limit_mib is not None:
+        is_same = is_same and _is_same(teacher.memory.limit_mib, limit_mib)
+    if not is_same:
+        raise ValueError(f"the budget on {teacher.target} is not that of the plan")
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _is_same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=SAME)
 
 
 def _require_own_file(event: Baseline | TurnFinished) -> None:
@@ -223,11 +268,16 @@ def _require_beside(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -
                 f"a speed-up of {device.speedup.value:g} on {device.target}, where the teacher "
                 f"takes {teacher_ms:g} ms and this {device.measurement.stats.p50_ms:g} ms"
             )
-        if device.budget_ms is not None and device.budget_ms != teacher.budget_ms:
+        # Where none was asked for, candidates have what they were aimed at.
+        budgets_ms = {own.budget_ms for own in (device, teacher)} - {None}
+        if teacher.budget_ms is not None and len(budgets_ms) > 1:
             raise ValueError(
                 f"a budget of {device.budget_ms:g} ms on {device.target}, of "
                 f"{teacher.budget_ms} ms when the run began"
             )
+        limits_mib = {own.memory.limit_mib for own in (device, teacher) if own.memory}
+        if len(limits_mib) > 1:
+            raise ValueError(f"another limit of memory on {device.target} than the teacher's")
         _require_device_verdict(device, teacher_ms)
 
 

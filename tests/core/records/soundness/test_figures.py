@@ -22,7 +22,7 @@ from edgespiral.core.records.events import (
     TurnPlanned,
 )
 from edgespiral.core.records.exported import QuantisedTraining
-from edgespiral.core.records.footprint import FootprintBudget
+from edgespiral.core.records.footprint import MIB, FootprintBudget
 from edgespiral.core.records.journal import Journal, read_run
 from edgespiral.core.records.measurement import Interval, Measurement, Ratio, Verdict
 from edgespiral.core.records.metric import Figure, Metric
@@ -135,9 +135,9 @@ IMPOSSIBLE = [
     ("on test", 5, put("student_test_score", value=140.0), "is from 0 to 100"),
     ("beside", 5, put("student_beside", 0, "value", value=140.0), "macro F1 140.00 %"),
     ("speed-up", 4, put(*SPEEDUP, "value", value=1e308), "outside of its interval"),
-    ("speed-up of rounds", 4, put("devices", 0, "speedup", value={
+    ("speed-up of rounds", 4, put(*SPEEDUP, value={
         "value": 9.1, "ci95": SURE, "reference_ms": [4.1] * 6}), "which by its rounds is 2.05"),
-    ("speed-up of medians", 4, put("devices", 0, "speedup", value={
+    ("speed-up of medians", 4, put(*SPEEDUP, value={
         "value": 91, "ci95": {"low": 90, "high": 92}}), "where the teacher takes 4.1 ms"),
     ("pairs", 4, put(*SPEEDUP, "reference_ms", value=[4.1] * 5), "5 rounds are paired with 6"),
     ("speed-up of 0", 4, put(*SPEEDUP, "ci95", "low", value=0.0), "a speed-up of 0"),
@@ -148,24 +148,24 @@ IMPOSSIBLE = [
     ("interval of 0", 4, put(*STATS, "p50_ci95_ms", "low", value=-1), "a latency of -1 ms"),
     ("reversed", 4, put(*STATS, "p50_ci95_ms", value={"low": 2.1, "high": 1.9}), "down to 1.9"),
     ("sample", 4, put(*TIMED, "rounds_ms", 0, 0, value=-1.9), "a sample of"),
-    ("no round", 4, put(*TIMED, "rounds_ms", 0, value=[]), "without samples"),
+    ("no round", 4, put(*TIMED, "rounds_ms", 0, value=[]), "a round without any"),
     ("started later", 1, put("started_at", value=TOMORROW), "is in the future"),
     ("ended later", 5, put("finished_at", value="2999-01-01T00:00:00Z"), "is in the future"),
     ("without a zone", 5, put("finished_at", value="2999-01-01T00:00:00"), "is in the future"),
     ("measured later", 2, put(*TIMED, "measured_at", value=TOMORROW), "is in the future"),
-    ("the teacher's", 2, put("devices", 0, "speedup", value={
+    ("the teacher's", 2, put(*SPEEDUP, value={
         "value": 2, "ci95": {"low": 2, "high": 2}}), "not as fast as itself"),
     ("wider", 4, put("widths", "conv", value=9), "conv has a width of 9, of 8 in the teacher"),
     ("narrower", 4, put("widths", "conv", value=-1), "conv has a width of -1"),
     ("seconds", 4, put("seconds", "distil", value=-1.0), "distil took -1 s"),
     ("verdict", 4, put("verdict", value="missed"), "its budgets are met, and together missed"),
-    ("of a device", 4, lambda record: (
-        record.update(verdict="missed"), record["devices"][0].update(verdict="met", budget_ms=1.0)
-    ), "a budget of 1 ms on host-cpu, of 2.05 ms when the run began"),
+    ("of a device", 4, put("devices", 0, "budget_ms", value=1.0), "of 2.05 ms when the run began"),
     ("outcome", 5, put("best_turn", value=0), "the budget is met, and no turn ships"),
     ("already", 5, put("outcome", value="already-met"), "and turn 1 ships"),
     ("floor", 4, put("student", "validation_score", value=90.0), "90.00 % is worse than 95"),
     ("elsewhere", 4, put("files", value={"../model.onnx": "0"}), "no name of a file"),
+    ("budget", 2, put("devices", 0, "budget_ms", value=3.0), "is not that of the plan"),
+    ("other than the turn's", 5, put(*TIMED, "target", value="other"), "than turn 1 has"),
     ("another file", 4, put("files", value={"model.onnx": "1" * 64}), "than was kept"),
     ("size", 4, put("student", "size_bytes", value=0), "student.size_bytes"),
     ("plan", 1, put("plan", "max_drop", value="much"), "its plan has no max_drop"),
@@ -191,6 +191,7 @@ def test_what_a_run_has_written_is_believed(journal: Path) -> None:
 
 
 def test_a_verdict_that_the_device_s_figures_do_not_bear_is_refused(journal: Path) -> None:
+    changed(journal, 1, put("plan", "speedup", value=4.1))
     for line in (2, 4, 5):
         changed(journal, line, put("devices", 0, "budget_ms", value=1.0))
     with pytest.raises(RunFolderError, match=r"is told to have met a budget of 1 ms"):
@@ -199,10 +200,9 @@ def test_a_verdict_that_the_device_s_figures_do_not_bear_is_refused(journal: Pat
 
 def test_records_of_before_kept_no_rounds_of_the_teacher(journal: Path) -> None:
     for line in (4, 5):
-        changed(journal, line, put(*SPEEDUP, "reference_ms", value=[]))
-    # A drift between two measurements is no contradiction.
-    changed(journal, 4, put("devices", 0, "speedup", value={
-        "value": 4.0, "ci95": {"low": 3.9, "high": 4.1}}))  # fmt: skip
+        # A drift between two measurements is no contradiction.
+        older = {"value": 4.0, "ci95": {"low": 3.9, "high": 4.1}}
+        changed(journal, line, put(*SPEEDUP, value=older))
     assert len(read_run(journal)) == 5
 
 
@@ -219,5 +219,8 @@ def test_errors_may_be_more_than_all(journal: Path) -> None:
 def test_a_budget_of_size_is_part_of_the_verdict(journal: Path) -> None:
     size = FootprintBudget(kind="size", limit=3000.0)
     changed(journal, 2, put("footprints", value=[size.model_dump()]))
+    with pytest.raises(RunFolderError, match="its budgets of size are not those of the plan"):
+        read_run(journal)
+    changed(journal, 1, put("plan", "size_mib", value=3000.0 / MIB))
     with pytest.raises(RunFolderError, match="its budgets are met, missed, and together met"):
         read_run(journal)
