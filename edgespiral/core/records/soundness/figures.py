@@ -69,7 +69,6 @@ class _Told:
     """What the records of a journal have told so far."""
 
     def __init__(self) -> None:
-        self._metric: Metric | None = None
         self._started: RunStarted | None = None
         self._baseline: Baseline | None = None
         self._turns: dict[int, TurnFinished] = {}
@@ -77,7 +76,7 @@ class _Told:
     def add(self, event: Event) -> None:
         """Take in the next record."""
         if isinstance(event, RunStarted):
-            self._metric, self._started = event.metric, event
+            self._started = event
         elif isinstance(event, Baseline):
             self._baseline = event
         elif isinstance(event, TurnFinished):
@@ -88,8 +87,8 @@ class _Told:
         try:
             if isinstance(event, RunStarted):
                 _require_plan(event)
-            if self._metric is not None:
-                require_scores(event, self._metric)
+            if self._started is not None:
+                require_scores(event, self._started.metric)
             if isinstance(event, TurnFinished):
                 _require_seconds(event)
                 self._require_verdict(event)
@@ -152,10 +151,10 @@ class _Told:
             raise ValueError(f"the budget is met, and turn {best.turn} has it {best.verdict}")
         if self._started is None or self._baseline is None:
             return
-        max_drop = float(str(self._started.plan["max_drop"]))
-        floor = self._metric.floor(self._baseline.teacher.validation_score, max_drop)
-        if not self._metric.holds(best.student.validation_score, floor):
-            score = self._metric.named(best.student.validation_score)
+        metric, max_drop = self._started.metric, float(str(self._started.plan["max_drop"]))
+        floor = metric.floor(self._baseline.teacher.validation_score, max_drop)
+        if not metric.holds(best.student.validation_score, floor):
+            score = metric.named(best.student.validation_score)
             raise ValueError(f"the budget is met, and {score} is worse than {floor:g}")
 
 
