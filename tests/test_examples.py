@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nbclient
-import nbformat
 import pytest
 from command import command, script
 
@@ -116,6 +114,7 @@ def test_the_notebook_of_two_models_writes_them(tmp_path: Path) -> None:
 
 def executed(source: Path, words: Sequence[object], times: int = 1) -> list[str]:
     """Run a notebook's cells in a kernel, the last with `words`; what each run of that printed."""
+    nbformat, nbclient = map(pytest.importorskip, ("nbformat", "nbclient"))
     notebook = nbformat.read(source, as_version=4)
     last = notebook.cells.pop()
     assert last.source == "main([])"
