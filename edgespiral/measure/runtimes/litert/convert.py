@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PACKAGE, NAMED = "litert_torch", "EDGESPIRAL_LITERT_PYTHON"
 PROGRAM = Path(__file__).with_name("to_tflite.py")
 MODEL, PORTS = "model.tflite", "ports.json"
-LOOKS = "import sys; from importlib.util import find_spec; sys.exit(find_spec(sys.argv[1]) is None)"
+LOOKS = f"from importlib.util import find_spec; raise SystemExit(find_spec({PACKAGE!r}) is None)"
 HOW = (
     "python -m venv litert && litert/bin/pip install litert-torch, then name it: "
     f'converter_python = "litert/bin/python" in the target\'s [runtime], or ${NAMED}'
@@ -81,7 +81,7 @@ def converting_python(named: str | None) -> str:
     python = str(Path(program).absolute())
     try:
         looked = subprocess.run(  # noqa: S603 (the user's own Python)
-            [python, "-I", "-c", LOOKS, PACKAGE], capture_output=True, timeout=60, check=False
+            [python, "-I", "-c", LOOKS], capture_output=True, timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         what = f"{wanted} cannot be run: {error}"

@@ -48,8 +48,8 @@ class LiteRt(ConvertingRuntime):
             TargetError: the delegate leaves layers with weights to other kernels.
         """
         document = agent_document(completed, job)
-        asked = {"runtime": "litert"}
-        asked |= {name: self._settings[name] for name in ("threads", "float_precision")}
+        asked = {name: self._settings[name] for name in ("threads", "float_precision")}
+        asked["runtime"] = "litert"
         with reading():
             placed = zip(job.models, document.pop("placed"), strict=True)
             document["runtime"]["provider"] = provider_of(placed)

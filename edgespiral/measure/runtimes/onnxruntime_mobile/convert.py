@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     Platform = Literal["arm", "amd64"]
 
 TOOL = "onnxruntime.tools.convert_onnx_models_to_ort"
+# The package that it is in imports PyTorch where that is installed, and makes nothing of it here.
+PROGRAM = (
+    "import runpy, sys; sys.modules['torch'] = None; "
+    f"runpy.run_module({TOOL!r}, run_name='__main__')"
+)
 MODEL, OPERATORS = "model.ort", "model.required_operators.config"
 X86 = ("x86_64", "AMD64", "amd64")
 
@@ -36,7 +41,7 @@ def converted(model: Path, folder: Path, platform: Platform) -> Converted:
     Raises:
         ModelError: ONNX Runtime cannot read or convert it.
     """
-    command = [sys.executable, "-I", "-m", TOOL, copied(model, folder).name]
+    command = [sys.executable, "-I", "-c", PROGRAM, copied(model, folder).name]
     command += ["--optimization_style", "Fixed", "--target_platform", platform]
     run_converter("ONNX Runtime", command, folder, (MODEL, OPERATORS), model)
     return Converted({name: folder / name for name in (MODEL, OPERATORS)}, {})
