@@ -169,6 +169,7 @@ IMPOSSIBLE = [
     ("another file", 4, put("files", value={"model.onnx": "1" * 64}), "than was kept"),
     ("size", 4, put("student", "size_bytes", value=0), "student.size_bytes"),
     ("plan", 1, put("plan", "max_drop", value="much"), "its plan has no max_drop"),
+    ("endless", 1, put("plan", "size_mib", value=1e308), "its plan asks for what cannot be"),
     ("targets", 1, put("plan", "target", value=["a", "b"]), "is of 1 devices, the plan of 2"),
     ("no targets", 1, put("plan", "target", value=[]), "names no model, data and targets"),
 ]  # fmt: skip
