@@ -65,7 +65,7 @@ def _run(config: Path | None, flags: dict[str, object], *, resume: bool, dry_run
 
     # A mistake in the plan is told before the seconds that PyTorch and data take to load.
     plan = load_plan(config, flags)
-    profiles_with(plan.targets, plan.runtime)
+    profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
     load_recipe(plan.recipe)
     check_logs(plan.log)
     if dry_run:

@@ -128,8 +128,9 @@ def _judge(inputs: Sequence[Tensors]) -> Judge:
             raise ExportError("its outputs are not finite")
         parity = output_parity(here, there)
         # bfloat16 and float16 round alike, as far as these limits go.
-        limits = next((limits for name, limits in LIMITS.items() if name == precision), None)
-        least_db = (limits or LIMITS["fp16"]).least_sqnr_db
+        limits = {str(name): limits for name, limits in LIMITS.items()}
+        kind = "int8" if precision.startswith("int8") else precision
+        least_db = limits.get(kind, limits["fp16"]).least_sqnr_db
         if least_db is not None and parity.sqnr_db is not None and parity.sqnr_db < least_db:
             which = f"output {parity.output}" if parity.output else "its output"
             raise ExportError(
