@@ -62,7 +62,7 @@ Purpose = Annotated[
     str | None,
     typer.Option(
         help="With a pipeline: what MODEL is for, which decides what follows the network.",
-        show_default="the run's, or classification",
+        show_default="the run's, or that of compress",
     ),
 ]
 WithEnergy = Annotated[
