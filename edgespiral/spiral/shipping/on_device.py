@@ -64,6 +64,18 @@ HINTS: dict[Precision, str] = {
 }
 
 
+def limits_for(precision: Precision, float_precision: str) -> ParityLimits:
+    """How near a device's outputs are to be to those here.
+
+    Args:
+        precision: of the file.
+        float_precision: that the device computes a float32 file in; bf16, fp16 and weights that a
+            runtime rounds by itself are alike, as far as these limits go.
+    """
+    is_rounded = precision == "fp32" and float_precision != "fp32"
+    return LIMITS["fp16" if is_rounded else precision]
+
+
 def check_on(
     profile: TargetProfile,
     path: Path,
@@ -124,7 +136,8 @@ def check_on_device(
     what += f"{metric.text(scores[1])} here"
     precision = session.precision(path)
     parity = compared(expected, outputs_there, task)
-    problem = differing(LIMITS[precision], expected, outputs_there, parity)
+    limits = limits_for(precision, session.profile.runtime.float_precision)
+    problem = differing(limits, expected, outputs_there, parity)
     right_here, right_there = (
         task.rightness(outputs, targets) for outputs in (expected, outputs_there)
     )
