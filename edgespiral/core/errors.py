@@ -88,10 +88,10 @@ class MissingExtraError(UsageError):
 
     page = "installing.md#extras"
 
-    def __init__(self, feature: str, extra: str) -> None:
+    def __init__(self, feature: str, extra: str, *, hint: str | None = None) -> None:
         super().__init__(
             f"{feature} needs a package that is not installed",
-            hint=f"install it with: pip install 'edgespiral[{extra}]'",
+            hint=hint or f"install it with: pip install 'edgespiral[{extra}]'",
         )
 
 

@@ -56,8 +56,15 @@ class Metric(Record):
         return before - after if self.higher_is_better else after - before
 
     def floor(self, reference: float, max_drop: float) -> float:
-        """The worst score that loses no more than `max_drop` against `reference`."""
-        return reference - max_drop if self.higher_is_better else reference + max_drop
+        """The worst score that loses no more than `max_drop` against `reference`.
+
+        Example:
+            >>> Metric(name="accuracy").floor(40.0, 50.0)
+            0.0
+        """
+        if not self.higher_is_better:
+            return reference + max_drop
+        return max(reference - max_drop, 0.0) if self.is_share else reference - max_drop
 
     def holds(self, score: float, floor: float) -> bool:
         """Whether a score is not worse than `floor`."""

@@ -54,23 +54,31 @@ def with_runtime(profile: TargetProfile, name: str, threads: int | None = None) 
     return _set(profile, _settings(profile, RUNTIMES.check(name), threads))
 
 
-def profiles_with(targets: Sequence[str], runtime: str | None) -> list[TargetProfile]:
+def profiles_with(
+    targets: Sequence[str], runtime: str | None, *, by_layers: bool
+) -> list[TargetProfile]:
     """The profiles of a plan's targets, with the runtime that it names, if it names one.
+
+    Args:
+        targets: by name.
+        runtime: by name; None for each target's own.
+        by_layers: whether the plan needs the times of single layers.
 
     Raises:
         UsageError: as `load_profiles`, or as `with_runtime`.
-        TargetError: models are not timed there, or not layer by layer.
+        TargetError: models are not timed there, or not layer by layer where that is needed.
     """
     profiles = load_profiles(targets)
     if runtime is not None and runtime != AUTO:
         profiles = [with_runtime(profile, runtime) for profile in profiles]
     for profile in profiles:
-        if require_timing(profile) and not profile.capabilities.layers:
+        if require_timing(profile) and by_layers and not profile.capabilities.layers:
             raise TargetError(
-                f"{profile.runtime.kind} does not tell the times of layers, which planning learns "
-                "from",
+                f"{profile.runtime.kind} does not tell the times of layers, by which cuts are "
+                "shared out",
                 where=profile.name,
-                hint="compress on another runtime, and race the result",
+                hint="share them out without: --allocation uniform or global, or compress on "
+                "another runtime and race the result",
             )
     return profiles
 

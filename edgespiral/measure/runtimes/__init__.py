@@ -19,6 +19,7 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
         "agent_outputs",
         "agent_runtime",
         "converting",
+        "given_module",
         "weighted_layers",
     ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),

@@ -28,6 +28,7 @@ from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
+from edgespiral.models.saved import save_model
 from edgespiral.models.work import parameter_count
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.context import Parent, Stopwatch
@@ -125,6 +126,8 @@ class FamilyChoice:
         export_onnx(model, onnx, example=example)
         with evaluating(model):
             write_parts(onnx, self.context.task.parts(model, example))
+        if self.context.fleet.needs_modules:
+            save_model(model, folder)
         precisions = self.context.precisions
         return convert_untrained(onnx, precisions.written(self.precision), precisions.form)
 

@@ -118,6 +118,11 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         """Whether there is no budget, so that what may be lost is the goal."""
         return all(getattr(self, kind) is None for kind in goals.KINDS)
 
+    @property
+    def is_by_layers(self) -> bool:
+        """Whether cuts are shared out by what single layers cost, which a runtime must tell."""
+        return self.allocation == "latency"
+
     def budget_of(self, target: str) -> dict[str, float]:
         """The latency that `target` is to reach, by its kind; empty where none is asked for."""
         return goals.latency_of(target, self._latencies)

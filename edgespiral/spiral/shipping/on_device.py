@@ -69,11 +69,12 @@ def limits_for(precision: Precision, float_precision: str) -> ParityLimits:
 
     Args:
         precision: of the file.
-        float_precision: that the device computes a float32 file in; bf16, fp16 and weights that a
-            runtime rounds by itself are alike, as far as these limits go.
+        float_precision: that the device computes a float32 file in, in its runtime's words. bf16,
+            fp16 and weights alone in 8 bits are alike, as far as these limits go.
     """
-    is_rounded = precision == "fp32" and float_precision != "fp32"
-    return LIMITS["fp16" if is_rounded else precision]
+    if precision != "fp32" or float_precision == "fp32":
+        return LIMITS[precision]
+    return LIMITS["int8" if float_precision.startswith("int8") else "fp16"]
 
 
 def check_on(

@@ -83,7 +83,7 @@ def opened(
         EdgeSpiralError: as `run_compress`, before any time is spent.
     """
     require_float(task.part_names, plan.precision)
-    profiles = profiles_with(plan.targets, plan.runtime)
+    profiles = profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     with on_device(plan.device):
         model, splits, task = fitted(plan, model, splits, task, listener)

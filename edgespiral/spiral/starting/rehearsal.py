@@ -88,7 +88,7 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
         EdgeSpiralError: as the run would, at once.
     """
     training = training_of(plan.train)
-    profiles = profiles_with(plan.targets, plan.runtime)
+    profiles = profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
     splits, task = load(plan.data), tasks.load(plan.task)
     model = load_teacher(plan, splits, listener)
     with on_device(plan.device), work_folder() as work:
