@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgespiral.core.errors import ExportError, ModelError, UsageError
-from edgespiral.core.system.files import make_folder, write_text, writing
+from edgespiral.core.errors import ExportError, ModelError, RunFolderError, UsageError
+from edgespiral.core.system.files import make_folder, sha256_file, write_text, writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.core.text import printable
 from edgespiral.measure.model_files import timed_files
@@ -139,6 +139,12 @@ def _written_models(shipment: Shipment, kit: Kit, folder: Path) -> list[KitModel
     for number, (file, sample) in enumerate(zip(files, shipment.samples, strict=True)):
         shapes = {name: values.shape for name, values in sample.inputs.items()}
         model = kit.convert(file.path, folder, shapes)
+        if sha256_file(file.path) != sample.sha256:
+            raise RunFolderError(
+                "changed while it was shipped",
+                where=str(file.path),
+                hint="ship it again once it rests",
+            )
         lines.append(f"model\t{model.file}")
         for way, ports, arrays in (
             ("input", model.inputs, sample.inputs),
