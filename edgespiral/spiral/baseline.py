@@ -40,6 +40,7 @@ from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.turn import memories_of, model_facts
 from edgespiral.tasks import is_built_in
+from edgespiral.tasks.base import coarse_validation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,6 +101,9 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     metric = context.task.metric
     goal = goal_text(context.plan, budgets_of(context.plan.budgets, baseline), metric)
     _tell(context.listener, metric, goal, baseline)
+    if metric.is_share and context.plan.max_drop >= baseline.teacher.validation_score:
+        drop = f"{context.plan.max_drop:g} {metric.difference_unit}"
+        context.listener.say(f"  no score is too low: --max-drop allows {drop}, which is all of it")
     return baseline
 
 
@@ -146,7 +150,10 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         ),
         files=files,
         validation_sha256=sha256_of(validation),
-        doubts=doubts_about(model, context.splits, task, expected),
+        doubts=(
+            *filter(None, [coarse_validation(task, len(validation))]),
+            *doubts_about(model, context.splits, task, expected),
+        ),
         footprints=footprints,
     )
 
