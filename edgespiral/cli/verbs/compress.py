@@ -161,6 +161,6 @@ def _lead(plan: Plan, out: Path, *, resume: bool) -> int:
         plan, out=out, resume=resume, console=Terminal(stderr=True), command=command_line()
     )
     console = Terminal()
-    print_table(console, read(out / "journal.jsonl"))
+    print_table(console, read(out / "journal.jsonl"), are_doubts_told=True)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
     return result.exit_code
