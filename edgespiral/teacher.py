@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import torch
+from pydantic import model_validator
 from safetensors.torch import save
 from torch import nn
 
@@ -14,6 +15,7 @@ from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.schema import Record, Score
 from edgespiral.core.records.schema_1 import upgraded_training
+from edgespiral.core.records.soundness.figures import require_scores
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import (
     make_folder,
@@ -96,6 +98,11 @@ class TrainedTeacher(Record):
     test_beside: tuple[Figure, ...] = ()
     weights_sha256: str
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _scores_can_be(self) -> Self:
+        require_scores(self, self.metric)
+        return self
 
 
 def train_teacher(

@@ -235,6 +235,23 @@ def test_what_is_no_figure_is_refused(method, answer):
         CALLS[method](OwnTask(Wrong()))
 
 
+@pytest.mark.parametrize("method", ["score_of", "score", "scored", "scores_beside"])
+@pytest.mark.parametrize("answer", [-20.0, 140.0])
+def test_a_percentage_that_cannot_be_is_refused(method, answer):
+    class Determination(Distance):
+        metric = Metric(name="R2")
+        beside = (Metric(name="R2 of logarithms"),)
+
+        def _result(self, _value):
+            return (answer,) if method == "scores_beside" else answer
+
+        def scores_beside(self, pairs):
+            return (answer,)
+
+    with pytest.raises(ModelError, match=f"{method} failed.*from 0 to 100 %"):
+        CALLS[method](OwnTask(Determination()))
+
+
 @pytest.mark.parametrize("method", ["sample_losses", "divergence", "agreement", "rightness"])
 @pytest.mark.parametrize("answer", [0.5, torch.tensor(0.5), torch.ones(2, 3)], ids=str)
 def test_what_is_not_one_value_a_sample_is_refused(method, answer):

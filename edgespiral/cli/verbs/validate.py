@@ -91,6 +91,8 @@ def _goals(plan: Plan) -> Iterator[str]:
         yield f"{plan.size_mib:g} MiB"
     if plan.memory_mib is not None:
         yield f"{plan.memory_mib:g} MiB of memory"
+    if plan.energy_mj is not None:
+        yield f"{plan.energy_mj:g} mJ an inference"
     if plan.parameters is not None:
         share = plan.parameters < 1
         yield (

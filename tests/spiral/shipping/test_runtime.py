@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from brief_target import brief_profile
 
 from edgespiral import api
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.listener import Listener
 from edgespiral.core.records.events import Baseline, Outcome, RuntimeChosen
-from edgespiral.core.records.journal import read
+from edgespiral.core.records.journal import Journal, read
+from edgespiral.spiral.shipping.runtime import settled
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,36 @@ def test_the_winner_of_the_race_runs_all_that_follows(wide, digits, raced_option
     again = api.compress(wide, digits, out=tmp_path / "run", resume=True, **raced_options)
     assert again.result == done.result
     assert read(tmp_path / "run" / "journal.jsonl") == events
+
+
+def test_where_students_may_be_rounded_a_rounding_runtime_may_win(wide, digits, tmp_path):
+    pytest.importorskip("MNN", reason="the mnn extra is not installed")
+
+    def winners(journal, *, rounded=True):
+        [profile] = settled(
+            *([brief_profile()], wide, digits),
+            task=CLASSIFICATION,
+            journal=journal,
+            listener=Listener(),
+            rounded=rounded,
+        )
+        return profile.runtime.kind, profile.runtime.float_precision
+
+    journal = Journal(tmp_path / "journal.jsonl")
+    first = winners(journal)
+    [chosen] = journal.read()
+    [race] = chosen.races
+    assert first == (race.won.runtime, race.won.precision) == winners(journal)
+    assert len(journal.read()) == 1
+    # Whatever won here: a runtime that rounds is what a resumed run goes on with.
+    [place] = [at for at, row in enumerate(race.rows) if row.precision == "fp32 int8 weights"]
+    assert race.rows[place].measurement is not None
+    other = Journal(tmp_path / "other.jsonl")
+    won_by_rounding = race.model_copy(update={"winner": place})
+    other.append(chosen.model_copy(update={"races": (won_by_rounding,)}))
+    assert winners(other) == ("mnn", "fp32 int8 weights")
+    with pytest.raises(RunFolderError, match="won by mnn in fp32 int8 weights, which does not"):
+        winners(other, rounded=False)
 
 
 def test_a_runtime_that_is_named_takes_the_place_of_the_targets(
