@@ -119,6 +119,7 @@ CALLS = {
     "allowed_difference": lambda task: task.allowed_difference(1.0, 2, 0.1),
     "standard_error": lambda task: task.standard_error(1.0, Source()),
     "targets_of": lambda task: task.targets_of(ONES),
+    "postprocessing": lambda task: task.postprocessing(),
     "configured": lambda task: task.configured({}).metric,
     "fitted": lambda task: task.fitted("splits")[1],
     "prepared": lambda task: task.prepared(None, None)[0],
