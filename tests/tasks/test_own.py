@@ -70,6 +70,9 @@ class Distance(Task):
         self._result(None)
         return self, splits
 
+    def postprocessing(self):
+        return self._result(None)
+
     def prepared(self, model, splits):
         self._result(None)
         return model, self
