@@ -52,8 +52,8 @@ def converted(subject: Subject, module: ModuleFiles, folder: Path) -> Converted:
         raise MissingExtraError("the runtime executorch", "executorch")
     for file in (module.source, module.weights):
         shutil.copy(file, folder / file.name)
-    asked = {"shapes": [list(shape) for shape in inputs.values()], "keywords": _keywords(model)}
-    (folder / "request.json").write_text(json.dumps(asked), encoding="utf-8")
+    request = {"shapes": [list(shape) for shape in inputs.values()], "keywords": _keywords(model)}
+    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     command = [sys.executable, "-I", str(LOWERING), str(folder / "request.json")]
     run_converter("ExecuTorch", command, folder, (PROGRAM, LOWERED), model)
     lowered = json.loads((folder / LOWERED).read_text(encoding="utf-8"))

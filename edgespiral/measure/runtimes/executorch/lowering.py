@@ -21,13 +21,13 @@ def main(request: Path) -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    folder, asked = request.parent, json.loads(request.read_text(encoding="utf-8"))
+    folder, job = request.parent, json.loads(request.read_text(encoding="utf-8"))
     sys.path.insert(0, str(folder))
     from model import load  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
-    examples = [torch.randn(shape) for shape in asked["shapes"]]
-    keywords = dict(zip(asked["keywords"], examples, strict=True)) if asked["keywords"] else {}
+    examples = [torch.randn(shape) for shape in job["shapes"]]
+    keywords = dict(zip(job["keywords"], examples, strict=True)) if job["keywords"] else {}
     with torch.no_grad():
         exported = torch.export.export(load(), () if keywords else tuple(examples), keywords)
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
