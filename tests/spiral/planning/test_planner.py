@@ -138,15 +138,27 @@ def test_what_cuts_buy_is_known_once_a_turn_is_planned(planner, searched, import
 def test_a_cut_within_the_budget_is_tried_however_close_to_it(
     planner, searched, importance, allocation
 ):
-    given = {"allocation": allocation}
-    reach = planner.plan(1, searched, importance, target_ms=1e-5, **given)
+    def plan(target_ms, budget_ms=None):
+        limit_ms = max(target_ms, budget_ms or 0.0)
+        planned = planner.plan(
+            1, searched, importance, target_ms=target_ms, budget_ms=budget_ms, allocation=allocation
+        )
+        # Each look measures anew, so the fastest may have become slower than the limit meanwhile.
+        assert isinstance(planned, Planned) or planned.fastest_ms > limit_ms
+        return planned
+
+    def first_within(plan_for, limit_ms):
+        for _ in range(10):
+            planned = plan_for(limit_ms)
+            if isinstance(planned, Planned):
+                return planned
+            limit_ms = 1.01 * planned.fastest_ms
+        raise AssertionError("nothing within a hundredth of the fastest was tried")
+
     # Within the target, if not by the hundredths that a search aims below it.
-    planned = planner.plan(1, searched, importance, target_ms=1.01 * reach.fastest_ms, **given)
-    assert isinstance(planned, Planned)
+    planned = first_within(plan, 1.01 * plan(1e-5).fastest_ms)
     # Or within the budget, where a turn aims lower since the one before has just missed it.
-    budget_ms = 1.01 * planned.latency_ms
-    again = planner.plan(1, searched, importance, target_ms=1e-5, budget_ms=budget_ms, **given)
-    assert isinstance(again, Planned)
+    first_within(lambda budget_ms: plan(1e-5, budget_ms), 1.01 * planned.latency_ms)
 
 
 def test_what_an_earlier_turn_made_is_not_tried_again(planner, searched):
