@@ -10,6 +10,7 @@ PYTEST := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --im
 	--timeout=300 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 RELEASE := .tools/release
 DOCS := .tools/docs
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: setup demo examples notebooks test test-quick coverage faults lint types plan docs requirements dist clean
 
@@ -45,8 +46,8 @@ coverage: $(STAMP)
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults --minutes 28 --out bench/results/faults.json $(FAULTS)
 
-# Each example as a reader runs it, with all of its data, in a folder of its own; then the tests of
-# those that `make test` leaves out.
+# Each example as a reader runs it, with all of its data, in a folder of its own; then each notebook in
+# a kernel, which `make test` leaves out.
 examples: $(STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cd "$$folder" && \
 	for script in $(CURDIR)/examples/*/main.py; do \
@@ -71,9 +72,11 @@ plan: $(STAMP)
 	$(BIN)/python -m edgespiral.cli.write_commands
 	$(BIN)/python -m edgespiral.cli.write_schemas
 
-# The site of docs/, in build/site: every link and anchor is checked, and a warning is an error.
+# The site of docs/, in build/site/VERSION: every link and anchor is checked, and a warning is an
+# error. Versions that were built before stay beside it, and its menu leads to them.
 docs: $(DOCS)/.installed
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --clean
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --clean --site-dir build/site/$(VERSION)
+	$(DOCS)/bin/python docs/site_versions.py build/site
 
 $(DOCS)/.installed: requirements/docs.txt | $(UV)
 	@$(UV) venv --quiet --clear --python .tools/bin/python $(DOCS)

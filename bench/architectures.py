@@ -144,7 +144,8 @@ def attempt(source: PrunableModel, engine: str, found: dict[str, Any]) -> Cut | 
     try:
         cut = halve(source, engine)
     except EdgeSpiralError as error:
-        found[engine] = {"error": str(error)}
+        cause = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ else ""
+        found[engine] = {"error": f"{error}{cause}"}
         return None
     seconds = round(time.perf_counter() - start, 2)
     found[engine] = {"cut_s": seconds, "difference": cut.difference}

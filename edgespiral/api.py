@@ -83,7 +83,7 @@ def compress(
             (docs/training.md).
         options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` (milliseconds)
             and `speedup` (times, above 1), `size_mib` (of the file that ships), `parameters` (a
-            count or a share), `memory_mib` (of the process on the device, beside one of these), or
+            count or a share), `memory_mib` and `energy_mj` (on the device, beside one of these), or
             `max_drop` (in the metric's unit) alone; `epochs` (passes over the training split),
             `turns` and so on (docs/plan.md).
 
@@ -179,9 +179,11 @@ def train_teacher(
             head is then new (docs/training.md); random weights if not given.
         epochs: passes over the training split; 8 if not given, on small sets as many as 400 steps
             take.
-        batch_size: samples a step; 128 if not given, 32 on sets of fewer than 10,000 samples.
+        batch_size: samples a step; 128 if not given, 32 on sets of fewer than 10,000 samples, and
+            fewer where these do not fill four batches.
         learning_rate: the highest of the schedule; 0.2 if not given, 0.02 for a model without batch
-            norm or recurrent layers, and 0.002 with adamw; a tenth of that with `weights`.
+            norm or recurrent layers, and 0.002 with adamw; a tenth of that with `weights`, and less
+            in proportion where samples are too few for the usual batch.
         seed: of weights, order and augmentation; the splits do not depend on it.
         resume: go on where an earlier call stopped, or return its record if it had finished.
         task: what the model is for, by name, file or as it is (docs/tasks.md).

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import torch
+from pydantic import model_validator
 from safetensors.torch import save
 from torch import nn
 
@@ -14,6 +15,7 @@ from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.schema import Record, Score
 from edgespiral.core.records.schema_1 import upgraded_training
+from edgespiral.core.records.soundness.figures import require_scores
 from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import (
     make_folder,
@@ -41,7 +43,10 @@ from edgespiral.distill.settings import (
     TrainSettings,
     check_optimizer,
     defaults_of,
+    few_samples,
+    fitting_batch,
     precision_of,
+    steps_of,
 )
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
@@ -49,9 +54,10 @@ from edgespiral.models.independence import check_answers
 from edgespiral.models.load import begin_from, read_state
 from edgespiral.models.saved import weights_sha256
 from edgespiral.tasks import DEFAULT, resolved
+from edgespiral.tasks.base import coarse_validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from edgespiral.core.batches import DataSplits
@@ -93,6 +99,11 @@ class TrainedTeacher(Record):
     weights_sha256: str
     versions: dict[str, str]
 
+    @model_validator(mode="after")
+    def _scores_can_be(self) -> Self:
+        require_scores(self, self.metric)
+        return self
+
 
 def train_teacher(
     model_spec: str,
@@ -118,9 +129,11 @@ def train_teacher(
         out: a folder that is empty or not there, or, with `resume`, one of this same training.
         weights: what it begins from, as `models.load.begin_from`; random weights if not given.
         epochs: passes; 8 if not given, on small sets as many as 400 steps take.
-        batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples.
+        batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples, and fewer where these
+            do not fill four.
         learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers,
-            and 0.002 with adamw; a tenth of that with `weights`.
+            and 0.002 with adamw; a tenth of that with `weights`, and less in proportion where
+            samples are too few for the usual batch.
         seed: of weights, order and augmentation; not of the splits.
         resume: go on where an earlier call stopped, or return its result if it had finished.
         task: what the model is for.
@@ -163,6 +176,8 @@ def train_teacher(
         finished = _claim(out, plan, resume=resume)
         if finished is not None:
             return finished
+        for line in _course(settings, splits, aim, is_asked=batch_size is not None):
+            say(line)
         with on_device(options.get("device", AUTO)):
             report = train(
                 model, splits, settings, task=aim, checkpoint=out / CHECKPOINT, progress=progress
@@ -192,14 +207,21 @@ def default_settings(
         UsageError: one is out of range.
     """
     named = options or {}
-    batch = batch_size or (BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH)
-    steps_per_pass = max(1, samples // batch)
+    usual_batch = BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH
+    if batch_size is None:
+        accumulate = named.get("accumulate", 1)
+        batch = fitting_batch(usual_batch, samples, accumulate=accumulate)
+        # Goyal et al. 2017, section 2.1: the rate in proportion to the batch.
+        rate_share *= batch / usual_batch
+    else:
+        batch = batch_size
+    steps_per_pass = max(1, samples // max(batch, 1))
     optimizer = named_optimizer(check_optimizer(named.get("optimizer", AUTO)), model).name
     usual = defaults_of(optimizer)
     default_rate = rate_share * rate_from_scratch(optimizer, model)
     return TrainSettings(
         epochs=max(PASSES, LEAST_STEPS / steps_per_pass) if epochs is None else epochs,
-        batch_size=batch if batch_size is None else batch_size,
+        batch_size=batch,
         learning_rate=default_rate if learning_rate is None else learning_rate,
         optimizer=optimizer,
         weight_decay=named.get("weight_decay", usual.weight_decay),
@@ -210,6 +232,27 @@ def default_settings(
         accumulate=named.get("accumulate", 1),
         seed=seed,
     )
+
+
+def _course(
+    settings: TrainSettings, splits: DataSplits, task: Task, *, is_asked: bool
+) -> Iterator[str]:
+    """How long the training is, and what of its size a person should know before it begins.
+
+    Args:
+        is_asked: whether the size of a batch was.
+    """
+    samples, batch = len(splits.train), settings.batch_size
+    if not is_asked and batch < BATCH_OF_SMALL_SETS:
+        yield few_samples(samples, batch)
+    steps = steps_of(settings, samples)
+    yield (
+        f"{steps} steps of {batch} samples: {settings.epochs:.3g} times the {samples} to train on, "
+        f"at a rate of at most {settings.learning_rate:.3g}"
+    )
+    coarse = coarse_validation(task, len(splits.validation))
+    if coarse:
+        yield f"warning: {coarse}"
 
 
 def _first_model(

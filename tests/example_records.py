@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+
 from edgespiral.core.records.comparing.exploration import Exploration, Point
 from edgespiral.core.records.events import OnDevice
 from edgespiral.core.records.measurement import (
@@ -49,7 +51,7 @@ def measurement(
             count=sum(map(len, rounds)),
             p50_ms=p50_ms,
             p50_ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
-            p90_ms=p50_ms * 1.1,
+            p90_ms=float(np.percentile([ms for samples in rounds for ms in samples], 90)),
             p99_ms=None,
         ),
         rounds_ms=rounds,

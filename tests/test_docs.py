@@ -1,14 +1,17 @@
 """The pages: links hold on a forge too, commands parse, and what is to be copied runs."""
 
 import importlib
+import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import typer
@@ -191,3 +194,29 @@ def test_what_is_to_be_copied_runs(page: str, tmp_path: Path) -> None:
 def test_a_copied_line_that_fails_would_be_seen(tmp_path: Path) -> None:
     for line in ("edgespiral report none", "edgespiral report none > told.txt", "false"):
         assert run_line(line, tmp_path, {}).returncode != 0
+
+
+def test_versions_of_the_site_are_listed_newest_first(tmp_path: Path) -> None:
+    for name in ("0.9", "0.10", "dev", "0.10rc1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").write_text("")
+    (tmp_path / "stray").mkdir()
+    script = runpy.run_path(str(DOCS / "site_versions.py"))
+    assert script["written"](tmp_path) == ["0.10", "0.9", "0.10rc1", "dev"]
+    listed = json.loads((tmp_path / "versions.json").read_text())
+    assert listed[0] == {"version": "0.10", "title": "0.10", "aliases": ["latest"]}
+    assert 'url=0.10/index.html"' in (tmp_path / "index.html").read_text()
+    with pytest.raises(FileNotFoundError):
+        script["written"](tmp_path / "stray")
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.svg")), ids=lambda path: path.name)
+def test_a_diagram_says_what_it_shows_and_fetches_nothing(path: Path) -> None:
+    drawing = ET.parse(path).getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    assert drawing.get("role") == "img"
+    assert drawing.findtext(f"{space}title")
+    assert len(drawing.findtext(f"{space}desc", "")) > 50
+    text = path.read_text("utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?:|href|<script|@import", text)
+    assert any(path.name in page.read_text("utf-8") for page in PAGES), "no page shows it"

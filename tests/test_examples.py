@@ -1,8 +1,10 @@
 """The scripts of `examples/`, run as a reader runs them, on a target that is quick to measure."""
 
 import ast
+import copy
 import json
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ min_samples = 10
 [device]
 channel_multiple = 8
 """
-# Each with less data than it has for a reader.
+# Each with less data than it has for a reader, where a reader's takes long.
 SCRIPTS: dict[str, list[object]] = {
     "own_loop": [],
     "transfer": [],
@@ -35,11 +37,8 @@ SCRIPTS: dict[str, list[object]] = {
     "timm_model": ["--photographs", 16, "--epochs", 1],
     "detector": ["--pictures", 32, "--epochs", 1],
     "translator": ["--pairs", 80, "--epochs", 1],
+    "two_devices": ["--epochs", 1],
 }
-# Those that a run of the suite has time for; others take half a minute of a processor each.
-IN_SUITE = ("own_loop", "transfer")
-# Run as their notebooks, the others as their scripts: both are of the same cells.
-IN_NOTEBOOKS = ("keyword_spotter", "translator")
 OUTCOMES = {"met", "unreachable", "score-floor"}
 WRITER = runpy.run_path(str(EXAMPLES / "write_notebooks.py"))
 
@@ -63,7 +62,7 @@ def test_every_example_is_listed() -> None:
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert {name for name in folders if f"[{name}]({name}/README.md)" not in page} == set()
-    elsewhere = {"imagenet_resnet50", "plugin", "pull_request", "two_devices"}
+    elsewhere = {"imagenet_resnet50", "plugin", "pull_request"}
     assert folders == {*SCRIPTS, *elsewhere}
 
 
@@ -76,45 +75,61 @@ def test_a_notebook_is_in_step_with_its_script(source: Path) -> None:
     assert ran == ast.unparse(ast.Module(whole.body[1:-1], []))
 
 
-def program(name: str, words: list[object], folder: Path) -> tuple[Path, list[object]]:
-    """What is run of an example, and the words for it; those of a notebook are in its last cell."""
-    if name not in IN_NOTEBOOKS:
-        return EXAMPLES / name / "main.py", words
-    *cells, call = code_of(EXAMPLES / name / "main.ipynb")
-    assert call == "main([])"
-    path = folder / "notebook.py"
-    path.write_text("\n".join([*cells, f"main({[str(word) for word in words]})"]))
-    return path, []
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in IN_SUITE else pytest.mark.examples)
-        for name in SCRIPTS
-    ],
-)
-def test_an_example_compresses(name: str, tmp_path: Path) -> None:
-    quick, out = target(tmp_path, "quick"), tmp_path / "out"
-    asked = ["--target", quick, "--out", out, *SCRIPTS[name]]
-    path, words = program(name, asked, tmp_path)
-    done = script(path, *words, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
+def require_result(out: Path, said: str) -> dict[str, Any]:
     result = result_of(out)
-    assert str(result["outcome"]) in done.stdout
     assert result["outcome"] in OUTCOMES
+    assert str(result["outcome"]) in said
     assert (out / "model.onnx").is_file()
+    return result
+
+
+@pytest.mark.parametrize("name", ["own_loop", "transfer"])
+def test_an_example_compresses(name: str, tmp_path: Path) -> None:
+    words = ["--target", target(tmp_path, "quick"), "--out", tmp_path / "out"]
+    done = script(EXAMPLES / name / "main.py", *words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    require_result(tmp_path / "out", done.stdout)
 
 
 @pytest.mark.examples
-def test_one_network_for_two_devices(tmp_path: Path) -> None:
-    targets, out = [target(tmp_path, name) for name in ("left", "right")], tmp_path / "out"
-    words = ["--targets", *targets, "--epochs", 1, "--out", out]
-    done = script(EXAMPLES / "two_devices" / "main.py", *words, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    result = result_of(out)
-    assert result["outcome"] in OUTCOMES
-    assert [device["target"] for device in result["devices"]] == ["left", "right"]
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_notebook_runs_in_a_kernel(name: str, tmp_path: Path) -> None:
+    """Its last cell twice, as who is not sure whether it ran runs it again."""
+    names = ("left", "right") if name == "two_devices" else ("quick",)
+    option = "--targets" if name == "two_devices" else "--target"
+    targets = [target(tmp_path, each) for each in names]
+    words = [option, *targets, "--out", tmp_path / "out", *SCRIPTS[name]]
+    first, again = executed(EXAMPLES / name / "main.ipynb", words, times=2)
+    result = require_result(tmp_path / "out", first)
+    assert again == first, "a finished run says what it said"
+    assert [device["target"] for device in result["devices"]] == list(names)
+
+
+@pytest.mark.examples
+def test_the_notebook_of_two_models_writes_them(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("old", "new")]
+    executed(EXAMPLES / "pull_request" / "make_models.ipynb", folders)
+    assert all((folder / "model.onnx").is_file() for folder in folders)
+
+
+def executed(source: Path, words: Sequence[object], times: int = 1) -> list[str]:
+    """Run a notebook's cells in a kernel, the last with `words`; what each run of that printed."""
+    nbformat, nbclient = map(pytest.importorskip, ("nbformat", "nbclient"))
+    notebook = nbformat.read(source, as_version=4)
+    last = notebook.cells.pop()
+    assert last.source == "main([])"
+    last.source = f"main({[str(word) for word in words]})"
+    for time in range(times):
+        notebook.cells.append(copy.deepcopy(last))
+        notebook.cells[-1].id = f"last-{time}"
+    place = {"metadata": {"path": str(source.parent)}}
+    nbclient.NotebookClient(notebook, timeout=280, resources=place).execute()
+    return [spoken(cell) for cell in notebook.cells[-times:]]
+
+
+def spoken(cell: Any) -> str:
+    """What a cell printed, with what it said of the way there left out."""
+    return "".join(each.text for each in cell.outputs if each.get("name") == "stdout")
 
 
 def test_a_gate_tells_a_wider_model_from_the_one_before(tmp_path: Path) -> None:

@@ -152,7 +152,8 @@ def test_without_it_its_names_are_unknown(place: Place) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: plain.toml:runtime.kind: unknown kind 'unfused', known: android, "
-        "browser, executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx; "
+        "browser, executorch, litert, mnn, ncnn, onnxruntime, onnxruntime-mobile, openvino, "
+        "tensorrt, tensorrt-rtx; "
         "plain.toml:transport.kind: unknown kind 'nice', known: adb, local, ssh "
         "(see docs/commands.md)"
     ]

@@ -180,6 +180,47 @@ def test_defaults_follow_the_data_and_the_model():
     assert settings("resnet8", 55_000, epochs=0.5, learning_rate=1.0).learning_rate == 1.0
 
 
+def test_few_samples_are_many_steps_at_a_lower_rate():
+    model = models.build("resnet8", classes=10, input_shape=(3, 32, 32))
+    usual = {"epochs": None, "batch_size": None, "learning_rate": None}
+    few = default_settings(model, 46, seed=0, **usual)
+    assert (few.batch_size, few.learning_rate) == (8, pytest.approx(0.2 / 4))
+    assert round(few.epochs * (46 // 8)) == 400
+    asked = default_settings(model, 46, seed=0, **{**usual, "batch_size": 8})
+    assert (asked.batch_size, asked.learning_rate) == (8, 0.2)
+    # Halves that do not go through the model in as many parts are no batches.
+    parts = default_settings(model, 46, seed=0, options={"accumulate": 8}, **usual)
+    assert parts.batch_size == 16
+
+
+FEW = """
+import torch
+from torch.utils.data import TensorDataset
+
+PARTS = slice(36), slice(36, 41), slice(41, 46)
+
+def few():
+    inputs, labels = torch.randn(46, 1, 8, 8), torch.arange(46) % 2
+    parts = [TensorDataset(inputs[at], labels[at]) for at in PARTS]
+    return {**dict(zip(("train", "validation", "test"), parts)), "classes": ["a", "b"]}
+"""
+
+
+def test_what_a_training_will_be_is_said_before_it_begins(tmp_path):
+    (tmp_path / "data.py").write_text(FEW)
+    said, steps = [], []
+    source = f"{tmp_path}/data.py:few"
+    heard = {"say": said.append, "progress": lambda at: steps.append((at.steps, len(said)))}
+    teach(tmp_path / "t", source=source, **heard)
+    assert said[-3:] == [
+        "36 training samples are few: 8 a step, where nothing else is asked",
+        "8 steps of 8 samples: 2 times the 36 to train on, at a rate of at most 0.05",
+        "warning: validation has 5 samples: one is 20 points of accuracy, and less cannot be told "
+        "apart",
+    ]
+    assert steps == [(8, len(said))]
+
+
 def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path):
     (tmp_path / "t").write_text("a file")
     with pytest.raises(RunFolderError, match="cannot create the folder") as caught:

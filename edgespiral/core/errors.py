@@ -88,11 +88,17 @@ class MissingExtraError(UsageError):
 
     page = "installing.md#extras"
 
-    def __init__(self, feature: str, extra: str) -> None:
+    def __init__(self, feature: str, extra: str, *, hint: str | None = None) -> None:
         super().__init__(
             f"{feature} needs a package that is not installed",
-            hint=f"install it with: pip install 'edgespiral[{extra}]'",
+            hint=hint or f"install it with: pip install 'edgespiral[{extra}]'",
         )
+
+
+class BrokenInstallError(UsageError):
+    """A library that is installed cannot be loaded, or does not fit another."""
+
+    page = "installing.md"
 
 
 class ModelError(EdgeSpiralError):

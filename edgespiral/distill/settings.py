@@ -16,6 +16,8 @@ Amp = Literal["auto", "off", "bf16", "fp16"]
 
 AUTO = "auto"
 DISTILLATION_WARMUP = 0.1
+# Batches that an epoch has at least, where nothing else is asked for, and samples of the least one.
+LEAST_BATCHES, LEAST_BATCH = 4, 2
 # Fields that came later: checkpoints of before, which lack them, go on where they are not set.
 LATER = ("optimizer", "clip_norm", "ema_decay", "accumulate", "freeze")
 
@@ -254,6 +256,31 @@ def steps_of(settings: TrainSettings, samples: int) -> int:
             hint="choose a smaller --batch-size",
         )
     return max(1, round(settings.epochs * per_epoch))
+
+
+def fitting_batch(usual: int, samples: int, *, accumulate: int = 1) -> int:
+    """How many of `samples` are a batch where nobody says: `usual`, or less where they are few.
+
+    It is halved until they fill some batches, so that an epoch is more than a step.
+
+    Args:
+        usual: a batch of plenty of samples.
+        samples: how many there are to train on.
+        accumulate: in how many parts a batch goes through the model.
+
+    Example:
+        >>> fitting_batch(128, 60_000), fitting_batch(128, 46)
+        (128, 8)
+    """
+    size = usual
+    while samples < LEAST_BATCHES * size and size % (2 * LEAST_BATCH * accumulate) == 0:
+        size //= 2
+    return size
+
+
+def few_samples(samples: int, batch_size: int) -> str:
+    """That the batch is small because the samples are few."""
+    return f"{samples} training samples are few: {batch_size} a step, where nothing else is asked"
 
 
 def check_optimizer(name: str) -> str:

@@ -128,6 +128,10 @@ class FileModel:
         """Outputs by name in the form that the model's have."""
         return filled(self._form, (torch.from_numpy(np.asarray(values[n])) for n in self._named))
 
+    def form_of(self, by_name: Mapping[str, Any]) -> Tensors:
+        """Whatever there is for each output, by its name, in the form that the model's have."""
+        return filled(self._form, (by_name[name] for name in self._named))
+
     def values(
         self, inputs: Tensors, names: Sequence[str] | None = None
     ) -> dict[str, NDArray[Any]]:

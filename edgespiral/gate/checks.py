@@ -17,7 +17,7 @@ from edgespiral.gate.intervals import (
     process_tails,
     tail_ratio,
 )
-from edgespiral.gate.records import Check, Reference
+from edgespiral.gate.records import Check, Reference, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,15 +84,6 @@ def lacks_tail(limits: Limits, checks: tuple[Check, ...]) -> bool:
     """Whether p99 is limited and the samples of a comparison could not carry it."""
     kinds = [check.kind for check in checks]
     return limits.tail_tolerance_percent is not None and "median" in kinds and "tail" not in kinds
-
-
-def verdict_of(bounds: Interval, limit: float | None) -> Verdict:
-    """Met where the whole interval is within the limit, missed where it is above."""
-    if limit is None:
-        return Verdict.MEASURED
-    if bounds.high <= limit:
-        return Verdict.MET
-    return Verdict.MISSED if bounds.low > limit else Verdict.UNDECIDED
 
 
 def taken_of(reference: Reference) -> Taken:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from edgespiral.core.records.measurement import Interval, Measurement, Verdict
-from edgespiral.core.records.schema import PositiveMs, Record, Told
+from edgespiral.core.records.measurement import SAME, Interval, Measurement, Verdict
+from edgespiral.core.records.schema import Moment, PositiveMs, Record, Told
 
 SCHEMA = 2
 
@@ -41,6 +42,17 @@ class Check(Record):
     limit: float | None
     drift_percent: float | None = None
 
+    @model_validator(mode="after")
+    def _verdict_follows(self) -> Self:
+        # Of the tail, the value and the resamples are not of one statistic.
+        if self.kind != "tail":
+            self.bounds.require_around(self.value, self.kind)
+        decided = verdict_of(self.bounds, self.limit)
+        is_open = self.verdict not in (Verdict.MET, Verdict.MISSED)
+        if self.limit is not None and not is_open and self.verdict is not decided:
+            raise ValueError(f"{self.kind} is {self.verdict}, and by its interval {decided}")
+        return self
+
 
 class Measured(Record):
     """A model's samples, and the number of rounds that each measuring process contributed.
@@ -54,8 +66,6 @@ class Measured(Record):
     @model_validator(mode="after")
     def _samples_are_whole(self) -> Self:
         rounds_ms = self.measurement.rounds_ms if self.measurement else ()
-        if self.measurement and not (rounds_ms and all(rounds_ms)):
-            raise ValueError("there are no samples, or a round without any")
         if sum(self.processes) != len(rounds_ms):
             raise ValueError(f"{len(rounds_ms)} rounds in processes of {list(self.processes)}")
         return self
@@ -89,6 +99,21 @@ class CaseResult(Measured):
     error: Told | None = None
     seconds: float = Field(ge=0)
 
+    @model_validator(mode="after")
+    def _figures_agree(self) -> Self:
+        verdicts = [check.verdict for check in self.checks] or [self.verdict]
+        if self.error is None and self.verdict is not gravest(verdicts):
+            raise ValueError(f"its checks come to {gravest(verdicts)}, and it is {self.verdict}")
+        for check in self.checks:
+            if check.kind == "budget" and self.measurement is not None:
+                medians_ms = [np.median(samples_ms) for samples_ms in self.measurement.rounds_ms]
+                middle_ms = float(np.median(medians_ms))
+                if not math.isclose(check.value, middle_ms, rel_tol=SAME):
+                    raise ValueError(
+                        f"a median of {check.value:g} ms, which by its rounds is {middle_ms:g} ms"
+                    )
+        return self
+
     def as_reference(self, label: str) -> Reference | None:
         """This result as what a later one is compared with; None where it was not measured."""
         if self.measurement is None:
@@ -113,13 +138,20 @@ class BenchResult(Record):
     git_dirty: bool | None
     versions: dict[str, str]
     command: Told
-    finished_at: datetime
+    finished_at: Moment
+
+    @model_validator(mode="after")
+    def _verdict_is_the_gravest(self) -> Self:
+        come_to = gravest([case.verdict for case in self.cases])
+        if self.verdict is not come_to:
+            raise ValueError(f"its models come to {come_to}, and it is {self.verdict}")
+        return self
 
 
 class HistoryPoint(Record):
     """What one stored result says of one model; `change_percent` is against its reference then."""
 
-    at: datetime
+    at: Moment
     commit: Told | None
     p50_ms: PositiveMs
     ci95_ms: Interval
@@ -163,6 +195,15 @@ class History(Record):
 
     schema_version: Literal[1] = 1
     trends: tuple[Trend, ...] = Field(min_length=1)
+
+
+def verdict_of(bounds: Interval, limit: float | None) -> Verdict:
+    """Met where the whole interval is within the limit, missed where it is above."""
+    if limit is None:
+        return Verdict.MEASURED
+    if bounds.high <= limit:
+        return Verdict.MET
+    return Verdict.MISSED if bounds.low > limit else Verdict.UNDECIDED
 
 
 def gravest(verdicts: list[Verdict]) -> Verdict:

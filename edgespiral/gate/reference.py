@@ -8,6 +8,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, UsageError, unknown_name
+from edgespiral.core.records.parts import part_files
 from edgespiral.core.system.files import make_folder, writing
 from edgespiral.gate.git import file_at
 from edgespiral.gate.interface import interface
@@ -103,8 +104,9 @@ def from_ref(suite_path: Path, ref: str, folder: Path) -> Find:
         goal = Path(mkdtemp(dir=folder)) / file.name
         with writing(goal):
             goal.write_bytes(content)
-        # The old model may keep its weights in other files than the new one.
-        for name in external_names(content, file):
+        # The old model may keep its weights in other files, and run in other parts.
+        parts = [part.file for part in part_files(file, content)]
+        for name in (*external_names(content, file), *parts):
             part = goal.parent / name
             make_folder(part.parent)
             held = _content(file.parent / name, ref)

@@ -47,6 +47,11 @@ class Fleet:
         """Of the targets, in order."""
         return tuple(session.profile for session in self.sessions)
 
+    @property
+    def needs_modules(self) -> bool:
+        """Whether a runtime is made of the PyTorch module that lies beside a file."""
+        return any(profile.capabilities.needs == "module" for profile in self.profiles)
+
     def __enter__(self) -> Self:
         """Open the way to every device."""
         with ExitStack() as opened:

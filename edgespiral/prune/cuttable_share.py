@@ -29,6 +29,31 @@ class Share:
     cuttable_parameters: int
 
 
+@dataclass(frozen=True)
+class LayerShare:
+    """Output channels of one weighted layer: all, and those that a cut can take."""
+
+    name: str
+    channels: int
+    cuttable_channels: int
+
+
+def layer_shares(model: nn.Module, groups: Sequence[ChannelGroup]) -> list[LayerShare]:
+    """Each layer with channels, in the order of the model's modules.
+
+    Args:
+        model: the traced model.
+        groups: its groups.
+    """
+    governed = _governed(slot for group in groups for slot in group.producers)
+    outputs = ((name, _outputs(layer)) for name, layer in model.named_modules())
+    return [
+        LayerShare(name, channels, int(channels * governed.get(name, 0.0)))
+        for name, channels in outputs
+        if channels is not None
+    ]
+
+
 def cuttable_share(model: nn.Module, groups: Sequence[ChannelGroup]) -> Share:
     """Channels that are in a group, and parameters that belong to such a channel.
 
@@ -38,13 +63,11 @@ def cuttable_share(model: nn.Module, groups: Sequence[ChannelGroup]) -> Share:
     """
     shares_written = _governed(slot for group in groups for slot in group.producers)
     shares_read = _governed(slot for group in groups for slot in group.consumers)
-    channels = cuttable = 0
+    layers = layer_shares(model, groups)
+    channels = sum(layer.channels for layer in layers)
+    cuttable = sum(layer.cuttable_channels for layer in layers)
     reached = 0.0
     for name, layer in model.named_modules():
-        outputs = _outputs(layer)
-        if outputs is not None:
-            channels += outputs
-            cuttable += int(outputs * shares_written.get(name, 0.0))
         own = sum(p.numel() for p in layer.parameters(recurse=False))
         reached += own * (
             1 - (1 - shares_written.get(name, 0.0)) * (1 - shares_read.get(name, 0.0))

@@ -3,7 +3,8 @@ layers.
 
 A gate of zero is what removal means: no consumer sees the channel. So the same hooks define the
 masked model that a cut must equal and the gradients that importance is made of. Layer normalisation
-reads channels too: its mean and variance are those of the channels whose gates are open.
+reads channels too: its mean and variance are those of the channels whose gates are open. Where
+channels are compared with each other, closed ones have no part (`prune.absent`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from edgespiral.prune.absent import Absent, mark_of
 from edgespiral.prune.recurrence import gated_recurrence
 from edgespiral.prune.unstack import RECURRENT
 
@@ -48,6 +50,11 @@ def gated(
         for (name, batch_axis), parts in _parts_by_layer(groups, gates, "producers").items()
         if isinstance(layer := model.get_submodule(name), NORMS)
     ]
+    handles += [
+        layer.register_forward_hook(_absentee(parts, batch_axis, absent))
+        for (name, batch_axis), parts in _parts_by_layer(groups, gates, "producers").items()
+        if (absent := mark_of(layer := model.get_submodule(name))) is not None
+    ]
     for group in groups:
         for slot in group.producers:
             layer = model.get_submodule(slot.layer)
@@ -68,7 +75,7 @@ def gated_layers(model: nn.Module, groups: Sequence[ChannelGroup]) -> set[nn.Mod
     readers = (model.get_submodule(name) for name in producers)
     return {
         *map(model.get_submodule, consumers),
-        *(layer for layer in readers if isinstance(layer, (*NORMS, *RECURRENT))),
+        *(m for m in readers if isinstance(m, (*NORMS, *RECURRENT)) or mark_of(m) is not None),
     }
 
 
@@ -112,8 +119,8 @@ def _multiplier(
 
     def multiply(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         first, *rest = inputs
-        last = isinstance(module, (nn.Linear, *RECURRENT))
-        return (first * gates_for(first, last=last), *rest)
+        dim = -1 if isinstance(module, (nn.Linear, *RECURRENT)) else 1
+        return (first * gates_for(first, dim), *rest)
 
     return multiply
 
@@ -125,8 +132,8 @@ def _normaliser(
 
     def normalise(module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
         if isinstance(module, nn.GroupNorm):
-            return _over_groups(module, inputs[0], gates_for(inputs[0], last=False))
-        gates = gates_for(inputs[0], last=True)
+            return _over_groups(module, inputs[0], gates_for(inputs[0], 1))
+        gates = gates_for(inputs[0], -1)
         assert isinstance(module, nn.LayerNorm | nn.RMSNorm)
         eps = module.eps if module.eps is not None else torch.finfo(inputs[0].dtype).eps
         centred = isinstance(module, nn.LayerNorm)
@@ -134,6 +141,18 @@ def _normaliser(
         return _scaled(output, module.weight, getattr(module, "bias", None))
 
     return normalise
+
+
+def _absentee(
+    parts: list[tuple[Tensor, Tensor]], batch_axis: int, absent: Absent
+) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    gates_for = _gates_for(parts, batch_axis)
+
+    def leave_out(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        gates = gates_for(output, absent.dim)
+        return (output * gates).masked_fill(gates == 0, absent.value)
+
+    return leave_out
 
 
 def _over_groups(module: nn.GroupNorm, inputs: Tensor, gates: Tensor) -> Tensor:
@@ -172,7 +191,7 @@ def _gates_for(parts: list[tuple[Tensor, Tensor]], batch_axis: int) -> Callable[
         offset += gate.shape[1]
     columns = [gate for _, gate in parts]
 
-    def gates_for(inputs: Tensor, *, last: bool) -> Tensor:
+    def gates_for(inputs: Tensor, dim: int) -> Tensor:
         gates = torch.cat([constant.to(columns[0]), *columns], dim=1)[
             :, index.to(columns[0].device)
         ]
@@ -181,7 +200,7 @@ def _gates_for(parts: list[tuple[Tensor, Tensor]], batch_axis: int) -> Callable[
             gates = gates.repeat_interleave(inputs.shape[batch_axis] // len(gates), 0)
         view = [1] * inputs.dim()
         view[batch_axis] = len(gates)
-        view[-1 if last else 1] = len(index)
+        view[dim] = len(index)
         return gates.view(view).to(inputs.dtype)
 
     return gates_for

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         OnDevice,
         TurnFinished,
     )
+    from edgespiral.core.records.inspection import LayerFacts
     from edgespiral.core.records.measurement import Measurement, Race, RaceRow
     from edgespiral.core.records.metric import Metric
     from edgespiral.report.run import Run
@@ -97,16 +98,20 @@ def samples_chart(teacher: OnDevice, student: Measurement | None) -> Markup:
 
 def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
     """Channels of each group before and after, a pair of bars each."""
-    row = BAR + BAR_GAP
-    scale = Scale(0, max(before.values(), default=1), NAMES, WIDTH - 84)
-    rows = [
-        _bars(scale, name, (width, after.get(name, width)), 8 + index * row)
-        for index, (name, width) in enumerate(before.items())
-    ]
+    pairs = {name: (width, after.get(name, width)) for name, width in before.items()}
     channels_left, total = sum(after.values()), sum(before.values())
     description = f"{channels_left} of {total} channels are left in {len(before)} groups."
-    size = (WIDTH, 12 + len(before) * row)
-    return svg.drawing("widths", size, ("Channels per group before and after", description), *rows)
+    arrow = "{} \N{RIGHTWARDS ARROW} {}"
+    return _pairs("widths", ("Channels per group before and after", description), pairs, arrow)
+
+
+def layers_chart(layers: Sequence[LayerFacts]) -> Markup:
+    """The network as a bar a layer: all of its channels, and before them those that can be cut."""
+    pairs = {layer.name: (layer.channels, layer.cuttable_channels) for layer in layers}
+    channels, cuttable = (sum(side) for side in zip(*pairs.values(), strict=True))
+    description = f"{cuttable} of {channels} channels can be cut in {len(pairs)} layers."
+    texts = ("Channels per layer, and those that can be cut", description)
+    return _pairs("layers", texts, pairs, "{1} of {0}")
 
 
 def race_chart(race: Race, name: str = "race") -> Markup:
@@ -326,9 +331,23 @@ def _race_bar(
     )
 
 
-def _bars(scale: Scale, name: str, widths: tuple[int, int], top: float) -> Markup:
-    before, after = widths
-    change = f"{before} \N{RIGHTWARDS ARROW} {after}" if after != before else f"{before}"
+def _pairs(
+    identity: str, texts: tuple[str, str], pairs: dict[str, tuple[int, int]], form: str
+) -> Markup:
+    """A pale bar and a dark one over it for each name; `form` says both where they differ."""
+    row = BAR + BAR_GAP
+    longest = max((whole for whole, _ in pairs.values()), default=1)
+    scale = Scale(0, longest, NAMES, WIDTH - 84)
+    rows = [
+        _bars(scale, name, pair, form, 8 + index * row)
+        for index, (name, pair) in enumerate(pairs.items())
+    ]
+    return svg.drawing(identity, (WIDTH, 12 + len(pairs) * row), texts, *rows)
+
+
+def _bars(scale: Scale, name: str, pair: tuple[int, int], form: str, top: float) -> Markup:
+    before, after = pair
+    change = form.format(*pair) if after != before else f"{before}"
     base = top + BAR
     return Markup().join(
         [

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgespiral.core.errors import first_few
+from edgespiral.report.charts import layers_chart
 from edgespiral.report.html import template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from edgespiral.core.records.inspection import EngineFacts, Inspection
@@ -46,6 +49,7 @@ def summary(inspection: Inspection) -> list[str]:
         f"can be cut: {channels} of the channels, {parameters} of the parameters",
         f"groups: {len(inspection.groups)}, branches that can go: {len(inspection.branches)}",
         *(f"engine {engine.name}: {verdict(engine)}" for engine in inspection.engines),
+        f"compress takes: {taken(inspection.engines)}",
         f"batch norms: {inspection.batch_norms}{note}",
         f"parameters: {precisions}",
         *(f"stays: {reason}" for reason in inspection.main_reasons),
@@ -57,10 +61,18 @@ def verdict(engine: EngineFacts) -> str:
     return "yes" if engine.problem is None else f"no, as {engine.problem}"
 
 
+def taken(engines: Sequence[EngineFacts]) -> str:
+    """Which engine a run begins with, where its plan names none."""
+    able = (engine.name for engine in engines if engine.problem is None)
+    return next(able, "none, as no engine cuts this model rightly")
+
+
 def inspection_html(inspection: Inspection) -> str:
     """The page that `--html` writes."""
     return template("inspection.html.j2").render(
-        inspection=inspection, summary=summary(inspection)[1:]
+        inspection=inspection,
+        summary=summary(inspection)[1:],
+        chart=layers_chart(inspection.layers) if inspection.layers else None,
     )
 
 

@@ -12,7 +12,7 @@ from edgespiral.core.errors import first_few
 from edgespiral.core.records.events import (
     Outcome,
 )
-from edgespiral.core.records.footprint import memory_text
+from edgespiral.core.records.footprint import energy_text, memory_text
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -36,22 +36,32 @@ if TYPE_CHECKING:
 STYLES = {Verdict.MET: "green", Verdict.MISSED: "", Verdict.UNDECIDED: "yellow"}
 
 
-def print_table(console: Console, events: Sequence[Event]) -> None:
+def print_table(
+    console: Console, events: Sequence[Event], *, are_doubts_told: bool = False
+) -> None:
     """Turns, scores and latencies of a run, finished or not, for a terminal of 80 columns.
 
     A message is one line however long it is, for what reads it.
 
+    Args:
+        console: the terminal.
+        events: the run's journal.
+        are_doubts_told: the run has said them just now, so that their number is enough.
+
     Raises:
         RunFolderError: the journal holds no run.
     """
-    console.print(_table(events), crop=False)
+    console.print(_table(events, are_doubts_told=are_doubts_told), crop=False)
 
 
-def _table(events: Sequence[Event]) -> RenderableType:
+def _table(events: Sequence[Event], *, are_doubts_told: bool) -> RenderableType:
     run = Run.of(events)
     if run.baseline is None:
         return Text("the run has begun; its teacher is not measured yet")
-    return Group(_turns(run, run.baseline), *_closing(run, run.baseline))
+    doubts = [f"warning: {doubt}" for doubt in run.doubts]
+    if doubts and are_doubts_told:
+        doubts = [f"warnings: {len(doubts)}, told above and in the report"]
+    return Group(_turns(run, run.baseline), *_closing(run, run.baseline, doubts))
 
 
 def _turns(run: Run, baseline: Baseline) -> Table:
@@ -89,6 +99,8 @@ def goal(run: Run, baseline: Baseline) -> str:
     parts += map(str, baseline.footprints)
     memory = run.shown(baseline.devices).memory
     parts += [] if memory is None else [memory_text(memory.limit_mib)]
+    energy = run.shown(baseline.devices).energy
+    parts += [] if energy is None or energy.limit_mj is None else [energy_text(energy.limit_mj)]
     if parts:
         return f"budget {', '.join(parts)}"
     kind = "smallest" if run.started.plan.get("smallest") else "fastest"
@@ -109,7 +121,7 @@ def _row(run: Run, turn: TurnFinished) -> tuple[str | Text, ...]:
     )
 
 
-def _closing(run: Run, baseline: Baseline) -> list[Text]:
+def _closing(run: Run, baseline: Baseline, doubts: Sequence[str]) -> list[Text]:
     finished = run.finished
     if finished is None:
         return [Text("the run is not finished; go on with --resume", style="yellow")]
@@ -126,13 +138,14 @@ def _closing(run: Run, baseline: Baseline) -> list[Text]:
         *_won_back(run),
         *_alternatives(run),
         Text(formats.evaluation(run.best.student if run.best else baseline.teacher, run.metric)),
-        *(Text(f"warning: {doubt}", style="yellow") for doubt in run.doubts),
+        *(Text(doubt, style="yellow") for doubt in doubts),
         *_budgets(run),
         Text(f"{finished.outcome}: {finished.message}", style, no_wrap=True, overflow="ignore"),
         Text(f"{f'test {run.metric.name}':14} {formats.change(before, after, run.metric)}"),
         *(Text(f"{f'test {line[0]}':14} {line[1]}") for line in formats.beside(finished)),
         Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),
         *_parts(run),
+        *(Text(formats.frame(device)) for device in run.devices() if device.stages),
         *_devices(run),
     ]
 

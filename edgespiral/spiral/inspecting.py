@@ -13,8 +13,9 @@ from edgespiral.core.records.inspection import (
     GroupFacts,
     Inspection,
     KeptFacts,
+    LayerFacts,
 )
-from edgespiral.prune.cuttable_share import Share, cuttable_share
+from edgespiral.prune.cuttable_share import Share, cuttable_share, layer_shares
 from edgespiral.prune.engines import engines_in_order
 from edgespiral.prune.engines.flow.finder import main_reasons, survey_by_flow
 from edgespiral.prune.engines.trial import failed_trial
@@ -47,6 +48,14 @@ def inspect(teacher: PrunableModel, name: str) -> Inspection:
         cuttable_channels=share.cuttable_channels,
         parameters=share.parameters,
         cuttable_parameters=share.cuttable_parameters,
+        layers=tuple(
+            LayerFacts(
+                name=layer.name,
+                channels=layer.channels,
+                cuttable_channels=layer.cuttable_channels,
+            )
+            for layer in layer_shares(teacher.model, teacher.groups)
+        ),
         groups=tuple(_groups(teacher)),
         branches=tuple(
             BranchFacts(name=b.name, groups=b.groups, layers=len(b.layers))

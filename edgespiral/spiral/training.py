@@ -9,7 +9,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.core.option import flag
 from edgespiral.distill.optimizers import check_freezing, named_optimizer
 from edgespiral.distill.own_training import TrainingStep
-from edgespiral.distill.settings import TrainSettings, precision_of
+from edgespiral.distill.settings import TrainSettings, fitting_batch, precision_of
 from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
-
-# Batches that an epoch has at least, where the plan leaves open how many samples are one.
-LEAST_BATCHES = 4
-LEAST_BATCH = 2
 
 
 def batch_of(plan: Plan, samples: int) -> int:
@@ -34,12 +30,9 @@ def batch_of(plan: Plan, samples: int) -> int:
         >>> batch_of(Plan(model="net.py:net", data="folder:photos", speedup=2), 46)
         8
     """
-    size = plan.batch_size
     if "batch_size" in plan.model_fields_set:
-        return size
-    while samples < LEAST_BATCHES * size and size % (2 * LEAST_BATCH * plan.accumulate) == 0:
-        size //= 2
-    return size
+        return plan.batch_size
+    return fitting_batch(plan.batch_size, samples, accumulate=plan.accumulate)
 
 
 def training_settings(plan: Plan, teacher: nn.Module, samples: int) -> TrainSettings:

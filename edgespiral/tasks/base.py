@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.parts import Part
+    from edgespiral.core.stages.graph import Postprocessing
 
 Predict = Callable[["Tensors"], "Tensors"]
 Pairs = Iterable[tuple["Tensors", "Tensors"]]
@@ -31,6 +32,8 @@ BATCH_SIZE = 250
 LEAST_SCORE = 0.01
 # Standard deviations of what rounding may turn over.
 SIGMAS = 3.0
+# Of a validation split whose every sample weighs a point, what --max-drop allows, or more.
+COARSE_SAMPLES = 50
 
 
 class Task:
@@ -255,6 +258,14 @@ class Task:
         """
         return predict(inputs)
 
+    def postprocessing(self) -> Postprocessing | None:
+        """What makes an answer of outputs, so that it can be timed; None: that is not known.
+
+        Raises:
+            UsageError: it needs what the task does not have yet, such as anchors.
+        """
+        return None
+
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """The task for such data, and the data as it takes it; mostly both as they are."""
         return self, splits
@@ -289,6 +300,28 @@ class Task:
 def share_difference(samples: int, turned_share: float) -> float:
     """By how many points a share of so many samples moves where decisions turn over by chance."""
     return 100 * (1 + SIGMAS * math.sqrt(turned_share * samples)) / samples
+
+
+def coarse_validation(task: Task, samples: int) -> str | None:
+    """What so few validation samples do to a score; None where there are enough.
+
+    Args:
+        task: that the score is of.
+        samples: of the validation split.
+
+    Example:
+        >>> from edgespiral.tasks.classification import PLUGIN
+        >>> print(coarse_validation(PLUGIN, 5))
+        validation has 5 samples: one is 20 points of accuracy, and less cannot be told apart
+        >>> coarse_validation(PLUGIN, 1000) is None
+        True
+    """
+    if not task.scores_rightness or task.counted != "samples" or samples > COARSE_SAMPLES:
+        return None
+    return (
+        f"validation has {samples} samples: one is {100 / samples:.3g} points of "
+        f"{task.metric.name}, and less cannot be told apart"
+    )
 
 
 def share_error(percent: float, decisions: int) -> float:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.parts import Part
+    from edgespiral.core.stages.graph import Postprocessing
     from edgespiral.tasks.base import Pairs, Predict, Scored
 
 
@@ -60,13 +61,16 @@ class OwnTask(Task):
         """See `Task.score_of`."""
         passed = _Passed(pairs)
         with self._calling("score_of", passed.place):
-            return _finite(self._task.score_of(passed))
+            return self._possible(self._task.score_of(passed))
 
     def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
         """See `Task.scores_beside`."""
         passed = _Passed(pairs)
         with self._calling("scores_beside", passed.place):
-            return tuple(map(_finite, self._task.scores_beside(passed)))
+            values = tuple(map(_finite, self._task.scores_beside(passed)))
+            for metric, value in zip(self.beside, values, strict=False):
+                metric.require_possible(value)
+            return values
 
     def loss(self, outputs: Tensors, targets: Tensors, *, label_smoothing: float = 0.0) -> Tensor:
         """See `Task.loss`."""
@@ -108,7 +112,7 @@ class OwnTask(Task):
     ) -> float:
         """See `Task.score`."""
         with self._calling("score"):
-            return _finite(self._task.score(predict, source, batch_size=batch_size))
+            return self._possible(self._task.score(predict, source, batch_size=batch_size))
 
     def scored(
         self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
@@ -116,7 +120,9 @@ class OwnTask(Task):
         """See `Task.scored`."""
         with self._calling("scored"):
             score, beside = self._task.scored(predict, source, batch_size=batch_size)
-            return _finite(score), beside
+            for figure in beside:
+                figure.metric.require_possible(figure.value)
+            return self._possible(score), beside
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:
         """See `Task.allowed_difference`."""
@@ -133,6 +139,11 @@ class OwnTask(Task):
         """See `Task.targets_of`."""
         with self._calling("targets_of"):
             return plain(self._task.targets_of(outputs))
+
+    def postprocessing(self) -> Postprocessing | None:
+        """See `Task.postprocessing`."""
+        with self._calling("postprocessing"):
+            return self._task.postprocessing()
 
     def configured(self, options: Mapping[str, str]) -> Task:
         """See `Task.configured`."""
@@ -199,6 +210,12 @@ class OwnTask(Task):
 
         with self._calling(method, place):
             return _a_sample(called(outputs, others))
+
+    def _possible(self, value: object) -> float:
+        """`value`, if it is a score that there can be."""
+        score = _finite(value)
+        self.metric.require_possible(score)
+        return score
 
     @contextmanager
     def _calling(self, method: str, place: Callable[[], str] = str) -> Iterator[None]:

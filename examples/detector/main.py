@@ -1,6 +1,7 @@
 """A small detector and pictures with boxes in YOLO's format, made 1.3 times as fast."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def main(words: Sequence[str] | None = None) -> None:
         out=work / "teacher",
         epochs=asked.epochs,
         batch_size=16,
+        resume=True,
         task="detection",
     )
     small = edgespiral.compress(
@@ -72,10 +74,14 @@ def main(words: Sequence[str] | None = None) -> None:
         max_drop=30,
         batch_size=16,
         out=asked.out,
+        resume=True,
     )
     print(small.result.outcome, small.result.message)
     print(f"{small.result.metric.label}: see {small.folder / 'report.html'}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except edgespiral.EdgeSpiralError as error:
+        sys.exit(f"error: {error}")

@@ -1,6 +1,7 @@
 """A keyword spotter and a folder of sounds, made 1.3 times as fast."""
 
 import argparse
+import sys
 import wave
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +56,7 @@ def main(words: Sequence[str] | None = None) -> None:
         out=work / "teacher",
         epochs=asked.epochs,
         batch_size=16,
+        resume=True,
         task="keyword-spotting",
     )
     small = edgespiral.compress(
@@ -68,10 +70,14 @@ def main(words: Sequence[str] | None = None) -> None:
         max_drop=30,
         batch_size=16,
         out=asked.out,
+        resume=True,
     )
     print(small.result.outcome, small.result.message)
     print(f"ships with {small.folder / 'features.json'}, which says what to feed it")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except edgespiral.EdgeSpiralError as error:
+        sys.exit(f"error: {error}")

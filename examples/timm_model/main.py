@@ -1,6 +1,7 @@
 """A network of timm's and a folder of photographs, compressed by name."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,7 +60,12 @@ def main(words: Sequence[str] | None = None) -> None:
     data = f"folder:{draw_photographs(work / 'photos', asked.photographs)}?size={SIZE}"
     # Yours is trained already: `torch.save(model.state_dict(), "weights.pt")`, and that is named.
     edgespiral.train_teacher(
-        f"timm/{asked.model}", data, out=work / "teacher", epochs=asked.epochs, batch_size=16
+        f"timm/{asked.model}",
+        data,
+        out=work / "teacher",
+        epochs=asked.epochs,
+        batch_size=16,
+        resume=True,
     )
     small = edgespiral.compress(
         f"timm/{asked.model}",
@@ -71,9 +77,13 @@ def main(words: Sequence[str] | None = None) -> None:
         max_drop=30,
         batch_size=16,
         out=asked.out,
+        resume=True,
     )
     print(small.result.outcome, small.result.message)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except edgespiral.EdgeSpiralError as error:
+        sys.exit(f"error: {error}")

@@ -1,6 +1,7 @@
 """A body that was trained on much data, with a new head for little of yours, made smaller."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,9 +75,13 @@ def main(words: Sequence[str] | None = None) -> None:
         max_drop=10,
         batch_size=32,
         out=asked.out,
+        resume=True,
     )
     print(small.result.outcome, small.result.message)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except edgespiral.EdgeSpiralError as error:
+        sys.exit(f"error: {error}")

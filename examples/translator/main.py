@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
         out=work / "teacher",
         epochs=asked.epochs,
         batch_size=16,
+        resume=True,
         task="translation",
     )
     small = edgespiral.compress(
@@ -56,10 +58,14 @@ def main(words: Sequence[str] | None = None) -> None:
         max_drop=30,
         batch_size=16,
         out=asked.out,
+        resume=True,
     )
     print(small.result.outcome, small.result.message)
     print(f"what both say of ten sentences: {small.folder / 'report.html'}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except edgespiral.EdgeSpiralError as error:
+        sys.exit(f"error: {error}")

@@ -1,6 +1,7 @@
 """One network for two devices, each with a budget of its own."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options.add_argument("--targets", nargs=2, default=[HERE / "desk.toml", HERE / "board.toml"])
     asked = options.parse_args(words)
     work = asked.out.with_name(f"{asked.out.name}-before")
-    edgespiral.train_teacher("resnet8", "digits", out=work, epochs=asked.epochs)
+    edgespiral.train_teacher("resnet8", "digits", out=work, epochs=asked.epochs, resume=True)
     first, second = map(str, asked.targets)
     small = edgespiral.compress(
         "resnet8",
@@ -29,6 +30,7 @@ def main(words: Sequence[str] | None = None) -> None:
         epochs=2,
         max_drop=20,
         out=asked.out,
+        resume=True,
     )
     print(small.result.outcome, small.result.message)
     for device in small.result.devices:
@@ -36,4 +38,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except edgespiral.EdgeSpiralError as error:
+        sys.exit(f"error: {error}")

@@ -123,6 +123,22 @@ def test_a_defect_is_one_line_that_names_a_file_with_the_traceback(
     assert "in load\n" in Path(found[1]).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    "raises",
+    [
+        "ImportError('libgone.so: cannot open shared object file')",
+        "RuntimeError('operator torchvision::nms does not exist')",
+    ],
+)
+def test_a_library_that_does_not_fit_is_no_defect(
+    edgespiral_process: Command, tmp_path: Path, raises: str
+) -> None:
+    done = edgespiral_process("validate", "plan.toml", **broken_module(tmp_path, raises))
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith("error: a library cannot be loaded: ")
+    assert done.stderr.endswith("what to do (see docs/installing.md)\n")
+
+
 def test_the_traceback_of_a_defect_can_be_asked_for(
     edgespiral_process: Command, tmp_path: Path
 ) -> None:

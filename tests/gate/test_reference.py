@@ -6,6 +6,8 @@ import onnx
 import pytest
 
 from edgespiral.core.errors import ModelError, UsageError
+from edgespiral.core.records.parts import PARTS, PartFile, described
+from edgespiral.core.system.files import sha256_file
 from edgespiral.gate.reference import from_baseline, from_path, from_ref
 from edgespiral.gate.run import Gate
 from edgespiral.gate.suite import load_suite
@@ -74,6 +76,25 @@ def test_weights_beside_the_model_come_too(
     suite = load_suite(path)
     result = Gate(suite, path, profile, from_ref(path, "HEAD", tmp_path / "work")).run()
     assert result.verdict == "missed"
+
+
+def test_parts_of_the_model_come_too(
+    chain: Make, suite_file: Make, tmp_path: Path, profile: TargetProfile
+) -> None:
+    part = chain("net.step.onnx", 1)
+    whole = onnx.load(chain("net.onnx", 1))
+    step = PartFile("step", part.name, count=2, sha256=sha256_file(part))
+    whole.metadata_props.add(key=PARTS, value=described([step]))
+    onnx.save(whole, tmp_path / "net.onnx")
+    path = suite_file('path = "net.onnx"')
+    committed(tmp_path)
+    part.unlink()
+    chain("net.onnx", 1)
+    (tmp_path / "work").mkdir()
+    suite = load_suite(path)
+    [case] = Gate(suite, path, profile, from_ref(path, "HEAD", tmp_path / "work")).run().cases
+    assert case.reference is not None, case.error
+    assert [(own.name, own.count) for own in case.reference.measurement.parts] == [("step", 2)]
 
 
 def test_what_git_lacks_is_told(chain: Make, suite_file: Make, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from edgespiral.measure.profile import TargetProfile, list_profiles, load_profil
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
 KNOWN = (
-    "known: android, browser, executorch, mnn, ncnn, onnxruntime, openvino, tensorrt, tensorrt-rtx"
+    "known: android, browser, executorch, litert, mnn, ncnn, onnxruntime, onnxruntime-mobile, "
+    "openvino, tensorrt, tensorrt-rtx"
 )
 GOOD = """
 schema = 1
@@ -120,7 +121,8 @@ def test_an_unknown_kind_brings_the_nearest(elsewhere: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_profile("bad.toml")
     assert str(caught.value).split("; ") == [
-        "bad.toml:runtime.kind: unknown kind 'onnxruntim', did you mean onnxruntime?",
+        "bad.toml:runtime.kind: unknown kind 'onnxruntim', did you mean onnxruntime or "
+        "onnxruntime-mobile?",
         "bad.toml:transport.kind: unknown kind 'sssh', did you mean ssh?",
     ]
 

@@ -30,7 +30,8 @@ BEFORE |= {"conv1 <odd> & name": 16}
 
 def measurement(p50_ms: float, sha256: str, seed: int = 0) -> Measurement:
     noise = np.random.default_rng(seed).gamma(2.0, 0.02, size=(20, 25))
-    rounds = p50_ms * (0.966 + noise)
+    rounds = 0.966 + noise
+    rounds *= p50_ms / np.median(rounds)
     return example_records.measurement(
         p50_ms, sha256, rounds_ms=rounds.tolist(), temperature_after_c=50.0 + seed
     )
@@ -94,7 +95,8 @@ def candidate(turn: int, speedup: float, predicted_ms: float | None) -> Candidat
 
 def turn(number: int, speedup: float, score: float, verdict: Verdict) -> list[Event]:
     widths = narrowed(1 / speedup)
-    measured = measurement(1.02 / speedup, "s" * number * 8, seed=number)
+    sha256 = f"{number}f" * 32
+    measured = measurement(1.02 / speedup, sha256, seed=number)
     planned = TurnPlanned(
         turn=number, target_ms=1.02 / speedup, widths=widths, importance_lost=0.2, epochs=1.5
     )
@@ -110,7 +112,7 @@ def turn(number: int, speedup: float, score: float, verdict: Verdict) -> list[Ev
         verdict=verdict,
         epochs=1.5,
         seconds={"plan": 6.0, "cut": 1.5, "distil": 80.0, "export": 1.0, "measure": 2.5},
-        files={"model.onnx": f"{number}f" * 32, "model.safetensors": "ee" * 32},
+        files={"model.onnx": sha256, "model.safetensors": "ee" * 32},
         seed=0,
         finished_at=NOON,
     )
@@ -118,14 +120,14 @@ def turn(number: int, speedup: float, score: float, verdict: Verdict) -> list[Ev
 
 
 def finished(outcome: Outcome, best_turn: int, speedup: float) -> RunFinished:
-    sha256 = "s" * 8 * best_turn if best_turn else "t" * 8
+    sha256 = f"{best_turn}f" * 32 if best_turn else "t" * 8
     return RunFinished(
         outcome=outcome,
         message="the budget of 0.464 ms is met",
         best_turn=best_turn,
         teacher_test_score=93.1,
         student_test_score=92.35 if best_turn else 93.1,
-        devices=on_host(measurement(1.02 / speedup, sha256, seed=3), speedup),
+        devices=on_host(measurement(1.02 / speedup, sha256, seed=best_turn or 1), speedup),
         finished_at=NOON,
     )
 

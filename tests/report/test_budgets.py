@@ -131,3 +131,10 @@ def test_int8_alone_is_told_where_it_is_as_fast_as_what_ships_and_better(
 
 def test_without_measured_precisions_nothing_is_said_of_rounding(met: list[Event]) -> None:
     assert better_by_rounding(Run.of(met)) == ""
+
+
+def test_no_share_is_asked_for_that_cannot_be_undercut(met: list[Event]) -> None:
+    begun, *rest = met
+    lenient = begun.model_copy(update={"plan": {**begun.plan, "max_drop": 95.0}})
+    *_, score = budget_margins(Run.of([lenient, *rest]))
+    assert margin_text(score) == "accuracy: 92.60 % of 0.00 %, 92.6 points within"

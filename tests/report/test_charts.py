@@ -1,10 +1,9 @@
 from xml.etree import ElementTree as ET
 
 import pytest
-from example_records import measurement, ratio
+from example_pages import a_race
 
 from edgespiral.core.records.events import Baseline, Event
-from edgespiral.core.records.measurement import Race, RaceRow
 from edgespiral.report.charts import race_chart, samples_chart, score_chart, widths_chart
 from edgespiral.report.html import races_html
 from edgespiral.report.run import Run
@@ -67,24 +66,6 @@ def test_bars_are_as_long_as_the_widths(after: int, shown: str) -> None:
     [whole], [left] = of_class(image, "rect", "before"), of_class(image, "rect", "after")
     assert left["width"] == pytest.approx(whole["width"] * after / 16, abs=0.01)
     assert shown in [e.text for e in ET.fromstring(image).iter("text")]
-
-
-def a_race() -> Race:
-    """Of two runtimes of which the second is twice as fast, and one that has no figure."""
-    rows = (
-        RaceRow(runtime="swift", precision="fp32", threads=1, measurement=measurement(1.0)),
-        RaceRow(runtime="own", precision="fp32", threads=1, measurement=measurement(2.0)),
-        RaceRow(runtime="absent", precision="fp32", threads=1, refused="is <not> installed"),
-    )
-    faster = rows[0].model_copy(update={"speedup": ratio(2.0)})
-    return Race(
-        target="board",
-        model="net.onnx",
-        samples="made-up samples",
-        rows=(faster, *rows[1:]),
-        reference=1,
-        winner=0,
-    )
 
 
 def test_a_race_has_a_bar_for_each_figure_and_the_winners_is_dark() -> None:

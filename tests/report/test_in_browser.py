@@ -6,41 +6,61 @@ from pathlib import Path
 
 import pytest
 from browser import WIDTHS, browser, shown
+from example_pages import INSPECTION, SWEEP, a_race, a_trend
+from example_records import an_exploration, explored_point
 
 from edgespiral.core.records.events import Event
+from edgespiral.gate.records import History
+from edgespiral.gate.report.history import render_history
 from edgespiral.report.comparison import compared, comparison_html
-from edgespiral.report.html import render_html
+from edgespiral.report.exploration import exploration_html
+from edgespiral.report.html import races_html, render_html
+from edgespiral.report.inspection import inspection_html
+from edgespiral.report.sweep import sweep_html
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 __all__ = ["browser"]
-PAGES = ("run", "unfinished", "comparison")
+PAGES = (
+    *("run", "unfinished", "comparison"),
+    *("exploration", "sweep", "inspection", "history", "race"),
+)
+
+# Colours do not depend on the width.
+LOOKS = (*((width, "light") for width in WIDTHS), (WIDTHS[-1], "dark"))
 
 
 @pytest.fixture
 def pages(met: list[Event], unfinished: list[Event], tmp_path: Path) -> dict[str, Path]:
+    points = (explored_point(1, 6.0, 0.25, knee=True), explored_point(2, 5.0, 2.0, on_front=False))
     texts = {
         "run": render_html(met),
         "unfinished": render_html(unfinished, reload_s=60),
         "comparison": comparison_html(compared({"one": met, "two": unfinished})),
+        "exploration": exploration_html(an_exploration(*points)),
+        "sweep": sweep_html(SWEEP),
+        "inspection": inspection_html(INSPECTION),
+        "history": render_history(History(trends=(a_trend(),))),
+        "race": races_html([a_race(), a_race()]),
     }
+    assert set(texts) == set(PAGES)
     for name, text in texts.items():
         (tmp_path / f"{name}.html").write_text(text, encoding="utf-8")
     return {name: tmp_path / f"{name}.html" for name in texts}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
-    browser, pages: dict[str, Path], name: str, scheme: str
+    browser, pages: dict[str, Path], name: str
 ) -> None:
-    for width in WIDTHS:
-        with shown(browser, pages[name], width, color_scheme=scheme) as page:
-            page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    with shown(browser, pages[name]) as page:
+        page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+        for width, scheme in LOOKS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
             violations = axe.Axe().run(page).response["violations"]
-            too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        told = [(each["id"], each["nodes"][0]["html"]) for each in violations]
-        assert (width, told) == (width, [])
-        assert too_wide <= 0, width
+            told = [(each["id"], each["nodes"][0]["html"]) for each in violations]
+            assert (width, scheme, told) == (width, scheme, [])
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
 
 
 def test_a_broken_page_would_be_seen(browser, tmp_path: Path) -> None:

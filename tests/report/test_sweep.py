@@ -4,48 +4,10 @@ import csv
 import io
 import xml.etree.ElementTree as ET
 
+from example_pages import DUE, SWEEP
 from rich.console import Console
 
-from edgespiral.core.records.comparing.sweep import Sweep, SweptDevice, SweptPoint, SweptRun
-from edgespiral.core.records.events import Outcome
-from edgespiral.core.records.measurement import Interval
-from edgespiral.core.records.metric import Metric
 from edgespiral.report.sweep import print_sweep, status, sweep_csv, sweep_html
-
-SPAN = Interval(low=3.9, high=4.1)
-DEVICE = SweptDevice(target="board <1>", latency_ms=4.0, ci95_ms=SPAN, speedup=2.0)
-MET = SweptRun(
-    name="speedup-2",
-    folder="out/speedup-2",
-    values={"speedup": 2.0},
-    outcome=Outcome.MET,
-    exit_code=0,
-    test_score=96.5,
-    devices=(DEVICE,),
-)
-FAILED = SweptRun(
-    name="b", folder="out/b", values={"speedup": 3.0}, problem="it diverged", exit_code=9
-)
-DUE = SweptRun(name="c", folder="out/c", values={"speedup": 4.0})
-POINT = SweptPoint(
-    target="board <1>",
-    values={"speedup": 2.0},
-    runs=("speedup-2",),
-    latency_ms=4.0,
-    latency_ci95_ms=SPAN,
-    score=96.5,
-    score_ci95=Interval(low=95.0, high=98.0),
-    size_bytes=1000.0,
-    on_front=True,
-)
-SWEEP = Sweep(
-    plan={"model": "net", "data": "digits"},
-    vary={"speedup": (2.0, 3.0, 4.0)},
-    metric=Metric(name="accuracy"),
-    runs=(MET, FAILED, DUE),
-    points=(POINT,),
-    command="edgespiral sweep sweep.toml --out out",
-)
 
 
 def test_each_run_is_told_by_what_became_of_it():

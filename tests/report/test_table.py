@@ -8,9 +8,9 @@ from edgespiral.core.records.schema import Precision
 from edgespiral.report.table import print_table
 
 
-def shown(events: list[Event]) -> list[str]:
+def shown(events: list[Event], *, are_doubts_told: bool = False) -> list[str]:
     console = Console(width=80, file=StringIO(), legacy_windows=False)
-    print_table(console, events)
+    print_table(console, events, are_doubts_told=are_doubts_told)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
 
@@ -132,6 +132,11 @@ def test_doubts_are_told_before_the_outcome(met: list[Event]) -> None:
     assert told == sorted(told)
     assert told[-1] < lines.index("met: the budget of 0.464 ms is met")
     assert not any(line.startswith("warning") for line in shown(met))
+    again = shown(doubted, are_doubts_told=True)
+    assert [line for line in again if line.startswith("warning")] == [
+        "warnings: 2, told above and in the report"
+    ]
+    assert not any(line.startswith("warning") for line in shown(met, are_doubts_told=True))
 
 
 def test_figures_beside_the_score_follow_it(met_with_figures: list[Event]) -> None:

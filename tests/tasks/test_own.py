@@ -70,6 +70,9 @@ class Distance(Task):
         self._result(None)
         return self, splits
 
+    def postprocessing(self):
+        return self._result(None)
+
     def prepared(self, model, splits):
         self._result(None)
         return model, self
@@ -119,6 +122,7 @@ CALLS = {
     "allowed_difference": lambda task: task.allowed_difference(1.0, 2, 0.1),
     "standard_error": lambda task: task.standard_error(1.0, Source()),
     "targets_of": lambda task: task.targets_of(ONES),
+    "postprocessing": lambda task: task.postprocessing(),
     "configured": lambda task: task.configured({}).metric,
     "fitted": lambda task: task.fitted("splits")[1],
     "prepared": lambda task: task.prepared(None, None)[0],
@@ -233,6 +237,23 @@ def test_what_is_no_figure_is_refused(method, answer):
 
     with pytest.raises(ModelError, match=f"task Wrong: {method} failed"):
         CALLS[method](OwnTask(Wrong()))
+
+
+@pytest.mark.parametrize("method", ["score_of", "score", "scored", "scores_beside"])
+@pytest.mark.parametrize("answer", [-20.0, 140.0])
+def test_a_percentage_that_cannot_be_is_refused(method, answer):
+    class Determination(Distance):
+        metric = Metric(name="R2")
+        beside = (Metric(name="R2 of logarithms"),)
+
+        def _result(self, _value):
+            return (answer,) if method == "scores_beside" else answer
+
+        def scores_beside(self, pairs):
+            return (answer,)
+
+    with pytest.raises(ModelError, match=f"{method} failed.*from 0 to 100 %"):
+        CALLS[method](OwnTask(Determination()))
 
 
 @pytest.mark.parametrize("method", ["sample_losses", "divergence", "agreement", "rightness"])

@@ -65,7 +65,7 @@ def _run(config: Path | None, flags: dict[str, object], *, resume: bool, dry_run
 
     # A mistake in the plan is told before the seconds that PyTorch and data take to load.
     plan = load_plan(config, flags)
-    profiles_with(plan.targets, plan.runtime)
+    profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
     load_recipe(plan.recipe)
     check_logs(plan.log)
     if dry_run:
@@ -161,6 +161,6 @@ def _lead(plan: Plan, out: Path, *, resume: bool) -> int:
         plan, out=out, resume=resume, console=Terminal(stderr=True), command=command_line()
     )
     console = Terminal()
-    print_table(console, read(out / "journal.jsonl"))
+    print_table(console, read(out / "journal.jsonl"), are_doubts_told=True)
     console.print(f"report: {out / 'report.html'}", soft_wrap=True)
     return result.exit_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from edgespiral.distill.settings import Progress
     from edgespiral.teacher import TrainedTeacher
@@ -27,6 +28,8 @@ SHARED = (
     *("optimizer", "schedule", "weight_decay", "clip_norm", "ema_decay", "amp", "device"),
     "accumulate",
 )
+# From which on a training's length is said, and how much of it is seen before.
+LONG_S, SEEN_S = 60, 5
 
 BeginFrom = Annotated[
     Path | None,
@@ -54,7 +57,7 @@ def train(
         float | None, typer.Option(help="Passes over the data. Default: 8, more on small sets.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Samples a step. Default: 128, on small sets 32.")
+        int | None, typer.Option(help="Samples a step. Default: 128; 32 or fewer on small sets.")
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -126,12 +129,33 @@ def _bar(console: Terminal) -> Iterator[Callable[[Progress], None]]:
     )
     with Bars(*columns, console=console) as bars:
         task = bars.add_task("loading", total=None)
+        moments: list[tuple[int, float]] = []
 
         def heard(progress: Progress) -> None:
+            now = time.monotonic()
+            if not moments or (len(moments) < 2 and now - moments[0][1] > SEEN_S):
+                moments.append((progress.step, now))
+                _tell_length(console, moments, progress.steps)
             text = f"loss {progress.loss:.3f}  {progress.samples_per_s:.0f} samples/s"
             bars.update(task, completed=progress.step, total=progress.steps, description=text)
 
         yield heard
+
+
+def _tell_length(console: Terminal, moments: Sequence[tuple[int, float]], steps: int) -> None:
+    """Say how long `steps` take, once two moments (steps done, seconds) are known."""
+    from edgespiral.report import formats
+
+    if len(moments) < 2:
+        return
+    (first, began), (done, now) = moments
+    seconds = (steps - done) * (now - began) / (done - first)
+    if seconds > LONG_S:
+        console.print(
+            f"about {formats.seconds(seconds)} to go here; --epochs makes it shorter, Ctrl-C stops "
+            "it and --resume goes on",
+            soft_wrap=True,
+        )
 
 
 def _show(teacher: TrainedTeacher, folder: Path) -> None:

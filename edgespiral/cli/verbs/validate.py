@@ -45,8 +45,8 @@ def find_problems(plan: Plan, place: Path) -> Iterator[str]:
         "task": lambda: _check_own(plan.task),
         "optimizer": lambda: _check_own(plan.optimizer),
         "train": lambda: _check_file(plan.train) if plan.train else None,
-        "target": lambda: profiles_with(plan.targets, None),
-        "runtime": lambda: _check_runtime(plan.runtime, plan.targets),
+        "target": lambda: profiles_with(plan.targets, None, by_layers=plan.is_by_layers),
+        "runtime": lambda: _check_runtime(plan),
         "recipe": lambda: load_recipe(plan.recipe),
         "precision": lambda: _check_precision(plan.precision, plan.targets),
     }
@@ -91,6 +91,8 @@ def _goals(plan: Plan) -> Iterator[str]:
         yield f"{plan.size_mib:g} MiB"
     if plan.memory_mib is not None:
         yield f"{plan.memory_mib:g} MiB of memory"
+    if plan.energy_mj is not None:
+        yield f"{plan.energy_mj:g} mJ an inference"
     if plan.parameters is not None:
         share = plan.parameters < 1
         yield (
@@ -102,14 +104,14 @@ def _goals(plan: Plan) -> Iterator[str]:
         yield f"the {'smallest' if plan.smallest else 'fastest'} that holds its score"
 
 
-def _check_runtime(runtime: str | None, targets: Sequence[str]) -> None:
+def _check_runtime(plan: Plan) -> None:
     from edgespiral.measure.racing.entrants import profiles_with
 
     try:
-        profiles_with(targets, None)
+        profiles_with(plan.targets, None, by_layers=plan.is_by_layers)
     except EdgeSpiralError:
         return  # told under its own key
-    profiles_with(targets, runtime)
+    profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
 
 
 def _check_precision(precision: Precision | Literal["auto"] | None, targets: Sequence[str]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from edgespiral.core.records.exported import (
     ComparedPicture,
@@ -19,16 +18,20 @@ from edgespiral.core.records.exported import (
     RestoredLayer,
     WeightSparsity,
 )
-from edgespiral.core.records.footprint import Footprint, FootprintBudget, PeakMemory
-from edgespiral.core.records.measurement import (
-    Measurement,
-    Race,
-    Ratio,
-    Verdict,
-)
+from edgespiral.core.records.footprint import Energy, Footprint, FootprintBudget, PeakMemory
+from edgespiral.core.records.measurement import LatencyStats, Measurement, Race, Ratio, Verdict
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
-from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
+from edgespiral.core.records.schema import (
+    Hashes,
+    Line,
+    Moment,
+    PositiveMs,
+    Precision,
+    Record,
+    Score,
+)
+from edgespiral.core.stages.latencies import Stages
 
 SCHEMA = 2
 
@@ -51,9 +54,12 @@ class RunEvent(Record):
 class OnDevice(Record):
     """A model on one of a run's devices, measured in pairs with the teacher there.
 
-    `budget_ms` is that device's, None where no latency is asked for; `verdict` says whether it is
-    met, and `predicted_ms` what was expected. `memory` is there where the plan limits it; that of
-    candidates is not measured.
+    The speed-up is that of the measurement's samples. `budget_ms` is that device's, None where no
+    latency is asked for; `verdict` says whether it is met, and `predicted_ms` what was expected.
+    `memory` and `energy` are there where the plan limits them; those of candidates are not
+    measured. Where whole frames are timed, the teacher's record has the `stages` around the
+    network, and `whole` is that of a frame with the model, None where a stage is not known;
+    `budget_ms` is then what is left for the network.
     """
 
     budget_ms: PositiveMs | None
@@ -62,6 +68,14 @@ class OnDevice(Record):
     predicted_ms: float | None = None
     verdict: Verdict | None = None
     memory: PeakMemory | None = None
+    energy: Energy | None = None
+    stages: Stages | None = None
+    whole: LatencyStats | None = None
+
+    @model_validator(mode="after")
+    def _speedup_is_of_samples(self) -> Self:
+        self.speedup.require_of(self.measurement)
+        return self
 
     @property
     def target(self) -> str:
@@ -88,8 +102,8 @@ class ModelFacts(Record):
     evaluation: FileEvaluation | None = None
     test_score: Score | None = None
     beside: tuple[Figure, ...] = ()
-    parameter_count: int
-    size_bytes: int
+    parameter_count: int = Field(ge=0)
+    size_bytes: int = Field(ge=1)
 
 
 class RunStarted(RunEvent):
@@ -108,10 +122,10 @@ class RunStarted(RunEvent):
     metric: Metric
     timed: Line = ""
     recipe_sha256: str | None = None
-    data_files: dict[str, str] = Field(default_factory=dict)
+    data_files: Hashes = Field(default_factory=dict)
     versions: dict[str, str]
     command: str
-    started_at: datetime
+    started_at: Moment
 
 
 class Baseline(RunEvent):
@@ -126,7 +140,7 @@ class Baseline(RunEvent):
     teacher: ModelFacts
     widths: dict[str, int]
     devices: OnDevices
-    files: dict[str, str] = Field(default_factory=dict)
+    files: Hashes = Field(default_factory=dict)
     validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
     footprints: tuple[FootprintBudget, ...] = ()
@@ -269,9 +283,9 @@ class TurnFinished(RunEvent):
     epochs: float
     optimizer: Line = ""
     seconds: dict[str, float]
-    files: dict[str, str]
+    files: Hashes
     seed: int
-    finished_at: datetime
+    finished_at: Moment
     sparsity: WeightSparsity | None = None
     sibling: Line = ""
 
@@ -294,7 +308,7 @@ class RunFinished(RunEvent):
     student_beside: tuple[Figure, ...] = ()
     devices: OnDevices
     engine: EngineFacts | None = None
-    finished_at: datetime
+    finished_at: Moment
     doubts: tuple[str, ...] = ()
     device_checks: tuple[DeviceCheck, ...] = ()
     pictures: tuple[ComparedPicture, ...] = ()
@@ -329,7 +343,7 @@ class PointExplored(RunEvent):
     precision: Precision
     widths: dict[str, int]
     devices: OnDevices
-    speedups: dict[str, float]
+    speedups: dict[str, Annotated[float, Field(gt=0)]]
     divergence_nats: float = Field(ge=0)
     weight_share: float = Field(gt=0, le=1)
     compared: int = 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.records.schema import Precision, Record, Score, Told
+from edgespiral.core.records.schema import Moment, Precision, Record, Score, Told
 
 
 class Parity(Record):
@@ -183,7 +182,7 @@ class EngineFacts(Record):
     compute_capability: Told | None
     unfused: tuple[str, ...] | None
     warnings: tuple[str, ...]
-    built_at: datetime
+    built_at: Moment
 
 
 class LayerZeros(Record):

@@ -15,6 +15,14 @@ class GroupFacts(Record):
     read_by: tuple[str, ...]
 
 
+class LayerFacts(Record):
+    """A layer with weights: its output channels, and those that a cut can take."""
+
+    name: str
+    channels: int
+    cuttable_channels: int
+
+
 class BranchFacts(Record):
     """A branch that can be dropped, with the groups inside it."""
 
@@ -47,6 +55,7 @@ class Inspection(Record):
     cuttable_channels: int
     parameters: int
     cuttable_parameters: int
+    layers: tuple[LayerFacts, ...] = ()
     groups: tuple[GroupFacts, ...]
     branches: tuple[BranchFacts, ...]
     kept: tuple[KeptFacts, ...]

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import EVENT, SCHEMA
-from edgespiral.core.records.order import require_order
 from edgespiral.core.records.schema_1 import Upgrade
+from edgespiral.core.records.soundness.figures import require_figures
+from edgespiral.core.records.soundness.order import require_order
 from edgespiral.core.system.files import read_bytes, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from edgespiral.core.records.events import Event
@@ -93,11 +94,21 @@ def read_run(path: Path) -> list[Event]:
     """The records of the journal at `path`, which one run wrote one after the other.
 
     Raises:
-        RunFolderError: as `read` and `require_order`.
+        RunFolderError: as `read` and `require_sound`.
     """
     events = read(path)
-    require_order(events, path)
+    require_sound(events, path)
     return events
+
+
+def require_sound(events: Sequence[Event], path: Path) -> None:
+    """Refuse records that no run has written.
+
+    Raises:
+        RunFolderError: as `require_order` and `require_figures`.
+    """
+    require_order(events, path)
+    require_figures(events, path)
 
 
 def _parsed(line: bytes, upgrade: Upgrade, path: Path, number: int) -> Event:
@@ -106,8 +117,9 @@ def _parsed(line: bytes, upgrade: Upgrade, path: Path, number: int) -> Event:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
         raise RunFolderError(
-            f"damaged record: {f'{key}: ' if key else ''}{first['msg']}",
+            f"damaged record: {f'{key}: ' if key else ''}{what}",
             where=f"{path}:{number}",
             hint="the run cannot be read; choose another --out",
         ) from error

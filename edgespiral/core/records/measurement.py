@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
 from enum import StrEnum
-from typing import Literal
+from itertools import chain
+from typing import Literal, Self
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_validator
 
 from edgespiral.core.records.exported import OutputParity
-from edgespiral.core.records.schema import PositiveMs, Record, Told
+from edgespiral.core.records.schema import Moment, PositiveMs, Record, Told
+
+# A figure and what it is reckoned from differ by no more than the order of sums.
+SAME = 1e-6
 
 
 class Verdict(StrEnum):
@@ -33,6 +38,24 @@ class Interval(Record):
     high: float
     confidence: float = Field(default=0.95, gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"an interval from {self.low:g} down to {self.high:g}")
+        return self
+
+    def require_around(self, value: float, what: str) -> None:
+        """Refuse an interval that does not hold the figure that it is of.
+
+        Raises:
+            ValueError: so it is.
+        """
+        margin = SAME * abs(value)
+        if not self.low - margin <= value <= self.high + margin:
+            raise ValueError(
+                f"{what} {value:g} is outside of its interval {self.low:g} to {self.high:g}"
+            )
+
 
 class LatencyStats(Record):
     """Order statistics of latency samples, in milliseconds.
@@ -45,6 +68,37 @@ class LatencyStats(Record):
     p50_ci95_ms: Interval
     p90_ms: PositiveMs | None
     p99_ms: PositiveMs | None
+
+    @model_validator(mode="after")
+    def _figures_are_in_order(self) -> Self:
+        if self.p50_ci95_ms.low <= 0:
+            raise ValueError(f"a latency of {self.p50_ci95_ms.low:g} ms")
+        self.p50_ci95_ms.require_around(self.p50_ms, "p50_ms")
+        return self
+
+    def require_of(self, rounds_ms: tuple[tuple[float, ...], ...]) -> None:
+        """Refuse figures that are not those of the samples.
+
+        Args:
+            rounds_ms: all of them.
+
+        Raises:
+            ValueError: a figure is another, or a sample is no latency.
+        """
+        samples_ms = np.fromiter(chain.from_iterable(rounds_ms), np.float64)
+        if not (rounds_ms and all(rounds_ms)):
+            raise ValueError("there are no samples, or a round without any")
+        if samples_ms.size != self.count:
+            raise ValueError(f"{self.count} samples are told of, {samples_ms.size} are there")
+        if samples_ms.min() <= 0:
+            raise ValueError(f"a sample of {samples_ms.min():g} ms")
+        told = {50: self.p50_ms, 90: self.p90_ms, 99: self.p99_ms}
+        percents = [percent for percent, value in told.items() if value is not None]
+        for percent, own_ms in zip(percents, np.percentile(samples_ms, percents), strict=True):
+            if not math.isclose(told[percent] or 0.0, own_ms, rel_tol=SAME):
+                raise ValueError(
+                    f"p{percent}_ms is {told[percent]:g}, and of its samples {own_ms:g}"
+                )
 
 
 class Fingerprint(Record):
@@ -125,15 +179,49 @@ class Measurement(Record):
     peak_memory_mib: float | None = None
     cold_start_ms: PositiveMs | None = None
     fingerprint: Fingerprint
-    measured_at: datetime
+    measured_at: Moment
     parts: tuple[PartLatency, ...] = ()
+
+    @model_validator(mode="after")
+    def _figures_are_of_samples(self) -> Self:
+        self.stats.require_of(self.rounds_ms)
+        return self
 
 
 class Ratio(Record):
-    """A paired latency ratio (reference / subject): above 1 the subject is faster."""
+    """A paired latency ratio (reference / subject): above 1 the subject is faster.
+
+    `reference_ms` has the median of each of the reference's rounds, which pair with the subject's;
+    none in records of before.
+    """
 
     value: float = Field(gt=0)
     ci95: Interval
+    reference_ms: tuple[PositiveMs, ...] = ()
+
+    @model_validator(mode="after")
+    def _interval_holds_value(self) -> Self:
+        if self.ci95.low <= 0:
+            raise ValueError(f"a speed-up of {self.ci95.low:g}")
+        self.ci95.require_around(self.value, "value")
+        return self
+
+    def require_of(self, subject: Measurement) -> None:
+        """Refuse a ratio that is not that of the reference's rounds and the subject's.
+
+        Raises:
+            ValueError: it is another.
+        """
+        if not self.reference_ms:
+            return
+        if len(self.reference_ms) != len(subject.rounds_ms):
+            raise ValueError(
+                f"{len(self.reference_ms)} rounds are paired with {len(subject.rounds_ms)}"
+            )
+        medians_ms = [np.median(samples_ms) for samples_ms in subject.rounds_ms]
+        ratio = float(np.median(np.divide(self.reference_ms, medians_ms)))
+        if not math.isclose(self.value, ratio, rel_tol=SAME):
+            raise ValueError(f"a speed-up of {self.value:g}, which by its rounds is {ratio:g}")
 
 
 class LayerLatency(Record):
@@ -165,6 +253,12 @@ class RaceRow(Record):
     parity: OutputParity | None = None
     refused: Told | None = None
 
+    @model_validator(mode="after")
+    def _speedup_is_of_samples(self) -> Self:
+        if self.speedup is not None and self.measurement is not None:
+            self.speedup.require_of(self.measurement)
+        return self
+
 
 class Race(Record):
     """All rows, in the order of their latency, those without one last.
@@ -181,6 +275,17 @@ class Race(Record):
     rows: tuple[RaceRow, ...] = Field(min_length=1)
     reference: int = Field(ge=0)
     winner: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _winner_is_the_fastest(self) -> Self:
+        rows = dict(enumerate(self.rows))
+        for place in (self.reference, self.winner):
+            if place not in rows or rows[place].measurement is None:
+                raise ValueError(f"row {place} has no figure, and is the reference or the winner")
+        faster = [at for at, row in rows.items() if row.speedup and row.speedup.ci95.low > 1]
+        if self.winner != next(iter(faster), self.reference):
+            raise ValueError(f"row {self.winner} has not won")
+        return self
 
     @property
     def won(self) -> RaceRow:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 
 from edgespiral.core.records.schema import Line, Record, Score
+
+# Of sums of shares.
+ROUNDING = 1e-6
 
 
 class Metric(Record):
@@ -28,6 +33,22 @@ class Metric(Record):
     def is_share(self) -> bool:
         """Whether scores are percentages, from 0 to 100 and higher for better."""
         return self.unit == "%" and self.higher_is_better
+
+    def require_possible(self, score: float) -> None:
+        """Refuse a percentage that cannot be: of what is right, or of errors, below 0 or above 100.
+
+        Errors may be more than 100 %, as a word error rate is that counts what was put in.
+
+        Raises:
+            ValueError: so it is.
+
+        Example:
+            >>> Metric(name="WER", higher_is_better=False).require_possible(104.0)
+        """
+        most = 100.0 if self.is_share else math.inf
+        if self.unit == "%" and not -ROUNDING <= score <= most + ROUNDING:
+            bounds = "is from 0 to 100 %" if self.is_share else "is not below 0 %"
+            raise ValueError(f"{self.named(score)}, which {bounds}")
 
     @property
     def difference_unit(self) -> str:
@@ -56,8 +77,15 @@ class Metric(Record):
         return before - after if self.higher_is_better else after - before
 
     def floor(self, reference: float, max_drop: float) -> float:
-        """The worst score that loses no more than `max_drop` against `reference`."""
-        return reference - max_drop if self.higher_is_better else reference + max_drop
+        """The worst score that loses no more than `max_drop` against `reference`.
+
+        Example:
+            >>> Metric(name="accuracy").floor(40.0, 50.0)
+            0.0
+        """
+        if not self.higher_is_better:
+            return reference + max_drop
+        return max(reference - max_drop, 0.0) if self.is_share else reference - max_drop
 
     def holds(self, score: float, floor: float) -> bool:
         """Whether a score is not worse than `floor`."""

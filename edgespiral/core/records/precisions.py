@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from edgespiral.core.records.measurement import Measurement, Ratio
 from edgespiral.core.records.schema import PositiveMs, Precision, Record, Score
@@ -21,6 +23,11 @@ class PrecisionTrial(Record):
     rounding_nats: float = Field(ge=0)
     measurement: Measurement
     refused: str | None = None
+
+    @model_validator(mode="after")
+    def _speedup_is_of_samples(self) -> Self:
+        self.speedup.require_of(self.measurement)
+        return self
 
 
 class PrecisionMix(Record):

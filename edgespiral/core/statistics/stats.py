@@ -104,9 +104,12 @@ def paired_ratio(reference_rounds_ms: Rounds, subject_rounds_ms: Rounds) -> Rati
             f"cannot pair {len(reference)} rounds with {len(subject)}",
             hint="measure both models in one call",
         )
-    ratios = _medians(reference) / _medians(subject)
+    reference_ms = _medians(reference)
+    ratios = reference_ms / _medians(subject)
     interval = _interval(len(ratios), lambda resampled: np.median(ratios[resampled], axis=1))
-    return Ratio(value=float(np.median(ratios)), ci95=interval)
+    return Ratio(
+        value=float(np.median(ratios)), ci95=interval, reference_ms=tuple(reference_ms.tolist())
+    )
 
 
 def verdict(interval: Interval, budget: float) -> Verdict:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from edgespiral.core.batches import DataSplits
+from edgespiral.core.stages.frames import Frames, Standardised
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.sources.base import without_argument
 from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
@@ -37,6 +38,9 @@ def load_digits() -> DataSplits:
         test=part(test),
         class_names=tuple(str(name) for name in raw.target_names),
         input_shape=(1, 8, 8),
+        frames=Frames(
+            "array", Standardised(*normalisation.figures), stored=inputs[validation[0]].numpy()
+        ),
     )
 
 

@@ -54,23 +54,31 @@ def with_runtime(profile: TargetProfile, name: str, threads: int | None = None) 
     return _set(profile, _settings(profile, RUNTIMES.check(name), threads))
 
 
-def profiles_with(targets: Sequence[str], runtime: str | None) -> list[TargetProfile]:
+def profiles_with(
+    targets: Sequence[str], runtime: str | None, *, by_layers: bool
+) -> list[TargetProfile]:
     """The profiles of a plan's targets, with the runtime that it names, if it names one.
+
+    Args:
+        targets: by name.
+        runtime: by name; None for each target's own.
+        by_layers: whether the plan needs the times of single layers.
 
     Raises:
         UsageError: as `load_profiles`, or as `with_runtime`.
-        TargetError: models are not timed there, or not layer by layer.
+        TargetError: models are not timed there, or not layer by layer where that is needed.
     """
     profiles = load_profiles(targets)
     if runtime is not None and runtime != AUTO:
         profiles = [with_runtime(profile, runtime) for profile in profiles]
     for profile in profiles:
-        if require_timing(profile) and not profile.capabilities.layers:
+        if require_timing(profile) and by_layers and not profile.capabilities.layers:
             raise TargetError(
-                f"{profile.runtime.kind} does not tell the times of layers, which planning learns "
-                "from",
+                f"{profile.runtime.kind} does not tell the times of layers, by which cuts are "
+                "shared out",
                 where=profile.name,
-                hint="compress on another runtime, and race the result",
+                hint="share them out without: --allocation uniform or global, or compress on "
+                "another runtime and race the result",
             )
     return profiles
 
@@ -81,6 +89,7 @@ def entrants(
     threads: Sequence[int] = (),
     *,
     to_plan_on: bool = False,
+    rounded: bool = False,
 ) -> list[Entrant]:
     """Every runtime that may run there, the target's own first.
 
@@ -90,6 +99,7 @@ def entrants(
         threads: numbers of them to try; the target's own if empty.
         to_plan_on: the target's own runtime as it is set, and of the others those that a run can be
             planned on: they compute float files in float32 and tell the times of layers.
+        rounded: of those to plan on, also what computes them in less than float32.
 
     Raises:
         UsageError: a name is of no runtime, or that needs settings that only a profile can have.
@@ -107,13 +117,15 @@ def entrants(
     ]
     if not to_plan_on:
         return everyone
-    others = [other for other in everyone if _is_to_plan_on(other, own)]
-    return [Entrant(profile, profile.runtime.precision), *others]
-
-
-def _is_to_plan_on(entrant: Entrant, own: str) -> bool:
-    is_exact = entrant.precision == "fp32"
-    return entrant.profile.runtime.kind != own and is_exact and entrant.profile.capabilities.layers
+    first = Entrant(profile, profile.runtime.float_precision)
+    others = [
+        other
+        for other in everyone
+        if other != first
+        and other.profile.capabilities.layers
+        and (rounded or (other.precision == "fp32" and other.profile.runtime.kind != own))
+    ]
+    return [first, *others]
 
 
 def _ways(settings: RuntimeSettings) -> dict[str, RuntimeSettings]:

@@ -16,9 +16,11 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
     shared=(
         "agent",
         "agent_answer",
+        "agent_energy",
         "agent_outputs",
         "agent_runtime",
         "converting",
+        "given_module",
         "weighted_layers",
     ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),

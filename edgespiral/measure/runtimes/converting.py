@@ -6,11 +6,14 @@ outputs is another than the one that is timed, and both are given the same model
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import weakref
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,7 +33,6 @@ from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from onnx import ModelProto
 
@@ -45,6 +47,11 @@ LONGEST_LINE = 300
 # onnx.TensorProto's.
 FLOAT = 1
 LATEST = 8
+# What programs import that convert modules: it is put beside each of them.
+GIVEN_MODULE = Path(__file__).with_name("given_module.py")
+REQUEST = "request.json"
+# Where the export keeps which tuple or dict a model's inputs are.
+FORM = "edgespiral.inputs"
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,19 @@ class Subject:
     model: Path
     shapes: Mapping[str, Sequence[int]]
     module: ModuleFiles | None = None
+
+    def required_module(self, title: str) -> ModuleFiles:
+        """The module.
+
+        Args:
+            title: what a person calls the runtime.
+
+        Raises:
+            ModelError: it is handed none.
+        """
+        if self.module is None:
+            raise ModelError(f"{title} is made of a PyTorch module", where=str(self.model))
+        return self.module
 
 
 class _Conversion:
@@ -144,8 +164,8 @@ class ConvertingRuntime(AgentRuntime):
         """
         if job.mode == "profile" and not self.tells_layers:
             raise TargetError(
-                f"{self._title} does not tell the times of layers, which planning learns from",
-                hint="compress on another runtime, and race the result",
+                f"{self._title} does not tell the times of layers",
+                hint="ask another runtime for them",
             )
         return super().files(job)
 
@@ -234,6 +254,46 @@ def copied(model: Path, folder: Path) -> Path:
         make_folder(copy.parent)
         copy.write_bytes(part.read_bytes())
     return (folder / model.name).rename(folder / "model.onnx")
+
+
+def write_module_request(
+    subject: Subject, title: str, inputs: Shapes, folder: Path, **more: object
+) -> Path:
+    """Put a module into `folder`, with a request for a program that converts it there.
+
+    The program has `given_module.py` beside the request, which reads it.
+
+    Args:
+        subject: with a module.
+        title: what a person calls the runtime.
+        inputs: their shapes by name, in the order in which the module takes them.
+        folder: where all is put.
+        more: what the program is told besides.
+
+    Raises:
+        ModelError: there is no module, or it takes inputs inside of others.
+    """
+    module = subject.required_module(title)
+    for file in (module.source, module.weights, GIVEN_MODULE):
+        shutil.copy(file, folder / file.name)
+    asked = {
+        "shapes": [list(shape) for shape in inputs.values()],
+        "keywords": _keywords(subject.model, title),
+        **more,
+    }
+    request = folder / REQUEST
+    request.write_text(json.dumps(asked), encoding="utf-8")
+    return request
+
+
+def _keywords(model: Path, title: str) -> list[str]:
+    """The names by which the module takes its inputs; none where it takes them in a row."""
+    metadata = {entry.key: entry.value for entry in read_proto(model).metadata_props}
+    form = json.loads(metadata[FORM])["form"] if FORM in metadata else None
+    values = list(form.values() if isinstance(form, dict) else form or ())
+    if any(isinstance(value, dict | list) for value in values):
+        raise ModelError(f"{title} is given no inputs inside of others", where=str(model))
+    return list(form) if isinstance(form, dict) else []
 
 
 def run_converter(

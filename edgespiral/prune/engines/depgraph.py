@@ -73,7 +73,11 @@ class DepGraphCutter(NoRecurrentLayers):
             except ModelError:
                 raise
             except Exception as error:
-                raise ModelError(f"Torch-Pruning cannot cut it: {error}", where=name) from error
+                raise ModelError(
+                    "Torch-Pruning cannot cut it: its rules do not fit a layer that is tied to it",
+                    where=name,
+                    hint="try --pruner flow, or auto, which takes the first engine that can",
+                ) from error
         return smaller
 
 

@@ -70,9 +70,10 @@ class NniCutter(NoRecurrentLayers):
                     smaller, positional(smaller.graph, smallest_example(smaller, example)), masks
                 )
         except Exception as error:
-            detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+            # What NNI misses within itself helps no user; the cause has it.
             raise ModelError(
-                f"NNI cannot cut this architecture: {detail}", hint="try --pruner depgraph"
+                "NNI cannot cut this architecture: its rules do not fit one of its layers",
+                hint="try --pruner depgraph, or auto, which takes the first engine that can",
             ) from error
         return smaller
 

@@ -28,13 +28,14 @@ from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
+from edgespiral.models.saved import save_model
 from edgespiral.models.work import parameter_count
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.context import Parent, Stopwatch
 from edgespiral.spiral.family.siblings import sibling_of
 from edgespiral.spiral.policy import End, finished_turns, planned_turn
 from edgespiral.spiral.student.making import begin_with
-from edgespiral.spiral.turn import decide, memories_of, memory_verdicts, on_devices, run_turn
+from edgespiral.spiral.turn import decide, on_devices, run_turn, taken_by, taken_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,17 +100,17 @@ class FamilyChoice:
         with work_folder() as work:
             onnx = self._written(model, work)
             pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, self.budgets)
-            memories = memories_of(context.fleet, onnx, self.budgets.memory_mib)
+            taken = taken_by(context.fleet, onnx, self.budgets)
             size = timed_bytes(onnx)
         footprint = Footprint(size_bytes=size, parameter_count=parameter_count(model))
         return Sibling(
             name=name,
-            devices=on_devices(self.budgets, pairs, verdicts, memories),
+            devices=on_devices(self.budgets, pairs, verdicts, taken),
             footprint=footprint,
             verdict=joined(
                 [
                     *verdicts,
-                    *memory_verdicts(memories),
+                    *taken_verdicts(taken),
                     *self.budgets.footprint_verdicts(footprint),
                 ]
             ),
@@ -127,6 +128,8 @@ class FamilyChoice:
         export_onnx(model, onnx, example=example)
         with evaluating(model):
             write_parts(onnx, self.context.task.parts(model, example))
+        if self.context.fleet.needs_modules:
+            save_model(model, folder)
         precisions = self.context.precisions
         return convert_untrained(onnx, precisions.written(self.precision), precisions.form)
 

@@ -118,6 +118,11 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         """Whether there is no budget, so that what may be lost is the goal."""
         return all(getattr(self, kind) is None for kind in goals.KINDS)
 
+    @property
+    def is_by_layers(self) -> bool:
+        """Whether cuts are shared out by what single layers cost, which a runtime must tell."""
+        return self.allocation == "latency"
+
     def budget_of(self, target: str) -> dict[str, float]:
         """The latency that `target` is to reach, by its kind; empty where none is asked for."""
         return goals.latency_of(target, self._latencies)
@@ -131,11 +136,11 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         """Whether a latency is to be reached, or the fastest model to be found."""
         return any(self._latencies.values()) or (self.is_quality_goal and not self.smallest)
 
-    @field_validator("memory_mib")
+    @field_validator("memory_mib", "energy_mj")
     @classmethod
     def _beside_another(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None and all(info.data.get(kind) is None for kind in goals.KINDS):
-            raise ValueError(goals.MEMORY_RULE)
+            raise ValueError(f"{info.field_name} {goals.BESIDE_RULE}")
         return value
 
     @field_validator("smallest")

@@ -16,12 +16,12 @@ BUDGETS = ("latency_ms", "speedup")
 FOOTPRINTS = ("size_mib", "parameters")
 KINDS = (*BUDGETS, *FOOTPRINTS)
 BUDGET_RULE = "exactly one of latency_ms and speedup is needed"
-MEMORY_RULE = (
-    "memory_mib goes beside another budget, which widths are planned by: latency_ms, speedup, "
+BESIDE_RULE = (
+    "goes beside another budget, which widths are planned by: latency_ms, speedup, "
     "size_mib or parameters"
 )
 NO_GOAL = "a goal is needed: latency_ms, speedup, size_mib or parameters, or max_drop alone"
-RULES = (BUDGET_RULE, MEMORY_RULE, NO_GOAL)
+RULES = (BUDGET_RULE, BESIDE_RULE, NO_GOAL)
 
 
 def latency_of(target: str, budgets: Latencies) -> dict[str, float]:

@@ -18,6 +18,7 @@ from edgespiral.export.precision import convert_untrained
 from edgespiral.measure.latency_cache import KnownCut
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
+from edgespiral.models.saved import save_model
 from edgespiral.models.source import source_of
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.sparsity import two_four_masks
@@ -71,6 +72,7 @@ class CandidateFiles:
         form: of int8 files.
         two_four: weights have the zeros of 2:4 sparsity, where they can.
         parts: what of a model runs by itself, given inputs, as `Task.parts`.
+        has_modules: the PyTorch module lies beside each file, for runtimes that are made of it.
     """
 
     original: PrunableModel
@@ -79,6 +81,7 @@ class CandidateFiles:
     form: Form = "onnxruntime"
     two_four: bool = False
     parts: Callable[[nn.Module, Tensors], tuple[Part, ...]] = lambda *_: ()
+    has_modules: bool = False
     _written: dict[Path, Key] = field(init=False, default_factory=dict)
     _parameter_counts: dict[Key, int] = field(init=False, default_factory=dict)
 
@@ -105,7 +108,9 @@ class CandidateFiles:
         Raises:
             ExportError: it has no ONNX form.
         """
-        path = make_folder(self.folder) / f"candidate-{index}.onnx"
+        name = f"candidate-{index}"
+        folder = make_folder(self.folder / name if self.has_modules else self.folder)
+        path = folder / f"{name}.onnx"
         # A survey profiles its cuts and then measures them.
         if self._written.get(path) == key_of(widths):
             return path
@@ -115,6 +120,8 @@ class CandidateFiles:
         export_onnx(model, path, example=self.original.example)
         with evaluating(model):
             write_parts(path, self.parts(model, self.original.example))
+        if self.has_modules:
+            save_model(model, folder)
         self._written[path] = key_of(widths)
         self._parameter_counts[key_of(widths)] = parameter_count(model)
         return path
@@ -337,6 +344,9 @@ def _compared(
 
 
 def _profiled(session: Session, models: Sequence[Path], rounds: int) -> list[LayerLatency]:
+    """The layers of all models; none where the runtime tells whole models' times alone."""
+    if not session.profile.capabilities.layers:
+        return []
     return list(chain.from_iterable(session.profile_layers(models, rounds=rounds)))
 
 

@@ -104,7 +104,13 @@ class Planner:
             self._latencies.forget([key_of(self._base)])
         self._candidates = Candidates(
             files=CandidateFiles(
-                original, self.work, self.written, self.form, self.two_four, self.parts
+                original,
+                self.work,
+                self.written,
+                self.form,
+                self.two_four,
+                self.parts,
+                has_modules=self.fleet.needs_modules,
             ),
             fleet=self.fleet,
             journal=self.journal,

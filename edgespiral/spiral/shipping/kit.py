@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgespiral.core.errors import ExportError, ModelError, UsageError
-from edgespiral.core.system.files import make_folder, write_text, writing
+from edgespiral.core.errors import ExportError, ModelError, RunFolderError, UsageError
+from edgespiral.core.system.files import make_folder, sha256_file, write_text, writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.core.text import printable
 from edgespiral.measure.model_files import timed_files
 from edgespiral.measure.runtimes import RUNTIMES
-from edgespiral.spiral.shipping.on_device import LIMITS
+from edgespiral.spiral.shipping.on_device import limits_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,11 @@ class Shipment:
     is_measured_now: bool
     precision: Precision
     about: Mapping[str, str]
+
+    @property
+    def least_db(self) -> float | None:
+        """How near a kit's outputs are to be to the recorded ones."""
+        return limits_for(self.precision, self.figures[0].fingerprint.precision).least_sqnr_db
 
 
 def kit_of(runtime: str, fingerprint: Fingerprint) -> Kit:
@@ -127,13 +132,19 @@ def require_empty(out: Path) -> None:
 def _written_models(shipment: Shipment, kit: Kit, folder: Path) -> list[KitModel]:
     """Convert each file and write `sample.txt` with the arrays that it names."""
     (folder / "sample").mkdir()
-    lines = [f"least_db\t{LIMITS[shipment.precision].least_sqnr_db:g}"]
+    lines = [f"least_db\t{shipment.least_db:g}"]
     lines += [f"{key}\t{value}" for key, value in kit.options.items()]
     models = []
     files = timed_files(shipment.path)
     for number, (file, sample) in enumerate(zip(files, shipment.samples, strict=True)):
         shapes = {name: values.shape for name, values in sample.inputs.items()}
         model = kit.convert(file.path, folder, shapes)
+        if sha256_file(file.path) != sample.sha256:
+            raise RunFolderError(
+                "changed while it was shipped",
+                where=str(file.path),
+                hint="ship it again once it rests",
+            )
         lines.append(f"model\t{model.file}")
         for way, ports, arrays in (
             ("input", model.inputs, sample.inputs),
@@ -208,7 +219,7 @@ def _readme(shipment: Shipment, kit: Kit, models: Sequence[KitModel]) -> str:
         figures=shipment.figures,
         is_measured_now=shipment.is_measured_now,
         precision=shipment.precision,
-        least_db=LIMITS[shipment.precision].least_sqnr_db,
+        least_db=shipment.least_db,
         without_batch=any(port.batch_axis is not None for port in ports),
         versions=[f"{name} {version(name)}" for name in kit.packages],
         **{key: printable(value) for key, value in shipment.about.items()},

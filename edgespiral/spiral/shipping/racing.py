@@ -15,7 +15,7 @@ from edgespiral.export.parity import opened
 from edgespiral.measure.racing.race import PASSES, race
 from edgespiral.measure.runtimes.agent import AgentError, random_inputs
 from edgespiral.measure.runtimes.agent_answer import ERRORS
-from edgespiral.spiral.shipping.on_device import LIMITS, outputs_here_and_there
+from edgespiral.spiral.shipping.on_device import limits_for, outputs_here_and_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,9 +127,8 @@ def _judge(inputs: Sequence[Tensors]) -> Judge:
         if not all(bool(leaf.isfinite().all()) for leaf in leaves(there).values()):
             raise ExportError("its outputs are not finite")
         parity = output_parity(here, there)
-        # bfloat16 and float16 round alike, as far as these limits go.
-        limits = next((limits for name, limits in LIMITS.items() if name == precision), None)
-        least_db = (limits or LIMITS["fp16"]).least_sqnr_db
+        limits = limits_for(session.precision(model), session.profile.runtime.float_precision)
+        least_db = limits.least_sqnr_db
         if least_db is not None and parity.sqnr_db is not None and parity.sqnr_db < least_db:
             which = f"output {parity.output}" if parity.output else "its output"
             raise ExportError(

@@ -19,7 +19,7 @@ from edgespiral.spiral.shipping.publishing import MODEL, judged_files, require_j
 from edgespiral.spiral.shipping.sample import kept, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edgespiral.core.records.measurement import Measurement
@@ -62,13 +62,16 @@ def ship(
     if run.finished is None:
         hint = "go on with it: edgespiral compress ... --resume"
         raise RunFolderError("the run is not finished", where=str(folder), hint=hint)
-    require_judged(folder, judged_files(events, run.finished.best_turn))
-    path, plan = folder / MODEL, run.started.plan
+    files = judged_files(events, run.finished.best_turn)
+    require_judged(folder, files)
+    # Plans of before there were tasks do not name one.
+    path, plan = folder / MODEL, {"task": tasks.DEFAULT} | run.started.plan
     samples = kept(path) or _made(path, str(plan["data"]), str(plan["task"]), data)
     figures = [row.student for row in run.devices() if row.student.fingerprint.runtime == runtime]
     is_measured_now = not figures or target is not None
     if is_measured_now:
         figures = _measured(path, [target] if target else run.target.split(", "), runtime)
+    _require_of(files, samples, figures, path)
     about = {key: str(plan[key]) for key in ("model", "task", "data")}
     shipment = Shipment(
         path=path,
@@ -81,6 +84,30 @@ def ship(
     )
     write_kit(shipment, out)
     return shipment
+
+
+def _require_of(
+    files: Mapping[str, str],
+    samples: Sequence[FileSample],
+    figures: Sequence[Measurement],
+    path: Path,
+) -> None:
+    """Refuse samples and figures of anything but the files that were judged.
+
+    Raises:
+        RunFolderError: so they are.
+    """
+    hashes = {*files.values()}
+    if not {sample.sha256 for sample in samples} <= hashes:
+        raise RunFolderError(
+            "changed while it was shipped", where=str(path), hint="ship it again once it rests"
+        )
+    if any(figure.model_sha256 != files[MODEL] for figure in figures):
+        raise RunFolderError(
+            "the run's figure is of another file than the one that it has judged",
+            where=str(path),
+            hint="measure it anew: --target TARGET",
+        )
 
 
 def _made(path: Path, data: str, task_name: str, other: str | None) -> tuple[FileSample, ...]:

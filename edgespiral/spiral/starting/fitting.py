@@ -10,6 +10,7 @@ from edgespiral.core.errors import UsageError, first_few
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data import check
 from edgespiral.data.guard import watched
+from edgespiral.distill.settings import few_samples
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_answers
@@ -63,8 +64,7 @@ def fitted(
     batch_size = batch_of(plan, len(splits.train))
     check(splits, batch_size)
     if batch_size != plan.batch_size:
-        few = f"{len(splits.train)} training samples are few"
-        listener.say(f"  {few}: {batch_size} a step, where --batch-size says nothing else")
+        listener.say(f"  {few_samples(len(splits.train), batch_size)}")
     for note in splits.notes:
         listener.say(f"  {note}")
     with listener.steps("trying the model on the data"):

@@ -10,8 +10,7 @@ from edgespiral.core.errors import (
     first_few,
 )
 from edgespiral.core.records.events import RunStarted
-from edgespiral.core.records.journal import Journal
-from edgespiral.core.records.order import require_order
+from edgespiral.core.records.journal import Journal, require_sound
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.versions import versions
 from edgespiral.data.accompanying import hashes
@@ -65,7 +64,7 @@ def begun_journal(
     if not events:
         journal.append(started)
         return journal
-    require_order(events, journal.path)
+    require_sound(events, journal.path)
     _require_same_run(events[0], started, out)
     if not resume:
         raise RunFolderError(

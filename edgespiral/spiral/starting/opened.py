@@ -83,7 +83,7 @@ def opened(
         EdgeSpiralError: as `run_compress`, before any time is spent.
     """
     require_float(task.part_names, plan.precision)
-    profiles = profiles_with(plan.targets, plan.runtime)
+    profiles = profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     with on_device(plan.device):
         model, splits, task = fitted(plan, model, splits, task, listener)
@@ -104,7 +104,11 @@ def opened(
             running.enter_context(heard(listener, out, begun))
             if plan.runtime == AUTO:
                 profiles = settled(
-                    profiles, teacher.model, splits, task=task, journal=begun, listener=listener
+                    *(profiles, teacher.model, splits),
+                    task=task,
+                    journal=begun,
+                    listener=listener,
+                    rounded=plan.precision == "auto",
                 )
                 precisions = Precisions.shared(plan.precision, profiles, precisions.recipe)
             with Fleet.of([measuring(profile) for profile in profiles]) as fleet:

@@ -9,12 +9,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from edgespiral.core.nested import count
+from edgespiral.core.system.files import make_folder
 from edgespiral.distill.evaluate import predicting
 from edgespiral.distill.own_training import TrainingStep
 from edgespiral.distill.trainer import train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import opened
 from edgespiral.export.precision import validation_samples
+from edgespiral.models.saved import save_model
 from edgespiral.tasks.base import BATCH_SIZE
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
+    from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.records.measurement import Measurement
@@ -90,14 +93,15 @@ class Trial:
             ExportError, ModelError, TargetError, MeasurementError, TrainingError: a step fails, as
                 it would in the run.
         """
-        model, example = self.teacher.model, self.teacher.example
-        onnx, cut = self.work / "teacher.onnx", self.work / "cut.onnx"
-        export_s = _seconds(lambda: export_onnx(model, onnx, example=example))
+        model = self.teacher.model
+        onnx, cut = (make_folder(self.work / name) / "model.onnx" for name in ("teacher", "cut"))
+        export_s = _seconds(lambda: self._write(model, onnx, fleet))
         students: list[nn.Module] = []
 
         def make() -> None:
-            students.append(self.teacher.candidate(dict(self.half)))
-            export_onnx(students[0], cut, example=example)
+            student = self.teacher.candidate(dict(self.half))
+            students.append(student)
+            self._write(student, cut, fleet)
 
         candidate_s = _seconds(make)
         few_s, _ = _measuring(fleet, [onnx, cut], FEW_ROUNDS)
@@ -113,6 +117,11 @@ class Trial:
             file_s=self._file_s(onnx),
             step_s=self._step_s(students[0]),
         )
+
+    def _write(self, model: GraphModule, path: Path, fleet: Fleet) -> None:
+        export_onnx(model, path, example=self.teacher.example)
+        if fleet.needs_modules:
+            save_model(model, path.parent)
 
     def _forward_s(self, model: nn.Module) -> float:
         batches = [

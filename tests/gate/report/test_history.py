@@ -1,40 +1,17 @@
-from datetime import UTC, datetime, timedelta
 from io import StringIO
 from xml.etree import ElementTree as ET
 
 import pytest
+from example_pages import LEVELS, a_trend
 from rich.console import Console
 
-from edgespiral.core.records.measurement import Interval, Verdict
-from edgespiral.gate.records import Break, History, HistoryPoint, Shift, Trend
+from edgespiral.gate.records import History, Trend
 from edgespiral.gate.report.history import render_history, render_history_table, trend_chart
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LEVELS = (1.0, 1.0, 1.0, 1.1, 1.1, 1.1, 0.5)
 
 
 @pytest.fixture
 def trend() -> Trend:
-    """Seven results: slower from the fourth on, another runtime at the seventh."""
-    points = tuple(
-        HistoryPoint(
-            at=NOON + timedelta(hours=index),
-            commit=f"{index}abcdef0123456789" if index else None,
-            p50_ms=p50_ms,
-            ci95_ms=Interval(low=p50_ms * 0.99, high=p50_ms * 1.01),
-            change_percent=None if index else 2.25,
-            verdict=Verdict.MET,
-        )
-        for index, p50_ms in enumerate(LEVELS)
-    )
-    return Trend(
-        suite="detectors",
-        target="orin",
-        model="a <b>",
-        points=points,
-        shifts=(Shift(index=3, before_ms=1.0, after_ms=1.1),),
-        breaks=(Break(index=6, differences=("runtime version was 1, is 2",)),),
-    )
+    return a_trend()
 
 
 def test_the_chart_has_every_result_and_its_changes(trend: Trend) -> None:

@@ -44,3 +44,5 @@ def test_what_nni_cannot_do_is_one_line(example):
     with pytest.raises(ModelError, match="NNI cannot cut this architecture") as caught:
         NniCutter().cut(model, example, [group], {"0": []})
     assert "\n" not in str(caught.value)
+    # In our words; what NNI says of itself is the cause.
+    assert str(caught.value.__cause__) not in str(caught.value)

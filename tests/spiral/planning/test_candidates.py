@@ -9,6 +9,7 @@ from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import KnownCut, LatencyCache
 from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.profile import load_profile
+from edgespiral.measure.racing.entrants import with_runtime
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.candidates import CONFIRMING_ROUNDS, CandidateFiles, Candidates
@@ -124,3 +125,30 @@ def test_what_may_be_within_a_limit_is_told_by_its_interval_measured_at_length(c
         8,
         CONFIRMING_ROUNDS,
     ]
+
+
+def test_a_runtime_without_the_times_of_layers_is_learned_from_whole_cuts(
+    wide, digits, quick_options, tmp_path
+):
+    source = PrunableModel.of(trace(wide), digits.input_shape)
+    teacher = tmp_path / "teacher.onnx"
+    export_onnx(source.model, teacher, input_shape=digits.input_shape)
+    base = {group.name: group.channels for group in source.groups}
+    layers = layer_shapes(source.model, source.groups, source.example)
+    halves = [dict.fromkeys(base, width) for width in (16, 24)]
+    with Fleet.of([with_runtime(load_profile(quick_options["target"]), "ncnn")]) as fleet:
+        latencies = Latencies([Device("quick", 1.0, 1.0, 8, 1.0)], layers, base)
+        candidates = Candidates(
+            files=CandidateFiles(source, tmp_path / "work", has_modules=True),
+            fleet=fleet,
+            journal=Journal(tmp_path / "journal.jsonl"),
+            teacher_onnx=teacher,
+            latencies=latencies,
+            precision="fp32",
+        )
+        candidates.survey(1, halves)
+    assert latencies.measured.keys() == {key_of(widths) for widths in (base, *halves)}
+    assert latencies.predict_ms(halves[0]) > 0
+    # What a runtime that is made of modules would find beside each file.
+    written = sorted(path.name for path in (tmp_path / "work" / "candidate-1").iterdir())
+    assert written == ["candidate-1.onnx", "model.py", "model.safetensors"]

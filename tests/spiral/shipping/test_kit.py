@@ -13,7 +13,7 @@ import pytest
 from example_records import measurement
 from onnx import TensorProto, helper
 
-from edgespiral.core.errors import ExportError, UsageError
+from edgespiral.core.errors import ExportError, RunFolderError, UsageError
 from edgespiral.core.records.parts import PARTS, PartFile, described
 from edgespiral.core.system.files import sha256_file
 from edgespiral.export.parity import opened
@@ -21,11 +21,12 @@ from edgespiral.spiral.shipping.kit import Shipment, require_kit, write_kit
 from edgespiral.spiral.shipping.sample import FileSample
 
 SHAPE = [1, 3, 4, 4]
-RUNTIMES = ("onnxruntime", "openvino", "ncnn")
+RUNTIMES = ("onnxruntime", "onnxruntime-mobile", "openvino", "ncnn")
 
 
 def needs(runtime):
-    packages = ("ncnn", "pnnx") if runtime == "ncnn" else (runtime,)
+    own = {"ncnn": ("ncnn", "pnnx"), "onnxruntime-mobile": ("onnxruntime",)}
+    packages = own.get(runtime, (runtime,))
     for package in packages:
         if find_spec(package) is None:
             pytest.skip(f"the package {package} is not installed")
@@ -213,3 +214,11 @@ def test_a_runtime_that_ships_nothing_is_told_with_those_that_do():
         require_kit("tensorrt")
     with pytest.raises(UsageError, match="unknown runtime"):
         require_kit("openvin")
+
+
+def test_a_file_that_changed_since_it_was_judged_is_not_shipped(tmp_path):
+    path = two_by_two(tmp_path / "model.onnx")
+    samples = [replace(sample_of(path), sha256="0" * 64)]
+    with pytest.raises(RunFolderError, match="changed while it was shipped"):
+        write_kit(shipment(path, "onnxruntime", samples), tmp_path / "kit")
+    assert not (tmp_path / "kit").exists()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.records.events import OnDevice, TrainedCut
@@ -52,7 +52,7 @@ class Point(Record):
     latency_ci95_ms: Interval
     widths: dict[str, int]
     devices: tuple[OnDevice, ...] = Field(min_length=1)
-    speedups: dict[str, float]
+    speedups: dict[str, Annotated[float, Field(gt=0)]]
     divergence_nats: float = Field(ge=0)
     weight_share: float = Field(gt=0, le=1)
     loss_nats: float = Field(ge=0)
@@ -60,6 +60,11 @@ class Point(Record):
     on_front: bool
     knee: bool = False
     next_tenth_nats: float | None = None
+
+    @model_validator(mode="after")
+    def _interval_holds_latency(self) -> Self:
+        self.latency_ci95_ms.require_around(self.latency_ms, "latency_ms")
+        return self
 
 
 class Exploration(Record):
@@ -82,6 +87,11 @@ class Exploration(Record):
     calibrated_on: tuple[TrainedCut, ...] = ()
     complete: bool
     command: str
+
+    @model_validator(mode="after")
+    def _score_can_be(self) -> Self:
+        self.metric.require_possible(self.teacher_score)
+        return self
 
     def point(self, number: int) -> Point:
         """The point of that number.
@@ -116,7 +126,7 @@ def read_exploration(folder: Path) -> Exploration:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise RunFolderError(
-            f"damaged: {f'{key}: ' if key else ''}{first['msg']}",
+            f"damaged: {f'{key}: ' if key else ''}{first['msg'].removeprefix('Value error, ')}",
             where=str(path),
             hint="explore again with --resume, which writes it anew",
         ) from error

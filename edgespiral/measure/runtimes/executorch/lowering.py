@@ -21,15 +21,13 @@ def main(request: Path) -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    folder, job = request.parent, json.loads(request.read_text(encoding="utf-8"))
+    folder = request.parent
     sys.path.insert(0, str(folder))
-    from model import load  # type: ignore[import-not-found]
+    from given_module import given  # type: ignore[import-not-found]
 
-    torch.manual_seed(0)
-    examples = [torch.randn(shape) for shape in job["shapes"]]
-    keywords = dict(zip(job["keywords"], examples, strict=True)) if job["keywords"] else {}
+    module, examples, keywords, _ = given(request)
     with torch.no_grad():
-        exported = torch.export.export(load(), () if keywords else tuple(examples), keywords)
+        exported = torch.export.export(module, examples, keywords)
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
     graph = edge.exported_program().graph_module.graph
     (folder / "model.pte").write_bytes(edge.to_executorch().buffer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError
 from edgespiral.measure.runtimes.converting import ConvertingRuntime
 from edgespiral.measure.runtimes.executorch.convert import converted
 
@@ -34,8 +33,6 @@ class ExecuTorch(ConvertingRuntime):
         """By `torch.export` and ExecuTorch's own lowering.
 
         Raises:
-            ModelError: it is handed no module.
+            As `converted`.
         """
-        if subject.module is None:
-            raise ModelError("ExecuTorch is made of a PyTorch module", where=str(subject.model))
-        return converted(subject, subject.module, folder)
+        return converted(subject, folder)

@@ -20,9 +20,9 @@ def _make(settings: OnnxRuntimeSettings, *, name: str, on_host: bool) -> Runtime
 
 
 def _make_outputs(settings: OnnxRuntimeSettings) -> Runtime:
-    from edgespiral.measure.runtimes.onnxruntime.outputs import OnnxRuntimeOutputs
+    from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
 
-    return OnnxRuntimeOutputs(settings)
+    return OnnxRuntime(settings)
 
 
 def _capabilities(settings: OnnxRuntimeSettings) -> Capabilities:

@@ -64,7 +64,7 @@ def main(request: Json) -> Json:
         with tempfile.TemporaryDirectory(prefix="edgespiral-profile-") as folder:
             answers = timed({**request, "profile_folder": folder})
     runtime = {
-        "runtime": "onnxruntime",
+        "runtime": request.get("runtime", "onnxruntime"),
         "runtime_version": package("onnxruntime").__version__,
         "provider": request["provider"],
     }

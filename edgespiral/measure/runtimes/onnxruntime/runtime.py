@@ -11,6 +11,8 @@ from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
 from edgespiral.measure.runtimes.onnxruntime.profile import check_placement, layer_times
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
     from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
@@ -32,6 +34,7 @@ class OnnxRuntime(AgentRuntime):
         own = {"intra_op_num_threads": str(settings.threads)}
         has_own = settings.provider == XNNPACK
         options = {
+            "runtime": "onnxruntime",
             "threads": settings.threads,
             "session_threads": 1 if has_own else settings.threads,
             "affinity": settings.affinity,
@@ -43,15 +46,31 @@ class OnnxRuntime(AgentRuntime):
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, which is the last line that it prints."""
-        document = agent_document(completed, job)
-        expected = {"runtime": "onnxruntime", "threads": self._settings["threads"]}
-        wanted = str(self._settings["provider"])
-        with reading():
-            placed, provider = document.pop("placed"), document["runtime"]["provider"]
-            if provider != wanted or (wanted != CPU and len(placed) != len(job.models)):
-                raise ValueError(provider)
-            expected["provider"] = check_placement(placed, wanted, job.models)
-            document["runtime"]["provider"] = expected["provider"]
-            if job.mode == "profile":
-                document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
+        return agent_answer(completed, job, self._settings)
+
+
+def agent_answer(completed: Completed, job: Job, settings: Mapping[str, object]) -> Answer:
+    """What ONNX Runtime's agent answered, whatever form the files had that it was given.
+
+    Args:
+        completed: the command that ran it.
+        job: what was asked.
+        settings: that the agent was told beside the job.
+
+    Raises:
+        As `Runtime.parse`.
+    """
+    document = agent_document(completed, job)
+    expected = {name: settings[name] for name in ("runtime", "threads")}
+    if job.mode == "outputs":
         return whole_answer(document, job, expected=expected)
+    wanted = str(settings["provider"])
+    with reading():
+        placed, provider = document.pop("placed"), document["runtime"]["provider"]
+        if provider != wanted or (wanted != CPU and len(placed) != len(job.models)):
+            raise ValueError(provider)
+        expected["provider"] = check_placement(placed, wanted, job.models)
+        document["runtime"]["provider"] = expected["provider"]
+        if job.mode == "profile":
+            document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
+    return whole_answer(document, job, expected=expected)

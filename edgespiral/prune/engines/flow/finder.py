@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from edgespiral.core.errors import NothingToCutError
+from edgespiral.models.fixed import fixed_names
 from edgespiral.prune.batch_axes import batch_axes, with_batch_axes
 from edgespiral.prune.engines.flow.follow import Flow, follow
 from edgespiral.prune.engines.flow.labels import FROZEN
@@ -33,6 +34,10 @@ NOT_FOLLOWED_BY_OTHERS = (
 )  # fmt: skip
 SIZES = {"size", "dim", "numel", "getattr"}
 PRODUCTS = {"matmul", "bmm", "einsum", "scaled_dot_product_attention"}
+COMPARING = {
+    "max", "min", "amax", "amin", "aminmax", "median", "mode", "topk", "sort", "argsort",
+    "kthvalue", "argmax", "argmin",
+}  # fmt: skip
 SHARED = "share a parameter with another layer"
 
 
@@ -101,27 +106,42 @@ def survey_by_flow(model: GraphModule, example: Tensors, flow: Flow | None = Non
 def needs_flow(model: GraphModule) -> bool:
     """Whether the graph has what other ways to find groups do not follow.
 
-    Such are norms over channels, parameters that the graph reads itself, attention, recurrent
-    layers, selections of channels, and outputs of layers that meet the model's input; for all else
-    Torch-Pruning gives the same groups. Through a chain of slices of channels (RexNet's shortcuts)
-    it takes minutes, since it follows every channel by itself.
+    Such are norms over channels, comparisons of them, parameters that the graph reads itself,
+    attention, recurrent layers, selections of channels, and outputs of layers that meet the model's
+    input; for all else
+    Torch-Pruning gives the same groups. Through a chain of slices (RexNet's shortcuts,
+    the crops of a causal convolution) it takes minutes, since it follows every channel by itself.
     """
     layers = [model.get_submodule(str(n.target)) for n in model.graph.find_nodes(op="call_module")]
     if any(isinstance(m, NOT_FOLLOWED_BY_OTHERS) or _is_uneven(m) for m in layers):
         return True
+    if any(map(_compares_channels, model.graph.nodes)):
+        return True
     names = {getattr(n.target, "__name__", n.target) for n in model.graph.nodes}
     reads_itself = any(True for _ in model.graph.find_nodes(op="get_attr"))
-    if names & PRODUCTS or reads_itself or any(map(_takes_channels, model.graph.nodes)):
+    if names & PRODUCTS or reads_itself or any(map(_takes_a_part, model.graph.nodes)):
         return True
     return _meets_input(model)
 
 
-def _takes_channels(node: Node) -> bool:
-    """Whether it is a slice of the second dimension, as `x[:, :8]`."""
+def _takes_a_part(node: Node) -> bool:
+    """Whether it is a slice, as `x[:, :8]` or `x[..., 1:]`, other than of the batch."""
     if node.target is not operator.getitem or not isinstance(node.args[1], tuple):
         return False
-    part = node.args[1][1] if len(node.args[1]) > 1 else slice(None)
-    return isinstance(part, slice) and part != slice(None)
+    return any(isinstance(part, slice) and part != slice(None) for part in node.args[1][1:])
+
+
+def _compares_channels(node: Node) -> bool:
+    """Whether it is a maximum or the like, other than over all pixels, such as `x.amax(1)`.
+
+    A cut on trial that happens to leave the largest would not show what others do to it.
+    """
+    name = str(getattr(node.target, "__name__", node.target))
+    if name not in COMPARING or len(node.all_input_nodes) != 1:
+        return False
+    dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+    several = isinstance(dims, tuple | list) and len(dims) > 1
+    return not several or 1 in dims  # type: ignore[operator]
 
 
 def _is_uneven(layer: nn.Module) -> bool:
@@ -185,7 +205,9 @@ class _Assembly:
         """The groups, whose slots say where samples lie, and what stays."""
         groups: list[ChannelGroup] = []
         uncuttable = {
-            name: self._flow.frozen[name] for name in self._order if name in self._flow.frozen
+            name: self._flow.frozen[name]
+            for name in self._order
+            if name in self._flow.frozen and not self._is_a_sum(name)
         }
         for units in (part for every in self._classes() for part in self._alike(every)):
             group = self._group(units)
@@ -202,6 +224,10 @@ class _Assembly:
                     uncuttable.setdefault(layer, (count, reason))
         groups = _with_own_names(sorted(groups, key=lambda g: self._order.index(g.root)))
         return FlowSurvey(groups, uncuttable, self._flow.sums)
+
+    def _is_a_sum(self, name: str) -> bool:
+        """Whether it is a layer of ours, which adds channels up."""
+        return len(self._writes[name]) == 1 and bool(fixed_names(self._modules[name]))
 
     def _makes_channels(self, name: str) -> bool:
         return isinstance(self._modules[name], nn.Embedding | nn.RNNBase)

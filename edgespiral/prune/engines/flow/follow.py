@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 from edgespiral.models.calling import positional
 from edgespiral.prune.engines.flow.labels import FROZEN, Labeller, Ties, compact, flat, varying
 from edgespiral.prune.engines.flow.rules.moves import scales
-from edgespiral.prune.engines.flow.rules.operations import SUMMED_UP, rule_of
+from edgespiral.prune.engines.flow.rules.operations import TAKEN_TOGETHER, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -35,7 +35,8 @@ class Flow:
         indices: per indexing, by name, what it takes of each dimension.
         two_way: components of the units of layers with two directions.
         parts: components of what slices and splits take, each of which has to keep something.
-        sums: per reduction that holds channels, by name, the dimension that they lie on.
+        sums: per operation that takes channels in together and holds them, by name, the dimension
+            that they lie on.
         frozen: per layer that keeps some of its output channels, how many and why.
     """
 
@@ -106,14 +107,14 @@ def _is_one(components: Tensor) -> bool:
 
 
 def _sums(labeller: Labeller) -> dict[str, int]:
-    """Reductions over channels that hold them."""
+    """Operations that take channels in together, and so hold them."""
     classes, reasons = labeller.ties.classes(), labeller.ties.reasons()
     sums = {}
     for name, (labels, dims) in labeller.reduced.items():
         here = classes[labels]
         lost = [d for d in dims if d in varying(here)]
         why = {reasons.get(number, "") for number in torch.unique(here).tolist()}
-        if len(lost) == 1 and any(reason.startswith(SUMMED_UP) for reason in why):
+        if len(lost) == 1 and any(reason.startswith(TAKEN_TOGETHER) for reason in why):
             sums[name] = lost[0]
     return sums
 

@@ -95,7 +95,7 @@ def _narrow_channelwise(layer: nn.Module, channels: Tensor) -> None:
         stated.num_channels = len(channels)
     elif isinstance(layer, nn.PReLU):
         stated.num_parameters = len(channels)
-    else:
+    elif not isinstance(layer, nn.Identity):  # which states no sizes
         stated.normalized_shape = (len(channels),)
 
 

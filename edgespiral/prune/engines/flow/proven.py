@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.nested import joined
 from edgespiral.core.system.analysis_limit import seconds_left
-from edgespiral.prune.engines.flow.channel_sums import sums_as_layers
+from edgespiral.prune.engines.flow.channel_sums import statistics_let_go
 from edgespiral.prune.engines.flow.cutter import TrialCutter
 from edgespiral.prune.engines.flow.finder import FlowSurvey, survey_by_flow
 from edgespiral.prune.engines.flow.follow import follow
@@ -35,12 +35,12 @@ def proven_groups(model: GraphModule, example: Tensors) -> tuple[GraphModule, Fl
         example: one input (1, ...).
 
     Returns:
-        The model to cut, in which sums over channels are layers, and what was found in it.
+        The model to cut, in which statistics over channels let these go, and what was found in it.
     """
     flow = follow(model, example)
-    if flow.sums:
-        model = sums_as_layers(model, example, flow.sums)
-        flow = follow(model, example)
+    freed = statistics_let_go(model, example, flow.sums) if flow.sums else model
+    if freed is not model:
+        model, flow = freed, follow(freed, example)
     survey = survey_by_flow(model, example, flow)
     trials = _Trials(model, example, flow)
     sound, failed = trials.sound(survey.groups)

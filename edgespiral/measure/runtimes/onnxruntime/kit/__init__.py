@@ -35,10 +35,14 @@ def copied(model: Path, folder: Path, shapes: Shapes) -> KitModel:  # noqa: ARG0
         make_folder(goal.parent)
         with writing(goal):
             shutil.copyfile(file, goal)
+    return KitModel(model.name, *ports(model))
+
+
+def ports(model: Path) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Inputs and outputs of an ONNX file, which have the same names in ONNX Runtime."""
     graph = model_proto(model_content(model), model).graph
-    inputs, outputs = fed_inputs(graph), graph.output
-    return KitModel(
-        model.name,
-        tuple(Port(value.name, value.name) for value in inputs),
-        tuple(Port(value.name, value.name) for value in outputs),
+    inputs, outputs = (
+        tuple(Port(value.name, value.name) for value in values)
+        for values in (fed_inputs(graph), graph.output)
     )
+    return inputs, outputs

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from edgespiral.prune.absent import mark_of
 from edgespiral.prune.engines.flow.labels import Rule, opaque
 from edgespiral.prune.engines.flow.rules.moves import spread
 from edgespiral.prune.unstack import RECURRENT, directions
@@ -94,6 +95,15 @@ def channel_norm(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN4
     return labels
 
 
+def identity(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401, ARG001
+    """Passes on what it is given; one that marks a comparison of channels is told which leave."""
+    labels: Tensor = run.labels_in(node.args[0])
+    absent = mark_of(run.submodules[str(node.target)])
+    if absent is not None:
+        _channelwise(run, str(node.target), labels, absent.dim)
+    return labels
+
+
 def prelu(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401, ARG001
     """A slope for each channel, or one for all."""
     labels: Tensor = run.labels_in(node.args[0])
@@ -163,6 +173,7 @@ LAYERS: dict[type[nn.Module], Rule] = {
     _ConvNd: convolution,
     _BatchNorm: channel_norm,
     _InstanceNorm: channel_norm,
+    nn.Identity: identity,
     nn.PReLU: prelu,
     nn.LayerNorm: last_norm,
     nn.RMSNorm: last_norm,

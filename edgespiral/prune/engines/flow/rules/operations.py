@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edgespiral.prune.absent import mark_of
 from edgespiral.prune.engines.flow.labels import Scaling, opaque, unlabelled, varying
 from edgespiral.prune.engines.flow.rules import layers, moves, products
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
     from edgespiral.prune.engines.flow.labels import Labeller, Rule
 
-# Why channels stay that are added up.
-SUMMED_UP = "are summed up"
+# Why channels stay that an operation takes in together.
+SUMMED_UP, COMPARED = "are summed up", "are compared with each other"
+NORMALISED = "are normalised over"
+TAKEN_TOGETHER = (SUMMED_UP, COMPARED, NORMALISED)
 # Each by its name in torch, torch.nn.functional, operator, as a method and as a method in place.
 MOVES = """
     cat concat concatenate stack hstack vstack dstack flatten ravel reshape permute transpose
@@ -47,7 +50,7 @@ ELEMENTWISE = """
 """
 ELEMENTWISE_LAYERS = """
     ReLU ReLU6 GELU SiLU Hardswish Hardsigmoid Hardshrink LeakyReLU ELU CELU SELU Mish Sigmoid Tanh
-    Tanhshrink Hardtanh Softplus Softshrink Softsign LogSigmoid Threshold RReLU Identity Dropout
+    Tanhshrink Hardtanh Softplus Softshrink Softsign LogSigmoid Threshold RReLU Dropout
     Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout
 """
 # They act on each channel's picture by itself; channels are dimension 1.
@@ -68,9 +71,9 @@ SPATIAL_LAYERS = """
 ALONG = "softmax log_softmax softmin normalize cumsum cumprod cummax cummin gumbel_softmax"
 ALONG_LAYERS = "Softmax LogSoftmax Softmin Softmax2d"
 REDUCTIONS = """
-    mean sum amax amin prod std var logsumexp norm vector_norm argmax argmin all any nansum nanmean
-    count_nonzero
+    mean sum prod std var logsumexp norm vector_norm nansum nanmean count_nonzero
 """
+COMPARISONS = "amax amin argmax argmin all any"
 PICKS = "max min median mode topk sort kthvalue aminmax var_mean std_mean"
 SIZES = "size dim numel getattr shape eq _assert is_floating_point ndim ndimension len stride"
 PRODUCTS = "matmul bmm mm baddbmm"
@@ -145,22 +148,47 @@ def _along(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
     labels, dims = run.labels_in(moves.first(node)), _asked_dims(run, node)
     if dims is None:
         return opaque(run, node, value)
-    _tie_paths(run, labels, moves.dims_of(dims, labels))
-    run.ties.hold_steady(labels, moves.dims_of(dims, labels), "are normalised over")
+    _taken_together(run, node, labels, moves.dims_of(dims, labels), NORMALISED)
     return labels if isinstance(value, torch.Tensor) else tuple(labels for _ in value)  # type: ignore[attr-defined]
 
 
 def _reduction(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
+    return _reduced(run, node, value, SUMMED_UP)
+
+
+def _comparison(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
+    return _reduced(run, node, value, COMPARED)
+
+
+def _reduced(run: Labeller, node: Node, value: object, why: str) -> Any:  # noqa: ANN401
+    """One element, or several of a kind such as where it was found, for each run of dimensions."""
     labels, dims = run.labels_in(moves.first(node)), _asked_dims(run, node)
-    if dims is None or not isinstance(value, torch.Tensor):
+    results = value if isinstance(value, tuple) else (value,)
+    if dims is None or not all(isinstance(result, torch.Tensor) for result in results):
         return opaque(run, node, value)
     reduced = moves.dims_of(dims, labels)
-    _tie_paths(run, labels, reduced)
-    run.ties.hold_steady(labels, reduced, SUMMED_UP)
-    run.reduced[node.name] = (labels, reduced)
+    if _taken_together(run, node, labels, reduced, why):
+        return unlabelled(value)
     for dim in reduced:
         labels = labels.narrow(dim, 0, 1)
-    return labels.reshape(value.shape)
+    if not isinstance(value, tuple):
+        return labels.reshape(results[0].shape)
+    narrowed = labels if labels.dim() == results[0].dim() else labels.squeeze(reduced)
+    return tuple(narrowed.expand(result.shape) for result in results)
+
+
+def _taken_together(
+    run: Labeller, node: Node, labels: Tensor, dims: Sequence[int], why: str
+) -> bool:
+    """Hold what lies along `dims`, but for channels that a mark in front lets go; is there one?"""
+    _tie_paths(run, labels, dims)
+    run.reduced[node.name] = (labels, tuple(dims))
+    source = moves.first(node)
+    layer = run.submodules.get(str(source.target)) if source.op == "call_module" else None
+    absent = mark_of(layer)
+    held = [dim for dim in dims if absent is None or dim != absent.dim]
+    run.ties.hold_steady(labels, held, why)
+    return len(held) < len(dims)
 
 
 def _tie_paths(run: Labeller, labels: Tensor, dims: Sequence[int]) -> None:
@@ -173,22 +201,11 @@ def _tie_paths(run: Labeller, labels: Tensor, dims: Sequence[int]) -> None:
 
 def _pick(run: Labeller, node: Node, value: object) -> Any:  # noqa: ANN401
     """Of two tensors the larger, or what is found along a dimension, with where it was."""
-    if isinstance(value, torch.Tensor):
-        return (
-            _elementwise(run, node, value)
-            if len(node.all_input_nodes) > 1
-            else opaque(run, node, value)
-        )
-    labels, dims = run.labels_in(moves.first(node)), _asked_dims(run, node)
-    if dims is None or not isinstance(labels, torch.Tensor) or not isinstance(value, tuple):
+    if isinstance(value, torch.Tensor) and len(node.all_input_nodes) > 1:
+        return _elementwise(run, node, value)
+    if not isinstance(value, tuple):
         return opaque(run, node, value)
-    picked = moves.dims_of(dims, labels)
-    run.ties.hold_steady(labels, picked, "are compared with each other")
-    for dim in picked:
-        labels = labels.narrow(dim, 0, 1)
-    keeps = labels.dim() == value[0].dim()
-    narrowed = labels if keeps else labels.squeeze(picked)
-    return tuple(narrowed.expand(part.shape) for part in value)
+    return _reduced(run, node, value, COMPARED)
 
 
 # Where `dim` stands among the arguments, and what it is when left out.
@@ -243,6 +260,7 @@ RULES: dict[Any, Rule] = dict(
         *_named(SPATIAL, _spatial),
         *_named(ALONG, _along),
         *_named(REDUCTIONS, _reduction),
+        *_named(COMPARISONS, _comparison),
         *_named(PICKS, _pick),
         *_named(PRODUCTS, products.product),
         *_named("unbind", moves.unbind),

@@ -8,7 +8,7 @@ import pytest
 
 from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.records import events
-from edgespiral.core.records.order import require_order
+from edgespiral.core.records.soundness.order import require_order
 
 HERE = Path("journal.jsonl")
 

@@ -1,4 +1,4 @@
-"""Which record may follow which: a journal out of order was not written by a run."""
+"""Which record may follow which: a journal that says otherwise was not written by a run."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Whether a run can have written what its journal says."""

@@ -1,0 +1,298 @@
+"""Figures that no run can have come to: a journal is not signed, and a hand may have been at it.
+
+What one record says by itself it checks itself, such as that a median is that of its samples. Here
+is what follows from the records before it: what its scores are of, what its budgets were, and how
+fast the teacher was.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import RunFolderError
+from edgespiral.core.records.events import (
+    Baseline,
+    Candidate,
+    FamilyMeasured,
+    Outcome,
+    PointExplored,
+    RunFinished,
+    RunStarted,
+    TurnFinished,
+)
+from edgespiral.core.records.footprint import footprint_budgets
+from edgespiral.core.records.measurement import SAME, Verdict
+from edgespiral.core.records.metric import Figure
+from edgespiral.core.records.schema import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from edgespiral.core.records.events import Event, OnDevice
+    from edgespiral.core.records.metric import Metric
+
+# By how much a device may be faster or slower at one time than at another: a speed-up is measured
+# in pairs, and stands beside medians that were taken hours apart, on machines that do other work.
+MOST_DRIFT = 100.0
+# A verdict and the interval that is shown come from two statistics of the same samples.
+LEAST_CONTRADICTION = 1.1
+# Differences of scores, which are no scores.
+DIFFERENCES = frozenset({"score_gain"})
+
+
+def require_figures(events: Iterable[Event], path: Path) -> None:
+    """Refuse a journal with a figure that cannot be.
+
+    Args:
+        events: all of the journal's records, in an order in which a run writes them.
+        path: the journal's, which the error names with the line.
+
+    Raises:
+        RunFolderError: a score, a speed-up, a verdict, a width or the plan of a record is
+            impossible beside the records before it.
+    """
+    told = _Told()
+    for number, event in enumerate(events, start=1):
+        problem = told.problem_of(event)
+        if problem:
+            raise RunFolderError(
+                f"{event.kind}: {problem}",
+                where=f"{path}:{number}",
+                hint="no run has written that: put the journal back, or choose another --out",
+            )
+        told.add(event)
+
+
+class _Told:
+    """What the records of a journal have told so far."""
+
+    def __init__(self) -> None:
+        self._started: RunStarted | None = None
+        self._baseline: Baseline | None = None
+        self._turns: dict[int, TurnFinished] = {}
+
+    def add(self, event: Event) -> None:
+        """Take in the next record."""
+        if isinstance(event, RunStarted):
+            self._started = event
+        elif isinstance(event, Baseline):
+            self._baseline = event
+        elif isinstance(event, TurnFinished):
+            self._turns[event.turn] = event
+
+    def problem_of(self, event: Event) -> str | None:
+        """Which figure of this record cannot be; None where each can."""
+        try:
+            if isinstance(event, RunStarted):
+                _require_plan(event)
+            if self._started is not None:
+                require_scores(event, self._started.metric)
+            if isinstance(event, TurnFinished):
+                _require_seconds(event)
+                self._require_verdict(event)
+            if isinstance(event, Baseline) and self._started is not None:
+                _require_plan_of(event, self._started)
+            if isinstance(event, Baseline | TurnFinished):
+                _require_own_file(event)
+            if self._baseline is not None:
+                self._require_widths(event, self._baseline)
+                for devices in _measured(event):
+                    _require_beside(devices, self._baseline.devices)
+            if isinstance(event, RunFinished):
+                self._require_outcome(event)
+                self._require_figures_of_best(event)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def _require_widths(self, event: Event, baseline: Baseline) -> None:
+        widths = event.widths if isinstance(event, Candidate | TurnFinished | PointExplored) else {}
+        for name, width in widths.items():
+            most = baseline.widths.get(name, width)
+            if not 0 <= width <= most:
+                raise ValueError(f"{name} has a width of {width}, of {most} in the teacher")
+
+    def _require_verdict(self, done: TurnFinished) -> None:
+        """A turn's verdict is that of all its budgets together."""
+        if self._baseline is None:
+            return
+        budgeted = [device for device in done.devices if device.budget_ms is not None]
+        memories = [device.memory.verdict for device in done.devices if device.memory is not None]
+        sizes = [budget.verdict(done.student) for budget in self._baseline.footprints]
+        verdicts = [device.verdict for device in budgeted] + memories + sizes
+        if not verdicts or None in verdicts:
+            return
+        is_met = all(verdict is Verdict.MET for verdict in verdicts)
+        if is_met != (done.verdict is Verdict.MET):
+            raise ValueError(
+                f"its budgets are {', '.join(map(str, verdicts))}, and together {done.verdict}"
+            )
+
+    def _require_figures_of_best(self, finished: RunFinished) -> None:
+        """A run ends with what its best turn has come to, or its teacher."""
+        source = self._turns.get(finished.best_turn) or self._baseline
+        for device, own in zip(finished.devices, source.devices if source else (), strict=False):
+            if (device.measurement, device.speedup) != (own.measurement, own.speedup):
+                raise ValueError(
+                    f"other figures on {device.target} than turn {finished.best_turn} has"
+                )
+
+    def _require_outcome(self, finished: RunFinished) -> None:
+        if finished.outcome is Outcome.ALREADY_MET and finished.best_turn:
+            raise ValueError(f"the teacher met the budget, and turn {finished.best_turn} ships")
+        best = self._turns.get(finished.best_turn)
+        if finished.outcome is not Outcome.MET:
+            return
+        if best is None:
+            raise ValueError("the budget is met, and no turn ships")
+        if best.verdict is not Verdict.MET:
+            raise ValueError(f"the budget is met, and turn {best.turn} has it {best.verdict}")
+        if self._started is None or self._baseline is None:
+            return
+        metric, max_drop = self._started.metric, float(str(self._started.plan["max_drop"]))
+        floor = metric.floor(self._baseline.teacher.validation_score, max_drop)
+        if not metric.holds(best.student.validation_score, floor):
+            score = metric.named(best.student.validation_score)
+            raise ValueError(f"the budget is met, and {score} is worse than {floor:g}")
+
+
+def require_scores(record: Record, metric: Metric) -> None:
+    """Refuse scores that no model can have.
+
+    Args:
+        record: which may have others within it.
+        metric: what its scores are of; figures beside them say themselves.
+
+    Raises:
+        ValueError: a score, with its name, is none.
+    """
+    for name in type(record).model_fields:
+        value = getattr(record, name)
+        if isinstance(value, int | float) and "score" in name.split("_"):
+            if name not in DIFFERENCES:
+                metric.require_possible(value)
+            continue
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Figure):
+                part.metric.require_possible(part.value)
+            elif isinstance(part, Record):
+                require_scores(part, metric)
+
+
+def _require_plan(started: RunStarted) -> None:
+    """Refuse a plan that lacks what reports read of it, or has something else there."""
+    plan = started.plan
+    targets, max_drop = plan.get("target"), plan.get("max_drop")
+    named = targets if isinstance(targets, list) else [targets]
+    subjects = [plan.get("model"), plan.get("data"), *named]
+    if not named or not all(isinstance(name, str) for name in subjects):
+        raise ValueError("its plan names no model, data and targets")
+    if isinstance(max_drop, bool) or not isinstance(max_drop, int | float) or not max_drop >= 0:
+        raise ValueError("its plan has no max_drop")
+
+
+def _require_plan_of(baseline: Baseline, started: RunStarted) -> None:
+    targets = started.plan["target"]
+    named = targets if isinstance(targets, list) else [targets]
+    if len(baseline.devices) != len(named):
+        raise ValueError(f"is of {len(baseline.devices)} devices, the plan of {len(named)}")
+    if any(device.speedup.value != 1 for device in baseline.devices):
+        raise ValueError("the teacher is not as fast as itself")
+    for device, target in zip(baseline.devices, named, strict=True):
+        _require_budget(device, started.plan, str(target))
+    plan, given = started.plan, [budget.limit for budget in baseline.footprints]
+    size_mib, parameters = _number(plan.get("size_mib")), _number(plan.get("parameters"))
+    asked = [budget.limit for budget in footprint_budgets(size_mib, parameters, baseline.teacher)]
+    if len(asked) != len(given) or not all(map(_is_same, asked, given)):
+        raise ValueError("its budgets of size are not those of the plan")
+
+
+def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) -> None:
+    """Refuse another budget for a target than the plan and the teacher's latency make it."""
+    latencies = {kind: plan.get(kind) for kind in ("latency_ms", "speedup")}
+    own = {kind: value.get(target) for kind, value in latencies.items() if isinstance(value, dict)}
+    own = {kind: value for kind, value in own.items() if value is not None} or latencies
+    latency_ms, speedup = _number(own.get("latency_ms")), _number(own.get("speedup"))
+    asked_ms = teacher.measurement.stats.p50_ms / speedup if speedup else latency_ms
+    if asked_ms is None or teacher.budget_ms is None:
+        is_same = asked_ms is teacher.budget_ms
+    else:
+        is_same = _is_same(asked_ms, teacher.budget_ms)
+    limit_mib = _number(plan.get("memory_mib"))
+    if teacher.memory is not None and limit_mib is not None:
+        is_same = is_same and _is_same(teacher.memory.limit_mib, limit_mib)
+    if not is_same:
+        raise ValueError(f"the budget on {teacher.target} is not that of the plan")
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _is_same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=SAME)
+
+
+def _require_own_file(event: Baseline | TurnFinished) -> None:
+    """What was measured is what was kept; journals of before may have no hash of it."""
+    kept = event.files.get("model.onnx")
+    for device in event.devices:
+        if kept is not None and device.measurement.model_sha256 != kept:
+            raise ValueError(f"on {device.target} another model.onnx was measured than was kept")
+
+
+def _require_seconds(done: TurnFinished) -> None:
+    for phase, seconds in done.seconds.items():
+        if seconds < 0:
+            raise ValueError(f"{phase} took {seconds:g} s")
+
+
+def _measured(event: Event) -> Iterator[tuple[OnDevice, ...]]:
+    """Models that were measured in pairs with the teacher, each on the run's devices."""
+    if isinstance(event, Candidate | TurnFinished | RunFinished | PointExplored):
+        yield event.devices
+    elif isinstance(event, FamilyMeasured):
+        yield from (sibling.devices for sibling in event.siblings)
+
+
+def _require_beside(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -> None:
+    """Refuse what cannot have been measured beside the teacher on the same devices."""
+    for device, teacher in zip(devices, teachers, strict=False):
+        teacher_ms = teacher.measurement.stats.p50_ms
+        ratio = teacher_ms / device.measurement.stats.p50_ms
+        if not 1 / MOST_DRIFT < device.speedup.value / ratio < MOST_DRIFT:
+            raise ValueError(
+                f"a speed-up of {device.speedup.value:g} on {device.target}, where the teacher "
+                f"takes {teacher_ms:g} ms and this {device.measurement.stats.p50_ms:g} ms"
+            )
+        # Where none was asked for, candidates have what they were aimed at.
+        budgets_ms = {own.budget_ms for own in (device, teacher)} - {None}
+        if teacher.budget_ms is not None and len(budgets_ms) > 1:
+            raise ValueError(
+                f"a budget of {device.budget_ms:g} ms on {device.target}, of "
+                f"{teacher.budget_ms} ms when the run began"
+            )
+        limits_mib = {own.memory.limit_mib for own in (device, teacher) if own.memory}
+        if len(limits_mib) > 1:
+            raise ValueError(f"another limit of memory on {device.target} than the teacher's")
+        _require_device_verdict(device, teacher_ms)
+
+
+def _require_device_verdict(device: OnDevice, teacher_ms: float) -> None:
+    """A verdict may be of a time or of a speed-up; one of the two has to bear it."""
+    own, ratio = device.measurement.stats.p50_ci95_ms, device.speedup.ci95
+    if device.budget_ms is None:
+        return
+    fastest_ms = min(own.low, teacher_ms / ratio.high)
+    slowest_ms = max(own.high, teacher_ms / ratio.low)
+    too_slow = device.verdict is Verdict.MET and fastest_ms > LEAST_CONTRADICTION * device.budget_ms
+    too_fast = (
+        device.verdict is Verdict.MISSED and LEAST_CONTRADICTION * slowest_ms < device.budget_ms
+    )
+    if too_slow or too_fast:
+        raise ValueError(
+            f"{fastest_ms:g} to {slowest_ms:g} ms on {device.target} is told to have "
+            f"{device.verdict} a budget of {device.budget_ms:g} ms"
+        )

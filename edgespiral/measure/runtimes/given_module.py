@@ -1,0 +1,36 @@
+"""The module that a program is to convert: put beside its request, and imported there.
+
+The program runs in a process of its own and perhaps by another Python, so this needs PyTorch alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    Json = dict[str, Any]
+
+
+def given(request: Path) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Json]:
+    """What `write_module_request` has put beside a request.
+
+    Returns:
+        The module, examples of its inputs in a row, those that it takes by name, and the request.
+    """
+    import torch
+
+    asked: Json = json.loads(request.read_text(encoding="utf-8"))
+    sys.path.insert(0, str(request.parent))
+    from model import load  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    examples = [torch.randn(shape) for shape in asked["shapes"]]
+    if asked["keywords"]:
+        return load(), (), dict(zip(asked["keywords"], examples, strict=True)), asked
+    return load(), tuple(examples), {}, asked

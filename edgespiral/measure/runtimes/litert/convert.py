@@ -1,0 +1,91 @@
+"""LiteRT's files of the PyTorch modules that runs have beside their ONNX files.
+
+litert-torch asks for versions of packages that others here may not bear, so it may be in an
+environment of its own, whose Python is named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgespiral.core.errors import MissingExtraError, UsageError
+from edgespiral.measure.runtimes.converting import (
+    Converted,
+    described,
+    float_inputs,
+    run_converter,
+    write_module_request,
+)
+
+if TYPE_CHECKING:
+    from edgespiral.measure.runtimes.converting import Subject
+    from edgespiral.measure.runtimes.litert.settings import LiteRtSettings
+
+PACKAGE, NAMED = "litert_torch", "EDGESPIRAL_LITERT_PYTHON"
+PROGRAM = Path(__file__).with_name("to_tflite.py")
+MODEL, PORTS = "model.tflite", "ports.json"
+LOOKS = f"from importlib.util import find_spec; raise SystemExit(find_spec({PACKAGE!r}) is None)"
+HOW = (
+    "python -m venv litert && litert/bin/pip install litert-torch, then name it: "
+    f'converter_python = "litert/bin/python" in the target\'s [runtime], or ${NAMED}'
+)
+
+
+def converted(subject: Subject, folder: Path, settings: LiteRtSettings) -> Converted:
+    """Make a file of a module, in `folder`.
+
+    Args:
+        subject: the ONNX file, which says what inputs and outputs are called, and the module that
+            it was exported from.
+        folder: where the file is put.
+        settings: which Python converts, and how weights are stored.
+
+    Raises:
+        UsageError: what is named as that Python cannot be run.
+        MissingExtraError: it has no litert-torch.
+        ModelError: there is no module, the file is not of float32 or has no fixed shape, or the
+            module cannot be converted.
+    """
+    model = subject.model
+    inputs = float_inputs(model, subject.shapes, "LiteRT")
+    python = converting_python(settings.converter_python)
+    request = write_module_request(subject, "LiteRT", inputs, folder, weights=settings.weights)
+    command = [python, "-I", str(PROGRAM), str(request)]
+    run_converter("LiteRT", command, folder, (MODEL, PORTS), model)
+    ports = json.loads((folder / PORTS).read_text(encoding="utf-8"))
+    return Converted({MODEL: folder / MODEL}, {**described(model, inputs), **ports})
+
+
+def converting_python(named: str | None) -> str:
+    """The Python that has litert-torch, as a whole path.
+
+    Args:
+        named: of the target; None for that of the environment, and else this one.
+
+    Raises:
+        UsageError: it cannot be run.
+        MissingExtraError: it has no litert-torch.
+    """
+    wanted = named or os.environ.get(NAMED) or sys.executable
+    where = "runtime.converter_python" if named else f"${NAMED}"
+    program = shutil.which(Path(wanted).expanduser())
+    if program is None:
+        raise UsageError(f"{wanted} is no program", where=where, hint="name a Python")
+    # Of an environment's Python, which is a link, the place says which environment it is.
+    python = str(Path(program).absolute())
+    try:
+        looked = subprocess.run(  # noqa: S603 (the user's own Python)
+            [python, "-I", "-c", LOOKS], capture_output=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        what = f"{wanted} cannot be run: {error}"
+        raise UsageError(what, where=where, hint="name a Python") from error
+    if looked.returncode:
+        raise MissingExtraError("making files for LiteRT", "litert", hint=HOW)
+    return python

@@ -1,0 +1,56 @@
+"""Makes a LiteRT file of a module: `to_tflite.py request.json`, in a process of its own.
+
+The Python that runs it has litert-torch. What inputs and outputs are called in the file is written
+to `ports.json`, in the module's order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+SIGNATURE = "serving_default"
+# Of what can be rounded, depthwise convolutions are not: XNNPACK leaves these to slower kernels.
+ROUNDED = ("CONV_2D", "FULLY_CONNECTED")
+
+
+def main(request: Path) -> None:
+    """Write the file and what is to be known of it beside `request`."""
+    import litert_torch
+
+    folder = request.parent
+    sys.path.insert(0, str(folder))
+    from given_module import given  # type: ignore[import-not-found]
+
+    module, examples, keywords, asked = given(request)
+    model = folder / "model.tflite"
+    litert_torch.convert(module, examples, keywords).export(str(model))
+    if asked["weights"] == "int8":
+        _round_weights(model)
+    inputs = [*(f"args_{place}" for place in range(len(examples))), *keywords]
+    ports = {"input_ports": inputs, "output_ports": _outputs(model)}
+    (folder / "ports.json").write_text(json.dumps(ports), encoding="utf-8")
+
+
+def _round_weights(model: Path) -> None:
+    """Store weights in 8 bits, one scale an output channel; no data is needed."""
+    from ai_edge_quantizer import quantizer, recipe
+
+    [every] = recipe.dynamic_wi8_afp32()
+    chosen = [{**every, "operation": operation} for operation in ROUNDED]
+    rounder = quantizer.Quantizer(str(model), chosen)
+    rounder.quantize().export_model(str(model), overwrite=True)
+
+
+def _outputs(model: Path) -> list[str]:
+    """The outputs' names in the module's order: they are numbered."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    names: list[str] = Interpreter(str(model)).get_signature_list()[SIGNATURE]["outputs"]
+    return sorted(names, key=lambda name: int(re.findall(r"\d+", name)[-1]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
