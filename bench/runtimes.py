@@ -5,9 +5,9 @@
 Networks are raced one after the other and written as they come; what is in the file already is not
 raced again, so the command can be broken off and given anew (`--fresh` begins from nothing). Their
 weights are random: latency does not depend on them, as long as none is subnormal. Rounds are short
-(`MEASURE`), so that all of it takes some ten minutes on two idle cores; intervals say what that
-costs. `ratio_to_onnxruntime_fp32` is how many times as fast as ONNX Runtime in float32 with the
-same threads a row is, in pairs.
+(`MEASURE`), so that all of it takes some 25 minutes on two idle cores, most of them ExecuTorch's
+lowering; intervals say what that costs. `ratio_to_onnxruntime_fp32` is how many times as fast as
+ONNX Runtime in float32 with the same threads a row is, in pairs.
 """
 
 from __future__ import annotations

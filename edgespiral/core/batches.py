@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.stages.frames import Frames
 
     Retarget = Callable[[Tensors, Tensors], Tensors]
     Change = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
@@ -136,6 +137,8 @@ class DataSplits:
         sample_rate_hz: of inputs that are waveforms (1, samples).
         files: texts by file name that say what inputs and outputs stand for, such as a vocabulary;
             they ship beside the model.
+        frames: what validation samples are made of, so that making them can be timed
+            (`--timed pipeline`); None where that is not known.
     """
 
     name: str
@@ -154,6 +157,7 @@ class DataSplits:
     padding: int | None = None
     sample_rate_hz: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    frames: Frames | None = None
 
     @property
     def specs(self) -> Tensors:

@@ -40,6 +40,11 @@ class Normalisation:
         std, mean = torch.std_mean(inputs.float(), dim=(0, 2, 3), correction=0)
         return cls(mean, torch.where(std > 0, std, torch.ones_like(std)))
 
+    @property
+    def figures(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Means and deviations as plain numbers."""
+        return tuple(self.mean.tolist()), tuple(self.std.tolist())
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Float32, zero mean and unit deviation for inputs like those of `of`."""
         scale = (1 / self.std).view(1, -1, 1, 1)

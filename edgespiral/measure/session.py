@@ -11,9 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Self
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.records.measurement import (
-    Measurement,
-)
+from edgespiral.core.records.measurement import Measurement
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.statistics.stats import paired_ratio, summarise, summed
 from edgespiral.core.system.files import writing
@@ -47,8 +45,6 @@ if TYPE_CHECKING:
     from edgespiral.measure.transports.base import Transport
 
 ATTEMPTS = 2
-# The least that a measurement may have.
-MEMORY_PROCESSES, MEMORY_ROUNDS = 3, 5
 
 
 class Session:
@@ -164,41 +160,6 @@ class Session:
             cold_start_ms=answer.runtime.cold_start_ms if is_alone else None,
         )
 
-    def peak_memory_mib(self, model: Path) -> float:
-        """The most memory, in MiB, that the process which runs `model` alone has resident.
-
-        It is the most of several processes, as pages are counted where a system happens to keep
-        them. Runtime and interpreter are part of it; memory of an accelerator's own is not.
-
-        Raises:
-            ModelError: the model is missing, or cannot be loaded or run.
-            TargetError: the device cannot be used.
-            MeasurementError: the device does not tell it; no answer, or none to be trusted.
-        """
-        peaks_mib = [
-            self.measure([model], rounds=MEMORY_ROUNDS)[0].peak_memory_mib
-            for _ in range(MEMORY_PROCESSES)
-        ]
-        told_mib = [peak_mib for peak_mib in peaks_mib if peak_mib]
-        if len(told_mib) < len(peaks_mib):
-            raise MeasurementError(
-                f"this target does not tell how much memory {self.profile.runtime.kind} takes",
-                where=self.profile.name,
-                hint="leave memory_mib out, or choose a runtime that docs/measuring.md says tells",
-            )
-        return max(told_mib)
-
-    def least_memory_mib(self) -> float:
-        """What `peak_memory_mib` tells of a tiny model: runtime and interpreter take it all.
-
-        Raises:
-            ModelError, TargetError, MeasurementError: as `peak_memory_mib`.
-        """
-        with work_folder(self._work) as folder:
-            tiny = write_tiny_model(folder / "tiny.onnx")
-            write_tiny_module(folder)
-            return self.peak_memory_mib(tiny)
-
     def compare(
         self,
         reference: Path,
@@ -236,6 +197,24 @@ class Session:
         timed = [file.path for own in files for file in own]
         layers = iter(self._ask(self._job("profile", timed, rounds, None)).layers)
         return [[row for file in own for row in file.all_runs(next(layers))] for own in files]
+
+    def timed_as_they_are(
+        self, files: Sequence[Path], *, rounds: int | None = None, energy_s: float = 0.0
+    ) -> Answer:
+        """The device's whole answer to timing files, whatever the session's runtime does with them.
+
+        Args:
+            files: one a figure; of a model that names parts its own.
+            rounds: as for `measure`.
+            energy_s: how long each runs to tell what it takes of energy; 0 for not at all.
+
+        Raises:
+            ModelError: one is missing, or cannot be loaded or run.
+            TargetError: the device, its runtime or what that needs cannot be used.
+            MeasurementError: no answer, or none to be trusted.
+        """
+        job = self._job("measure", files, rounds, None)
+        return self._ask(replace(job, energy_s=energy_s))
 
     def needs(self) -> dict[str, str]:
         """What of this machine's the runtime takes along beside models, by name.
@@ -308,7 +287,7 @@ class Session:
         with work_folder(self._work) as folder:
             tiny = write_tiny_model(folder / "tiny.onnx")
             write_tiny_module(folder)
-            return self._ask(self._job("measure", [tiny, tiny], None, None))
+            return self.timed_as_they_are([tiny, tiny])
 
     def _job(
         self,

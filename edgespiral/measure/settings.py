@@ -65,6 +65,11 @@ class RuntimeSettings(Section):
     kind: str
     precision: Precision = "fp32"
 
+    @property
+    def float_precision(self) -> str:
+        """What a float32 file is computed in, in words."""
+        return "fp32"
+
 
 class TransportSettings(Section):
     """What every `[transport]` table has; a transport's own settings extend it.

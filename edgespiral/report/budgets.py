@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgespiral.core.records.events import Baseline, ModelFacts
-    from edgespiral.core.records.footprint import FootprintBudget, PeakMemory
+    from edgespiral.core.records.footprint import Energy, FootprintBudget, PeakMemory
     from edgespiral.core.records.metric import Metric
     from edgespiral.report.run import OnTarget, Run
 
@@ -111,8 +111,11 @@ def _margins(run: Run, baseline: Baseline) -> Iterator[BudgetMargin]:
     for device in run.devices():
         if device.budget_ms is not None:
             yield _latency(device, device.budget_ms, several=several)
+            yield from _frame(device, device.budget_ms, several=several)
         if device.memory is not None:
             yield _memory(device.target, device.memory, several=several)
+        if device.energy is not None and device.energy.limit_mj is not None:
+            yield _energy(device.target, device.energy, device.energy.limit_mj, several=several)
     for budget in baseline.footprints:
         yield _footprint(budget, model)
     yield _score(run, baseline, model)
@@ -131,6 +134,22 @@ def _latency(device: OnTarget, budget_ms: float, *, several: bool) -> BudgetMarg
     )
 
 
+def _frame(device: OnTarget, left_ms: float, *, several: bool) -> Iterator[BudgetMargin]:
+    """That of a whole frame: the network's budget, and what runs around it."""
+    if device.stages is None or device.whole_after is None:
+        return
+    limit_ms, value_ms = left_ms + device.stages.most_ms, device.whole_after.p50_ms
+    yield BudgetMargin(
+        name=f"whole frame on {device.target}" if several else "whole frame",
+        unit="ms",
+        limit=limit_ms,
+        value=value_ms,
+        margin=100 * (1 - value_ms / limit_ms),
+        margin_unit="%",
+        verdict=device.verdict,
+    )
+
+
 def _memory(target: str, memory: PeakMemory, *, several: bool) -> BudgetMargin:
     return BudgetMargin(
         name=f"memory on {target}" if several else "memory",
@@ -140,6 +159,18 @@ def _memory(target: str, memory: PeakMemory, *, several: bool) -> BudgetMargin:
         margin=100 * (1 - memory.share),
         margin_unit="%",
         verdict=memory.verdict,
+    )
+
+
+def _energy(target: str, energy: Energy, limit_mj: float, *, several: bool) -> BudgetMargin:
+    return BudgetMargin(
+        name=f"energy on {target}" if several else "energy",
+        unit="mJ",
+        limit=limit_mj,
+        value=energy.inference_mj,
+        margin=100 * (1 - energy.share),
+        margin_unit="%",
+        verdict=energy.verdict,
     )
 
 
@@ -173,8 +204,8 @@ def _score(run: Run, baseline: Baseline, model: ModelFacts) -> BudgetMargin:
 def _figure(budget: BudgetMargin, value: float) -> str:
     if budget.unit == "bytes":
         return formats.mib(value)
-    if budget.unit == "ms":
-        return f"{formats.ms(value)} ms"
+    if budget.unit in ("ms", "mJ"):
+        return f"{formats.ms(value)} {budget.unit}"
     if not budget.unit and budget.margin_unit == "%":
         return f"{value:.0f}"
     return f"{value:.2f} {budget.unit}".strip()

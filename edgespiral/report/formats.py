@@ -26,12 +26,32 @@ if TYPE_CHECKING:
     )
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.precisions import PrecisionMix
+    from edgespiral.report.run import OnTarget
 
 
 def ms(value: float) -> str:
     """Milliseconds without a unit, to about three figures: 0.468, 4.68, 46.8, 468."""
     decimals = next((d for d, limit in ((3, 1), (2, 10), (1, 100)) if value < limit), 0)
     return f"{value:.{decimals}f}"
+
+
+def frame(device: OnTarget) -> str:
+    """What a frame takes on a device, stage by stage, with the teacher and with the result."""
+    stages = device.stages
+    if stages is None:
+        return ""
+    figures = {
+        stage.stage: "not measured" if stage.stats is None else ms(stage.stats.p50_ms)
+        for stage in stages.each
+    }
+    terms = {stage: f"{stage} {figure}" for stage, figure in figures.items()}
+    after = terms.pop("postprocess", None)
+    network = f"network {ms(device.teacher.stats.p50_ms)} -> {ms(device.timing.latency_ms)}"
+    line = " + ".join([*terms.values(), network, *([after] if after else [])])
+    if device.whole_before is None or device.whole_after is None:
+        return f"a frame on {device.target}: {line} ms"
+    wholes = f"{ms(device.whole_before.p50_ms)} -> {ms(device.whole_after.p50_ms)}"
+    return f"a frame on {device.target}: {line} = {wholes} ms"
 
 
 def parts(measurement: Measurement) -> str:

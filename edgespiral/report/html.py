@@ -125,6 +125,7 @@ def _measured(run: Run) -> dict[str, object]:
         "alternatives": _alternatives(run),
         "devices": run.devices() if len(baseline.devices) > 1 else [],
         "budgets": [(margin_text(budget), budget.verdict.value) for budget in budget_margins(run)],
+        "frames": [formats.frame(device) for device in run.devices() if device.stages],
         "bought": _bought(run),
         "prediction_error": run.prediction_error(),
         "fingerprints": _fingerprints(run.shown(baseline.devices).measurement, student),

@@ -74,6 +74,10 @@ def _result(run: Run, baseline: Baseline, finished: RunFinished) -> Result:
                 teacher=device.teacher,
                 student=device.student,
                 memory=device.memory,
+                energy=device.energy,
+                stages=device.stages,
+                whole_before=device.whole_before,
+                whole_after=device.whole_after,
             )
             for device in run.devices()
         ),

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
         Event,
         OnDevice,
     )
-    from edgespiral.core.records.footprint import PeakMemory
-    from edgespiral.core.records.measurement import Measurement, Ratio
+    from edgespiral.core.records.footprint import Energy, PeakMemory
+    from edgespiral.core.records.measurement import LatencyStats, Measurement, Ratio
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Precision
+    from edgespiral.core.stages.latencies import Stages
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class OnTarget:
     timing: Timing
     decided: Verdict | None = None
     memory: PeakMemory | None = None
+    energy: Energy | None = None
+    stages: Stages | None = None
+    whole_before: LatencyStats | None = None
+    whole_after: LatencyStats | None = None
 
     @property
     def target(self) -> str:
@@ -206,6 +211,10 @@ class Run:
                 timing=self._timing(index, teacher.measurement, student),
                 decided=student.verdict,
                 memory=student.memory,
+                energy=student.energy,
+                stages=teacher.stages,
+                whole_before=teacher.whole,
+                whole_after=student.whole,
             )
             for index, (teacher, student) in enumerate(zip(teachers, students, strict=True))
         ]

@@ -12,7 +12,7 @@ from edgespiral.core.errors import first_few
 from edgespiral.core.records.events import (
     Outcome,
 )
-from edgespiral.core.records.footprint import memory_text
+from edgespiral.core.records.footprint import energy_text, memory_text
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -99,6 +99,8 @@ def goal(run: Run, baseline: Baseline) -> str:
     parts += map(str, baseline.footprints)
     memory = run.shown(baseline.devices).memory
     parts += [] if memory is None else [memory_text(memory.limit_mib)]
+    energy = run.shown(baseline.devices).energy
+    parts += [] if energy is None or energy.limit_mj is None else [energy_text(energy.limit_mj)]
     if parts:
         return f"budget {', '.join(parts)}"
     kind = "smallest" if run.started.plan.get("smallest") else "fastest"
@@ -143,6 +145,7 @@ def _closing(run: Run, baseline: Baseline, doubts: Sequence[str]) -> list[Text]:
         *(Text(f"{f'test {line[0]}':14} {line[1]}") for line in formats.beside(finished)),
         Text(f"median latency {formats.ms(teacher_ms)} -> {formats.ms(student_ms)} ms, {speedup}"),
         *_parts(run),
+        *(Text(formats.frame(device)) for device in run.devices() if device.stages),
         *_devices(run),
     ]
 

@@ -38,7 +38,8 @@ from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
-from edgespiral.spiral.turn import memories_of, model_facts
+from edgespiral.spiral.shipping.stages import stages_of
+from edgespiral.spiral.turn import model_facts, taken_by, whole_of
 from edgespiral.tasks import is_built_in
 from edgespiral.tasks.base import coarse_validation
 
@@ -134,8 +135,9 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         require_judged(folder, files | {MODEL: measurement.model_sha256})
     plan = context.plan
     footprints = footprint_budgets(plan.size_mib, plan.parameters, facts)
-    budget = Budgets.of(plan.budgets, measurements, facts, footprints)
-    memories = memories_of(context.fleet, onnx, plan.memory_mib)
+    stages = stages_of(context, onnx)
+    budget = Budgets.of(plan.budgets, measurements, facts, footprints, stages=stages)
+    taken = taken_by(context.fleet, onnx, plan)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
@@ -144,9 +146,14 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
                 budget_ms=own.latency_ms,
                 measurement=measurement,
                 speedup=no_speedup(),
-                memory=memory,
+                memory=beside.memory,
+                energy=beside.energy,
+                stages=own_stages,
+                whole=whole_of(own_stages, measurement),
             )
-            for own, measurement, memory in zip(budget.each, measurements, memories, strict=True)
+            for own, measurement, beside, own_stages in zip(
+                budget.each, measurements, taken, stages, strict=True
+            )
         ),
         files=files,
         validation_sha256=sha256_of(validation),
@@ -241,13 +248,15 @@ def _tell(
 
 def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline) -> Budgets:
     """What a run is to reach whose targets are asked for `latencies`, as in `Plan.budgets`."""
-    memory = baseline.devices[0].memory
+    memory, energy = baseline.devices[0].memory, baseline.devices[0].energy
     return Budgets.of(
         latencies,
         timed(baseline),
         baseline.teacher,
         baseline.footprints,
         memory.limit_mib if memory else None,
+        energy_mj=energy.limit_mj if energy else None,
+        stages=[device.stages for device in baseline.devices],
     )
 
 

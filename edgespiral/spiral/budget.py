@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.footprint import memory_text
+from edgespiral.core.records.footprint import energy_text, memory_text
 from edgespiral.core.records.measurement import (
     Interval,
     Verdict,
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.footprint import FootprintBudget, HasFootprint
     from edgespiral.core.records.measurement import Measurement
+    from edgespiral.core.stages.latencies import Stages
     from edgespiral.measure.decide import Paired
+
+
+# A latency is above 0; this stands for none, and ends a run before anything is planned.
+NOTHING_LEFT_MS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,21 +32,57 @@ class Budget:
 
     A speed-up is judged by the paired ratio to the teacher, measured alternately with it, because
     a noisy machine's absolute times drift and paired ratios do not.
+
+    Attributes:
+        latency_ms: of the network.
+        speedup: of the network, where it is judged by that.
+        around_ms: what else a frame takes, where the budget was for the whole.
+        whole_ms: of the whole, where it was.
     """
 
     latency_ms: float | None
     speedup: float | None
+    around_ms: float = 0.0
+    whole_ms: float | None = None
 
     @classmethod
-    def of(cls, budget: Mapping[str, float], teacher_ms: float) -> Budget:
+    def of(
+        cls, budget: Mapping[str, float], teacher_ms: float, stages: Stages | None = None
+    ) -> Budget:
         """The budget for a target, given the teacher's latency there.
 
         Args:
             budget: one value, `latency_ms` or `speedup`, as `Plan.budget_of`, or none.
+            teacher_ms: of the network alone.
+            stages: around it, where the budget is for a whole frame: it is less what they take.
+
+        Raises:
+            MeasurementError: one of the stages is not known.
         """
         for kind, value in budget.items():
+            if stages is not None:
+                return cls._of_frame(kind, value, teacher_ms, stages.most_ms)
             return cls(teacher_ms / value, value) if kind == "speedup" else cls(value, None)
         return cls(None, None)
+
+    @classmethod
+    def _of_frame(cls, kind: str, value: float, teacher_ms: float, around_ms: float) -> Budget:
+        """What a budget for a whole frame leaves for the network."""
+        is_ratio = kind == "speedup"
+        whole_ms = (teacher_ms + around_ms) / value if is_ratio else value
+        left_ms = max(whole_ms - around_ms, NOTHING_LEFT_MS)
+        speedup = teacher_ms / left_ms if is_ratio else None
+        return cls(left_ms, speedup, around_ms, whole_ms)
+
+    @property
+    def out_of_reach(self) -> str:
+        """That the stages around the network leave nothing for it; else nothing."""
+        if self.latency_ms is None or self.latency_ms > NOTHING_LEFT_MS:
+            return ""
+        return (
+            f"what runs before and after the network takes {self.around_ms:.3g} ms, and nothing is "
+            "left for the network"
+        )
 
     def verdict(self, pair: Paired, confidence: float) -> Verdict:
         """Met or missed where the whole interval is on one side, else undecided.
@@ -64,8 +105,14 @@ class Budget:
         if self.latency_ms is None:
             return ""
         if self.speedup is None:
-            return f"{self.latency_ms:.3g} ms"
-        return f"{self.latency_ms:.3g} ms ({self.speedup:g}x faster)"
+            return f"{self.latency_ms:.3g} ms{self._rest}"
+        return f"{self.latency_ms:.3g} ms ({self.speedup:.4g}x faster){self._rest}"
+
+    @property
+    def _rest(self) -> str:
+        return (
+            "" if self.whole_ms is None else f" for the network of {self.whole_ms:.3g} for a frame"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +123,8 @@ class Budgets:
         teacher_ms: the teacher's latency on the first device.
         footprints: budgets of size, each with the share of it that the teacher takes.
         memory_mib: of the process that runs a model, on each device; None for no limit.
+        stages: around the network on each device, where whole frames are timed.
+        energy_mj: of an inference, on each device; None for no limit.
     """
 
     each: tuple[Budget, ...]
@@ -83,6 +132,8 @@ class Budgets:
     teacher_ms: float
     footprints: tuple[tuple[FootprintBudget, float], ...] = ()
     memory_mib: float | None = None
+    stages: tuple[Stages | None, ...] = ()
+    energy_mj: float | None = None
 
     @classmethod
     def of(
@@ -92,6 +143,9 @@ class Budgets:
         teacher: HasFootprint | None = None,
         footprints: Sequence[FootprintBudget] = (),
         memory_mib: float | None = None,
+        *,
+        stages: Sequence[Stages | None] = (),
+        energy_mj: float | None = None,
     ) -> Budgets:
         """The budgets of a run.
 
@@ -101,12 +155,33 @@ class Budgets:
             teacher: how large it is; needed where there are `footprints`.
             footprints: how large the student may be.
             memory_mib: how much memory the process may take that runs it; None for no limit.
+            stages: around the network on each target, where budgets are for whole frames.
+            energy_mj: how much an inference may take; None for no limit.
+
+        Raises:
+            MeasurementError: a stage is not known on a target that has a latency to reach.
         """
-        pairs = zip(latencies.values(), measured, strict=True)
-        each = tuple(Budget.of(own, measurement.stats.p50_ms) for own, measurement in pairs)
+        around = tuple(stages) or (None,) * len(measured)
+        each = tuple(
+            Budget.of(own, measurement.stats.p50_ms, own_stages)
+            for own, measurement, own_stages in zip(
+                latencies.values(), measured, around, strict=True
+            )
+        )
         shares = [(budget, budget.share(teacher)) for budget in footprints] if teacher else []
         teacher_ms = measured[0].stats.p50_ms
-        return cls(each, tuple(latencies), teacher_ms, tuple(shares), memory_mib)
+        return cls(
+            *(each, tuple(latencies), teacher_ms, tuple(shares), memory_mib, around, energy_mj)
+        )
+
+    @property
+    def out_of_reach(self) -> str:
+        """That on a device the stages around the network leave nothing for it; else nothing."""
+        for budget, target in zip(self.each, self.targets, strict=True):
+            if budget.out_of_reach:
+                asked = f"{budget.whole_ms:.3g} ms for a frame"
+                return f"{asked} is out of reach on {target}: {budget.out_of_reach}"
+        return ""
 
     @property
     def goal_ms(self) -> float:
@@ -137,7 +212,8 @@ class Budgets:
             latencies = [f"{budget} on {target}" for budget, target in named]
         sizes = [str(budget) for budget, _ in self.footprints]
         memory = [] if self.memory_mib is None else [memory_text(self.memory_mib)]
-        return ", ".join([*latencies, *sizes, *memory])
+        energy = [] if self.energy_mj is None else [energy_text(self.energy_mj)]
+        return ", ".join([*latencies, *sizes, *memory, *energy])
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:

@@ -20,6 +20,7 @@ from edgespiral.core.records.measurement import (
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.core.system.analysis_limit import analysing
+from edgespiral.measure.beside.memory import least_memory_mib
 from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
@@ -44,7 +45,7 @@ from edgespiral.spiral.shipping.publishing import (
 from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import memory_verdicts, run_turn
+from edgespiral.spiral.turn import Taken, run_turn, taken_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,7 +97,7 @@ class Spiral:
         if self.context.plan.sparsity == "none" and self._already_met(baseline, budget):
             message = f"the teacher already meets {budget}"
             return finish(self.context, self.fresh, baseline, End(Outcome.ALREADY_MET, 0, message))
-        message = self._out_of_memory(budget)
+        message = budget.out_of_reach or self._out_of_memory(budget)
         if message:
             end = End(Outcome.UNREACHABLE, 0, message)
             return finish(self.context, self.fresh, baseline, end)
@@ -272,15 +273,15 @@ class Spiral:
             [Paired(measurement, measurement) for measurement in timed(baseline)], 1 - ERROR_RATE
         )
         sizes = budget.footprint_verdicts(baseline.teacher)
-        memory = memory_verdicts([device.memory for device in baseline.devices])
-        return joined([*verdicts, *sizes, *memory]) is Verdict.MET
+        taken = [Taken(device.memory, device.energy) for device in baseline.devices]
+        return joined([*verdicts, *sizes, *taken_verdicts(taken)]) is Verdict.MET
 
     def _out_of_memory(self, budget: Budgets) -> str:
         """That no model is small enough, as the runtime alone takes too much; else nothing."""
         begun = any(isinstance(event, TurnPlanned) for event in self._events())
         if budget.memory_mib is None or begun:
             return ""
-        least_mib = self.context.fleet.each(lambda _, session: session.least_memory_mib())
+        least_mib = self.context.fleet.each(lambda _, session: least_memory_mib(session))
         most_mib, target = max(zip(least_mib, budget.targets, strict=True))
         if most_mib <= budget.memory_mib:
             return ""
@@ -300,6 +301,7 @@ class Spiral:
         score = f"{metric.named(done.student.validation_score)} on validation"
         sizes = [budget.text(budget.value(done.student)) for budget in baseline.footprints]
         sizes += [str(device.memory) for device in done.devices if device.memory]
+        sizes += [str(device.energy) for device in done.devices if device.energy]
         what = "goal" if self.context.plan.is_quality_goal else "budget"
         reached = ", ".join([score, reached, *sizes])
         self.context.listener.say(f"  {reached}: {what} {done.verdict}")

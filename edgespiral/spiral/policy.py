@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.records.events import Event
-    from edgespiral.core.records.footprint import PeakMemory
     from edgespiral.core.records.metric import Metric
     from edgespiral.spiral.schedule import Schedule
 
@@ -138,16 +137,26 @@ def _target_ms(
         return target_ms
     devices = turns[-1].devices if turns else baseline.devices
     teachers = baseline.devices
-    for_memory_ms = [
-        memory_ms(rules.schedule.start_ms, parent_ms, teacher.memory, device.memory)
-        for teacher, device in zip(teachers, devices, strict=True)
-        if teacher.memory is not None and device.memory is not None
+    pairs = [
+        *(
+            (teacher.memory, device.memory)
+            for teacher, device in zip(teachers, devices, strict=True)
+        ),
+        *(
+            (teacher.energy, device.energy)
+            for teacher, device in zip(teachers, devices, strict=True)
+        ),
     ]
-    return min([target_ms, *for_memory_ms])
+    within_ms = [
+        needed_ms(rules.schedule.start_ms, parent_ms, before.share, now.share)
+        for before, now in pairs
+        if before is not None and now is not None
+    ]
+    return min([target_ms, *within_ms])
 
 
-def memory_ms(start_ms: float, parent_ms: float, teacher: PeakMemory, parent: PeakMemory) -> float:
-    """The latency at which the memory of a cut is expected to be within its limit.
+def needed_ms(start_ms: float, parent_ms: float, teacher: float, parent: float) -> float:
+    """The latency at which the memory or energy of a cut is expected to be within its limit.
 
     It lies on the line through the teacher and the model that is cut next, as far as one step goes;
     where there is no such line, memory is taken to go with latency, which is a small step: what a
@@ -156,16 +165,16 @@ def memory_ms(start_ms: float, parent_ms: float, teacher: PeakMemory, parent: Pe
     Args:
         start_ms: the teacher's latency.
         parent_ms: that of the model that is cut next.
-        teacher: its memory.
+        teacher: its share of the limit.
         parent: that of the model that is cut next.
     """
-    if parent.share <= 1:
+    if parent <= 1:
         return math.inf
-    saved_mib = teacher.peak_mib - parent.peak_mib
-    if saved_mib <= 0 or parent_ms >= start_ms:
-        return parent_ms / max(parent.share, SMALLEST_STEP)
-    slope_ms = (start_ms - parent_ms) / saved_mib
-    needed_ms = CLOSER * (parent_ms - slope_ms * (parent.peak_mib - parent.limit_mib))
+    saved = teacher - parent
+    if saved <= 0 or parent_ms >= start_ms:
+        return parent_ms / max(parent, SMALLEST_STEP)
+    slope_ms = (start_ms - parent_ms) / saved
+    needed_ms = CLOSER * (parent_ms - slope_ms * (parent - 1))
     return min(max(needed_ms, parent_ms / LARGEST_STEP), parent_ms / SMALLEST_STEP)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
@@ -10,7 +11,7 @@ from edgespiral.core.records.events import (
     OnDevice,
     TurnFinished,
 )
-from edgespiral.core.records.footprint import PeakMemory
+from edgespiral.core.records.footprint import Energy, PeakMemory
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -18,6 +19,8 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.statistics.intervals import Looks
 from edgespiral.distill.optimizers import named_optimizer
 from edgespiral.distill.own_training import is_usual
+from edgespiral.measure.beside.energy import energy_of
+from edgespiral.measure.beside.memory import peak_memory_mib
 from edgespiral.measure.decide import compare_until_decided
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.work import parameter_count
@@ -41,13 +44,12 @@ if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         TurnPlanned,
     )
-    from edgespiral.core.records.measurement import (
-        Measurement,
-        Ratio,
-    )
+    from edgespiral.core.records.measurement import LatencyStats, Measurement, Ratio
     from edgespiral.core.records.schema import Precision
+    from edgespiral.core.stages.latencies import Stages
     from edgespiral.measure.decide import Paired
     from edgespiral.measure.fleet import Fleet
+    from edgespiral.measure.session import Session
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
     from edgespiral.spiral.shipping.judging import Score
@@ -88,7 +90,7 @@ def run_turn(
         judgement = judged(onnx, context.file_scores, expected=shipped.float_score)
     with watch.timing("measure"):
         pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
-        memories = memories_of(context.fleet, onnx, budgets.memory_mib)
+        taken = taken_by(context.fleet, onnx, budgets)
     _require_measured(shipped.folder, files, pairs[0][0])
     # What it took turns with is what the budget and all other turns were held against.
     require_judged(context.folder(0), judged_files(context.journal.read(), 0))
@@ -106,11 +108,11 @@ def run_turn(
         criterion="" if planned.sibling else context.plan.criterion,
         pruner="" if planned.sibling else student.engine,
         student=facts,
-        devices=on_devices(budgets, pairs, verdicts, memories),
+        devices=on_devices(budgets, pairs, verdicts, taken),
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=student.score_after_cut,
-        verdict=_verdict(context, facts, budgets, [*verdicts, *memory_verdicts(memories)], floor),
+        verdict=_verdict(context, facts, budgets, [*verdicts, *taken_verdicts(taken)], floor),
         epochs=planned.epochs,
         optimizer=_optimizer(context) if planned.epochs else "",
         seconds=dict(watch.seconds),
@@ -158,39 +160,88 @@ def on_devices(
     budgets: Budgets,
     pairs: Sequence[tuple[Measurement, Ratio]],
     verdicts: Sequence[Verdict],
-    memories: Sequence[PeakMemory | None],
+    taken: Sequence[Taken],
 ) -> tuple[OnDevice, ...]:
-    """A model on each device, as `decide` and `memories_of` measured and judged it there."""
+    """A model on each device, as `decide` and `taken_by` measured and judged it there."""
     return tuple(
         OnDevice(
             budget_ms=budget.latency_ms,
             measurement=measurement,
             speedup=speedup,
             verdict=None if budget.latency_ms is None else verdict,
-            memory=memory,
+            memory=beside.memory,
+            energy=beside.energy,
+            whole=whole_of(stages, measurement),
         )
-        for budget, (measurement, speedup), verdict, memory in zip(
-            budgets.each, pairs, verdicts, memories, strict=True
+        for budget, (measurement, speedup), verdict, beside, stages in zip(
+            budgets.each,
+            pairs,
+            verdicts,
+            taken,
+            budgets.stages or [None for _ in pairs],
+            strict=True,
         )
     )
 
 
-def memories_of(fleet: Fleet, onnx: Path, limit_mib: float | None) -> list[PeakMemory | None]:
-    """What memory a model takes on each device, by itself; None where there is no limit.
+def whole_of(stages: Stages | None, measurement: Measurement) -> LatencyStats | None:
+    """A whole frame with a network that was measured; None where the rest is not known."""
+    return None if stages is None else stages.with_network(measurement.rounds_ms)
+
+
+class HasLimits(Protocol):
+    """What says how much memory and energy a model may take; None for as much as it likes."""
+
+    @property
+    def memory_mib(self) -> float | None:
+        """Of the process that runs it."""
+
+    @property
+    def energy_mj(self) -> float | None:
+        """Of an inference."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a model takes on a device beside time, of that which has a limit."""
+
+    memory: PeakMemory | None = None
+    energy: Energy | None = None
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Whether each is within its limit."""
+        return [taken.verdict for taken in (self.memory, self.energy) if taken is not None]
+
+
+def taken_by(fleet: Fleet, onnx: Path, limits: HasLimits) -> list[Taken]:
+    """What a model takes on each device, by itself.
+
+    Args:
+        fleet: the devices.
+        onnx: the model's file.
+        limits: of a plan or of its budgets.
 
     Raises:
         MeasurementError: a device does not tell; or as `Session.measure`.
         ModelError, TargetError: as `Session.measure`.
     """
-    if limit_mib is None:
-        return [None for _ in fleet.sessions]
-    peaks_mib = fleet.each(lambda _, session: session.peak_memory_mib(onnx))
-    return [PeakMemory(peak_mib=peak_mib, limit_mib=limit_mib) for peak_mib in peaks_mib]
+    memory_mib, energy_mj = limits.memory_mib, limits.energy_mj
+
+    def taken(_: int, session: Session) -> Taken:
+        memory = energy = None
+        if memory_mib is not None:
+            memory = PeakMemory(peak_mib=peak_memory_mib(session, onnx), limit_mib=memory_mib)
+        if energy_mj is not None:
+            energy = energy_of(session, onnx).model_copy(update={"limit_mj": energy_mj})
+        return Taken(memory, energy)
+
+    return fleet.each(taken)
 
 
-def memory_verdicts(memories: Sequence[PeakMemory | None]) -> list[Verdict]:
-    """Whether each device's memory is within its limit, of those that have one."""
-    return [memory.verdict for memory in memories if memory is not None]
+def taken_verdicts(taken: Sequence[Taken]) -> list[Verdict]:
+    """Whether each device's memory and energy are within their limits, of those that have one."""
+    return [verdict for device in taken for verdict in device.verdicts]
 
 
 def decide(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.parts import Part
+    from edgespiral.core.stages.graph import Postprocessing
 
 Predict = Callable[["Tensors"], "Tensors"]
 Pairs = Iterable[tuple["Tensors", "Tensors"]]
@@ -256,6 +257,14 @@ class Task:
         There `predict` is a `core.records.parts.PredictByParts`.
         """
         return predict(inputs)
+
+    def postprocessing(self) -> Postprocessing | None:
+        """What makes an answer of outputs, so that it can be timed; None: that is not known.
+
+        Raises:
+            UsageError: it needs what the task does not have yet, such as anchors.
+        """
+        return None
 
     def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
         """The task for such data, and the data as it takes it; mostly both as they are."""

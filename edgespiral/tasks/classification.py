@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.records.metric import Metric
+from edgespiral.core.stages.answers import likeliest
 from edgespiral.tasks.base import Task, share_error
 from edgespiral.tasks.checks import described, require_target_shape
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.stages.graph import Postprocessing
     from edgespiral.tasks.base import Pairs
 
 
@@ -100,6 +102,10 @@ class Classification(Task):
             return None
         pairs = zip(targets.tolist(), answers.argmax(1).tolist(), strict=True)
         return [(names[meant], names[said]) for meant, said in pairs]
+
+    def postprocessing(self) -> Postprocessing:
+        """The likeliest class."""
+        return likeliest()
 
     def standard_error(self, score: float, source: BatchSource) -> float:
         """That of a share of the samples, in points."""

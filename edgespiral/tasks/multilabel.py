@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
+from edgespiral.core.stages.answers import likely_labels
 from edgespiral.tasks.base import BATCH_SIZE, Task
 from edgespiral.tasks.checks import (
     described,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.stages.graph import Postprocessing
     from edgespiral.tasks.base import Pairs
 
 ROW = "a sample's target is a row of 0 and 1, float32 or int64"
@@ -76,6 +78,10 @@ class Multilabel(Task):
     def agreement(self, outputs: Tensor, reference: Tensor) -> Tensor:
         """The share of each sample's labels that both have or have not."""
         return ((outputs > 0) == (reference > 0)).float().mean(1)
+
+    def postprocessing(self) -> Postprocessing:
+        """Which labels there are."""
+        return likely_labels()
 
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The share of each sample's labels that are right."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.parts import Part
+    from edgespiral.core.stages.graph import Postprocessing
     from edgespiral.tasks.base import Pairs, Predict, Scored
 
 
@@ -138,6 +139,11 @@ class OwnTask(Task):
         """See `Task.targets_of`."""
         with self._calling("targets_of"):
             return plain(self._task.targets_of(outputs))
+
+    def postprocessing(self) -> Postprocessing | None:
+        """See `Task.postprocessing`."""
+        with self._calling("postprocessing"):
+            return self._task.postprocessing()
 
     def configured(self, options: Mapping[str, str]) -> Task:
         """See `Task.configured`."""

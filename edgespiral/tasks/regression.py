@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
+from edgespiral.core.stages.graph import NOTHING
 from edgespiral.tasks.base import BATCH_SIZE, Task
 from edgespiral.tasks.checks import (
     described,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource, DataSplits
+    from edgespiral.core.stages.graph import Postprocessing
     from edgespiral.tasks.base import Pairs
 
 METRICS = {
@@ -132,6 +134,10 @@ class Regression(Task):
             return None
         finite = targets.isfinite().reshape(len(targets), -1).all(1)
         return int((~finite).nonzero()[0]), "the target is NaN or infinite"
+
+    def postprocessing(self) -> Postprocessing:
+        """Nothing: outputs are the answers."""
+        return NOTHING
 
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
         """Finite real outputs, of the shape of the targets.

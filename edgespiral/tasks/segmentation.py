@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
+from edgespiral.core.stages.answers import class_a_pixel
 from edgespiral.tasks.base import Task
 from edgespiral.tasks.checks import described, require_target_shape
 from edgespiral.tasks.drawing import colour, visible
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
+    from edgespiral.core.stages.graph import Postprocessing
     from edgespiral.tasks.base import Pairs
 
 IGNORED = 255
@@ -112,6 +114,10 @@ class Segmentation(Task):
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
         """The share of pixels that may turn over, in points: samples are many pixels each."""
         return 100 * turned_share
+
+    def postprocessing(self) -> Postprocessing:
+        """The likeliest class of each pixel."""
+        return class_a_pixel()
 
     def pictures(
         self,

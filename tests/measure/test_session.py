@@ -216,19 +216,3 @@ def test_a_file_that_changes_while_it_is_measured_gets_no_figure(
         pytest.raises(MeasurementError, match=r"b\.onnx: the file changed while it was measured"),
     ):
         session.measure([kept, changing])
-
-
-def test_a_device_that_does_not_tell_its_memory_is_an_error(
-    tmp_path: Path, convolution: Make, profile: TargetProfile
-) -> None:
-    untold = pytest.raises(MeasurementError, match="does not tell how much memory onnxruntime")
-    with Session(profile, runtime=hot_device(tmp_path, 40_000)) as session, untold:
-        session.peak_memory_mib(convolution())
-
-
-def test_a_process_with_a_model_takes_no_less_memory_than_one_with_a_tiny_one(
-    convolution: Make, profile: TargetProfile
-) -> None:
-    with Session(profile) as session:
-        own_mib, least_mib = session.peak_memory_mib(convolution()), session.least_memory_mib()
-    assert 10 < least_mib < 1.1 * own_mib

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgespiral.core.errors import MeasurementError
 from edgespiral.core.records.footprint import Footprint, footprint_budgets
-from edgespiral.core.records.measurement import (
-    Verdict,
-)
+from edgespiral.core.records.measurement import Verdict
+from edgespiral.core.stages.latencies import StageLatency, Stages
+from edgespiral.core.statistics.stats import summarise
 from edgespiral.measure.decide import Paired
 from edgespiral.spiral.budget import Budget, Budgets, joined
 from edgespiral.spiral.plan import load_plan
@@ -77,3 +78,43 @@ def test_without_a_latency_time_is_planned_to_go_with_size(a_measurement):
     assert budgets.verdicts([pair(a_measurement, 9.0, 2.0)], 0.95) == [Verdict.MET]
     small = Footprint(size_bytes=2000, parameter_count=251)
     assert budgets.footprint_verdicts(small) == [Verdict.MET, Verdict.MISSED]
+
+
+def stages(ms=1.0, refused=None):
+    rounds_ms = ((ms, ms),) * 6
+    known = StageLatency(
+        stage="preprocess", what="resize", stats=summarise(rounds_ms), rounds_ms=rounds_ms
+    )
+    unknown = (
+        [StageLatency(stage="postprocess", what="answers", refused=refused)] if refused else []
+    )
+    return Stages.of("board", "a.jpg", [known, *unknown])
+
+
+def test_a_budget_for_a_frame_leaves_the_network_what_the_rest_does_not_take():
+    assert Budget.of({"latency_ms": 3.0}, 4.0, stages()).latency_ms == pytest.approx(2.0)
+    # Five milliseconds are to become 2.5.
+    twice = Budget.of({"speedup": 2.0}, 4.0, stages())
+    assert twice.latency_ms == pytest.approx(1.5)
+    assert twice.speedup == pytest.approx(4.0 / 1.5)
+    assert str(twice) == "1.5 ms (2.667x faster) for the network of 2.5 for a frame"
+
+
+def test_a_frame_without_anything_left_is_out_of_reach(a_measurement):
+    asked = plan(latency_ms=0.8, timed="pipeline")
+    budgets = Budgets.of(asked.budgets, [a_measurement(4.0)], stages=[stages()])
+    assert budgets.out_of_reach == (
+        "0.8 ms for a frame is out of reach on host-cpu: what runs before and after the network "
+        "takes 1 ms, and nothing is left for the network"
+    )
+    ample = plan(latency_ms=3.0, timed="pipeline")
+    assert not Budgets.of(ample.budgets, [a_measurement(4.0)], stages=[stages()]).out_of_reach
+
+
+def test_a_stage_that_is_not_known_is_an_error_only_where_a_latency_is_asked_for(a_measurement):
+    unknown = stages(refused="Pillow is not installed")
+    assert unknown.with_network(((1.0, 1.0),) * 6) is None
+    hint = "board: postprocess could not be measured there, .*: Pillow is not installed"
+    with pytest.raises(MeasurementError, match=hint):
+        Budget.of({"latency_ms": 3.0}, 4.0, unknown)
+    assert Budget.of({}, 4.0, unknown).latency_ms is None

@@ -26,7 +26,7 @@ def options(quick_options):
 
 def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
     asked = {**options, "speedup": 1.3, "size_mib": 0.33, "parameters": "60%", "epochs": 0.25}
-    asked["memory_mib"] = 1000
+    asked |= {"memory_mib": 1000, "timed": "pipeline"}
     done = api.compress(wide, digits, out=tmp_path / "run", **asked)
     result, events = done.result, read(tmp_path / "run" / "journal.jsonl")
     assert result.outcome is Outcome.MET
@@ -35,10 +35,16 @@ def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
     share = result.student.parameter_count / result.teacher.parameter_count
     assert 0.45 <= share <= 0.6
     assert sum(p.numel() for p in done.model.parameters()) == result.student.parameter_count
-    names = ["latency", "memory", "size", "parameters", "accuracy"]
+    names = ["latency", "whole frame", "memory", "size", "parameters", "accuracy"]
     assert [budget.name for budget in result.budgets] == names
     assert {budget.verdict.value for budget in result.budgets} == {"met"}
-    _, memory, _, parameters, _ = result.budgets
+    left, frame, memory, _, parameters, _ = result.budgets
+    [device] = result.devices
+    assert [stage.stage for stage in device.stages.each] == ["preprocess", "postprocess"]
+    assert left.limit + device.stages.most_ms == pytest.approx(frame.limit)
+    around_ms = device.stages.sum.p50_ms
+    assert device.whole_before.p50_ms > device.teacher.stats.p50_ms + 0.5 * around_ms
+    assert frame.value == device.whole_after.p50_ms
     assert result.devices[0].memory is not None
     assert memory.value == result.devices[0].memory.peak_mib
     assert 0 < memory.value < 1000 == memory.limit
@@ -48,7 +54,9 @@ def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):
     assert cut.footprint is not None
     assert cut.footprint.parameter_count == result.student.parameter_count, "known before training"
     print_table(Console(width=80), events)
-    assert "budget parameters:" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "budget parameters:" in printed
+    assert "a frame on quick: preprocess" in " ".join(printed.split())
 
 
 def test_a_size_below_the_smallest_cut_is_told_before_any_training(wide, digits, options, tmp_path):
@@ -72,6 +80,16 @@ def test_less_memory_than_the_runtime_takes_is_told_before_any_training(
     [memory] = [budget for budget in done.result.budgets if budget.name == "memory"]
     assert (memory.limit, memory.verdict) == (5, Verdict.MISSED)
     assert memory.margin < 0
+
+
+def test_a_frame_whose_other_stages_take_it_all_is_told_before_any_training(
+    wide, digits, options, tmp_path
+):
+    asked = {**options, "latency_ms": 0.001, "timed": "pipeline"}
+    done = api.compress(wide, digits, out=tmp_path / "run", **asked)
+    assert (done.result.outcome, done.result.turns) == (Outcome.UNREACHABLE, 0)
+    assert "what runs before and after the network takes" in done.result.message
+    assert "nothing is left for the network" in done.result.message
 
 
 def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options, tmp_path):

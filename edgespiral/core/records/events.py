@@ -18,13 +18,8 @@ from edgespiral.core.records.exported import (
     RestoredLayer,
     WeightSparsity,
 )
-from edgespiral.core.records.footprint import Footprint, FootprintBudget, PeakMemory
-from edgespiral.core.records.measurement import (
-    Measurement,
-    Race,
-    Ratio,
-    Verdict,
-)
+from edgespiral.core.records.footprint import Energy, Footprint, FootprintBudget, PeakMemory
+from edgespiral.core.records.measurement import LatencyStats, Measurement, Race, Ratio, Verdict
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
 from edgespiral.core.records.schema import (
@@ -36,6 +31,7 @@ from edgespiral.core.records.schema import (
     Record,
     Score,
 )
+from edgespiral.core.stages.latencies import Stages
 
 SCHEMA = 2
 
@@ -60,7 +56,10 @@ class OnDevice(Record):
 
     The speed-up is that of the measurement's samples. `budget_ms` is that device's, None where no
     latency is asked for; `verdict` says whether it is met, and `predicted_ms` what was expected.
-    `memory` is there where the plan limits it; that of candidates is not measured.
+    `memory` and `energy` are there where the plan limits them; those of candidates are not
+    measured. Where whole frames are timed, the teacher's record has the `stages` around the
+    network, and `whole` is that of a frame with the model, None where a stage is not known;
+    `budget_ms` is then what is left for the network.
     """
 
     budget_ms: PositiveMs | None
@@ -69,6 +68,9 @@ class OnDevice(Record):
     predicted_ms: float | None = None
     verdict: Verdict | None = None
     memory: PeakMemory | None = None
+    energy: Energy | None = None
+    stages: Stages | None = None
+    whole: LatencyStats | None = None
 
     @model_validator(mode="after")
     def _speedup_is_of_samples(self) -> Self:

@@ -1,4 +1,4 @@
-"""What a model takes beside time, its file, parameters and memory, and what it may take of them."""
+"""What a model takes beside time, its file, parameters, memory and energy, and what it may take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from edgespiral.core.records.measurement import Verdict
-from edgespiral.core.records.schema import Record
+from edgespiral.core.records.schema import Record, Told
 
 MIB = 2**20
 
@@ -95,6 +95,42 @@ class PeakMemory(Record):
     def __str__(self) -> str:
         """The peak as a person would say it."""
         return memory_text(self.peak_mib)
+
+
+class Energy(Record):
+    """What an inference takes of energy, in mJ, beyond what the device takes when idle.
+
+    `source` is the counter that told it. `limit_mj` is there where a plan limits it.
+
+    Example:
+        >>> energy = Energy(inference_mj=3.0, idle_watts=2.0, source="RAPL", limit_mj=4.0)
+        >>> energy.share, str(energy.verdict), str(energy)
+        (0.75, 'met', '3 mJ an inference')
+    """
+
+    inference_mj: float = Field(gt=0)
+    idle_watts: float = Field(ge=0)
+    source: Told
+    limit_mj: float | None = Field(default=None, gt=0)
+
+    @property
+    def share(self) -> float:
+        """What it takes over what it may; above 1 is too much, and without a limit it is 0."""
+        return self.inference_mj / self.limit_mj if self.limit_mj else 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it is within the limit."""
+        return Verdict.MET if self.share <= 1 else Verdict.MISSED
+
+    def __str__(self) -> str:
+        """The energy as a person would say it."""
+        return energy_text(self.inference_mj)
+
+
+def energy_text(energy_mj: float) -> str:
+    """Energy of an inference as a person would say it."""
+    return f"{energy_mj:.4g} mJ an inference"
 
 
 def memory_text(memory_mib: float) -> str:

@@ -19,8 +19,9 @@ from edgespiral.core.records.exported import (
     RestoredLayer,
     WeightSparsity,
 )
-from edgespiral.core.records.footprint import PeakMemory
+from edgespiral.core.records.footprint import Energy, PeakMemory
 from edgespiral.core.records.measurement import (
+    LatencyStats,
     Measurement,
     Race,
     Ratio,
@@ -29,12 +30,16 @@ from edgespiral.core.records.measurement import (
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
 from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
+from edgespiral.core.stages.latencies import Stages
 
 
 class DeviceResult(Record):
     """What a run reached on one of its devices; no `budget_ms` where no latency was asked for.
 
-    `memory` is the result's where the plan limits it, and `verdict` is that of the latency alone.
+    `memory` and `energy` are the result's where the plan limits them, and `verdict` is that of the
+    latency alone.
+    Where whole frames are timed, `stages` are those around the network, and `whole_before` and
+    `whole_after` a frame with the teacher and with the result; None where a stage is not known.
     """
 
     target: str
@@ -44,6 +49,10 @@ class DeviceResult(Record):
     teacher: Measurement
     student: Measurement
     memory: PeakMemory | None = None
+    energy: Energy | None = None
+    stages: Stages | None = None
+    whole_before: LatencyStats | None = None
+    whole_after: LatencyStats | None = None
 
 
 class BudgetMargin(Record):

@@ -177,9 +177,14 @@ def _pixels(boxed: Boxed, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.array(_opened(boxed, size).resize(size))).movedim(-1, 0)
 
 
+def draft_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height below which a picture that is resized to `size` need not be decoded."""
+    return 3 * size[0] // 2, 3 * size[1] // 2
+
+
 def _opened(boxed: Boxed, size: tuple[int, int]) -> Image.Image:
     """The picture in RGB, half as large again as `size` or larger where it is so itself."""
     with Image.open(boxed.picture) as image:
         # A JPEG is decoded several times as fast at a half or less of its size.
-        image.draft("RGB", (3 * size[0] // 2, 3 * size[1] // 2))
+        image.draft("RGB", draft_size(size))
         return image.convert("RGB")

@@ -9,8 +9,9 @@ import numpy as np
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError, first_few
+from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.data.boxes.annotated import boxed
-from edgespiral.data.boxes.pictures import BoxedPictures, BoxSource
+from edgespiral.data.boxes.pictures import BoxedPictures, BoxSource, draft_size
 from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, require_apart
 from edgespiral.data.holdout import drawn_apart
 
@@ -71,6 +72,14 @@ def box_splits(
         target_shape=None,
         normalisation=options.normalisation,
         notes=tuple(_notes(read, classes)),
+        frames=Frames(
+            "picture",
+            ScaledPicture(
+                options.size, "cubic", options.normalisation.mean, options.normalisation.std
+            ),
+            tuple(boxed_picture.picture for boxed_picture in read[VALIDATION]),
+            draft=draft_size(options.size),
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import UsageError
+from edgespiral.core.stages.frames import Frames, Standardised
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.tensors import Normalisation, TensorSource
 
@@ -75,4 +76,7 @@ def labelled_images(
         test=TensorSource(*test, normalisation),
         class_names=tuple(class_names),
         input_shape=tuple(images.shape[1:]),
+        frames=Frames(
+            "array", Standardised(*normalisation.figures), stored=images[held_out[0]].numpy()
+        ),
     )

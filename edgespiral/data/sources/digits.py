@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from edgespiral.core.batches import DataSplits
+from edgespiral.core.stages.frames import Frames, Standardised
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.sources.base import without_argument
 from edgespiral.data.tensors import Augmentation, Normalisation, TensorSource
@@ -22,8 +23,8 @@ def load_digits() -> DataSplits:
     inputs = torch.from_numpy(raw.images.astype(np.uint8))[:, None]
     labels = raw.target.astype(np.int64)
     rest, test = hold_out(labels, TEST_COUNT, where="digits")
-    kept, held = hold_out(labels[rest], VALIDATION_COUNT, where="digits")
-    train, validation = rest[kept], rest[held]
+    remaining, held = hold_out(labels[rest], VALIDATION_COUNT, where="digits")
+    train, validation = rest[remaining], rest[held]
     normalisation = Normalisation.of(inputs[train])
 
     def part(places: np.ndarray, augmentation: Augmentation | None = None) -> TensorSource:
@@ -37,6 +38,9 @@ def load_digits() -> DataSplits:
         test=part(test),
         class_names=tuple(str(name) for name in raw.target_names),
         input_shape=(1, 8, 8),
+        frames=Frames(
+            "array", Standardised(*normalisation.figures), stored=inputs[validation[0]].numpy()
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError
+from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import PARTS, require_apart, three_parts
@@ -62,6 +63,11 @@ def load_folder(argument: str) -> DataSplits:
         class_names=tuple(train.classes),
         input_shape=(3, size, size),
         normalisation=Normalisation(MEAN, STD),
+        frames=Frames(
+            "picture",
+            ScaledPicture((size, size), "linear", MEAN, STD, edge=_edge(size)),
+            tuple(map(Path, validation.names)),
+        ),
     )
 
 
@@ -95,8 +101,8 @@ class _Part:
         """(the rest, about `fraction` of the images, at least one of each class)."""
         labels = self._all_labels[self._chosen]
         count = max(len(self.classes), round(fraction * len(labels)))
-        kept, held = hold_out(labels, count, where=str(self._root))
-        return _Part(self._root, self._chosen[kept]), _Part(self._root, self._chosen[held])
+        remaining, held = hold_out(labels, count, where=str(self._root))
+        return _Part(self._root, self._chosen[remaining]), _Part(self._root, self._chosen[held])
 
 
 def _images(root: Path, transform: Callable[[object], object] | None = None) -> ImageFolder:
@@ -107,9 +113,13 @@ def _images(root: Path, transform: Callable[[object], object] | None = None) -> 
         raise DataError(reason, where=str(root)) from error
 
 
+def _edge(size: int) -> int:
+    """What the shorter side is scaled to."""
+    return round(size * 256 / 224)
+
+
 def _plain(size: int) -> v2.Compose:
-    edge = round(size * 256 / 224)
-    return v2.Compose([v2.Resize(edge), v2.CenterCrop(size), *_to_normalised()])
+    return v2.Compose([v2.Resize(_edge(size)), v2.CenterCrop(size), *_to_normalised()])
 
 
 def _augmented(size: int) -> v2.Compose:

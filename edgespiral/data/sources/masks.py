@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError, first_few
+from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
@@ -105,6 +106,11 @@ def load_masks(argument: str) -> DataSplits:
         target_shape=(size, size),
         ignored_class=IGNORED,
         normalisation=Normalisation(MEAN, STD),
+        frames=Frames(
+            "picture",
+            ScaledPicture((size, size), "cubic", MEAN, STD),
+            tuple(pair.image for pair in validation),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from edgespiral.core import audio
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
+from edgespiral.core.stages.frames import Clip, Frames
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
@@ -117,6 +118,11 @@ def load_speech(argument: str) -> DataSplits:
         input_shape=shape,
         sample_rate_hz=rate_hz if features == WAVEFORM else None,
         files={FEATURES: description(features, rate_hz, samples)},
+        frames=Frames(
+            "sound",
+            Clip(samples, None if features == WAVEFORM else rate_hz),
+            parts[1].paths,
+        ),
     )
 
 

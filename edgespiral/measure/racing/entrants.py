@@ -89,6 +89,7 @@ def entrants(
     threads: Sequence[int] = (),
     *,
     to_plan_on: bool = False,
+    rounded: bool = False,
 ) -> list[Entrant]:
     """Every runtime that may run there, the target's own first.
 
@@ -98,6 +99,7 @@ def entrants(
         threads: numbers of them to try; the target's own if empty.
         to_plan_on: the target's own runtime as it is set, and of the others those that a run can be
             planned on: they compute float files in float32 and tell the times of layers.
+        rounded: of those to plan on, also what computes them in less than float32.
 
     Raises:
         UsageError: a name is of no runtime, or that needs settings that only a profile can have.
@@ -115,13 +117,15 @@ def entrants(
     ]
     if not to_plan_on:
         return everyone
-    others = [other for other in everyone if _is_to_plan_on(other, own)]
-    return [Entrant(profile, profile.runtime.precision), *others]
-
-
-def _is_to_plan_on(entrant: Entrant, own: str) -> bool:
-    is_exact = entrant.precision == "fp32"
-    return entrant.profile.runtime.kind != own and is_exact and entrant.profile.capabilities.layers
+    first = Entrant(profile, profile.runtime.float_precision)
+    others = [
+        other
+        for other in everyone
+        if other != first
+        and other.profile.capabilities.layers
+        and (rounded or (other.precision == "fp32" and other.profile.runtime.kind != own))
+    ]
+    return [first, *others]
 
 
 def _ways(settings: RuntimeSettings) -> dict[str, RuntimeSettings]:

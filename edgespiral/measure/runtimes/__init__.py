@@ -16,6 +16,7 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
     shared=(
         "agent",
         "agent_answer",
+        "agent_energy",
         "agent_outputs",
         "agent_runtime",
         "converting",

@@ -153,6 +153,11 @@ def measure(request: Json, load: Load) -> list[Json]:
             answers[index]["rounds_ms"].append(_take(models[index].run, counts[index]))
         del models
         gc.collect()
+    if request.get("energy_s"):
+        from agent_energy import spent  # type: ignore[import-not-found]
+
+        for index, answer in enumerate(answers):
+            answer.update(spent(request, load(index, request).run))
     return answers
 
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import Job
 
 # What agents import on the device: pushed along with them.
-AGENT, AGENT_OUTPUTS = (
-    Path(__file__).with_name(f"{name}.py") for name in ("agent", "agent_outputs")
+AGENT, AGENT_OUTPUTS, AGENT_ENERGY = (
+    Path(__file__).with_name(f"{name}.py") for name in ("agent", "agent_outputs", "agent_energy")
 )
 ERRORS: dict[str, type[EdgeSpiralError]] = {
     "measurement": MeasurementError,

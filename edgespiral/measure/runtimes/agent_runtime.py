@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError
 from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
-from edgespiral.measure.runtimes.agent_answer import AGENT, AGENT_OUTPUTS
+from edgespiral.measure.runtimes.agent_answer import AGENT, AGENT_ENERGY, AGENT_OUTPUTS
 from edgespiral.measure.runtimes.base import INPUTS
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class AgentRuntime:
         models, names = self.pushed(job)
         request = {**self._settings, **job.request(), **names}
         agents = {agent.name: agent for agent in (AGENT, self._agent)}
+        if job.energy_s:
+            agents[AGENT_ENERGY.name] = AGENT_ENERGY
         if job.inputs is not None:
             agents |= {AGENT_OUTPUTS.name: AGENT_OUTPUTS, INPUTS: job.inputs}
         return {**agents, **models, REQUEST: json.dumps(request)}

@@ -66,6 +66,7 @@ class Job:
         shapes: input shapes by name for inputs without a fixed one; "" is the only input.
         inputs: for outputs, a `.npy` file of samples (n, ...).
         input_count: how many these are.
+        energy_s: how long each model runs to tell what it takes of energy; 0 for not at all.
     """
 
     mode: Literal["measure", "profile", "build", "outputs"]
@@ -79,6 +80,7 @@ class Job:
     inputs: Path | None = None
     input_count: int = 0
     modules: tuple[ModuleFiles, ...] = ()
+    energy_s: float = 0.0
 
     def request(self) -> dict[str, object]:
         """What an agent has to know of it, but for the models' names on the device."""
@@ -93,6 +95,7 @@ class Job:
             "inputs": INPUTS,
             "most_bytes": MOST_OUTPUT_BYTES,
             "most_seconds": MOST_OUTPUT_SECONDS,
+            "energy_s": self.energy_s,
         }
 
 
@@ -148,12 +151,27 @@ class RuntimeFacts(Record):
     cold_start_ms: Latency | None = None
 
 
+class Spent(Record):
+    """What a loop of inferences took of energy, and what the device takes when idle."""
+
+    source: Words
+    joules: Amount
+    seconds: Amount
+    inferences: Annotated[int, Field(ge=1)]
+    idle_watts: Amount
+
+
 class Samples(Record):
-    """One model's samples, `rounds_ms[round][sample]`, and the time that it took to load each."""
+    """One model's samples, `rounds_ms[round][sample]`, and the time that it took to load each.
+
+    Where energy was asked for there is that too, or why it is not known.
+    """
 
     warmup_count: int = Field(ge=0, le=1_000_000_000)
     loads_ms: tuple[Latency, ...] = ()
     rounds_ms: tuple[tuple[Latency, ...], ...]
+    energy: Spent | None = None
+    energy_refused: Words | None = None
 
 
 class Built(Record):
@@ -288,6 +306,8 @@ class Capabilities:
         needs: what it is given of a model: its file, or also the PyTorch module that a run has
             beside the file.
         overlap: how many inferences may be under way at once, each counted in full.
+        has_python: whether the transport's Python runs on the device, beside it or in its place,
+            so that other steps of a pipeline can be timed there.
     """
 
     precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -298,6 +318,7 @@ class Capabilities:
     sparse_kernels: Literal["none", "off", "on"] = "none"
     needs: Literal["file", "module"] = "file"
     overlap: float = 1.0
+    has_python: bool = True
 
 
 S = TypeVar("S", bound=RuntimeSettings)

@@ -35,7 +35,7 @@ from edgespiral.spiral.context import Parent, Stopwatch
 from edgespiral.spiral.family.siblings import sibling_of
 from edgespiral.spiral.policy import End, finished_turns, planned_turn
 from edgespiral.spiral.student.making import begin_with
-from edgespiral.spiral.turn import decide, memories_of, memory_verdicts, on_devices, run_turn
+from edgespiral.spiral.turn import decide, on_devices, run_turn, taken_by, taken_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,9 +77,9 @@ class FamilyChoice:
 
     def _measured(self) -> FamilyMeasured:
         """All siblings beside the teacher, and the one that is to be trained."""
-        known = [e for e in self.context.journal.read() if isinstance(e, FamilyMeasured)]
-        if known:
-            return known[-1]
+        earlier = [e for e in self.context.journal.read() if isinstance(e, FamilyMeasured)]
+        if earlier:
+            return earlier[-1]
         with self.context.listener.steps("measuring the family"):
             siblings = [self._sibling(name) for name in self.names]
         within = [sibling for sibling in siblings if sibling.verdict is Verdict.MET]
@@ -87,10 +87,12 @@ class FamilyChoice:
         trained = largest.name if largest else None
         record = FamilyMeasured(siblings=tuple(siblings), trained=trained)
         self.context.journal.append(record)
-        told = ", ".join(
+        verdicts = ", ".join(
             f"{s.name} {s.devices[0].speedup.value:.2f}x {s.verdict}" for s in siblings
         )
-        self.context.listener.say(f"family: {told}; {trained or 'none'} is trained beside the cut")
+        self.context.listener.say(
+            f"family: {verdicts}; {trained or 'none'} is trained beside the cut"
+        )
         return record
 
     def _sibling(self, name: str) -> Sibling:
@@ -98,17 +100,17 @@ class FamilyChoice:
         with work_folder() as work:
             onnx = self._written(model, work)
             pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, self.budgets)
-            memories = memories_of(context.fleet, onnx, self.budgets.memory_mib)
+            taken = taken_by(context.fleet, onnx, self.budgets)
             size = timed_bytes(onnx)
         footprint = Footprint(size_bytes=size, parameter_count=parameter_count(model))
         return Sibling(
             name=name,
-            devices=on_devices(self.budgets, pairs, verdicts, memories),
+            devices=on_devices(self.budgets, pairs, verdicts, taken),
             footprint=footprint,
             verdict=joined(
                 [
                     *verdicts,
-                    *memory_verdicts(memories),
+                    *taken_verdicts(taken),
                     *self.budgets.footprint_verdicts(footprint),
                 ]
             ),

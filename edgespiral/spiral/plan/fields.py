@@ -136,19 +136,19 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         """Whether a latency is to be reached, or the fastest model to be found."""
         return any(self._latencies.values()) or (self.is_quality_goal and not self.smallest)
 
-    @field_validator("memory_mib")
+    @field_validator("memory_mib", "energy_mj")
     @classmethod
     def _beside_another(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None and all(info.data.get(kind) is None for kind in goals.KINDS):
-            raise ValueError(goals.MEMORY_RULE)
+            raise ValueError(f"{info.field_name} {goals.BESIDE_RULE}")
         return value
 
     @field_validator("smallest")
     @classmethod
     def _without_budget(cls, value: bool, info: ValidationInfo) -> bool:
-        given = [kind for kind in goals.KINDS if info.data.get(kind) is not None]
-        if value and given:
-            raise ValueError(f"goes with max_drop alone, not with {given[0]}")
+        budgets = [kind for kind in goals.KINDS if info.data.get(kind) is not None]
+        if value and budgets:
+            raise ValueError(f"goes with max_drop alone, not with {budgets[0]}")
         return value
 
     @field_validator("family")

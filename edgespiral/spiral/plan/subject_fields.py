@@ -111,6 +111,20 @@ class SubjectFields(Record):
         pages="[Other goals](#other-goals)",
         group=BUDGET,
     )
+    energy_mj: Positive | None = plan_field(
+        None,
+        "Most energy, in mJ, that an inference may take on each device beyond its idle; beside a "
+        "latency or a size.",
+        pages="[Other goals](#other-goals)",
+        group=BUDGET,
+    )
+    timed: Literal["network", "pipeline"] = plan_field(
+        "network",
+        "What of a frame a latency is of: the `network` alone, or the `pipeline` with decoding, "
+        "pre- and post-processing, measured on each device.",
+        pages="[pipeline.md](pipeline.md)",
+        group=BUDGET,
+    )
     max_drop: Positive = plan_field(
         2.0,
         "What the metric may lose against the teacher on the validation split, in its unit "

@@ -10,13 +10,14 @@ import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import Baseline, OnDevice, RunStarted
 from edgespiral.core.records.footprint import footprint_budgets
+from edgespiral.core.records.schema import Record
 from edgespiral.core.system.files import make_folder, read_bytes, write_text
 from edgespiral.core.system.lock import locked
 from edgespiral.spiral.budget import Budgets
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgespiral.core.records.footprint import PeakMemory
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
 
+T = TypeVar("T", bound=Record)
 BASELINE = "baseline.json"
 # Of how a run begins, what decides the rest.
 DECISIVE = ("teacher_sha256", "metric", "timed", "recipe_sha256", "data_files", "versions")
@@ -90,7 +91,7 @@ def identity(context: RunContext) -> str:
     """Of everything that a baseline depends on, besides the budgets."""
     started = next(event for event in context.journal.read() if isinstance(event, RunStarted))
     plan, profiles = context.plan, context.fleet.profiles
-    told = {
+    facts = {
         "started": started.model_dump(
             mode="json",
             include=set(DECISIVE),
@@ -101,19 +102,28 @@ def identity(context: RunContext) -> str:
     }
     if plan.memory_mib is not None:
         # A baseline of before, or of a run without such a limit, has not measured it.
-        told["measured"] = "memory"
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        facts["measured"] = "memory"
+    if plan.energy_mj is not None:
+        facts["energy"] = "measured"
+    if plan.timed != "network":
+        facts["timed"] = plan.timed
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
     """A teacher's baseline as that of a run of `plan`, which may have other budgets."""
-    budgets = Budgets.of(plan.budgets, [device.measurement for device in baseline.devices])
+    budgets = Budgets.of(
+        plan.budgets,
+        [device.measurement for device in baseline.devices],
+        stages=[device.stages for device in baseline.devices],
+    )
     pairs = zip(budgets.each, baseline.devices, strict=True)
     devices: list[OnDevice] = [
         device.model_copy(
             update={
                 "budget_ms": budget.latency_ms,
-                "memory": _limited(device.memory, plan.memory_mib),
+                "memory": _limited(device.memory, "limit_mib", plan.memory_mib),
+                "energy": _limited(device.energy, "limit_mj", plan.energy_mj),
             }
         )
         for budget, device in pairs
@@ -122,8 +132,8 @@ def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
     return baseline.model_copy(update={"devices": tuple(devices), "footprints": footprints})
 
 
-def _limited(memory: PeakMemory | None, limit_mib: float | None) -> PeakMemory | None:
-    """A model's memory against another limit; None where there is none."""
-    if memory is None or limit_mib is None:
+def _limited(taken: T | None, name: str, limit: float | None) -> T | None:
+    """What a model takes against another limit, by the limit's name; None where there is none."""
+    if taken is None or limit is None:
         return None
-    return memory.model_copy(update={"limit_mib": limit_mib})
+    return taken.model_copy(update={name: limit})

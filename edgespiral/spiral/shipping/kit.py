@@ -18,7 +18,7 @@ from edgespiral.core.system.temporary import work_folder
 from edgespiral.core.text import printable
 from edgespiral.measure.model_files import timed_files
 from edgespiral.measure.runtimes import RUNTIMES
-from edgespiral.spiral.shipping.on_device import LIMITS
+from edgespiral.spiral.shipping.on_device import limits_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,11 @@ class Shipment:
     is_measured_now: bool
     precision: Precision
     about: Mapping[str, str]
+
+    @property
+    def least_db(self) -> float | None:
+        """How near a kit's outputs are to be to the recorded ones."""
+        return limits_for(self.precision, self.figures[0].fingerprint.precision).least_sqnr_db
 
 
 def kit_of(runtime: str, fingerprint: Fingerprint) -> Kit:
@@ -127,7 +132,7 @@ def require_empty(out: Path) -> None:
 def _written_models(shipment: Shipment, kit: Kit, folder: Path) -> list[KitModel]:
     """Convert each file and write `sample.txt` with the arrays that it names."""
     (folder / "sample").mkdir()
-    lines = [f"least_db\t{LIMITS[shipment.precision].least_sqnr_db:g}"]
+    lines = [f"least_db\t{shipment.least_db:g}"]
     lines += [f"{key}\t{value}" for key, value in kit.options.items()]
     models = []
     files = timed_files(shipment.path)
@@ -190,9 +195,9 @@ def _run_example(folder: Path, shipment: Shipment) -> None:
     lines = [*done.stdout.splitlines(), *done.stderr.splitlines()[-1:]]
     if done.returncode:
         wrong = [line for line in lines if "NOT" in line or line.startswith("error")]
-        said = (wrong or lines or [f"exit code {done.returncode}"])[0]
+        reason = (wrong or lines or [f"exit code {done.returncode}"])[0]
         raise ExportError(
-            f"by {shipment.runtime} it does not compute what was recorded: {said}",
+            f"by {shipment.runtime} it does not compute what was recorded: {reason}",
             where=str(shipment.path),
             hint="ship it by another runtime; those that compute the same are in a race's rows",
         )
@@ -214,7 +219,7 @@ def _readme(shipment: Shipment, kit: Kit, models: Sequence[KitModel]) -> str:
         figures=shipment.figures,
         is_measured_now=shipment.is_measured_now,
         precision=shipment.precision,
-        least_db=LIMITS[shipment.precision].least_sqnr_db,
+        least_db=shipment.least_db,
         without_batch=any(port.batch_axis is not None for port in ports),
         versions=[f"{name} {version(name)}" for name in kit.packages],
         **{key: printable(value) for key, value in shipment.about.items()},

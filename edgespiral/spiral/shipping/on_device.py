@@ -64,6 +64,19 @@ HINTS: dict[Precision, str] = {
 }
 
 
+def limits_for(precision: Precision, float_precision: str) -> ParityLimits:
+    """How near a device's outputs are to be to those here.
+
+    Args:
+        precision: of the file.
+        float_precision: that the device computes a float32 file in, in its runtime's words. bf16,
+            fp16 and weights alone in 8 bits are alike, as far as these limits go.
+    """
+    if precision != "fp32" or float_precision == "fp32":
+        return LIMITS[precision]
+    return LIMITS["int8" if float_precision.startswith("int8") else "fp16"]
+
+
 def check_on(
     profile: TargetProfile,
     path: Path,
@@ -124,7 +137,8 @@ def check_on_device(
     what += f"{metric.text(scores[1])} here"
     precision = session.precision(path)
     parity = compared(expected, outputs_there, task)
-    problem = differing(LIMITS[precision], expected, outputs_there, parity)
+    limits = limits_for(precision, session.profile.runtime.float_precision)
+    problem = differing(limits, expected, outputs_there, parity)
     right_here, right_there = (
         task.rightness(outputs, targets) for outputs in (expected, outputs_there)
     )

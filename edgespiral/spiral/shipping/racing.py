@@ -15,7 +15,7 @@ from edgespiral.export.parity import opened
 from edgespiral.measure.racing.race import PASSES, race
 from edgespiral.measure.runtimes.agent import AgentError, random_inputs
 from edgespiral.measure.runtimes.agent_answer import ERRORS
-from edgespiral.spiral.shipping.on_device import LIMITS, outputs_here_and_there
+from edgespiral.spiral.shipping.on_device import limits_for, outputs_here_and_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,9 +82,9 @@ def made_up_inputs(
         ExportError: ONNX Runtime cannot load it.
     """
     entries = _entries(model)
-    given = {name: list(shape) for name, shape in shapes.items()}
+    own_shapes = {name: list(shape) for name, shape in shapes.items()}
     try:
-        drawn = [random_inputs(0, entries, given, seed) for seed in range(count)]
+        drawn = [random_inputs(0, entries, own_shapes, seed) for seed in range(count)]
     except AgentError as error:
         problem = error.document
         kind = ERRORS[problem["kind"]]
@@ -127,10 +127,8 @@ def _judge(inputs: Sequence[Tensors]) -> Judge:
         if not all(bool(leaf.isfinite().all()) for leaf in leaves(there).values()):
             raise ExportError("its outputs are not finite")
         parity = output_parity(here, there)
-        # bfloat16 and float16 round alike, as far as these limits go.
-        limits = {str(name): limits for name, limits in LIMITS.items()}
-        kind = "int8" if precision.startswith("int8") else precision
-        least_db = limits.get(kind, limits["fp16"]).least_sqnr_db
+        limits = limits_for(session.precision(model), session.profile.runtime.float_precision)
+        least_db = limits.least_sqnr_db
         if least_db is not None and parity.sqnr_db is not None and parity.sqnr_db < least_db:
             which = f"output {parity.output}" if parity.output else "its output"
             raise ExportError(

@@ -104,7 +104,11 @@ def opened(
             running.enter_context(heard(listener, out, begun))
             if plan.runtime == AUTO:
                 profiles = settled(
-                    profiles, teacher.model, splits, task=task, journal=begun, listener=listener
+                    *(profiles, teacher.model, splits),
+                    task=task,
+                    journal=begun,
+                    listener=listener,
+                    rounded=plan.precision == "auto",
                 )
                 precisions = Precisions.shared(plan.precision, profiles, precisions.recipe)
             with Fleet.of([measuring(profile) for profile in profiles]) as fleet:

@@ -119,7 +119,9 @@ def _rehearsed(
     # Nothing was written, so the file is taken to be as large as its weights.
     footprint = Footprint(size_bytes=FP32_BYTES * parameters, parameter_count=parameters)
     sizes = footprint_budgets(plan.size_mib, plan.parameters, footprint)
-    budgets = Budgets.of(plan.budgets, pieces.teacher, footprint, sizes, plan.memory_mib)
+    budgets = Budgets.of(
+        *(plan.budgets, pieces.teacher, footprint, sizes, plan.memory_mib), energy_mj=plan.energy_mj
+    )
     teacher_ms = tuple(measurement.stats.p50_ms for measurement in pieces.teacher)
     turns = _turns(plan, budgets, teacher_ms)
     pace = Pace.of(teacher.model, teacher.example)
@@ -177,12 +179,14 @@ def _scored(teacher: PrunableModel, splits: DataSplits, epochs: float, seed: int
 
 def _left_out(plan: Plan) -> list[str]:
     of_precision = plan.precision in ("int8", "auto")
-    said = {
+    reasons = {
         "choosing a precision": plan.precision == "auto",
         "training with int8's rounding": of_precision and plan.qat != "never",
         "your own training": plan.train is not None,
         "the family's sibling": bool(plan.family),
+        "what runs around the network, which takes a part of the budget": plan.timed == "pipeline",
         "turns for the memory alone": plan.memory_mib is not None,
+        "turns for the energy alone": plan.energy_mj is not None,
         "turns that are tried again": plan.max_drop < float("inf"),
     }
-    return [words for words, is_so in said.items() if is_so]
+    return [words for words, is_so in reasons.items() if is_so]

@@ -17,6 +17,7 @@ from edgespiral.tasks.checks import described, only_option
 from edgespiral.tasks.detection.network import SEE, is_torchvisions, own_frame, taken_apart
 from edgespiral.tasks.detection.outputs import BOXES, LOGITS, by_name, objects_of, one_sample
 from edgespiral.tasks.detection.precision import PLACES, MetricName, average_precision
+from edgespiral.tasks.detection.stage import detections
 from edgespiral.tasks.detection.targets import HINT, check_targets, row_problem
 from edgespiral.tasks.drawing import colour, visible
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.stages.graph import Postprocessing
     from edgespiral.tasks.base import Pairs
     from edgespiral.tasks.detection.frames import Coding, Frame
     from edgespiral.tasks.detection.outputs import Objects, Outputs
@@ -236,6 +238,14 @@ class Detection(Task):
             )
         if not all(bool(part.isfinite().all()) for part in named.values()):
             raise ModelError("the model returns NaN or infinite values", hint="check its weights")
+
+    def postprocessing(self) -> Postprocessing:
+        """Boxes decoded, and without those that overlap better ones.
+
+        Raises:
+            UsageError: as `frame`.
+        """
+        return detections(self.frame)
 
     @property
     def frame(self) -> Frame:

@@ -126,3 +126,79 @@ def test_several_targets_are_measured_each_with_its_own_budget(
     assert "latency on other, ms" in missed.output
     error = refused(model(), "--target", target, "--latency-ms", "else=1")
     assert str(error).startswith("--latency-ms: else is not measured on; the targets are: ")
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network for digits, whose logits are sums of pixels."""
+    weight = np.random.default_rng(0).normal(size=(64, 10)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["input"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+        ],
+        "sums",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 10])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    path = tmp_path_factory.mktemp("sums") / "model.onnx"
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
+    return path
+
+
+PIPELINE = ("--timed", "pipeline", "--data", "digits")
+
+
+def test_a_pipeline_has_its_stages_and_the_whole(sums: Path, target: str) -> None:
+    result = run(sums, "--target", target, *PIPELINE)
+    assert result.exit_code == 0
+    stages = [line.split()[0] for line in result.output.splitlines() if line.strip()][-5:]
+    assert stages == ["stage", "preprocess", "network", "postprocess", "whole"]
+    [row] = json.loads(run(sums, "--target", target, *PIPELINE, "--json").output)
+    figures = [stage["stats"]["p50_ms"] for stage in row["stages"]["each"]]
+    assert row["whole"]["p50_ms"] > max(*figures, row["stats"]["p50_ms"])
+
+
+def test_a_budget_may_be_for_the_whole(sums: Path, target: str) -> None:
+    ample = run(sums, "--target", target, *PIPELINE, "--latency-ms", 1000)
+    assert (ample.exit_code, "met" in ample.output) == (0, True)
+    # The network alone could be within it, and is no more asked for than the rest.
+    short = run(sums, "--target", target, *PIPELINE, "--latency-ms", 0.0001)
+    assert (short.exit_code, "missed" in short.output) == (ExitCode.UNREACHABLE, True)
+
+
+def test_a_stage_that_is_not_known_is_said_and_no_budget_is_for_the_whole(
+    sums: Path, target: str, tmp_path: Path
+) -> None:
+    task = tmp_path / "mine.py"
+    task.write_text(
+        "from edgespiral.tasks.classification import Classification\n"
+        "class Mine(Classification):\n"
+        "    def postprocessing(self):\n"
+        "        return None\n"
+    )
+    words = (sums, "--target", target, *PIPELINE, "--task", f"{task}:Mine")
+    told = run(*words)
+    assert told.exit_code == 0
+    assert "the task says nothing of how outputs" in " ".join(told.output.split())
+    error = refused(*words, "--latency-ms", 1)
+    assert "postprocess could not be measured there" in str(error)
+    assert error.exit_code == ExitCode.MEASUREMENT
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--timed", "pipeline"), "a pipeline begins with data"),
+        (("--task", "regression"), "a network alone is timed whatever it is for"),
+        ((*PIPELINE, "--runtime", "all"), "a race is between networks"),
+    ],
+)
+def test_half_of_a_pipeline_is_refused(
+    sums: Path, target: str, words: tuple[str, ...], problem: str
+) -> None:
+    error = refused(sums, "--target", target, *words)
+    assert problem in str(error)
+    assert error.exit_code == ExitCode.USAGE

@@ -25,6 +25,16 @@ def test_the_own_runtime_comes_first_and_each_has_all_its_precisions(
     assert "ncnn" not in {kind for kind, _, _ in ways(profile, to_plan_on=True)}
 
 
+def test_where_a_student_may_be_rounded_so_may_a_runtime(profile: TargetProfile) -> None:
+    own = with_runtime(profile, "openvino")
+    exact = own.runtime.model_copy(update={"inference_precision": "bf16"})
+    lanes = ways(own.model_copy(update={"runtime": exact}), to_plan_on=True, rounded=True)
+    assert lanes[0] == ("openvino", "bf16", 1)
+    assert len(set(lanes)) == len(lanes)
+    assert {("openvino", "fp32", 1), ("openvino", "fp16", 1), ("mnn", "fp16", 1)} <= set(lanes)
+    assert "ncnn" not in {kind for kind, _, _ in lanes}
+
+
 def test_each_takes_part_with_each_number_of_threads(profile: TargetProfile) -> None:
     assert ways(profile, "onnxruntime", threads=(1, 2)) == [
         ("onnxruntime", "fp32", 1),

@@ -21,11 +21,12 @@ from edgespiral.spiral.shipping.kit import Shipment, require_kit, write_kit
 from edgespiral.spiral.shipping.sample import FileSample
 
 SHAPE = [1, 3, 4, 4]
-RUNTIMES = ("onnxruntime", "openvino", "ncnn")
+RUNTIMES = ("onnxruntime", "onnxruntime-mobile", "openvino", "ncnn")
 
 
 def needs(runtime):
-    packages = ("ncnn", "pnnx") if runtime == "ncnn" else (runtime,)
+    own = {"ncnn": ("ncnn", "pnnx"), "onnxruntime-mobile": ("onnxruntime",)}
+    packages = own.get(runtime, (runtime,))
     for package in packages:
         if find_spec(package) is None:
             pytest.skip(f"the package {package} is not installed")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 # By how much a device may be faster or slower at one time than at another: a speed-up is measured
 # in pairs, and stands beside medians that were taken hours apart, on machines that do other work.
-MOST_DRIFT = 10.0
+MOST_DRIFT = 100.0
 # A verdict and the interval that is shown come from two statistics of the same samples.
 LEAST_CONTRADICTION = 1.1
 # Differences of scores, which are no scores.

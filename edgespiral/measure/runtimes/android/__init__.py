@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.runtimes.android.settings import AndroidSettings
@@ -18,7 +19,7 @@ def _make(settings: AndroidSettings, *, name: str, on_host: bool) -> Runtime:  #
 
 
 def _capabilities(settings: AndroidSettings) -> Capabilities:
-    return onnxruntime_capabilities(settings.provider)
+    return replace(onnxruntime_capabilities(settings.provider), has_python=False)
 
 
 PLUGIN = RuntimePlugin(AndroidSettings, _make, _capabilities)

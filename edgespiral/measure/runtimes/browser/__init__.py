@@ -24,7 +24,7 @@ def _make_outputs(settings: BrowserSettings) -> Runtime:
 
 
 def _capabilities(settings: BrowserSettings) -> Capabilities:  # noqa: ARG001
-    return Capabilities(precisions=("fp32", "int8"))
+    return Capabilities(precisions=("fp32", "int8"), has_python=False)
 
 
 PLUGIN = RuntimePlugin(BrowserSettings, _make, _capabilities, _make_outputs)

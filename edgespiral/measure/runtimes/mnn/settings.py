@@ -24,6 +24,6 @@ class MnnSettings(RuntimeSettings):
 
     @property
     def float_precision(self) -> str:
-        """What a float file is computed in, its weights' precision included."""
+        """What a float32 file is computed in, its weights' precision included."""
         stored = "" if self.weights == "fp32" else f" {self.weights} weights"
         return self.inference_precision + stored

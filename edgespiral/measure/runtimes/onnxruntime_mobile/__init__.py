@@ -35,11 +35,5 @@ def _kit(fingerprint: Fingerprint) -> Kit:
     return kit(fingerprint)
 
 
-PLUGIN = RuntimePlugin(
-    OnnxRuntimeMobileSettings,
-    _make,
-    _capabilities,
-    _make_outputs,
-    race=lambda settings: {"fp32": settings},
-    kit=_kit,
-)
+# Its kernels are those of `onnxruntime`, so it has no place of its own among all in a race.
+PLUGIN = RuntimePlugin(OnnxRuntimeMobileSettings, _make, _capabilities, _make_outputs, kit=_kit)

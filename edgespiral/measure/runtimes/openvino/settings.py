@@ -24,3 +24,8 @@ class OpenVinoSettings(RuntimeSettings):
     affinity: Affinity | None = None
     device: Annotated[str, Field(pattern=r"^(CPU|GPU(\.\d+)?|NPU)$")] = "CPU"
     inference_precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+    @property
+    def float_precision(self) -> str:
+        """What a float32 file is computed in, in words."""
+        return self.inference_precision

@@ -138,7 +138,7 @@ IMPOSSIBLE = [
     ("speed-up of rounds", 4, put(*SPEEDUP, value={
         "value": 9.1, "ci95": SURE, "reference_ms": [4.1] * 6}), "which by its rounds is 2.05"),
     ("speed-up of medians", 4, put(*SPEEDUP, value={
-        "value": 91, "ci95": {"low": 90, "high": 92}}), "where the teacher takes 4.1 ms"),
+        "value": 991, "ci95": {"low": 990, "high": 992}}), "where the teacher takes 4.1 ms"),
     ("pairs", 4, put(*SPEEDUP, "reference_ms", value=[4.1] * 5), "5 rounds are paired with 6"),
     ("speed-up of 0", 4, put(*SPEEDUP, "ci95", "low", value=0.0), "a speed-up of 0"),
     ("median", 4, put(*STATS, "p50_ms", value=1.99), "p50_ms is 1.99, and of its samples 2"),
