@@ -35,6 +35,7 @@ from edgespiral.models.tracing.proxies import (
     mapped,
     value_of,
 )
+from edgespiral.models.tracing.targets import install
 from edgespiral.models.tracing.transformers import plain_forward
 from edgespiral.models.tracing.written import written
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from edgespiral.core.nested import Tensors
+
+install()
 
 # Made of numbers alone, so nothing about their arguments tells torch that they are traced.
 FACTORIES = (
