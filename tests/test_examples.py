@@ -119,7 +119,9 @@ def executed(source: Path, words: Sequence[object], times: int = 1) -> list[str]
     last = notebook.cells.pop()
     assert last.source == "main([])"
     last.source = f"main({[str(word) for word in words]})"
-    notebook.cells += [copy.deepcopy(last) | {"id": f"last-{time}"} for time in range(times)]
+    for time in range(times):
+        notebook.cells.append(copy.deepcopy(last))
+        notebook.cells[-1].id = f"last-{time}"
     place = {"metadata": {"path": str(source.parent)}}
     nbclient.NotebookClient(notebook, timeout=280, resources=place).execute()
     return [spoken(cell) for cell in notebook.cells[-times:]]

@@ -36,7 +36,14 @@ from edgespiral.cli.verbs.targets.group import targets_app
 from edgespiral.cli.verbs.train import train
 from edgespiral.cli.verbs.validate import validate
 from edgespiral.cli.verbs.version import version_lines
-from edgespiral.core.errors import EdgeSpiralError, ExitCode, GateCode, RunFolderError, UsageError
+from edgespiral.core.errors import (
+    BrokenInstallError,
+    EdgeSpiralError,
+    ExitCode,
+    GateCode,
+    RunFolderError,
+    UsageError,
+)
 from edgespiral.core.system.stopping import STOP
 from edgespiral.core.text import described, shortened
 
@@ -49,6 +56,8 @@ UNWRITABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP),
 )
+# Of a torchvision that is not of PyTorch's build.
+OTHER_BUILD = "operator torchvision::"
 # Of the error that `tempfile` raises, which has no class of its own.
 NO_TEMPORARY = "No usable temporary directory"
 
@@ -124,13 +133,13 @@ def _accept_any_text() -> None:
 
 
 def _end_unforeseen(error: Exception) -> NoReturn:
-    """End with what nobody caught: a disk's doing, or a defect."""
-    unwritable = _unwritable(error)
-    if unwritable is None:
+    """End with what nobody caught: a disk's doing, an installation's, or a defect."""
+    cause = _unwritable(error) or _unloadable(error)
+    if cause is None:
         _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
         sys.exit(_exit_code(ExitCode.INTERNAL))
-    _complain(f"error: {with_page(unwritable, site_url())}")
-    sys.exit(_exit_code(unwritable.exit_code))
+    _complain(f"error: {with_page(cause, site_url())}")
+    sys.exit(_exit_code(cause.exit_code))
 
 
 def _end_if_stopped() -> None:
@@ -202,6 +211,17 @@ def _unwritable(error: Exception) -> EdgeSpiralError | None:
     if Path(error.filename).is_relative_to(temporary):
         return RunFolderError(what, where=f"$TMPDIR ({temporary})", hint="free space, or set it")
     return RunFolderError(what, where=error.filename, hint="check its permissions and free space")
+
+
+def _unloadable(error: Exception) -> EdgeSpiralError | None:
+    """What to say of a library that cannot be loaded here, or is of another build than another."""
+    is_ours = isinstance(error, ImportError) and (error.name or "").startswith("edgespiral")
+    if is_ours or not (isinstance(error, ImportError) or OTHER_BUILD in str(error)):
+        return None
+    return BrokenInstallError(
+        f"a library cannot be loaded: {described(error)}",
+        hint="edgespiral doctor says which one, and what to do",
+    )
 
 
 def _described(error: Exception) -> str:

@@ -95,6 +95,12 @@ class MissingExtraError(UsageError):
         )
 
 
+class BrokenInstallError(UsageError):
+    """A library that is installed cannot be loaded, or does not fit another."""
+
+    page = "installing.md"
+
+
 class ModelError(EdgeSpiralError):
     """The model cannot be built, traced, loaded or cut."""
 

@@ -29,6 +29,8 @@ T = TypeVar("T")
 OWN = "edgespiral"
 ATTRIBUTE = "PLUGIN"
 MEND = "mend or uninstall that package"
+# Of a plug-in of our own: what it imports is at fault.
+ASK = "edgespiral doctor says which package cannot be loaded here"
 EXTRA = re.compile(r"""^([A-Za-z0-9._-]+).*;.*extra\s*==\s*["']([^"']+)["']""")
 
 
@@ -209,7 +211,7 @@ def _not_imported(plugin: Plugin, place: str, error: Exception) -> UsageError:
     return UsageError(
         f"cannot be imported: {type(error).__name__}: {reason}",
         where=_where(plugin, place),
-        hint=MEND,
+        hint=ASK if plugin.distribution == OWN else MEND,
     )
 
 

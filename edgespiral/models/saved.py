@@ -24,6 +24,7 @@ from edgespiral.core.system.time_limit import limited
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.models.source import own_state, source_of
+from edgespiral.models.tracing.entered import OwnGradientError
 from edgespiral.models.tracing.functional_layers import restore_layers
 from edgespiral.models.tracing.layers import layer_class
 from edgespiral.models.tracing.places import place_of
@@ -246,7 +247,9 @@ def _untraceable(model: nn.Module, error: Exception) -> ModelError:
     place, code = place_of(error)
     name = type(model).__name__
     hint = None
-    if isinstance(error, TraceError):
+    if isinstance(error, OwnGradientError):
+        hint = error.hint
+    elif isinstance(error, TraceError):
         recurrent = any(isinstance(layer, torch.nn.RNNBase) for layer in model.modules())
         sequences = ", nor pack sequences" if recurrent else ""
         hint = f"its forward must not branch on tensor values{sequences}"

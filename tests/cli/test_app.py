@@ -123,6 +123,22 @@ def test_a_defect_is_one_line_that_names_a_file_with_the_traceback(
     assert "in load\n" in Path(found[1]).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    "raises",
+    [
+        "ImportError('libgone.so: cannot open shared object file')",
+        "RuntimeError('operator torchvision::nms does not exist')",
+    ],
+)
+def test_a_library_that_does_not_fit_is_no_defect(
+    edgespiral_process: Command, tmp_path: Path, raises: str
+) -> None:
+    done = edgespiral_process("validate", "plan.toml", **broken_module(tmp_path, raises))
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.startswith("error: a library cannot be loaded: ")
+    assert done.stderr.endswith("what to do (see docs/installing.md)\n")
+
+
 def test_the_traceback_of_a_defect_can_be_asked_for(
     edgespiral_process: Command, tmp_path: Path
 ) -> None:
@@ -245,8 +261,7 @@ def test_a_measurement_that_is_ended_leaves_nothing(
 def test_a_training_that_is_ended_is_gone_on_with(tmp_path: Path) -> None:
     words = ["train", "resnet20", "--data", "digits", "--epochs", "50", "--out", "out"]
     with started(tmp_path, *words) as process:
-        assert awaited(lambda: list((tmp_path / "out").glob("*")))
-        time.sleep(3)  # into the steps
+        assert awaited((tmp_path / "out" / "checkpoint.pt").exists)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)

@@ -83,7 +83,7 @@ def test_a_plug_in_that_cannot_be_imported_is_named(installed: Path, shapes: Kin
         shapes.get("broken")
     assert str(caught.value) == (
         "shape broken of edgespiral (shapes.broken:PLUGIN): cannot be imported: RuntimeError: no "
-        "luck; mend or uninstall that package"
+        "luck; edgespiral doctor says which package cannot be loaded here"
     )
     with pytest.raises(UsageError, match="No module named 'adbutils_that_is_missing'"):
         shapes.get("extra")

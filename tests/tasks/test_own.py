@@ -70,6 +70,9 @@ class Distance(Task):
         self._result(None)
         return self, splits
 
+    def postprocessing(self):
+        return self._result(None)
+
     def prepared(self, model, splits):
         self._result(None)
         return model, self
@@ -119,6 +122,7 @@ CALLS = {
     "allowed_difference": lambda task: task.allowed_difference(1.0, 2, 0.1),
     "standard_error": lambda task: task.standard_error(1.0, Source()),
     "targets_of": lambda task: task.targets_of(ONES),
+    "postprocessing": lambda task: task.postprocessing(),
     "configured": lambda task: task.configured({}).metric,
     "fitted": lambda task: task.fitted("splits")[1],
     "prepared": lambda task: task.prepared(None, None)[0],

@@ -19,13 +19,7 @@ from edgespiral.core.records.exported import (
     WeightSparsity,
 )
 from edgespiral.core.records.footprint import Energy, Footprint, FootprintBudget, PeakMemory
-from edgespiral.core.records.measurement import (
-    LatencyStats,
-    Measurement,
-    Race,
-    Ratio,
-    Verdict,
-)
+from edgespiral.core.records.measurement import LatencyStats, Measurement, Race, Ratio, Verdict
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
 from edgespiral.core.records.schema import (

@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from edgespiral.core.nested import filled, leaves, plain, template
 from edgespiral.models.calling import called, input_names
+from edgespiral.models.tracing.entered import entering
 from edgespiral.models.tracing.layers import layer_class
 from edgespiral.models.tracing.lengths import followed_lengths
 from edgespiral.models.tracing.places import place_of_frame, record_of
@@ -93,7 +94,7 @@ class Tracer(AnsweringTracer):
             return plain(called(self.model, arguments), is_followed)
 
         with torch.random.fork_rng(devices=[]), _unchanged(self.model):
-            with self._factories(), followed_lengths(self.model):
+            with self._factories(), followed_lengths(self.model), entering(self):
                 graph = self.trace(entry)
             for node in graph.nodes:
                 node.type = None

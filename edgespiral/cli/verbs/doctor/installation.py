@@ -53,6 +53,8 @@ def import_line(package: str) -> Iterator[CheckLine]:
         loaded = importlib.import_module(package)
     except Exception as error:
         hint = "install it anew; its own pages say which systems it is built for"
+        if package == "torchvision":
+            hint = "install it anew from where PyTorch is from: one build does not fit another's"
         raise UsageError(
             f"cannot be loaded: {described(error)}", where=package, hint=hint
         ) from error
