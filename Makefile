@@ -35,7 +35,7 @@ test: $(STAMP)
 
 # What is worth running after every change: under a minute on two cores (tests/tiers.py).
 test-quick: $(STAMP)
-	$(PYTEST) -m quick
+	$(PYTEST) -m quick $$($(BIN)/python tests/tiers.py)
 
 # The whole suite, with the lines and branches that it runs; processes that tests start count too.
 coverage: $(STAMP)

@@ -101,8 +101,8 @@ class _Part:
         """(the rest, about `fraction` of the images, at least one of each class)."""
         labels = self._all_labels[self._chosen]
         count = max(len(self.classes), round(fraction * len(labels)))
-        kept, held = hold_out(labels, count, where=str(self._root))
-        return _Part(self._root, self._chosen[kept]), _Part(self._root, self._chosen[held])
+        remaining, held = hold_out(labels, count, where=str(self._root))
+        return _Part(self._root, self._chosen[remaining]), _Part(self._root, self._chosen[held])
 
 
 def _images(root: Path, transform: Callable[[object], object] | None = None) -> ImageFolder:

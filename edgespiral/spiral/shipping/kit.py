@@ -195,9 +195,9 @@ def _run_example(folder: Path, shipment: Shipment) -> None:
     lines = [*done.stdout.splitlines(), *done.stderr.splitlines()[-1:]]
     if done.returncode:
         wrong = [line for line in lines if "NOT" in line or line.startswith("error")]
-        said = (wrong or lines or [f"exit code {done.returncode}"])[0]
+        reason = (wrong or lines or [f"exit code {done.returncode}"])[0]
         raise ExportError(
-            f"by {shipment.runtime} it does not compute what was recorded: {said}",
+            f"by {shipment.runtime} it does not compute what was recorded: {reason}",
             where=str(shipment.path),
             hint="ship it by another runtime; those that compute the same are in a race's rows",
         )

@@ -57,12 +57,12 @@ class Loaded:
 
     def __init__(self, index: int, request: Json, page: Page) -> None:
         self.index, self.page = index, page
-        told = {
+        options = {
             "model": request["models"][index],
             "beside": request["beside"][index],
             "profiled": request["mode"] == "profile",
         }
-        about = page.ask("open", index, **told)
+        about = page.ask("open", index, **options)
         self.fetch_ms: float = about["fetch_ms"]
         self.load_ms: float = about["load_ms"]
         self.outputs: list[str] = about["outputs"]

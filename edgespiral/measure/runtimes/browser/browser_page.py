@@ -68,24 +68,24 @@ class Page:
         self.commands: queue.Queue[Json] = queue.Queue()
         self.answers: queue.Queue[Json | None] = queue.Queue()
 
-    def ask(self, name: str, index: int | None = None, **told: Any) -> Json:  # noqa: ANN401
+    def ask(self, name: str, index: int | None = None, **details: Any) -> Json:  # noqa: ANN401
         """What the page answers to a command.
 
         Args:
             name: of the command.
             index: of the model that it is about.
-            told: the rest of the command.
+            details: the rest of the command.
 
         Raises:
             AgentError: the model cannot be run there, or the page is no more.
         """
-        self.commands.put({"name": name, "index": index, **told})
+        self.commands.put({"name": name, "index": index, **details})
         answer = self._answer()
         if "error" in answer:
             kind = "target" if index is None else "model"
             verb = "cannot be loaded" if name == "open" else "cannot be run"
-            said = " ".join(str(answer["error"]).split())
-            raise AgentError(kind, f"{verb} in the browser: {said}", model=index)
+            reason = " ".join(str(answer["error"]).split())
+            raise AgentError(kind, f"{verb} in the browser: {reason}", model=index)
         return answer
 
     def _answer(self) -> Json:
@@ -124,9 +124,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """The page's answer to the command before, for which it is handed the next."""
         page = self.server.page
-        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if said is not None:
-            page.answers.put(said)
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if message is not None:
+            page.answers.put(message)
         self._send(json.dumps(page.commands.get()).encode(), "application/json")
 
     def log_message(self, *_: object) -> None:
@@ -195,12 +195,12 @@ def version_of(command: str) -> str:
         AgentError: it cannot be started.
     """
     try:
-        told = subprocess.run(  # noqa: S603 (the command is the target's own)
+        done = subprocess.run(  # noqa: S603 (the command is the target's own)
             [command, "--version"], capture_output=True, text=True, timeout=VERSION_S, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise AgentError("target", f"{command} cannot be started: {error}") from error
-    return " ".join(told.stdout.split()[:2])
+    return " ".join(done.stdout.split()[:2])
 
 
 @contextmanager

@@ -60,8 +60,8 @@ class Browser(AgentRuntime):
         with reading():
             if job.mode == "profile":
                 document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
-        asked = {"runtime": "browser", "threads": self._settings["threads"]}
-        return whole_answer(document, job, expected=asked)
+        expected = {"runtime": "browser", "threads": self._settings["threads"]}
+        return whole_answer(document, job, expected=expected)
 
 
 def package_files(package: str | None) -> list[Path]:
