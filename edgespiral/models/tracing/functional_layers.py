@@ -137,12 +137,17 @@ def _write_products(graph: GraphModule) -> None:
         return alone and isinstance(value, nn.Parameter) and value.dim() == 2
 
     for node in list(graph.graph.nodes):
-        *bias, left, right = node.args if node.target in PRODUCTS and not node.kwargs else (0, 0)
+        is_call = node.op in ("call_function", "call_method") and not node.kwargs
+        if not is_call or node.target not in PRODUCTS:
+            continue
+        operands: Any = node.args
+        *bias, left, right = operands
         if len(bias) != (node.target in ADDING) or is_weight(left) == is_weight(right):
             continue
-        values, weight = (right, left) if is_weight(left) else (left, right)
-        if isinstance(values, torch.fx.Node) and _sees_input(values):
-            _write_product(graph.graph, node, values, weight, bias)
+        values, parameter = (right, left) if is_weight(left) else (left, right)
+        both = (values, parameter)
+        if all(isinstance(n, torch.fx.Node) for n in both) and _sees_input(values):
+            _write_product(graph.graph, node, values, parameter, bias)
 
 
 def _write_product(
