@@ -35,7 +35,6 @@ from edgespiral.models.tracing.proxies import (
     mapped,
     value_of,
 )
-from edgespiral.models.tracing.targets import install
 from edgespiral.models.tracing.transformers import plain_forward
 from edgespiral.models.tracing.written import written
 
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from edgespiral.core.nested import Tensors
-
-install()
 
 # Made of numbers alone, so nothing about their arguments tells torch that they are traced.
 FACTORIES = (
