@@ -35,8 +35,8 @@ def facts(score: float, parameters: int) -> ModelFacts:
 def devices(p50_ms: float, speedup: float) -> tuple[OnDevice, ...]:
     return (
         OnDevice(
-            budget_ms=5.0, measurement=measurement(p50_ms), speedup=ratio(speedup),
-            verdict=Verdict.MET if p50_ms < 5 else Verdict.MISSED,
+            budget_ms=4.0, measurement=measurement(p50_ms), speedup=ratio(speedup),
+            verdict=Verdict.MET if p50_ms <= 4 else Verdict.MISSED,
         ),
     )  # fmt: skip
 

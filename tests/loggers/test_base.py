@@ -32,7 +32,7 @@ def test_curves_of_models_are_over_turns_and_the_teacher_is_turn_0(records, tmp_
     assert log.points["", "latency_ms/host-cpu"] == {0: 8.0, 1: 6.0, 2: 4.0}
     assert log.points["", "latency_ms_low/host-cpu"][0] == pytest.approx(7.92)
     assert log.points["", "speedup/host-cpu"][2] == 2.0
-    assert log.points["", "budget_ms/host-cpu"] == {0: 5.0, 1: 5.0, 2: 5.0}
+    assert log.points["", "budget_ms/host-cpu"] == {0: 4.0, 1: 4.0, 2: 4.0}
     assert log.points["", "size_mib"] == {0: 1.0, 1: 1.0, 2: 0.5}
     assert log.points["", "learning_rate"] == {1: 0.1, 2: 0.05}
     assert log.points["", "seconds/train"] == {1: 3.5, 2: 3.5}
