@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from quick_runs import PLAIN, QUICK
 
 import edgespiral
 from edgespiral.core import errors
@@ -121,13 +122,17 @@ class Samples(torch.utils.data.Dataset):
         return torch.randn(1, 8, 8, generator=generator), index % 2
 
 
+NOISE = {part: Samples() for part in ("train", "validation", "test")}
+BUDGET = {"speedup": 1.3, "max_drop": 100.0, "batch_size": 32}
+
+
 def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
-    given = {part: Samples() for part in ("train", "validation", "test")}
     net = build("resnet8", classes=2, input_shape=(1, 8, 8))
+    cache = {"latency_cache": tmp_path / "cache"}
     done = edgespiral.compress(
-        net, given, out=tmp_path / "run",
-        speedup=1.3, epochs=1.0, max_drop=100.0, batch_size=32, latency_cache=tmp_path / "cache",
-    )  # fmt: skip
+        net, NOISE, out=tmp_path / "run", target=QUICK, epochs=1.0, **cache, **BUDGET
+    )
+    assert list((tmp_path / "cache").iterdir())
     assert isinstance(done, edgespiral.Compressed)
     assert done.result.devices[0].speedup.value >= 1.3
     [rate] = [e for e in read(tmp_path / "run" / "journal.jsonl") if e.kind == "rate-chosen"]
@@ -151,13 +156,11 @@ def own_loop(job):
 
 
 def test_a_loop_of_ones_own_trains_the_student(tmp_path):
-    given = {part: Samples() for part in ("train", "validation", "test")}
     net = build("resnet8", classes=2, input_shape=(1, 8, 8))
     LOOPED.clear()
     done = edgespiral.compress(
-        net, given, out=tmp_path / "run", train=own_loop,
-        speedup=1.3, epochs=3.0, max_drop=100.0, batch_size=32, latency_cache=tmp_path / "cache",
-    )  # fmt: skip
+        net, NOISE, out=tmp_path / "run", train=own_loop, epochs=3.0, **PLAIN, **BUDGET
+    )
     assert len(LOOPED) == 6
     assert done.result.devices[0].speedup.value >= 1.3
     assert read(tmp_path / "run" / "journal.jsonl")[0].plan["train"] == f"{__name__}:own_loop"
@@ -168,14 +171,11 @@ def broken_loop(job):
 
 
 def test_a_loop_that_fails_is_one_line(tmp_path):
-    given = {part: Samples() for part in ("train", "validation", "test")}
-    net = build("resnet8", classes=2, input_shape=(1, 8, 8))
+    net, asked = build("resnet8", classes=2, input_shape=(1, 8, 8)), PLAIN | BUDGET
     with pytest.raises(edgespiral.TrainingError, match=r"broken_loop: .*no such batch") as caught:
         edgespiral.compress(
-            net, given, out=tmp_path / "run", train=broken_loop,
-            speedup=1.3, epochs=1.0, max_drop=100.0, batch_size=32,
-            latency_cache=tmp_path / "cache",
-        )  # fmt: skip
+            net, NOISE, out=tmp_path / "run", train=broken_loop, epochs=1.0, **asked
+        )
     assert "\n" not in str(caught.value)
 
 
@@ -272,13 +272,12 @@ class Heard(Silent):
 
 
 def test_a_network_as_people_write_them_is_compressed(tmp_path):
-    given = {part: Samples() for part in ("train", "validation", "test")}
     torch.manual_seed(0)
     net, heard = torch.nn.DataParallel(Everything()), Heard()
+    asked = {"target": QUICK, "allocation": "uniform", "turns": 1, "epochs": 0.5}
     done = edgespiral.compress(
-        net, given, out=tmp_path / "run", allocation="uniform", turns=1, listener=heard,
-        speedup=1.2, epochs=0.5, max_drop=100.0, batch_size=32, latency_cache=tmp_path / "cache",
-    )  # fmt: skip
+        net, NOISE, out=tmp_path / "run", listener=heard, **asked, **BUDGET | {"speedup": 1.2}
+    )
     assert "parametrisation folded into plain weights: first" in heard.lines
     inputs = torch.randn(3, 1, 8, 8)
     teacher = edgespiral.load_model(tmp_path / "run" / "teacher")
@@ -287,8 +286,7 @@ def test_a_network_as_people_write_them_is_compressed(tmp_path):
 
 
 def test_an_exported_program_is_refused_before_anything_is_done(tmp_path):
-    given = {part: Samples() for part in ("train", "validation", "test")}
     net = torch.export.export(Everything().eval(), (torch.zeros(2, 1, 8, 8),)).module()
     with pytest.raises(ModelError, match="exported program"):
-        edgespiral.compress(net, given, out=tmp_path / "run", speedup=2.0, batch_size=32)
+        edgespiral.compress(net, NOISE, out=tmp_path / "run", speedup=2.0, batch_size=32)
     assert not (tmp_path / "run").exists()

@@ -1,8 +1,10 @@
 """Tests are sorted into tiers by what they ask for and where they are."""
 
+import runpy
 from pathlib import Path
 
 import pytest
+import tiers
 from tiers import LONGEST, QUICK, place, tier
 
 NONE: frozenset[str] = frozenset()
@@ -30,6 +32,14 @@ def test_a_tier_follows_from_place_fixtures_and_marks(
     path: str, fixtures: frozenset[str], marks: frozenset[str], expected: str | None
 ) -> None:
     assert tier(Path(path), fixtures, marks) == expected
+
+
+def test_the_paths_of_quick_tests_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(tiers.__file__, run_name="__main__")
+    paths = capsys.readouterr().out.split()
+    assert [str(Path("tests", name)) for name in QUICK] == paths
+    makefile = Path(__file__).parents[1] / "Makefile"
+    assert "-m quick $$($(BIN)/python tests/tiers.py)" in makefile.read_text()
 
 
 def test_what_takes_longest_begins() -> None:

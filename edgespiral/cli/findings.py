@@ -35,11 +35,11 @@ def show_findings(checks: Sequence[tuple[str, Check]]) -> None:
         try:
             for line in check():
                 mark = Text("ok", "green") if line.ok else Text("mind", "yellow")
-                said = "; ".join(filter(None, (line.value, line.advice)))
-                table.add_row(mark, line.name, Text(said))
+                text = "; ".join(filter(None, (line.value, line.advice)))
+                table.add_row(mark, line.name, Text(text))
         except EdgeSpiralError as error:
-            said = "; ".join(filter(None, (error.what, error.hint)))
-            table.add_row(Text("mend", "red"), error.where or name, Text(said))
+            text = "; ".join(filter(None, (error.what, error.hint)))
+            table.add_row(Text("mend", "red"), error.where or name, Text(text))
             failures.append(error)
     Terminal().print(table)
     if failures:

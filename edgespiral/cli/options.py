@@ -196,9 +196,9 @@ def require_not_read(out: Path, inputs: Iterable[str | Path | None], where: str 
     Raises:
         UsageError: it is one of them.
     """
-    for given in inputs:
-        text = str(given)
-        for name in (text, *text.split(":")) if given is not None else ():
+    for path in inputs:
+        text = str(path)
+        for name in (text, *text.split(":")) if path is not None else ():
             with suppress(OSError, ValueError):
                 if Path(name).is_file() and Path(name).samefile(out):
                     what = f"{out} is what the command reads"

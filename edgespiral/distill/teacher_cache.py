@@ -303,8 +303,8 @@ def _kept_on_disk(
         ]
         seen = 0
         for number, batch in enumerate(itertools.chain([first], batches), 1):
-            for kept, part in zip(ends, leaves(batch).values(), strict=True):
-                kept[seen : seen + len(part)] = part
+            for array, part in zip(ends, leaves(batch).values(), strict=True):
+                array[seen : seen + len(part)] = part
             seen += count(batch)
             heard(number, -(-samples // BATCH))
         digest = _digest(filled(template(first), iter(ends))).encode()
@@ -319,8 +319,8 @@ def _header(
     first: Tensors, samples: int, identity: str, path: Path
 ) -> tuple[bytes, list[tuple[int, int, torch.dtype, list[int]]], int]:
     """How the file begins, where each tensor lies behind that, and the bytes of them all."""
-    known = {OF: identity, DIGEST: UNKNOWN.decode(), FORM: json.dumps(template(first))}
-    header: dict[str, object] = {"__metadata__": known}
+    metadata = {OF: identity, DIGEST: UNKNOWN.decode(), FORM: json.dumps(template(first))}
+    header: dict[str, object] = {"__metadata__": metadata}
     places: list[tuple[int, int, torch.dtype, list[int]]] = []
     start = 0
     for name, leaf in leaves(first).items():

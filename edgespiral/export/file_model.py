@@ -35,9 +35,9 @@ INPUTS, OUTPUTS = "edgespiral.inputs", "edgespiral.outputs"
 INPUT, OUTPUT = "input", "output"
 
 
-def named(names: Sequence[str], taken: Iterable[str]) -> list[str]:
+def named(names: Sequence[str], existing: Iterable[str]) -> list[str]:
     """`names`, each with underscores behind it until nothing else in the file is called so."""
-    used = set(taken)
+    used = set(existing)
     free = []
     for name in names:
         while name in used:
@@ -179,9 +179,9 @@ def given_names(metadata: Mapping[str, str], names: Sequence[str], where: str) -
         ExportError: the metadata are damaged.
     """
     with _undamaged(where):
-        given = _read(metadata, INPUTS, names)[1]
-        _require_known(names, given)
-    return given
+        inputs = _read(metadata, INPUTS, names)[1]
+        _require_known(names, inputs)
+    return inputs
 
 
 @contextmanager
@@ -221,13 +221,13 @@ def _require_filled(form: Template, names: Sequence[str]) -> None:
         raise ValueError(f"{ends} ends and {len(names)} names")
 
 
-def _require_known(names: Iterable[str], known: Iterable[str]) -> None:
+def _require_known(names: Iterable[str], present: Iterable[str]) -> None:
     """Refuse a name that nothing in the file goes by.
 
     Raises:
         ValueError: there is one.
     """
-    strange = set(names) - set(known)
+    strange = set(names) - set(present)
     if strange:
         raise ValueError(f"nothing is called {strange.pop()!r}")
 

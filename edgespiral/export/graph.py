@@ -168,8 +168,8 @@ def write_tapped(source: Path, file: Path) -> dict[str, str]:
     del model.graph.output[:]
     model.graph.output.extend(values[output] for output in layers)
     # They say which tuple or dict the outputs are that it had.
-    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != OUTPUTS}
-    onnx.helper.set_model_props(model, kept)
+    properties = {entry.key: entry.value for entry in model.metadata_props if entry.key != OUTPUTS}
+    onnx.helper.set_model_props(model, properties)
     if layers:
         onnx.save(model, file)
     return layers

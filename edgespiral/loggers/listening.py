@@ -182,11 +182,11 @@ def _logs(names: Sequence[str], warn: Callable[[str], None]) -> list[Guarded]:
 def _log(name: str) -> object:
     if not is_factory(name):
         return LOGGERS.get(name)()
-    made = call_factory(name, ready=lambda named: isinstance(named, Listener))
-    if not isinstance(made, Listener):
+    listener = call_factory(name, ready=lambda named: isinstance(named, Listener))
+    if not isinstance(listener, Listener):
         raise UsageError(
-            f"a {type(made).__name__} is no edgespiral.Listener",
+            f"a {type(listener).__name__} is no edgespiral.Listener",
             where=f"{FLAG} {name}",
             hint="name a function that makes one, or the class itself",
         )
-    return made
+    return listener

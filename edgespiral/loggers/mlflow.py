@@ -43,8 +43,8 @@ class Mlflow(FigureLog):
             self._client.update_run(self._run_id, RunStatus.to_string(RunStatus.RUNNING))
             return
         tags = {IDENTITY: run.identity}
-        made = self._client.create_run(experiment, run_name=run.name, tags=tags)
-        self._run_id = made.info.run_id
+        entry = self._client.create_run(experiment, run_name=run.name, tags=tags)
+        self._run_id = entry.info.run_id
         settings = run.settings.items()
         params = [Param(name, value[:LONGEST_PARAMETER]) for name, value in settings]
         self._client.log_batch(self._run_id, params=params)
@@ -65,9 +65,9 @@ class Mlflow(FigureLog):
 
     def _experiment(self, artefacts: Path | None) -> Any:  # noqa: ANN401 (as the client has it)
         name = os.environ.get(EXPERIMENT) or EXPERIMENT_NAME
-        known = self._client.get_experiment_by_name(name)
-        if known is not None:
-            return known.experiment_id
+        existing = self._client.get_experiment_by_name(name)
+        if existing is not None:
+            return existing.experiment_id
         place = None if artefacts is None else artefacts.as_uri()
         return self._client.create_experiment(name, artifact_location=place)
 

@@ -48,7 +48,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     _require_values(model)
     if not any(_is_wrapped(module) for module in model.modules()):
         return model
-    model = _copied(model)  # which also leaves `module.compile()` behind
+    model = copy_of(model)  # which also leaves `module.compile()` behind
     for path, module in list(model.named_modules()):
         if path and _is_wrapper(module):
             model.set_submodule(path, _inner(module))
@@ -86,7 +86,7 @@ def folded(model: nn.Module) -> tuple[nn.Module, list[str]]:
     """
     if not any(True for _ in _computed(model)) and not _has_odd_tensors(model):
         return model, []
-    plain = _copied(model).eval()
+    plain = copy_of(model).eval()
     layers: dict[str, list[str]] = {}
     for path, kind, fold in list(_computed(plain)):
         try:
@@ -147,8 +147,11 @@ def _unhooked(layer: nn.Module, hook: Any) -> Callable[[], object]:  # noqa: ANN
     return fold
 
 
-def _copied(model: nn.Module) -> nn.Module:
-    """A copy; tensors that a hook has computed are no leaves, and copied without their history."""
+def copy_of(model: nn.Module) -> nn.Module:
+    """A copy, with the TorchScript functions of `model`, which have none.
+
+    Tensors that a hook has computed are no leaves, and copied without their history.
+    """
     import torch
 
     memo: dict[int, Any] = {}
@@ -156,6 +159,8 @@ def _copied(model: nn.Module) -> nn.Module:
         for value in vars(module).values():
             if isinstance(value, torch.Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
+            elif isinstance(value, torch._C.ScriptFunction):
+                memo[id(value)] = value
     copied: nn.Module = copy.deepcopy(model, memo)
     return copied
 

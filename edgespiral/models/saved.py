@@ -24,9 +24,11 @@ from edgespiral.core.system.time_limit import limited
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.models.source import own_state, source_of
+from edgespiral.models.tracing.entered import OwnGradientError
 from edgespiral.models.tracing.functional_layers import restore_layers
 from edgespiral.models.tracing.layers import layer_class
 from edgespiral.models.tracing.places import place_of
+from edgespiral.models.tracing.targets import install
 from edgespiral.models.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from torch.fx import Graph, GraphModule, Node
 
     from edgespiral.core.nested import Tensors
+
+install()
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
 # By the clock: a forward that waits for something computes nothing, and is told all the same.
@@ -246,7 +250,9 @@ def _untraceable(model: nn.Module, error: Exception) -> ModelError:
     place, code = place_of(error)
     name = type(model).__name__
     hint = None
-    if isinstance(error, TraceError):
+    if isinstance(error, OwnGradientError):
+        hint = error.hint
+    elif isinstance(error, TraceError):
         recurrent = any(isinstance(layer, torch.nn.RNNBase) for layer in model.modules())
         sequences = ", nor pack sequences" if recurrent else ""
         hint = f"its forward must not branch on tensor values{sequences}"

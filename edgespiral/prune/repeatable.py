@@ -40,7 +40,7 @@ def check_repeatable(model: GraphModule, example: Tensors) -> None:
             what = f"it fails on an input of {shapes(example)}"
             raise ModelError(f"{what}: {reason}") from error
     pairs = zip(leaves(first).values(), leaves(second).values(), strict=True)
-    if all(not isinstance(one, torch.Tensor) or agree(one, other) for one, other in pairs):
+    if all(not isinstance(value, torch.Tensor) or agree(value, other) for value, other in pairs):
         return
     modules = dict(model.named_modules())
     places = [described(node, modules) for node in model.graph.nodes if _is_random(node)]

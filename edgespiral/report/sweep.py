@@ -64,8 +64,8 @@ def sweep_csv(sweep: Sweep) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", *sweep.vary, *FIGURES, *ON_DEVICE])
     for run in sweep.runs:
-        known = [getattr(run, name) for name in FIGURES]
-        row = [run.name, *map(_shown, run.values.values()), *known]
+        figures = [getattr(run, name) for name in FIGURES]
+        row = [run.name, *map(_shown, run.values.values()), *figures]
         for device in run.devices:
             interval = device.ci95_ms
             latency = (device.latency_ms, interval.low, interval.high, device.speedup)
@@ -122,14 +122,14 @@ def _chart(name: str, points: Sequence[SweptPoint], metric: Metric) -> Markup:
     times = [edge for p in points for edge in (p.latency_ci95_ms.low, p.latency_ci95_ms.high)]
     scores = [edge for point in points for edge in _score_edges(point)]
     axes = Axes(Scale.around(times, LEFT, RIGHT, 0.08), Scale.around(scores, BOTTOM, TOP, 0.1))
-    told = "; ".join(
+    caption = "; ".join(
         f"{number} {metric.text(p.score)} in {formats.ms(p.latency_ms)} ms"
         for number, p in enumerate(points, start=1)
     )
     return svg.drawing(
         name,
         (WIDTH, HEIGHT),
-        (f"Latency against test {metric.name}", f"{told}."),
+        (f"Latency against test {metric.name}", f"{caption}."),
         axes.draw(("median latency, ms", f"test {metric.label}")),
         *(mark for number, p in enumerate(points, start=1) for mark in _marks(axes, number, p)),
     )

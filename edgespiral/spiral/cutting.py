@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ from edgespiral.core.errors import ModelError, UsageError, first_few, unknown_na
 from edgespiral.core.nested import leaves, mapped, plain, rows
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data.guard import watched
-from edgespiral.models.accept import folded, unwrapped
+from edgespiral.models.accept import copy_of, folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_answers
 from edgespiral.models.load import one_output
@@ -214,7 +213,7 @@ def _source(
     if not isinstance(model, nn.Module):
         what = f"a {type(model).__name__} is no torch.nn.Module"
         raise UsageError(what, where="model", hint="give the module itself")
-    own = copy.deepcopy(unwrapped(model)).cpu()
+    own = copy_of(unwrapped(model)).cpu()
     example = rows(inputs, slice(0, 1))
     if splits is not None:
         own, task = task.prepared(own, splits)

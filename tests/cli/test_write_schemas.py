@@ -5,26 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brief_target import BRIEF
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from edgespiral.cli.app import app
 from edgespiral.cli.write_schemas import FOLDER, RECORDS, schema_text
 from edgespiral.measure.tiny import write_tiny_model
-
-TARGET = """
-schema = 1
-name = "brief"
-[runtime]
-kind = "onnxruntime"
-[transport]
-kind = "local"
-[measure]
-warmup_ms = 2
-rounds = 6
-round_ms = 1
-min_samples = 6
-"""
 
 
 def validator(name: str) -> Any:
@@ -40,7 +27,7 @@ def printed(*words: str) -> Any:
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "brief.toml").write_text(TARGET)
+    (tmp_path / "brief.toml").write_text(BRIEF)
     return tmp_path
 
 

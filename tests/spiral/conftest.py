@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 
 import pytest
 import torch
 from brief_training import taught
 from example_records import measurement
+from quick_runs import FINISHED, QUICK
 from safetensors.torch import save_model
 from torch import nn
 
@@ -31,9 +31,6 @@ from edgespiral.spiral.planning.latencies import Device
 from edgespiral.spiral.planning.planner import Planner
 from edgespiral.spiral.student.precisions import Precisions
 from edgespiral.tasks.classification import CLASSIFICATION
-
-# More than one pass, so that the teacher is asked about each sample once.
-OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 
 
 @pytest.fixture
@@ -113,7 +110,7 @@ def stops_at():
 @pytest.fixture(scope="session")
 def finished(teacher, digits, tmp_path_factory):
     """One run to the end, looked at by many tests."""
-    return api.compress(teacher, digits, out=tmp_path_factory.mktemp("runs") / "run", **OPTIONS)
+    return api.compress(teacher, digits, out=tmp_path_factory.mktemp("runs") / "run", **FINISHED)
 
 
 @pytest.fixture(scope="session")
@@ -132,19 +129,10 @@ def wide(digits):
 @pytest.fixture(scope="session")
 def quick_options(tmp_path_factory):
     """Of a run that measures in short rounds."""
-    file = tmp_path_factory.mktemp("targets") / "quick.toml"
-    host = load_profile("host-cpu").model_dump(mode="json", by_alias=True, exclude_none=True)
-    host["measure"] |= {"round_ms": 2, "warmup_ms": 2, "min_samples": 5}
-    sections = "".join(
-        f"[{name}]\n" + "".join(f"{key} = {json.dumps(v)}\n" for key, v in section.items())
-        for name, section in host.items()
-        if isinstance(section, dict)
-    )
-    file.write_text(f'schema = 1\nname = "quick"\n{sections}')
-    recipe = file.with_name("few.toml")
+    recipe = tmp_path_factory.mktemp("recipes") / "few.toml"
     recipe.write_text('schema = 1\nname = "few"\nsamples = 64\n')
-    known = {"target": str(file), "recipe": str(recipe), "pruner": "depgraph"}
-    return known | {"speedup": 2.5, "epochs": 0.5, "max_drop": 40.0, "learning_rate": 0.01}
+    asked = {"target": QUICK, "recipe": str(recipe), "pruner": "depgraph"}
+    return asked | {"speedup": 2.5, "epochs": 0.5, "max_drop": 40.0, "learning_rate": 0.01}
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from quick_runs import FINISHED
 from torch import nn
 
 from edgespiral import api
@@ -38,7 +39,7 @@ def test_the_teacher_was_scored_by_its_file_and_timed_on_every_target(finished):
     evaluation = baseline.teacher.evaluation
     assert evaluation is not None
     assert (evaluation.batch_size, evaluation.samples) == (1, 270)
-    assert [measurement.target for measurement in timed(baseline)] == ["host-cpu"]
+    assert [measurement.target for measurement in timed(baseline)] == ["quick"]
 
 
 def test_budgets_are_of_the_teachers_latency_where_a_speedup_is_asked_for(a_measurement):
@@ -47,9 +48,6 @@ def test_budgets_are_of_the_teachers_latency_where_a_speedup_is_asked_for(a_meas
     budgets = Budgets.of(asked, [a_measurement(4.0), a_measurement(10.0)])
     assert [budget.latency_ms for budget in budgets.each] == [2.0, 5.0]
     assert (no_speedup().value, no_speedup().ci95.low, no_speedup().ci95.high) == (1, 1, 1)
-
-
-OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 
 
 @pytest.fixture
@@ -62,7 +60,7 @@ def run(finished, tmp_path):
 
 
 def resumed(run, teacher, splits):
-    return api.compress(teacher, splits, out=run, resume=True, **OPTIONS)
+    return api.compress(teacher, splits, out=run, resume=True, **FINISHED)
 
 
 def with_samples(splits, inputs=None, labels=None):
@@ -139,7 +137,7 @@ def test_a_run_is_not_gone_on_with_on_another_device(run, teacher, digits, name,
 
     edited(run, 1, change)
     told = f"{name.replace('_', ' ')} was {value}, is"
-    wanted = f"host-cpu: .*measured otherwise when this run began: {told}"
+    wanted = f"quick: .*measured otherwise when this run began: {told}"
     with pytest.raises(MeasurementError, match=wanted):
         resumed(run, teacher, digits)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 from command import command
+from quick_runs import QUICK
 
 from edgespiral import models, tasks
 from edgespiral.core.records.events import RunFinished
@@ -28,7 +29,7 @@ def test_a_detector_of_ones_own_is_trained_and_compressed(tmp_path):
     assert "AP50" in trained.stdout
     done = command(
         "compress", MODEL, *words, "--weights", teacher / "weights.safetensors", "--out", run,
-        "--epochs", 4, "--speedup", 1.3, "--max-drop", 30,
+        "--target", QUICK, "--epochs", 4, "--speedup", 1.3, "--max-drop", 30,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads((run / "result.json").read_text())

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from quick_runs import QUICK
 
 from edgespiral import api
 from edgespiral.core.errors import ExitCode
@@ -23,7 +24,7 @@ def test_widths_were_fixed_by_measurement_before_training(finished):
 
 
 def test_a_teacher_that_meets_the_budget_is_left_as_it_is(teacher, digits, tmp_path):
-    done = api.compress(teacher, digits, out=tmp_path / "run", latency_ms=1000.0)
+    done = api.compress(teacher, digits, out=tmp_path / "run", target=QUICK, latency_ms=1000.0)
     assert done.result.outcome is Outcome.ALREADY_MET
     assert done.result.exit_code == ExitCode.ALREADY_MET
     assert done.result.turns == 0
@@ -32,7 +33,7 @@ def test_a_teacher_that_meets_the_budget_is_left_as_it_is(teacher, digits, tmp_p
 
 
 def test_a_budget_out_of_reach_ends_before_training(teacher, digits, tmp_path):
-    done = api.compress(teacher, digits, out=tmp_path / "run", latency_ms=1e-4)
+    done = api.compress(teacher, digits, out=tmp_path / "run", target=QUICK, latency_ms=1e-4)
     assert done.result.outcome is Outcome.UNREACHABLE
     assert done.result.exit_code == ExitCode.UNREACHABLE
     assert re.search(
@@ -44,16 +45,21 @@ def test_a_budget_out_of_reach_ends_before_training(teacher, digits, tmp_path):
 
 def test_what_only_the_allocation_cannot_reach_is_told_so(teacher, digits, tmp_path):
     done = api.compress(
-        teacher, digits, out=tmp_path / "run", speedup=3.5, epochs=0.1, allocation="uniform"
+        teacher,
+        digits,
+        out=tmp_path / "run",
+        target=QUICK,
+        speedup=3.5,
+        epochs=0.1,
+        allocation="uniform",
     )
     assert done.result.outcome is Outcome.UNREACHABLE
     assert "the fastest that --allocation uniform allows (latency allows" in done.result.message
 
 
 def test_the_accuracy_floor_stops_a_run_with_the_best_turn_within_it(teacher, digits, tmp_path):
-    done = api.compress(
-        teacher, digits, out=tmp_path / "run", speedup=2.0, epochs=0.1, max_drop=1e-6
-    )
+    asked = {"speedup": 2.0, "epochs": 0.1, "max_drop": 1e-6, "learning_rate": 0.01}
+    done = api.compress(teacher, digits, out=tmp_path / "run", target=QUICK, **asked)
     events = read(tmp_path / "run" / "journal.jsonl")
     (baseline,) = [event for event in events if isinstance(event, Baseline)]
     floor = baseline.teacher.validation_score - 1e-6

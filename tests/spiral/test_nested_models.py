@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from quick_runs import QUICK
 
 import edgespiral
 from edgespiral import tasks
@@ -24,7 +25,14 @@ from edgespiral.models.calling import call
 
 FILE = Path(__file__).with_name("several.py")
 TASK = f"{FILE}:KindAndAmount"
-OPTIONS = {"speedup": 1.5, "epochs": 2.0, "max_drop": 1.0, "learning_rate": 0.005, "batch_size": 32}
+OPTIONS = {
+    "target": QUICK,
+    "speedup": 1.5,
+    "epochs": 2.0,
+    "max_drop": 1.0,
+    "learning_rate": 0.005,
+    "batch_size": 32,
+}
 NAMES = ["image", "numbers", "word"]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import onnxruntime
 import pytest
 from command import command
+from quick_runs import QUICK
 from row_data import write_people, write_ratings
 
 FILE = Path(__file__).parents[1] / "row_data.py"
@@ -68,7 +69,8 @@ def test_a_task_of_rows_is_trained_and_compressed(name, tmp_path):
     trained = json.loads((tmp_path / "teacher" / "train.json").read_text())
     edgespiral(
         tmp_path, "compress", job.model, *words, "--weights", "teacher/weights.safetensors",
-        "--out", "run", "--speedup", 1.3, "--epochs", 3, "--batch-size", 32, "--max-drop", 30,
+        "--out", "run", "--target", QUICK, "--speedup", 1.3, "--epochs", 3, "--batch-size", 32,
+        "--max-drop", 30,
         *("--learning-rate", 0.01 if name == "recommendation" else 0.02),
     )  # fmt: skip
     result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,14 @@ import onnx
 import pytest
 import torch
 from command import command
+from forked import Forked
+from quick_runs import FINISHED, PLAIN, QUICK
 
 from edgespiral import api
 from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError, TargetError
 from edgespiral.core.records.events import Outcome, TurnFinished, TurnPlanned
 from edgespiral.core.records.journal import read
 from edgespiral.models import build
-
-OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 
 
 def test_a_target_that_times_nothing_is_refused_before_anything_is_done(teacher, digits, tmp_path):
@@ -58,16 +57,16 @@ class Views:
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_students_see_random_views_only_if_asked_to(teacher, digits, tmp_path, augment):
+def test_students_see_random_views_only_if_asked_to(wide, digits, tmp_path, augment):
     views = Views(digits.train)
     of_training_alone = 48
     api.compress(
-        teacher,
+        wide,
         replace(digits, train=views),
         out=tmp_path / "run",
         augment=augment,
         batch_size=of_training_alone,
-        **OPTIONS | {"epochs": 0.1, "max_drop": 95.0},
+        **PLAIN | {"speedup": 1.3, "turns": 1, "epochs": 0.1, "max_drop": 95.0},
     )
     assert (of_training_alone in views.sizes) is augment
     assert bool(views.sizes) is augment
@@ -112,16 +111,16 @@ def test_the_exported_file_measures_within_the_budget_again(finished):
 
 
 def test_a_finished_run_is_not_done_again(finished, teacher, digits):
-    again = api.compress(teacher, digits, out=finished.folder, resume=True, **OPTIONS)
+    again = api.compress(teacher, digits, out=finished.folder, resume=True, **FINISHED)
     assert again.result == finished.result
 
 
 def test_an_existing_run_needs_resume(finished, teacher, digits):
     before = (finished.folder / "journal.jsonl").read_bytes()
     with pytest.raises(RunFolderError, match="--resume"):
-        api.compress(teacher, digits, out=finished.folder, **OPTIONS)
+        api.compress(teacher, digits, out=finished.folder, **FINISHED)
     with pytest.raises(RunFolderError, match="another plan"):
-        api.compress(teacher, digits, out=finished.folder, resume=True, **OPTIONS | {"seed": 9})
+        api.compress(teacher, digits, out=finished.folder, resume=True, **FINISHED | {"seed": 9})
     assert (finished.folder / "journal.jsonl").read_bytes() == before
 
 
@@ -129,19 +128,15 @@ def test_a_run_of_another_teacher_is_refused(finished, digits):
     torch.manual_seed(1)
     other = build("resnet20", classes=10, input_shape=digits.input_shape)
     with pytest.raises(RunFolderError, match="another teacher"):
-        api.compress(other, digits, out=finished.folder, resume=True, **OPTIONS)
+        api.compress(other, digits, out=finished.folder, resume=True, **FINISHED)
 
 
 def words(weights: Path, out: Path, *more: str) -> tuple[str, ...]:
     return (
         *("compress", "resnet20", "--data", "digits", "--weights", str(weights)),
-        *("--speedup", "1.6", "--epochs", "1.25", "--max-drop", "20", "--out", str(out), *more),
+        *("--speedup", "1.6", "--epochs", "1.25", "--max-drop", "20", "--out", str(out)),
+        *("--target", QUICK, "--pruner", "depgraph", *more),
     )
-
-
-def start(asked: tuple[str, ...]) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "edgespiral", *asked]
-    return subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def has(out: Path, kind: str) -> bool:
@@ -150,11 +145,11 @@ def has(out: Path, kind: str) -> bool:
 
 
 def start_until(asked, ready, end):
-    process = start(asked)
+    process = Forked(*asked)
     deadline = time.monotonic() + 240
     while not ready() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert process.poll() is None, process.stderr.read()
+    assert process.poll() is None, process.communicate()
     process.send_signal(end)
     output = process.communicate(timeout=60)
     return process.returncode, "".join(output)
@@ -196,7 +191,7 @@ def test_ctrl_c_keeps_everything_and_prints_the_command_that_goes_on(weights, tm
 
 def test_two_processes_do_not_share_a_folder(weights, tmp_path):
     out = tmp_path / "run"
-    first = start(words(weights, out))
+    first = Forked(*words(weights, out))
     try:
         while not has(out, "run-started") and first.poll() is None:
             time.sleep(0.02)
@@ -217,7 +212,7 @@ def test_the_teachers_weights_are_needed(tmp_path):
 
 def test_an_output_folder_that_cannot_be_written_is_named(teacher, digits):
     with pytest.raises(RunFolderError, match="/proc/edgespiral"):
-        api.compress(teacher, digits, out="/proc/edgespiral", **OPTIONS)
+        api.compress(teacher, digits, out="/proc/edgespiral", **FINISHED)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs a small disk")
@@ -231,7 +226,7 @@ def test_a_full_disk_is_told_and_loses_nothing(teacher, digits, tmp_path):
         pytest.skip("cannot mount a small disk here")
     try:
         with pytest.raises(RunFolderError, match="cannot write"):
-            api.compress(teacher, digits, out=disk / "run", **OPTIONS)
+            api.compress(teacher, digits, out=disk / "run", **FINISHED)
         read(disk / "run" / "journal.jsonl")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -239,7 +234,7 @@ def test_a_full_disk_is_told_and_loses_nothing(teacher, digits, tmp_path):
 
 def test_a_batch_larger_than_the_data_is_refused(teacher, digits, tmp_path):
     with pytest.raises(DataError, match="batch"):
-        api.compress(teacher, digits, out=tmp_path / "run", **OPTIONS, batch_size=5000)
+        api.compress(teacher, digits, out=tmp_path / "run", **FINISHED, batch_size=5000)
 
 
 def test_a_model_without_logits_is_refused(digits, tmp_path):
@@ -248,4 +243,4 @@ def test_a_model_without_logits_is_refused(digits, tmp_path):
             return inputs, inputs
 
     with pytest.raises(ModelError, match="logits"):
-        api.compress(Pair(), digits, out=tmp_path / "run", **OPTIONS)
+        api.compress(Pair(), digits, out=tmp_path / "run", **FINISHED)

@@ -5,14 +5,13 @@ import shutil
 from typing import Any
 
 import pytest
+from quick_runs import FINISHED
 
 from edgespiral import api
 from edgespiral.core.records.events import RunFinished, TurnFinished
 from edgespiral.core.records.journal import read
 from edgespiral.core.records.schema_1 import RENAMED, TABLES
 
-# Of the fixture `finished`.
-OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 OLD_NAMES = {new: old for old, new in RENAMED.items()}
 Json = dict[str, Any]
 
@@ -60,7 +59,7 @@ def test_a_run_of_schema_1_is_gone_on_with(finished, teacher, digits, tmp_path, 
     before = journal.read_text()
     assert "elsewhere" in before
     assert read(journal) == read(finished.folder / "journal.jsonl")[:left]
-    done = api.compress(teacher, digits, out=folder, resume=True, **OPTIONS)
+    done = api.compress(teacher, digits, out=folder, resume=True, **FINISHED)
     assert journal.read_text().startswith(before)
     assert done.result.outcome == finished.result.outcome
     events = read(journal)

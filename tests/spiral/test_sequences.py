@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from command import command
+from quick_runs import QUICK, flags
 from torch import nn
 
 from edgespiral import api, models
@@ -20,7 +21,7 @@ from edgespiral.distill.trainer import train
 from edgespiral.tasks.classification import CLASSIFICATION
 
 DATA = Path(__file__).with_name("sequences.py")
-OPTIONS = {"speedup": 1.6, "epochs": 2.0, "max_drop": 20.0, "batch_size": 32}
+OPTIONS = {"target": QUICK, "speedup": 1.6, "epochs": 2.0, "max_drop": 20.0, "batch_size": 32}
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,9 @@ def test_text_is_trained_and_compressed_from_the_command_line(tmp_path):
         "train", "lstm-text", "--data", data, "--out", teacher, "--epochs", 6, "--batch-size", 32
     )
     assert trained.returncode == 0, trained.stderr
-    options = [f"--{key.replace('_', '-')}={value}" for key, value in OPTIONS.items()]
     weights = teacher / "weights.safetensors"
     done = command(
-        "compress", "lstm-text", "--data", data, "--weights", weights, "--out", run, *options
+        "compress", "lstm-text", "--data", data, "--weights", weights, "--out", run, *flags(OPTIONS)
     )
     assert done.returncode == 0, done.stderr
     student = json.loads((run / "result.json").read_text())["student"]

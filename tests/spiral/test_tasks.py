@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import command
+from quick_runs import QUICK, flags
 
 from edgespiral import api, models, tasks
 from edgespiral.core.errors import DataError, RunFolderError, UsageError
@@ -21,7 +22,7 @@ from edgespiral.report.html import render_html
 from edgespiral.tasks.segmentation import PLUGIN as SEGMENTATION
 
 FILE = Path(__file__).with_name("segments.py")
-OPTIONS = {"speedup": 1.3, "epochs": 2.0, "max_drop": 25.0, "batch_size": 16}
+OPTIONS = {"target": QUICK, "speedup": 1.3, "epochs": 2.0, "max_drop": 25.0, "batch_size": 16}
 
 
 def test_segmentation_is_trained_and_compressed_from_the_command_line(tmp_path):
@@ -32,9 +33,9 @@ def test_segmentation_is_trained_and_compressed_from_the_command_line(tmp_path):
     )
     assert trained.returncode == 0, trained.stderr
     assert "mIoU" in trained.stdout
-    options = [f"--{key.replace('_', '-')}={value}" for key, value in OPTIONS.items()]
     weights = teacher / "weights.safetensors"
-    done = command("compress", "unet-small", *words, "--weights", weights, "--out", run, *options)
+    more = ("--weights", weights, "--out", run, *flags(OPTIONS))
+    done = command("compress", "unet-small", *words, *more)
     assert done.returncode == 0, done.stderr
     assert "mIoU %" in done.stdout
     assert "accuracy" not in done.stdout

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from command import command
 from parallel_text import write_pairs
+from quick_runs import PLAIN
 
 import edgespiral
 from edgespiral.core.errors import ModelError, UsageError
@@ -18,8 +19,7 @@ from edgespiral.tasks.translation import PLUGIN
 
 PARTS = ["encoder", "decoder_step"]
 OPTIONS = {
-    "task": "translation", "speedup": 1.3, "epochs": 1, "max_drop": 100, "turns": 1,
-    "criterion": "l1", "allocation": "uniform",
+    "task": "translation", "speedup": 1.3, "epochs": 1, "max_drop": 100, "turns": 1, **PLAIN,
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from quick_runs import PLAIN
 from torch import nn
 
 import edgespiral
@@ -105,7 +106,7 @@ def test_what_cannot_lose_rows_is_told(source):
 @pytest.mark.slow
 def test_a_run_ships_the_smaller_vocabulary(source, tmp_path):
     splits = data.load(source)
-    options = {"speedup": 1.1, "epochs": 1, "max_drop": 100, "batch_size": 16}
+    options = PLAIN | {"speedup": 1.1, "epochs": 1, "max_drop": 100, "batch_size": 16}
     done = edgespiral.compress(
         built(splits), source, out=tmp_path / "run", vocabulary="data", **options
     )

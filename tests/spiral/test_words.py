@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from command import command
+from quick_runs import PLAIN, QUICK, flags
 from recordings import write_strings, write_words
 
 import edgespiral
@@ -21,7 +22,7 @@ ASKED = {
     "off": ("turn the light in the {} off now", "no light in the {}"),
     "heat": ("it is so cold in the {}", "warm up the {} a little please"),
 }
-OPTIONS = ("--speedup", 1.3, "--epochs", 4, "--max-drop", 70, "--batch-size", 16)
+OPTIONS = {"target": QUICK, "speedup": 1.3, "epochs": 4, "max_drop": 70, "batch_size": 16}
 
 
 def trained_and_compressed(model, source, task, folder, *, epochs):
@@ -31,7 +32,7 @@ def trained_and_compressed(model, source, task, folder, *, epochs):
     trained = command("train", *common, "--out", teacher, "--epochs", epochs, "--batch-size", 16)
     assert trained.returncode == 0, trained.stderr
     weights = teacher / "weights.safetensors"
-    done = command("compress", *common, "--weights", weights, "--out", run, *OPTIONS)
+    done = command("compress", *common, "--weights", weights, "--out", run, *flags(OPTIONS))
     assert done.returncode == 0, done.stderr
     return json.loads((run / "result.json").read_text()), trained.stdout, done.stdout
 
@@ -91,13 +92,9 @@ def test_texts_are_classified_by_what_ships_with_its_vocabulary(name, commands, 
 def test_another_vocabulary_than_that_of_the_weights_or_the_run_is_refused(commands, tmp_path):
     source, run = f"text:{commands}?length=8", tmp_path / "run"
     edgespiral.train_teacher("gru-text", source, out=tmp_path / "teacher", epochs=0.5)
-    plan = {
-        "weights": tmp_path / "teacher" / "weights.safetensors",
-        "speedup": 1.1,
-        "epochs": 0.5,
-        "max_drop": 100,
-        "batch_size": 16,
-    }
+    weights = tmp_path / "teacher" / "weights.safetensors"
+    asked = {"speedup": 1.1, "epochs": 0.5, "max_drop": 100, "batch_size": 16}
+    plan = {"weights": weights, **asked, **PLAIN}
     edgespiral.compress("gru-text", source, out=run, **plan)
     (run / "vocabulary.txt").unlink()
     done = edgespiral.compress("gru-text", source, out=run, resume=True, **plan)

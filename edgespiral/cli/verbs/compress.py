@@ -100,10 +100,10 @@ def _show(rehearsal: Rehearsal, plan: Plan) -> None:
     if work.turns:
         epochs = f"{plan.epochs:g} epochs of {work.train:,} samples"
         several = "s" if work.turns > 1 else ""
-        told = f"trained: {epochs} in {work.turns} turn{several}"
+        training = f"trained: {epochs} in {work.turns} turn{several}"
         if plan.is_quality_goal:
-            told = f"trained: at most {work.turns} student{several}, {epochs} each"
-        console.print(f"{told}, {work.steps:,} steps", soft_wrap=True)
+            training = f"trained: at most {work.turns} student{several}, {epochs} each"
+        console.print(f"{training}, {work.steps:,} steps", soft_wrap=True)
     else:
         console.print("trained: nothing, as the teacher seems to meet the budget")
     table = Table(box=None, pad_edge=False)

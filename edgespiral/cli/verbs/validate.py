@@ -83,8 +83,8 @@ def _zeros(sparsity: Sparsity) -> str:
 
 
 def _goals(plan: Plan) -> Iterator[str]:
-    for target, asked in plan.budgets.items():
-        for kind, value in asked.items():
+    for target, goals in plan.budgets.items():
+        for kind, value in goals.items():
             budget = f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
             yield f"{budget} on {target}"
     if plan.size_mib is not None:

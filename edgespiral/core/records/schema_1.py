@@ -52,15 +52,15 @@ class Upgrade:
             "run-finished": self._run_finished,
         }
 
-    def record(self, given: Json) -> Json:
+    def record(self, entry: Json) -> Json:
         """One record; one of today is given back as it is.
 
         Raises:
             RecursionError: it is nested too deeply.
         """
-        if given.get("schema_version", 1) != 1:
-            return given
-        record = renamed(given)
+        if entry.get("schema_version", 1) != 1:
+            return entry
+        record = renamed(entry)
         record["schema_version"] = 2
         upgrade = self._of_kind.get(str(record.get("kind")))
         if upgrade is not None:

@@ -76,7 +76,21 @@ class Stages(Record):
 def _together(parts: Sequence[Rounds]) -> Rounds:
     """Samples of what runs one after another; none where one of the parts has none.
 
-    Parts were measured apart, so as many rounds count as the part with the fewest has.
+    Parts were measured apart, so as many rounds count as the part with the fewest has. Of a round
+    of a short part, samples from all over it count: the first ones are slower.
     """
     fewest = min(map(len, parts))
-    return summed([(1, rounds_ms[:fewest]) for rounds_ms in parts]) if fewest else ()
+    if not fewest:
+        return ()
+    counts = [min(map(len, sides)) for sides in zip(*parts, strict=False)]
+    return summed(
+        [
+            (1, [_spread(samples, count) for samples, count in zip(part, counts, strict=False)])
+            for part in parts
+        ]
+    )
+
+
+def _spread(samples: Sequence[float], count: int) -> list[float]:
+    """So many samples at even distances."""
+    return [samples[place * len(samples) // count] for place in range(count)]

@@ -153,8 +153,8 @@ def _held_out(spec: Argument, whole: Sequence[Row], part: float) -> tuple[list[R
     numbers = np.zeros(len(whole), np.int64)
     if classes is not None:
         numbers = np.array([classes.index(value(row, target)) for row in whole], np.int64)
-    kept, held = hold_out(numbers, round(part * len(whole)), where=str(spec.path))
-    return [whole[at] for at in kept], [whole[at] for at in held]
+    remaining, held = hold_out(numbers, round(part * len(whole)), where=str(spec.path))
+    return [whole[at] for at in remaining], [whole[at] for at in held]
 
 
 def _require_target(spec: Argument, rows: Sequence[Row]) -> None:
@@ -209,9 +209,11 @@ def _require_one_spelling(names: Sequence[str], target: str, where: str) -> None
     Raises:
         DataError: two are.
     """
-    for one, other in pairwise(names):
-        if float(one) == float(other):
-            what = f"{target} is {one!r} in some rows and {other!r} in others, which are one number"
+    for name, other in pairwise(names):
+        if float(name) == float(other):
+            what = (
+                f"{target} is {name!r} in some rows and {other!r} in others, which are one number"
+            )
             raise DataError(what, where=where, hint="write each class in one way")
 
 

@@ -23,8 +23,8 @@ def load_digits() -> DataSplits:
     inputs = torch.from_numpy(raw.images.astype(np.uint8))[:, None]
     labels = raw.target.astype(np.int64)
     rest, test = hold_out(labels, TEST_COUNT, where="digits")
-    kept, held = hold_out(labels[rest], VALIDATION_COUNT, where="digits")
-    train, validation = rest[kept], rest[held]
+    remaining, held = hold_out(labels[rest], VALIDATION_COUNT, where="digits")
+    train, validation = rest[remaining], rest[held]
     normalisation = Normalisation.of(inputs[train])
 
     def part(places: np.ndarray, augmentation: Augmentation | None = None) -> TensorSource:

@@ -15,6 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from edgespiral.core.errors import ExitCode, UsageError
+from edgespiral.core.system.process_state import usable_cores
 from edgespiral.core.system.stopping import SHELL_SIGNAL_BASE
 from edgespiral.distill.compute import AUTO
 
@@ -29,11 +30,11 @@ THREADS = "OMP_NUM_THREADS"
 LOGS = ("torch.distributed.elastic", "torch.distributed.launcher", "torch.multiprocessing")
 
 
-def process_count(asked: int | str, device: str = AUTO) -> int:
+def process_count(devices: int | str, device: str = AUTO) -> int:
     """How many processes `--devices` asks for.
 
     Args:
-        asked: a number, or `all`, which is a process for each GPU.
+        devices: a number, or `all`, which is a process for each GPU.
         device: as `--device` has it.
 
     Raises:
@@ -41,7 +42,7 @@ def process_count(asked: int | str, device: str = AUTO) -> int:
     """
     is_on_gpu = device != "cpu" and torch.cuda.is_available()
     count = torch.cuda.device_count() if is_on_gpu else 0
-    if asked == ALL:
+    if devices == ALL:
         if not count:
             raise UsageError(
                 "there is no GPU here that PyTorch can use",
@@ -49,11 +50,11 @@ def process_count(asked: int | str, device: str = AUTO) -> int:
                 hint="a number, such as 2, trains in so many processes on the CPU",
             )
         return count
-    if count and int(asked) > count:
+    if count and int(devices) > count:
         raise UsageError(
-            f"{asked} devices are asked for, and this machine has {count} GPUs", where="--devices"
+            f"{devices} devices are asked for, and this machine has {count} GPUs", where="--devices"
         )
-    return int(asked)
+    return int(devices)
 
 
 def launched(
@@ -71,7 +72,7 @@ def launched(
     """
     for name in LOGS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    os.environ.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault(THREADS, str(max(1, usable_cores() // processes)))
     words = list(words)
     for left in range(most_restarts, -1, -1):
         try:

@@ -195,8 +195,8 @@ class ConvertingRuntime(AgentRuntime):
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, held to what was asked for."""
-        asked = {"runtime": self._kind, "threads": self._settings["threads"]}
-        return whole_answer(agent_document(completed, job), job, expected=asked)
+        expected = {"runtime": self._kind, "threads": self._settings["threads"]}
+        return whole_answer(agent_document(completed, job), job, expected=expected)
 
 
 def float_inputs(model: Path, shapes: Shapes, title: str) -> dict[str, tuple[int, ...]]:
@@ -297,7 +297,7 @@ def _keywords(model: Path, title: str) -> list[str]:
 
 
 def run_converter(
-    title: str, command: Sequence[str], folder: Path, made: Sequence[str], model: Path
+    title: str, command: Sequence[str], folder: Path, outputs: Sequence[str], model: Path
 ) -> str:
     """Run a converter in a folder, and return what it printed.
 
@@ -305,7 +305,7 @@ def run_converter(
         title: what a person calls the converter.
         command: the program with its arguments.
         folder: where it runs.
-        made: the files that it is to leave there.
+        outputs: the files that it is to leave there.
         model: that is converted, for errors.
 
     Raises:
@@ -323,8 +323,8 @@ def run_converter(
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ModelError(f"{title} cannot convert it: {error}", where=str(model)) from error
-    if done.returncode or not all((folder / name).is_file() for name in made):
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["without a word"]
-        reason = said[-1][:LONGEST_LINE]
+    if done.returncode or not all((folder / name).is_file() for name in outputs):
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["without a word"]
+        reason = lines[-1][:LONGEST_LINE]
         raise ModelError(f"{title} cannot convert it: {reason}", where=str(model))
     return done.stdout

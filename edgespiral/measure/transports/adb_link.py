@@ -105,8 +105,8 @@ class AdbLink(Link):
             self._keeper.deadline = time.monotonic() + CLOSING_S
             with suppress(OSError):
                 self._keeper.write(b"end\n")
-                said = b"".join(words for _, words in self._keeper.packets())
-                removed = closed in said
+                output = b"".join(words for _, words in self._keeper.packets())
+                removed = closed in output
         self.drop()
         if self._connected_here and self._serial:
             self._connected_here = False
@@ -160,15 +160,15 @@ class AdbLink(Link):
 
     def _first_words(self, keeper: AdbShell, mark: str) -> str:
         """What the keeper says when it is there; an error where it is not."""
-        said = bytearray()
+        output = bytearray()
         with suppress(TimeoutError):
             for _, words in keeper.packets():
-                said += words
-                for line in said.decode(errors="replace").splitlines(keepends=True):
+                output += words
+                for line in output.decode(errors="replace").splitlines(keepends=True):
                     if line.startswith(mark) and line.endswith("\n"):
                         return line.removeprefix(mark).strip()
         self.drop()
-        why = last_words(said.decode(errors="replace")) or "its shell does not answer"
+        why = last_words(output.decode(errors="replace")) or "its shell does not answer"
         raise DeviceLostError(f"cannot be used: {why}", where=self.host)
 
     def _find_device(self) -> None:
@@ -209,8 +209,8 @@ class AdbLink(Link):
         with suppress(adbutils.AdbError, OSError):
             if serial in _states():
                 client.disconnect(serial)
-            said = client.connect(serial, timeout=self._limit_s)
-            self._connected_here |= said.startswith("connected")
+            reply = client.connect(serial, timeout=self._limit_s)
+            self._connected_here |= reply.startswith("connected")
 
     def _lost(self, stderr: str = "") -> DeviceLostError:
         why = last_words(stderr) or "no reason given"
@@ -259,9 +259,9 @@ def _start_server(adbutils: Any, client: Any) -> None:  # noqa: ANN401
             command, capture_output=True, text=True, timeout=SERVER_START_S, check=True
         )
     except (adbutils.AdbError, OSError, subprocess.SubprocessError) as error:
-        said = last_words(getattr(error, "stderr", None) or _words(error))
+        reason = last_words(getattr(error, "stderr", None) or _words(error))
         hint = "start it by hand to see why: adb start-server"
-        what = f"no adb server runs, and none could be started: {said}"
+        what = f"no adb server runs, and none could be started: {reason}"
         raise TargetError(what, where=_place(client), hint=hint) from error
 
 

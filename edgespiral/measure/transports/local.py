@@ -113,7 +113,7 @@ class LocalTransport:
             raise too_late(timeout_s, error.stderr) from error
         except OSError as error:
             raise TargetError(f"cannot be started: {error.strerror}", where=argv[0]) from error
-        texts = (said.decode(errors="replace") for said in (stdout, stderr))
+        texts = (output.decode(errors="replace") for output in (stdout, stderr))
         return Completed(process.returncode, *texts)
 
     @contextmanager

@@ -227,38 +227,38 @@ class OpensshLink(Link):
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
     def _lost(self, stderr: str = "") -> DeviceLostError:
-        said = self._said() if self._master is not None else ""
-        why = last_words(said) or last_words(stderr) or "no reason given"
+        output = self._said() if self._master is not None else ""
+        why = last_words(output) or last_words(stderr) or "no reason given"
         return DeviceLostError(f"the connection broke: {why}", where=self.host)
 
-    def _explained(self, said: str) -> TargetError:
+    def _explained(self, output: str) -> TargetError:
         """The error for a connection that did not come about, with what mends it."""
         login = shlex.join([*self._plain, self.host])
-        if "IDENTIFICATION HAS CHANGED" in said:
+        if "IDENTIFICATION HAS CHANGED" in output:
             return TargetError(
                 "the device's host key is not the one that is known",
                 where=self.host,
-                hint=f"if it was set up anew: {self._forget(said)}; then accept the new: {login}",
+                hint=f"if it was set up anew: {self._forget(output)}; then accept the new: {login}",
             )
-        if "Host key verification failed" in said:
+        if "Host key verification failed" in output:
             return TargetError(
                 "the device's host key is not known",
                 where=self.host,
                 hint=f"look at it and accept it once: {login}",
             )
-        if "Permission denied" in said:
+        if "Permission denied" in output:
             return TargetError(
-                f"it does not let us in: {last_words(said)}",
+                f"it does not let us in: {last_words(output)}",
                 where=self.host,
                 hint=f"a key without a question is needed: ssh-add, or {self._copy_id()}",
             )
-        if REFUSED.search(said):
-            return TargetError(f"it does not let us in: {last_words(said)}", where=self.host)
-        if "onfiguration" in said or "onfig file" in said:
-            return TargetError(last_words(said), where=self.host, hint="mend ssh's configuration")
-        is_unknown = "Could not resolve hostname" in said
+        if REFUSED.search(output):
+            return TargetError(f"it does not let us in: {last_words(output)}", where=self.host)
+        if "onfiguration" in output or "onfig file" in output:
+            return TargetError(last_words(output), where=self.host, hint="mend ssh's configuration")
+        is_unknown = "Could not resolve hostname" in output
         return DeviceLostError(
-            f"cannot be reached: {last_words(said) or f'no answer within {self._limit_s} s'}",
+            f"cannot be reached: {last_words(output) or f'no answer within {self._limit_s} s'}",
             where=self.host,
             hint="is the name right, in the target's [transport] host?"
             if is_unknown
@@ -266,9 +266,9 @@ class OpensshLink(Link):
             may_pass=not is_unknown,
         )
 
-    def _forget(self, said: str) -> str:
+    def _forget(self, output: str) -> str:
         """The command that removes the known key that ssh complains of."""
-        key_file = re.search(r"Offending \S+ key in (.+):\d+", said)
+        key_file = re.search(r"Offending \S+ key in (.+):\d+", output)
         options = self.configuration()
         name = options.get("hostkeyalias") or options.get("hostname", self.host)
         port = options.get("port", "22")

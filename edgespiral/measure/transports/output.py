@@ -36,26 +36,26 @@ def collected(
     """
     assert process.stdout is not None
     assert process.stderr is not None
-    said: Mapping[IO[bytes], bytearray] = {
+    buffers: Mapping[IO[bytes], bytearray] = {
         process.stdout: bytearray(),
         process.stderr: bytearray(),
     }
     end_s = time.monotonic() + timeout_s
     with selectors.DefaultSelector() as waiting:
-        for stream in said:
-            waiting.register(stream, selectors.EVENT_READ, said[stream])
+        for stream in buffers:
+            waiting.register(stream, selectors.EVENT_READ, buffers[stream])
         while waiting.get_map():
             for key, _ in waiting.select(max(0.0, end_s - time.monotonic())):
                 chunk = os.read(key.fd, CHUNK_BYTES)
                 key.data.extend(chunk)
                 if not chunk:
                     waiting.unregister(key.fileobj)
-            check_size(sum(map(len, said.values())), most_bytes)
+            check_size(sum(map(len, buffers.values())), most_bytes)
             if waiting.get_map() and time.monotonic() >= end_s:
-                stderr = bytes(said[process.stderr])
+                stderr = bytes(buffers[process.stderr])
                 raise subprocess.TimeoutExpired(process.args, timeout_s, stderr=stderr)
     process.wait(max(0.0, end_s - time.monotonic()))
-    return bytes(said[process.stdout]), bytes(said[process.stderr])
+    return bytes(buffers[process.stdout]), bytes(buffers[process.stderr])
 
 
 def check_size(size_bytes: int, most_bytes: int) -> None:

@@ -94,6 +94,10 @@ class Followed(Proxy):
             return item in self._values[0]
         return any(bool(element == item) for element in self)
 
+    def requires_grad_(self, _requires_grad: bool = True) -> Followed:
+        """Asks for nothing that a graph has: students train all that they have."""
+        return self
+
     def __setitem__(self, index: Any, value: Any) -> None:  # noqa: ANN401
         self.tracer.write(self, index, value)
 

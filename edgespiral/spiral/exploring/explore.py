@@ -37,13 +37,13 @@ EXPLORED = OF_EXPLORATION
 LEAST_POINTS, MOST_POINTS = 2, 64
 
 
-def exploring_plan(config: Path | None, given: Mapping[str, object]) -> Plan:
+def exploring_plan(config: Path | None, values: Mapping[str, object]) -> Plan:
     """The plan of an exploration, which looks as far as one turn may cut if no budget is given.
 
     Raises:
         UsageError: as `load_plan`.
     """
-    return load_plan(config, given, {"speedup": LARGEST_STEP})
+    return load_plan(config, values, {"speedup": LARGEST_STEP})
 
 
 def run_explore(

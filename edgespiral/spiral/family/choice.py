@@ -77,9 +77,9 @@ class FamilyChoice:
 
     def _measured(self) -> FamilyMeasured:
         """All siblings beside the teacher, and the one that is to be trained."""
-        known = [e for e in self.context.journal.read() if isinstance(e, FamilyMeasured)]
-        if known:
-            return known[-1]
+        earlier = [e for e in self.context.journal.read() if isinstance(e, FamilyMeasured)]
+        if earlier:
+            return earlier[-1]
         with self.context.listener.steps("measuring the family"):
             siblings = [self._sibling(name) for name in self.names]
         within = [sibling for sibling in siblings if sibling.verdict is Verdict.MET]
@@ -87,10 +87,12 @@ class FamilyChoice:
         trained = largest.name if largest else None
         record = FamilyMeasured(siblings=tuple(siblings), trained=trained)
         self.context.journal.append(record)
-        told = ", ".join(
+        verdicts = ", ".join(
             f"{s.name} {s.devices[0].speedup.value:.2f}x {s.verdict}" for s in siblings
         )
-        self.context.listener.say(f"family: {told}; {trained or 'none'} is trained beside the cut")
+        self.context.listener.say(
+            f"family: {verdicts}; {trained or 'none'} is trained beside the cut"
+        )
         return record
 
     def _sibling(self, name: str) -> Sibling:

@@ -146,9 +146,9 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
     @field_validator("smallest")
     @classmethod
     def _without_budget(cls, value: bool, info: ValidationInfo) -> bool:
-        given = [kind for kind in goals.KINDS if info.data.get(kind) is not None]
-        if value and given:
-            raise ValueError(f"goes with max_drop alone, not with {given[0]}")
+        budgets = [kind for kind in goals.KINDS if info.data.get(kind) is not None]
+        if value and budgets:
+            raise ValueError(f"goes with max_drop alone, not with {budgets[0]}")
         return value
 
     @field_validator("family")

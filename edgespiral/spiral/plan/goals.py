@@ -24,18 +24,18 @@ NO_GOAL = "a goal is needed: latency_ms, speedup, size_mib or parameters, or max
 RULES = (BUDGET_RULE, BESIDE_RULE, NO_GOAL)
 
 
-def latency_of(target: str, given: Latencies) -> dict[str, float]:
+def latency_of(target: str, budgets: Latencies) -> dict[str, float]:
     """The latency that `target` is to reach, by its kind: its own, or else that for all.
 
     Example:
         >>> latency_of("a", {"speedup": 2.0, "latency_ms": {"a": 8.0}})
         {'latency_ms': 8.0}
     """
-    own = {k: v[target] for k, v in given.items() if isinstance(v, dict) and target in v}
-    return own or {k: v for k, v in given.items() if isinstance(v, float)}
+    own = {k: v[target] for k, v in budgets.items() if isinstance(v, dict) and target in v}
+    return own or {k: v for k, v in budgets.items() if isinstance(v, float)}
 
 
-def check_latencies(targets: Sequence[str], given: Latencies, *, has_other_goal: bool) -> None:
+def check_latencies(targets: Sequence[str], budgets: Latencies, *, has_other_goal: bool) -> None:
     """Refuse latencies of which a target has none or several, or that are of no target.
 
     Args:
@@ -44,18 +44,18 @@ def check_latencies(targets: Sequence[str], given: Latencies, *, has_other_goal:
     Raises:
         ValueError: so it is, or there is no goal at all.
     """
-    if not any(given.values()):
+    if not any(budgets.values()):
         if has_other_goal:
             return
         raise ValueError(NO_GOAL)
     for target in targets:
-        if len(latency_of(target, given)) != 1:
+        if len(latency_of(target, budgets)) != 1:
             raise ValueError(f"{BUDGET_RULE}{f' for {target}' if len(targets) > 1 else ''}")
-    for budget in given.values():
+    for budget in budgets.values():
         strangers = sorted(set(budget) - set(targets)) if isinstance(budget, dict) else ()
         for name in strangers:
-            known = ", ".join(targets)
-            raise ValueError(f"a budget is given for {name}, the plan's targets are: {known}")
+            names = ", ".join(targets)
+            raise ValueError(f"a budget is given for {name}, the plan's targets are: {names}")
 
 
 def check_point(explored: Path | None, point: int | None, turns: int | str) -> None:

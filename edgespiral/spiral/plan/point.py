@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 OWN = (*BUDGETS, "explored", "point", "out")
 
 
-def point_values(given: Mapping[str, object]) -> dict[str, object]:
-    """What a plan is like that starts where `given` says; empty where it starts from the teacher.
+def point_values(values: Mapping[str, object]) -> dict[str, object]:
+    """What a plan is like that starts where `values` say; empty where it starts from the teacher.
 
     These are the exploration's own values where they were not the defaults, and the point's budget.
 
@@ -28,7 +28,7 @@ def point_values(given: Mapping[str, object]) -> dict[str, object]:
         RunFolderError: there is no exploration in that folder.
         UsageError: it has no such point.
     """
-    folder, number = given.get("explored"), given.get("point")
+    folder, number = values.get("explored"), values.get("point")
     if not isinstance(folder, str | Path) or not isinstance(number, int):
         return {}  # validation tells of a wrong one
     exploration = read_exploration(Path(folder))

@@ -91,7 +91,7 @@ def identity(context: RunContext) -> str:
     """Of everything that a baseline depends on, besides the budgets."""
     started = next(event for event in context.journal.read() if isinstance(event, RunStarted))
     plan, profiles = context.plan, context.fleet.profiles
-    told = {
+    facts = {
         "started": started.model_dump(
             mode="json",
             include=set(DECISIVE),
@@ -102,12 +102,12 @@ def identity(context: RunContext) -> str:
     }
     if plan.memory_mib is not None:
         # A baseline of before, or of a run without such a limit, has not measured it.
-        told["measured"] = "memory"
+        facts["measured"] = "memory"
     if plan.energy_mj is not None:
-        told["energy"] = "measured"
+        facts["energy"] = "measured"
     if plan.timed != "network":
-        told["timed"] = plan.timed
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        facts["timed"] = plan.timed
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:

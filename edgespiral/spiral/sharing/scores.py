@@ -52,11 +52,11 @@ def kept_importance(
 
 
 def _identity(scorer: Scorer, source: PrunableModel, turn: int) -> str:
-    told = [
+    facts = [
         *(weights_sha256(source.model), scorer.criterion, scorer.epochs, scorer.seed, turn),
         *(len(scorer.train), scorer.task.metric.name, [group.name for group in source.groups]),
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _write(path: Path, importance: Importance) -> None:

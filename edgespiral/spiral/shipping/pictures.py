@@ -45,16 +45,16 @@ def compared_texts(
     if splits.target_shape == ():
         return ()
     chosen, inputs, targets = _drawn(splits.test, TEXTS)
-    said = []
+    by_model = []
     for file in (teacher, student):
         with predicting_file(file) as predict, torch.inference_mode():
             texts = task.texts(task.answers(predict, inputs), targets, splits)
         if texts is None:
             return ()
-        said.append(texts)
+        by_model.append(texts)
     return tuple(
         ComparedText(sample=_name(splits.test, at), meant=meant, teacher=before, student=after)
-        for at, (meant, before), (_, after) in zip(chosen, *said, strict=True)
+        for at, (meant, before), (_, after) in zip(chosen, *by_model, strict=True)
     )
 
 
@@ -119,7 +119,11 @@ def _drawn(source: BatchSource, most: int) -> tuple[list[int], Tensors, Tensors]
     """Places of some samples from all over a split, their inputs and their targets."""
     chosen = sorted({int(at) for at in np.linspace(0, len(source) - 1, most)})
     batches = [next(islice(source.epoch(batch_size=1, first_batch=at), 1)) for at in chosen]
-    return chosen, joined([given for given, _ in batches]), joined([meant for _, meant in batches])
+    return (
+        chosen,
+        joined([inputs for inputs, _ in batches]),
+        joined([meant for _, meant in batches]),
+    )
 
 
 def _name(source: object, at: int) -> str:

@@ -82,9 +82,9 @@ def made_up_inputs(
         ExportError: ONNX Runtime cannot load it.
     """
     entries = _entries(model)
-    given = {name: list(shape) for name, shape in shapes.items()}
+    own_shapes = {name: list(shape) for name, shape in shapes.items()}
     try:
-        drawn = [random_inputs(0, entries, given, seed) for seed in range(count)]
+        drawn = [random_inputs(0, entries, own_shapes, seed) for seed in range(count)]
     except AgentError as error:
         problem = error.document
         kind = ERRORS[problem["kind"]]

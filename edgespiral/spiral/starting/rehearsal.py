@@ -179,7 +179,7 @@ def _scored(teacher: PrunableModel, splits: DataSplits, epochs: float, seed: int
 
 def _left_out(plan: Plan) -> list[str]:
     of_precision = plan.precision in ("int8", "auto")
-    said = {
+    reasons = {
         "choosing a precision": plan.precision == "auto",
         "training with int8's rounding": of_precision and plan.qat != "never",
         "your own training": plan.train is not None,
@@ -189,4 +189,4 @@ def _left_out(plan: Plan) -> list[str]:
         "turns for the energy alone": plan.energy_mj is not None,
         "turns that are tried again": plan.max_drop < float("inf"),
     }
-    return [words for words, is_so in said.items() if is_so]
+    return [words for words, is_so in reasons.items() if is_so]

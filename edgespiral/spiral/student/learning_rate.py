@@ -199,8 +199,8 @@ class _Bench:
             for number, (inputs, targets) in enumerate(self.held.batches()):
                 some = slice(number * size, (number + 1) * size)
                 taught = rows(self.held_outputs, (slice(None), some))
-                said = mapped(torch.Tensor.cpu, as_float(predict(inputs)))
-                total += float(usual(said, Batch(inputs, targets, taught, 0, 1)))
+                outputs = mapped(torch.Tensor.cpu, as_float(predict(inputs)))
+                total += float(usual(outputs, Batch(inputs, targets, taught, 0, 1)))
         return total / self.held.steps
 
 
@@ -241,10 +241,10 @@ def _answers(teachers: Sequence[nn.Module], shown: _Shown) -> Tensors:
     by_teacher = []
     for teacher in teachers:
         with predicting(teacher) as predict:
-            said = [
+            outputs = [
                 mapped(torch.Tensor.cpu, as_float(predict(inputs))) for inputs, _ in shown.batches()
             ]
-        by_teacher.append(joined(said))
+        by_teacher.append(joined(outputs))
     return mapped(lambda *leaf: torch.stack(leaf), *by_teacher)
 
 
@@ -255,15 +255,15 @@ def _best(tried: Mapping[tuple[float, int], TriedRate], length: int) -> tuple[fl
     losses = {factor: _loss(trial) for factor, trial in rated.items()}
     if not math.isfinite(losses[best]):
         return min(FACTORS), "every rate that was tried diverged; the lowest of them"
-    told = ", ".join(
+    evidence = ", ".join(
         f"{trial.learning_rate:.2g}: {'diverged' if trial.loss is None else f'{trial.loss:.3f}'}"
         for trial in rated.values()
     )
-    told = f"loss on samples held out after {2 * length} steps at {told}"
+    evidence = f"loss on samples held out after {2 * length} steps at {evidence}"
     usual = losses.get(1.0, math.inf)
     if best != 1.0 and losses[best] > (1 - MARGIN) * usual:
-        return 1.0, f"{told}, too close to tell; what suits so many steps by rule"
-    return best, f"{told}; {best:.2g} times what suits so many steps by rule"
+        return 1.0, f"{evidence}, too close to tell; what suits so many steps by rule"
+    return best, f"{evidence}; {best:.2g} times what suits so many steps by rule"
 
 
 def _loss(trial: TriedRate) -> float:

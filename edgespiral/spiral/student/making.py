@@ -100,8 +100,8 @@ def make_student(
     masks = thinned(plan.sparsity, student, train, batches=RECALIBRATION_BATCHES, seed=plan.seed)
     after_cut = score(student, context.splits.validation, task=context.task)
     score_told = context.task.metric.named(after_cut)
-    made = f"begins as {engine}" if planned.sibling else f"cut by {engine}"
-    context.listener.say(f"  {made}: {score_told} before distillation")
+    origin = f"begins as {engine}" if planned.sibling else f"cut by {engine}"
+    context.listener.say(f"  {origin}: {score_told} before distillation")
     with watch.timing("distil"):
         _distil(context, planned, parent, student, masks)
     with watch.timing("export"):

@@ -137,12 +137,12 @@ class OnRay:
         there = self._ray.cluster_resources()
         lacks = [name for name in self._devices.names if not there.get(name)]
         if lacks:
-            given = json.dumps({lacks[0]: 1})
+            resources = json.dumps({lacks[0]: 1})
             self._ray.shutdown()
             raise UsageError(
                 f"no node of the Ray cluster has {first_few(lacks)}",
                 where=os.environ.get(ADDRESS),
-                hint=f"on the node that has the device: ray start --resources '{given}'",
+                hint=f"on the node that has the device: ray start --resources '{resources}'",
             )
 
     def run(self, runs: Sequence[SweepRun]) -> Iterator[tuple[SweepRun, Problem | None]]:

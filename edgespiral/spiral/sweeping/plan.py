@@ -179,10 +179,10 @@ def _check_search(sweep: SweepPlan, place: str) -> None:
 
 def searchable() -> list[str]:
     """Fields of a plan that say how students are trained, and change what comes of it."""
-    said = {name: said_of(field) for name, field in Plan.model_fields.items()}
+    extras = {name: said_of(field) for name, field in Plan.model_fields.items()}
     return [
         name
-        for name, extra in said.items()
+        for name, extra in extras.items()
         if extra.get(OPTION, {}).get("group") == DISTILLATION and extra[COUNTS] and name != "seed"
     ]
 

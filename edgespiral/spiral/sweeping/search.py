@@ -66,16 +66,16 @@ class Search:
             UsageError: a trial is no plan.
         """
         require_optuna()
-        asked = self._asked()
+        trials = self._asked()
         for values in combinations(self.sweep.vary):
-            mine = [self._run(values, trial) for trial in asked if _is_of(trial, values)]
+            mine = [self._run(values, trial) for trial in trials if _is_of(trial, values)]
             if mine:
                 yield list(mine)
             while len(mine) < self._plan.trials:
                 number = min(self.at_once, self._plan.trials - len(mine))
                 new = self._suggested(mine, number)
-                asked += [values | settings for settings in new]
-                write_text(self.ended.out / ASKED, json.dumps(asked, indent=2) + "\n")
+                trials += [values | settings for settings in new]
+                write_text(self.ended.out / ASKED, json.dumps(trials, indent=2) + "\n")
                 runs = [self._run(values, values | settings) for settings in new]
                 mine += runs
                 yield runs
@@ -122,10 +122,10 @@ class Search:
         if not path.is_file():
             return []
         try:
-            asked: list[dict[str, Any]] = json.loads(read_bytes(path))
+            trials: list[dict[str, Any]] = json.loads(read_bytes(path))
             named = {*self.sweep.vary, *self._plan.fields}
-            if all(trial.keys() == named for trial in asked):
-                return asked
+            if all(trial.keys() == named for trial in trials):
+                return trials
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise RunFolderError("is damaged", where=str(path), hint="delete it") from error
         raise RunFolderError(

@@ -143,8 +143,8 @@ class Sweeping:
             if problem is not None:
                 self._problems[run.name] = problem
             self._written()
-            told = "ended" if problem is None else problem.text
-            self.listener.say(f"  {done} of {len(due)}: {run.name}: {told}")
+            outcome = "ended" if problem is None else problem.text
+            self.listener.say(f"  {done} of {len(due)}: {run.name}: {outcome}")
 
     def _written(self) -> Sweep:
         best = self._search.best(self._runs) if self.plan.search else []

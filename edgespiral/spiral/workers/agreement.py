@@ -105,11 +105,11 @@ def _facts(plan: Plan, model: nn.Module, splits: DataSplits) -> dict[str, str]:
     return facts
 
 
-def _require_same(own: Mapping[str, str], told: Mapping[str, object], rank: int) -> None:
-    where = f"process {rank} of {told['host']}"
-    if "error" in told:
-        raise ProcessLostError(f"{told['error']}", where=where)
-    theirs = told["facts"]
+def _require_same(own: Mapping[str, str], answer: Mapping[str, object], rank: int) -> None:
+    where = f"process {rank} of {answer['host']}"
+    if "error" in answer:
+        raise ProcessLostError(f"{answer['error']}", where=where)
+    theirs = answer["facts"]
     assert isinstance(theirs, dict)
     differing = [name for name in {**own, **theirs} if own.get(name) != theirs.get(name)]
     if not differing:

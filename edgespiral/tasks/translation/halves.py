@@ -55,10 +55,10 @@ def halves_of(model: nn.Module) -> Halves:
             is no tensor.
     """
     graph = _traced(model)
-    given = {str(node.target): node for node in graph.graph.find_nodes(op="placeholder")}
-    if given.keys() != {SOURCE, TARGET}:
+    inputs = {str(node.target): node for node in graph.graph.find_nodes(op="placeholder")}
+    if inputs.keys() != {SOURCE, TARGET}:
         raise ModelError(
-            f"the model takes {', '.join(given) or 'nothing'}, not {SOURCE} and {TARGET}",
+            f"the model takes {', '.join(inputs) or 'nothing'}, not {SOURCE} and {TARGET}",
             hint="def forward(self, source, target): ids (N, S), (N, T) -> logits (N, T, V)",
         )
     returned = next(iter(graph.graph.find_nodes(op="output"))).args[0]
@@ -66,17 +66,17 @@ def halves_of(model: nn.Module) -> Halves:
         # A graph holds them in kinds of its own.
         kind = "dict" if isinstance(returned, dict) else "tuple"
         raise ModelError(f"the model returns a {kind}, not one tensor of logits (N, T, V)")
-    late = _reached_from(given[TARGET])
+    late = _reached_from(inputs[TARGET])
     # What depends on neither, such as a scaled parameter, is in both halves.
-    early = _reached_from(given[SOURCE]) - late
+    early = _reached_from(inputs[SOURCE]) - late
     states = _States.of(graph, late)
     needed = {
         f"encoded_{node.name}": node
         for node in graph.graph.nodes
         if node in early and not set(node.users) & late <= states.begun_with(node)
     }
-    encoder = _encoder(graph, given[SOURCE], needed, states, late)
-    return Halves(encoder, _step(graph, given[TARGET], needed, states, early), states.names)
+    encoder = _encoder(graph, inputs[SOURCE], needed, states, late)
+    return Halves(encoder, _step(graph, inputs[TARGET], needed, states, early), states.names)
 
 
 def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> None:
@@ -97,7 +97,7 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
             whole = model(**inputs)
         try:
             run = steps(halves, inputs)
-            said = torch.cat([logits for logits, _ in run], 1)
+            stepwise = torch.cat([logits for logits, _ in run], 1)
         except Exception as error:
             raise ModelError(
                 f"its decoder does not run a word at a time: {described(error)}", hint=hint
@@ -108,10 +108,10 @@ def proven(model: nn.Module, halves: Halves, inputs: Mapping[str, Tensor]) -> No
             f"what its decoder needs of the source is no tensor: {first_few(sorted(handed))}",
             hint="take sizes of the words so far, not of the source, in the decoder",
         )
-    if whole.shape != said.shape:
+    if whole.shape != stepwise.shape:
         raise ModelError(f"the model returns {tuple(whole.shape)}, not logits (N, T, V)", hint=hint)
     allowed = STEP_SHARE * float(whole.abs().max())
-    apart = float((whole - said).abs().max())
+    apart = float((whole - stepwise).abs().max())
     # Written so that a difference that is no number fails.
     if not apart <= allowed:
         raise ModelError(
@@ -125,13 +125,13 @@ def steps(
     halves: Halves, inputs: Mapping[str, Tensor]
 ) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
     """Logits of each step over the words of `target`, and what the step was given."""
-    known = halves.encoder(inputs[SOURCE])
+    state = halves.encoder(inputs[SOURCE])
     run = []
     for at in range(inputs[TARGET].shape[1]):
-        asked = {TOKEN: inputs[TARGET][:, at : at + 1], **known}
-        outputs = halves.step(**asked)
-        run.append((outputs[LOGITS], asked))
-        known = known | {name: outputs[name] for name in halves.states}
+        step_inputs = {TOKEN: inputs[TARGET][:, at : at + 1], **state}
+        outputs = halves.step(**step_inputs)
+        run.append((outputs[LOGITS], step_inputs))
+        state = state | {name: outputs[name] for name in halves.states}
     return run
 
 
@@ -183,8 +183,8 @@ class _States:
         """What the layer begins with, as the whole model says; nothing: zeros."""
         if len(node.args) < 2 or node.args[1] is None:
             return ()
-        given: Any = node.args[1]
-        return tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        argument: Any = node.args[1]
+        return tuple(argument) if isinstance(argument, (tuple, list)) else (argument,)
 
     def begun_with(self, value: Node) -> set[Node]:
         """The layers that begin with `value`, and take it for nothing else."""
@@ -267,13 +267,13 @@ def _after(graph: Graph, call: Node, names: Sequence[str]) -> dict[str, Node]:
 
 
 def _module(whole: GraphModule, graph: Graph) -> GraphModule:
-    made = GraphModule(whole, graph)
-    made.training = whole.training
-    made.graph.eliminate_dead_code()
-    made.graph.lint()
-    made.delete_all_unused_submodules()
-    made.recompile()
-    return made
+    module = GraphModule(whole, graph)
+    module.training = whole.training
+    module.graph.eliminate_dead_code()
+    module.graph.lint()
+    module.delete_all_unused_submodules()
+    module.recompile()
+    return module
 
 
 def _zeros(source: Tensor, depth: int, hidden: int) -> Tensor:

@@ -95,10 +95,10 @@ class Translation(Task):
         with torch.no_grad():
             run = steps(halves, inputs)
         # As in the middle of a sentence: the first step may begin with zeros.
-        asked = run[min(1, len(run) - 1)][1]
+        example = run[min(1, len(run) - 1)][1]
         return (
             Part(ENCODER, halves.encoder, inputs[SOURCE], 1),
-            Part(STEP, halves.step, asked, self.steps),
+            Part(STEP, halves.step, example, self.steps),
         )
 
     def answers(self, predict: Predict, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -165,17 +165,17 @@ class Translation(Task):
         """BLEU of all sentences, 0 to 100, over the words as the data has them."""
         from sacrebleu.metrics import bleu
 
-        said, meant = self._sides(pairs)
+        hypotheses, meant = self._sides(pairs)
         # Words are apart already.
         scorer = bleu.BLEU(tokenize="none", force=True)
-        return float(scorer.corpus_score(said, [meant]).score)
+        return float(scorer.corpus_score(hypotheses, [meant]).score)
 
     def scores_beside(self, pairs: Pairs) -> tuple[float, ...]:
         """chrF of all sentences, 0 to 100."""
         from sacrebleu.metrics import chrf
 
-        said, meant = self._sides(pairs)
-        return (float(chrf.CHRF().corpus_score(said, [meant]).score),)
+        hypotheses, meant = self._sides(pairs)
+        return (float(chrf.CHRF().corpus_score(hypotheses, [meant]).score),)
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
         """As of a share of so many samples: a word that turns over changes those behind it."""
@@ -218,12 +218,12 @@ class Translation(Task):
     def sentences(self, ids: Tensor, unknown: str = UNKNOWN) -> list[str]:
         """Ids (N, L) as text: what comes before `</s>`, without `<s>`."""
         end, begin = self.tokens.index(END), self.tokens.index(BEGIN)
-        said = []
+        lines = []
         for row in ids.tolist():
             kept = row[: row.index(end)] if end in row else row
             words = [self.tokens[i] for i in kept if i not in (NO_SYMBOL, begin)]
-            said.append(" ".join(unknown if word == UNKNOWN else word for word in words))
-        return said
+            lines.append(" ".join(unknown if word == UNKNOWN else word for word in words))
+        return lines
 
     def texts(
         self,
@@ -235,12 +235,12 @@ class Translation(Task):
         return list(zip(self.sentences(targets), self.sentences(answers), strict=True))
 
     def _sides(self, pairs: Pairs) -> tuple[list[str], list[str]]:
-        said: list[str] = []
+        hypotheses: list[str] = []
         meant: list[str] = []
         for outputs, targets in pairs:
-            said += self.sentences(outputs)
+            hypotheses += self.sentences(outputs)
             meant += self.sentences(targets, UNSAID)
-        return said, meant
+        return hypotheses, meant
 
     def _check_targets(self, splits: DataSplits) -> None:
         specs = splits.specs
@@ -262,17 +262,17 @@ def _counts(reference: Tensor) -> Tensor:
 def _check_sentences(splits: DataSplits, part: str, source: BatchSource) -> None:
     words, end, seen = len(splits.class_names), splits.class_names.index(END), 0
     for inputs, targets in source.epoch(batch_size=BATCH_SIZE):
-        kept = targets != NO_SYMBOL
+        present = targets != NO_SYMBOL
         problems: Mapping[str, Tensor] = {
-            "the sentence to be said is empty": (kept & (targets != end)).sum(1) == 0,
+            "the sentence to be said is empty": (present & (targets != end)).sum(1) == 0,
             "the source sentence is empty": (inputs[SOURCE] != (splits.padding or 0)).sum(1) == 0,
-            "the sentence goes on after -1, which fills it up": (kept[:, 1:] & ~kept[:, :-1]).any(
-                1
-            ),
-            f"the sentence has words that are none of 0 to {words - 1}": (
-                kept & ((targets < 0) | (targets >= words))
+            "the sentence goes on after -1, which fills it up": (
+                present[:, 1:] & ~present[:, :-1]
             ).any(1),
-            f"the sentence does not end with {END}": _last(targets, kept) != end,
+            f"the sentence has words that are none of 0 to {words - 1}": (
+                present & ((targets < 0) | (targets >= words))
+            ).any(1),
+            f"the sentence does not end with {END}": _last(targets, present) != end,
         }
         for problem, rows in problems.items():
             if bool(rows.any()):
@@ -281,7 +281,7 @@ def _check_sentences(splits: DataSplits, part: str, source: BatchSource) -> None
         seen += len(targets)
 
 
-def _last(targets: Tensor, kept: Tensor) -> Tensor:
+def _last(targets: Tensor, present: Tensor) -> Tensor:
     """The last word of each sentence."""
-    at = (kept.sum(1) - 1).clamp_min(0)
+    at = (present.sum(1) - 1).clamp_min(0)
     return targets.gather(1, at[:, None])[:, 0]

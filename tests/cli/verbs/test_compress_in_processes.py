@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 
 import pytest
 import torch
+from quick_runs import PLAIN, flags
 
 from edgespiral.cli.app import main
 from edgespiral.core.errors import ExitCode
@@ -18,9 +19,9 @@ from edgespiral.core.records.journal import read
 Command = Callable[..., CompletedProcess[str]]
 MATERIAL = Path(__file__).parents[1] / "several.py"
 OPTIONS = (
-    *("--target", "host-cpu", "--speedup", "1.2", "--max-drop", "100", "--batch-size", "16"),
+    *(*flags(PLAIN), "--speedup", "1.2", "--max-drop", "100", "--batch-size", "16"),
     *("--epochs", "6", "--turns", "1", "--learning-rate", "0.05", "--amp", "off"),
-    *("--allocation", "uniform", "--criterion", "l1", "--pruner", "depgraph", "--out", "run"),
+    *("--pruner", "depgraph", "--out", "run"),
 )
 
 

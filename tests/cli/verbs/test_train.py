@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -8,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from command import command
+from forked import Forked
 from typer.testing import CliRunner
 
 from edgespiral.cli.verbs.train import default_folder, train
 from edgespiral.core.errors import ModelError, UsageError
 
-COMMAND = "import typer; from edgespiral.cli.verbs.train import train; typer.run(train)"
 ARGUMENTS = ["resnet8", "--data", "digits", "--batch-size", "32"]
 
 
@@ -24,14 +24,12 @@ def invoke(*arguments):
 
 
 def start(folder, *arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
-    command = [sys.executable, "-c", COMMAND, *ARGUMENTS, "--out", str(folder), *arguments]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return Forked("train", *ARGUMENTS, "--out", folder, *arguments)
 
 
 def wait_for(path, process):
     while not path.exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
 
@@ -83,19 +81,15 @@ def test_a_model_that_depends_on_the_batch_is_refused_before_any_training(tmp_pa
 
 
 def test_a_killed_training_resumes_to_the_same_accuracy(tmp_path):
-    epochs = ("--epochs", "8")
+    epochs = ("--epochs", "6")
     killed = start(tmp_path / "killed", *epochs)
     wait_for(tmp_path / "killed" / "checkpoint.pt", killed)
     killed.kill()
     killed.communicate()
     assert not (tmp_path / "killed" / "train.json").exists()
-    processes = [
-        start(tmp_path / "killed", *epochs, "--resume"),
-        start(tmp_path / "whole", *epochs),
-    ]
-    for process in processes:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
+    for name, more in (("killed", ("--resume",)), ("whole", ())):
+        done = command("train", *ARGUMENTS, "--out", tmp_path / name, *epochs, *more)
+        assert done.returncode == 0, done.stderr
     resumed, whole = (
         json.loads((tmp_path / name / "train.json").read_text()) for name in ("killed", "whole")
     )

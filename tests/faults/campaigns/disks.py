@@ -58,7 +58,7 @@ class Trouble:
 class Disks:
     """Disks that are full or may not be written to."""
 
-    name, short, whole = "disks", 8, 180
+    name, short, whole = "disks", 5, 180
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
         """Run one command on a troubled disk, and then, if it goes on, on a sound one."""

@@ -17,7 +17,7 @@ def test_the_last_record_is_about_the_published_files(finished, digits):
     assert last.student_beside == file_scored(published, digits.test, task=CLASSIFICATION)[1]
     assert [figure.metric.name for figure in last.teacher_beside] == ["macro F1"]
     [check] = last.device_checks
-    assert (check.target, check.not_checked) == ("host-cpu", None)
+    assert (check.target, check.not_checked) == ("quick", None)
     assert check.score == check.score_here
 
 

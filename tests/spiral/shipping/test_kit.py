@@ -17,7 +17,7 @@ from edgespiral.core.errors import ExportError, RunFolderError, UsageError
 from edgespiral.core.records.parts import PARTS, PartFile, described
 from edgespiral.core.system.files import sha256_file
 from edgespiral.export.parity import opened
-from edgespiral.spiral.shipping.kit import Shipment, require_kit, write_kit
+from edgespiral.spiral.shipping.kit import Shipment, copied_whole, require_kit, write_kit
 from edgespiral.spiral.shipping.sample import FileSample
 
 SHAPE = [1, 3, 4, 4]
@@ -222,3 +222,21 @@ def test_a_file_that_changed_since_it_was_judged_is_not_shipped(tmp_path):
     with pytest.raises(RunFolderError, match="changed while it was shipped"):
         write_kit(shipment(path, "onnxruntime", samples), tmp_path / "kit")
     assert not (tmp_path / "kit").exists()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_kit_that_cannot_be_copied_whole_leaves_nothing(tmp_path, is_new):
+    made, out = tmp_path / "made", tmp_path / "kit"
+    (made / "sample").mkdir(parents=True)
+    (made / "sample" / "0.bin").write_bytes(b"0")
+    (made / "README.md").write_text("a kit")
+    (made / "zzz").symlink_to("nowhere")
+    if not is_new:
+        out.mkdir()
+    with pytest.raises(FileNotFoundError):
+        copied_whole(made, out)
+    assert out.exists() is not is_new
+    assert is_new or not any(out.iterdir())
+    (made / "zzz").unlink()
+    copied_whole(made, out)
+    assert (out / "sample" / "0.bin").read_bytes() == b"0"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from quick_runs import FINISHED
 
 from edgespiral import api
 from edgespiral.core.errors import ExitCode, RunFolderError
@@ -20,7 +21,6 @@ from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.spiral.shipping.publishing import fetch_engine, hashes_of, restore
 
 STAND_IN = Path(__file__).parents[2] / "stand_ins" / "trtexec.py"
-OPTIONS = {"speedup": 1.6, "epochs": 1.25, "max_drop": 20.0}
 
 
 def flip(path: Path) -> None:
@@ -44,7 +44,7 @@ def run(finished, tmp_path):
 @pytest.fixture
 def resumed(run, teacher, digits):
     """Goes on with the copy."""
-    return lambda: api.compress(teacher, digits, out=run, resume=True, **OPTIONS)
+    return lambda: api.compress(teacher, digits, out=run, resume=True, **FINISHED)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "model.py"])

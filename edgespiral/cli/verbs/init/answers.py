@@ -63,8 +63,8 @@ def completed(answers: Answers, ask: Callable[..., str] = typer.prompt) -> Answe
     }
     for name, question in questions.items():
         if answers.text(name) is None:
-            said = ask(question, default="", show_default=False).strip()
-            answers = answers.having(**{name: said}) if said else answers
+            reply = ask(question, default="", show_default=False).strip()
+            answers = answers.having(**{name: reply}) if reply else answers
     if answers.transport is None and not answers.fields.get("target"):
         answers = _at(answers, ask("Its device: local, ssh:HOST, adb or a target", default="local"))
     if not any(answers.fields.get(name) for name in BUDGETS):
@@ -72,7 +72,7 @@ def completed(answers: Answers, ask: Callable[..., str] = typer.prompt) -> Answe
     return answers
 
 
-def budget_of(said: str) -> dict[str, object]:
+def budget_of(reply: str) -> dict[str, object]:
     """The plan's field for a budget as a person writes it.
 
     Raises:
@@ -82,14 +82,14 @@ def budget_of(said: str) -> dict[str, object]:
         >>> budget_of("8 ms"), budget_of("2.5x")
         ({'latency_ms': 8.0}, {'speedup': 2.5})
     """
-    text = said.replace(" ", "").lower()
+    text = reply.replace(" ", "").lower()
     for ending, field in (("ms", "latency_ms"), ("x", "speedup")):
         if text.endswith(ending):
             try:
                 return {field: float(text.removesuffix(ending))}
             except ValueError:
                 break
-    raise UsageError(f"not a budget: {said!r}", hint="say it as 8ms or as 2x")
+    raise UsageError(f"not a budget: {reply!r}", hint="say it as 8ms or as 2x")
 
 
 def _at(answers: Answers, device: str) -> Answers:

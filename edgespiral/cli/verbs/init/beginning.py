@@ -73,12 +73,12 @@ def begin(answers: Answers, console: Terminal) -> list[str]:
     profiles = device.texts()  # a device that cannot be reached is told before data are read
     subject = _subject(answers)
     task_name, task = _task(answers, subject)
-    said = {name: value for name, value in answers.fields.items() if value is not None}
-    said |= {"model": subject.model, "data": subject.spec, "task": task_name}
-    said |= {"target": list(device.names)} | (
+    fields = {name: value for name, value in answers.fields.items() if value is not None}
+    fields |= {"model": subject.model, "data": subject.spec, "task": task_name}
+    fields |= {"target": list(device.names)} | (
         {"weights": subject.weights} if subject.weights else {}
     )
-    plan = _plan(said, task)
+    plan = _plan(fields, task)
     for line in _facts(plan, subject, task):
         console.print(line, soft_wrap=True)
     texts = subject.texts | profiles | {PLAN: plan_text(plan)}
@@ -150,10 +150,10 @@ def _stated(answers: Answers) -> Form:
     return Form(answers.shape, (answers.classes,))
 
 
-def _data(given: str) -> tuple[str, DataSplits]:
+def _data(source: str) -> tuple[str, DataSplits]:
     from edgespiral.data import load
 
-    spec = spec_of(given)
+    spec = spec_of(source)
     return spec, load(spec)
 
 
@@ -202,11 +202,11 @@ def _task(answers: Answers, subject: Subject) -> tuple[str, Task]:
     raise refusals[0]
 
 
-def _plan(said: dict[str, object], task: Task) -> Plan:
+def _plan(fields: dict[str, object], task: Task) -> Plan:
     from edgespiral.spiral.plan import load_plan
     from edgespiral.spiral.starting.fitting import require_drop
 
-    plan = load_plan(None, said)
+    plan = load_plan(None, fields)
     require_drop(plan, task.metric)
     return plan
 

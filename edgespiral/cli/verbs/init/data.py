@@ -28,11 +28,11 @@ TRIED_TASKS = (DEFAULT, "segmentation", "binary", "regression", "multilabel")
 KINDS_HINT = "docs/data.md has what each kind of data looks like"
 
 
-def spec_of(given: str) -> str:
+def spec_of(source: str) -> str:
     """What `--data` takes for a folder or a table; a spec stays as it is.
 
     Args:
-        given: `folder:photos`, `data.py:load`, `digits`, or the path of a folder or table.
+        source: `folder:photos`, `data.py:load`, `digits`, or the path of a folder or table.
 
     Raises:
         UsageError: it names nothing, or a table whose target only the user knows.
@@ -44,15 +44,15 @@ def spec_of(given: str) -> str:
     """
     from edgespiral.data.catalog import check_name
 
-    path = Path(given)
+    path = Path(source)
     if path.is_dir():
-        return f"{_kind_of_folder(path)}:{given}"
+        return f"{_kind_of_folder(path)}:{source}"
     if path.is_file() and path.suffix != ".py":
-        return _spec_of_table(path, given)
-    if path.parent != Path() and ":" not in given:
-        raise DataError("no such file or folder", where=given)
-    check_name(given)
-    return given
+        return _spec_of_table(path, source)
+    if path.parent != Path() and ":" not in source:
+        raise DataError("no such file or folder", where=source)
+    check_name(source)
+    return source
 
 
 def task_of(spec: str) -> str | None:
@@ -72,13 +72,13 @@ def _kind_of_folder(folder: Path) -> str:
     )
 
 
-def _spec_of_table(path: Path, given: str) -> str:
+def _spec_of_table(path: Path, source: str) -> str:
     from edgespiral.data.files.tables import FORMS, is_table
 
     if not is_table(path):
         what = f"is no table ({', '.join(FORMS)}) and no folder"
-        raise DataError(what, where=given, hint=KINDS_HINT)
-    return f"{_kind_of_table(path)}:{given}"
+        raise DataError(what, where=source, hint=KINDS_HINT)
+    return f"{_kind_of_table(path)}:{source}"
 
 
 def _kind_of_table(path: Path) -> str:

@@ -40,8 +40,8 @@ def sweep(
     sweeping = Sweeping(plan, out, jobs, OnConsole(Terminal(stderr=True)), command_line())
     if slurm:
         done, script = sweeping.for_slurm()
-        told = "all runs have ended" if script is None else f"submit it: sbatch {script}"
-        console.print(told, soft_wrap=True)
+        message = "all runs have ended" if script is None else f"submit it: sbatch {script}"
+        console.print(message, soft_wrap=True)
     else:
         done = sweeping.on_ray() if ray else sweeping.here()
     print_sweep(console, done)

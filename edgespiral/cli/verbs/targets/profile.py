@@ -37,8 +37,8 @@ def profile_target(
     console.print(_table(staircase, profile.name))
     console.print(_staircase_line(staircase), soft_wrap=True)
     before, path = profile.device.channel_multiple, keep_channel_multiple(name, staircase.multiple)
-    said = f"channel_multiple = {staircase.multiple} (was {before}) is in {path}"
-    console.print(said, soft_wrap=True)
+    message = f"channel_multiple = {staircase.multiple} (was {before}) is in {path}"
+    console.print(message, soft_wrap=True)
 
 
 def _staircase_line(staircase: Staircase) -> str:

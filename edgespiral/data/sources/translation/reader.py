@@ -275,15 +275,15 @@ def _ids(
     begin, end = (target.tokens.index(mark) for mark in (BEGIN, END))
     read = torch.zeros(len(pairs), lengths[0], dtype=torch.int64)
     before = torch.zeros(len(pairs), lengths[1], dtype=torch.int64)
-    said = torch.full((len(pairs), lengths[1]), NO_SYMBOL, dtype=torch.int64)
+    targets = torch.full((len(pairs), lengths[1]), NO_SYMBOL, dtype=torch.int64)
     for index, pair in enumerate(pairs):
         words = source.ids(pair.source, pair.where)
         wanted = [*target.ids(pair.target, pair.where), end]
         read[index, : len(words)] = torch.tensor(words)
-        said[index, : len(wanted)] = torch.tensor(wanted)
+        targets[index, : len(wanted)] = torch.tensor(wanted)
         before[index, : len(wanted)] = torch.tensor([begin, *wanted[:-1]])
     names = [pair.where for pair in pairs]
-    return DatasetSource(Pairs(read, before, said), fixed=True, names=names)
+    return DatasetSource(Pairs(read, before, targets), fixed=True, names=names)
 
 
 def _description(lengths: tuple[int, int]) -> str:

@@ -57,9 +57,9 @@ def _folders(root: Path, described: Mapping[str, object], file: Path | None) -> 
     folders = {}
     names_some = any(described.get(name) for usual in NAMES.values() for name in usual)
     for part, usual in NAMES.items():
-        told = next((described[name] for name in usual if described.get(name)), None)
-        if told is not None:
-            folders[part] = _told(root, described, told, f"{file}: {part}")
+        entry = next((described[name] for name in usual if described.get(name)), None)
+        if entry is not None:
+            folders[part] = _told(root, described, entry, f"{file}: {part}")
         elif not names_some:
             places = [(root / "images" / name, root / name / "images") for name in usual]
             folder = first_folder(*(place for pair in places for place in pair))
@@ -72,18 +72,18 @@ def _folders(root: Path, described: Mapping[str, object], file: Path | None) -> 
     return folders
 
 
-def _told(root: Path, described: Mapping[str, object], told: object, where: str) -> Path:
+def _told(root: Path, described: Mapping[str, object], entry: object, where: str) -> Path:
     """The folder that `data.yaml` names, as ultralytics' own reader finds it."""
     path = described.get("path") or ""
-    if not isinstance(told, str) or not isinstance(path, str):
-        kind = type(path if isinstance(told, str) else told).__name__
+    if not isinstance(entry, str) or not isinstance(path, str):
+        kind = type(path if isinstance(entry, str) else entry).__name__
         raise DataError(f"is a {kind}, not the name of a folder", where=where)
     base = root / path
     # Exports often say `../train/images` of what lies beside the file.
-    named = [base / told, root / told, root / told.removeprefix("../")]
+    named = [base / entry, root / entry, root / entry.removeprefix("../")]
     folder = first_folder(*named)
     if folder is None:
-        raise DataError(f"no such folder: {told}", where=where)
+        raise DataError(f"no such folder: {entry}", where=where)
     return folder
 
 

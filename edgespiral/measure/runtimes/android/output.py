@@ -212,14 +212,14 @@ def _of(parts: Sequence[Section], kind: str, index: int, job: Job) -> list[Secti
 def _told(section: Section, job: Job) -> EdgeSpiralError:
     """The error that a section with a failure stands for."""
     kind, *words = section.words
-    said = last_words("\n".join(section.lines))
+    reason = last_words("\n".join(section.lines))
     if kind == "unpinnable":
         what = f"its processes cannot be pinned to cores {', '.join(words)}"
         return TargetError(what, hint="name others in the target's [runtime] affinity")
     model = str(job.models[int(words[0])])
     if kind == "wordless":
-        return MeasurementError(f"onnxruntime_perf_test wrote no times: {said}", where=model)
-    hint = next((hint for words_of, hint in WRONG_TOOL.items() if words_of in said), None)
+        return MeasurementError(f"onnxruntime_perf_test wrote no times: {reason}", where=model)
+    hint = next((hint for words_of, hint in WRONG_TOOL.items() if words_of in reason), None)
     if hint is not None or int(words[1]) in NOT_STARTED:
-        return TargetError(f"onnxruntime_perf_test does not run there: {said}", hint=hint)
-    return ModelError(f"cannot be run: exit code {words[1]}: {said}", where=model)
+        return TargetError(f"onnxruntime_perf_test does not run there: {reason}", hint=hint)
+    return ModelError(f"cannot be run: exit code {words[1]}: {reason}", where=model)

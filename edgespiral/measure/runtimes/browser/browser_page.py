@@ -41,11 +41,16 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-dev-shm-usage",
     "--disable-extensions",
-    "--disable-gpu",
     "--disable-sync",
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+# On Linux and of what stands in for a GPU, browsers hand WebGPU out only where they are asked to.
+GPU_OPTIONS = {
+    ("wasm", False): ("--disable-gpu",),
+    ("webgpu", False): ("--enable-unsafe-webgpu", "--enable-features=Vulkan"),
+    ("webgpu", True): ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"),
+}
 START_S = 120
 # How often a page is shown that it is still served.
 SIGN_S = 20
@@ -68,24 +73,24 @@ class Page:
         self.commands: queue.Queue[Json] = queue.Queue()
         self.answers: queue.Queue[Json | None] = queue.Queue()
 
-    def ask(self, name: str, index: int | None = None, **told: Any) -> Json:  # noqa: ANN401
+    def ask(self, name: str, index: int | None = None, **details: Any) -> Json:  # noqa: ANN401
         """What the page answers to a command.
 
         Args:
             name: of the command.
             index: of the model that it is about.
-            told: the rest of the command.
+            details: the rest of the command.
 
         Raises:
             AgentError: the model cannot be run there, or the page is no more.
         """
-        self.commands.put({"name": name, "index": index, **told})
+        self.commands.put({"name": name, "index": index, **details})
         answer = self._answer()
         if "error" in answer:
             kind = "target" if index is None else "model"
             verb = "cannot be loaded" if name == "open" else "cannot be run"
-            said = " ".join(str(answer["error"]).split())
-            raise AgentError(kind, f"{verb} in the browser: {said}", model=index)
+            reason = " ".join(str(answer["error"]).split())
+            raise AgentError(kind, f"{verb} in the browser: {reason}", model=index)
         return answer
 
     def _answer(self) -> Json:
@@ -110,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A file, or an answer that lasts as long as the page."""
-        name = unquote(self.path).lstrip("/")
+        name = unquote(self.path.partition("?")[0]).lstrip("/")
         if name == "alive":
             self._outlast()
             return
@@ -124,9 +129,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """The page's answer to the command before, for which it is handed the next."""
         page = self.server.page
-        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if said is not None:
-            page.answers.put(said)
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if message is not None:
+            page.answers.put(message)
         self._send(json.dumps(page.commands.get()).encode(), "application/json")
 
     def log_message(self, *_: object) -> None:
@@ -195,41 +200,45 @@ def version_of(command: str) -> str:
         AgentError: it cannot be started.
     """
     try:
-        told = subprocess.run(  # noqa: S603 (the command is the target's own)
+        done = subprocess.run(  # noqa: S603 (the command is the target's own)
             [command, "--version"], capture_output=True, text=True, timeout=VERSION_S, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise AgentError("target", f"{command} cannot be started: {error}") from error
-    return " ".join(told.stdout.split()[:2])
+    return " ".join(done.stdout.split()[:2])
 
 
 @contextmanager
-def opened(command: str, folder: Path) -> Iterator[Page]:
+def opened(
+    command: str, folder: Path, *, backend: str = "wasm", software_gpu: bool = False
+) -> Iterator[Page]:
     """A page that serves `page.html` of a folder, in a browser of its own.
 
     Args:
         command: of the browser.
         folder: whose files the page may ask for.
+        backend: what is to compute there.
+        software_gpu: whether the browser is to stand in for a GPU itself.
     """
+    options = GPU_OPTIONS[backend, software_gpu and backend == "webgpu"]
     page = Page(folder)
     with Server(page) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/page.html"
+        url = f"http://127.0.0.1:{server.server_port}/page.html?backend={backend}"
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as own:
             try:
-                with _browser(command, Path(own), url, page):
+                with _browser([command, *OPTIONS, *options], Path(own), url, page):
                     yield page
             finally:
                 server.shutdown()
 
 
 @contextmanager
-def _browser(command: str, own: Path, url: str, page: Page) -> Iterator[None]:
+def _browser(command: list[str], own: Path, url: str, page: Page) -> Iterator[None]:
     # As root, as in containers, Chromium runs without its sandbox only.
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    options = [*OPTIONS, *sandbox, f"--user-data-dir={own}", url]
     with subprocess.Popen(  # noqa: S603 (the command is the target's own)
-        [command, *options],
+        [*command, *sandbox, f"--user-data-dir={own}", url],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -50,9 +50,9 @@ class Mnn(ConvertingRuntime):
                     layer_times(nodes, weighted_layers(model, job.shapes, recurrent=True))
                     for model, nodes in zip(job.models, document.pop("nodes"), strict=True)
                 ]
-        asked = {
+        expected = {
             "runtime": "mnn",
             "threads": self._settings["threads"],
             "float_precision": self._settings["float_precision"],
         }
-        return whole_answer(document, job, expected=asked)
+        return whole_answer(document, job, expected=expected)

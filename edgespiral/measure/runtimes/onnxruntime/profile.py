@@ -93,12 +93,12 @@ def _layer(node: Json) -> Json | None:
     is_attention = name.endswith("MatMul") and len(inputs) > 1 and len(inputs[1]) > 1
     if is_attention or not inputs[0] or not outputs[0]:
         return None
-    given, result = inputs[0], outputs[-1]
-    fan_in, fan_out, batch = given[-1], result[-1], math.prod(result[:-1])
+    source, result = inputs[0], outputs[-1]
+    fan_in, fan_out, batch = source[-1], result[-1], math.prod(result[:-1])
     if operator == "conv":
-        shapes = (given, inputs[1], result)
+        shapes = (source, inputs[1], result)
     elif operator in GATES:
-        shapes = (given, [GATES[operator] * fan_out, fan_in], [given[0], *result[-3:]])
+        shapes = (source, [GATES[operator] * fan_out, fan_in], [source[0], *result[-3:]])
     else:
         shapes = ([batch, fan_in], [fan_out, fan_in], [batch, fan_out])
     keys = ("input_shape", "weight_shape", "output_shape")

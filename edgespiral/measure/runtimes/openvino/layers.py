@@ -48,27 +48,27 @@ def _joined(layers: list[Json]) -> Json:
 
 def _layer(node: Json) -> Json | None:
     """The weighted layer that a node is; None where its shapes do not tell which."""
-    given, result = node["inputs"][0], node["outputs"][0]
+    source, result = node["inputs"][0], node["outputs"][0]
     weights = [sizes for sizes in node["inputs"][1:] if len(sizes) > 1]
-    if not weights or not all((*given, *result)):
+    if not weights or not all((*source, *result)):
         return None
     if node["kind"] == "Convolution":
-        return _timed(node, "conv", given, _ungrouped(weights[0], len(given)), result)
+        return _timed(node, "conv", source, _ungrouped(weights[0], len(source)), result)
     if node["kind"] == "FullyConnected":
-        fan_out, fan_in = result[-1], given[-1]
+        fan_out, fan_in = result[-1], source[-1]
         batch = math.prod(result[:-1])
         return _timed(node, "gemm", [batch, fan_in], [fan_out, fan_in], [batch, fan_out])
-    return _recurrent(node, given, result)
+    return _recurrent(node, source, result)
 
 
-def _recurrent(node: Json, given: list[int], result: list[int]) -> Json | None:
+def _recurrent(node: Json, source: list[int], result: list[int]) -> Json | None:
     """A layer of inputs (N, T, features) and outputs (N, T, hidden), or (N, 1, T, hidden)."""
-    features, hidden = given[-1], result[-1]
+    features, hidden = source[-1], result[-1]
     rows = next((sizes[-2] for sizes in node["inputs"][1:] if sizes[2:] == [features]), 0)
     operator = BY_GATES.get(rows // hidden)
-    if operator is None or len(given) != 3:
+    if operator is None or len(source) != 3:
         return None
-    batch, steps, _ = given
+    batch, steps, _ = source
     shapes = [steps, batch, features], [rows, features], [steps, 1, batch, hidden]
     return _timed(node, operator, *shapes)
 
@@ -80,10 +80,10 @@ def _ungrouped(weight: list[int], dimensions: int) -> list[int]:
     return [weight[0] * weight[1], *weight[2:]]
 
 
-def _timed(node: Json, operator: str, given: list[int], weight: list[int], out: list[int]) -> Json:
+def _timed(node: Json, operator: str, source: list[int], weight: list[int], out: list[int]) -> Json:
     return {
         "operator": operator,
-        "input_shape": given,
+        "input_shape": source,
         "weight_shape": weight,
         "output_shape": out,
         "latency_ms": (float(node["mean_us"]) + CUT_OFF_US) / 1e3,

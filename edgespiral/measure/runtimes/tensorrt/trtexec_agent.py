@@ -81,8 +81,8 @@ class Tool:
             raise AgentError("target", what, hint="leave that out of the target's [runtime]")
         done = self._ended(flags)
         if done.returncode != 0:
-            said = COMPLAINT.findall(done.stdout + done.stderr)
-            words = " ".join(" ".join(said or [done.stdout, done.stderr]).split())
+            complaints = COMPLAINT.findall(done.stdout + done.stderr)
+            words = " ".join(" ".join(complaints or [done.stdout, done.stderr]).split())
             what = f"trtexec failed with exit code {done.returncode}: "
             raise AgentError("model", what + words[-LONGEST_COMPLAINT:], model=model)
         return str(done.stdout)
@@ -244,7 +244,7 @@ def measure(engines: list[Engine], request: Json) -> list[Json]:
     for order in orders(len(engines), request["rounds"]):
         for index in order:
             rounds[index].append(engines[index].times(counts[index], request["warmup_ms"]))
-    return [{"warmup_count": FIRST_RUNS, "rounds": taken} for taken in rounds]
+    return [{"warmup_count": FIRST_RUNS, "rounds": samples} for samples in rounds]
 
 
 def profile(engines: list[Engine], request: Json) -> list[Json]:

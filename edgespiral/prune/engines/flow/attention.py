@@ -145,8 +145,8 @@ def _mask(named: Mapping[str, Any], tracer: GraphAppendingTracer) -> Any:  # noq
         masks[PADDING] = masks[PADDING].unsqueeze(1).unsqueeze(1)
     are_bool = {name: _is_bool(node) for name, node in nodes.items()}
     if all(are_bool.values()):
-        kept = [mask.logical_not() for mask in masks.values()]
-        return kept[0] & kept[1] if len(kept) > 1 else next(iter(kept), None)
+        visible = [mask.logical_not() for mask in masks.values()]
+        return visible[0] & visible[1] if len(visible) > 1 else next(iter(visible), None)
     added = [
         torch.zeros_like(mask, dtype=_dtype(named["query"])).masked_fill(mask, -math.inf)
         if are_bool[name]

@@ -109,8 +109,8 @@ def needs_flow(model: GraphModule) -> bool:
     Such are norms over channels, comparisons of them, parameters that the graph reads itself,
     attention, recurrent layers, selections of channels, and outputs of layers that meet the model's
     input; for all else
-    Torch-Pruning gives the same groups. Through a chain of slices of channels (RexNet's shortcuts)
-    it takes minutes, since it follows every channel by itself.
+    Torch-Pruning gives the same groups. Through a chain of slices (RexNet's shortcuts,
+    the crops of a causal convolution) it takes minutes, since it follows every channel by itself.
     """
     layers = [model.get_submodule(str(n.target)) for n in model.graph.find_nodes(op="call_module")]
     if any(isinstance(m, NOT_FOLLOWED_BY_OTHERS) or _is_uneven(m) for m in layers):
@@ -119,17 +119,16 @@ def needs_flow(model: GraphModule) -> bool:
         return True
     names = {getattr(n.target, "__name__", n.target) for n in model.graph.nodes}
     reads_itself = any(True for _ in model.graph.find_nodes(op="get_attr"))
-    if names & PRODUCTS or reads_itself or any(map(_takes_channels, model.graph.nodes)):
+    if names & PRODUCTS or reads_itself or any(map(_takes_a_part, model.graph.nodes)):
         return True
     return _meets_input(model)
 
 
-def _takes_channels(node: Node) -> bool:
-    """Whether it is a slice of the second dimension, as `x[:, :8]`."""
+def _takes_a_part(node: Node) -> bool:
+    """Whether it is a slice, as `x[:, :8]` or `x[..., 1:]`, other than of the batch."""
     if node.target is not operator.getitem or not isinstance(node.args[1], tuple):
         return False
-    part = node.args[1][1] if len(node.args[1]) > 1 else slice(None)
-    return isinstance(part, slice) and part != slice(None)
+    return any(isinstance(part, slice) and part != slice(None) for part in node.args[1][1:])
 
 
 def _compares_channels(node: Node) -> bool:

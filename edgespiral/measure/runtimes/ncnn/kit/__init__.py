@@ -38,13 +38,13 @@ def converted(model: Path, folder: Path, shapes: Shapes) -> KitModel:
     """
     file = f"{model.stem}.ncnn.param"
     with work_folder() as work:
-        made = convert.converted(model, work, shapes)
+        conversion = convert.converted(model, work, shapes)
         goals = {convert.PARAM: file, convert.WEIGHTS: f"{model.stem}.ncnn.bin"}
         for source, name in goals.items():
             with writing(folder / name):
-                shutil.copyfile(made.files[source], folder / name)
-        inputs, outputs = (made.about[key] for key in ("inputs", "outputs"))
-        axes = made.about["axes"]
+                shutil.copyfile(conversion.files[source], folder / name)
+        inputs, outputs = (conversion.about[key] for key in ("inputs", "outputs"))
+        axes = conversion.about["axes"]
     assert isinstance(inputs, dict)
     assert isinstance(outputs, list)
     assert isinstance(axes, dict)
