@@ -108,7 +108,7 @@ class Budget:
     @property
     def _rest(self) -> str:
         return (
-            "" if self.whole_ms is None else f" for the network of {self.whole_ms:.3g} for a frame"
+            "" if self.whole_ms is None else f" for the network of {self.whole_ms:.3g} ms a frame"
         )
 
 
