@@ -12,7 +12,7 @@ RELEASE := .tools/release
 DOCS := .tools/docs
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: setup demo examples notebooks test test-quick coverage faults lint types plan docs requirements dist clean
+.PHONY: setup demo examples notebooks test test-quick coverage faults arm64 lint types plan docs requirements dist clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,11 @@ coverage: $(STAMP)
 # Thousands of seeded faults against the real product, in a sandbox (docs/faults.md).
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults --minutes 28 --out bench/results/faults.json $(FAULTS)
+
+# The way to an ARM64 device, on one that QEMU emulates (docs/targets.md): asks for root, qemu-user-static
+# and debootstrap. It shows that the way holds; its times mean nothing.
+arm64: $(STAMP)
+	$(BIN)/python -m tests.arm64 $(ARM64)
 
 # Each example as a reader runs it, with all of its data, in a folder of its own; then each notebook in
 # a kernel, which `make test` leaves out.

@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Literal, Self, Unpack
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import save
 from torch import nn
 
 from edgespiral import data, models
+from edgespiral.core.config import config_errors
 from edgespiral.core.errors import DataError, RunFolderError
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.schema import Record, Score
@@ -87,8 +88,8 @@ class TrainedTeacher(Record):
     model: str
     data: str
     settings: dict[str, object]
-    steps: int
-    seconds: float
+    steps: int = Field(ge=0)
+    seconds: float = Field(ge=0)
     train_loss: float
     precision: Resolved
     begun_from_sha256: str | None = None
@@ -329,6 +330,10 @@ def _differences(out: Path, plan: dict[str, object]) -> str:
 def _read(path: Path) -> TrainedTeacher:
     try:
         return TrainedTeacher.model_validate(upgraded_training(parse_json(read_text(path))))
+    except ValidationError as error:
+        problem, *_ = config_errors(error, TrainedTeacher, lambda key: key or "scores")
+        what = f"the record of the training is damaged: {problem}"
+        raise RunFolderError(what, where=str(path)) from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError("the record of the training is damaged", where=str(path)) from error
 

@@ -20,6 +20,7 @@ from edgespiral.data.tensors import StoredRows
 from edgespiral.data.user import splits_of
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.own_training import USUAL, TrainingStep
+from edgespiral.distill.parallel import sharding
 from edgespiral.distill.parallel.answers import answers
 from edgespiral.distill.parallel.jobs import Job, hand_out, serve
 from edgespiral.distill.parallel.world import World, among, joined
@@ -36,7 +37,10 @@ TRAININGS = {
     "live teacher": SETTINGS,
     "parts of batches": replace(SETTINGS, accumulate=2, ema_decay=0.5),
     "adamw": replace(SETTINGS, optimizer="adamw", learning_rate=1e-3),
+    "a shared teacher": replace(SETTINGS, shards_teachers=True),
 }
+# Small layers are shared out by themselves here, as large ones are.
+sharding.LEAST_WEIGHTS = 16
 # As many bytes as no machine has.
 TOO_MANY = 2**60
 
@@ -104,6 +108,17 @@ def trained_alone(settings, checkpoint=None, progress=None):
     return model
 
 
+def held(world):
+    """How many of its teacher's weights a process holds, of all."""
+    teacher = student(9)
+    [shared] = sharding.shared_out([teacher], world, torch.device("cpu"))
+    return [sum(weight.to_local().numel() for weight in shared.parameters()), count(teacher)]
+
+
+def count(model):
+    return sum(weight.numel() for weight in model.parameters())
+
+
 def press(_progress):
     """Ctrl-C, as it comes at a step that is reported."""
     signal.raise_signal(signal.SIGINT)
@@ -133,6 +148,7 @@ class Lead:
 
     world: World
     folder: Path
+    held: list[int]
 
     def train(self, name, settings, own=USUAL, progress=None, *, in_memory=False):
         job = Job(student(), settings, [student(9)])
@@ -159,7 +175,7 @@ class Lead:
         said["shared"] = [unnamed is not None]
 
     def run(self):
-        said = {}
+        said = {"held": self.held}
         with contextlib.suppress(KeyboardInterrupt):
             self.train("stopped", SETTINGS, progress=press, in_memory=True)
         for name, settings in TRAININGS.items():
@@ -181,7 +197,8 @@ class Lead:
 
 if __name__ == "__main__":
     with joined("cpu") as present:
+        own = held(present)
         if present.is_first:
-            Lead(present, Path(sys.argv[1])).run()
+            Lead(present, Path(sys.argv[1]), own).run()
         else:
             follow(present)

@@ -18,6 +18,8 @@ AUTO = "auto"
 DISTILLATION_WARMUP = 0.1
 # Batches that an epoch has at least, where nothing else is asked for, and samples of the least one.
 LEAST_BATCHES, LEAST_BATCH = 4, 2
+# How a training is computed, of which no checkpoint is.
+MEANS = frozenset({"compiles", "shards_teachers"})
 # Fields that came later: checkpoints of before, which lack them, go on where they are not set.
 LATER = ("optimizer", "clip_norm", "ema_decay", "accumulate", "freeze")
 
@@ -86,6 +88,7 @@ class TrainSettings:
         accumulate: in how many parts a batch goes through the model, to take less memory.
         freeze: patterns of parameter names, such as `layer1.*`, that stay as they are.
         compiles: whether PyTorch compiles the student; no checkpoint is of it.
+        shards_teachers: whether each process holds a share of the teachers' weights; nor of this.
     """
 
     epochs: float
@@ -108,6 +111,7 @@ class TrainSettings:
     accumulate: int = 1
     freeze: tuple[str, ...] = ()
     compiles: bool = False
+    shards_teachers: bool = False
 
     def __post_init__(self) -> None:
         bounds = {
@@ -170,7 +174,7 @@ class TrainSettings:
     def identity(self) -> dict[str, object]:
         """What a checkpoint is of, as JSON has it."""
         unset = {field.name: field.default for field in fields(self) if field.name in LATER}
-        stated = {k: v for k, v in asdict(self).items() if k != "compiles"}
+        stated = {k: v for k, v in asdict(self).items() if k not in MEANS}
         return {k: v for k, v in stated.items() if k not in unset or v != unset[k]}
 
     def rate_at(self, step: int, steps: int) -> float:

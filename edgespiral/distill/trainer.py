@@ -90,8 +90,11 @@ def train(
         KeyboardInterrupt: Ctrl-C in any of the processes; the checkpoint has been written.
     """
     device = compute.best_device()
+    whole, asked = (teachers, teachers)
+    if settings.shards_teachers:
+        whole, asked = (), _shared_out(teachers, world, device)
     with (
-        compute.placed([student, *teachers], device),
+        compute.placed([student, *whole], device),
         compute.numerics(device),
         training(student, settings.freeze),
         nullcontext() if is_usual(own) else untouched(student, teachers, own.name),
@@ -102,7 +105,7 @@ def train(
             student,
             splits.train,
             settings,
-            teachers,
+            asked,
             outputs,
             task=task,
             masks=masks or {},
@@ -114,6 +117,14 @@ def train(
         run.finish()
     flush_subnormals(student)
     return run.report()
+
+
+def _shared_out(
+    teachers: Sequence[nn.Module], world: World, device: torch.device
+) -> Sequence[nn.Module]:
+    from edgespiral.distill.parallel.sharding import shared_out
+
+    return shared_out(teachers, world, device)
 
 
 def _go(run: _Run, progress: Callable[[Progress], None] | None, world: World) -> None:

@@ -108,7 +108,9 @@ def read_result(path: Path) -> BenchResult:
     try:
         return BenchResult.model_validate(document)
     except ValidationError as error:
-        problem, *_ = config_errors(error, BenchResult, lambda key: f"{path}:{key}")
+        problem, *_ = config_errors(
+            error, BenchResult, lambda key: f"{path}:{key}" if key else str(path)
+        )
         raise UsageError(problem, hint="save it again") from error
 
 

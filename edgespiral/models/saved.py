@@ -28,6 +28,7 @@ from edgespiral.models.tracing.entered import OwnGradientError
 from edgespiral.models.tracing.functional_layers import restore_layers
 from edgespiral.models.tracing.layers import layer_class
 from edgespiral.models.tracing.places import place_of
+from edgespiral.models.tracing.targets import install
 from edgespiral.models.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from torch.fx import Graph, GraphModule, Node
 
     from edgespiral.core.nested import Tensors
+
+install()
 
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
 # By the clock: a forward that waits for something computes nothing, and is told all the same.

@@ -9,6 +9,7 @@ from edgespiral.core.errors import UsageError
 from edgespiral.core.option import flag
 from edgespiral.distill.optimizers import check_freezing, named_optimizer
 from edgespiral.distill.own_training import TrainingStep
+from edgespiral.distill.parallel.world import present
 from edgespiral.distill.settings import TrainSettings, fitting_batch, precision_of
 from edgespiral.prune.scoring.criteria import CRITERIA
 
@@ -65,6 +66,7 @@ def training_settings(plan: Plan, teacher: nn.Module, samples: int) -> TrainSett
         accumulate=plan.accumulate,
         freeze=plan.freeze,
         compiles=plan.compile,
+        shards_teachers=plan.shard_teacher,
     )
 
 
@@ -75,11 +77,18 @@ def check_training(plan: Plan, teacher: nn.Module, training: Training, samples: 
         samples: how many there are to train on.
 
     Raises:
-        UsageError: settings contradict each other, a pattern freezes nothing, or the criterion
-            needs a penalty that a loop of the user's would not have.
+        UsageError: settings contradict each other, a pattern freezes nothing, a teacher is to be
+            shared out among one process, or the criterion needs a penalty that a loop of the user's
+            would not have.
     """
     training_settings(plan, teacher, samples)
     check_freezing(teacher, plan.freeze)
+    if plan.shard_teacher and (present().size == 1 or not isinstance(training, TrainingStep)):
+        raise UsageError(
+            "a training in one process has nobody to share the teacher's weights with",
+            where=flag("shard_teacher"),
+            hint="give --devices or start it by torchrun, without a loop of your own",
+        )
     if CRITERIA.get(plan.criterion).trains_scales and not isinstance(training, TrainingStep):
         raise UsageError(
             f"{plan.criterion} trains with a penalty that a loop of one's own would not have",

@@ -15,6 +15,8 @@ from edgespiral.core.records.schema import Moment, PositiveMs, Record, Told
 
 # A figure and what it is reckoned from differ by no more than the order of sums.
 SAME = 1e-6
+# That a device may have.
+MOST_CORES = 2**20
 
 
 class Verdict(StrEnum):
@@ -107,7 +109,7 @@ class Fingerprint(Record):
     device: Told
     architecture: Told
     operating_system: Told
-    cores: int
+    cores: int = Field(le=MOST_CORES)
     governor: Told | None = None
     power_mode: Told | None = None
     temperature_before_c: float | None = None
@@ -117,7 +119,7 @@ class Fingerprint(Record):
     runtime: Told
     runtime_version: Told
     provider: Told
-    threads: int
+    threads: int = Field(ge=0, le=MOST_CORES)
     affinity: tuple[int, ...] | None = None
     precision: Told
 

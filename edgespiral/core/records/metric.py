@@ -47,8 +47,8 @@ class Metric(Record):
         """
         most = 100.0 if self.is_share else math.inf
         if self.unit == "%" and not -ROUNDING <= score <= most + ROUNDING:
-            bounds = "is from 0 to 100 %" if self.is_share else "is not below 0 %"
-            raise ValueError(f"{self.named(score)}, which {bounds}")
+            bounds = "be from 0 to 100 %" if self.is_share else "not be below 0 %"
+            raise ValueError(f"{self.named(score)}, which must {bounds}")
 
     @property
     def difference_unit(self) -> str:

@@ -37,6 +37,12 @@ class _Theirs:
 _THEIRS = _Theirs()
 
 
+def usable_cores() -> int:
+    """How many cores this process may use, which can be fewer than the machine has."""
+    own = getattr(os, "sched_getaffinity", None)
+    return len(own(0)) if own is not None else (os.cpu_count() or 1)
+
+
 @contextmanager
 def kept_state() -> Iterator[None]:
     """Run somebody else's code inside, and set back what it changed for the whole process.

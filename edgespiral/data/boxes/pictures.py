@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.sources.folder import MAX_WORKERS
 
@@ -135,7 +135,7 @@ class BoxSource(DatasetSource):
     """Batches of pictures with boxes; what is kept in memory needs no processes to load it."""
 
     def __init__(self, pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> None:
-        workers = min(MAX_WORKERS, os.cpu_count() or 1)
+        workers = min(MAX_WORKERS, usable_cores())
         self._pictures_of = BoxedPictures(pictures, options, rows)
         super().__init__(
             self._pictures_of,
@@ -151,7 +151,7 @@ class BoxSource(DatasetSource):
     @staticmethod
     def stored(pictures: BoxedPictures, names: Sequence[str] | None) -> DatasetSource:
         """Batches without random views."""
-        workers = 0 if pictures.is_kept else min(MAX_WORKERS, os.cpu_count() or 1)
+        workers = 0 if pictures.is_kept else min(MAX_WORKERS, usable_cores())
         return DatasetSource(pictures, workers=workers, fixed=True, names=names)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from torchvision.transforms import v2
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError
 from edgespiral.core.stages.frames import Frames, ScaledPicture
+from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.parts import PARTS, require_apart, three_parts
@@ -89,7 +89,7 @@ class _Part:
             Subset(_images(self._root, transform), chosen)
             for transform in (_plain(size), _augmented(size))
         )
-        workers = min(MAX_WORKERS, os.cpu_count() or 1)
+        workers = min(MAX_WORKERS, usable_cores())
         return DatasetSource(plain, augmented, workers=workers, names=self.names)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.core.system.files import read_text
+from edgespiral.core.system.process_state import usable_cores
 from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
 from edgespiral.data.boxes.files import pictures_in
@@ -120,7 +120,7 @@ def _classes_of(mask: Image.Image) -> Image.Image:
 
 
 def _source(pairs: Sequence[Pair], size: int) -> DatasetSource:
-    workers = min(MAX_WORKERS, os.cpu_count() or 1)
+    workers = min(MAX_WORKERS, usable_cores())
     names = [str(pair.image) for pair in pairs]
     return DatasetSource(MaskedImages(pairs, size), workers=workers, fixed=True, names=names)
 

@@ -100,10 +100,16 @@ class Job:
         student = trace(load_model(folder / STUDENT), example)
         if [name for name, _ in student.named_parameters()] != stated["parameters"]:
             raise ModelError("its parameters come in another order when it is built again")
+        settings = _settings(stated["settings"])
+
+        def teacher(place: Path) -> nn.Module:
+            model = load_model(place)
+            return trace(model, example) if settings.shards_teachers else model
+
         return cls(
             student,
-            _settings(stated["settings"]),
-            [load_model(folder / TEACHER.format(n)) for n in range(stated["teachers"])],
+            settings,
+            [teacher(folder / TEACHER.format(n)) for n in range(stated["teachers"])],
             read_outputs(folder / OUTPUTS, IDENTITY),
             safetensors.torch.load_file(folder / MASKS),
         )

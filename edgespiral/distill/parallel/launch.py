@@ -15,6 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from edgespiral.core.errors import ExitCode, UsageError
+from edgespiral.core.system.process_state import usable_cores
 from edgespiral.core.system.stopping import SHELL_SIGNAL_BASE
 from edgespiral.distill.compute import AUTO
 
@@ -71,7 +72,7 @@ def launched(
     """
     for name in LOGS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    os.environ.setdefault(THREADS, str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault(THREADS, str(max(1, usable_cores() // processes)))
     words = list(words)
     for left in range(most_restarts, -1, -1):
         try:

@@ -11,6 +11,7 @@ A batch norm or dropout whose `training` the trace fixed trains again as the lay
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from edgespiral.models.fixed import fix
 from edgespiral.models.tracing.layer_places import free_name, place_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -57,6 +58,8 @@ DROPOUTS: dict[Any, type[nn.Module]] = {
     F.dropout3d: nn.Dropout3d, F.alpha_dropout: nn.AlphaDropout,
     F.feature_alpha_dropout: nn.FeatureAlphaDropout,
 }  # fmt: skip
+ADDING = (torch.addmm, "addmm")
+PRODUCTS = (torch.matmul, operator.matmul, torch.mm, "matmul", "mm", "__matmul__", *ADDING)
 TENSORS = ("weight", "bias", "running_mean", "running_var")
 CONVOLUTIONS: dict[Any, type[nn.Module]] = {
     F.conv1d: nn.Conv1d, F.conv2d: nn.Conv2d, F.conv3d: nn.Conv3d,
@@ -105,6 +108,7 @@ def restore_layers(graph: GraphModule, model: nn.Module) -> None:
         graph: `model` traced in eval mode; its layers may be copies, its tensors are the model's.
         model: what was traced.
     """
+    _write_products(graph)
     for node in list(graph.graph.nodes):
         if node.op != "call_function":
             continue
@@ -116,6 +120,48 @@ def restore_layers(graph: GraphModule, model: nn.Module) -> None:
                 _replace(graph, node, place_layer(graph, layer, call.path, call.node.name))
     graph.graph.lint()
     graph.recompile()
+
+
+def _write_products(graph: GraphModule) -> None:
+    """Put `F.linear` in place of products with a parameter that nothing else reads."""
+    uses = Counter(
+        str(node.target) for node in graph.graph.find_nodes(op="get_attr") for _ in node.users
+    )
+    called = {str(node.target) for node in graph.graph.find_nodes(op="call_module")}
+
+    def is_weight(node: object) -> bool:
+        if not isinstance(node, torch.fx.Node) or node.op != "get_attr":
+            return False
+        value, path = _value(graph, node), str(node.target)
+        alone = uses[path] == 1 and path.rpartition(".")[0] not in called
+        return alone and isinstance(value, nn.Parameter) and value.dim() == 2
+
+    for node in list(graph.graph.nodes):
+        is_call = node.op in ("call_function", "call_method") and not node.kwargs
+        if not is_call or node.target not in PRODUCTS:
+            continue
+        operands: Any = node.args
+        *bias, left, right = operands
+        if len(bias) != (node.target in ADDING) or is_weight(left) == is_weight(right):
+            continue
+        values, parameter = (right, left) if is_weight(left) else (left, right)
+        both = (values, parameter)
+        if all(isinstance(n, torch.fx.Node) for n in both) and _sees_input(values):
+            _write_product(graph.graph, node, values, parameter, bias)
+
+
+def _write_product(
+    graph: torch.fx.Graph, node: Node, values: Node, parameter: Node, bias: Sequence[Any]
+) -> None:
+    is_first = node.args[-1] is values
+    with graph.inserting_before(node):
+        weight = parameter if is_first else graph.call_method("t", (parameter,))
+        rows = graph.call_method("transpose", (values, -1, -2)) if is_first else values
+        new = graph.call_function(F.linear, (rows, weight, *bias))
+        result = graph.call_method("transpose", (new, -1, -2)) if is_first else new
+    new.meta = dict(node.meta)
+    node.replace_all_uses_with(result)
+    graph.erase_node(node)
 
 
 def _call_of(graph: GraphModule, model: nn.Module, node: Node) -> _Call | None:
@@ -170,6 +216,8 @@ def _is_constant(graph: GraphModule, value: object) -> bool:
 
 def _origin(weight: object, node: Node) -> str:
     """The module that a call's weight is a parameter of, or that makes the call."""
+    if isinstance(weight, torch.fx.Node) and weight.target == "t":
+        (weight,) = weight.args
     if isinstance(weight, torch.fx.Node) and weight.op == "get_attr":
         path, _, name = str(weight.target).rpartition(".")
         return path if name == "weight" else str(weight.target)

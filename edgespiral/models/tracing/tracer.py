@@ -48,6 +48,7 @@ FACTORIES = (
     *("arange", "as_tensor", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "tensor"),
     "zeros",
 )
+SIZED = ("expand", "repeat", "reshape", "view", "tile", "new_zeros", "new_ones", "new_full")
 # Whole numbers that no batch changes: better read in the graph as numbers.
 RANKS = ("ndim", "dim", "ndimension", "element_size", "get_device")
 
@@ -309,13 +310,21 @@ class Tracer(AnsweringTracer):
             yield
             return
         plain = {name: getattr(torch, name) for name in (*FACTORIES, "finfo", "iinfo")}
+        own = {name: vars(Tensor).get(name) for name in SIZED}
         for name, function in plain.items():
             setattr(torch, name, self._recorded(function))
+        for name in SIZED:
+            setattr(Tensor, name, self._recorded_method(name, getattr(Tensor, name)))
         try:
             yield
         finally:
             for name, function in plain.items():
                 setattr(torch, name, function)
+            for name, method in own.items():
+                if method is None:
+                    delattr(Tensor, name)
+                else:
+                    setattr(Tensor, name, method)
 
     def _recorded(self, function: Any) -> Callable[..., Any]:  # noqa: ANN401
         def record(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -324,6 +333,16 @@ class Tracer(AnsweringTracer):
             if isinstance(function, type):
                 return function(self.answer(args[0], "asks for the limits of"))
             return self.create_proxy("call_function", function, args, kwargs)
+
+        return record
+
+    def _recorded_method(self, name: str, method: Any) -> Callable[..., Any]:  # noqa: ANN401
+        """A method of constants that is given sizes of what is traced."""
+
+        def record(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            if self._computing or is_followed(tensor) or not followed_in((args, kwargs)):
+                return method(tensor, *args, **kwargs)
+            return self.create_proxy("call_method", name, (tensor, *args), kwargs)
 
         return record
 

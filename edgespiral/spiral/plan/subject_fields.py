@@ -13,6 +13,7 @@ from edgespiral.spiral.plan.values import (
     AboveOne,
     AboveZero,
     File,
+    Mebibytes,
     Name,
     ParameterBudget,
     Positive,
@@ -90,7 +91,7 @@ class SubjectFields(Record):
         metavar="[TARGET=]TIMES",
         group=BUDGET,
     )
-    size_mib: Positive | None = plan_field(
+    size_mib: Mebibytes | None = plan_field(
         None,
         "Largest `model.onnx` to ship, in MiB; beside a latency or alone.",
         pages="[Other goals](#other-goals)",
@@ -103,7 +104,7 @@ class SubjectFields(Record):
         pages="[Other goals](#other-goals)",
         group=BUDGET,
     )
-    memory_mib: Positive | None = plan_field(
+    memory_mib: Mebibytes | None = plan_field(
         None,
         "Most memory, in MiB, of the process that runs what ships on each device; beside a latency "
         "or a size.",

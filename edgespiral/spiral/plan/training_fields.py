@@ -108,6 +108,14 @@ class TrainingFields(Record):
         group=DISTILLATION,
         counts=False,
     )
+    shard_teacher: bool = plan_field(
+        False,
+        "While students train, have each process hold a share of the teacher's weights, which are "
+        "gathered layer by layer: for teachers that no GPU can hold.",
+        pages="[guides/several-gpus.md](guides/several-gpus.md#a-teacher-that-no-gpu-can-hold)",
+        group=DISTILLATION,
+        counts=False,
+    )
     accumulate: Annotated[int, Field(ge=1)] = plan_field(
         1,
         "In how many parts a batch goes through the student, to take less memory.",

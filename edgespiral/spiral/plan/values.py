@@ -122,6 +122,8 @@ def _family(value: object) -> object:
 
 Name = Annotated[str, Field(min_length=1), AfterValidator(one_line)]
 Positive = Annotated[float, Field(gt=0)]
+# A pebibyte is beyond all that runs models.
+Mebibytes = Annotated[float, Field(gt=0, le=2**30)]
 NotNegative = Annotated[float, Field(ge=0)]
 File = Annotated[Path, Field(strict=False)]
 TaskName = Annotated[Name, AfterValidator(_task_name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -113,10 +114,34 @@ def write_kit(shipment: Shipment, out: Path) -> Kit:
             shutil.copyfile(source, folder / name)
         _run_example(folder, shipment)
         write_text(folder / "README.md", _readme(shipment, kit, models))
-        make_folder(out)
-        with writing(out):
-            shutil.copytree(folder, out, dirs_exist_ok=True)
+        copied_whole(folder, out)
     return kit
+
+
+def copied_whole(folder: Path, out: Path) -> None:
+    """Copy all of `folder` into the empty or new folder `out`; nothing of it, if that fails.
+
+    Raises:
+        RunFolderError: a file cannot be written, as on a disk that is full.
+    """
+    is_new = not out.exists()
+    make_folder(out)
+    written: list[Path] = []
+    try:
+        for source in sorted(folder.rglob("*")):
+            goal = out / source.relative_to(folder)
+            with writing(goal):
+                if source.is_dir():
+                    goal.mkdir()
+                    written.append(goal)
+                    continue
+                written.append(goal)
+                shutil.copyfile(source, goal)
+    except BaseException:
+        for goal in reversed([out, *written] if is_new else written):
+            with suppress(OSError):
+                goal.rmdir() if goal.is_dir() else goal.unlink()
+        raise
 
 
 def require_empty(out: Path) -> None:

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.nested import rows
+from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.core.records.parts import part_files, part_path
 from edgespiral.core.system.files import is_file, replacing, sha256_file
 from edgespiral.export.parity import opened
 from edgespiral.export.precision import validation_samples
-from edgespiral.measure.model_files import timed_files
+from edgespiral.measure.model_files import model_content, model_proto, timed_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from onnx import TypeProto
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
@@ -98,16 +101,43 @@ def kept(path: Path) -> tuple[FileSample, ...] | None:
     try:
         with np.load(place, allow_pickle=False) as stored:
             by_file = _by_file({key: stored[key] for key in stored.files})
-        hashes = [sha256_file(file.path) for file in timed_files(path)]
-        return tuple(
-            FileSample(sha256, by_file[sha256][INPUT], by_file[sha256][OUTPUT]) for sha256 in hashes
-        )
+        return tuple(_kept(by_file, file.path) for file in timed_files(path))
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         raise RunFolderError(
             "is damaged, or of other files than the model's",
             where=str(place),
             hint="remove it, and a sample is made of the run's data, or of --data",
         ) from error
+
+
+def _kept(by_file: Mapping[str, Mapping[str, Arrays]], path: Path) -> FileSample:
+    """The sample of one file.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: it is not what the file takes and gives.
+    """
+    sha256, graph = sha256_file(path), model_proto(model_content(path), path).graph
+    arrays = by_file[sha256]
+    for way, values in ((INPUT, fed_inputs(graph)), (OUTPUT, graph.output)):
+        if arrays[way].keys() != {value.name for value in values}:
+            raise ValueError(f"other {way}s than the file's")
+        for value in values:
+            if not _fits(arrays[way][value.name], value.type.tensor_type):
+                raise ValueError(f"{value.name} is of another type or shape than the file's")
+    return FileSample(sha256, arrays[INPUT], arrays[OUTPUT])
+
+
+def _fits(array: NDArray[Any], tensor: TypeProto.Tensor) -> bool:
+    """Whether it is of the type and the sizes that a file states."""
+    if array.dtype != tensor_dtype_to_np_dtype(tensor.elem_type):
+        return False
+    sizes = [size.dim_value for size in tensor.shape.dim]
+    if not tensor.HasField("shape"):
+        return True
+    return len(sizes) == array.ndim and all(
+        size in (0, own) for size, own in zip(sizes, array.shape, strict=True)
+    )
 
 
 def _by_file(arrays: Arrays) -> dict[str, dict[str, dict[str, NDArray[Any]]]]:

@@ -148,7 +148,7 @@ class Distiller:
 
         Outputs are kept where samples are shown as they are stored and every teacher is asked for
         more than one epoch: the original in all of a run's, others in the `epochs` of this
-        training.
+        training. Those of a teacher that no process has whole are not.
 
         Raises:
             RunFolderError: kept outputs are damaged or cannot be written.
@@ -157,7 +157,7 @@ class Distiller:
         models = list(teachers.values())
         asked_epochs = epochs if any(teachers) else self.whole.epochs
         shows_stored = isinstance(self.own, TrainingStep) and not self.own.alters_views
-        if asked_epochs <= 1 or not shows_stored:
+        if asked_epochs <= 1 or not shows_stored or self.whole.shards_teachers:
             return Teaching(models)
         values = values_of(self.original, first_inputs(self.splits, 1))
         # Several teachers' outputs are put together in memory, and so are those that are handed on.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgespiral.core.errors import DataError
-from edgespiral.core.system.process_state import kept_state
+from edgespiral.core.system.process_state import kept_state, usable_cores
 from edgespiral.core.user_code import user_code
 
 
@@ -85,3 +85,14 @@ def test_code_that_changes_nothing_sees_gradients_as_they_are():
     with torch.no_grad(), kept_state():
         assert not torch.is_grad_enabled()
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_cores_are_those_that_the_process_may_use() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert usable_cores() == len(before)

@@ -38,6 +38,11 @@ def test_two_processes_end_as_one(of_two: Path, name: str) -> None:
     assert not torch.equal(together["both.conv.weight"], student().state_dict()["both.conv.weight"])
 
 
+def test_of_a_shared_teacher_each_process_holds_its_part(of_two: Path) -> None:
+    own, whole = json.loads((of_two / "said.json").read_text())["held"]
+    assert 2 * own == whole
+
+
 def test_two_processes_go_on_from_the_checkpoint_of_one(of_two: Path) -> None:
     assert_alike(
         load_file(of_two / "of-one.safetensors"), load_file(of_two / "live teacher.safetensors")

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import edgespiral
 from edgespiral.models.saved import load_model, save_model, trace
 
 
@@ -155,3 +156,38 @@ def test_calls_that_differ_share_the_weight_in_two_layers():
     assert [m.stride for m in layers] == [(1, 1), (2, 2)] or [m.stride for m in layers] == [1, 2]
     assert layers[0].weight is layers[1].weight is model.conv.weight
     torch.testing.assert_close(graph(inputs), model(inputs))
+
+
+class Products(nn.Module):
+    """Layers as products with parameters: from either side, with a bias, one beside a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.low, self.high = (
+            nn.Parameter(torch.randn(*size) / 2) for size in ((6, 8), (8, 2), (2, 8))
+        )
+        self.plain, self.left = nn.Linear(8, 8), nn.Parameter(torch.randn(5, 8))
+        self.twice, self.bias = nn.Parameter(torch.randn(8, 8)), nn.Parameter(torch.randn(4))
+        self.out = nn.Parameter(torch.randn(8, 4))
+
+    def forward(self, x):
+        x = torch.matmul(x, self.first)
+        x = self.plain(x) + x @ self.low @ self.high
+        rows = torch.matmul(self.left, x.mT).mT.sum(-1, keepdim=True)
+        x = (x + rows).tanh() @ self.twice
+        return torch.addmm(self.bias, (x @ self.twice).mean(1), self.out)
+
+
+def test_products_with_parameters_are_layers(tmp_path):
+    torch.manual_seed(0)
+    model, inputs = Products().eval(), torch.randn(3, 7, 6)
+    graph = trace(model, inputs)
+    torch.testing.assert_close(graph(inputs), model(inputs))
+    layers = {name: m for name, m in graph.named_modules() if isinstance(m, nn.Linear)}
+    assert layers.keys() == {"first", "low", "high", "plain", "left", "out"}
+    assert layers["out"].bias is not None
+    assert graph.get_parameter("twice") is model.twice  # two layers would be trained apart
+    small = edgespiral.cut(model, inputs, fraction=0.5)
+    assert small.get_parameter("first.weight").shape == (4, 6)
+    save_model(small, tmp_path, example=inputs)
+    torch.testing.assert_close(load_model(tmp_path)(inputs), small(inputs))

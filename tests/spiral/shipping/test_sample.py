@@ -57,3 +57,23 @@ def test_a_sample_of_another_file_is_refused(tmp_path):
     (tmp_path / KEPT).write_bytes(b"no archive")
     with pytest.raises(RunFolderError, match="is damaged"):
         kept(path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ({}, {"a/b c": np.zeros((1, 1, 8, 8), np.float32)}),
+        ({"input": np.zeros((1, 1, 8, 8), np.float32)}, {}),
+        ({"input": np.zeros((1, 8), np.float32)}, {"a/b c": np.zeros((1, 1, 8, 8), np.float32)}),
+        (
+            {"input": np.zeros((1, 1, 8, 8), np.float32)},
+            {"a/b c": np.zeros((1, 1, 8, 8), np.float16)},
+        ),
+    ],
+    ids=["no input", "no output", "another shape", "another precision"],
+)
+def test_a_sample_that_the_file_does_not_take_or_give_is_refused(tmp_path, inputs, outputs):
+    path = negating(tmp_path / "model.onnx")
+    keep(tmp_path, [FileSample(sha256_file(path), inputs, outputs)])
+    with pytest.raises(RunFolderError, match="is damaged"):
+        kept(path)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
     Baseline,
@@ -25,6 +27,7 @@ from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.records.measurement import SAME, Verdict
 from edgespiral.core.records.metric import Figure
 from edgespiral.core.records.schema import Record
+from edgespiral.core.stages.latencies import network_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -85,50 +88,37 @@ class _Told:
     def problem_of(self, event: Event) -> str | None:
         """Which figure of this record cannot be; None where each can."""
         try:
-            if isinstance(event, RunStarted):
-                _require_plan(event)
-            if self._started is not None:
-                require_scores(event, self._started.metric)
-            if isinstance(event, TurnFinished):
-                _require_seconds(event)
-                self._require_verdict(event)
-            if isinstance(event, Baseline) and self._started is not None:
-                _require_plan_of(event, self._started)
-            if isinstance(event, Baseline | TurnFinished):
-                _require_own_file(event)
-            if self._baseline is not None:
-                self._require_widths(event, self._baseline)
-                for devices in _measured(event):
-                    _require_beside(devices, self._baseline.devices)
-            if isinstance(event, RunFinished):
-                self._require_outcome(event)
-                self._require_figures_of_best(event)
+            self._require(event)
+        except ValidationError:
+            return "its plan asks for what cannot be"
         except ValueError as error:
             return str(error)
         return None
 
-    def _require_widths(self, event: Event, baseline: Baseline) -> None:
-        widths = event.widths if isinstance(event, Candidate | TurnFinished | PointExplored) else {}
-        for name, width in widths.items():
-            most = baseline.widths.get(name, width)
-            if not 0 <= width <= most:
-                raise ValueError(f"{name} has a width of {width}, of {most} in the teacher")
+    def _require(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            _require_plan(event)
+        if self._started is not None:
+            require_scores(event, self._started.metric)
+            if isinstance(event, Baseline):
+                _require_plan_of(event, self._started)
+        if isinstance(event, Baseline | TurnFinished):
+            _require_own_file(event)
+        if isinstance(event, TurnFinished):
+            _require_seconds(event)
+        if self._baseline is not None:
+            self._require_beside(event, self._baseline)
 
-    def _require_verdict(self, done: TurnFinished) -> None:
-        """A turn's verdict is that of all its budgets together."""
-        if self._baseline is None:
-            return
-        budgeted = [device for device in done.devices if device.budget_ms is not None]
-        memories = [device.memory.verdict for device in done.devices if device.memory is not None]
-        sizes = [budget.verdict(done.student) for budget in self._baseline.footprints]
-        verdicts = [device.verdict for device in budgeted] + memories + sizes
-        if not verdicts or None in verdicts:
-            return
-        is_met = all(verdict is Verdict.MET for verdict in verdicts)
-        if is_met != (done.verdict is Verdict.MET):
-            raise ValueError(
-                f"its budgets are {', '.join(map(str, verdicts))}, and together {done.verdict}"
-            )
+    def _require_beside(self, event: Event, baseline: Baseline) -> None:
+        """Refuse what cannot be beside the teacher and the turns before."""
+        _require_widths(event, baseline)
+        if isinstance(event, TurnFinished):
+            _require_verdict(event, baseline)
+        for devices in _measured(event):
+            _require_beside(devices, baseline.devices)
+        if isinstance(event, RunFinished):
+            self._require_outcome(event)
+            self._require_figures_of_best(event)
 
     def _require_figures_of_best(self, finished: RunFinished) -> None:
         """A run ends with what its best turn has come to, or its teacher."""
@@ -215,7 +205,13 @@ def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) 
     own = {kind: value.get(target) for kind, value in latencies.items() if isinstance(value, dict)}
     own = {kind: value for kind, value in own.items() if value is not None} or latencies
     latency_ms, speedup = _number(own.get("latency_ms")), _number(own.get("speedup"))
-    asked_ms = teacher.measurement.stats.p50_ms / speedup if speedup else latency_ms
+    around_ms = 0.0
+    if plan.get("timed") == "pipeline" and teacher.stages is not None and (speedup or latency_ms):
+        around_ms = teacher.stages.most_ms
+    teacher_ms = teacher.measurement.stats.p50_ms + around_ms
+    asked_ms = teacher_ms / speedup if speedup else latency_ms
+    if asked_ms is not None and around_ms:
+        asked_ms = network_ms(asked_ms, around_ms)
     if asked_ms is None or teacher.budget_ms is None:
         is_same = asked_ms is teacher.budget_ms
     else:
@@ -223,6 +219,9 @@ def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) 
     limit_mib = _number(plan.get("memory_mib"))
     if teacher.memory is not None and limit_mib is not None:
         is_same = is_same and _is_same(teacher.memory.limit_mib, limit_mib)
+    limit_mj = _number(plan.get("energy_mj"))
+    if teacher.energy is not None and limit_mj is not None:
+        is_same = is_same and _is_same(teacher.energy.limit_mj or 0.0, limit_mj)
     if not is_same:
         raise ValueError(f"the budget on {teacher.target} is not that of the plan")
 
@@ -241,6 +240,30 @@ def _require_own_file(event: Baseline | TurnFinished) -> None:
     for device in event.devices:
         if kept is not None and device.measurement.model_sha256 != kept:
             raise ValueError(f"on {device.target} another model.onnx was measured than was kept")
+
+
+def _require_widths(event: Event, baseline: Baseline) -> None:
+    widths = event.widths if isinstance(event, Candidate | TurnFinished | PointExplored) else {}
+    for name, width in widths.items():
+        most = baseline.widths.get(name, width)
+        if not 0 <= width <= most:
+            raise ValueError(f"{name} has a width of {width}, of {most} in the teacher")
+
+
+def _require_verdict(done: TurnFinished, baseline: Baseline) -> None:
+    """A turn's verdict is that of all its budgets together."""
+    budgeted = [device for device in done.devices if device.budget_ms is not None]
+    memories = [device.memory.verdict for device in done.devices if device.memory is not None]
+    energies = [device.energy.verdict for device in done.devices if device.energy is not None]
+    sizes = [budget.verdict(done.student) for budget in baseline.footprints]
+    verdicts = [device.verdict for device in budgeted] + memories + energies + sizes
+    if not verdicts or None in verdicts:
+        return
+    is_met = all(verdict is Verdict.MET for verdict in verdicts)
+    if is_met != (done.verdict is Verdict.MET):
+        raise ValueError(
+            f"its budgets are {', '.join(map(str, verdicts))}, and together {done.verdict}"
+        )
 
 
 def _require_seconds(done: TurnFinished) -> None:
@@ -277,6 +300,11 @@ def _require_beside(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -
         limits_mib = {own.memory.limit_mib for own in (device, teacher) if own.memory}
         if len(limits_mib) > 1:
             raise ValueError(f"another limit of memory on {device.target} than the teacher's")
+        limits_mj = {own.energy.limit_mj for own in (device, teacher) if own.energy}
+        if len(limits_mj) > 1:
+            raise ValueError(f"another limit of energy on {device.target} than the teacher's")
+        if teacher.stages is not None and device.whole is not None:
+            teacher.stages.require_whole(device.whole, device.measurement.rounds_ms)
         _require_device_verdict(device, teacher_ms)
 
 

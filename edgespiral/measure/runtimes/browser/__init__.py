@@ -23,8 +23,10 @@ def _make_outputs(settings: BrowserSettings) -> Runtime:
     return Browser(settings)
 
 
-def _capabilities(settings: BrowserSettings) -> Capabilities:  # noqa: ARG001
-    return Capabilities(precisions=("fp32", "int8"), has_python=False)
+def _capabilities(settings: BrowserSettings) -> Capabilities:
+    # What is told of layers on a GPU is how long they took to be handed over.
+    tells_layers = settings.backend == "wasm"
+    return Capabilities(precisions=("fp32", "int8"), layers=tells_layers, has_python=False)
 
 
 PLUGIN = RuntimePlugin(BrowserSettings, _make, _capabilities, _make_outputs)

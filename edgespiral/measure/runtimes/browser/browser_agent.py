@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 # A sample lasts as many ticks of the clock, so that one of them is 1 % of it at most.
 TICKS_PER_SAMPLE = 100
+# What stands in an error of onnxruntime-web where a GPU lacks an operator.
+LACKING = "fallback to CPU EP has been explicitly disabled"
+NAMED = 3
 HIDDEN = "the browser's tab was hidden, and hidden tabs are slowed down"
 
 
@@ -62,7 +65,12 @@ class Loaded:
             "beside": request["beside"][index],
             "profiled": request["mode"] == "profile",
         }
-        about = page.ask("open", index, **options)
+        try:
+            about = page.ask("open", index, shared=False, **options)
+        except AgentError as error:
+            if LACKING not in error.document["what"]:
+                raise
+            raise _lacking(index, request, page) from error
         self.fetch_ms: float = about["fetch_ms"]
         self.load_ms: float = about["load_ms"]
         self.outputs: list[str] = about["outputs"]
@@ -98,17 +106,19 @@ def main(request: Json) -> Json:
     process = Process(request)
     command = command_of(request["browser"])
     version = version_of(command)
-    with opened(command, Path.cwd()) as page:
+    way = {name: request[name] for name in ("backend", "software_gpu")}
+    with opened(command, Path.cwd(), **way) as page:
         facts = page.ask("facts", threads=request["threads"])
         if not facts["isolated"]:
             what = "the page is not isolated from others, without which a browser has no threads"
             raise AgentError("target", what, hint="name a Chromium of 2021 or later")
+        gpu = _gpu(facts["adapter"], **way)
         answers: Json = ANSWERS[request["mode"]](request, page, facts)
         was_hidden = page.was_hidden
     runtime = {
         "runtime": "browser",
         "runtime_version": f"onnxruntime-web {facts['version']}",
-        "provider": f"wasm in {version}",
+        "provider": f"{gpu or 'wasm'} in {version}",
         # Of this process, not of the browser.
         "peak_memory_mib": None,
         "cold_start_ms": answers.pop("cold_start_ms", None),
@@ -116,6 +126,45 @@ def main(request: Json) -> Json:
     document: Json = {**process.document(runtime), **answers}
     document["after"]["throttling"] = HIDDEN if was_hidden else None
     return document
+
+
+def _gpu(adapter: Json | None, *, backend: str, software_gpu: bool) -> str | None:
+    """What computes where it is WebGPU; what stands in for a GPU is told as that."""
+    if backend != "webgpu":
+        return None
+    if adapter is None or (adapter["is_software"] and not software_gpu):
+        raise AgentError(
+            "target",
+            "the browser has no GPU for WebGPU",
+            hint="software_gpu = true, in the target's [runtime], lets SwiftShader stand in for "
+            "one, to try the way out: its times say nothing of a GPU",
+        )
+    stand_in = ", the processor in place of a GPU" if adapter["is_software"] else ""
+    return f"webgpu ({adapter['name']}{stand_in})"
+
+
+def _lacking(index: int, request: Json, page: Page) -> AgentError:
+    """That the GPU does not take all of a model, with the layers that the processor would."""
+    options = {"model": request["models"][index], "beside": request["beside"][index]}
+    about = page.ask("open", index, shared=True, profiled=True, **options)
+    entries = [_entry(value) for value in about["inputs"]]
+    feeds = random_inputs(index, entries, request["shapes"])
+    tensors = {entry.name: _tensor(feeds[entry.name], entry.kind) for entry in entries}
+    page.ask("feed", index, tensors=tensors)
+    page.ask("once", index)
+    text = page.ask("profile", index)["text"]
+    events: list[Json] = json.loads(text[text.find("[") :])
+    names = [
+        str(event["name"]).removesuffix("_kernel_time")
+        for event in events
+        if event.get("args", {}).get("provider") == "CPUExecutionProvider"
+    ]
+    first = ", ".join(dict.fromkeys(names[:NAMED]))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return AgentError(
+        "model", f"WebGPU does not take all of it: the processor would compute {first}{more}",
+        hint="measure it with backend = \"wasm\"", model=index,
+    )  # fmt: skip
 
 
 def measured(request: Json, page: Page, facts: Json) -> Json:

@@ -41,11 +41,16 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-dev-shm-usage",
     "--disable-extensions",
-    "--disable-gpu",
     "--disable-sync",
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+# On Linux and of what stands in for a GPU, browsers hand WebGPU out only where they are asked to.
+GPU_OPTIONS = {
+    ("wasm", False): ("--disable-gpu",),
+    ("webgpu", False): ("--enable-unsafe-webgpu", "--enable-features=Vulkan"),
+    ("webgpu", True): ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"),
+}
 START_S = 120
 # How often a page is shown that it is still served.
 SIGN_S = 20
@@ -110,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A file, or an answer that lasts as long as the page."""
-        name = unquote(self.path).lstrip("/")
+        name = unquote(self.path.partition("?")[0]).lstrip("/")
         if name == "alive":
             self._outlast()
             return
@@ -204,32 +209,36 @@ def version_of(command: str) -> str:
 
 
 @contextmanager
-def opened(command: str, folder: Path) -> Iterator[Page]:
+def opened(
+    command: str, folder: Path, *, backend: str = "wasm", software_gpu: bool = False
+) -> Iterator[Page]:
     """A page that serves `page.html` of a folder, in a browser of its own.
 
     Args:
         command: of the browser.
         folder: whose files the page may ask for.
+        backend: what is to compute there.
+        software_gpu: whether the browser is to stand in for a GPU itself.
     """
+    options = GPU_OPTIONS[backend, software_gpu and backend == "webgpu"]
     page = Page(folder)
     with Server(page) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/page.html"
+        url = f"http://127.0.0.1:{server.server_port}/page.html?backend={backend}"
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as own:
             try:
-                with _browser(command, Path(own), url, page):
+                with _browser([command, *OPTIONS, *options], Path(own), url, page):
                     yield page
             finally:
                 server.shutdown()
 
 
 @contextmanager
-def _browser(command: str, own: Path, url: str, page: Page) -> Iterator[None]:
+def _browser(command: list[str], own: Path, url: str, page: Page) -> Iterator[None]:
     # As root, as in containers, Chromium runs without its sandbox only.
     sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    options = [*OPTIONS, *sandbox, f"--user-data-dir={own}", url]
     with subprocess.Popen(  # noqa: S603 (the command is the target's own)
-        [command, *options],
+        [*command, *sandbox, f"--user-data-dir={own}", url],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 // Does what browser_agent.py asks for: one command at a time, each answered before the next.
 // Times are taken here, by performance.now(), and nothing is sent while one is taken.
-import * as ort from "./ort/ort.wasm.min.mjs";
+const backend = new URLSearchParams(location.search).get("backend");
+const ort = await import(`./ort/ort.${backend}.min.mjs`);
 
 const CLOCK_CHANGES = 20;
 // Since the page was asked for: the runtime's script has been fetched and read by now.
@@ -43,7 +44,14 @@ async function facts({ threads }) {
     tick_ms: tickMs,
     version: ort.env.versions.web,
     ready_ms: readyMs,
+    adapter: backend === "webgpu" ? await adapter() : null,
   };
+}
+
+// Of the GPU, or of what stands in for one; null where there is none.
+async function adapter() {
+  const info = (await navigator.gpu?.requestAdapter())?.info;
+  return info ? { name: [info.vendor, info.architecture, info.description].filter(Boolean).join(" "), is_software: info.isFallbackAdapter === true } : null;
 }
 
 async function read(name) {
@@ -52,7 +60,7 @@ async function read(name) {
   return new Uint8Array(await reply.arrayBuffer());
 }
 
-async function open({ index, model, beside, profiled }) {
+async function open({ index, model, beside, profiled, shared }) {
   const start = performance.now();
   const bytes = await read(model);
   const externalData = [];
@@ -61,8 +69,10 @@ async function open({ index, model, beside, profiled }) {
   }
   const fetched = performance.now();
   const session = await ort.InferenceSession.create(bytes, {
-    executionProviders: ["wasm"],
+    executionProviders: [backend],
     enableProfiling: profiled,
+    // Else what a GPU lacks is computed by the processor without a word.
+    extra: { session: { disable_cpu_ep_fallback: backend === "wasm" || shared ? "0" : "1" } },
     externalData,
   });
   const end = performance.now();

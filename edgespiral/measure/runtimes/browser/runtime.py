@@ -21,7 +21,13 @@ BROWSER_AGENT = HERE / "browser_agent.py"
 BESIDE_AGENT = ("browser_page.py", "page.html", "page.mjs")
 PACKAGE = "onnxruntime-web"
 THREADED = "ort-wasm-simd-threaded"
-PACKAGE_FILES = ("ort.wasm.min.mjs", f"{THREADED}.mjs", f"{THREADED}.wasm")
+PACKAGE_FILES = {
+    "wasm": ("ort.wasm.min.mjs", f"{THREADED}.mjs", f"{THREADED}.wasm"),
+    "webgpu": ("ort.webgpu.min.mjs", f"{THREADED}.asyncify.mjs", f"{THREADED}.asyncify.wasm"),
+}
+
+
+OWN = {"threads", "affinity", "browser", "backend", "software_gpu"}
 
 
 class Browser(AgentRuntime):
@@ -33,10 +39,10 @@ class Browser(AgentRuntime):
     """
 
     def __init__(self, settings: BrowserSettings, *, system_root: str = "/") -> None:
-        own = settings.model_dump(include={"threads", "affinity", "browser"})
+        own = settings.model_dump(include=OWN)
         own |= {"system_root": system_root}
         super().__init__("onnxruntime-web", own, BROWSER_AGENT)
-        self._package = settings.package
+        self._package, self._backend = settings.package, settings.backend
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The models, the page and the files of onnxruntime-web.
@@ -51,7 +57,7 @@ class Browser(AgentRuntime):
             for index, model in enumerate(job.models)
         ]
         page = {name: HERE / name for name in BESIDE_AGENT}
-        package = {f"ort/{file.name}": file for file in package_files(self._package)}
+        package = {f"ort/{file.name}": file for file in package_files(self._package, self._backend)}
         return {**models, **page, **package}, {**names, "beside": beside}
 
     def parse(self, completed: Completed, job: Job) -> Answer:
@@ -64,11 +70,12 @@ class Browser(AgentRuntime):
         return whole_answer(document, job, expected=expected)
 
 
-def package_files(package: str | None) -> list[Path]:
+def package_files(package: str | None, backend: str = "wasm") -> list[Path]:
     """The files of onnxruntime-web that a page needs.
 
     Args:
         package: the folder of the unpacked package; looked for from the working folder if None.
+        backend: what computes there.
 
     Raises:
         TargetError: they are not there.
@@ -78,11 +85,11 @@ def package_files(package: str | None) -> list[Path]:
     if package is not None:
         folders = [Path(package).expanduser()]
     for folder in folders:
-        files = [folder / "dist" / name for name in PACKAGE_FILES]
+        files = [folder / "dist" / name for name in PACKAGE_FILES[backend]]
         if all(file.is_file() for file in files):
             return files
     raise TargetError(
-        f"{PACKAGE} is not here: no dist/{PACKAGE_FILES[0]} with its WebAssembly",
+        f"{PACKAGE} is not here: no dist/{PACKAGE_FILES[backend][0]} with its WebAssembly",
         where=str(folders[0]),
         hint=f"npm install {PACKAGE}, or name its folder: package = PATH, in [runtime]",
     )

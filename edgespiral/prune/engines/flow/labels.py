@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # Also the label of elements that stand for no channel: constants and the model's inputs.
 FROZEN = 0
 
+# What a rule fails with that did not think of such a call: what goes in stays whole.
+UNFORESEEN = (RuntimeError, IndexError, KeyError, TypeError, ValueError, AttributeError)
+
 Rule = Callable[["Labeller", "Node", Any], Any]
 RuleOf = Callable[["Node", dict[str, "nn.Module"]], Rule]
 
@@ -222,7 +225,10 @@ class Labeller(torch.fx.Interpreter):
             for labels in self.tensors(node.args):
                 self.ties.freeze(labels, "reach the output")
             return None
-        return self._rule_of(node, self.submodules)(self, node, value)
+        try:
+            return self._rule_of(node, self.submodules)(self, node, value)
+        except UNFORESEEN:
+            return opaque(self, node, value)
 
     def _attribute(self, name: str, value: object) -> Tensor | None:
         if not isinstance(value, torch.Tensor):

@@ -128,11 +128,11 @@ SLOW_CI = {"low": 3.0, "high": 3.1, "confidence": 0.95}
 SURE = {"low": 9.0, "high": 9.2, "confidence": 0.95}
 
 IMPOSSIBLE = [
-    ("103.5, whole", 4, put("student", "validation_score", value=103.5), "is from 0 to 100"),
+    ("103.5, whole", 4, put("student", "validation_score", value=103.5), "must be from 0 to 100 %"),
     ("below 0", 2, put("teacher", "validation_score", value=-0.5), "accuracy -0.50 %"),
-    ("after the cut", 4, put("score_after_cut", value=1e6), "is from 0 to 100"),
-    ("before int8", 4, put("quantised_training", "score_before", value=101), "is from 0 to 100"),
-    ("on test", 5, put("student_test_score", value=140.0), "is from 0 to 100"),
+    ("after the cut", 4, put("score_after_cut", value=1e6), "must be from 0 to 100 %"),
+    ("before int8", 4, put("quantised_training", "score_before", value=101), "from 0 to 100 %"),
+    ("on test", 5, put("student_test_score", value=140.0), "must be from 0 to 100 %"),
     ("beside", 5, put("student_beside", 0, "value", value=140.0), "macro F1 140.00 %"),
     ("speed-up", 4, put(*SPEEDUP, "value", value=1e308), "outside of its interval"),
     ("speed-up of rounds", 4, put(*SPEEDUP, value={
@@ -169,6 +169,7 @@ IMPOSSIBLE = [
     ("another file", 4, put("files", value={"model.onnx": "1" * 64}), "than was kept"),
     ("size", 4, put("student", "size_bytes", value=0), "student.size_bytes"),
     ("plan", 1, put("plan", "max_drop", value="much"), "its plan has no max_drop"),
+    ("endless", 1, put("plan", "size_mib", value=1e308), "its plan asks for what cannot be"),
     ("targets", 1, put("plan", "target", value=["a", "b"]), "is of 1 devices, the plan of 2"),
     ("no targets", 1, put("plan", "target", value=[]), "names no model, data and targets"),
 ]  # fmt: skip
@@ -212,7 +213,7 @@ def test_errors_may_be_more_than_all(journal: Path) -> None:
     changed(journal, 4, put("score_after_cut", value=130.0))
     assert len(read_run(journal)) == 5
     changed(journal, 4, put("score_after_cut", value=-1.0))
-    with pytest.raises(RunFolderError, match="which is not below 0 %"):
+    with pytest.raises(RunFolderError, match="which must not be below 0 %"):
         read_run(journal)
 
 

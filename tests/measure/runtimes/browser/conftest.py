@@ -46,7 +46,7 @@ def package(tmp_path: Path) -> str:
     """A package whose files have nothing in them."""
     folder = tmp_path / "package"
     (folder / "dist").mkdir(parents=True)
-    for name in PACKAGE_FILES:
+    for name in PACKAGE_FILES["wasm"]:
         (folder / "dist" / name).touch()
     return str(folder)
 

@@ -106,3 +106,41 @@ def test_a_tab_that_ends_is_no_figure(ask: Ask, convolution: Make) -> None:
     leaves = 'location.href = "about:blank"; await new Promise(() => {});'
     with pytest.raises(MeasurementError, match="tab ended by itself"):
         ask(convolution(), {"page.mjs": ("const samples_ms = [];", leaves)})
+
+
+def test_by_webgpu_it_computes_the_same_and_says_what_stands_in_for_a_gpu(
+    convolution: Make, profile: TargetProfile, tmp_path: Path
+) -> None:
+    model = convolution("net.onnx", 16, 8)
+    samples = np.random.default_rng(1).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "samples.npy", samples)
+    with Session(in_browser(profile, backend="webgpu", software_gpu=True)) as session:
+        computed = session.outputs([model], tmp_path / "samples.npy", tmp_path)
+        [measurement] = session.measure([model])
+    about = measurement.fingerprint
+    assert about.provider.startswith("webgpu (google swiftshader, the processor in place of a GPU)")
+    assert computed is not None
+    here = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    expected = [here.run(None, {"x": sample[None]})[0][0] for sample in samples]
+    np.testing.assert_allclose(np.load(computed[0]), expected, atol=1e-4)
+
+
+def test_a_browser_without_a_gpu_is_refused(ask: Ask, convolution: Make) -> None:
+    """Where it has one, what is told of it is edited here."""
+    none = ("return info ? {", "return null; return info ? {")
+    with pytest.raises(TargetError, match="has no GPU for WebGPU; software_gpu = true"):
+        ask(convolution(), {"page.mjs": none}, backend="webgpu")
+
+
+def test_layers_that_webgpu_leaves_to_the_processor_are_named(ask: Ask, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["positive"], name="first"),
+        helper.make_node("Det", ["positive"], ["y"], name="odd"),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    graph = helper.make_graph(nodes, "odd", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"does not take all of it: the processor .* odd;"):
+        ask(tmp_path / "odd.onnx", backend="webgpu", software_gpu=True)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from edgespiral.prune.absent import mark_of
-from edgespiral.prune.engines.flow.labels import Rule, opaque
+from edgespiral.prune.engines.flow.labels import Rule, opaque, varying
 from edgespiral.prune.engines.flow.rules.moves import spread
 from edgespiral.prune.unstack import RECURRENT, directions
 
@@ -24,9 +24,18 @@ TOGETHER = "are normalised over with each other's positions"
 
 
 def linear(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
-    """Reads and makes the last dimension."""
-    outputs = _weighted(run, str(node.target), run.labels_in(node.args[0]), -1, value.shape[-1])
+    """Reads and makes the last dimension; if channels lie on another, it mixes their positions."""
+    name, labels = str(node.target), run.labels_in(node.args[0])
+    if _are_positions(run, name, labels, -1):
+        return labels.narrow(-1, 0, 1).expand(value.shape)
+    outputs = _weighted(run, name, labels, -1, value.shape[-1])
     return outputs.expand(value.shape)
+
+
+def _are_positions(run: Labeller, name: str, labels: Tensor, dim: int) -> bool:
+    """Whether a layer mixes what is not channels, as a token-mixing MLP does, in all its calls."""
+    differ = varying(labels)
+    return name not in run.reads and bool(differ) and dim % labels.dim() not in differ
 
 
 def convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
@@ -35,6 +44,8 @@ def convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN40
     labels = run.labels_in(node.args[0])
     if value.dim() != layer.weight.dim():
         return opaque(run, node, value)
+    if _is_pointwise(layer) and _are_positions(run, name, labels, 1):
+        return labels.narrow(1, 0, 1).expand(value.shape)
     if _lie_along_positions(labels):
         run.ties.freeze(labels, "lie along the positions that it mixes")
     if takes_whole_groups(layer) or name in run.whole_groups:
@@ -44,6 +55,12 @@ def convolution(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN40
         runs = columns.view(layer.groups, -1)
         run.ties.tie(runs, runs[:1])
     return spread(outputs, value, 1)
+
+
+def _is_pointwise(layer: _ConvNd) -> bool:
+    sizes = (*layer.kernel_size, *layer.stride)
+    plain = not isinstance(layer, _ConvTransposeNd) and not any(layer.padding)
+    return plain and layer.groups == 1 and set(sizes) == {1}
 
 
 def _lie_along_positions(labels: Tensor) -> bool:

@@ -33,8 +33,8 @@ MOVES = """
     pixel_unshuffle atleast_1d atleast_2d atleast_3d diagonal
 """
 PARTS = "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split narrow"
-# Elements by themselves; the sizes of the second are all that is read of it.
-LIKE = "expand_as view_as reshape_as type_as"
+# Elements by themselves; sizes or the type of the second are all that is read of it.
+LIKE = "expand_as view_as reshape_as type_as to"
 ELEMENTWISE = """
     abs absolute acos acosh add addcdiv addcmul alpha_dropout asin asinh atan atan2 atanh bernoulli
     bool ceil celu clamp clamp_max clamp_min clip copysign cos cosh div divide double dropout
@@ -45,7 +45,7 @@ ELEMENTWISE = """
     logical_or logical_xor logit logsigmoid long lt masked_fill maximum minimum mish mod mul
     multiply nan_to_num ne neg negative not_equal ones_like pos positive pow reciprocal relu relu6
     remainder rms round rrelu rsqrt rsub selu sigmoid sign silu sin sinc sinh softplus softshrink
-    softsign sqrt square sub subtract tan tanh tanhshrink threshold to true_divide truediv trunc
+    softsign sqrt square sub subtract tan tanh tanhshrink threshold true_divide truediv trunc
     where zeros_like bfloat16 ipow and_ or_ xor bitwise_and bitwise_or bitwise_not bitwise_xor
 """
 ELEMENTWISE_LAYERS = """

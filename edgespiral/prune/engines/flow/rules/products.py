@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgespiral.prune.engines.flow.labels import opaque, unlabelled
+from edgespiral.prune.engines.flow.labels import opaque, unlabelled, varying
 from edgespiral.prune.engines.flow.rules.moves import scales
 
 if TYPE_CHECKING:
@@ -24,7 +24,21 @@ def product(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     operands = [run.labels_in(a) for a in (*node.args, *node.kwargs.values())]
     if len(operands) != 2 or any(o.dim() < 2 for o in operands):
         return opaque(run, node, value)
+    for (weights, values), dim in zip((operands, operands[::-1]), (-2, -1), strict=True):
+        place = 0 if dim == -2 else 1
+        if _mixes_positions(node.args[place:][:1], weights, values, dim):
+            run.ties.freeze(weights, "weigh all of what they are multiplied with")
+            wide = values.expand(*value.shape[:-2], *values.shape[-2:])
+            return _summed(run, wide, dim).expand(value.shape)
     return _multiplied(run, value, operands[0], operands[1])
+
+
+def _mixes_positions(weights_node: Any, weights: Tensor, values: Tensor, dim: int) -> bool:  # noqa: ANN401
+    """Whether one matrix of the model's own, as a graph's edges, mixes what is not channels."""
+    is_own = [getattr(node, "op", "") for node in weights_node] == ["get_attr"]
+    differ = varying(values)
+    is_one = weights.numel() == weights.shape[-1] * weights.shape[-2]
+    return is_own and is_one and bool(differ) and dim % values.dim() not in differ
 
 
 def _multiplied(run: Labeller, value: Tensor, left: Tensor, right: Tensor) -> Any:  # noqa: ANN401

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from edgespiral.models.saved import trace
+from edgespiral.prune.engines.flow.rules.operations import RULES
 from edgespiral.prune.prunable import PrunableModel, cut_to
 
 LAYERS = {
@@ -205,3 +206,64 @@ def test_positions_in_another_order_all_stay():
     assert {g.name for g in source.groups} == {"inlet", "second"}
     assert source.uncuttable.keys() == {"head"}
     assert cut.difference < 1e-9
+
+
+class Mixing(nn.Module):
+    """Positions mixed while channels ride along."""
+
+    def __init__(self, mix):
+        super().__init__()
+        self.inlet, self.mix, self.second, self.head = (
+            nn.Linear(6, 8), mix, nn.Linear(8, 8), nn.Linear(8, 3),
+        )  # fmt: skip
+
+    def forward(self, x):
+        x = self.inlet(x)
+        return self.head(self.second(x + self.mix(x)).mean(1))
+
+
+class Turned(nn.Module):
+    """A layer over positions (Tolstikhin et al. 2021, "MLP-Mixer")."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Sequential(nn.Linear(16, 24), nn.GELU(), nn.Linear(24, 16))
+
+    def forward(self, x):
+        return self.tokens(x.transpose(1, 2)).transpose(1, 2)
+
+
+class Edges(nn.Module):
+    """Nodes mixed along a graph's edges."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("edges", torch.rand(16, 16))
+
+    def forward(self, x):
+        return torch.matmul(self.edges, x) + (x.transpose(1, 2) @ self.edges).transpose(1, 2)
+
+
+@pytest.mark.parametrize("mix", [Turned, lambda: nn.Conv1d(16, 16, 1), Edges])
+def test_positions_are_mixed_while_channels_leave(mix):
+    source, cut = half_of(lively(Mixing(mix())), (16, 6))
+    assert {g.name for g in source.groups} == {"inlet", "second"}
+    assert cut.difference < 1e-9
+    assert cut.model.get_submodule("inlet").out_features == 4
+
+
+def test_what_no_rule_foresaw_stays_whole(monkeypatch):
+    def fail(*_):
+        raise IndexError
+
+    monkeypatch.setitem(RULES, torch.relu, fail)
+    source, _ = half_of(lively(Mixing(nn.Sequential(Edges(), Relu()))), (16, 6))
+    assert {g.name for g in source.groups} == {"second"}
+    assert "are not followed through (relu" in source.uncuttable["inlet"][1]
+
+
+class Relu(nn.Module):
+    """A function by its own name."""
+
+    def forward(self, x):
+        return torch.relu(x)
