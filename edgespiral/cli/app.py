@@ -107,7 +107,7 @@ def main() -> None:
         sys.exit(_exit_code(ExitCode.OUTPUT_CLOSED))
     except EdgeSpiralError as error:
         _end_if_stopped()
-        _complain(f"error: {with_page(error, site_url())}")
+        _complain(f"error: {with_page(error, site_url(), _verb())}")
         sys.exit(_exit_code(error.exit_code))
     except KeyboardInterrupt:
         _end_if_stopped()
@@ -138,7 +138,7 @@ def _end_unforeseen(error: Exception) -> NoReturn:
     if cause is None:
         _complain(f"internal error: {_described(error)} (set {DEBUG}=1 for the traceback)")
         sys.exit(_exit_code(ExitCode.INTERNAL))
-    _complain(f"error: {with_page(cause, site_url())}")
+    _complain(f"error: {with_page(cause, site_url(), _verb())}")
     sys.exit(_exit_code(cause.exit_code))
 
 
@@ -154,9 +154,13 @@ def _end_if_stopped() -> None:
     sys.exit(code)
 
 
+def _verb() -> str:
+    return sys.argv[1] if len(sys.argv) > 1 else ""
+
+
 def _exit_code(code: ExitCode) -> int:
     """What an error ends with: under `bench` always 2, as 1 and 3 are verdicts there."""
-    return GateCode.ERROR if sys.argv[1:2] == ["bench"] else code
+    return GateCode.ERROR if _verb() == "bench" else code
 
 
 @app.callback(invoke_without_command=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.system.analysis_limit import WHAT, analysing
 from edgespiral.core.system.time_limit import limited
 from edgespiral.models.example_inputs import example_input
-from edgespiral.models.fixed import train_all
+from edgespiral.models.fixed import fixed_names, train_all
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.engines import AUTO, engine_called, engines_in_order
 from edgespiral.prune.engines.base import GroupSurvey, Removal, check_cut
@@ -24,7 +26,7 @@ from edgespiral.prune.unstack import unstacked
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.fx import GraphModule
 
     from edgespiral.core.nested import Tensors
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # By the clock, as in `trace`; what it may compute is `analysing`'s to say.
 MOST_SECONDS = 300.0
+# What training moves a factor of 1 by, at the least.
+LEAST_STEP = 1e-2
 
 
 @dataclass(frozen=True)
@@ -122,16 +126,29 @@ class PrunableModel:
     def candidate(self, widths: Mapping[str, int]) -> GraphModule:
         """An untrained stand-in of the given widths: right in shape, arbitrary in weights.
 
-        Latency does not depend on weights, so any channels may go, and the quick engine cuts.
+        Latency does not depend on weights, so any channels may go, and the quick engine cuts. Only
+        a factor of 1 and a summand of 0 would, which runtimes leave out and training moves.
         """
         rest = self.without(widths)
         kept_channels = {group.name: _spread(group, widths[group.name]) for group in rest.groups}
-        return rest.quick_engine.cut(rest.model, rest.example, rest.groups, kept_channels)
+        smaller = rest.quick_engine.cut(rest.model, rest.example, rest.groups, kept_channels)
+        _leave_identity(smaller)
+        return smaller
 
     @property
     def quick_engine(self) -> PruningEngine:
         """That found its groups, and makes its candidates."""
         return engine_called(self.found_by)
+
+
+@torch.no_grad()
+def _leave_identity(model: nn.Module) -> None:
+    """Move parameters that are 1 or 0 throughout, as new layers' are, but for constants."""
+    for layer in model.modules():
+        for name, parameter in layer.named_parameters(recurse=False):
+            is_identity = bool((parameter == 1).all() or (parameter == 0).all())
+            if is_identity and parameter.is_floating_point() and name not in fixed_names(layer):
+                parameter.add_(LEAST_STEP)
 
 
 def _spread(group: ChannelGroup, width: int) -> list[int]:

@@ -10,6 +10,7 @@ from edgespiral.core.records.measurement import (
     Interval,
     Verdict,
 )
+from edgespiral.core.stages.latencies import NOTHING_LEFT_MS, network_ms
 from edgespiral.core.statistics.intervals import ratio_interval, round_medians, sign_median
 from edgespiral.core.statistics.stats import verdict
 
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from edgespiral.core.records.measurement import Measurement
     from edgespiral.core.stages.latencies import Stages
     from edgespiral.measure.decide import Paired
-
-
-# A latency is above 0; this stands for none, and ends a run before anything is planned.
-NOTHING_LEFT_MS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Budget:
         """What a budget for a whole frame leaves for the network."""
         is_ratio = kind == "speedup"
         whole_ms = (teacher_ms + around_ms) / value if is_ratio else value
-        left_ms = max(whole_ms - around_ms, NOTHING_LEFT_MS)
+        left_ms = network_ms(whole_ms, around_ms)
         speedup = teacher_ms / left_ms if is_ratio else None
         return cls(left_ms, speedup, around_ms, whole_ms)
 
@@ -111,7 +108,7 @@ class Budget:
     @property
     def _rest(self) -> str:
         return (
-            "" if self.whole_ms is None else f" for the network of {self.whole_ms:.3g} for a frame"
+            "" if self.whole_ms is None else f" for the network of {self.whole_ms:.3g} ms a frame"
         )
 
 

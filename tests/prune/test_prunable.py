@@ -46,6 +46,27 @@ def test_the_cut_has_the_shape_of_its_candidate(source, importance, pruner):
     assert cut.model(torch.randn(2, 1, 8, 8)).shape == (2, 10)
 
 
+class Affine(nn.Module):
+    """A factor and a summand, which a new network does not need."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.bias = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.scale * x + self.bias
+
+
+def test_a_candidate_keeps_what_a_runtime_would_drop_of_a_new_network():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), Affine(), nn.Conv2d(8, 2, 3)).eval()
+    source = PrunableModel.of(trace(model), (3, 8, 8))
+    candidate = source.candidate({"0": 4}).state_dict()
+    assert candidate["2.scale"] > 1
+    assert candidate["2.bias"] > 0
+    assert model.state_dict()["2.scale"] == 1
+    assert model.state_dict()["2.bias"] == 0
+
+
 def test_width_zero_removes_the_branch_and_names_stay(source, importance):
     branch = source.branches[1]
     widths = half(source) | dict.fromkeys(branch.groups, 0)

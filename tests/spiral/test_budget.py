@@ -97,7 +97,7 @@ def test_a_budget_for_a_frame_leaves_the_network_what_the_rest_does_not_take():
     twice = Budget.of({"speedup": 2.0}, 4.0, stages())
     assert twice.latency_ms == pytest.approx(1.5)
     assert twice.speedup == pytest.approx(4.0 / 1.5)
-    assert str(twice) == "1.5 ms (2.667x faster) for the network of 2.5 for a frame"
+    assert str(twice) == "1.5 ms (2.667x faster) for the network of 2.5 ms a frame"
 
 
 def test_a_frame_without_anything_left_is_out_of_reach(a_measurement):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from statistics import median
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.records.measurement import LatencyStats
@@ -14,6 +15,8 @@ from edgespiral.core.statistics.stats import summarise, summed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# A latency is above 0; this stands for none, and ends a run before anything is planned.
+NOTHING_LEFT_MS = 1e-6
 Stage = Literal["decode", "preprocess", "postprocess"]
 Rounds = tuple[tuple[float, ...], ...]
 
@@ -31,6 +34,14 @@ class StageLatency(Record):
     rounds_ms: Rounds = ()
     refused: Told | None = None
 
+    @model_validator(mode="after")
+    def _is_known_or_refused(self) -> Self:
+        if (self.stats is None) == (self.refused is None):
+            raise ValueError(f"{self.stage} has either a figure or a reason why there is none")
+        if self.stats is not None:
+            self.stats.require_of(self.rounds_ms)
+        return self
+
 
 class Stages(Record):
     """The stages around a network on one target; `frame` is the sample that they were timed on.
@@ -46,8 +57,7 @@ class Stages(Record):
     @classmethod
     def of(cls, target: str, frame: str, each: Sequence[StageLatency]) -> Stages:
         """The stages with their sum."""
-        rounds = _together([stage.rounds_ms for stage in each])
-        total = summarise(rounds) if rounds else None
+        total = _figures(_together([stage.rounds_ms for stage in each]))
         return cls(target=target, frame=frame, each=tuple(each), sum=total)
 
     @property
@@ -67,30 +77,52 @@ class Stages(Record):
             hint="take --timed network, or a target that runs it",
         )
 
+    @model_validator(mode="after")
+    def _sum_is_of_stages(self) -> Self:
+        rounds_ms = _together([stage.rounds_ms for stage in self.each])
+        if (self.sum is None) == bool(rounds_ms):
+            raise ValueError("the sum of stages is there exactly where all are known")
+        if self.sum is not None:
+            self.sum.require_of(rounds_ms)
+        return self
+
+    def require_whole(self, whole: LatencyStats, rounds_ms: Rounds) -> None:
+        """Refuse the figures of a frame that are not those of these stages and a network's samples.
+
+        Raises:
+            ValueError: so they are not.
+        """
+        whole.require_of(_together([*(stage.rounds_ms for stage in self.each), rounds_ms]))
+
     def with_network(self, rounds_ms: Rounds) -> LatencyStats | None:
         """The whole of a frame, given a network's samples; None where a stage is not known."""
-        rounds = _together([*(stage.rounds_ms for stage in self.each), rounds_ms])
-        return summarise(rounds) if rounds else None
+        return _figures(_together([*(stage.rounds_ms for stage in self.each), rounds_ms]))
+
+
+def network_ms(whole_ms: float, around_ms: float) -> float:
+    """What is left for a network of the time for a frame.
+
+    Args:
+        whole_ms: that time.
+        around_ms: what other stages take of it.
+    """
+    return max(whole_ms - around_ms, NOTHING_LEFT_MS)
 
 
 def _together(parts: Sequence[Rounds]) -> Rounds:
-    """Samples of what runs one after another; none where one of the parts has none.
+    """Rounds of one sample, the sum of what parts take that run one after another; none if unknown.
 
-    Parts were measured apart, so as many rounds count as the part with the fewest has. Of a round
-    of a short part, samples from all over it count: the first ones are slower.
+    A part has its median of a round: parts were measured apart, and a sample that something else
+    interrupted would have its like in each of them. As many rounds count as the part with the
+    fewest has.
     """
     fewest = min(map(len, parts))
-    if not fewest:
-        return ()
-    counts = [min(map(len, sides)) for sides in zip(*parts, strict=False)]
-    return summed(
-        [
-            (1, [_spread(samples, count) for samples, count in zip(part, counts, strict=False)])
-            for part in parts
-        ]
-    )
+    medians = [[[median(samples)] for samples in rounds_ms[:fewest]] for rounds_ms in parts]
+    return summed([(1, rounds_ms) for rounds_ms in medians]) if fewest else ()
 
 
-def _spread(samples: Sequence[float], count: int) -> list[float]:
-    """So many samples at even distances."""
-    return [samples[place * len(samples) // count] for place in range(count)]
+def _figures(rounds_ms: Rounds) -> LatencyStats | None:
+    """The median and its interval; medians of rounds tell nothing of single frames beyond it."""
+    if not rounds_ms:
+        return None
+    return summarise(rounds_ms).model_copy(update={"p90_ms": None, "p99_ms": None})

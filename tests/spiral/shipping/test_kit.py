@@ -13,7 +13,7 @@ import pytest
 from example_records import measurement
 from onnx import TensorProto, helper
 
-from edgespiral.core.errors import ExportError, RunFolderError, UsageError
+from edgespiral.core.errors import ExportError, ModelError, RunFolderError, UsageError
 from edgespiral.core.records.parts import PARTS, PartFile, described
 from edgespiral.core.system.files import sha256_file
 from edgespiral.export.parity import opened
@@ -21,11 +21,11 @@ from edgespiral.spiral.shipping.kit import Shipment, copied_whole, require_kit, 
 from edgespiral.spiral.shipping.sample import FileSample
 
 SHAPE = [1, 3, 4, 4]
-RUNTIMES = ("onnxruntime", "onnxruntime-mobile", "openvino", "ncnn")
+RUNTIMES = ("onnxruntime", "onnxruntime-mobile", "openvino", "ncnn", "mnn")
 
 
 def needs(runtime):
-    own = {"ncnn": ("ncnn", "pnnx"), "onnxruntime-mobile": ("onnxruntime",)}
+    own = {"ncnn": ("ncnn", "pnnx"), "onnxruntime-mobile": ("onnxruntime",), "mnn": ("MNN",)}
     packages = own.get(runtime, (runtime,))
     for package in packages:
         if find_spec(package) is None:
@@ -52,6 +52,18 @@ def two_by_two(path):
     ]
     row = [("left", TensorProto.FLOAT, SHAPE), ("right", TensorProto.FLOAT, SHAPE)]
     outputs = [("most", TensorProto.FLOAT, SHAPE), ("apart", TensorProto.FLOAT, SHAPE)]
+    return written(path, nodes, row, outputs)
+
+
+def two_ends(path):
+    """The same inputs, and two outputs of which no layer reads one."""
+    nodes = [
+        helper.make_node("Sub", ["right", "left"], ["apart"], name="apart_"),
+        helper.make_node("Relu", ["apart"], ["most"], name="most_"),
+        helper.make_node("Neg", ["apart"], ["back"], name="back_"),
+    ]
+    row = [("left", TensorProto.FLOAT, SHAPE), ("right", TensorProto.FLOAT, SHAPE)]
+    outputs = [("most", TensorProto.FLOAT, SHAPE), ("back", TensorProto.FLOAT, SHAPE)]
     return written(path, nodes, row, outputs)
 
 
@@ -135,7 +147,7 @@ def built(folder, runtime):
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_several_inputs_and_outputs_keep_their_places(runtime, tmp_path):
     needs(runtime)
-    path = two_by_two(tmp_path / "model.onnx")
+    path = (two_ends if runtime == "mnn" else two_by_two)(tmp_path / "model.onnx")
     out = tmp_path / "kit"
     write_kit(shipment(path, runtime, [sample_of(path)]), out)
     code, said = example(out)
@@ -181,10 +193,10 @@ def test_a_program_of_cpp_says_the_same_and_ends_with_1_where_outputs_are_others
     assert example(out)[0] == 2
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "ncnn"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "ncnn", "mnn"])
 def test_a_program_of_cpp_is_built_where_the_library_is(runtime, tmp_path):
     needs(runtime)
-    path = two_by_two(tmp_path / "model.onnx")
+    path = (two_ends if runtime == "mnn" else two_by_two)(tmp_path / "model.onnx")
     out = tmp_path / "kit"
     write_kit(shipment(path, runtime, [sample_of(path)]), out)
     done = subprocess.run([built(out, runtime), out], capture_output=True, text=True)
@@ -198,6 +210,12 @@ def test_outputs_that_are_not_the_recorded_ones_leave_no_folder(tmp_path):
     with pytest.raises(ExportError, match=r"does not compute what was recorded: .*NOT as recorded"):
         write_kit(shipment(path, "onnxruntime", [wrong]), tmp_path / "kit")
     assert not (tmp_path / "kit").exists()
+
+
+def test_an_output_that_mnn_does_not_give_is_named(tmp_path):
+    path = two_by_two(tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"MNN gives no output that a layer .* reads: apart"):
+        write_kit(shipment(path, "mnn", [sample_of(path)]), tmp_path / "kit")
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):

@@ -27,6 +27,7 @@ from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.records.measurement import SAME, Verdict
 from edgespiral.core.records.metric import Figure
 from edgespiral.core.records.schema import Record
+from edgespiral.core.stages.latencies import network_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -204,7 +205,13 @@ def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) 
     own = {kind: value.get(target) for kind, value in latencies.items() if isinstance(value, dict)}
     own = {kind: value for kind, value in own.items() if value is not None} or latencies
     latency_ms, speedup = _number(own.get("latency_ms")), _number(own.get("speedup"))
-    asked_ms = teacher.measurement.stats.p50_ms / speedup if speedup else latency_ms
+    around_ms = 0.0
+    if plan.get("timed") == "pipeline" and teacher.stages is not None and (speedup or latency_ms):
+        around_ms = teacher.stages.most_ms
+    teacher_ms = teacher.measurement.stats.p50_ms + around_ms
+    asked_ms = teacher_ms / speedup if speedup else latency_ms
+    if asked_ms is not None and around_ms:
+        asked_ms = network_ms(asked_ms, around_ms)
     if asked_ms is None or teacher.budget_ms is None:
         is_same = asked_ms is teacher.budget_ms
     else:
@@ -212,6 +219,9 @@ def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) 
     limit_mib = _number(plan.get("memory_mib"))
     if teacher.memory is not None and limit_mib is not None:
         is_same = is_same and _is_same(teacher.memory.limit_mib, limit_mib)
+    limit_mj = _number(plan.get("energy_mj"))
+    if teacher.energy is not None and limit_mj is not None:
+        is_same = is_same and _is_same(teacher.energy.limit_mj or 0.0, limit_mj)
     if not is_same:
         raise ValueError(f"the budget on {teacher.target} is not that of the plan")
 
@@ -244,8 +254,9 @@ def _require_verdict(done: TurnFinished, baseline: Baseline) -> None:
     """A turn's verdict is that of all its budgets together."""
     budgeted = [device for device in done.devices if device.budget_ms is not None]
     memories = [device.memory.verdict for device in done.devices if device.memory is not None]
+    energies = [device.energy.verdict for device in done.devices if device.energy is not None]
     sizes = [budget.verdict(done.student) for budget in baseline.footprints]
-    verdicts = [device.verdict for device in budgeted] + memories + sizes
+    verdicts = [device.verdict for device in budgeted] + memories + energies + sizes
     if not verdicts or None in verdicts:
         return
     is_met = all(verdict is Verdict.MET for verdict in verdicts)
@@ -289,6 +300,11 @@ def _require_beside(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -
         limits_mib = {own.memory.limit_mib for own in (device, teacher) if own.memory}
         if len(limits_mib) > 1:
             raise ValueError(f"another limit of memory on {device.target} than the teacher's")
+        limits_mj = {own.energy.limit_mj for own in (device, teacher) if own.energy}
+        if len(limits_mj) > 1:
+            raise ValueError(f"another limit of energy on {device.target} than the teacher's")
+        if teacher.stages is not None and device.whole is not None:
+            teacher.stages.require_whole(device.whole, device.measurement.rounds_ms)
         _require_device_verdict(device, teacher_ms)
 
 

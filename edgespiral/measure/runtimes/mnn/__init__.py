@@ -8,6 +8,8 @@ from edgespiral.measure.runtimes.base import Capabilities, RuntimePlugin
 from edgespiral.measure.runtimes.mnn.settings import MnnSettings
 
 if TYPE_CHECKING:
+    from edgespiral.core.records.measurement import Fingerprint
+    from edgespiral.measure.kits.base import Kit
     from edgespiral.measure.runtimes.base import Runtime
 
 
@@ -35,4 +37,10 @@ def _race(settings: MnnSettings) -> dict[str, MnnSettings]:
     return {way.float_precision: way for way in ways}
 
 
-PLUGIN = RuntimePlugin(MnnSettings, _make, _capabilities, _make_outputs, _race)
+def _kit(fingerprint: Fingerprint) -> Kit:
+    from edgespiral.measure.runtimes.mnn.kit import kit
+
+    return kit(fingerprint)
+
+
+PLUGIN = RuntimePlugin(MnnSettings, _make, _capabilities, _make_outputs, _race, _kit)
