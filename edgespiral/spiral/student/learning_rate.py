@@ -14,12 +14,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 import torch
 from pydantic import FiniteFloat, TypeAdapter
+from torch import nn
 
 from edgespiral.core.errors import TrainingError
 from edgespiral.core.nested import Tensors, as_float, joined, mapped, rows
@@ -29,21 +31,20 @@ from edgespiral.core.system.files import read_text, write_text
 from edgespiral.distill.evaluate import predicting
 from edgespiral.distill.losses import Batch, usual_loss
 from edgespiral.distill.own_training import is_usual
-from edgespiral.distill.settings import defaults_of, steps_of
+from edgespiral.distill.settings import steps_of
 from edgespiral.distill.trainer import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from edgespiral.core.batches import BatchSource
     from edgespiral.distill.settings import TrainSettings
     from edgespiral.spiral.student.distillation import Distiller, Teaching
 
-# Of the default rate, over so many steps; it goes with the cube root of the steps.
-SHARE, STEPS = 0.2, 700
+STEPS = 700
 FACTORS = (1 / 3, 1.0, 3.0)
 FINALISTS = 2
 # What all trials together may cost of the training's steps: three of a length, two of twice that.
@@ -57,15 +58,59 @@ MARGIN = 0.02
 TRIED: TypeAdapter[dict[str, FiniteFloat | None]] = TypeAdapter(dict[str, FiniteFloat | None])
 
 
-def expected_rate(optimizer: str, steps: int) -> float:
+@dataclass(frozen=True)
+class Rule:
+    """What the highest rate of a schedule follows from; it goes with the cube root of the steps.
+
+    Attributes:
+        rate: over `STEPS` steps.
+        most: over any number of them.
+        width: of the networks that it was measured on, where wider ones want less in proportion.
+    """
+
+    rate: float
+    most: float
+    width: int | None = None
+
+
+# Adam's steps have the size of the rate whatever the gradient is, so what they change of a sum
+# grows with its terms (Yang et al. 2022, "Tensor Programs V", table 3).
+RULES = {"sgd": Rule(0.02, 0.1), "adamw": Rule(0.006, 0.01, width=96)}
+
+
+def expected_rate(optimizer: str, steps: int, width: int | None = None) -> float:
     """The highest rate of a schedule that suits a cut network for so many steps, by rule.
+
+    Args:
+        optimizer: by name; one of the user's own is taken for SGD.
+        steps: of the training.
+        width: of the network, as `width_of` has it; that of the rule's networks if None.
 
     Example:
         >>> round(expected_rate("sgd", 700), 3), round(expected_rate("sgd", 10**6), 3)
         (0.02, 0.1)
+        >>> round(expected_rate("adamw", 700), 4), round(expected_rate("adamw", 700, 768), 5)
+        (0.006, 0.00075)
     """
-    usual = defaults_of(optimizer).student_rate
-    return usual * min(1.0, SHARE * math.cbrt(steps / STEPS))
+    rule = RULES.get(optimizer, RULES["sgd"])
+    rate = min(rule.most, rule.rate * math.cbrt(steps / STEPS))
+    return rate if rule.width is None or width is None else rate * min(1.0, rule.width / width)
+
+
+def width_of(model: nn.Module) -> int:
+    """How many terms the sums have that most of a network's weights belong to; at least 1.
+
+    Embeddings do not count: nothing is summed there.
+
+    Example:
+        >>> width_of(nn.Sequential(nn.Embedding(1000, 8), nn.Linear(8, 64), nn.Linear(64, 32)))
+        64
+    """
+    layers = [layer for layer in model.modules() if not isinstance(layer, nn.Embedding)]
+    weights = [w for layer in layers for w in layer.parameters(recurse=False) if w.dim() > 1]
+    terms = sorted((weight[0].numel(), weight.numel()) for weight in weights if weight.numel())
+    so_far = list(accumulate(count for _, count in terms))
+    return terms[bisect_left(so_far, so_far[-1] / 2)][0] if terms else 1
 
 
 @dataclass(frozen=True)
@@ -104,7 +149,7 @@ class RateSearch:
             ModelError: the student or its teacher fails on a batch.
         """
         steps = steps_of(self.settings, len(self.distiller.splits.train))
-        usual = expected_rate(self.settings.optimizer, steps)
+        usual = self._expected(steps)
         length = min(MOST_STEPS, int(TRIAL_SHARE * steps / TRIAL_UNITS))
         problem = self._problem(steps, length)
         if problem:
@@ -112,6 +157,9 @@ class RateSearch:
         tried = self._tried(length)
         factor, reason = _best(tried, length)
         return Found(factor * usual, reason, tuple(tried.values()))
+
+    def _expected(self, steps: int) -> float:
+        return expected_rate(self.settings.optimizer, steps, width_of(self.student))
 
     def _problem(self, steps: int, length: int) -> str | None:
         """Why there can be no trial."""
@@ -144,7 +192,7 @@ class RateSearch:
         return tried
 
     def _try(self, bench: _Bench, factor: float, steps: int) -> TriedRate:
-        rate = factor * expected_rate(self.settings.optimizer, steps)
+        rate = factor * self._expected(steps)
         trials = _read(self.path)
         key = f"{rate:.6g} {steps}"
         if key not in trials:

@@ -16,6 +16,7 @@ from edgespiral.spiral.student.learning_rate import (
     RateSearch,
     _Shown,
     expected_rate,
+    width_of,
 )
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -70,7 +71,20 @@ def test_the_rule_grows_with_the_steps_up_to_the_default():
     assert rates == sorted(rates)
     assert rates[2] == pytest.approx(0.02)
     assert rates[-1] == pytest.approx(0.1)
-    assert expected_rate("adamw", 700) < expected_rate("sgd", 700) / 10
+    adam = [expected_rate("adamw", steps) for steps in (10, 100, 700, 10**6)]
+    assert adam == sorted(adam)
+    assert adam[-1] < expected_rate("sgd", 700)
+
+
+def test_adam_s_rate_falls_with_the_width_where_that_is_large():
+    narrow, usual, wide = (expected_rate("adamw", 700, width) for width in (32, 96, 768))
+    assert narrow == usual == pytest.approx(8 * wide)
+    assert expected_rate("sgd", 700, 768) == expected_rate("sgd", 700, 32)
+    attention = torch.nn.TransformerEncoderLayer(64, 4, 256)
+    assert width_of(attention) == 64
+    # Rows of an embedding are looked up, however many there are.
+    assert width_of(torch.nn.Sequential(torch.nn.Embedding(10**4, 8), torch.nn.Linear(32, 2))) == 32
+    assert width_of(torch.nn.Identity()) == 1
 
 
 def test_a_trial_tries_each_rate_and_the_better_ones_for_longer(search):
