@@ -133,8 +133,9 @@ def train_teacher(
         batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples, and fewer where these
             do not fill four.
         learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers,
-            and 0.002 with adamw; a tenth of that with `weights`, and less in proportion where
-            samples are too few for the usual batch.
+            and 0.002 with adamw, 0.01 for recurrent networks, less for those wider than 96; a
+            tenth of that with `weights`, and less in proportion where samples are too few for the
+            usual batch.
         seed: of weights, order and augmentation; not of the splits.
         resume: go on where an earlier call stopped, or return its result if it had finished.
         task: what the model is for.

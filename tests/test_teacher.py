@@ -176,7 +176,8 @@ def test_defaults_follow_the_data_and_the_model():
     assert round(small.epochs * (1_167 // 32)) == 400
     assert settings("squeezenet1_1", 55_000).learning_rate == 0.02
     recurrent = settings("gru-sound", 55_000)
-    assert (recurrent.optimizer, recurrent.learning_rate) == ("adamw", 0.002)
+    # 0.01 for a width of 96, and less in proportion for its 256.
+    assert (recurrent.optimizer, recurrent.learning_rate) == ("adamw", 0.01 * 96 / 256)
     assert settings("resnet8", 55_000, epochs=0.5, learning_rate=1.0).learning_rate == 1.0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -40,6 +42,8 @@ ADAPTIVE: Mapping[str, tuple[type[nn.Module], ...]] = {
 }
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 RATE_WITHOUT_BOUNDS = 0.02
+# AdamW's for recurrent networks of that width, and less in proportion in wider ones.
+RATE_OF_RECURRENT, WIDTH = 0.01, 96
 
 
 class Choice(NamedTuple):
@@ -92,11 +96,34 @@ def rate_from_scratch(optimizer: str, model: nn.Module) -> float:
     Example:
         >>> rate_from_scratch("sgd", nn.BatchNorm2d(8)), rate_from_scratch("sgd", nn.Linear(8, 2))
         (0.2, 0.02)
+        >>> rate_from_scratch("adamw", nn.GRU(8, 8)), rate_from_scratch("adamw", nn.Linear(8, 2))
+        (0.01, 0.002)
     """
-    # Batch norms and the gates of recurrent layers keep activations in bounds.
-    is_bounded = any(isinstance(layer, (_BatchNorm, nn.RNNBase)) for layer in model.modules())
+    layers = list(model.modules())
+    is_recurrent = any(isinstance(layer, nn.RNNBase) for layer in layers)
     usual = defaults_of(optimizer).teacher_rate
-    return usual if is_bounded or optimizer == "adamw" else RATE_WITHOUT_BOUNDS
+    if optimizer == "adamw":
+        own = RATE_OF_RECURRENT * min(1.0, WIDTH / width_of(model)) if is_recurrent else usual
+        return max(usual, own)
+    # Batch norms and the gates of recurrent layers keep activations in bounds.
+    is_bounded = is_recurrent or any(isinstance(layer, _BatchNorm) for layer in layers)
+    return usual if is_bounded else RATE_WITHOUT_BOUNDS
+
+
+def width_of(model: nn.Module) -> int:
+    """How many terms the sums have that most of a network's weights belong to; at least 1.
+
+    Embeddings do not count: nothing is summed there.
+
+    Example:
+        >>> width_of(nn.Sequential(nn.Embedding(1000, 8), nn.Linear(8, 64), nn.Linear(64, 32)))
+        64
+    """
+    layers = [layer for layer in model.modules() if not isinstance(layer, nn.Embedding)]
+    weights = [w for layer in layers for w in layer.parameters(recurse=False) if w.dim() > 1]
+    terms = sorted((weight[0].numel(), weight.numel()) for weight in weights if weight.numel())
+    so_far = list(accumulate(count for _, count in terms))
+    return terms[bisect_left(so_far, so_far[-1] / 2)][0] if terms else 1
 
 
 def optimizer_for(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

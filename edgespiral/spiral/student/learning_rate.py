@@ -14,9 +14,8 @@ from __future__ import annotations
 import copy
 import json
 import math
-from bisect import bisect_left
 from dataclasses import dataclass, replace
-from itertools import accumulate, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,6 +29,7 @@ from edgespiral.core.seeds import derived_seed
 from edgespiral.core.system.files import read_text, write_text
 from edgespiral.distill.evaluate import predicting
 from edgespiral.distill.losses import Batch, usual_loss
+from edgespiral.distill.optimizers import WIDTH, width_of
 from edgespiral.distill.own_training import is_usual
 from edgespiral.distill.settings import steps_of
 from edgespiral.distill.trainer import train
@@ -75,7 +75,7 @@ class Rule:
 
 # Adam's steps have the size of the rate whatever the gradient is, so what they change of a sum
 # grows with its terms (Yang et al. 2022, "Tensor Programs V", table 3).
-RULES = {"sgd": Rule(0.02, 0.1), "adamw": Rule(0.006, 0.01, width=96)}
+RULES = {"sgd": Rule(0.02, 0.1), "adamw": Rule(0.006, 0.01, WIDTH)}
 
 
 def expected_rate(optimizer: str, steps: int, width: int | None = None) -> float:
@@ -95,22 +95,6 @@ def expected_rate(optimizer: str, steps: int, width: int | None = None) -> float
     rule = RULES.get(optimizer, RULES["sgd"])
     rate = min(rule.most, rule.rate * math.cbrt(steps / STEPS))
     return rate if rule.width is None or width is None else rate * min(1.0, rule.width / width)
-
-
-def width_of(model: nn.Module) -> int:
-    """How many terms the sums have that most of a network's weights belong to; at least 1.
-
-    Embeddings do not count: nothing is summed there.
-
-    Example:
-        >>> width_of(nn.Sequential(nn.Embedding(1000, 8), nn.Linear(8, 64), nn.Linear(64, 32)))
-        64
-    """
-    layers = [layer for layer in model.modules() if not isinstance(layer, nn.Embedding)]
-    weights = [w for layer in layers for w in layer.parameters(recurse=False) if w.dim() > 1]
-    terms = sorted((weight[0].numel(), weight.numel()) for weight in weights if weight.numel())
-    so_far = list(accumulate(count for _, count in terms))
-    return terms[bisect_left(so_far, so_far[-1] / 2)][0] if terms else 1
 
 
 @dataclass(frozen=True)

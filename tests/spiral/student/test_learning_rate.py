@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from edgespiral.core.listener import Silent
+from edgespiral.distill.optimizers import width_of
 from edgespiral.distill.own_training import TrainingStep
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.models import build
@@ -16,7 +17,6 @@ from edgespiral.spiral.student.learning_rate import (
     RateSearch,
     _Shown,
     expected_rate,
-    width_of,
 )
 from edgespiral.tasks.classification import CLASSIFICATION
 
