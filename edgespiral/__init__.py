@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.errors import (
+        BrokenInstallError,
         DataError,
         DivergedError,
         EdgeSpiralError,
@@ -67,6 +68,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 __all__ = [
     "Batch",
     "BatchSource",
+    "BrokenInstallError",
     "Compressed",
     "CutFacts",
     "DataError",

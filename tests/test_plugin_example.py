@@ -135,7 +135,7 @@ def test_what_they_refuse_is_one_line(place: Place) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: plain.toml:transport.nicenes: unknown key 'nicenes', did you mean niceness? "
-        "(see docs/commands.md)"
+        "(see docs/targets.md)"
     ]
     asked = ("--data", "stripes:2", "--out", "teacher")
     done = place.edgespiral("train", "net.py:net", *asked)
@@ -155,7 +155,7 @@ def test_without_it_its_names_are_unknown(place: Place) -> None:
         "browser, executorch, litert, mnn, ncnn, onnxruntime, onnxruntime-mobile, openvino, "
         "tensorrt, tensorrt-rtx; "
         "plain.toml:transport.kind: unknown kind 'nice', known: adb, local, ssh "
-        "(see docs/commands.md)"
+        "(see docs/targets.md)"
     ]
 
 

@@ -209,7 +209,8 @@ def segmenting(tmp_path):
     """The folder of a run that was scored by mIoU."""
     Journal(tmp_path / "journal.jsonl").append(
         RunStarted(
-            plan={"task": "segmentation"}, plan_sha256="p", teacher_sha256="t",
+            plan={"task": "segmentation", "model": "m", "data": "d", "target": "t", "max_drop": 2},
+            plan_sha256="p", teacher_sha256="t",
             metric=task_called("segmentation").metric, versions={}, command="edgespiral",
             started_at=datetime(2026, 3, 1, tzinfo=UTC),
         )

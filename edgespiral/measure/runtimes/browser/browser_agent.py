@@ -112,7 +112,7 @@ def main(request: Json) -> Json:
         if not facts["isolated"]:
             what = "the page is not isolated from others, without which a browser has no threads"
             raise AgentError("target", what, hint="name a Chromium of 2021 or later")
-        gpu = _gpu(facts["adapter"], **way)
+        gpu = _gpu(facts.get("adapter"), **way)
         answers: Json = ANSWERS[request["mode"]](request, page, facts)
         was_hidden = page.was_hidden
     runtime = {
