@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import edgespiral as package
-from edgespiral.core.errors import ExitCode
+from edgespiral.core.errors import BrokenInstallError, ExitCode
 
 Command = Callable[..., CompletedProcess[str]]
 VERBS = (
@@ -136,7 +136,7 @@ def test_a_library_that_does_not_fit_is_no_defect(
     done = edgespiral_process("validate", "plan.toml", **broken_module(tmp_path, raises))
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.startswith("error: a library cannot be loaded: ")
-    assert done.stderr.endswith("what to do (see docs/installing.md)\n")
+    assert done.stderr.endswith(f"what to do (see docs/{BrokenInstallError.page})\n")
 
 
 def test_the_traceback_of_a_defect_can_be_asked_for(
