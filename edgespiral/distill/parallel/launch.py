@@ -20,7 +20,7 @@ from edgespiral.core.system.stopping import SHELL_SIGNAL_BASE
 from edgespiral.distill.compute import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgespiral.core.listener import Listener
 
@@ -113,7 +113,12 @@ def _launch(processes: int) -> Callable[..., object]:
     return run
 
 
-def _code(codes: dict[int, int]) -> int:
-    """What a command ends with whose processes ended with `codes`: as the first one, if it can."""
-    code = codes.get(0) or max(codes.values())
+def _code(codes: Mapping[int, int]) -> int:
+    """What a command ends with whose processes ended with `codes`: as the first one, if it can.
+
+    One that fails has the launcher end the others, whose own end then says nothing.
+    """
+    ended = SHELL_SIGNAL_BASE + signal.SIGTERM
+    own = {rank: code for rank, code in codes.items() if code != ended} or codes
+    code = own.get(0) or max(own.values())
     return code if code > 0 else ExitCode.TRAINING

@@ -2,7 +2,7 @@ import pytest
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
-from edgespiral.distill.parallel.launch import launched, process_count
+from edgespiral.distill.parallel.launch import _code, launched, process_count
 
 
 def test_a_number_of_processes_is_taken_on_the_cpu():
@@ -14,3 +14,11 @@ def test_a_number_of_processes_is_taken_on_the_cpu():
 def test_what_the_first_process_ends_with_is_what_all_end_with(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert launched(2, ["version-of-nothing"], Silent()) == 2
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [({0: 2, 1: 143}, 2), ({0: 143, 1: 2}, 2), ({0: 143, 1: 143}, 143), ({1: -9}, 9)],
+)
+def test_whom_the_launcher_ended_says_nothing(codes, code):
+    assert _code(codes) == code
