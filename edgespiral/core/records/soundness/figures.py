@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
     Baseline,
     Candidate,
@@ -27,6 +26,7 @@ from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.records.measurement import SAME, Verdict
 from edgespiral.core.records.metric import Figure
 from edgespiral.core.records.schema import Record
+from edgespiral.core.records.soundness.walk import require_each
 from edgespiral.core.stages.latencies import network_ms
 
 if TYPE_CHECKING:
@@ -56,16 +56,8 @@ def require_figures(events: Iterable[Event], path: Path) -> None:
         RunFolderError: a score, a speed-up, a verdict, a width or the plan of a record is
             impossible beside the records before it.
     """
-    told = _Told()
-    for number, event in enumerate(events, start=1):
-        problem = told.problem_of(event)
-        if problem:
-            raise RunFolderError(
-                f"{event.kind}: {problem}",
-                where=f"{path}:{number}",
-                hint="no run has written that: put the journal back, or choose another --out",
-            )
-        told.add(event)
+    hint = "no run has written that: put the journal back, or choose another --out"
+    require_each(events, _Told(), path, hint)
 
 
 class _Told:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
     Baseline,
     Candidate,
@@ -19,6 +18,7 @@ from edgespiral.core.records.events import (
     TurnFinished,
     TurnPlanned,
 )
+from edgespiral.core.records.soundness.walk import require_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,7 @@ ONCE = (
     *(RunStarted, RuntimeChosen, Baseline, PrecisionChosen),
     *(ExplorationPlanned, FamilyMeasured, RunFinished),
 )
+
 FIRST = (RunStarted, RuntimeChosen, Baseline)
 
 
@@ -44,16 +45,8 @@ def require_order(events: Iterable[Event], path: Path) -> None:
         RunFolderError: a record is there twice, tells of what was not yet there,
             or comes after the end; or it is of other devices than those of the baseline.
     """
-    order = _Order()
-    for number, event in enumerate(events, start=1):
-        problem = order.problem_of(event)
-        if problem:
-            raise RunFolderError(
-                f"{event.kind}: {problem}",
-                where=f"{path}:{number}",
-                hint="the run cannot be gone on with; choose another --out",
-            )
-        order.add(event)
+    hint = "the run cannot be gone on with; choose another --out"
+    require_each(events, _Order(), path, hint)
 
 
 class _Order:

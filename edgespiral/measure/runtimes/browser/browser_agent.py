@@ -56,9 +56,12 @@ class Warm(NamedTuple):
 
 
 class Loaded:
-    """One model in a session of the page, ready to run on made-up inputs."""
+    """One model in a session of the page, ready to run on made-up inputs.
 
-    def __init__(self, index: int, request: Json, page: Page) -> None:
+    Where `shared`, the processor computes what a GPU lacks.
+    """
+
+    def __init__(self, index: int, request: Json, page: Page, *, shared: bool = False) -> None:
         self.index, self.page = index, page
         options = {
             "model": request["models"][index],
@@ -66,7 +69,7 @@ class Loaded:
             "profiled": request["mode"] == "profile",
         }
         try:
-            about = page.ask("open", index, shared=False, **options)
+            about = page.ask("open", index, shared=shared, **options)
         except AgentError as error:
             if LACKING not in error.document["what"]:
                 raise
@@ -145,15 +148,9 @@ def _gpu(adapter: Json | None, *, backend: str, software_gpu: bool) -> str | Non
 
 def _lacking(index: int, request: Json, page: Page) -> AgentError:
     """That the GPU does not take all of a model, with the layers that the processor would."""
-    options = {"model": request["models"][index], "beside": request["beside"][index]}
-    about = page.ask("open", index, shared=True, profiled=True, **options)
-    entries = [_entry(value) for value in about["inputs"]]
-    feeds = random_inputs(index, entries, request["shapes"])
-    tensors = {entry.name: _tensor(feeds[entry.name], entry.kind) for entry in entries}
-    page.ask("feed", index, tensors=tensors)
+    model = Loaded(index, {**request, "mode": "profile"}, page, shared=True)
     page.ask("once", index)
-    text = page.ask("profile", index)["text"]
-    events: list[Json] = json.loads(text[text.find("[") :])
+    events = _profile(model)
     names = [
         str(event["name"]).removesuffix("_kernel_time")
         for event in events
@@ -249,13 +246,19 @@ def _warm(model: Loaded, request: Json, tick_ms: float) -> Warm:
 
 
 def _nodes(model: Loaded, runs: int) -> list[Json]:
+    nodes: list[Json] = nodes_of(_profile(model), runs)
+    return nodes
+
+
+def _profile(model: Loaded) -> list[Json]:
+    """What ONNX Runtime's profiler printed of a model, which is closed."""
     text = model.page.ask("profile", model.index)["text"]
     model.close()
     start = text.find("[")
     if start < 0:
         raise AgentError("measurement", "the browser told no times of layers", model=model.index)
-    nodes: list[Json] = nodes_of(json.loads(text[start:]), runs)
-    return nodes
+    events: list[Json] = json.loads(text[start:])
+    return events
 
 
 def _entry(value: Json) -> Any:  # noqa: ANN401

@@ -24,6 +24,16 @@ def in_browser(profile: TargetProfile, **settings: Any) -> TargetProfile:
     return TargetProfile.model_validate(profile.model_dump(by_alias=True) | {"runtime": runtime})
 
 
+def assert_computes_as_here(session: Session, model: Path, folder: Path, atol: float) -> None:
+    samples = np.random.default_rng(1).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    np.save(folder / "samples.npy", samples)
+    computed = session.outputs([model], folder / "samples.npy", folder)
+    assert computed is not None
+    here = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    expected = [here.run(None, {"x": sample[None]})[0][0] for sample in samples]
+    np.testing.assert_allclose(np.load(computed[0]), expected, atol=atol)
+
+
 def test_models_are_measured_in_turns_and_layers_told(
     convolution: Make, profile: TargetProfile
 ) -> None:
@@ -52,14 +62,8 @@ def test_two_threads_compute_what_onnxruntime_does_here(
     convolution: Make, profile: TargetProfile, tmp_path: Path
 ) -> None:
     model = convolution("net.onnx", 16, 8)
-    samples = np.random.default_rng(1).normal(size=(3, 3, 8, 8)).astype(np.float32)
-    np.save(tmp_path / "samples.npy", samples)
     with Session(in_browser(profile, threads=2)) as session:
-        computed = session.outputs([model], tmp_path / "samples.npy", tmp_path)
-    assert computed is not None
-    here = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    expected = [here.run(None, {"x": sample[None]})[0][0] for sample in samples]
-    np.testing.assert_allclose(np.load(computed[0]), expected, atol=1e-5)
+        assert_computes_as_here(session, model, tmp_path, 1e-5)
 
 
 def test_an_operator_that_it_lacks_is_an_error_of_the_model(ask: Ask, tmp_path: Path) -> None:
@@ -112,17 +116,11 @@ def test_by_webgpu_it_computes_the_same_and_says_what_stands_in_for_a_gpu(
     convolution: Make, profile: TargetProfile, tmp_path: Path
 ) -> None:
     model = convolution("net.onnx", 16, 8)
-    samples = np.random.default_rng(1).normal(size=(3, 3, 8, 8)).astype(np.float32)
-    np.save(tmp_path / "samples.npy", samples)
     with Session(in_browser(profile, backend="webgpu", software_gpu=True)) as session:
-        computed = session.outputs([model], tmp_path / "samples.npy", tmp_path)
+        assert_computes_as_here(session, model, tmp_path, 1e-4)
         [measurement] = session.measure([model])
     about = measurement.fingerprint
     assert about.provider.startswith("webgpu (google swiftshader, the processor in place of a GPU)")
-    assert computed is not None
-    here = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    expected = [here.run(None, {"x": sample[None]})[0][0] for sample in samples]
-    np.testing.assert_allclose(np.load(computed[0]), expected, atol=1e-4)
 
 
 def test_a_browser_without_a_gpu_is_refused(ask: Ask, convolution: Make) -> None:
