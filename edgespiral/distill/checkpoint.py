@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +53,31 @@ class Checkpoint:
         Raises:
             RunFolderError: it cannot be written.
         """
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            stream = _Stream(file)
+            torch.save(vars(self), stream)
+            if stream.error is not None:
+                raise stream.error
+
+
+class _Stream:
+    """A file for `torch.save`, which tells of a full disk in words of its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, and keep the first error; all that comes after it is let go."""
+        if self.error is None:
             try:
-                torch.save(vars(self), temporary)
-            except RuntimeError as error:  # torch's writer reports a full disk this way
-                raise OSError(f"{error}".splitlines()[0]) from error
+                self._file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the file is closed before it is looked at."""
 
 
 def require_plain(state: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from edgespiral.core.system.outlived import watch
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +23,8 @@ class Pool(Generic[Item]):
     """Runs a process for each of several things.
 
     Attributes:
-        start: begins the process of one.
+        start: begins the process of one, which leads a group of its own and so ends with this
+            process where that is killed.
         jobs: how many go on at once.
     """
 
@@ -48,16 +51,18 @@ class Pool(Generic[Item]):
                 self._stop()
 
     def _finish(self, item: Item) -> int | None:
-        with self._lock:
-            if self._stopping:
-                return None
-            process = self.start(item)
-            self._living.append(process)
-        try:
-            return process.wait()
-        finally:
+        with watch() as tie:
             with self._lock:
-                self._living.remove(process)
+                if self._stopping:
+                    return None
+                process = self.start(item)
+                self._living.append(process)
+            tie(process)
+            try:
+                return process.wait()
+            finally:
+                with self._lock:
+                    self._living.remove(process)
 
     def _stop(self) -> None:
         with self._lock:

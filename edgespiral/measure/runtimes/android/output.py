@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import last_words
-from edgespiral.measure.runtimes.agent import nodes_of
+from edgespiral.measure.runtimes.agent import CROWDED, FEWER, nodes_of
 from edgespiral.measure.runtimes.onnxruntime.profile import layer_times
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def perf_test_document(completed: Completed, job: Job, settling: int) -> dict[st
     parts = [section for section in sections(completed.stdout) if section.words]
     named = {section.words[0]: section for section in parts}
     for section in parts:
-        if section.words[0] in ("failed", "wordless", "unpinnable"):
+        if section.words[0] in ("failed", "wordless", "unpinnable", "crowded"):
             raise _told(section, job)
     if "end" not in named or completed.exit_code != 0:
         raise MeasurementError(f"the measuring process {completed.failure()}")
@@ -216,6 +216,9 @@ def _told(section: Section, job: Job) -> EdgeSpiralError:
     if kind == "unpinnable":
         what = f"its processes cannot be pinned to cores {', '.join(words)}"
         return TargetError(what, hint="name others in the target's [runtime] affinity")
+    if kind == "crowded":
+        threads, cores = map(int, words)
+        return TargetError(CROWDED.format(threads, cores), hint=FEWER)
     model = str(job.models[int(words[0])])
     if kind == "wordless":
         return MeasurementError(f"onnxruntime_perf_test wrote no times: {reason}", where=model)

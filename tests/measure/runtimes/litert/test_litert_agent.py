@@ -57,6 +57,36 @@ def test_a_python_without_the_converter_is_one_line_that_says_how(
         session.measure([model])
 
 
+@pytest.mark.parametrize(
+    ("writes", "problem"),
+    [
+        (": > model.tflite", r"cannot convert it: garbage; it wrote no ports.json"),
+        (": > ports.json", r"cannot convert it: garbage; it wrote no model.tflite"),
+        (": > model.tflite; echo '{' > ports.json", r"cannot convert it: ports.json is damaged"),
+        (": > model.tflite; echo '[]' > ports.json", r"cannot convert it: ports.json is damaged"),
+        (
+            """: > model.tflite; echo '{"input_ports": [], "output_ports": [1]}' > ports.json""",
+            r"LiteRT's file of it has 0 inputs, and it has 1",
+        ),
+        (
+            """: > model.tflite; echo '{"input_ports": ["a"], "output_ports": [1]}' > ports.json""",
+            r"cannot convert it: ports.json is damaged",
+        ),
+    ],
+)
+def test_what_a_converter_leaves_is_not_believed(
+    profile: TargetProfile, tmp_path: Path, writes: str, problem: str
+) -> None:
+    converter = tmp_path / "python"
+    converter.write_text(f'#!/bin/sh\n[ "$2" = -c ] && exit 0\n{writes}\necho garbage\n')
+    converter.chmod(0o755)
+    write_tiny_module(tmp_path)
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    target = with_litert(profile, converter_python=str(converter))
+    with Session(target) as session, pytest.raises(ModelError, match=problem):
+        session.measure([model])
+
+
 def test_what_is_named_and_is_no_program_is_told_with_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
