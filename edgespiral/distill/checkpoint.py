@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,7 +16,7 @@ from edgespiral.core.system.files import replacing
 from edgespiral.models.checkpoint_files import read_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from edgespiral.core.batches import BatchSource
@@ -98,8 +99,14 @@ def require_plain(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def read(path: Path, identity: str) -> Checkpoint | None:
+def read(path: Path, identity: str, weights: Iterable[str] | None = None) -> Checkpoint | None:
     """The checkpoint at `path`, or None where there is none.
+
+    Args:
+        path: of the file.
+        identity: of the run that is to go on.
+        weights: names of the student's; these, the loss and the optimizer's state are numbers in all
+            that the usual training keeps. None for a loop that keeps what it likes.
 
     Raises:
         RunFolderError: damaged, or of a run with another identity.
@@ -118,7 +125,24 @@ def read(path: Path, identity: str) -> Checkpoint | None:
             where=str(path),
             hint="give the settings of that run, or another folder",
         )
+    if weights is not None and not _are_numbers(checkpoint, weights):
+        raise RunFolderError(
+            "the checkpoint is damaged: not all of it are numbers",
+            where=str(path),
+            hint="delete it to train afresh",
+        )
     return checkpoint
+
+
+def _are_numbers(checkpoint: Checkpoint, weights: Iterable[str]) -> bool:
+    tensors = [value for value in tree_leaves(checkpoint.optimizer) if isinstance(value, Tensor)]
+    of_student = [checkpoint.student[name] for name in weights if name in checkpoint.student]
+    return (
+        math.isfinite(checkpoint.loss)
+        and all(bool(value.isfinite().all()) for value in of_student)
+        # Averages of squares may be beyond any number and do no harm.
+        and not any(bool(value.isnan().any()) for value in tensors)
+    )
 
 
 def identity_of(
