@@ -105,8 +105,8 @@ def read(path: Path, identity: str, weights: Iterable[str] | None = None) -> Che
     Args:
         path: of the file.
         identity: of the run that is to go on.
-        weights: names of the student's; these, the loss and the optimizer's state are numbers in all
-            that the usual training keeps. None for a loop that keeps what it likes.
+        weights: names of the student's; these, the loss and the optimizer's state are numbers
+            wherever the usual training keeps them. None for a loop that keeps what it likes.
 
     Raises:
         RunFolderError: damaged, or of a run with another identity.
