@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class Checkpoint:
         """
         with replacing(path) as temporary, temporary.open("wb") as file:
             stream = _Stream(file)
-            torch.save(vars(self), stream)
+            torch.save(vars(self), cast("BinaryIO", stream))
             if stream.error is not None:
                 raise stream.error
 

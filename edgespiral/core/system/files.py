@@ -63,10 +63,11 @@ def writing(path: Path) -> Iterator[None]:
     except EdgeSpiralError:
         raise
     except Exception as error:
-        # Writers in C++ have words of their own for a full disk, and an error of any kind.
-        if not _is_full(path.parent):
+        # Writers that are not Python's raise errors of their own for a full disk.
+        full = os.strerror(errno.ENOSPC)
+        if full not in str(error) and not _is_full(path.parent):
             raise
-        raise _unwritten(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+        raise _unwritten(path, OSError(errno.ENOSPC, full)) from error
 
 
 def require_room(folder: Path) -> None:

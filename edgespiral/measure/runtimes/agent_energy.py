@@ -130,12 +130,12 @@ def spent(request: Json, run: Callable[[], object]) -> Json:
         what = f"it did not move in {busy.still_s:.3g} of {busy.seconds:.3g} s"
         return {"energy_refused": f"{counter.source}: {what}"}
     told = {"source": counter.source, "joules": busy.joules, "seconds": busy.seconds}
-    told |= {"inferences": busy.count, "idle_watts": idle.joules / idle.seconds}
+    told |= {"inferences": busy.steps, "idle_watts": idle.joules / idle.seconds}
     return {"energy": told}
 
 
 class Watched(NamedTuple):
-    """What a counter said while something was done `count` times.
+    """What a counter said while something was done in `steps`.
 
     Attributes:
         still_s: the longest time in which it did not move.
@@ -143,7 +143,7 @@ class Watched(NamedTuple):
 
     joules: float
     seconds: float
-    count: int
+    steps: int
     still_s: float
 
 

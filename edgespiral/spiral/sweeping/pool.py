@@ -51,18 +51,18 @@ class Pool(Generic[Item]):
                 self._stop()
 
     def _finish(self, item: Item) -> int | None:
-        with watch() as tie:
-            with self._lock:
-                if self._stopping:
-                    return None
-                process = self.start(item)
-                self._living.append(process)
-            tie(process)
-            try:
+        with self._lock:
+            if self._stopping:
+                return None
+            process = self.start(item)
+            self._living.append(process)
+        try:
+            with watch() as tie:
+                tie(process)
                 return process.wait()
-            finally:
-                with self._lock:
-                    self._living.remove(process)
+        finally:
+            with self._lock:
+                self._living.remove(process)
 
     def _stop(self) -> None:
         with self._lock:

@@ -143,9 +143,10 @@ def _is_in(value: object, field: Range | list[Any]) -> bool:
     """Whether a search of `field` may have asked for this value."""
     if not isinstance(field, Range):
         return any(value == choice and type(value) is type(choice) for choice in field)
-    kinds = (int,) if isinstance(field.low, int) and isinstance(field.high, int) else (int, float)
-    is_number = isinstance(value, kinds) and not isinstance(value, bool)
-    return is_number and field.low <= value <= field.high
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    is_whole = isinstance(field.low, int) and isinstance(field.high, int)
+    return field.low <= value <= field.high and (isinstance(value, int) or not is_whole)
 
 
 def _is_of(trial: dict[str, Any], values: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import os, subprocess, sys
 from edgespiral.core.system.outlived import watch
 pipe = int(sys.argv[1])
 with watch() as tie:
-    command = ["/bin/sh", "-c", f"sleep 600 & echo ready >&{pipe}; wait"]
+    command = ["/bin/sh", "-c", f"sleep 600 & echo ready >/dev/fd/{pipe}; wait"]
     process = subprocess.Popen(command, pass_fds=[pipe], start_new_session=True)
     os.close(pipe)
     tie(process)
@@ -36,7 +36,7 @@ def test_all_of_a_group_ends_with_a_process_that_is_killed() -> None:
 
 def test_one_that_is_not_needed_any_more_goes_with_what_it_has_started() -> None:
     reads, writes = os.pipe()
-    command = ["/bin/sh", "-c", f"sleep 600 & echo ready >&{writes}; wait"]
+    command = ["/bin/sh", "-c", f"sleep 600 & echo ready >/dev/fd/{writes}; wait"]
     with watch() as tie:
         process = subprocess.Popen(command, pass_fds=[writes], start_new_session=True)
         tie(process)

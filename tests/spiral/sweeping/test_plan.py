@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.spiral.sweeping.plan import DIGITS, MORE_DIGITS, load_sweep, name_of, runs_of
+from edgespiral.spiral.sweeping.plan import (
+    DIGITS,
+    LONGEST_NAME,
+    MORE_DIGITS,
+    load_sweep,
+    name_of,
+    runs_of,
+)
 
 HEAD = """schema = 1
 [plan]
@@ -40,14 +47,15 @@ def test_runs_whose_short_names_are_alike_have_longer_ones(tmp_path):
     seen = {}
     for number in range(100_000):
         other = "x" * 90 + str(number)
-        before = seen.setdefault(name_of({"weights": other})[-DIGITS:], other)
+        before = seen.setdefault(name_of({"speedup": 2.0, "weights": other})[-DIGITS:], other)
         if before != other:
             break
     path = written(tmp_path, f'speedup = [2.0]\nweights = ["{before}", "{other}", "y"]')
     assert before != other
     first, second, third = runs_of(load_sweep(path), str(path))
     assert first.name != second.name
-    assert len(first.name) == len(second.name) == len(third.name) + 70 + MORE_DIGITS - DIGITS
+    assert len(first.name) == len(second.name) == LONGEST_NAME + 1 + MORE_DIGITS
+    assert third.name == name_of(third.values)
 
 
 @pytest.mark.parametrize(

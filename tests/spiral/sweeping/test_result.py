@@ -44,15 +44,10 @@ def test_a_point_is_on_the_front_unless_another_is_as_fast_as_small_and_as_good(
 
 def test_a_front_of_many_is_that_of_all_pairs():
     draw = Random(0)
+    names = [f"r{number}" for number in range(300)]
     runs = [
-        run(
-            f"r{n}",
-            draw.choice([1.0, 2.0, 3.0, 4.0]),
-            draw.randint(80, 99),
-            draw.randint(1, 9),
-            n=n,
-        )
-        for n in range(300)
+        run(name, draw.uniform(1, 4), draw.randint(50, 99), draw.randint(1, 99), n=name)
+        for name in names
     ]
     points = list(points_of(runs, ACCURACY))
     merits = {p.runs[0]: (-p.latency_ms, -p.size_bytes, p.score) for p in points}
