@@ -136,7 +136,7 @@ def compress(
             where="devices",
             hint="`edgespiral compress --devices` does that",
         )
-    folder = run_folder(out, accepted)
+    folder = run_folder(accepted.out if out is None else out)
     splits = in_memory or load(accepted.data)
     listener = in_program(listener, accepted.log)
     teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model

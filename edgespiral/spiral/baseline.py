@@ -35,7 +35,7 @@ from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
-from edgespiral.spiral.sharing.baseline import shared_baseline
+from edgespiral.spiral.sharing.baseline import shared_baseline, shared_folder, with_budgets
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.shipping.stages import stages_of
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Measurement,
     )
     from edgespiral.core.records.metric import Metric
+    from edgespiral.core.stages.latencies import Stages
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.spiral.context import RunContext
@@ -89,15 +90,17 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
         _require_as_it_was(context, baselines[-1])
         say_doubts(context.listener, baselines[-1].doubts)
         return baselines[-1]
-    with shared_baseline(context) as shared:
-        baseline = shared.taken() if shared else None
+    folder = context.folder(0)
+    with shared_baseline(shared_folder(context)) as shared:
+        baseline = shared.taken(folder) if shared else None
         if baseline is not None:
+            baseline = with_budgets(baseline, context.plan)
             _require_as_it_was(context, baseline)
         else:
             with context.listener.steps("the teacher: exporting, scoring, measuring"):
                 baseline = _measured(context, fresh)
             if shared:
-                shared.give(baseline)
+                shared.give(baseline, folder)
     context.journal.append(baseline)
     metric = context.task.metric
     goal = goal_text(context.plan, budgets_of(context.plan.budgets, baseline), metric)
@@ -135,7 +138,9 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         require_judged(folder, files | {MODEL: measurement.model_sha256})
     plan = context.plan
     footprints = footprint_budgets(plan.size_mib, plan.parameters, facts)
-    stages = stages_of(context, onnx)
+    stages: Sequence[Stages | None] = [None for _ in measurements]
+    if plan.timed != "network":
+        stages = stages_of(context.fleet, onnx, context.splits, task)
     budget = Budgets.of(plan.budgets, measurements, facts, footprints, stages=stages)
     taken = taken_by(context.fleet, onnx, plan)
     return Baseline(

@@ -109,7 +109,7 @@ def run_spiral(
     Args:
         training: the user's own, if it is.
     """
-    require_drop(plan, task.metric)
+    require_drop(task.metric, plan.model_fields_set)
     with opened(
         plan,
         model,

@@ -45,8 +45,10 @@ if TYPE_CHECKING:
         TurnPlanned,
     )
     from edgespiral.core.records.measurement import LatencyStats, Measurement, Ratio
+    from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Precision
     from edgespiral.core.stages.latencies import Stages
+    from edgespiral.distill.own_training import Training
     from edgespiral.measure.decide import Paired
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
@@ -101,6 +103,11 @@ def run_turn(
         score=judgement,
         float_score=None if is_written_fp32(context.precisions, precision) else shipped.float_score,
     )
+    if context.plan.is_quality_goal:
+        verdict = _floor_verdict(context.task.metric, facts.validation_score, floor)
+    else:
+        verdict = joined([*verdicts, *taken_verdicts(taken), *budgets.footprint_verdicts(facts)])
+    optimizer = _optimizer(context.plan.optimizer, context.teacher.model, context.training)
     finished = TurnFinished(
         turn=planned.turn,
         parent=parent.turn,
@@ -112,9 +119,9 @@ def run_turn(
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=student.score_after_cut,
-        verdict=_verdict(context, facts, budgets, [*verdicts, *taken_verdicts(taken)], floor),
+        verdict=verdict,
         epochs=planned.epochs,
-        optimizer=_optimizer(context) if planned.epochs else "",
+        optimizer=optimizer if planned.epochs else "",
         seconds=dict(watch.seconds),
         files=files,
         seed=context.plan.seed,
@@ -126,26 +133,17 @@ def run_turn(
     return finished
 
 
-def _optimizer(context: RunContext) -> str:
+def _optimizer(name: str, teacher: nn.Module, training: Training) -> str:
     """What trains students, and why that one."""
-    if not is_usual(context.training):
+    if not is_usual(training):
         return "the training is one's own"
-    chosen = named_optimizer(context.plan.optimizer, context.teacher.model)
+    chosen = named_optimizer(name, teacher)
     return f"{chosen.name}: {chosen.reason}"
 
 
-def _verdict(
-    context: RunContext,
-    facts: ModelFacts,
-    budgets: Budgets,
-    verdicts: Sequence[Verdict],
-    floor: float,
-) -> Verdict:
-    """Of all budgets together; without any, whether the student holds the floor."""
-    if context.plan.is_quality_goal:
-        holds = context.task.metric.holds(facts.validation_score, floor)
-        return Verdict.MET if holds else Verdict.MISSED
-    return joined([*verdicts, *budgets.footprint_verdicts(facts)])
+def _floor_verdict(metric: Metric, score: float, floor: float) -> Verdict:
+    """Of a run without a budget: whether a student holds the floor."""
+    return Verdict.MET if metric.holds(score, floor) else Verdict.MISSED
 
 
 def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measurement) -> None:

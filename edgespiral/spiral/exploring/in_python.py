@@ -89,7 +89,7 @@ def explore(
     """
     fields, in_memory = fields_of_call(model, data, plan, task, options)
     accepted = exploring_plan(None, fields)
-    folder = run_folder(out, accepted)
+    folder = run_folder(accepted.out if out is None else out)
     splits, listener = in_memory or load(accepted.data), listener or Silent()
     exploration = explore_model(
         accepted,

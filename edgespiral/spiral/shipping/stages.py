@@ -21,21 +21,26 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.stages.latencies import Stages
     from edgespiral.measure.fleet import Fleet
-    from edgespiral.spiral.context import RunContext
     from edgespiral.tasks.base import Task
 
 JOURNAL = "journal.jsonl"
 
 
-def stages_of(context: RunContext, onnx: Path) -> list[Stages | None]:
-    """What runs around a run's teacher on each device; None for each where that is not timed.
+def stages_of(fleet: Fleet, onnx: Path, splits: DataSplits, task: Task) -> list[Stages]:
+    """What runs around a network on each device.
+
+    Args:
+        fleet: the devices.
+        onnx: the file of the network.
+        splits: with the samples that a frame begins as.
+        task: with what is done to the network's outputs.
 
     Raises:
         EdgeSpiralError: as `write_stages` and `stage_latencies`.
     """
-    if context.plan.timed == "network":
-        return [None for _ in context.fleet.sessions]
-    return [*_measured(context.fleet, onnx, context.splits, context.task)]
+    with work_folder() as folder:
+        files = write_stages(folder, onnx, splits, task)
+        return fleet.each(lambda _, session: stage_latencies(session.profile, files))
 
 
 def stages_around(
@@ -62,13 +67,7 @@ def stages_around(
     splits = data_sets.load(name)
     task = tasks.load(task_name or plan.get("task") or tasks.DEFAULT)
     task, splits = task.fitted(splits)
-    return _measured(fleet, onnx, splits, _with_model(task, splits, plan.get("model")))
-
-
-def _measured(fleet: Fleet, onnx: Path, splits: DataSplits, task: Task) -> list[Stages]:
-    with work_folder() as folder:
-        files = write_stages(folder, onnx, splits, task)
-        return fleet.each(lambda _, session: stage_latencies(session.profile, files))
+    return stages_of(fleet, onnx, splits, _with_model(task, splits, plan.get("model")))
 
 
 def _plan(given: Path) -> dict[str, str]:

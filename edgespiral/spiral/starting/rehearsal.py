@@ -92,7 +92,7 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
     splits, task = load(plan.data), tasks.load(plan.task)
     model = load_teacher(plan, splits, listener)
     with on_device(plan.device), work_folder() as work:
-        require_drop(plan, task.metric)
+        require_drop(task.metric, plan.model_fields_set)
         model, splits, task = fitted(plan, model, splits, task, listener)
         teacher = traced_teacher(model, splits, listener)
         multiple = shared_multiple(plan.sparsity, profiles)
