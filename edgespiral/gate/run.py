@@ -11,7 +11,7 @@ from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.versions import versions
 from edgespiral.gate.baseline import check_comparable
-from edgespiral.gate.checks import Limits, judge, taken_of
+from edgespiral.gate.checks import Limits, judge, samples_of
 from edgespiral.gate.git import commit
 from edgespiral.gate.interface import check_same, interface
 from edgespiral.gate.records import BenchResult, CaseResult, Reference, gravest
@@ -105,7 +105,7 @@ class Gate:
             "verdict": gravest(verdicts),
             "interface": face,
             "measurement": sampled.measurements[-1],
-            "processes": sampled.taken[-1].processes,
+            "processes": sampled.samples[-1].processes,
             "reference": _reference(former, sampled) if former else None,
             "is_new": self.former is not None and former is None,
             "checks": sampled.checks,
@@ -115,7 +115,7 @@ class Gate:
         limits = self._limits(case)
         if self.for_baseline:
             sampled = sample_baseline(session, file)
-            sampled.checks = judge(limits, sampled.taken[-1], None)
+            sampled.checks = judge(limits, sampled.samples[-1], None)
             return sampled
         stored = former.reference() if former else None
         if former and former.stored:
@@ -125,7 +125,7 @@ class Gate:
             session,
             [former.file, file] if former and former.file else [file],
             limits,
-            baseline=taken_of(stored) if stored else None,
+            baseline=samples_of(stored) if stored else None,
             time_limit_s=self.suite.time_limit_s,
         )
 
@@ -138,6 +138,6 @@ def _reference(former: Former, sampled: Sampled) -> Reference:
     return former.reference() or Reference(
         label=former.label,
         measurement=sampled.measurements[0],
-        processes=tuple(sampled.taken[0].processes),
+        processes=tuple(sampled.samples[0].processes),
         paired=True,
     )

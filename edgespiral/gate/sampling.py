@@ -10,7 +10,7 @@ from edgespiral.core.errors import MeasurementError
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import least_count
 from edgespiral.core.statistics.stats import LEAST_ROUNDS
-from edgespiral.gate.checks import CONFIDENCE, LOOKS, Taken, judge, lacks_tail
+from edgespiral.gate.checks import CONFIDENCE, LOOKS, LatencySamples, judge, lacks_tail
 from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES
 from edgespiral.measure.decide import merged, until_decided
 
@@ -36,7 +36,7 @@ class Sampled:
     """Models measured in one or more processes, and what came of it."""
 
     measurements: list[Measurement] = field(default_factory=list)
-    taken: list[Taken] = field(default_factory=list)
+    samples: list[LatencySamples] = field(default_factory=list)
     checks: tuple[Check, ...] = ()
 
     def add(self, measured: Sequence[Measurement]) -> None:
@@ -47,12 +47,12 @@ class Sampled:
         """
         if not self.measurements:
             self.measurements = list(measured)
-            self.taken = [Taken() for _ in measured]
+            self.samples = [LatencySamples() for _ in measured]
         else:
             pairs = zip(self.measurements, measured, strict=True)
             self.measurements = [merged(old, new) for old, new in pairs]
-        for takes, measurement in zip(self.taken, measured, strict=True):
-            takes.add(measurement.rounds_ms)
+        for samples, measurement in zip(self.samples, measured, strict=True):
+            samples.add(measurement.rounds_ms)
 
 
 def sample(
@@ -60,7 +60,7 @@ def sample(
     models: Sequence[Path],
     limits: Limits,
     *,
-    baseline: Taken | None = None,
+    baseline: LatencySamples | None = None,
     time_limit_s: float,
 ) -> Sampled:
     """Measure until every check is decided, the looks are used up or the time is over.
@@ -82,9 +82,9 @@ def sample(
         counts = _affordable(wanted, sampled, perf_counter() - start, time_limit_s)
         for rounds in counts:
             sampled.add(session.measure(models, rounds=rounds))
-        reference = baseline or (sampled.taken[0] if len(models) > 1 else None)
+        reference = baseline or (sampled.samples[0] if len(models) > 1 else None)
         if counts:
-            sampled.checks = judge(limits, sampled.taken[-1], reference, paired=baseline is None)
+            sampled.checks = judge(limits, sampled.samples[-1], reference, paired=baseline is None)
         return bool(counts)
 
     looks = _looks(session.profile.measure.rounds, unpaired=baseline is not None)
@@ -130,9 +130,9 @@ def _affordable(
     wanted: list[int], sampled: Sampled, spent_s: float, time_limit_s: float
 ) -> list[int]:
     """As much of a look as the time left allows, by what its predecessors took."""
-    if not sampled.taken:
+    if not sampled.samples:
         return wanted
-    per_round_s = spent_s / sum(sampled.taken[0].processes)
+    per_round_s = spent_s / sum(sampled.samples[0].processes)
     affordable = int((time_limit_s - spent_s) / per_round_s)
     fitting = []
     for rounds in wanted:

@@ -39,7 +39,7 @@ from edgespiral.spiral.sharing.baseline import shared_baseline, shared_folder, w
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.shipping.stages import stages_of
-from edgespiral.spiral.turn import model_facts, taken_by, whole_of
+from edgespiral.spiral.turn import consumption_on, model_facts, whole_of
 from edgespiral.tasks import is_built_in
 from edgespiral.tasks.base import coarse_validation
 
@@ -92,7 +92,7 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
         return baselines[-1]
     folder = context.folder(0)
     with shared_baseline(shared_folder(context)) as shared:
-        baseline = shared.taken(folder) if shared else None
+        baseline = shared.take(folder) if shared else None
         if baseline is not None:
             baseline = with_budgets(baseline, context.plan)
             _require_as_it_was(context, baseline)
@@ -142,7 +142,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
     if plan.timed != "network":
         stages = stages_of(context.fleet, onnx, context.splits, task)
     budget = Budgets.of(plan.budgets, measurements, facts, footprints, stages=stages)
-    taken = taken_by(context.fleet, onnx, plan)
+    consumptions = consumption_on(context.fleet, onnx, plan)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
@@ -157,7 +157,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
                 whole=whole_of(own_stages, measurement),
             )
             for own, measurement, beside, own_stages in zip(
-                budget.each, measurements, taken, stages, strict=True
+                budget.each, measurements, consumptions, stages, strict=True
             )
         ),
         files=files,

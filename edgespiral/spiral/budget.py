@@ -176,8 +176,8 @@ class Budgets:
         """That on a device the stages around the network leave nothing for it; else nothing."""
         for budget, target in zip(self.each, self.targets, strict=True):
             if budget.out_of_reach:
-                asked = f"{budget.whole_ms:.3g} ms for a frame"
-                return f"{asked} is out of reach on {target}: {budget.out_of_reach}"
+                frame = f"{budget.whole_ms:.3g} ms for a frame"
+                return f"{frame} is out of reach on {target}: {budget.out_of_reach}"
         return ""
 
     @property

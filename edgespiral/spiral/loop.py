@@ -45,7 +45,7 @@ from edgespiral.spiral.shipping.publishing import (
 from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import Taken, run_turn, taken_verdicts
+from edgespiral.spiral.turn import Consumption, consumption_verdicts, run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -273,8 +273,8 @@ class Spiral:
             [Paired(measurement, measurement) for measurement in timed(baseline)], 1 - ERROR_RATE
         )
         sizes = budget.footprint_verdicts(baseline.teacher)
-        taken = [Taken(device.memory, device.energy) for device in baseline.devices]
-        return joined([*verdicts, *sizes, *taken_verdicts(taken)]) is Verdict.MET
+        consumptions = [Consumption(device.memory, device.energy) for device in baseline.devices]
+        return joined([*verdicts, *sizes, *consumption_verdicts(consumptions)]) is Verdict.MET
 
     def _out_of_memory(self, budget: Budgets) -> str:
         """That no model is small enough, as the runtime alone takes too much; else nothing."""

@@ -92,7 +92,7 @@ def run_turn(
         judgement = judged(onnx, context.file_scores, expected=shipped.float_score)
     with watch.timing("measure"):
         pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
-        taken = taken_by(context.fleet, onnx, budgets)
+        consumptions = consumption_on(context.fleet, onnx, budgets)
     _require_measured(shipped.folder, files, pairs[0][0])
     # What it took turns with is what the budget and all other turns were held against.
     require_judged(context.folder(0), judged_files(context.journal.read(), 0))
@@ -106,7 +106,9 @@ def run_turn(
     if context.plan.is_quality_goal:
         verdict = _floor_verdict(context.task.metric, facts.validation_score, floor)
     else:
-        verdict = joined([*verdicts, *taken_verdicts(taken), *budgets.footprint_verdicts(facts)])
+        verdict = joined(
+            [*verdicts, *consumption_verdicts(consumptions), *budgets.footprint_verdicts(facts)]
+        )
     optimizer = _optimizer(context.plan.optimizer, context.teacher.model, context.training)
     finished = TurnFinished(
         turn=planned.turn,
@@ -115,7 +117,7 @@ def run_turn(
         criterion="" if planned.sibling else context.plan.criterion,
         pruner="" if planned.sibling else student.engine,
         student=facts,
-        devices=on_devices(budgets, pairs, verdicts, taken),
+        devices=on_devices(budgets, pairs, verdicts, consumptions),
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=student.score_after_cut,
@@ -158,9 +160,9 @@ def on_devices(
     budgets: Budgets,
     pairs: Sequence[tuple[Measurement, Ratio]],
     verdicts: Sequence[Verdict],
-    taken: Sequence[Taken],
+    consumptions: Sequence[Consumption],
 ) -> tuple[OnDevice, ...]:
-    """A model on each device, as `decide` and `taken_by` measured and judged it there."""
+    """A model on each device, as `decide` and `consumption_on` measured and judged it there."""
     return tuple(
         OnDevice(
             budget_ms=budget.latency_ms,
@@ -175,7 +177,7 @@ def on_devices(
             budgets.each,
             pairs,
             verdicts,
-            taken,
+            consumptions,
             budgets.stages or [None for _ in pairs],
             strict=True,
         )
@@ -200,7 +202,7 @@ class HasLimits(Protocol):
 
 
 @dataclass(frozen=True)
-class Taken:
+class Consumption:
     """What a model takes on a device beside time, of that which has a limit."""
 
     memory: PeakMemory | None = None
@@ -209,10 +211,10 @@ class Taken:
     @property
     def verdicts(self) -> list[Verdict]:
         """Whether each is within its limit."""
-        return [taken.verdict for taken in (self.memory, self.energy) if taken is not None]
+        return [limited.verdict for limited in (self.memory, self.energy) if limited is not None]
 
 
-def taken_by(fleet: Fleet, onnx: Path, limits: HasLimits) -> list[Taken]:
+def consumption_on(fleet: Fleet, onnx: Path, limits: HasLimits) -> list[Consumption]:
     """What a model takes on each device, by itself.
 
     Args:
@@ -226,20 +228,20 @@ def taken_by(fleet: Fleet, onnx: Path, limits: HasLimits) -> list[Taken]:
     """
     memory_mib, energy_mj = limits.memory_mib, limits.energy_mj
 
-    def taken(_: int, session: Session) -> Taken:
+    def consumption(_: int, session: Session) -> Consumption:
         memory = energy = None
         if memory_mib is not None:
             memory = PeakMemory(peak_mib=peak_memory_mib(session, onnx), limit_mib=memory_mib)
         if energy_mj is not None:
             energy = energy_of(session, onnx).model_copy(update={"limit_mj": energy_mj})
-        return Taken(memory, energy)
+        return Consumption(memory, energy)
 
-    return fleet.each(taken)
+    return fleet.each(consumption)
 
 
-def taken_verdicts(taken: Sequence[Taken]) -> list[Verdict]:
+def consumption_verdicts(consumptions: Sequence[Consumption]) -> list[Verdict]:
     """Whether each device's memory and energy are within their limits, of those that have one."""
-    return [verdict for device in taken for verdict in device.verdicts]
+    return [verdict for device in consumptions for verdict in device.verdicts]
 
 
 def decide(

@@ -101,7 +101,7 @@ class Classification(Task):
         if not isinstance(answers, torch.Tensor) or answers.shape[1:] != (len(names),):
             return None
         pairs = zip(targets.tolist(), answers.argmax(1).tolist(), strict=True)
-        return [(names[meant], names[said]) for meant, said in pairs]
+        return [(names[meant], names[answer]) for meant, answer in pairs]
 
     def postprocessing(self) -> Postprocessing:
         """The likeliest class."""

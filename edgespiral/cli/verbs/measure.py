@@ -154,22 +154,22 @@ def _tell(models: Sequence[Path], by_device: Sequence[_OnDevice], *, as_json: bo
     for device in by_device:
         _show(models, device.measured, device.verdicts)
         for model, used in zip(models, device.energies, strict=False):
-            told = f"{used}, beyond {used.idle_watts:.3g} W when idle ({used.source})"
-            Terminal().print(f"{model}: {told}", markup=False)
+            idle = f"beyond {used.idle_watts:.3g} W when idle ({used.source})"
+            Terminal().print(f"{model}: {used}, {idle}", markup=False)
         if device.stages is not None:
             Terminal().print(frame_table(device.stages, device.measured[0]))
 
 
 def _beside(device: _OnDevice, place: int) -> dict[str, object]:
     """What the record of the model at `place` has beside the network's latency."""
-    told: dict[str, object] = {}
+    figures: dict[str, object] = {}
     if device.stages is not None:
         whole = device.stages.with_network(device.measured[place].rounds_ms)
-        told["stages"] = device.stages.model_dump(mode="json")
-        told["whole"] = whole and whole.model_dump(mode="json")
+        figures["stages"] = device.stages.model_dump(mode="json")
+        figures["whole"] = whole and whole.model_dump(mode="json")
     if device.energies:
-        told["energy"] = device.energies[place].model_dump(mode="json")
-    return told
+        figures["energy"] = device.energies[place].model_dump(mode="json")
+    return figures
 
 
 def _energies(session: Session, files: Sequence[Path]) -> list[Energy]:
@@ -179,11 +179,11 @@ def _energies(session: Session, files: Sequence[Path]) -> list[Energy]:
 
 
 def _stages(
-    fleet: Fleet, given: Path, onnx: Path, data: str | None, task: str | None
+    fleet: Fleet, model: Path, onnx: Path, data: str | None, task: str | None
 ) -> list[Stages]:
     from edgespiral.spiral.shipping.stages import stages_around
 
-    return stages_around(fleet, given, onnx, data, task)
+    return stages_around(fleet, model, onnx, data, task)
 
 
 def _check_task(task: str | None, *, is_pipeline: bool) -> None:
@@ -197,13 +197,13 @@ def _check_task(task: str | None, *, is_pipeline: bool) -> None:
         raise UsageError("a network alone is timed whatever it is for", where="--task", hint=hint)
 
 
-def _check_networks(asked: Mapping[str, bool]) -> None:
+def _check_networks(options: Mapping[str, bool]) -> None:
     """Refuse a race that tells more than latencies of networks.
 
     Raises:
         UsageError: so it is.
     """
-    for option, is_asked in asked.items():
+    for option, is_asked in options.items():
         if is_asked:
             hint = f"race first, then take {option} with the winner"
             raise UsageError("a race is between networks", where=option, hint=hint)

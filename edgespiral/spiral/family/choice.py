@@ -35,7 +35,13 @@ from edgespiral.spiral.context import Parent, Stopwatch
 from edgespiral.spiral.family.siblings import sibling_of
 from edgespiral.spiral.policy import End, finished_turns, planned_turn
 from edgespiral.spiral.student.making import begin_with
-from edgespiral.spiral.turn import decide, on_devices, run_turn, taken_by, taken_verdicts
+from edgespiral.spiral.turn import (
+    consumption_on,
+    consumption_verdicts,
+    decide,
+    on_devices,
+    run_turn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,17 +106,17 @@ class FamilyChoice:
         with work_folder() as work:
             onnx = self._written(model, work)
             pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, self.budgets)
-            taken = taken_by(context.fleet, onnx, self.budgets)
+            consumptions = consumption_on(context.fleet, onnx, self.budgets)
             size = timed_bytes(onnx)
         footprint = Footprint(size_bytes=size, parameter_count=parameter_count(model))
         return Sibling(
             name=name,
-            devices=on_devices(self.budgets, pairs, verdicts, taken),
+            devices=on_devices(self.budgets, pairs, verdicts, consumptions),
             footprint=footprint,
             verdict=joined(
                 [
                     *verdicts,
-                    *taken_verdicts(taken),
+                    *consumption_verdicts(consumptions),
                     *self.budgets.footprint_verdicts(footprint),
                 ]
             ),

@@ -44,7 +44,7 @@ class SharedBaseline:
 
     folder: Path
 
-    def taken(self, place: Path) -> Baseline | None:
+    def take(self, place: Path) -> Baseline | None:
         """The shared baseline, with the budgets that it was measured for; None if there is none.
 
         Args:
@@ -139,8 +139,8 @@ def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
     return baseline.model_copy(update={"devices": tuple(devices), "footprints": footprints})
 
 
-def _limited(taken: T | None, name: str, limit: float | None) -> T | None:
+def _limited(consumption: T | None, name: str, limit: float | None) -> T | None:
     """What a model takes against another limit, by the limit's name; None where there is none."""
-    if taken is None or limit is None:
+    if consumption is None or limit is None:
         return None
-    return taken.model_copy(update={name: limit})
+    return consumption.model_copy(update={name: limit})

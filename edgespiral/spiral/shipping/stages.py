@@ -44,14 +44,14 @@ def stages_of(fleet: Fleet, onnx: Path, splits: DataSplits, task: Task) -> list[
 
 
 def stages_around(
-    fleet: Fleet, given: Path, onnx: Path, data: str | None, task_name: str | None
+    fleet: Fleet, model: Path, onnx: Path, data: str | None, task_name: str | None
 ) -> list[Stages]:
     """What runs around a model on each device.
 
     Args:
         fleet: the devices.
-        given: an ONNX file, or the folder of a run.
-        onnx: the ONNX file of it.
+        model: an ONNX file, or the folder of a run.
+        onnx: its ONNX file.
         data: by name; a run's own if not given.
         task_name: likewise.
 
@@ -59,7 +59,7 @@ def stages_around(
         UsageError: a file is given, and no data.
         EdgeSpiralError: as `write_stages` and `stage_latencies`.
     """
-    plan = _plan(given)
+    plan = _plan(model)
     name = data or plan.get("data")
     if not name:
         hint = "name what the model is for: --data DATA"
@@ -70,9 +70,9 @@ def stages_around(
     return stages_of(fleet, onnx, splits, _with_model(task, splits, plan.get("model")))
 
 
-def _plan(given: Path) -> dict[str, str]:
+def _plan(folder: Path) -> dict[str, str]:
     """The words of a run's plan; nothing of a file by itself."""
-    journal = given / JOURNAL
+    journal = folder / JOURNAL
     if not journal.is_file():
         return {}
     plan = Run.of(read_run(journal)).started.plan

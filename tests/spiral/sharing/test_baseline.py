@@ -40,12 +40,11 @@ def shared(tmp_path):
 
 def test_another_run_takes_it_over_with_its_own_budget(tmp_path, baseline, first, shared):
     second = tmp_path / "second"
-    assert shared.taken(second) is None
+    assert shared.take(second) is None
     shared.give(baseline, first)
-    taken = shared.taken(second)
-    assert taken == baseline
+    assert shared.take(second) == baseline
     assert (second / "model.onnx").read_bytes() == CONTENT
-    budgeted = with_budgets(taken, Plan(latency_ms=1.0))
+    budgeted = with_budgets(baseline, Plan(latency_ms=1.0))
     assert budgeted.devices[0].budget_ms == 1.0
     assert budgeted.devices[0].measurement == baseline.devices[0].measurement
 
@@ -69,10 +68,10 @@ def test_what_changed_meanwhile_is_not_taken(tmp_path, baseline, first, shared):
     shared.give(baseline, first)
     (shared.folder / "model.onnx").write_bytes(b"another")
     with pytest.raises(RunFolderError, match=r"model.onnx: changes while it is copied"):
-        shared.taken(tmp_path / "second")
+        shared.take(tmp_path / "second")
     (shared.folder / "baseline.json").write_text("{}")
     with pytest.raises(RunFolderError, match="the shared baseline is damaged"):
-        shared.taken(tmp_path / "second")
+        shared.take(tmp_path / "second")
 
 
 def test_a_run_alone_shares_nothing():

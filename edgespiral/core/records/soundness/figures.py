@@ -57,10 +57,10 @@ def require_figures(events: Iterable[Event], path: Path) -> None:
             impossible beside the records before it.
     """
     hint = "no run has written that: put the journal back, or choose another --out"
-    require_each(events, _Told(), path, hint)
+    require_each(events, _Figures(), path, hint)
 
 
-class _Told:
+class _Figures:
     """What the records of a journal have told so far."""
 
     def __init__(self) -> None:
@@ -184,10 +184,11 @@ def _require_plan_of(baseline: Baseline, started: RunStarted) -> None:
         raise ValueError("the teacher is not as fast as itself")
     for device, target in zip(baseline.devices, named, strict=True):
         _require_budget(device, started.plan, str(target))
-    plan, given = started.plan, [budget.limit for budget in baseline.footprints]
+    plan, limits = started.plan, [budget.limit for budget in baseline.footprints]
     size_mib, parameters = _number(plan.get("size_mib")), _number(plan.get("parameters"))
-    asked = [budget.limit for budget in footprint_budgets(size_mib, parameters, baseline.teacher)]
-    if len(asked) != len(given) or not all(map(_is_same, asked, given)):
+    of_plan = footprint_budgets(size_mib, parameters, baseline.teacher)
+    planned = [budget.limit for budget in of_plan]
+    if len(planned) != len(limits) or not all(map(_is_same, planned, limits)):
         raise ValueError("its budgets of size are not those of the plan")
 
 
@@ -228,9 +229,9 @@ def _is_same(one: float, other: float) -> bool:
 
 def _require_own_file(event: Baseline | TurnFinished) -> None:
     """What was measured is what was kept; journals of before may have no hash of it."""
-    kept = event.files.get("model.onnx")
+    sha256 = event.files.get("model.onnx")
     for device in event.devices:
-        if kept is not None and device.measurement.model_sha256 != kept:
+        if sha256 is not None and device.measurement.model_sha256 != sha256:
             raise ValueError(f"on {device.target} another model.onnx was measured than was kept")
 
 
