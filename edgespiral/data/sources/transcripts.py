@@ -18,6 +18,7 @@ from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, requi
 from edgespiral.data.files.sounds import clip_samples, read_sounds
 from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
 from edgespiral.data.holdout import drawn_apart
+from edgespiral.data.sources.base import FileSource
 from edgespiral.data.sources.speech import FEATURES, LOG_MEL, WAVEFORM, Clips, description
 
 if TYPE_CHECKING:
@@ -156,4 +157,6 @@ def _source(
     return DatasetSource(clips, fixed=True, names=[transcribed.where for transcribed in part])
 
 
-PLUGIN = load_transcripts
+PLUGIN = FileSource(
+    load_transcripts, task="speech-recognition", order=10, columns=(FILE_NAMES, TEXT_NAMES)
+)
