@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgespiral.cli.frame_table import frame_table
+from edgespiral.cli.latency_tables import frame_table, latency_table
 from edgespiral.cli.options import Shape, budget, parse_shape
 from edgespiral.cli.terminal import Terminal, tell_json
 from edgespiral.cli.verbs.targets.race import Samples, Threads, run_races
@@ -17,9 +17,6 @@ from edgespiral.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from rich.table import Table
-    from rich.text import Text
 
     from edgespiral.core.records.footprint import Energy
     from edgespiral.core.records.measurement import Measurement, Verdict
@@ -78,9 +75,6 @@ class _OnDevice:
     verdicts: list[Verdict] | None
     stages: Stages | None = None
     energies: Sequence[Energy] = ()
-
-
-STYLES = {"met": "green", "missed": "red"}
 
 
 def measure(
@@ -286,11 +280,10 @@ def _show(
     measured: Sequence[Measurement],
     verdicts: Sequence[Verdict] | None,
 ) -> None:
-
     from edgespiral.report.formats import ms, parts
 
     console = Terminal()
-    console.print(_table(models, measured, verdicts))
+    console.print(latency_table(models, measured, verdicts or ()))
     for model, measurement in zip(models, measured, strict=True):
         if measurement.parts:
             console.print(f"{model}: {parts(measurement)}", markup=False)
@@ -302,50 +295,3 @@ def _show(
         f"{about.precision}, threads: {about.threads}",
         style="dim",
     )
-
-
-def _table(
-    models: Sequence[Path],
-    measured: Sequence[Measurement],
-    verdicts: Sequence[Verdict] | None,
-) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"latency on {measured[0].target}, ms", box=None, pad_edge=False)
-    table.add_column("model", overflow="fold")
-    for name in ("p50", "95 % interval", "p90", "p99", "samples"):
-        table.add_column(name, justify="right")
-    if len(models) > 1:
-        table.add_column("times as fast", justify="right")
-    if verdicts:
-        table.add_column("budget")
-    for position, model in enumerate(models):
-        table.add_row(Text(str(model)), *_cells(measured, position, verdicts))
-    return table
-
-
-def _cells(
-    measured: Sequence[Measurement], position: int, verdicts: Sequence[Verdict] | None
-) -> list[str | Text]:
-    from rich.text import Text
-
-    from edgespiral.core.statistics.stats import paired_ratio
-    from edgespiral.report.formats import interval, ms
-
-    measurement, stats = measured[position], measured[position].stats
-    low, high = (f"{bound:.4g}" for bound in (stats.p50_ci95_ms.low, stats.p50_ci95_ms.high))
-    percentiles = ["" if p is None else ms(p) for p in (stats.p90_ms, stats.p99_ms)]
-    cells: list[str | Text] = [
-        ms(stats.p50_ms),
-        f"{low}\N{EN DASH}{high}",
-        *percentiles,
-        str(stats.count),
-    ]
-    if len(measured) > 1:
-        ratio = paired_ratio(measured[0].rounds_ms, measurement.rounds_ms)
-        cells.append(f"{ratio.value:.3f} ({interval(ratio)})" if position else "")
-    if verdicts:
-        word = verdicts[position].value
-        cells.append(Text(word, style=STYLES[word]))
-    return cells
