@@ -316,7 +316,9 @@ def _race_bar(
     return Markup().join(
         [
             svg.text(
-                *(scale.start - 8, top + RACE_BAR - 2, formats.runtime(row)),
+                scale.start - 8,
+                top + RACE_BAR - 2,
+                formats.runtime(row),
                 class_="name" if wins else "tick",
                 text_anchor="end",
             ),

@@ -259,7 +259,7 @@ def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline)
         timed(baseline),
         baseline.teacher,
         baseline.footprints,
-        memory.limit_mib if memory else None,
+        memory_mib=memory.limit_mib if memory else None,
         energy_mj=energy.limit_mj if energy else None,
         stages=[device.stages for device in baseline.devices],
     )

@@ -139,8 +139,8 @@ class Budgets:
         measured: Sequence[Measurement],
         teacher: HasFootprint | None = None,
         footprints: Sequence[FootprintBudget] = (),
-        memory_mib: float | None = None,
         *,
+        memory_mib: float | None = None,
         stages: Sequence[Stages | None] = (),
         energy_mj: float | None = None,
     ) -> Budgets:
@@ -168,7 +168,13 @@ class Budgets:
         shares = [(budget, budget.share(teacher)) for budget in footprints] if teacher else []
         teacher_ms = measured[0].stats.p50_ms
         return cls(
-            *(each, tuple(latencies), teacher_ms, tuple(shares), memory_mib, around, energy_mj)
+            each=each,
+            targets=tuple(latencies),
+            teacher_ms=teacher_ms,
+            footprints=tuple(shares),
+            memory_mib=memory_mib,
+            stages=around,
+            energy_mj=energy_mj,
         )
 
     @property

@@ -121,15 +121,7 @@ def cut(
     _check_asked(fraction, widths, multiple)
     scored_by = criterion or (WITHOUT_DATA if data is None else WITH_DATA)
     CRITERIA.check(scored_by)
-    splits, aim = _splits(data), _task(task)
-    if splits is not None:
-        aim, splits = aim.fitted(splits)
-        splits = watched(splits, aim.target_problem)
-        aim.check_data(splits)
-    inputs = _inputs(example_inputs, splits)
-    source, aim = _source(model, inputs, splits, aim)
-    if splits is not None and not splits.is_labelled:
-        splits = taught_by(source.model, splits, aim)
+    source, splits, aim = _prepared(model, example_inputs, _splits(data), _task(task))
     new_widths = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
     scores, layer_moments = _scored(source, scored_by, splits, aim, seed)
     result = cut_to(source, new_widths, scores, pruner, layer_moments)
@@ -145,6 +137,21 @@ def cut(
     smaller.meta[FACTS] = facts
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     return smaller.to(home)
+
+
+def _prepared(
+    model: nn.Module, example_inputs: Tensors | None, splits: DataSplits | None, task: Task
+) -> tuple[PrunableModel, DataSplits | None, Task]:
+    """Model, data and task as they go together; the model's outputs for targets that are not."""
+    if splits is not None:
+        task, splits = task.fitted(splits)
+        splits = watched(splits, task.target_problem)
+        task.check_data(splits)
+    inputs = _inputs(example_inputs, splits)
+    source, task = _source(model, inputs, splits, task)
+    if splits is not None and not splits.is_labelled:
+        splits = taught_by(source.model, splits, task)
+    return source, splits, task
 
 
 def _check_asked(fraction: float | None, widths: Mapping[str, int] | None, multiple: int) -> None:

@@ -109,7 +109,9 @@ def measure(
         _check_race(targets, latency_ms)
         own = [profiles[0].runtime.kind]
         run_races(
-            *(profiles[0], models, runtime or own),
+            profiles[0],
+            models,
+            runtime or own,
             threads=threads or (),
             data=data,
             shape=shape,

@@ -61,22 +61,15 @@ def load_transcripts(argument: str) -> DataSplits:
     if not all(parts):
         raise DataError("has too few rows to hold some out", where=str(spec.path))
     paths = [transcribed.path for part in parts for transcribed in part]
-    require_apart(
-        {
-            name: [transcribed.path for transcribed in part]
-            for name, part in zip(PARTS, parts, strict=True)
-        },
-        f"transcripts:{spec.path}",
-        repeats=True,
-    )
+    by_part = {
+        name: [transcribed.path for transcribed in part]
+        for name, part in zip(PARTS, parts, strict=True)
+    }
+    require_apart(by_part, f"transcripts:{spec.path}", repeats=True)
     sounds = read_sounds(paths)
     rate_hz = sounds[0].rate_hz
     samples = clip_samples(sounds, paths, None, hint="cut it into sentences")
-    symbols = (
-        BLANK_NAME,
-        " ",
-        *sorted({*"".join(transcribed.text for transcribed in parts[0])} - {" "}),
-    )
+    symbols = _symbols(parts[0])
     longest = max(len(transcribed.text) for part in parts for transcribed in part)
     remaining = iter(sounds)
     train, validation, test = (
@@ -105,6 +98,15 @@ def load_transcripts(argument: str) -> DataSplits:
             FEATURES: description(features, rate_hz, samples),
             SYMBOLS: json.dumps(symbols, ensure_ascii=False) + "\n",
         },
+    )
+
+
+def _symbols(train: Sequence[Transcribed]) -> tuple[str, ...]:
+    """The blank of CTC, a space, and every other character of the texts."""
+    return (
+        BLANK_NAME,
+        " ",
+        *sorted({*"".join(transcribed.text for transcribed in train)} - {" "}),
     )
 
 

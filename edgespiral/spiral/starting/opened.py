@@ -98,13 +98,15 @@ def opened(
             check_training(plan, teacher.model, training, len(splits.train))
             check_family(plan.family, teacher.model, splits, task, plan.seed)
             begun = begun_journal(
-                *(plan, teacher, task, splits, out / journal), resume=resume, command=command
+                plan, teacher, task, splits, out / journal, resume=resume, command=command
             )
             write_beside(splits.files, out)
             running.enter_context(heard(listener, out, begun))
             if plan.runtime == AUTO:
                 profiles = settled(
-                    *(profiles, teacher.model, splits),
+                    profiles,
+                    teacher.model,
+                    splits,
                     task=task,
                     journal=begun,
                     listener=listener,

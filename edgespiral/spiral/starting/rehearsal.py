@@ -120,7 +120,12 @@ def _rehearsed(
     footprint = Footprint(size_bytes=FP32_BYTES * parameters, parameter_count=parameters)
     sizes = footprint_budgets(plan.size_mib, plan.parameters, footprint)
     budgets = Budgets.of(
-        *(plan.budgets, pieces.teacher, footprint, sizes, plan.memory_mib), energy_mj=plan.energy_mj
+        plan.budgets,
+        pieces.teacher,
+        footprint,
+        sizes,
+        memory_mib=plan.memory_mib,
+        energy_mj=plan.energy_mj,
     )
     teacher_ms = tuple(measurement.stats.p50_ms for measurement in pieces.teacher)
     turns = _turns(plan, budgets, teacher_ms)

@@ -107,7 +107,7 @@ class _Figures:
         if isinstance(event, TurnFinished):
             _require_verdict(event, baseline)
         for devices in _measured(event):
-            _require_beside(devices, baseline.devices)
+            _require_paired(devices, baseline.devices)
         if isinstance(event, RunFinished):
             self._require_outcome(event)
             self._require_figures_of_best(event)
@@ -194,37 +194,44 @@ def _require_plan_of(baseline: Baseline, started: RunStarted) -> None:
 
 def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) -> None:
     """Refuse another budget for a target than the plan and the teacher's latency make it."""
-    latencies = {kind: plan.get(kind) for kind in ("latency_ms", "speedup")}
-    own = {kind: value.get(target) for kind, value in latencies.items() if isinstance(value, dict)}
-    own = {kind: value for kind, value in own.items() if value is not None} or latencies
-    latency_ms, speedup = _number(own.get("latency_ms")), _number(own.get("speedup"))
-    around_ms = 0.0
-    if plan.get("timed") == "pipeline" and teacher.stages is not None and (speedup or latency_ms):
-        around_ms = teacher.stages.most_ms
-    teacher_ms = teacher.measurement.stats.p50_ms + around_ms
-    asked_ms = teacher_ms / speedup if speedup else latency_ms
-    if asked_ms is not None and around_ms:
-        asked_ms = network_ms(asked_ms, around_ms)
-    if asked_ms is None or teacher.budget_ms is None:
-        is_same = asked_ms is teacher.budget_ms
-    else:
-        is_same = _is_same(asked_ms, teacher.budget_ms)
-    limit_mib = _number(plan.get("memory_mib"))
+    is_same = [_is_same(_budget_ms(teacher, plan, target), teacher.budget_ms)]
+    # Journals of before have no limits in their plan.
+    limit_mib, limit_mj = _number(plan.get("memory_mib")), _number(plan.get("energy_mj"))
     if teacher.memory is not None and limit_mib is not None:
-        is_same = is_same and _is_same(teacher.memory.limit_mib, limit_mib)
-    limit_mj = _number(plan.get("energy_mj"))
+        is_same.append(_is_same(limit_mib, teacher.memory.limit_mib))
     if teacher.energy is not None and limit_mj is not None:
-        is_same = is_same and _is_same(teacher.energy.limit_mj or 0.0, limit_mj)
-    if not is_same:
+        is_same.append(_is_same(limit_mj, teacher.energy.limit_mj or 0.0))
+    if not all(is_same):
         raise ValueError(f"the budget on {teacher.target} is not that of the plan")
+
+
+def _budget_ms(teacher: OnDevice, plan: Mapping[str, object], target: str) -> float | None:
+    """What a plan asks of the network's latency on a target; None where it asks nothing."""
+    of_plan = {kind: plan.get(kind) for kind in ("latency_ms", "speedup")}
+    own = {
+        kind: value[target]
+        for kind, value in of_plan.items()
+        if isinstance(value, dict) and value.get(target) is not None
+    }
+    kinds = own or of_plan
+    latency_ms, speedup = _number(kinds.get("latency_ms")), _number(kinds.get("speedup"))
+    if not speedup and latency_ms is None:
+        return None
+    stages = teacher.stages if plan.get("timed") == "pipeline" else None
+    around_ms = 0.0 if stages is None else stages.most_ms
+    teacher_ms = teacher.measurement.stats.p50_ms + around_ms
+    budget_ms = teacher_ms / speedup if speedup else latency_ms
+    return network_ms(budget_ms, around_ms) if budget_ms and around_ms else budget_ms
 
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _is_same(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=SAME)
+def _is_same(planned: float | None, recorded: float | None) -> bool:
+    if planned is None or recorded is None:
+        return planned is recorded
+    return math.isclose(planned, recorded, rel_tol=SAME)
 
 
 def _require_own_file(event: Baseline | TurnFinished) -> None:
@@ -273,7 +280,7 @@ def _measured(event: Event) -> Iterator[tuple[OnDevice, ...]]:
         yield from (sibling.devices for sibling in event.siblings)
 
 
-def _require_beside(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -> None:
+def _require_paired(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -> None:
     """Refuse what cannot have been measured beside the teacher on the same devices."""
     for device, teacher in zip(devices, teachers, strict=False):
         teacher_ms = teacher.measurement.stats.p50_ms
