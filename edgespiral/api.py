@@ -329,5 +329,11 @@ def load_model(folder: str | Path) -> nn.Module:
 
     Raises:
         ModelError: the folder has no such model, or its files do not fit each other.
+
+    Example:
+        >>> import edgespiral, torch
+        >>> small = edgespiral.load_model("runs/small")
+        >>> small(torch.zeros(1, 8)).shape
+        torch.Size([1, 2])
     """
     return saved.load_model(Path(folder))
