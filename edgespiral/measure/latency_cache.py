@@ -23,6 +23,7 @@ from edgespiral.core.records.measurement import (
 from edgespiral.core.records.schema import PositiveMs, Record
 from edgespiral.core.system.files import make_folder, read_bytes, user_cache, write_text
 from edgespiral.core.system.lock import locked
+from edgespiral.core.widths import Widths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -147,10 +148,10 @@ def _newest_cuts(
 ) -> dict[str, tuple[KnownCut, ...]]:
     merged = {}
     for architecture, cuts in added.items():
-        by_widths: dict[tuple[tuple[str, int], ...], KnownCut] = {}
+        by_widths: dict[Widths, KnownCut] = {}
         for cut in (*stored.get(architecture, ()), *cuts):
-            key = tuple(sorted(cut.widths.items()))
-            by_widths.pop(key, None)
-            by_widths[key] = cut
+            widths = Widths(cut.widths)
+            by_widths.pop(widths, None)
+            by_widths[widths] = cut
         merged[architecture] = tuple(by_widths.values())[-MOST_CUTS:]
     return merged

@@ -230,7 +230,7 @@ class Spiral:
         planned = TurnPlanned(
             turn=step.turn,
             target_ms=step.target_ms,
-            widths=chosen.widths,
+            widths=dict(chosen.widths),
             importance_lost=chosen.importance_lost,
             expected_lost=step.expected_lost,
             compared=compared,

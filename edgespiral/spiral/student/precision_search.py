@@ -110,7 +110,7 @@ class Planners:
         else:
             latency_ms, widths, cut_nats = (
                 planned.latency_ms,
-                planned.widths,
+                dict(planned.widths),
                 planned.importance_lost,
             )
         mix = PrecisionMix(
