@@ -12,6 +12,7 @@ from edgespiral.core.errors import (
     RunFolderError,
     first_few,
 )
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Baseline,
     OnDevice,
@@ -32,6 +33,7 @@ from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
 from edgespiral.models.work import flops_of
 from edgespiral.prune.groups import widths_of
+from edgespiral.report import console
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.listener import Listener
     from edgespiral.core.records.measurement import (
         Measurement,
     )
@@ -88,7 +89,7 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     baselines = [event for event in context.journal.read() if isinstance(event, Baseline)]
     if baselines:
         _require_as_it_was(context, baselines[-1])
-        say_doubts(context.listener, baselines[-1].doubts)
+        say_all(context.listener, console.doubts(baselines[-1].doubts))
         return baselines[-1]
     folder = context.folder(0)
     with shared_baseline(shared_folder(context)) as shared:
@@ -104,7 +105,7 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     context.journal.append(baseline)
     metric = context.task.metric
     goal = goal_text(context.plan, budgets_of(context.plan.budgets, baseline), metric)
-    _tell(context.listener, metric, goal, baseline)
+    say_all(context.listener, console.teacher(baseline, metric, goal))
     if metric.is_share and context.plan.max_drop >= baseline.teacher.validation_score:
         drop = f"{context.plan.max_drop:g} {metric.difference_unit}"
         context.listener.say(f"  no score is too low: --max-drop allows {drop}, which is all of it")
@@ -218,7 +219,7 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
             hint="put them back as they were, or start another run with another --out",
         )
     if not is_same:
-        say_doubts(context.listener, [CHANGED])
+        say_all(context.listener, console.doubts([CHANGED]))
 
 
 def _require_same_devices(fleet: Fleet, onnx: Path, baseline: Baseline) -> None:
@@ -236,19 +237,6 @@ def _require_same_devices(fleet: Fleet, onnx: Path, baseline: Baseline) -> None:
 
 def _or_task(task: Task) -> str:
     return "" if is_built_in(task) else " or the task"
-
-
-def _tell(
-    listener: Listener,
-    metric: Metric,
-    goal: str,
-    baseline: Baseline,
-) -> None:
-    measurements = timed(baseline)
-    latencies = ", ".join(f"{measurement.stats.p50_ms:.3g} ms" for measurement in measurements)
-    score_told = metric.named(baseline.teacher.validation_score)
-    listener.say(f"teacher: {score_told} on validation, {latencies}; {goal}")
-    say_doubts(listener, baseline.doubts)
 
 
 def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline) -> Budgets:
@@ -271,12 +259,6 @@ def goal_text(plan: Plan, budgets: Budgets, metric: Metric) -> str:
         return f"budget {budgets}"
     kind = "smallest" if plan.smallest else "fastest"
     return f"goal: the {kind} that loses at most {plan.max_drop:g} {metric.difference_unit}".strip()
-
-
-def say_doubts(listener: Listener, doubts: Sequence[str]) -> None:
-    """Say what speaks against a run's figures, a line each."""
-    for doubt in doubts:
-        listener.say(f"  warning: {doubt}")
 
 
 def check_source(fresh: FreshProcess, folder: Path, splits: DataSplits) -> None:

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Baseline,
     Outcome,
@@ -25,6 +26,7 @@ from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
+from edgespiral.report import console
 from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
@@ -200,7 +202,12 @@ class Spiral:
             precision=course.planner.precision,
             floor=course.rules.floor(course.baseline),
         )
-        self._tell(course.baseline, done)
+        has_budget = not self.context.plan.is_quality_goal
+        metric = self.context.task.metric
+        say_all(
+            self.context.listener,
+            console.turn(done, course.baseline, metric, has_budget=has_budget),
+        )
         return done
 
     def _planned(
@@ -289,22 +296,6 @@ class Spiral:
             f"{memory_text(budget.memory_mib)} is out of reach: with a tiny model the runtime "
             f"takes {most_mib:.4g} MiB on {target}"
         )
-
-    def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
-        several = len(done.devices) > 1
-        reached = ", ".join(
-            f"{teacher.stats.p50_ms / device.speedup.value:.3g} ms, {device.speedup.value:.2f}x"
-            f"{f' on {device.target}' if several else ''}"
-            for teacher, device in zip(timed(baseline), done.devices, strict=True)
-        )
-        metric = self.context.task.metric
-        score = f"{metric.named(done.student.validation_score)} on validation"
-        sizes = [budget.text(budget.value(done.student)) for budget in baseline.footprints]
-        sizes += [str(device.memory) for device in done.devices if device.memory]
-        sizes += [str(device.energy) for device in done.devices if device.energy]
-        what = "goal" if self.context.plan.is_quality_goal else "budget"
-        reached = ", ".join([score, reached, *sizes])
-        self.context.listener.say(f"  {reached}: {what} {done.verdict}")
 
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan

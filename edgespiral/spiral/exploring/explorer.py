@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.errors import ModelError, RunFolderError, UsageError
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Candidate,
     ExplorationPlanned,
@@ -19,6 +20,7 @@ from edgespiral.core.records.events import (
 )
 from edgespiral.core.widths import Widths
 from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.report import console
 from edgespiral.spiral.baseline import baseline_of, budgets_of
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.calibration import trained_cuts
@@ -178,14 +180,11 @@ class Explorer:
         if isinstance(chosen, OutOfReach):
             event = PointOutOfReach(target_ms=target_ms, fastest_ms=chosen.fastest_ms)
             context.journal.append(event)
-            context.listener.say(f"  {label}: no cut of one turn takes {target_ms:.3g} ms or less")
+            say_all(context.listener, console.out_of_reach(event, label))
             return
         point = self._point(target_ms, chosen, ready, len(screen.prices))
         context.journal.append(point)
-        context.listener.say(
-            f"  {label}: {chosen.latency_ms:.3g} ms, {point.divergence_nats:.3g} nats, "
-            f"{point.weight_share:.0%} of the weights"
-        )
+        say_all(context.listener, console.point(point, label, chosen.latency_ms))
 
     def _screen(self, ready: _Ready, heard: Callable[[int, int, str], None]) -> Screen:
         """What compares whole cuts for one latency."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     FamilyMeasured,
     Outcome,
@@ -30,6 +31,7 @@ from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
 from edgespiral.models.saved import save_model
 from edgespiral.models.work import parameter_count
+from edgespiral.report import console
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.context import Parent, Stopwatch
 from edgespiral.spiral.family.siblings import sibling_of
@@ -93,12 +95,7 @@ class FamilyChoice:
         trained = largest.name if largest else None
         record = FamilyMeasured(siblings=tuple(siblings), trained=trained)
         self.context.journal.append(record)
-        verdicts = ", ".join(
-            f"{s.name} {s.devices[0].speedup.value:.2f}x {s.verdict}" for s in siblings
-        )
-        self.context.listener.say(
-            f"family: {verdicts}; {trained or 'none'} is trained beside the cut"
-        )
+        say_all(self.context.listener, console.family(record))
         return record
 
     def _sibling(self, name: str) -> Sibling:
@@ -171,8 +168,7 @@ class FamilyChoice:
             precision=self.precision,
             floor=self.rules.floor(self.baseline),
         )
-        score = context.task.metric.named(finished.student.validation_score)
-        context.listener.say(f"  {name}: {score} on validation: budget {finished.verdict}")
+        say_all(context.listener, console.sibling(finished, context.task.metric))
         return finished
 
     def _better(self, end: End, sibling: TurnFinished) -> End:
