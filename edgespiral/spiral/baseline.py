@@ -29,6 +29,7 @@ from edgespiral.distill.evaluate import score
 from edgespiral.export.parity import TURNED_SHARE
 from edgespiral.export.precision import export_as, float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
+from edgespiral.measure.beside.consumption import consumption_on
 from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
 from edgespiral.models.work import flops_of
@@ -41,7 +42,7 @@ from edgespiral.spiral.sharing.baseline import shared_baseline, shared_folder, w
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.shipping.stages import stages_of
-from edgespiral.spiral.turn import consumption_on, model_facts, whole_of
+from edgespiral.spiral.turn import model_facts, whole_of
 from edgespiral.tasks import is_built_in
 from edgespiral.tasks.base import coarse_validation
 

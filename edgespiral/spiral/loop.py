@@ -21,6 +21,7 @@ from edgespiral.core.records.measurement import (
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.core.system.analysis_limit import analysing
+from edgespiral.measure.beside.consumption import Consumption, consumption_verdicts
 from edgespiral.measure.beside.memory import least_memory_mib
 from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
@@ -47,7 +48,7 @@ from edgespiral.spiral.shipping.publishing import (
 from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import Consumption, consumption_verdicts, run_turn
+from edgespiral.spiral.turn import run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,6 +27,7 @@ from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
+from edgespiral.measure.beside.consumption import consumption_on, consumption_verdicts
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
 from edgespiral.models.saved import save_model
@@ -37,13 +38,7 @@ from edgespiral.spiral.context import Parent, Stopwatch
 from edgespiral.spiral.family.siblings import sibling_of
 from edgespiral.spiral.policy import End, finished_turns, planned_turn
 from edgespiral.spiral.student.making import begin_with
-from edgespiral.spiral.turn import (
-    consumption_on,
-    consumption_verdicts,
-    decide,
-    on_devices,
-    run_turn,
-)
+from edgespiral.spiral.turn import decide, on_devices, run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
