@@ -9,7 +9,7 @@ from edgespiral.gate.checks import CONFIDENCE, Limits
 from edgespiral.gate.sampling import (
     BASELINE_PROCESSES,
     PROCESSES_PER_LOOK,
-    Sampled,
+    Sampling,
     sample,
     sample_baseline,
 )
@@ -73,10 +73,10 @@ def test_a_changed_power_mode_between_processes_voids_all(
     with Session(profile) as session:
         [first] = session.measure([chain()])
     saving = first.fingerprint.model_copy(update={"power_mode": "low-power"})
-    sampled = Sampled()
-    sampled.add([first])
+    sampling = Sampling()
+    sampling.add([first])
     with pytest.raises(MeasurementError, match="power mode changed from None to low-power"):
-        sampled.add([first.model_copy(update={"fingerprint": saving})])
+        sampling.add([first.model_copy(update={"fingerprint": saving})])
 
 
 def test_a_limited_tail_without_samples_to_carry_it_is_no_pass(
