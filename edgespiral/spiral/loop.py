@@ -234,7 +234,7 @@ class Spiral:
         )
         is_uncut = nothing_cut(parent.source, chosen.widths) and plan.sparsity == "none"
         with watch.timing("plan"):
-            cuts = planner.bought(parent.source, parent.importance, chosen.widths)
+            cuts = planner.cut_costs(parent.source, parent.importance, chosen.widths)
         planned = TurnPlanned(
             turn=step.turn,
             target_ms=step.target_ms,

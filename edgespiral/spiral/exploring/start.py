@@ -45,7 +45,7 @@ def explored_cut(folder: Path, number: int, planner: Planner, parent: Parent, tu
         MeasurementError, TargetError: the device did not answer.
     """
     point = read_exploration(folder).point(number)
-    planned = planner.given(turn, parent.source, parent.importance, Widths(point.widths))
+    planned = planner.measured_at(turn, parent.source, parent.importance, Widths(point.widths))
     if planned is None:
         raise UsageError(
             f"point {number} has widths that this run cannot cut to",

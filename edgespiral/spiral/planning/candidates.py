@@ -16,7 +16,7 @@ from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
-from edgespiral.measure.latency_cache import KnownCut
+from edgespiral.measure.latency_cache import MeasuredCut
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
 from edgespiral.models.saved import save_model
@@ -249,7 +249,7 @@ class Candidates:
                 self._learn(widths, [speedup for _, speedup in timings], footprint)
             for cache, answer in zip(self.caches, answers, strict=False):
                 pairs = zip(proposals, answer, strict=True)
-                cuts = [KnownCut(widths=dict(w), speedup=ratio.value) for w, (_, ratio) in pairs]
+                cuts = [MeasuredCut(widths=dict(w), speedup=ratio.value) for w, (_, ratio) in pairs]
                 cache.add(cuts={self._architecture: cuts})
         self.latencies.fit()
 

@@ -169,7 +169,7 @@ class Planner:
         sizes = [budget.text(budget.value(value)) for budget in footprint.budgets]
         return ", ".join([f"{latency_ms:.3f} ms", *sizes])
 
-    def bought(
+    def cut_costs(
         self, parent: PrunableModel, importance: Importance, widths: Widths
     ) -> tuple[GroupCut, ...]:
         """What each cut from `parent` to `widths` loses and saves; empty before any survey."""
@@ -212,7 +212,7 @@ class Planner:
         """
         return self._measured_ms(turn, self._choices(parent, importance).narrowest())
 
-    def given(
+    def measured_at(
         self, turn: int, parent: PrunableModel, importance: Importance, widths: Widths
     ) -> Planned | None:
         """Widths that were chosen elsewhere, measured at length; None if this turn has no such.

@@ -7,7 +7,7 @@ from edgespiral.core.records.journal import Journal
 from edgespiral.core.widths import Widths
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
-from edgespiral.measure.latency_cache import KnownCut, LatencyCache
+from edgespiral.measure.latency_cache import LatencyCache, MeasuredCut
 from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.racing.entrants import with_runtime
@@ -70,7 +70,7 @@ def test_what_one_run_measured_another_starts_from_until_it_proves_wrong(candida
     assert second.latencies.measured.keys() == first.latencies.measured.keys()
     (cache,) = second.caches
     (architecture,) = cache.read().cuts
-    cache.add(cuts={architecture: [KnownCut(widths=dict(narrow), speedup=100.0)]})
+    cache.add(cuts={architecture: [MeasuredCut(widths=dict(narrow), speedup=100.0)]})
     third = candidates("third")
     third.measure(1, [narrow], rounds=8)
     assert third.latencies.measured.keys() == {third.latencies.base_widths, narrow}
