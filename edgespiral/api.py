@@ -124,6 +124,7 @@ def compress(
     from edgespiral.distill.own_training import name_of, training_of
     from edgespiral.loggers.listening import in_program
     from edgespiral.spiral.run import load_teacher, run_spiral
+    from edgespiral.spiral.starting.request import RunRequest
     from edgespiral.tasks import resolved
 
     fields, in_memory = fields_of_call(model, data, plan, task, options)
@@ -139,19 +140,18 @@ def compress(
     folder = run_folder(accepted.out if out is None else out)
     splits = in_memory or load(accepted.data)
     listener = in_program(listener, accepted.log)
-    teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
-    result = run_spiral(
-        accepted,
-        teacher,
-        splits,
+    request = RunRequest(
+        plan=accepted,
+        model=load_teacher(accepted, splits, listener) if isinstance(model, str) else model,
+        splits=splits,
+        task=resolved(accepted.task if task is None else task),
+        training=training_of(accepted.train if train is None else train),
         out=folder,
         resume=resume,
         listener=listener,
-        task=resolved(accepted.task if task is None else task),
-        training=training_of(accepted.train if train is None else train),
         command=call_text("compress", accepted, folder),
     )
-    return Compressed(result, folder, saved.load_model(folder))
+    return Compressed(run_spiral(request), folder, saved.load_model(folder))
 
 
 def train_teacher(
