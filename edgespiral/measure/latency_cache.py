@@ -21,9 +21,9 @@ from edgespiral.core.records.measurement import (
     LayerLatency,
 )
 from edgespiral.core.records.schema import PositiveMs, Record
+from edgespiral.core.records.widths import Widths
 from edgespiral.core.system.files import make_folder, read_bytes, user_cache, write_text
 from edgespiral.core.system.lock import locked
-from edgespiral.core.widths import Widths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

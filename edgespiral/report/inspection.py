@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgespiral.core.errors import first_few
-from edgespiral.report.charts import layers_chart
+from edgespiral.report.drawing.charts import layers_chart
 from edgespiral.report.html import template
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.widths import Widths
     from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.tasks.base import Task
@@ -122,12 +123,14 @@ def cut(
     scored_by = criterion or (WITHOUT_DATA if data is None else WITH_DATA)
     CRITERIA.check(scored_by)
     source, splits, aim = _prepared(model, example_inputs, _splits(data), _task(task))
-    new_widths = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
+    new_widths: Mapping[str, int] = (
+        _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
+    )
     scores, layer_moments = _scored(source, scored_by, splits, aim, seed)
     result = cut_to(source, new_widths, scores, pruner, layer_moments)
     facts = CutFacts(
         before={group.name: group.channels for group in source.groups},
-        after=new_widths,
+        after=dict(new_widths),
         engine=result.engine,
         difference=result.difference,
         parameters_before=parameter_count(source.model),
@@ -237,7 +240,7 @@ def _source(
         return PrunableModel.of(trace(layers, inputs), (), example=example), task
 
 
-def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:
+def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> Widths:
     assert fraction is not None
     widths = _choices(source, multiple).at_share(1 - fraction)
     if all(widths[group.name] == group.channels for group in source.groups):

@@ -10,7 +10,7 @@ from edgespiral.core.records.comparing.exploration import Estimate
 from edgespiral.core.records.events import Baseline, RunFinished, RunStarted, TrainedCut
 from edgespiral.core.records.journal import read_run
 from edgespiral.core.records.measurement import Interval
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.planning.screening import CAPACITY
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.starting.opened import JOURNAL

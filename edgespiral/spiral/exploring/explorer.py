@@ -18,7 +18,7 @@ from edgespiral.core.records.events import (
     PointOutOfReach,
     RunStarted,
 )
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.report import console
 from edgespiral.spiral.baseline import baseline_of, budgets_of
@@ -232,7 +232,7 @@ class Explorer:
             event.devices
             for event in reversed(self._events())
             if isinstance(event, Candidate)
-            and (event.widths, event.precision) == (widths, precision)
+            and (Widths(event.widths), event.precision) == (widths, precision)
         )
 
     def _calibrate(self, ready: _Ready) -> None:

@@ -15,8 +15,8 @@ from edgespiral.core.records.events import (
     RunStarted,
 )
 from edgespiral.core.records.measurement import Interval
+from edgespiral.core.records.widths import Widths
 from edgespiral.core.system.files import write_text
-from edgespiral.core.widths import Widths
 from edgespiral.report.exploration import exploration_html
 from edgespiral.spiral.exploring.calibration import estimated, loss_of
 from edgespiral.spiral.exploring.front import Front, Place

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.records.comparing.exploration import read_exploration
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.scoring.select import unit_scores
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from edgespiral.core.nested import shapes
 from edgespiral.core.records.events import Candidate, OnDevice
 from edgespiral.core.records.footprint import Footprint
+from edgespiral.core.records.widths import Widths
 from edgespiral.core.system.files import make_folder
-from edgespiral.core.widths import Widths
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parts import write_parts

@@ -9,7 +9,7 @@ from edgespiral.core.records.events import GroupCut
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgespiral.core.widths import Widths
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.latencies import Corrected
 

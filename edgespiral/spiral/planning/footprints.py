@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import nn
 
 from edgespiral.core.records.footprint import Footprint
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.unstack import RECURRENT
 

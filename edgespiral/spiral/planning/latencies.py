@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.measurement import (
         LayerLatency,
     )
-    from edgespiral.core.widths import Widths
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.planning.footprints import Footprints
     from edgespiral.spiral.planning.latency_model import LayerShape
 

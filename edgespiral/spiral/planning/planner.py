@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.planning.allocate import ALLOCATIONS, FAMILIES, choices, every_choice
 from edgespiral.spiral.planning.candidates import CandidateFiles, Candidates

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 
 if TYPE_CHECKING:
     from edgespiral.spiral.planning.allocate import Choices

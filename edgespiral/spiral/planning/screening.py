@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgespiral.core.widths import Widths
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.context import Parent
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.importance import Scorer

@@ -12,7 +12,7 @@ from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgespiral.core.widths import Widths
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.candidates import Candidates
     from edgespiral.spiral.planning.latencies import Latencies

@@ -11,7 +11,7 @@ from edgespiral.core.errors import ModelError, RunFolderError, UsageError
 from edgespiral.core.records.comparing.exploration import read_exploration
 from edgespiral.core.records.events import Candidate, PointExplored, TurnPlanned
 from edgespiral.core.records.journal import read
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.exploring.explore import EXPLORED
 from edgespiral.spiral.exploring.explorer import Prices, furthest, latencies_between
 from edgespiral.spiral.exploring.in_python import explore

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgespiral.core.errors import UsageError
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.branches import Branch
 from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.planning.allocate import (

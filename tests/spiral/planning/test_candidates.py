@@ -4,7 +4,7 @@ import pytest
 
 from edgespiral.core.records.events import Candidate
 from edgespiral.core.records.journal import Journal
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
 from edgespiral.measure.latency_cache import LatencyCache, MeasuredCut

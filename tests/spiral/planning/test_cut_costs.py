@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.planning.allocate import Choices
 from edgespiral.spiral.planning.cut_costs import cuts_of
 

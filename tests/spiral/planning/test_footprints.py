@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.models.work import parameter_count

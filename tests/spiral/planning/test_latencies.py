@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgespiral.core.records.measurement import LayerLatency
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.groups import find_groups
 from edgespiral.spiral.planning.latencies import Device, Latencies
 from edgespiral.spiral.planning.latency_model import layer_shapes

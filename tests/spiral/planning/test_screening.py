@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.context import Parent
 from edgespiral.spiral.plan import load_plan

@@ -1,6 +1,6 @@
 import pytest
 
-from edgespiral.core.widths import Widths
+from edgespiral.core.records.widths import Widths
 
 
 def test_a_cut_is_a_key_whatever_the_order_of_its_groups() -> None:
