@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,20 @@ RETURNED = frozenset(
 )
 
 
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model's source and weights, as a run's is."""
+    folder = tmp_path_factory.mktemp("small")
+    save_model(trace(nn.Sequential(nn.Linear(8, 2)).eval(), torch.zeros(2, 8)), folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _folder_with_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _folder_with_models(tmp_path: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, channels in MODELS.items():
         write_convolutions(Path(name), channels, 8)
-    save_model(trace(nn.Sequential(nn.Linear(8, 2)).eval(), torch.zeros(2, 8)), Path("runs/small"))
+    shutil.copytree(small_run, "runs/small")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

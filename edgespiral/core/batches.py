@@ -163,7 +163,7 @@ class DataSplits:
         >>> from edgespiral.data import load
         >>> digits = load("digits")
         >>> digits.input_shape, len(digits.class_names), len(digits.validation)
-        ((1, 8, 8), 10, 180)
+        ((1, 8, 8), 10, 270)
     """
 
     name: str

@@ -66,8 +66,8 @@ class EdgeSpiralError(Exception):
         >>> try:
         ...     edgespiral.load_profile("host-cpus")
         ... except edgespiral.EdgeSpiralError as error:
-        ...     print(int(error.exit_code), error.hint)
-        2 did you mean host-cpu?
+        ...     print(int(error.exit_code), error.what)
+        2 unknown target 'host-cpus'
     """
 
     exit_code = ExitCode.INTERNAL
