@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgespiral.export.recipe import Recipe
 from edgespiral.gate.suite import Case, Suite
 from edgespiral.measure.profile import DeviceProfile, MeasureProfile, list_profiles
 from edgespiral.measure.runtimes import RUNTIMES
+from edgespiral.measure.runtimes.base import Capabilities
 from edgespiral.measure.transports import TRANSPORTS
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.spiral.sweeping.plan import SweepPlan
@@ -115,6 +117,11 @@ def test_every_key_of_a_recipe_a_suite_and_a_sweep_is_on_its_page() -> None:
         text = page(name)
         missing = [key for key, _ in defaults(model) if not re.search(rf"\b{key}\b", text)]
         assert missing == [], name
+
+
+def test_what_a_runtime_can_say_of_itself_is_on_the_page_of_plug_ins() -> None:
+    told = table(section(page("plugins.md"), "## A runtime"))
+    assert {field.name for field in fields(Capabilities)} - set(told) == set()
 
 
 def test_tables_name_every_plug_in_that_comes_along() -> None:
