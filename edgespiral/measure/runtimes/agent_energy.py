@@ -129,9 +129,9 @@ def spent(request: Json, run: Callable[[], object]) -> Json:
     if busy.still_s > STILL_SHARE * busy.seconds:
         what = f"it did not move in {busy.still_s:.3g} of {busy.seconds:.3g} s"
         return {"energy_refused": f"{counter.source}: {what}"}
-    told = {"source": counter.source, "joules": busy.joules, "seconds": busy.seconds}
-    told |= {"inferences": busy.steps, "idle_watts": idle.joules / idle.seconds}
-    return {"energy": told}
+    reading = {"source": counter.source, "joules": busy.joules, "seconds": busy.seconds}
+    reading |= {"inferences": busy.steps, "idle_watts": idle.joules / idle.seconds}
+    return {"energy": reading}
 
 
 class Watched(NamedTuple):

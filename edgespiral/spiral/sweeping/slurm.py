@@ -43,7 +43,7 @@ def write_script(
             raise UsageError(what, where=str(place), hint=hint)
     commands = [_command(run, out.resolve()) for run in runs]
     most = "" if jobs is None else f"%{jobs}"
-    given = [
+    directives = [
         "--job-name=edgespiral",
         f"--array=0-{len(runs) - 1}{most}",
         # To SLURM a percent sign begins what it fills in.
@@ -54,7 +54,7 @@ def write_script(
         "#!/bin/bash",
         "# Written by `edgespiral sweep --slurm`. The same command again writes it anew, with what",
         "# has not ended by then, and the page of what has.",
-        *(f"#SBATCH {option}" for option in given),
+        *(f"#SBATCH {option}" for option in directives),
         "set -eu",
         f"cd {shlex.quote(str(Path.cwd()))}",
         f"export {SHARED_DEVICES}=1",
