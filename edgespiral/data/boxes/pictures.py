@@ -14,11 +14,13 @@ from torchvision.transforms import v2
 
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.decoded import DecodedPictures
 from edgespiral.data.sources.folder import MAX_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from edgespiral.core.batches import Normalisation
@@ -69,16 +71,23 @@ class BoxedPictures(Dataset[tuple["Tensor", "Tensor"]]):
         width, height = options.size
         self.is_kept = len(pictures) * 3 * width * height <= MOST_KEPT_BYTES
         self._stored_pixels = _all_pixels(pictures, options.size) if self.is_kept else None
+        self._decoded = DecodedPictures(len(pictures), self._decode, 3 * width * height)
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         boxed, size = self._pictures[index], self._options.size
-        pixels = _pixels(boxed, size) if self._stored_pixels is None else self._stored_pixels[index]
+        if self._stored_pixels is None:
+            pixels = torch.from_numpy(self._decoded[index]).movedim(-1, 0)
+        else:
+            pixels = self._stored_pixels[index]
         boxes = torch.from_numpy(boxed.boxes) * torch.tensor([*size, *size])
         targets = packed(torch.from_numpy(boxed.labels), boxes, self._rows)
         return normalised(pixels, self._options.normalisation), targets
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        return _pixels(self._pictures[index], self._options.size)
 
 
 class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
@@ -90,6 +99,8 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
     def __init__(self, pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> None:
         self._pictures, self._options, self._rows = pictures, options, rows
         width, height = options.size
+        drafted_bytes = 3 * int(np.prod(draft_size(options.size)))
+        self._decoded = DecodedPictures(len(pictures), self._decode, drafted_bytes)
         fill = [round(255 * mean) for mean in options.normalisation.mean]
         mirrored = [v2.RandomHorizontalFlip()] if options.mirrors else []
         self._transform = v2.Compose(
@@ -108,7 +119,7 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         boxed = self._pictures[index]
-        pixels = tv_tensors.Image(_opened(boxed, self._options.size))
+        pixels = tv_tensors.Image(torch.from_numpy(self._decoded[index]).movedim(-1, 0))
         height, width = pixels.shape[-2:]
         boxes = torch.from_numpy(boxed.boxes) * torch.tensor([width, height, width, height])
         labels = torch.from_numpy(boxed.labels)
@@ -124,6 +135,9 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
         targets = packed(seen["labels"], seen["boxes"].as_subclass(torch.Tensor), self._rows)
         image_ = seen["image"].as_subclass(torch.Tensor)
         return normalised(image_, self._options.normalisation), targets
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        return np.array(_opened(self._pictures[index], self._options.size))
 
     def _without_objects(self, view: dict[str, Tensor]) -> dict[str, Tensor]:
         width, height = self._options.size
@@ -168,13 +182,13 @@ def _all_pixels(pictures: Sequence[Boxed], size: tuple[int, int]) -> Tensor:
     all_pixels = torch.empty(len(pictures), 3, height, width, dtype=torch.uint8)
     with ThreadPoolExecutor() as threads:
         for at, pixels in enumerate(threads.map(lambda boxed: _pixels(boxed, size), pictures)):
-            all_pixels[at] = pixels
+            all_pixels[at] = torch.from_numpy(pixels).movedim(-1, 0)
     return all_pixels
 
 
-def _pixels(boxed: Boxed, size: tuple[int, int]) -> Tensor:
-    """Bytes (3, H, W)."""
-    return torch.from_numpy(np.array(_opened(boxed, size).resize(size))).movedim(-1, 0)
+def _pixels(boxed: Boxed, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Bytes (H, W, 3)."""
+    return np.array(_opened(boxed, size).resize(size))
 
 
 def draft_size(size: tuple[int, int]) -> tuple[int, int]:

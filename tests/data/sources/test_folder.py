@@ -65,6 +65,39 @@ def test_only_shuffled_passes_are_augmented(tmp_path):
     assert not torch.equal(shuffled[0], shuffled[1])
 
 
+def test_training_images_are_decoded_once_and_those_that_are_scored_each_time(tmp_path):
+    for part in ("train", "val", "test"):
+        fill(tmp_path / part, count=4)
+    splits = data.load(f"folder:{tmp_path}?size=16")
+    parts = (splits.train, splits.validation)
+    before = [everything(part)[0] for part in parts]
+    view, _ = next(splits.train.epoch(batch_size=8, seed=0))
+    for path in tmp_path.glob("*/*/*.png"):
+        Image.fromarray(np.full((20, 30, 3), 250, np.uint8)).save(path)
+    after = [everything(part)[0] for part in parts]
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])
+    assert torch.equal(next(splits.train.epoch(batch_size=8, seed=0))[0], view)
+
+
+def test_a_large_jpeg_is_decoded_at_what_views_of_it_need(tmp_path):
+    gradient = np.linspace(0, 255, 640, dtype=np.uint8)
+    pixels = np.repeat(np.tile(gradient, (480, 1))[..., None], 3, -1)
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for at in range(6):
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{at}.jpg", quality=95)
+    splits = data.load(f"folder:{tmp_path}?size=16")
+    views = splits.train._shuffled
+    assert views._decode(0).shape == (60, 80, 3)
+    view, _ = views[0]
+    assert view.shape == (3, 16, 16)
+    # As the gradient does, it goes from dark to bright, in either direction.
+    steps = view[0].mean(0).diff()
+    assert bool((steps > 0).all()) or bool((steps < 0).all())
+
+
 def test_bad_folders_are_one_line(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         data.load(f"folder:{tmp_path / 'none'}")
