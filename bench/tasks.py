@@ -12,7 +12,8 @@ epochs, into runs of their own: whether each job starts, with its own `--json`. 
 the table into pages, between marks: all of it, or ours at 2x beside what may be lost at most.
 
 `ours` is `edgespiral compress` as it is; `uniform` takes the same share of every group, by the
-magnitude of weights (Torch-Pruning's engine where it can cut the model), with the same training;
+magnitude of weights (Torch-Pruning's engine where it can cut the model), with the same training, in
+steps of one channel, as these tools cut, so that its speed-up is not far above what was asked for;
 `slim` is a net of the uniform one's shapes, trained from scratch as long as teacher and student.
 """
 
@@ -30,6 +31,8 @@ from typing import Any
 from task_tables import ROWS, write_page
 
 from edgespiral.core.system.files import write_text
+from edgespiral.measure.profile import PROFILES
+from edgespiral.measure.profile_file import keep_channel_multiple
 
 RESULTS = Path("bench/results/tasks.json")
 UNIFORM = ("--allocation", "uniform", "--criterion", "l2")
@@ -196,13 +199,22 @@ class Place:
         write_text(file, DETECTOR_TASK.format(data=source, model=self.job.model))
         return ("--task", f"{file}:task")
 
+    def target_of_any_width(self) -> Path:
+        """A file with this machine's profile, for widths in steps of one channel."""
+        file = self.folder / "any-width.toml"
+        text = PROFILES.path_of("host-cpu").read_text(encoding="utf-8")
+        write_text(file, text.replace('name = "host-cpu"', 'name = "any-width"'))
+        return keep_channel_multiple(str(file), 1)
+
     def compressed(self, row: str, asked: float) -> Path:
         """The run folder of a compression, which is made or gone on with."""
         teacher, out = self.teacher(), self.out(f"{row}-{asked:g}x")
         passes = ("--epochs", self.epochs(self.job.epochs[1]))
         budget = ("--speedup", asked, *passes, "--max-drop", 100)
-        weights = teacher / "weights.safetensors"
-        how = UNIFORM if row == "uniform" else ()
+        weights, how = teacher / "weights.safetensors", tuple[object, ...]()
+        if row == "uniform":
+            how = (*UNIFORM, "--target", self.target_of_any_width())
+            out = self.out(f"{row}-any-width-{asked:g}x")
         words = ("compress", self.job.model, *self.common, "--weights", weights, *budget, *how)
         command(*words, "--out", out, "--resume")
         return out
@@ -220,7 +232,7 @@ def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
         # Shapes decide the latency, numbers do not.
         spec = f"{out / 'model.py'}:Model"
         epochs = sum(place.job.epochs)
-        fresh = place.trained(spec, f"slim-{asked:g}x", epochs, *place.task_of_network())
+        fresh = place.trained(spec, f"{row}-any-width-{asked:g}x", epochs, *place.task_of_network())
         score = json.loads((fresh / "train.json").read_text())["test_score"]
     return {
         "task": place.job.task,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ NO_OBJECT = -1
 MOST_KEPT_BYTES = 2**28
 # In a random view an object whose box has a shorter side than that is left out.
 LEAST_PIXELS = 3.0
+# What torchvision draws from.
+OVERLAPS = tuple(v2.RandomIoUCrop().options)
 
 
 def packed(labels: Tensor, boxes: Tensor, rows: int) -> Tensor:
@@ -106,7 +109,7 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
         self._transform = v2.Compose(
             [
                 v2.RandomZoomOut(fill=[min(max(value, 0), 255) for value in fill], p=0.3),
-                v2.RandomIoUCrop(),
+                OverlappingCrop(),
                 *mirrored,
                 v2.Resize((height, width), antialias=True),
                 v2.RandomPhotometricDistort(p=0.5),
@@ -143,6 +146,28 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
         width, height = self._options.size
         view["image"] = v2.functional.resize(view["image"], [height, width], antialias=True)
         return view
+
+
+class OverlappingCrop(v2.RandomIoUCrop):
+    """torchvision's random crop, which tries for no overlap that no crop of the picture can have.
+
+    Of how much a crop is to overlap with a box at least (intersection over union), torchvision
+    draws one of seven values, tries 40 crops, and draws another value where none will do. Where
+    objects are small most values are beyond all crops, and most of the time went into trying.
+    What is drawn from the others alone has the same distribution.
+    """
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """See `v2.Transform.make_params`."""
+        boxes = next(value for value in flat_inputs if isinstance(value, tv_tensors.BoundingBoxes))
+        smallest = math.prod(int(self.min_scale * side) for side in boxes.canvas_size)
+        corners = boxes.as_subclass(torch.Tensor)
+        largest = float((corners[:, 2:] - corners[:, :2]).prod(1).max())
+        most = largest / max(1, smallest)
+        # One stands for the whole picture.
+        self.options = [least for least in OVERLAPS if least <= most or least >= 1]
+        params: dict[str, Any] = super().make_params(flat_inputs)
+        return params
 
 
 class BoxSource(DatasetSource):
