@@ -162,7 +162,7 @@ def given_values(model: GraphModule) -> tuple[list[str], list[str]]:
         if name in module._parameters
     ]
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    drawn = []
+    drawn: list[str] = []
     for path, tensor in _outside_layers(model):
         is_trained = path in parameters and (tensor.is_floating_point() or tensor.is_complex())
         (drawn if is_trained else constants).append(path)

@@ -148,7 +148,7 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
         return view
 
 
-class OverlappingCrop(v2.RandomIoUCrop):
+class OverlappingCrop(v2.RandomIoUCrop):  # type: ignore[misc]
     """torchvision's random crop, which tries for no overlap that no crop of the picture can have.
 
     Of how much a crop is to overlap with a box at least (intersection over union), torchvision

@@ -10,6 +10,7 @@ from PIL import Image
 from edgespiral import data
 from edgespiral.core.errors import DataError, UsageError
 from edgespiral.core.text import is_printable
+from edgespiral.data.sources.folder import FolderImages, _augmented, _plain
 
 
 def fill(folder, classes=("cat", "dog"), count=20, start=0):
@@ -69,27 +70,24 @@ def test_training_images_are_decoded_once_and_those_that_are_scored_each_time(tm
     for part in ("train", "val", "test"):
         fill(tmp_path / part, count=4)
     splits = data.load(f"folder:{tmp_path}?size=16")
-    parts = (splits.train, splits.validation)
-    before = [everything(part)[0] for part in parts]
+    before, _ = everything(splits.train)
+    everything(splits.validation)
     view, _ = next(splits.train.epoch(batch_size=8, seed=0))
     for path in tmp_path.glob("*/*/*.png"):
         Image.fromarray(np.full((20, 30, 3), 250, np.uint8)).save(path)
-    after = [everything(part)[0] for part in parts]
-    assert torch.equal(before[0], after[0])
-    assert not torch.equal(before[1], after[1])
+    assert torch.equal(everything(splits.train)[0], before)
     assert torch.equal(next(splits.train.epoch(batch_size=8, seed=0))[0], view)
+    with pytest.raises(DataError, match="not what they were when it was read before"):
+        everything(splits.validation)
 
 
 def test_a_large_jpeg_is_decoded_at_what_views_of_it_need(tmp_path):
     gradient = np.linspace(0, 255, 640, dtype=np.uint8)
     pixels = np.repeat(np.tile(gradient, (480, 1))[..., None], 3, -1)
-    for part in ("train", "test"):
-        for name in ("cat", "dog"):
-            (tmp_path / part / name).mkdir(parents=True)
-            for at in range(6):
-                Image.fromarray(pixels).save(tmp_path / part / name / f"{at}.jpg", quality=95)
-    splits = data.load(f"folder:{tmp_path}?size=16")
-    views = splits.train._shuffled
+    Image.fromarray(pixels).save(tmp_path / "wide.jpg", quality=95)
+    files = [str(tmp_path / "wide.jpg")]
+    assert FolderImages(files, [0], _plain(16), is_kept=True)._decode(0).shape == (16, 16, 3)
+    views = FolderImages(files, [0], _augmented(16), is_kept=True)
     assert views._decode(0).shape == (60, 80, 3)
     view, _ = views[0]
     assert view.shape == (3, 16, 16)
