@@ -80,18 +80,16 @@ def summary(rows: list[dict[str, Any]]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for members in groups_of([row for row in rows if row["row"] == "ours" and row["asked"] == 2]):
-        first, loss = members[0], mean(map(lost, members))
+        first, loss, reached = members[0], mean(map(lost, members)), is_met(members)
         most = WANTED.get(first["metric"])
         speedup = f"{mean(one['speedup'] for one in members):.2f}"
-        scores = [written(mean(one[side] for one in members), first) for side in SIDES]
-        missed = " (missed)" if most is not None and loss > most else ""
         cells = [first["task"].partition("?")[0], first["data"]]
-        cells += [speedup if is_met(members) else "not met", label(first), *scores]
-        cells += [
-            written(loss, first),
-            "" if most is None else f"{most:g}{missed}",
-            str(len(members)),
-        ]
+        cells += [speedup if reached else "not met", label(first)]
+        cells += [written(mean(one[side] for one in members), first) for side in SIDES]
+        # What was not cut has lost nothing, which says nothing.
+        cells += [written(loss, first) if reached else ""]
+        missed = " (missed)" if reached and most is not None and loss > most else ""
+        cells += ["" if most is None else f"{most:g}{missed}", str(len(members))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
