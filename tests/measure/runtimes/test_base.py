@@ -21,6 +21,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "browser": {},
     "executorch": {},
     "litert": {},
+    "litert-native": {"binary": "tool"},
     "mnn": {},
     "ncnn": {},
     "onnxruntime": {},
