@@ -34,6 +34,7 @@ from edgespiral.models.work import flops_of
 from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
+from edgespiral.spiral.plan.goals import alike
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 from edgespiral.spiral.sharing.baseline import shared_baseline
 from edgespiral.spiral.shipping.judging import judged
@@ -248,14 +249,20 @@ def _tell(
 
 def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline) -> Budgets:
     """What a run is to reach whose targets are asked for `latencies`, as in `Plan.budgets`."""
-    memory, energy = baseline.devices[0].memory, baseline.devices[0].energy
+    devices = dict(zip(latencies, baseline.devices, strict=True))
+    memory = {target: own.memory.limit_mib for target, own in devices.items() if own.memory}
+    energy = {
+        target: own.energy.limit_mj
+        for target, own in devices.items()
+        if own.energy and own.energy.limit_mj
+    }
     return Budgets.of(
         latencies,
         timed(baseline),
         baseline.teacher,
         baseline.footprints,
-        memory.limit_mib if memory else None,
-        energy_mj=energy.limit_mj if energy else None,
+        alike(memory, len(devices)),
+        energy_mj=alike(energy, len(devices)),
         stages=[device.stages for device in baseline.devices],
     )
 

@@ -30,6 +30,7 @@ from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.start import explored_cut
 from edgespiral.spiral.family.choice import FamilyChoice
+from edgespiral.spiral.plan.goals import limited
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.quality import MOST_STUDENTS, QualityGoal, next_student
 from edgespiral.spiral.planning.screening import screen_of
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.events import Event, TurnFinished
     from edgespiral.export.rebuilt import FreshProcess
+    from edgespiral.measure.session import Session
     from edgespiral.spiral.context import Parent, RunContext
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
@@ -281,14 +283,18 @@ class Spiral:
         begun = any(isinstance(event, TurnPlanned) for event in self._events())
         if budget.memory_mib is None or begun:
             return ""
-        least_mib = self.context.fleet.each(lambda _, session: least_memory_mib(session))
-        most_mib, target = max(zip(least_mib, budget.targets, strict=True))
-        if most_mib <= budget.memory_mib:
-            return ""
-        return (
-            f"{memory_text(budget.memory_mib)} is out of reach: with a tiny model the runtime "
-            f"takes {most_mib:.4g} MiB on {target}"
-        )
+        limits = limited(budget.targets, budget.memory_mib)
+
+        def least(index: int, session: Session) -> float:
+            return least_memory_mib(session) if budget.targets[index] in limits else 0.0
+
+        for target, least_mib in zip(budget.targets, self.context.fleet.each(least), strict=True):
+            if target in limits and least_mib > limits[target]:
+                return (
+                    f"{memory_text(limits[target])} is out of reach: with a tiny model the runtime "
+                    f"takes {least_mib:.4g} MiB on {target}"
+                )
+        return ""
 
     def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
         several = len(done.devices) > 1

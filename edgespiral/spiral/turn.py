@@ -25,6 +25,7 @@ from edgespiral.measure.decide import compare_until_decided
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.work import parameter_count
 from edgespiral.spiral.budget import joined
+from edgespiral.spiral.plan.goals import limit_on
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.session import Session
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
+    from edgespiral.spiral.plan.goals import Limit
     from edgespiral.spiral.shipping.judging import Score
 
 UNCUT = "none"
@@ -190,14 +192,18 @@ def whole_of(stages: Stages | None, measurement: Measurement) -> LatencyStats | 
 
 
 class HasLimits(Protocol):
-    """What says how much memory and energy a model may take; None for as much as it likes."""
+    """What says how much memory and energy a model may take on targets, by their names."""
 
     @property
-    def memory_mib(self) -> float | None:
+    def targets(self) -> tuple[str, ...]:
+        """In the order of the fleet's devices."""
+
+    @property
+    def memory_mib(self) -> Limit:
         """Of the process that runs it."""
 
     @property
-    def energy_mj(self) -> float | None:
+    def energy_mj(self) -> Limit:
         """Of an inference."""
 
 
@@ -226,10 +232,11 @@ def taken_by(fleet: Fleet, onnx: Path, limits: HasLimits) -> list[Taken]:
         MeasurementError: a device does not tell; or as `Session.measure`.
         ModelError, TargetError: as `Session.measure`.
     """
-    memory_mib, energy_mj = limits.memory_mib, limits.energy_mj
 
-    def taken(_: int, session: Session) -> Taken:
-        memory = energy = None
+    def taken(index: int, session: Session) -> Taken:
+        target, memory, energy = limits.targets[index], None, None
+        memory_mib = limit_on(target, limits.memory_mib)
+        energy_mj = limit_on(target, limits.energy_mj)
         if memory_mib is not None:
             memory = PeakMemory(peak_mib=peak_memory_mib(session, onnx), limit_mib=memory_mib)
         if energy_mj is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     # By its kind: a number for all targets, or one for each by its name.
     Latencies = Mapping[str, float | dict[str, float] | None]
+    # A number for all targets, or one for each that has one, by its name; None for no limit.
+    Limit = float | Mapping[str, float] | None
 
 # A run has at most one of these for each target; those of the file that ships come beside them.
 BUDGETS = ("latency_ms", "speedup")
@@ -35,6 +38,48 @@ def latency_of(target: str, budgets: Latencies) -> dict[str, float]:
     return own or {k: v for k, v in budgets.items() if isinstance(v, float)}
 
 
+def limit_on(target: str, limit: Limit) -> float | None:
+    """What `target` may take; None where it has no limit.
+
+    Example:
+        >>> limit_on("a", 8.0), limit_on("a", {"b": 8.0})
+        (8.0, None)
+    """
+    return limit.get(target) if isinstance(limit, Mapping) else limit
+
+
+def limited(targets: Sequence[str], limit: Limit) -> dict[str, float]:
+    """The targets that have a limit, with it."""
+    each = {target: limit_on(target, limit) for target in targets}
+    return {target: own for target, own in each.items() if own is not None}
+
+
+def alike(limits: Mapping[str, float], count: int) -> Limit:
+    """Limits by target as one for all, where all of `count` targets have the same.
+
+    Example:
+        >>> alike({"a": 8.0, "b": 8.0}, 2), alike({"a": 8.0}, 2), alike({}, 2)
+        (8.0, {'a': 8.0}, None)
+    """
+    values = set(limits.values())
+    if len(limits) == count and len(values) == 1:
+        return values.pop()
+    return dict(limits) or None
+
+
+def check_names(targets: Sequence[str], budgets: Iterable[Limit]) -> None:
+    """Refuse a budget of what is no target.
+
+    Raises:
+        ValueError: so it is.
+    """
+    for budget in budgets:
+        strangers = sorted(set(budget) - set(targets)) if isinstance(budget, Mapping) else ()
+        for name in strangers:
+            names = ", ".join(targets)
+            raise ValueError(f"a budget is given for {name}, the plan's targets are: {names}")
+
+
 def check_latencies(targets: Sequence[str], budgets: Latencies, *, has_other_goal: bool) -> None:
     """Refuse latencies of which a target has none or several, or that are of no target.
 
@@ -51,11 +96,7 @@ def check_latencies(targets: Sequence[str], budgets: Latencies, *, has_other_goa
     for target in targets:
         if len(latency_of(target, budgets)) != 1:
             raise ValueError(f"{BUDGET_RULE}{f' for {target}' if len(targets) > 1 else ''}")
-    for budget in budgets.values():
-        strangers = sorted(set(budget) - set(targets)) if isinstance(budget, dict) else ()
-        for name in strangers:
-            names = ", ".join(targets)
-            raise ValueError(f"a budget is given for {name}, the plan's targets are: {names}")
+    check_names(targets, budgets.values())
 
 
 def check_point(explored: Path | None, point: int | None, turns: int | str) -> None:

@@ -208,14 +208,19 @@ def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) 
         is_same = asked_ms is teacher.budget_ms
     else:
         is_same = _is_same(asked_ms, teacher.budget_ms)
-    limit_mib = _number(plan.get("memory_mib"))
+    limit_mib = _limit(plan.get("memory_mib"), target)
     if teacher.memory is not None and limit_mib is not None:
         is_same = is_same and _is_same(teacher.memory.limit_mib, limit_mib)
-    limit_mj = _number(plan.get("energy_mj"))
+    limit_mj = _limit(plan.get("energy_mj"), target)
     if teacher.energy is not None and limit_mj is not None:
         is_same = is_same and _is_same(teacher.energy.limit_mj or 0.0, limit_mj)
     if not is_same:
         raise ValueError(f"the budget on {teacher.target} is not that of the plan")
+
+
+def _limit(value: object, target: str) -> float | None:
+    """What a target may take, of one limit for all or of one for each."""
+    return _number(value.get(target) if isinstance(value, dict) else value)
 
 
 def _number(value: object) -> float | None:
