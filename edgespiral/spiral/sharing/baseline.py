@@ -92,7 +92,7 @@ def identity(context: RunContext) -> str:
     """Of everything that a baseline depends on, besides the budgets."""
     started = next(event for event in context.journal.read() if isinstance(event, RunStarted))
     plan, profiles = context.plan, context.fleet.profiles
-    facts = {
+    facts: dict[str, object] = {
         "started": started.model_dump(
             mode="json",
             include=set(DECISIVE),

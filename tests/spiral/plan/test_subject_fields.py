@@ -5,7 +5,6 @@ import pytest
 from plans import GOOD, problems_of
 
 from edgespiral.spiral.plan import Plan, load_plan
-from edgespiral.spiral.plan.goals import limited
 
 
 def test_a_speedup_must_be_above_one() -> None:
@@ -33,19 +32,6 @@ def test_memory_goes_beside_another_budget() -> None:
         plan = load_plan(None, {"model": "m", "data": "d", "memory_mib": 80.0, **beside})
         assert plan.memory_mib == 80.0
         assert not plan.is_quality_goal
-
-
-def test_memory_and_energy_may_be_limited_on_some_targets() -> None:
-    asked = {**GOOD, "target": ["host-cpu", "board"]}
-    plan = load_plan(None, {**asked, "memory_mib": {"board": 80.0}, "energy_mj": {"board": 4.0}})
-    assert limited(plan.targets, plan.memory_mib) == {"board": 80.0}
-    assert limited(plan.targets, plan.energy_mj) == {"board": 4.0}
-    everywhere = load_plan(None, {**asked, "memory_mib": 80.0})
-    assert limited(everywhere.targets, everywhere.memory_mib) == {"host-cpu": 80.0, "board": 80.0}
-    [problem] = problems_of(None, {**asked, "memory_mib": {"broad": 80.0}})
-    assert problem.endswith("a budget is given for broad, the plan's targets are: host-cpu, board")
-    [problem] = problems_of(None, {**asked, "memory_mib": {"board": 2.0**31}})
-    assert problem.startswith("--memory-mib: must be <= 1073741824")
 
 
 def test_a_size_needs_no_latency_and_may_have_one() -> None:

@@ -6,7 +6,7 @@ import shutil
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgespiral.core.errors import MissingExtraError
 from edgespiral.core.system.files import writing
@@ -31,7 +31,9 @@ LIBRARY = (
 
 def kit(fingerprint: Fingerprint) -> Kit:
     """With the threads and the weights that a figure was measured with."""
-    weights = "int8" if fingerprint.precision.startswith("int8") else "fp32"
+    weights: Literal["fp32", "int8"] = (
+        "int8" if fingerprint.precision.startswith("int8") else "fp32"
+    )
     ways = partial(converted, settings=LiteRtFileSettings(kind="litert", weights=weights))
     options = {"threads": str(fingerprint.threads)}
     return Kit("LiteRT", ("ai-edge-litert",), LIBRARY, Path(__file__).parent, ways, options)
