@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from edgespiral.core.records.footprint import FootprintBudget, HasFootprint
     from edgespiral.core.records.measurement import Measurement
     from edgespiral.core.stages.latencies import Stages
+    from edgespiral.measure.beside.limits import Limit
     from edgespiral.measure.decide import Paired
-    from edgespiral.spiral.plan.goals import Limit
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class Budgets:
         measured: Sequence[Measurement],
         teacher: HasFootprint | None = None,
         footprints: Sequence[FootprintBudget] = (),
-        memory_mib: Limit = None,
         *,
+        memory_mib: Limit = None,
         stages: Sequence[Stages | None] = (),
         energy_mj: Limit = None,
     ) -> Budgets:
@@ -170,7 +170,13 @@ class Budgets:
         shares = [(budget, budget.share(teacher)) for budget in footprints] if teacher else []
         teacher_ms = measured[0].stats.p50_ms
         return cls(
-            *(each, tuple(latencies), teacher_ms, tuple(shares), memory_mib, around, energy_mj)
+            each=each,
+            targets=tuple(latencies),
+            teacher_ms=teacher_ms,
+            footprints=tuple(shares),
+            memory_mib=memory_mib,
+            stages=around,
+            energy_mj=energy_mj,
         )
 
     @property
@@ -178,8 +184,8 @@ class Budgets:
         """That on a device the stages around the network leave nothing for it; else nothing."""
         for budget, target in zip(self.each, self.targets, strict=True):
             if budget.out_of_reach:
-                asked = f"{budget.whole_ms:.3g} ms for a frame"
-                return f"{asked} is out of reach on {target}: {budget.out_of_reach}"
+                frame = f"{budget.whole_ms:.3g} ms for a frame"
+                return f"{frame} is out of reach on {target}: {budget.out_of_reach}"
         return ""
 
     @property

@@ -8,10 +8,10 @@ from edgespiral.core.records.footprint import Footprint, footprint_budgets
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.stages.latencies import StageLatency, Stages
 from edgespiral.core.statistics.stats import summarise
+from edgespiral.measure.beside.limits import limited
 from edgespiral.measure.decide import Paired
 from edgespiral.spiral.budget import Budget, Budgets, joined
 from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.plan.goals import limited
 
 
 def plan(**budget):

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from edgespiral.measure.beside.limits import Limit
+
     # By its kind: a number for all targets, or one for each by its name.
     Latencies = Mapping[str, float | dict[str, float] | None]
-    # A number for all targets, or one for each that has one, by its name; None for no limit.
-    Limit = float | Mapping[str, float] | None
 
 # A run has at most one of these for each target; those of the file that ships come beside them.
 BUDGETS = ("latency_ms", "speedup")
@@ -36,35 +36,6 @@ def latency_of(target: str, budgets: Latencies) -> dict[str, float]:
     """
     own = {k: v[target] for k, v in budgets.items() if isinstance(v, dict) and target in v}
     return own or {k: v for k, v in budgets.items() if isinstance(v, float)}
-
-
-def limit_on(target: str, limit: Limit) -> float | None:
-    """What `target` may take; None where it has no limit.
-
-    Example:
-        >>> limit_on("a", 8.0), limit_on("a", {"b": 8.0})
-        (8.0, None)
-    """
-    return limit.get(target) if isinstance(limit, Mapping) else limit
-
-
-def limited(targets: Sequence[str], limit: Limit) -> dict[str, float]:
-    """The targets that have a limit, with it."""
-    each = {target: limit_on(target, limit) for target in targets}
-    return {target: own for target, own in each.items() if own is not None}
-
-
-def alike(limits: Mapping[str, float], count: int) -> Limit:
-    """Limits by target as one for all, where all of `count` targets have the same.
-
-    Example:
-        >>> alike({"a": 8.0, "b": 8.0}, 2), alike({"a": 8.0}, 2), alike({}, 2)
-        (8.0, {'a': 8.0}, None)
-    """
-    values = set(limits.values())
-    if len(limits) == count and len(values) == 1:
-        return values.pop()
-    return dict(limits) or None
 
 
 def check_names(targets: Sequence[str], budgets: Iterable[Limit]) -> None:

@@ -1,7 +1,7 @@
 from plans import GOOD, problems_of
 
+from edgespiral.measure.beside.limits import limited
 from edgespiral.spiral.plan import load_plan
-from edgespiral.spiral.plan.goals import limited
 
 
 def test_memory_and_energy_may_be_limited_on_some_targets() -> None:
