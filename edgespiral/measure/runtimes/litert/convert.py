@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgespiral.measure.runtimes.converting import Subject
-    from edgespiral.measure.runtimes.litert.settings import LiteRtSettings
+    from edgespiral.measure.runtimes.litert.settings import LiteRtFileSettings
 
 PACKAGE, NAMED = "litert_torch", "EDGESPIRAL_LITERT_PYTHON"
 PROGRAM = Path(__file__).with_name("to_tflite.py")
@@ -40,7 +40,7 @@ HOW = (
 )
 
 
-def converted(subject: Subject, folder: Path, settings: LiteRtSettings) -> Converted:
+def converted(subject: Subject, folder: Path, settings: LiteRtFileSettings) -> Converted:
     """Make a file of a module, in `folder`.
 
     Args:
@@ -87,6 +87,11 @@ def _ports(file: Path, counts: Mapping[str, int], model: Path) -> dict[str, list
             raise ModelError(what, where=str(model))
     assert isinstance(ports, dict)
     return {key: ports[key] for key in counts}
+
+
+def made_by(settings: LiteRtFileSettings) -> dict[str, object]:
+    """What a file depends on beside its module."""
+    return settings.model_dump(include={"weights", "converter_python"})
 
 
 def converting_python(named: str | None) -> str:
