@@ -31,6 +31,7 @@ from edgespiral.spiral.starting.fitting import (
     traced_teacher,
 )
 from edgespiral.spiral.starting.journal import OF_RUN, begun_journal
+from edgespiral.spiral.starting.other_teacher import other_teacher, tell_other_teacher
 from edgespiral.spiral.student.distillation import OUTPUTS
 from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
@@ -97,11 +98,17 @@ def opened(
             kernels = _checked(plan, teacher, profiles, listener)
             check_training(plan, teacher.model, training, len(splits.train))
             check_family(plan.family, teacher.model, splits, task, plan.seed)
+            other = other_teacher(plan.teacher_model, teacher.model, splits, task)
             begun = begun_journal(
-                *(plan, teacher, task, splits, out / journal), resume=resume, command=command
+                *(plan, teacher, task, splits, out / journal),
+                resume=resume,
+                command=command,
+                other_teacher=other,
             )
             write_beside(splits.files, out)
             running.enter_context(heard(listener, out, begun))
+            if other is not None:
+                tell_other_teacher(str(plan.teacher_model), other, splits, task, listener)
             if plan.runtime == AUTO:
                 profiles = settled(
                     *(profiles, teacher.model, splits),
@@ -126,6 +133,7 @@ def opened(
                     cache_folder=cache_folder(plan.latency_cache),
                     task=task,
                     training=training,
+                    other_teacher=other,
                 )
                 yield context, fresh
 
