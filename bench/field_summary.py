@@ -50,6 +50,17 @@ def lines_of(rows: list[Json]) -> list[Json]:
     ]
 
 
+def curves_of(rows: list[Json]) -> list[Json]:
+    """Of each network and point the rows that were trained for several numbers of epochs."""
+    lines = [line | {"row": line["name"]} for line in lines_of(rows) if line["asked"]]
+    lines = [line | {"model": f"{line['model']}, {line['asked']:g}x"} for line in lines]
+    lengths: dict[tuple[str, str], int] = {}
+    for line in lines:
+        key = (line["model"], line["row"])
+        lengths[key] = lengths.get(key, 0) + 1
+    return [line for line in lines if lengths[line["model"], line["row"]] > 1]
+
+
 def _by_line(rows: list[Json]) -> list[list[Json]]:
     """Rows that differ in their seeds alone: by network and point, ours before others."""
     groups: dict[tuple[Any, ...], list[Json]] = {}

@@ -14,8 +14,9 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from field_summary import aims_markdown, table
+from field_summary import aims_markdown, curves_of, table
 from field_summary import markdown as field_markdown
+from pareto_picture import EPOCHS, picture
 from pareto_summary import markdown as pareto_markdown
 
 from edgespiral.core.system.files import write_text
@@ -48,8 +49,22 @@ def field() -> str:
     rows = rows_of("field.json")
     if not rows:
         return NOT_RUN
-    picture = "![Test accuracy over measured speed-up](../bench/results/field.svg)"
-    return f"{field_markdown(rows)}\n{picture}\n"
+    pictures = ["![Test accuracy over measured speed-up](../bench/results/field.svg)"]
+    if curves_of(rows):
+        pictures.append("![Test accuracy over epochs](../bench/results/field_epochs.svg)")
+    return "\n".join([field_markdown(rows), *(f"{picture}\n" for picture in pictures)])
+
+
+def draw_curves(rows: list[Json]) -> None:
+    """Test accuracy over epochs, where a row of the field's bench was trained for several."""
+    lines = curves_of(rows)
+    if lines:
+        networks = [row["network"] for row in rows]
+        teachers = [
+            {"model": line["model"], **rows[networks.index(line["model"].rpartition(", ")[0])]}
+            for line in lines
+        ]
+        write_text(RESULTS / "field_epochs.svg", picture(lines, teachers, EPOCHS))
 
 
 def aims() -> str:
@@ -132,6 +147,7 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     new = written(page)
     if not parser.parse_args().check:
+        draw_curves(rows_of("field.json"))
         write_text(PAGE, new)
     elif new != page:
         raise SystemExit(f"{PAGE} is not what the results say: python bench/results_page.py")

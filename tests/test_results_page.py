@@ -95,6 +95,27 @@ def test_the_field_s_table_has_means_spreads_and_what_no_cut_reaches(summary: Mo
     assert lines[4] == f"{head} 4x | isomorphic | 5 |  | 1.70x at most | out of reach |  |  |  |"
 
 
+def test_what_was_trained_for_several_lengths_is_a_curve(
+    page: ModuleType, summary: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        row("ours", 91.7, epochs=2.0),
+        row("ours", 92.5),
+        row("taylor", 90.0),
+        row("int8 alone", 93.1, asked=None),
+    ]
+    points = [(line["row"], line["epochs"]) for line in summary.curves_of(rows)]
+    assert points == [("ours", 2.0), ("ours", 5.0)]
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    page.draw_curves(rows[1:])
+    assert not list(tmp_path.iterdir())
+    page.draw_curves(rows)
+    drawn = (tmp_path / "field_epochs.svg").read_text(encoding="utf-8")
+    assert "epochs of training" in drawn
+    assert "ResNet-56, CIFAR-10, 2x" in drawn
+    assert drawn.count("<circle") == 3  # two points, and the legend's
+
+
 def test_recipes_are_held_against_the_default_of_the_same_seeds(page: ModuleType) -> None:
     rows = [
         {"recipe": "default", "seed": 0, "validation_percent": 90.0},
