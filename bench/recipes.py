@@ -3,12 +3,12 @@
 Every recipe trains the same cut network for the same number of passes at the rate that the rule has
 for so many steps, and is scored on the validation split, by accuracy and by cross-entropy, which
 tells smaller differences apart. The test split is never looked at. Rows that are there are not run
-again, so it can be stopped and gone on with.
+again, and a training that was stopped goes on from what lies in `--work`.
 
-    python bench/recipes.py resnet.py:resnet20 WEIGHTS --data cifar.py:views --epochs 2
-    python bench/recipes.py resnet20 WEIGHTS --data digits --epochs 6 20 --recipes default augmented
+    python bench/recipes.py resnet.py:resnet20 WEIGHTS --data cifar.py:views --epochs 2 --work W
+    python bench/recipes.py resnet20 WEIGHTS --data digits --epochs 6 20 --work W2
     python bench/recipes.py resnet.py:resnet20 WEIGHTS --data cifar.py:views --epochs 2 \
-        --recipes default "larger teacher" --larger resnet.py:resnet56=resnet56.safetensors
+        --recipes default "larger teacher" --larger resnet.py:resnet56=resnet56.safetensors --work W
 
 `--larger` is a trained network of the same outputs, for the recipes that it teaches in.
 """
@@ -19,10 +19,7 @@ import argparse
 import copy
 import itertools
 import json
-import tempfile
-import time
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +28,7 @@ import torch
 from distillation import cross_entropy
 
 import edgespiral
-from edgespiral.core.system.files import write_text
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.data import load
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
@@ -42,6 +39,7 @@ from edgespiral.distill.settings import TrainSettings, steps_of
 from edgespiral.distill.teacher_cache import kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models import load_model_for
+from edgespiral.models.saved import load_model, save_model
 from edgespiral.spiral.student.learning_rate import expected_rate
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -106,18 +104,17 @@ RECIPES = {
 class Beginning:
     """A cut network, its teachers, and what they say of the training samples as stored."""
 
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         self.shown: DataSplits = load(options.data)
         self.stored = self.shown.unaugmented()
-        self._larger, self._folder = options.larger, folder
+        self._larger, self.folder = options.larger, make_folder(options.work)
         self._own = load_model_for(self.stored, options.model, weights=options.weights).eval()
-        self.student = edgespiral.cut(self._own, data=self.stored, fraction=options.fraction)
-        recalibrate_batchnorm(self.student, self.stored.train, batches=RECALIBRATION_BATCHES)
-
-    @cached_property
-    def after_cut(self) -> float:
-        """Accuracy on validation before any training, in percent."""
-        return score(self.student, self.stored.validation, task=CLASSIFICATION)
+        place = self.folder / "student"
+        if not (place / "model.py").exists():
+            cut = edgespiral.cut(self._own, data=self.stored, fraction=options.fraction)
+            recalibrate_batchnorm(cut, self.stored.train, batches=RECALIBRATION_BATCHES)
+            save_model(cut, make_folder(place))
+        self.student = load_model(place)
 
     def teacher(self, name: str) -> nn.Module:
         """`own` or `larger`."""
@@ -130,7 +127,7 @@ class Beginning:
 
     def outputs(self, name: str) -> Tensor:
         """Of one teacher for all training samples."""
-        path = self._folder / f"{name}.safetensors"
+        path = self.folder / f"{name}.safetensors"
         return kept_outputs(path, self.teacher(name), self.stored.train)
 
 
@@ -151,8 +148,10 @@ def settings_of(recipe: Recipe, epochs: float, seed: int, start: Beginning) -> T
     return replace(settings, learning_rate=recipe.rate_share * rate)
 
 
-def trained(start: Beginning, recipe: Recipe, settings: TrainSettings) -> nn.Module:
-    """The cut network after it was trained by `recipe`."""
+def trained(
+    start: Beginning, recipe: Recipe, settings: TrainSettings, checkpoint: Path
+) -> nn.Module:
+    """The cut network after it was trained by `recipe`, going on from `checkpoint`."""
     student, names = copy.deepcopy(start.student), recipe.teachers
     is_stored = not (recipe.views or recipe.step.alters_views)
     train(
@@ -163,6 +162,7 @@ def trained(start: Beginning, recipe: Recipe, settings: TrainSettings) -> nn.Mod
         outputs=torch.stack([start.outputs(name) for name in names]) if is_stored else None,
         task=CLASSIFICATION,
         own=recipe.step,
+        checkpoint=checkpoint,
     )
     return student
 
@@ -180,34 +180,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--json", type=Path, default=Path("bench/results/recipes.json"))
+    parser.add_argument("--work", type=Path, required=True, help="folder, one for each pair")
     options = parser.parse_args()
     rows = json.loads(options.json.read_text())["rows"] if options.json.exists() else []
-    with tempfile.TemporaryDirectory() as folder:
-        start = Beginning(options, Path(folder))
-        facts = {"pair": options.name or f"{options.model} on {options.data}"}
-        facts |= {"fraction": options.fraction, "samples": len(start.stored.train)}
-        for seed, epochs, name in itertools.product(options.seeds, options.epochs, options.recipes):
-            job = {**facts, "epochs": epochs, "recipe": name, "seed": seed}
-            if any(all(row[key] == job[key] for key in KEYS) for row in rows):
-                continue
-            recipe, began_s = RECIPES[name], time.process_time()
-            settings = settings_of(recipe, epochs, seed, start)
-            student = trained(start, recipe, settings)
-            rows.append(
-                {
-                    **job,
-                    "after_cut": start.after_cut,
-                    "rate": settings.learning_rate,
-                    "validation_percent": score(
-                        student, start.stored.validation, task=CLASSIFICATION
-                    ),
-                    "validation_nats": cross_entropy(student, start.stored),
-                    "cpu_s": time.process_time() - began_s,
-                }
-            )
-            document = {"versions": versions(), "rows": rows}
-            write_text(options.json, json.dumps(document, indent=1) + "\n")
-            print(json.dumps(rows[-1]), flush=True)
+    start = Beginning(options)
+    facts = {"pair": options.name or f"{options.model} on {options.data}"}
+    facts |= {"fraction": options.fraction, "samples": len(start.stored.train)}
+    for seed, epochs, name in itertools.product(options.seeds, options.epochs, options.recipes):
+        job = {**facts, "epochs": epochs, "recipe": name, "seed": seed}
+        if any(all(row[key] == job[key] for key in KEYS) for row in rows):
+            continue
+        checkpoint = start.folder / f"{name} {epochs:g} {seed}.pt"
+        settings = settings_of(RECIPES[name], epochs, seed, start)
+        student = trained(start, RECIPES[name], settings, checkpoint)
+        job["rate"] = settings.learning_rate
+        job["validation_percent"] = score(student, start.stored.validation, task=CLASSIFICATION)
+        job["validation_nats"] = cross_entropy(student, start.stored)
+        rows.append(job)
+        write_text(
+            options.json, json.dumps({"versions": versions(), "rows": rows}, indent=1) + "\n"
+        )
+        checkpoint.unlink()
+        print(json.dumps(job), flush=True)
 
 
 if __name__ == "__main__":

@@ -79,8 +79,8 @@ def recipes() -> str:
         return NOT_RUN
     told: list[tuple[str, ...]] = [
         ("network and data", "samples", "passes", "recipe", "seeds", "validation, %", "nats",
-         "points beside the default", "CPU s"),
-        ("---", "---:", "---:", "---", *["---:"] * 5),
+         "points beside the default"),
+        ("---", "---:", "---:", "---", *["---:"] * 4),
     ]  # fmt: skip
     settings = {(row["pair"], row["samples"], row["epochs"]) for row in rows}
     for pair, samples, epochs in sorted(settings):
@@ -104,7 +104,6 @@ def _recipe_cells(name: str, rows: list[Json]) -> tuple[str, ...]:
         f"{statistics.mean(row['validation_percent'] for row in own):.2f}",
         f"{statistics.mean(row['validation_nats'] for row in own):.4f}",
         gain,
-        f"{statistics.mean(row['cpu_s'] for row in own):.0f}",
     )
 
 
