@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
+    from torch.fx import GraphModule
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
@@ -91,24 +92,16 @@ def opened(
         agree(plan, model, splits)
         make_folder(out)
         with locked(out), FreshProcess() as fresh, ExitStack() as running:
-            remove_dead_below(out)
-            for name in (OUTPUTS, CANDIDATES):
-                check_claim(out / name)
+            _clear(out)
             teacher = traced_teacher(model, splits, listener)
             kernels = _checked(plan, teacher, profiles, listener)
             check_training(plan, teacher.model, training, len(splits.train))
-            check_family(plan.family, teacher.model, splits, task, plan.seed)
-            other = other_teacher(plan.teacher_model, teacher.model, splits, task)
-            begun = begun_journal(
-                *(plan, teacher, task, splits, out / journal),
-                resume=resume,
-                command=command,
-                other_teacher=other,
-            )
+            other = _beside(plan, teacher.model, splits, task)
+            run = (plan, teacher, task, splits, out / journal)
+            begun = begun_journal(*run, resume=resume, command=command, other_teacher=other)
             write_beside(splits.files, out)
             running.enter_context(heard(listener, out, begun))
-            if other is not None:
-                tell_other_teacher(str(plan.teacher_model), other, splits, task, listener)
+            tell_other_teacher(plan.teacher_model, other, splits, task, listener)
             if plan.runtime == AUTO:
                 profiles = settled(
                     *(profiles, teacher.model, splits),
@@ -136,6 +129,23 @@ def opened(
                     other_teacher=other,
                 )
                 yield context, fresh
+
+
+def _clear(out: Path) -> None:
+    """Remove what dead processes left in a run folder, and refuse what is in the run's way."""
+    remove_dead_below(out)
+    for name in (OUTPUTS, CANDIDATES):
+        check_claim(out / name)
+
+
+def _beside(plan: Plan, teacher: nn.Module, splits: DataSplits, task: Task) -> GraphModule | None:
+    """Who teaches in the teacher's place; siblings that could only fail later are refused.
+
+    Raises:
+        UsageError, ModelError: as `check_family` and `other_teacher`.
+    """
+    check_family(plan.family, teacher, splits, task, plan.seed)
+    return other_teacher(plan.teacher_model, teacher, splits, task)
 
 
 def _checked(

@@ -50,9 +50,15 @@ def other_teacher(
 
 
 def tell_other_teacher(
-    name: str, model: nn.Module, splits: DataSplits, task: Task, listener: Listener
+    name: str | None,
+    model: nn.Module | None,
+    splits: DataSplits,
+    task: Task,
+    listener: Listener,
 ) -> None:
-    """Say how good a teacher is on validation, and what speaks against it."""
+    """Say how good the other teacher is, if there is one, and what speaks against it."""
+    if model is None:
+        return
     with listener.steps("scoring the other teacher"):
         own = score(model, splits.validation, task=task, precision="fp32")
         doubts = doubts_about(model, splits, task, own)

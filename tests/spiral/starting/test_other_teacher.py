@@ -124,7 +124,7 @@ def test_a_run_taught_by_a_larger_network_ends_as_others_do(wide, digits, weight
     asked = {"speedup": 1.3, "turns": 1, "max_drop": 95.0, "epochs": 1.25, "learning_rate": 0.01}
     name = f"resnet20={weights}"
     done = api.compress(wide, digits, out=tmp_path / "run", teacher_model=name, **PLAIN | asked)
-    assert done.result.exit_code is ExitCode.OK
+    assert done.result.exit_code == ExitCode.OK
     assert done.result.student.parameter_count < done.result.teacher.parameter_count
     (started, *_) = read(tmp_path / "run" / "journal.jsonl")
     assert started.plan["teacher_model"] == name
