@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Baseline,
     Outcome,
@@ -20,11 +21,14 @@ from edgespiral.core.records.measurement import (
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.core.system.analysis_limit import analysing
+from edgespiral.measure.beside.consumption import Consumption, consumption_verdicts
+from edgespiral.measure.beside.limits import limited
 from edgespiral.measure.beside.memory import least_memory_mib
 from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
+from edgespiral.report import console
 from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
@@ -45,13 +49,14 @@ from edgespiral.spiral.shipping.publishing import (
 from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import Taken, run_turn, taken_verdicts
+from edgespiral.spiral.turn import run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgespiral.core.records.events import Event, TurnFinished
     from edgespiral.export.rebuilt import FreshProcess
+    from edgespiral.measure.session import Session
     from edgespiral.spiral.context import Parent, RunContext
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
@@ -200,7 +205,12 @@ class Spiral:
             precision=course.planner.precision,
             floor=course.rules.floor(course.baseline),
         )
-        self._tell(course.baseline, done)
+        has_budget = not self.context.plan.is_quality_goal
+        metric = self.context.task.metric
+        say_all(
+            self.context.listener,
+            console.turn(done, course.baseline, metric, has_budget=has_budget),
+        )
         return done
 
     def _planned(
@@ -226,11 +236,11 @@ class Spiral:
         )
         is_uncut = nothing_cut(parent.source, chosen.widths) and plan.sparsity == "none"
         with watch.timing("plan"):
-            cuts = planner.bought(parent.source, parent.importance, chosen.widths)
+            cuts = planner.cut_costs(parent.source, parent.importance, chosen.widths)
         planned = TurnPlanned(
             turn=step.turn,
             target_ms=step.target_ms,
-            widths=chosen.widths,
+            widths=dict(chosen.widths),
             importance_lost=chosen.importance_lost,
             expected_lost=step.expected_lost,
             compared=compared,
@@ -273,38 +283,26 @@ class Spiral:
             [Paired(measurement, measurement) for measurement in timed(baseline)], 1 - ERROR_RATE
         )
         sizes = budget.footprint_verdicts(baseline.teacher)
-        taken = [Taken(device.memory, device.energy) for device in baseline.devices]
-        return joined([*verdicts, *sizes, *taken_verdicts(taken)]) is Verdict.MET
+        consumptions = [Consumption(device.memory, device.energy) for device in baseline.devices]
+        return joined([*verdicts, *sizes, *consumption_verdicts(consumptions)]) is Verdict.MET
 
     def _out_of_memory(self, budget: Budgets) -> str:
         """That no model is small enough, as the runtime alone takes too much; else nothing."""
         begun = any(isinstance(event, TurnPlanned) for event in self._events())
         if budget.memory_mib is None or begun:
             return ""
-        least_mib = self.context.fleet.each(lambda _, session: least_memory_mib(session))
-        most_mib, target = max(zip(least_mib, budget.targets, strict=True))
-        if most_mib <= budget.memory_mib:
-            return ""
-        return (
-            f"{memory_text(budget.memory_mib)} is out of reach: with a tiny model the runtime "
-            f"takes {most_mib:.4g} MiB on {target}"
-        )
+        limits = limited(budget.targets, budget.memory_mib)
 
-    def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
-        several = len(done.devices) > 1
-        reached = ", ".join(
-            f"{teacher.stats.p50_ms / device.speedup.value:.3g} ms, {device.speedup.value:.2f}x"
-            f"{f' on {device.target}' if several else ''}"
-            for teacher, device in zip(timed(baseline), done.devices, strict=True)
-        )
-        metric = self.context.task.metric
-        score = f"{metric.named(done.student.validation_score)} on validation"
-        sizes = [budget.text(budget.value(done.student)) for budget in baseline.footprints]
-        sizes += [str(device.memory) for device in done.devices if device.memory]
-        sizes += [str(device.energy) for device in done.devices if device.energy]
-        what = "goal" if self.context.plan.is_quality_goal else "budget"
-        reached = ", ".join([score, reached, *sizes])
-        self.context.listener.say(f"  {reached}: {what} {done.verdict}")
+        def least(index: int, session: Session) -> float:
+            return least_memory_mib(session) if budget.targets[index] in limits else 0.0
+
+        for target, least_mib in zip(budget.targets, self.context.fleet.each(least), strict=True):
+            if target in limits and least_mib > limits[target]:
+                return (
+                    f"{memory_text(limits[target])} is out of reach: with a tiny model the runtime "
+                    f"takes {least_mib:.4g} MiB on {target}"
+                )
+        return ""
 
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan

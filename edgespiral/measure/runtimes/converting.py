@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from edgespiral.measure.runtimes.base import Answer, Job
 
     Shapes = Mapping[str, Sequence[int]]
+    Convert = Callable[["Subject", Path], "Converted"]
 
 LONGEST_S = 600
 LONGEST_LINE = 300
@@ -104,7 +105,7 @@ class _Conversion:
         self.result = convert(opened.enter_context(work_folder()))
 
 
-class _Conversions:
+class _Cache:
     """The conversions of this process, by what they were made of."""
 
     def __init__(self) -> None:
@@ -122,7 +123,45 @@ class _Conversions:
             return conversion
 
 
-_CONVERSIONS = _Conversions()
+_CACHE = _Cache()
+
+
+class Conversions:
+    """The models that a runtime has had converted, each once while this or another has it.
+
+    Args:
+        kind: of files.
+        made_by: what a file depends on beside the model; runtimes that have it alike share files.
+    """
+
+    def __init__(self, kind: str, made_by: Mapping[str, object]) -> None:
+        self._kind, self._made_by = kind, sorted(made_by.items())
+        self._own: dict[str, _Conversion] = {}
+
+    def of(self, subject: Subject, convert: Convert) -> Converted:
+        """A model in the runtime's files, which `convert` puts into a folder."""
+        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
+        module = subject.module.sha256 if subject.module else ""
+        key = f"{self._kind} {self._made_by} {model_sha256(subject.model)} {module} {shapes}"
+        self._own[key] = _CACHE.of(key, lambda folder: convert(subject, folder))
+        return self._own[key].result
+
+    def of_job(self, job: Job, convert: Convert) -> list[Converted]:
+        """All models of a job."""
+        modules = job.modules or [None] * len(job.models)
+        return [
+            self.of(Subject(model, job.shapes, module), convert)
+            for model, module in zip(job.models, modules, strict=True)
+        ]
+
+
+def in_folders(models: Sequence[Converted]) -> dict[str, Path]:
+    """The files of models by their names on a device: `model-0/...` are those of the first."""
+    return {
+        f"model-{index}/{name}": file
+        for index, model in enumerate(models)
+        for name, file in model.files.items()
+    }
 
 
 class ConvertingRuntime(AgentRuntime):
@@ -133,6 +172,7 @@ class ConvertingRuntime(AgentRuntime):
         kind: the plug-in's name.
         settings: what the agent is told beside the job.
         agent: of the runtime.
+        made_by: what the files depend on beside the model.
 
     Attributes:
         tells_layers: whether it answers `profile` jobs.
@@ -140,10 +180,18 @@ class ConvertingRuntime(AgentRuntime):
 
     tells_layers: ClassVar[bool] = False
 
-    def __init__(self, title: str, kind: str, settings: Mapping[str, object], agent: Path) -> None:
+    def __init__(
+        self,
+        title: str,
+        kind: str,
+        settings: Mapping[str, object],
+        agent: Path,
+        *,
+        made_by: Mapping[str, object],
+    ) -> None:
         super().__init__(title, settings, agent)
         self._kind = kind
-        self._own: dict[str, _Conversion] = {}
+        self._conversions = Conversions(kind, made_by)
 
     def convert(self, subject: Subject, folder: Path) -> Converted:
         """Convert a model into `folder`.
@@ -171,27 +219,14 @@ class ConvertingRuntime(AgentRuntime):
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The models in the runtime's files, each in a folder, and what the agent has to know."""
-        modules = job.modules or [None] * len(job.models)
-        models = [
-            self.converted(Subject(model, job.shapes, module))
-            for model, module in zip(job.models, modules, strict=True)
-        ]
-        files = {
-            f"model-{index}/{name}": file
-            for index, model in enumerate(models)
-            for name, file in model.files.items()
-        }
+        models = self._conversions.of_job(job, self.convert)
         names = [f"model-{index}" for index in range(len(models))]
-        return files, {"models": names, "about": [dict(model.about) for model in models]}
+        told = {"models": names, "about": [dict(model.about) for model in models]}
+        return in_folders(models), told
 
     def converted(self, subject: Subject) -> Converted:
         """A model in the runtime's files, converted once while this or another has it."""
-        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
-        module = subject.module.sha256 if subject.module else ""
-        settings = sorted(self._settings.items())
-        key = f"{self._kind} {settings} {model_sha256(subject.model)} {module} {shapes}"
-        self._own[key] = _CONVERSIONS.of(key, lambda folder: self.convert(subject, folder))
-        return self._own[key].result
+        return self._conversions.of(subject, self.convert)
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, held to what was asked for."""
@@ -276,13 +311,13 @@ def write_module_request(
     module = subject.required_module(title)
     for file in (module.source, module.weights, GIVEN_MODULE):
         shutil.copy(file, folder / file.name)
-    asked = {
+    document = {
         "shapes": [list(shape) for shape in inputs.values()],
         "keywords": _keywords(subject.model, title),
         **more,
     }
     request = folder / REQUEST
-    request.write_text(json.dumps(asked), encoding="utf-8")
+    request.write_text(json.dumps(document), encoding="utf-8")
     return request
 
 

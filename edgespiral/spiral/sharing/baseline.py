@@ -20,6 +20,7 @@ from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.records.schema import Record
 from edgespiral.core.system.files import make_folder, read_bytes, write_text
 from edgespiral.core.system.lock import locked
+from edgespiral.measure.beside.limits import limit_on
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.shipping.publishing import copy_judged
 
@@ -40,13 +41,15 @@ LONGEST_WAIT_S = 4 * 3600.0
 
 @dataclass(frozen=True)
 class SharedBaseline:
-    """The baseline of a teacher in `folder`, for the run of `context`."""
+    """The baseline of a teacher in `folder`."""
 
     folder: Path
-    context: RunContext
 
-    def taken(self) -> Baseline | None:
-        """The shared baseline with the budgets of this run, its files put in place; None if none.
+    def take(self, place: Path) -> Baseline | None:
+        """The shared baseline, with the budgets that it was measured for; None if there is none.
+
+        Args:
+            place: where its files are put, made if missing.
 
         Raises:
             RunFolderError: it is damaged, or a file of it changed.
@@ -60,38 +63,43 @@ class SharedBaseline:
             raise RunFolderError(
                 "the shared baseline is damaged", where=str(path), hint="delete it"
             ) from error
-        place = make_folder(self.context.folder(0))
+        make_folder(place)
         for name, sha256 in baseline.files.items():
             copy_judged(self.folder / name, place / name, sha256)
-        return with_budgets(baseline, self.context.plan)
+        return baseline
 
-    def give(self, baseline: Baseline) -> None:
-        """Let other runs have what this one has measured."""
+    def give(self, baseline: Baseline, place: Path) -> None:
+        """Let other runs have what this one has measured; its files lie in `place`."""
         for name, sha256 in baseline.files.items():
-            copy_judged(self.context.folder(0) / name, self.folder / name, sha256)
+            copy_judged(place / name, self.folder / name, sha256)
         write_text(self.folder / BASELINE, baseline.model_dump_json() + "\n")
 
 
 @contextmanager
-def shared_baseline(context: RunContext) -> Iterator[SharedBaseline | None]:
-    """The baseline that a run shares, which nobody else makes meanwhile; None if it shares none.
+def shared_baseline(folder: Path | None) -> Iterator[SharedBaseline | None]:
+    """The baseline in a shared folder, which nobody else makes meanwhile; None if there is none.
 
     Raises:
         RunFolderError: the folder cannot be used.
     """
-    if context.plan.shared is None:
+    if folder is None:
         yield None
         return
-    folder = make_folder(context.plan.shared / f"teacher-{identity(context)}")
-    with locked(folder, wait_s=LONGEST_WAIT_S):
-        yield SharedBaseline(folder, context)
+    with locked(make_folder(folder), wait_s=LONGEST_WAIT_S):
+        yield SharedBaseline(folder)
+
+
+def shared_folder(context: RunContext) -> Path | None:
+    """Where a run shares the baseline of its teacher; None if it shares none."""
+    shared = context.plan.shared
+    return None if shared is None else shared / f"teacher-{identity(context)}"
 
 
 def identity(context: RunContext) -> str:
     """Of everything that a baseline depends on, besides the budgets."""
     started = next(event for event in context.journal.read() if isinstance(event, RunStarted))
     plan, profiles = context.plan, context.fleet.profiles
-    facts = {
+    facts: dict[str, object] = {
         "started": started.model_dump(
             mode="json",
             include=set(DECISIVE),
@@ -100,14 +108,27 @@ def identity(context: RunContext) -> str:
         "precision": context.precisions.base,
         "targets": [profile.model_dump(mode="json") for profile in profiles],
     }
-    if plan.memory_mib is not None:
-        # A baseline of before, or of a run without such a limit, has not measured it.
-        facts["measured"] = "memory"
-    if plan.energy_mj is not None:
-        facts["energy"] = "measured"
+    facts |= beside_latency(plan)
     if plan.timed != "network":
         facts["timed"] = plan.timed
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def beside_latency(plan: Plan) -> dict[str, object]:
+    """What a run measures of a teacher beside its latency, and on which targets if not on all.
+
+    A baseline of before, or of a run without such a limit, has not measured it.
+    """
+    facts: dict[str, object] = {}
+    for limit, key, value in (
+        (plan.memory_mib, "measured", "memory"),
+        (plan.energy_mj, "energy", "measured"),
+    ):
+        if isinstance(limit, dict):
+            facts[key] = (value, *sorted(limit))
+        elif limit is not None:
+            facts[key] = value
+    return facts
 
 
 def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
@@ -117,23 +138,23 @@ def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
         [device.measurement for device in baseline.devices],
         stages=[device.stages for device in baseline.devices],
     )
-    pairs = zip(budgets.each, baseline.devices, strict=True)
+    triples = zip(plan.targets, budgets.each, baseline.devices, strict=True)
     devices: list[OnDevice] = [
         device.model_copy(
             update={
                 "budget_ms": budget.latency_ms,
-                "memory": _limited(device.memory, "limit_mib", plan.memory_mib),
-                "energy": _limited(device.energy, "limit_mj", plan.energy_mj),
+                "memory": _limited(device.memory, "limit_mib", limit_on(target, plan.memory_mib)),
+                "energy": _limited(device.energy, "limit_mj", limit_on(target, plan.energy_mj)),
             }
         )
-        for budget, device in pairs
+        for target, budget, device in triples
     ]
     footprints = footprint_budgets(plan.size_mib, plan.parameters, baseline.teacher)
     return baseline.model_copy(update={"devices": tuple(devices), "footprints": footprints})
 
 
-def _limited(taken: T | None, name: str, limit: float | None) -> T | None:
+def _limited(consumption: T | None, name: str, limit: float | None) -> T | None:
     """What a model takes against another limit, by the limit's name; None where there is none."""
-    if taken is None or limit is None:
+    if consumption is None or limit is None:
         return None
-    return taken.model_copy(update={name: limit})
+    return consumption.model_copy(update={name: limit})

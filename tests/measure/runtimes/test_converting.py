@@ -27,8 +27,9 @@ Make = Callable[..., Path]
 class Copying(ConvertingRuntime):
     made: ClassVar[list[Path]] = []
 
-    def __init__(self, threads: int = 1) -> None:
-        super().__init__("Copier", "copier", {"threads": threads}, AGENT)
+    def __init__(self, threads: int = 1, weights: str = "fp32") -> None:
+        settings = {"threads": threads}
+        super().__init__("Copier", "copier", settings, AGENT, made_by={"weights": weights})
 
     def convert(self, subject: Subject, folder: Path) -> Converted:
         self.made.append(subject.model)
@@ -50,8 +51,11 @@ def test_a_model_is_converted_once_for_all_who_have_it(convolution: Make) -> Non
     request = json.loads(str(files["request.json"]))
     assert request["models"] == ["model-0", "model-1"]
     assert request["about"][0] == {"inputs": {"x": [1, 3, 5, 5]}, "outputs": ["y"]}
-    # Other settings make another file, and so do other shapes.
+    # How it is run makes no other file.
     Copying(threads=2).converted(Subject(models[0], {}))
+    assert len(Copying.made) == 2
+    # Other settings of files do, and so do other shapes.
+    Copying(weights="int8").converted(Subject(models[0], {}))
     Copying().converted(Subject(models[0], {"x": (1, 3, 5, 5)}))
     assert len(Copying.made) == 4
 

@@ -23,6 +23,7 @@ from edgespiral.core.records.journal import read
 from edgespiral.models import build
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.starting.opened import opened
+from edgespiral.spiral.starting.request import RunRequest
 from edgespiral.tasks.classification import CLASSIFICATION
 
 NETS = """
@@ -44,17 +45,17 @@ class Heard(Silent):
 
 
 def begun(model, splits, out: Path, name: str, listener=None, *, resume=False):
-    plan = Plan(model="Net", data="digits", speedup=2.0, pruner="depgraph", teacher_model=name)
-    return opened(
-        plan,
-        model,
-        splits,
+    request = RunRequest(
+        plan=Plan(model="Net", data="digits", speedup=2.0, pruner="depgraph", teacher_model=name),
+        model=model,
+        splits=splits,
+        task=CLASSIFICATION,
         out=out,
         resume=resume,
         listener=listener or Silent(),
-        task=CLASSIFICATION,
         command="test",
     )
+    return opened(request)
 
 
 def test_the_named_model_teaches_in_the_original_s_place(wide, teacher, digits, weights, tmp_path):

@@ -25,7 +25,7 @@ from edgespiral.measure.runtimes.converting import (
 
 if TYPE_CHECKING:
     from edgespiral.measure.runtimes.converting import Subject
-    from edgespiral.measure.runtimes.litert.settings import LiteRtSettings
+    from edgespiral.measure.runtimes.litert.settings import LiteRtFileSettings
 
 PACKAGE, NAMED = "litert_torch", "EDGESPIRAL_LITERT_PYTHON"
 PROGRAM = Path(__file__).with_name("to_tflite.py")
@@ -37,7 +37,7 @@ HOW = (
 )
 
 
-def converted(subject: Subject, folder: Path, settings: LiteRtSettings) -> Converted:
+def converted(subject: Subject, folder: Path, settings: LiteRtFileSettings) -> Converted:
     """Make a file of a module, in `folder`.
 
     Args:
@@ -60,6 +60,11 @@ def converted(subject: Subject, folder: Path, settings: LiteRtSettings) -> Conve
     run_converter("LiteRT", command, folder, (MODEL, PORTS), model)
     ports = json.loads((folder / PORTS).read_text(encoding="utf-8"))
     return Converted({MODEL: folder / MODEL}, {**described(model, inputs), **ports})
+
+
+def made_by(settings: LiteRtFileSettings) -> dict[str, object]:
+    """What a file depends on beside its module."""
+    return settings.model_dump(include={"weights", "converter_python"})
 
 
 def converting_python(named: str | None) -> str:

@@ -32,18 +32,32 @@ def provider_of(models: Iterable[tuple[Path, Sequence[Json]]]) -> str:
     kernels: set[str] = set()
     for model, operators in models:
         left = left_over(operators)
-        heavy = [entry for entry in left if HEAVY.search(entry["op_name"])]
-        if heavy:
-            names = [f"{_layer(entry['name'])} ({entry['op_name']})" for entry in heavy]
-            raise TargetError(
-                f"XNNPACK leaves {len(heavy)} of its layers to other kernels: {first_few(names)}",
-                where=str(model),
-                hint="name another runtime",
-            )
+        require_no_layers(left, model, "XNNPACK")
         has_delegate = any(DELEGATE.search(entry["op_name"]) for entry in operators)
         kernels |= {"XNNPACK"} if has_delegate else set()
         kernels |= {"built-in"} if left else set()
     return " + ".join(sorted(kernels)) or "none"
+
+
+def require_no_layers(left: Iterable[Json], model: Path, delegate: str) -> None:
+    """Refuse a model of which a delegate leaves layers with weights to other kernels.
+
+    Args:
+        left: what it leaves, with `op_name` and the `name` of what it gives.
+        model: that they are of.
+        delegate: in words.
+
+    Raises:
+        TargetError: there are such layers; they are named.
+    """
+    heavy = [entry for entry in left if HEAVY.search(entry["op_name"])]
+    if heavy:
+        names = [f"{_layer(entry['name'])} ({entry['op_name']})" for entry in heavy]
+        raise TargetError(
+            f"{delegate} leaves {len(heavy)} of its layers to other kernels: {first_few(names)}",
+            where=str(model),
+            hint="name another runtime",
+        )
 
 
 def left_over(operators: Sequence[Json]) -> list[Json]:
@@ -57,11 +71,11 @@ def left_over(operators: Sequence[Json]) -> list[Json]:
     """
     own = [at for at, entry in enumerate(operators) if not DELEGATE.search(entry["op_name"])]
     maker = {place: at for at in own for place in operators[at]["outputs"]}
-    taken: set[int] = set()
+    delegated: set[int] = set()
     for entry in operators:
         if DELEGATE.search(entry["op_name"]):
-            taken |= _between(entry, operators, maker)
-    return [operators[at] for at in own if at not in taken]
+            delegated |= _between(entry, operators, maker)
+    return [operators[at] for at in own if at not in delegated]
 
 
 def _layer(tensor: str) -> str:
@@ -71,10 +85,10 @@ def _layer(tensor: str) -> str:
 
 def _between(delegate: Json, operators: Sequence[Json], maker: dict[int, int]) -> set[int]:
     """Where the operators are by which a delegate's outputs come of its inputs."""
-    given, wanted, places = set(delegate["inputs"]), list(delegate["outputs"]), set[int]()
+    inputs, wanted, places = set(delegate["inputs"]), list(delegate["outputs"]), set[int]()
     while wanted:
         at = maker.get(wanted.pop())
         if at is not None and at not in places:
             places.add(at)
-            wanted += [place for place in operators[at]["inputs"] if place not in given]
+            wanted += [place for place in operators[at]["inputs"] if place not in inputs]
     return places

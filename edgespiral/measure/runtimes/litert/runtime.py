@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.measure.runtimes.agent_answer import agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.converting import ConvertingRuntime
-from edgespiral.measure.runtimes.litert.convert import converted
+from edgespiral.measure.runtimes.litert.convert import converted, made_by
 from edgespiral.measure.runtimes.litert.placement import provider_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class LiteRt(ConvertingRuntime):
     def __init__(self, settings: LiteRtSettings, *, system_root: str = "/") -> None:
         own = settings.model_dump(include={"threads", "affinity"})
         own |= {"float_precision": settings.float_precision, "system_root": system_root}
-        super().__init__("LiteRT", "litert", own, LITERT_AGENT)
+        super().__init__("LiteRT", "litert", own, LITERT_AGENT, made_by=made_by(settings))
         self._chosen = settings
 
     def convert(self, subject: Subject, folder: Path) -> Converted:
@@ -48,9 +48,9 @@ class LiteRt(ConvertingRuntime):
             TargetError: the delegate leaves layers with weights to other kernels.
         """
         document = agent_document(completed, job)
-        asked = {name: self._settings[name] for name in ("threads", "float_precision")}
-        asked["runtime"] = "litert"
+        expected = {name: self._settings[name] for name in ("threads", "float_precision")}
+        expected["runtime"] = "litert"
         with reading():
             placed = zip(job.models, document.pop("placed"), strict=True)
             document["runtime"]["provider"] = provider_of(placed)
-        return whole_answer(document, job, expected=asked)
+        return whole_answer(document, job, expected=expected)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from devices import Board
 
 from edgespiral.core.errors import MissingExtraError, ModelError, TargetError, UsageError
 from edgespiral.measure.profile import TargetProfile
@@ -128,3 +129,16 @@ def test_a_module_is_converted_run_and_computes_what_its_file_computes(
     assert 0 < np.abs(near - np.concatenate(expected)).max() < 0.2 * np.abs(near).max()
     assert measurement.fingerprint.provider == "XNNPACK"
     assert measurement.fingerprint.precision == "int8 dynamic"
+
+
+@has_litert
+def test_it_is_measured_over_ssh(board: Board, tmp_path: Path) -> None:
+    write_tiny_module(tmp_path)
+    model = write_tiny_model(tmp_path / "tiny.onnx")
+    np.save(tmp_path / "given.npy", np.zeros((1, 16, 32, 32), np.float32))
+    with Session(board.profile({"kind": "litert"})) as session:
+        [measurement] = session.measure([model])
+        files = session.outputs([model], tmp_path / "given.npy", tmp_path)
+    assert measurement.fingerprint.provider == "XNNPACK"
+    assert files is not None
+    assert np.load(files[0]).shape == (1, 16, 32, 32)
