@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import safetensors.torch
@@ -17,19 +18,20 @@ from torch.fx import GraphModule
 from torch.nn.utils.parametrize import is_parametrized
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.errors import ProcessLostError
 from edgespiral.core.nested import as_float, count, filled, joined, leaves, mapped, template
 from edgespiral.core.system.files import make_folder
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.guard import Guarded
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
+from edgespiral.distill.parallel.outputs import MappedOutputs
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.models.saved import load_model, save_model, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import nn
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from edgespiral.distill.settings import Precision
 
 ASKED, MODEL = "asked.json", "model"
+DONE = b"done"
 # One tensor by itself.
 KEY = "answers"
 # Of all answers together, which the first process holds in memory.
@@ -87,18 +90,10 @@ def answers(
     """
     if world.size == 1 or not can_travel(model) or not isinstance(source, Guarded):
         return None
-    assert isinstance(model, GraphModule)
     inputs, _ = next(iter(source.epoch(batch_size=1)))
     if 4 * len(source) * values_of(model, inputs) > MOST_BYTES:
         return None
-    request = {"part": source.part, "samples": len(source), "batch_size": batch_size}
-    with work_folder() as place:
-        folder = make_folder(place / "answers")
-        save_model(model, make_folder(folder / MODEL))
-        (folder / ASKED).write_text(
-            json.dumps(request | {"precision": precision}), encoding="utf-8"
-        )
-        world.order(folder)
+    _ask(world, model, source, batch_size=batch_size, precision=precision)
     batches = share_of(0, world.size, -(-len(source) // batch_size))
     own = joined(list(_said(model, source, batches, batch_size, precision)))
     shares = [share for share in world.gathered() if share]
@@ -106,12 +101,68 @@ def answers(
     return whole if count(whole) == len(source) else None
 
 
+def put_together(
+    world: World,
+    model: nn.Module,
+    source: BatchSource,
+    path: Path,
+    *,
+    batch_size: int,
+    precision: Precision,
+    heard: Callable[[int, int], None],
+) -> bool:
+    """Have all processes of this machine write their shares of the outputs to a file.
+
+    Called in the first process alone.
+
+    Args:
+        world: the processes.
+        model: in its own mode and place, which it keeps.
+        source: of the split.
+        path: of `MappedOutputs`.
+        batch_size: of the pass.
+        precision: that the model runs in.
+        heard: told how many of this process's batches are done, and how many there are.
+
+    Returns:
+        Whether they have: not where there is one process, or the model cannot travel.
+
+    Raises:
+        ProcessLostError: another process is gone, or does not see the file.
+    """
+    if world.size == 1 or not can_travel(model) or not isinstance(source, Guarded):
+        return False
+    request = {"batch_size": batch_size, "precision": precision}
+    _ask(world, model, source, file=str(path.resolve()), **request)
+    batches = share_of(0, world.size, -(-len(source) // batch_size))
+    own = _said(model, source, batches, batch_size, precision)
+    mapped = MappedOutputs.opened(path)
+    for number, outputs in zip(batches, own, strict=True):
+        mapped.put(number * batch_size, outputs)
+        heard(number + 1, len(batches))
+    if not all(list(world.gathered())):
+        raise ProcessLostError(
+            "a process has another number of samples", hint="give all of them the same data"
+        )
+    return True
+
+
+def _ask(world: World, model: nn.Module, source: Guarded, **request: object) -> None:
+    with work_folder() as place:
+        folder = make_folder(place / "answers")
+        save_model(cast("GraphModule", model), make_folder(folder / MODEL))
+        stated = {"part": source.part, "samples": len(source), "file": None, **request}
+        (folder / ASKED).write_text(json.dumps(stated), encoding="utf-8")
+        world.order(folder)
+
+
 def answer(world: World, folder: Path, splits: DataSplits) -> None:
-    """Send the first process this one's share of what it asks for in `folder`.
+    """Send the first process this one's share of what it asks for in `folder`, or write it.
 
     Raises:
         DataError: the split cannot be read.
         ModelError: the model cannot be built.
+        RunFolderError: the file that it is to be written to is not seen here.
     """
     request = json.loads((folder / ASKED).read_text(encoding="utf-8"))
     source: BatchSource = getattr(splits, request["part"])
@@ -120,9 +171,20 @@ def answer(world: World, folder: Path, splits: DataSplits) -> None:
     if len(source) == request["samples"]:
         batches = share_of(world.rank, world.size, -(-len(source) // batch_size))
         model = trace(load_model(folder / MODEL), first_inputs(splits))
-        outputs = list(_said(model, source, batches, batch_size, precision))
-        share = _written(joined(outputs)) if outputs else b""
+        outputs = _said(model, source, batches, batch_size, precision)
+        if request["file"] is None:
+            every = list(outputs)
+            share = _written(joined(every)) if every else b""
+        else:
+            share = _put(Path(request["file"]), zip(batches, outputs, strict=True), batch_size)
     world.give(share)
+
+
+def _put(path: Path, batches: Iterable[tuple[int, Tensors]], batch_size: int) -> bytes:
+    mapped = MappedOutputs.opened(path)
+    for number, outputs in batches:
+        mapped.put(number * batch_size, outputs)
+    return DONE
 
 
 def _said(

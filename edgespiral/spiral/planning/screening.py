@@ -48,12 +48,12 @@ class Screen:
     """Prices whole cuts, as many as can be afforded; what was asked once is not asked again.
 
     Attributes:
-        damage: what a cut does to the parent's outputs, in nats a sample.
+        damages: what each of some cuts does to the parent's outputs, in nats a sample.
         weight_count: how many weights it keeps.
         affordable: how many cuts may be compared, give or take a few.
     """
 
-    damage: Callable[[Widths], float]
+    damages: Callable[[Sequence[Widths]], Sequence[float]]
     weight_count: Callable[[Widths], float]
     affordable: int
     seed: int = 0
@@ -61,11 +61,15 @@ class Screen:
 
     def price(self, widths: Widths) -> float:
         """Damage over weights to the power of `CAPACITY`; less is better."""
-        key = key_of(widths)
-        if key not in self.prices:
-            weights = max(1.0, self.weight_count(widths))
-            self.prices[key] = self.damage(widths) / weights**CAPACITY
-        return self.prices[key]
+        self.compare([widths])
+        return self.prices[key_of(widths)]
+
+    def compare(self, cuts: Sequence[Widths]) -> None:
+        """Price all of some cuts at once."""
+        due = {key_of(cut): cut for cut in cuts if key_of(cut) not in self.prices}
+        damages = self.damages(list(due.values())) if due else ()
+        for (key, cut), damage in zip(due.items(), damages, strict=True):
+            self.prices[key] = damage / max(1.0, self.weight_count(cut)) ** CAPACITY
 
     def descend(self, choice: Choices, start: Widths, lands: Callable[[Widths], bool]) -> None:
         """Compare cuts that land, from `start` on, with half of what can still be afforded.
@@ -82,6 +86,7 @@ class Screen:
         until = min(before + max(STEP, (self.affordable - before) // 2), self.affordable + 2 * STEP)
         while len(self.prices) < until:
             near = self._unseen(choice, present, lands, mixer)[:STEP]
+            self.compare(near)
             best = min(near, key=self.price, default=present)
             if len(near) < STEP and self.price(best) >= self.price(present):
                 break
@@ -157,14 +162,15 @@ def screen_of(
     affordable = comparable(epochs, len(scorer.train), pace)
     if not affordable:
         return None
-    damage = scorer.damage_of_cuts(parent.source, parent.importance, turn)
+    damages = scorer.damage_of_cuts(parent.source, parent.importance, turn)
     numbers = count(1)
 
-    def price(widths: Widths) -> float:
-        heard(next(numbers), affordable, "")
-        return damage(widths)
+    def compared(cuts: Sequence[Widths]) -> list[float]:
+        for _ in cuts:
+            heard(next(numbers), affordable, "")
+        return damages(cuts)
 
-    return Screen(price, weight_count, affordable, scorer.seed)
+    return Screen(compared, weight_count, affordable, scorer.seed)
 
 
 def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator[Widths]:

@@ -103,6 +103,7 @@ def _device(device: DeviceResult) -> SweptDevice:
         latency_ms=teacher_ms / ratio.value,
         ci95_ms=Interval(low=teacher_ms / ratio.ci95.high, high=teacher_ms / ratio.ci95.low),
         speedup=ratio.value,
+        energy_mj=None if device.energy is None else device.energy.inference_mj,
     )
 
 
@@ -116,8 +117,11 @@ def points_of(runs: Sequence[SweptRun], metric: Metric) -> Iterator[SweptPoint]:
 
 
 def _beats(other: SweptPoint, point: SweptPoint, metric: Metric) -> bool:
-    mine = (-point.latency_ms, -point.size_bytes, metric.rank(point.score))
-    theirs = (-other.latency_ms, -other.size_bytes, metric.rank(other.score))
+    mine = [-point.latency_ms, -point.size_bytes, metric.rank(point.score)]
+    theirs = [-other.latency_ms, -other.size_bytes, metric.rank(other.score)]
+    if point.energy_mj is not None and other.energy_mj is not None:
+        mine.append(-point.energy_mj)
+        theirs.append(-other.energy_mj)
     return mine != theirs and all(a >= b for a, b in zip(theirs, mine, strict=True))
 
 
@@ -149,8 +153,15 @@ def _of_targets(runs: Sequence[SweptRun]) -> Iterator[SweptPoint]:
             score=mean(scores),
             score_ci95=_interval(scores),
             size_bytes=mean(sizes),
+            energy_mj=_median([own.energy_mj for own in devices]),
             on_front=False,
         )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    """None where one is lacking."""
+    there = [value for value in values if value is not None]
+    return median(there) if len(there) == len(values) else None
 
 
 def _interval(scores: Sequence[float]) -> Interval | None:

@@ -88,7 +88,8 @@ class Sweeping:
         """
         require_ray()
         runs = self._runs or runs_of(self.plan, str(self.path))
-        with OnRay(self.out, self.plan.ray, Devices.of(runs), self.jobs) as cluster:
+        devices, listener = Devices.of(runs), self.listener
+        with OnRay(self.out, self.plan.ray, devices, self.jobs, listener=listener) as cluster:
             return self._swept(cluster)
 
     def for_slurm(self) -> tuple[Sweep, Path | None]:

@@ -16,6 +16,41 @@ from pathlib import Path
 
 PACKAGE = "edgespiral"
 USAGE, RUN_FOLDER = 2, 8
+# Of Linux: a process that is killed with the worker that started it, so that its run can go on at
+# another node. The number is PR_SET_PDEATHSIG, which holds for what it becomes, too.
+ENDS_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+def why_unfit(folder: str, needed_version: str) -> tuple[int, str]:
+    """Why this worker cannot do runs of a sweep, with the exit code for it; (0, "") if it can.
+
+    Args:
+        folder: of the sweep.
+        needed_version: of the package.
+    """
+    host = socket.gethostname()
+    try:
+        installed = version(PACKAGE)
+    except PackageNotFoundError:
+        mend = f"install '{PACKAGE}[ray]' there, in the Python that Ray runs"
+        return USAGE, f"the Ray worker on {host} has no {PACKAGE}; {mend}"
+    if installed != needed_version:
+        return USAGE, f"the Ray worker on {host} has {PACKAGE} {installed}, not {needed_version}"
+    if not Path(folder).is_dir():
+        mend = "choose an --out on a file system that all workers share"
+        return RUN_FOLDER, f"the Ray worker on {host} does not see {folder}; {mend}"
+    return 0, ""
+
+
+def _command(words: list[str]) -> list[str]:
+    if sys.platform != "linux":
+        return [sys.executable, *words]
+    return [sys.executable, "-c", ENDS_WITH_PARENT, str(os.getpid()), *words]
 
 
 def run_on_worker(
@@ -32,21 +67,13 @@ def run_on_worker(
     Returns:
         Its exit code, and why it could not begin where it could not.
     """
-    host = socket.gethostname()
-    try:
-        installed = version(PACKAGE)
-    except PackageNotFoundError:
-        mend = f"install '{PACKAGE}[ray]' there, in the Python that Ray runs"
-        return USAGE, f"the Ray worker on {host} has no {PACKAGE}; {mend}"
-    if installed != needed_version:
-        return USAGE, f"the Ray worker on {host} has {PACKAGE} {installed}, not {needed_version}"
-    if not Path(log).parent.is_dir():
-        mend = "choose an --out on a file system that all workers share"
-        return RUN_FOLDER, f"the Ray worker on {host} does not see {Path(log).parent}; {mend}"
+    code, why = why_unfit(str(Path(log).parent), needed_version)
+    if why:
+        return code, why
     how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with open(os.open(log, how, 0o666), "wb") as file:  # noqa: PTH123 (a descriptor has no path)
         process = subprocess.Popen(  # noqa: S603 (the command is the package's own)
-            [sys.executable, *words],
+            _command(words),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

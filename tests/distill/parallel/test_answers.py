@@ -51,6 +51,16 @@ def test_a_teacher_s_outputs_of_two_are_those_of_one(of_two: Path, tmp_path: Pat
     assert not (of_two / "outputs.part").exists()
 
 
+def test_what_memory_has_no_room_for_is_written_to_one_file_by_both(
+    of_two: Path, tmp_path: Path
+) -> None:
+    alone = kept_outputs(tmp_path / "alone", student(9), guarded(splits(in_memory=True)).train)
+    together = load_file(of_two / "large.safetensors")["outputs"]
+    torch.testing.assert_close(together, alone, rtol=1e-2, atol=1e-2)
+    by_file, by_memory = (load_file(of_two / f"by {n}.safetensors") for n in ("file", "memory"))
+    assert all(torch.equal(by_memory[name], value) for name, value in by_file.items())
+
+
 def test_what_cannot_be_shared_is_asked_in_one(of_two: Path) -> None:
     assert json.loads((of_two / "said.json").read_text())["shared"] == [False]
     model = student()

@@ -40,6 +40,21 @@ def test_a_point_is_on_the_front_unless_another_is_as_fast_as_small_and_as_good(
     assert {p.runs[0] for p in points_of(runs, worse) if p.on_front} == {"b", "d"}
 
 
+def test_energy_counts_where_it_was_measured():
+    runs = [run("a", 4.0, 97.0, speedup=2), run("b", 3.0, 97.0, speedup=4)]
+    assert [point.on_front for point in points_of(runs, ACCURACY)] == [False, True]
+    taking = [
+        each.model_copy(
+            update={"devices": (each.devices[0].model_copy(update={"energy_mj": energy_mj}),)}
+        )
+        for each, energy_mj in zip(runs, (5.0, 9.0), strict=True)
+    ]
+    points = list(points_of(taking, ACCURACY))
+    assert [(point.energy_mj, point.on_front) for point in points] == [(5.0, True), (9.0, True)]
+    half = list(points_of([taking[0], runs[1]], ACCURACY))
+    assert [point.on_front for point in half] == [False, True]
+
+
 def test_targets_have_fronts_of_their_own():
     runs = [run("a", 4.0, 97.0, target="x", n=1), run("b", 2.0, 98.0, target="y", n=2)]
     assert [point.on_front for point in points_of(runs, ACCURACY)] == [True, True]
