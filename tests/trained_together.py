@@ -34,7 +34,8 @@ from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.importance import Scorer
 from edgespiral.spiral.workers.passes import FollowedPasses
-from edgespiral.tasks.classification import CLASSIFICATION
+from edgespiral.tasks.classification import CLASSIFICATION, Classification
+from edgespiral.tasks.own import OwnTask
 
 SETTINGS = TrainSettings(
     epochs=4, batch_size=16, learning_rate=0.1, precision="fp32", seed=4, clip_norm=1.0
@@ -74,6 +75,13 @@ class First(nn.Module):
 
     def forward(self, inputs):
         return self.both(inputs)[0]
+
+
+class Middle(Classification):
+    """A task of somebody's whose score is no mean over samples or batches."""
+
+    def score_of(self, pairs):
+        return float(torch.cat([outputs for outputs, _ in pairs]).median()) % 100
 
 
 class Hungry(TrainingStep):
@@ -233,6 +241,12 @@ class Lead:
         save_file(model.state_dict(), self.folder / "asked.safetensors")
         with among(self.world):
             said["score"] = score(student(), data.validation, task=CLASSIFICATION, batch_size=24)
+            with small_memory():
+                said["score in runs"] = score(
+                    student(), data.validation, task=CLASSIFICATION, batch_size=24
+                )
+            own = OwnTask(Middle())
+            said["own score"] = score(student(), data.validation, task=own, batch_size=24)
             path = self.folder / "outputs.safetensors"
             kept_outputs(path, student(9), data.train)
             save_file(scored(), self.folder / "scored.safetensors")
