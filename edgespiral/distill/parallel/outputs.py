@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from edgespiral.core.nested import Tensors
+    from edgespiral.core.nested import Template, Tensors
 
 CHUNK = 2**22
 # As safetensors calls them.
@@ -92,13 +92,13 @@ class MappedOutputs:
             size = path.stat().st_size
             whole = torch.from_file(str(path), shared=True, size=size, dtype=torch.uint8)
             kinds = {name: kind for kind, name in KINDS.items()}
-            ends = []
-            for stated in header.values():
+            ends = {}
+            for name, stated in header.items():
                 start, end = (LENGTH_BYTES + length + at for at in stated["data_offsets"])
-                ends.append(whole[start:end].view(kinds[stated["dtype"]]).view(stated["shape"]))
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+                ends[name] = whole[start:end].view(kinds[stated["dtype"]]).view(stated["shape"])
+            return cls(whole, [ends[name] for name in _names(form)], form)
+        except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             raise damaged(path) from error
-        return cls(whole, ends, form)
 
     def put(self, start: int, batch: Tensors) -> None:
         """Write outputs (B, ...) of the samples from `start` on."""
@@ -132,7 +132,8 @@ def _header(first: Tensors, samples: int, identity: str, path: Path) -> tuple[by
     metadata = {OF: identity, DIGEST: UNKNOWN.decode(), FORM: json.dumps(template(first))}
     header: dict[str, object] = {"__metadata__": metadata}
     start = 0
-    for name, leaf in leaves(first).items():
+    # Large numbers first, so that each begins at a multiple of its size.
+    for name, leaf in sorted(leaves(first).items(), key=lambda end: -end[1].element_size()):
         if leaf.dtype not in KINDS:
             raise RunFolderError(f"cannot keep outputs of {leaf.dtype}", where=str(path))
         end = start + samples * leaf[0].numel() * leaf.element_size()
@@ -162,8 +163,7 @@ def read_outputs(path: Path, identity: str | None, *, is_checked: bool = False) 
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             form = json.loads(metadata.get(FORM, "null"))
-            names = leaves(filled(form, itertools.repeat(0)) if form else 0)
-            outputs = filled(form, iter([file.get_tensor(name or KEY) for name in names]))
+            outputs = filled(form, iter([file.get_tensor(name) for name in _names(form)]))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise damaged(path) from error
     if identity not in (None, metadata.get(OF)) or DIGEST not in metadata:
@@ -171,6 +171,11 @@ def read_outputs(path: Path, identity: str | None, *, is_checked: bool = False) 
     if not is_checked and metadata[DIGEST] != _digest(outputs):
         raise damaged(path)
     return outputs
+
+
+def _names(form: Template) -> list[str]:
+    """What the file calls the tensors of a form."""
+    return [name or KEY for name in leaves(filled(form, itertools.repeat(0)) if form else 0)]
 
 
 def _digest(outputs: Tensors) -> str:

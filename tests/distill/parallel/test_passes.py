@@ -58,7 +58,7 @@ def test_scores_and_cuts_of_two_processes_are_those_of_one(of_two: Path) -> None
 
 def test_the_second_process_answers_for_its_share(of_two: Path) -> None:
     given = json.loads((of_two / "given.json").read_text())
-    assert len(given) > 4  # of scores, of prices a batch, of cuts a batch
+    assert len(given) >= 4  # of scores, of prices a batch, of cuts a batch
     assert all(given)
 
 

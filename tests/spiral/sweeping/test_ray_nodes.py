@@ -23,14 +23,15 @@ from edgespiral.spiral.sweeping.plan import RaySettings, load_sweep, runs_of
 from edgespiral.spiral.sweeping.worker import run_on_worker
 
 BOARD = ("board.example.org", "22")
-# A model of which the first run waits for good, and every later one fails at once.
-SLOW = """
-import os, time
+# In place of a run: it says where it is and waits for good, and fails when it is gone on with.
+WAITS = """
+import os, sys, time
 from pathlib import Path
-begun = Path(__file__).with_name("begun")
-if not begun.exists():
-    begun.write_text(str(os.getpid()))
-    time.sleep(600)
+begun = Path(sys.argv[1])
+if begun.exists():
+    raise SystemExit("error: gone on with")
+begun.write_text(f"{os.environ['NODE']} {os.getpid()} ")
+time.sleep(600)
 """
 # What a board's user does on a node: hold it, and say from when to when.
 HOLDS = """
@@ -62,7 +63,8 @@ def cluster(tmp_path_factory):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         patch.setenv("RAY_ADDRESS", made.address)
-        made.add_node(num_cpus=2, env_vars={"PYTHONPATH": str(site)})
+        other = {"PYTHONPATH": str(site)}
+        made.add_node(num_cpus=2, resources={"device:far": 1}, env_vars=other)
         yield made
         ray.shutdown()
         made.shutdown()
@@ -71,55 +73,57 @@ def cluster(tmp_path_factory):
 def opened(path, tmp_path, heard, devices=None, **settings):
     runs = runs_of(load_sweep(path), str(path))
     out = tmp_path / "out"
-    out.mkdir()
+    out.mkdir(parents=True)
     devices = devices or Devices.of(runs)
     return runs, OnRay(out, RaySettings(**settings), devices, None, listener=heard)
 
 
-def test_a_run_whose_node_is_lost_goes_on_at_another(cluster, sweep_file, tmp_path):
-    (tmp_path / "slow.py").write_text(SLOW)
-    path = sweep_file("[vary]\nseed = [0]\n")
-    path.write_text(path.read_text().replace("none.py:net", f"{tmp_path}/slow.py:net"))
-    heard, begun = Heard(), tmp_path / "begun"
-    first = cluster.add_node(num_cpus=1, resources={"device:host-cpu": 1})
+def test_a_run_whose_node_is_lost_goes_on_at_another(cluster, sweep_file, tmp_path, monkeypatch):
+    heard, begun, device = Heard(), tmp_path / "begun", {"device:host-cpu": 1}
+    monkeypatch.setattr(on_ray, "words_of", lambda _file: ["-c", WAITS, str(begun)])
+    nodes = [
+        cluster.add_node(num_cpus=1, resources=device, env_vars={"NODE": str(number)})
+        for number in range(2)
+    ]
 
     def lose():
-        while not begun.exists() or not begun.read_text():
+        while not (begun.exists() and begun.read_text().endswith(" ")):
             time.sleep(0.05)
-        cluster.add_node(num_cpus=1, resources={"device:host-cpu": 1})
-        cluster.remove_node(first, allow_graceful=False)
+        number, _ = begun.read_text().split()
+        cluster.remove_node(nodes.pop(int(number)), allow_graceful=False)
 
     losing = threading.Thread(target=lose)
     losing.start()
-    runs, opening = opened(path, tmp_path, heard)
+    runs, opening = opened(sweep_file("[vary]\nseed = [0]\n"), tmp_path, heard)
     with opening as sweep:
         [(run, problem)] = sweep.run(runs)
     losing.join()
+    cluster.remove_node(nodes.pop())
     assert run is runs[0]
-    assert problem is not None
-    assert (problem.code, "slow.py" in problem.text) == (2, True)  # which has no `net`
+    assert problem == ("gone on with", 1)
     assert f"  {run.name}: its worker is lost; it goes on at another" in heard.lines
-    await_end(int(begun.read_text()))
+    _, pid = begun.read_text().split()
+    await_end(int(pid))
 
 
 def test_a_node_of_another_version_is_left_out_and_told(cluster, sweep_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Ray's workers look for packages where their driver is
     monkeypatch.setattr(on_ray, "NODE_WITHIN_S", 0.0)
-    heard = Heard()
+    heard, path = Heard(), sweep_file("[vary]\nseed = [0]\n")
     devices = Devices(own={"host-cpu": "device:far"})
-    added = cluster.add_node(num_cpus=1, resources={"device:far": 1})
-    path = sweep_file("[vary]\nseed = [0]\n")
-    runs, opening = opened(path, tmp_path, heard, devices, cpus=2)
-    with opening as sweep:
-        [(_, problem)] = sweep.run(runs)
-    assert problem is not None
-    assert problem.text.startswith("no node of the Ray cluster that can do it has 2 CPU, 1 device")
-    cluster.remove_node(added)
-    (tmp_path / "again").mkdir()
-    runs, opening = opened(path, tmp_path / "again", heard, Devices(), cpus=2)
-    with opening as sweep:
-        [(_, problem)] = sweep.run(runs)
-    assert problem is not None
-    assert "has edgespiral 9.9, not " in problem.text
+    texts = []
+    for cpus in (4, 2):
+        runs, opening = opened(path, tmp_path / str(cpus), heard, devices, cpus=cpus)
+        with opening as sweep:
+            [(run, problem)] = sweep.run(runs)
+        assert run is runs[0]
+        assert problem is not None
+        assert problem.code == 2
+        texts.append(problem.text)
+    none = "no node of the Ray cluster that can do it has "
+    assert texts[0] == f"{none}4 CPU, 1 device:far"
+    assert texts[1].startswith(f"{none}2 CPU, 1 device:far: the Ray worker on ")
+    assert "has edgespiral 9.9, not " in texts[1]
     [told] = [line for line in heard.lines if "left out" in line]
     assert "a node is left out: the Ray worker on " in told
 
