@@ -50,7 +50,14 @@ def docs_rows(options: Iterable[Option]) -> str:
 def _row(option: Option) -> str:
     text = option.help.replace("{names}", "`edgespiral plugins` lists them")
     more = f" See {option.pages}." if option.pages else ""
-    return f"| `{option.name}` | {option.default or 'none'} | {text}{more} |\n"
+    return f"| `{option.name}` | {_default_in_a_file(option)} | {text}{more} |\n"
+
+
+def _default_in_a_file(option: Option) -> str:
+    """As a plan file has it: there a switch is true or false."""
+    if option.takes == "switch":
+        return "false" if option.default.startswith("no-") else "true"
+    return option.default or "none"
 
 
 def with_rows(page: str, rows: str) -> str:

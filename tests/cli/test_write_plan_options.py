@@ -36,6 +36,7 @@ def test_what_is_derived_from_the_plan_is_of_today_s_fields() -> None:
     assert table == options_text(said), "run `make plan`"
     page = write_plan_options.DOCS.read_text(encoding="utf-8")
     assert page == with_rows(page, docs_rows(said)), "run `make plan`"
+    assert "| `smallest` | false |" in page
 
 
 def test_every_field_but_the_schema_has_an_option() -> None:

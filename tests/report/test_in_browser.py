@@ -1,5 +1,6 @@
 """Pages as people see them: in Chromium, at three widths, by keyboard, on paper, with axe-core."""
 
+import base64
 import csv
 import io
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 from browser import WIDTHS, browser, shown
 from example_pages import INSPECTION, SWEEP, a_race, a_trend
 from example_records import an_exploration, explored_point
+from PIL import Image
 
-from edgespiral.core.records.events import Event
+from edgespiral.core.records.events import Event, RunFinished
+from edgespiral.core.records.exported import ComparedPicture, ComparedText, Confusion
 from edgespiral.gate.records import History
 from edgespiral.gate.report.history import render_history
 from edgespiral.report.comparison import compared, comparison_html
@@ -29,11 +32,26 @@ PAGES = (
 LOOKS = (*((width, "light") for width in WIDTHS), (WIDTHS[-1], "dark"))
 
 
+def with_samples(events: list[Event]) -> list[Event]:
+    """A finished run that shows, says and confuses something, in words without a place to break."""
+    word, file = "Tasmanian_devil_or_" * 6, io.BytesIO()
+    Image.new("RGB", (300, 200), "teal").save(file, "jpeg")
+    jpeg = base64.b64encode(file.getvalue()).decode()
+    finished = next(event for event in events if isinstance(event, RunFinished))
+    shown = {
+        "confusions": (Confusion(meant=word, said="cat", teacher=3, student=12),),
+        "confusion_samples": 500,
+        "texts": (ComparedText(sample="test 1", meant=word, teacher="a cat", student=word),),
+        "pictures": (ComparedPicture(sample="test 2", teacher=jpeg, student=jpeg),),
+    }
+    return [event.model_copy(update=shown) if event is finished else event for event in events]
+
+
 @pytest.fixture
 def pages(met: list[Event], unfinished: list[Event], tmp_path: Path) -> dict[str, Path]:
     points = (explored_point(1, 6.0, 0.25, knee=True), explored_point(2, 5.0, 2.0, on_front=False))
     texts = {
-        "run": render_html(met),
+        "run": render_html(with_samples(met)),
         "unfinished": render_html(unfinished, reload_s=60),
         "comparison": comparison_html(compared({"one": met, "two": unfinished})),
         "exploration": exploration_html(an_exploration(*points)),

@@ -86,7 +86,7 @@ def _option(name: str, field: FieldInfo) -> Iterator[Option]:
 
 def _written(name: str, default: object) -> str:
     if isinstance(default, bool):
-        return name if default else f"no-{name}"
+        return (name if default else f"no-{name}").replace("_", "-")
     return "" if default is None else str(default)
 
 
