@@ -1,7 +1,7 @@
 """Accuracy at equal measured latency on the field's own networks and data, as JSON and a picture.
 
 Usage: python bench/field.py NETWORKS.toml [--points 2 4 3] [--epochs 5] [--seeds 0 1]
-           [--rows ours ...] [--stop-after-s S] [--json FILE]
+           [--rows ours ...] [--stop-after-s S] [--json FILE] [--models FOLDER [--again]]
 
 NETWORKS.toml names what lies on this machine, each network with its data and trained weights, and
 the smaller ones of its family:
@@ -28,14 +28,18 @@ Points and rows that decide most come first, one seed before the second. What is
 again, so it can be stopped and gone on with; what was not run is listed at the end. `wall_s` is a
 row's own time and `search_s` what looking for its cut took beside it. Validation steers, the test
 split is read once a row. Rows that no cut reaches say so, and so do rows that fail, which are
-tried again by the next call. ModelOpt's, NNI's and TinyNN's methods are not among them.
+tried again by the next call. `--models` keeps each row's file, and with `--again` nothing is
+trained: files that were kept are timed once more, at rest after a busy day. ModelOpt's, NNI's and
+TinyNN's methods are not among them.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
+import shutil
 import tempfile
 import time
 import tomllib
@@ -59,7 +63,7 @@ from pareto_picture import picture
 
 import edgespiral
 from edgespiral.core.errors import EdgeSpiralError
-from edgespiral.core.system.files import write_text
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.settings import TrainSettings, steps_of
@@ -97,7 +101,7 @@ BATCH, TEMPERATURE, ALPHA = 128, 4.0, 0.9
 HEAD = ("network", "row", "seed", "epochs", "asked")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """One network of NETWORKS.toml; paths are as there."""
 
@@ -217,7 +221,18 @@ def beside(pair: Pair, path: Path) -> Ratio:
     return speedup
 
 
-def measured(pair: Pair, row: Row, tables: Json) -> Json:
+def kept_as(key: tuple[object, ...]) -> str:
+    """The name of a row's file among those that are kept."""
+    return "_".join(str(part).replace(" ", "-") for part in key) + ".onnx"
+
+
+def timed(pair: Pair, path: Path) -> Json:
+    """What a row says of its file's speed."""
+    speedup = beside(pair, path)
+    return {"speedup": speedup.value, "speedup_ci95": [speedup.ci95.low, speedup.ci95.high]}
+
+
+def measured(pair: Pair, row: Row, tables: Json, models: Path | None) -> Json:
     """One row of the JSON file."""
     head: Json = dict(zip(HEAD, row.key, strict=True)) | {"network": row.network.name}
     head |= {"data": row.network.data, "teacher_test_percent": pair.teacher_test_percent}
@@ -228,11 +243,11 @@ def measured(pair: Pair, row: Row, tables: Json) -> Json:
         except OutOfReach as beyond:
             return head | {"reached": False, "fastest": beyond.fastest}
         wall_s = time.perf_counter() - start
-        speedup = beside(pair, out / "model.onnx")
+        if models is not None:
+            shutil.copyfile(out / "model.onnx", models / kept_as(row.key))
         return head | {
             "reached": True,
-            "speedup": speedup.value,
-            "speedup_ci95": [speedup.ci95.low, speedup.ci95.high],
+            **timed(pair, out / "model.onnx"),
             "validation_percent": file_score(
                 out / "model.onnx", pair.splits.validation, task=CLASSIFICATION
             ),
@@ -288,6 +303,22 @@ def write(path: Path, rows: list[Json], tables: Json) -> None:
         write_text(path.with_suffix(".svg"), picture(lines, teachers))
 
 
+def key_of(row: Json) -> tuple[object, ...]:
+    """What tells a row of the JSON file from others."""
+    return tuple(row[key] for key in HEAD)
+
+
+def time_again(
+    rows: list[Json], networks: dict[str, Network], pair_of: Callable[[Network], Pair], models: Path
+) -> None:
+    """Give rows whose files were kept the speed that these have now."""
+    for row in rows:
+        path = models / kept_as(key_of(row))
+        if row["reached"] and row["network"] in networks and path.exists():
+            row.update(timed(pair_of(networks[row["network"]]), path))
+            print(json.dumps(row), flush=True)
+
+
 def main() -> None:
     """Run what is missing, and say what is left."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -298,24 +329,33 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--stop-after-s", type=float, default=float("inf"))
     parser.add_argument("--json", type=Path, default=Path("bench/results/field.json"))
+    parser.add_argument("--models", type=Path)
+    parser.add_argument("--again", action="store_true", help="time the kept files once more")
     options = parser.parse_args()
+    if options.again and options.models is None:
+        parser.error("--again asks for --models")
     given = tomllib.loads(options.networks.read_text(encoding="utf-8"))["network"]
     networks = [Network(**network) for network in given]
     before = json.loads(options.json.read_text()) if options.json.exists() else {}
     rows, tables = before.get("rows", []), before.get("tables", {})
-    pairs: dict[str, Pair] = {}
+    pair_of = functools.cache(
+        lambda network: Pair(network.model, Path(network.weights), network.data)
+    )
+    if options.again:
+        time_again(rows, {network.name: network for network in networks}, pair_of, options.models)
+        write(options.json, rows, tables)
+        return
+    if options.models is not None:
+        make_folder(options.models)
     start, left = time.perf_counter(), []
     for row in wanted(networks, options):
-        if row.key in {tuple(known[key] for key in HEAD) for known in rows}:
+        if row.key in {key_of(known) for known in rows}:
             continue
         if time.perf_counter() - start > options.stop_after_s:
             left.append((row, "the time is over"))
             continue
-        network = row.network
-        if network.name not in pairs:
-            pairs[network.name] = Pair(network.model, Path(network.weights), network.data)
         try:
-            rows.append(measured(pairs[network.name], row, tables))
+            rows.append(measured(pair_of(row.network), row, tables, options.models))
         except EdgeSpiralError as error:
             left.append((row, str(error)))
             continue

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edgespiral.report import svg
-from edgespiral.report.svg import Axes, Scale
+from edgespiral.report.drawing import svg
+from edgespiral.report.drawing.svg import Axes, Scale
 
 Json = dict[str, Any]
 

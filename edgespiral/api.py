@@ -124,6 +124,7 @@ def compress(
     from edgespiral.distill.own_training import name_of, training_of
     from edgespiral.loggers.listening import in_program
     from edgespiral.spiral.run import load_teacher, run_spiral
+    from edgespiral.spiral.starting.request import RunRequest
     from edgespiral.tasks import resolved
 
     fields, in_memory = fields_of_call(model, data, plan, task, options)
@@ -136,22 +137,21 @@ def compress(
             where="devices",
             hint="`edgespiral compress --devices` does that",
         )
-    folder = run_folder(out, accepted)
+    folder = run_folder(accepted.out if out is None else out)
     splits = in_memory or load(accepted.data)
     listener = in_program(listener, accepted.log)
-    teacher = load_teacher(accepted, splits, listener) if isinstance(model, str) else model
-    result = run_spiral(
-        accepted,
-        teacher,
-        splits,
+    request = RunRequest(
+        plan=accepted,
+        model=load_teacher(accepted, splits, listener) if isinstance(model, str) else model,
+        splits=splits,
+        task=resolved(accepted.task if task is None else task),
+        training=training_of(accepted.train if train is None else train),
         out=folder,
         resume=resume,
         listener=listener,
-        task=resolved(accepted.task if task is None else task),
-        training=training_of(accepted.train if train is None else train),
         command=call_text("compress", accepted, folder),
     )
-    return Compressed(result, folder, saved.load_model(folder))
+    return Compressed(run_spiral(request), folder, saved.load_model(folder))
 
 
 def train_teacher(
@@ -329,5 +329,11 @@ def load_model(folder: str | Path) -> nn.Module:
 
     Raises:
         ModelError: the folder has no such model, or its files do not fit each other.
+
+    Example:
+        >>> import edgespiral, torch
+        >>> small = edgespiral.load_model("runs/small")
+        >>> small(torch.zeros(1, 8)).shape
+        torch.Size([1, 2])
     """
     return saved.load_model(Path(folder))

@@ -13,6 +13,8 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rgl
 # the steps of a run share reads so many of its fields, or is handed them.
 STEPS = ("planning", "student", "shipping")
 LEAST_OF_CONTEXT = 4
+# Anywhere: who reads fewer and hands it on to nobody takes the fields themselves.
+LEAST_READ = 3
 # As a word by itself, so that neither a heading of a page nor a name of another package's is meant.
 OF_ONE_TASK = re.compile(
     r"accurac|top_?1(?![0-9])|(?<![\w#-])(classification|logits)(?!\w)", re.IGNORECASE
@@ -31,6 +33,27 @@ def fields_read(kind: str, source: str) -> dict[str, set[str]]:
                         part.attr for part in parts if ast.unparse(part.value) == argument.arg
                     }
     return read
+
+
+def functions_that_read_few(kind: str, source: str) -> set[str]:
+    """Functions that take a `kind`, hand it on to nobody, and read one or two of its fields."""
+    few = set()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+            if not argument.annotation or ast.unparse(argument.annotation).strip("'") != kind:
+                continue
+            parts = list(ast.walk(node))
+            fields = [
+                part.attr
+                for part in parts
+                if isinstance(part, ast.Attribute) and ast.unparse(part.value) == argument.arg
+            ]
+            uses = sum(isinstance(part, ast.Name) and part.id == argument.arg for part in parts)
+            if uses == len(fields) and len(set(fields)) < LEAST_READ:
+                few.add(node.name)
+    return few
 
 
 def names_of_one_task(source: str) -> set[str]:
@@ -89,6 +112,22 @@ def test_the_steps_of_a_run_take_what_they_use() -> None:
         if len(read) < LEAST_OF_CONTEXT
     }
     assert few == {}
+
+
+def test_whoever_reads_one_or_two_fields_of_plan_or_context_is_handed_these() -> None:
+    few = {
+        f"{path.relative_to(PACKAGE)}: {function}"
+        for path, text in SOURCES.items()
+        for kind in ("Plan", "RunContext")
+        for function in functions_that_read_few(kind, text)
+    }
+    assert few == set()
+
+
+def test_a_function_that_reads_one_field_of_a_plan_would_be_seen() -> None:
+    assert functions_that_read_few("Plan", "def f(plan: Plan): return plan.out") == {"f"}
+    assert functions_that_read_few("Plan", "def f(plan: Plan): g(plan, plan.out)") == set()
+    assert functions_that_read_few("Plan", "def f(p: Plan): g(p.a, p.b, p.c)") == set()
 
 
 def test_a_context_of_which_little_is_used_would_be_seen() -> None:

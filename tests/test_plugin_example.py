@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from edgespiral.measure.runtimes import RUNTIMES
+from edgespiral.measure.transports import TRANSPORTS
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
 KINDS = {
     "task": "direction",
@@ -151,11 +154,9 @@ def test_without_it_its_names_are_unknown(place: Place) -> None:
     done = place.edgespiral("targets", "show", "plain.toml")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: plain.toml:runtime.kind: unknown kind 'unfused', known: android, "
-        "browser, executorch, litert, mnn, ncnn, onnxruntime, onnxruntime-mobile, openvino, "
-        "tensorrt, tensorrt-rtx; "
-        "plain.toml:transport.kind: unknown kind 'nice', known: adb, local, ssh "
-        "(see docs/targets.md)"
+        "error: plain.toml:runtime.kind: unknown kind 'unfused', known: "
+        f"{', '.join(RUNTIMES.built_in())}; plain.toml:transport.kind: unknown kind 'nice', known: "
+        f"{', '.join(TRANSPORTS.built_in())} (see docs/targets.md)"
     ]
 
 

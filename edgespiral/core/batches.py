@@ -24,7 +24,21 @@ NO_SYMBOL, BLANK, WORD_END = -1, 0, 1
 
 
 class BatchSource(Protocol):
-    """A restartable supply of batches of inputs and targets."""
+    """A restartable supply of batches of inputs and targets; one of your own needs no base class.
+
+    Example:
+        >>> import torch
+        >>> class Noise:
+        ...     def __len__(self):
+        ...         return 32
+        ...     def epoch(self, *, batch_size, seed=None, first_batch=0):
+        ...         for number in range(first_batch, len(self) // batch_size):
+        ...             drawn = torch.Generator().manual_seed(1000 * (seed or 0) + number)
+        ...             inputs = torch.randn(batch_size, 3, generator=drawn)
+        ...             yield inputs, torch.zeros(batch_size, dtype=torch.int64)
+        >>> [len(inputs) for inputs, _ in Noise().epoch(batch_size=8, first_batch=2)]
+        [8, 8]
+    """
 
     def __len__(self) -> int:
         """Number of samples in one pass."""
@@ -43,6 +57,11 @@ class BatchSource(Protocol):
         With `seed=None` the stored order, no augmentation, the short last batch kept. With a
         seed, order and augmentation are functions of (seed, batch index) alone, so that a pass
         resumed at `first_batch` goes on exactly as it would have; the short last batch is dropped.
+
+        Args:
+            batch_size: samples a batch.
+            seed: of the pass; None for the stored order.
+            first_batch: how many batches are left out at the beginning.
         """
         ...
 
@@ -139,6 +158,12 @@ class DataSplits:
             they ship beside the model.
         frames: what validation samples are made of, so that making them can be timed
             (`--timed pipeline`); None where that is not known.
+
+    Example:
+        >>> from edgespiral.data import load
+        >>> digits = load("digits")
+        >>> digits.input_shape, len(digits.class_names), len(digits.validation)
+        ((1, 8, 8), 10, 270)
     """
 
     name: str

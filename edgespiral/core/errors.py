@@ -57,6 +57,17 @@ class EdgeSpiralError(Exception):
         what: what is wrong, without a trailing full stop.
         where: the place, as `file:key`, a flag or a layer name.
         hint: what to do about it.
+
+    Attributes:
+        exit_code: of the command where it ends with this error (docs/exit-codes.md).
+
+    Example:
+        >>> import edgespiral
+        >>> try:
+        ...     edgespiral.load_profile("host-cpus")
+        ... except edgespiral.EdgeSpiralError as error:
+        ...     print(int(error.exit_code), error.what)
+        2 unknown target 'host-cpus'
     """
 
     exit_code = ExitCode.INTERNAL

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -121,6 +121,12 @@ class OnConsole(Listener):
                 progress.update(task, completed=done, total=total, detail=detail)
 
             yield advance
+
+
+def say_all(listener: Listener, lines: Iterable[str]) -> None:
+    """Say several lines, one after the other."""
+    for line in lines:
+        listener.say(line)
 
 
 @contextmanager

@@ -67,7 +67,13 @@ class TrainingStep:
         return optimizer_for(student, settings)
 
     def rate(self, step: int, steps: int, settings: TrainSettings) -> float:
-        """The learning rate of step `step` of `steps`, counted from 0."""
+        """The learning rate of a step.
+
+        Args:
+            step: counted from 0.
+            steps: of the whole training.
+            settings: whose `learning_rate` is the highest, before `schedule` lowers it.
+        """
         return settings.rate_at(step, steps)
 
     def view(self, inputs: Tensors, targets: Tensors) -> tuple[Tensors, Tensors]:

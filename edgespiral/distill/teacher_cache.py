@@ -131,12 +131,12 @@ def kept_outputs(
     outputs = read_outputs(part, identity)
     done = [] if outputs is None else apart(outputs, BATCH)
     saved_at = time.monotonic()
-    told = _outputs_of(teacher, source, first_batch=len(done))
-    first = list(itertools.islice(told, 1))
+    remaining = _outputs_of(teacher, source, first_batch=len(done))
+    first = list(itertools.islice(remaining, 1))
     if first and len(source) * _sample_bytes(first[0]) > MOST_BYTES:
-        own = itertools.chain(first, told)
+        own = itertools.chain(first, remaining)
         return _kept_on_disk(path, identity, teacher, source, batches=own, heard=heard)
-    for batch in itertools.chain(first, told):
+    for batch in itertools.chain(first, remaining):
         done.append(batch)
         heard(len(done), batches)
         if time.monotonic() - saved_at > save_every_s:

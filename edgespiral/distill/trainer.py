@@ -90,9 +90,9 @@ def train(
         KeyboardInterrupt: Ctrl-C in any of the processes; the checkpoint has been written.
     """
     device = compute.best_device()
-    whole, asked = (teachers, teachers)
+    whole, shown = (teachers, teachers)
     if settings.shards_teachers:
-        whole, asked = (), _shared_out(teachers, world, device)
+        whole, shown = (), _shared_out(teachers, world, device)
     with (
         compute.placed([student, *whole], device),
         compute.numerics(device),
@@ -105,7 +105,7 @@ def train(
             student,
             splits.train,
             settings,
-            asked,
+            shown,
             outputs,
             task=task,
             masks=masks or {},

@@ -95,8 +95,8 @@ def _preprocess(folder: Path, frames: Frames, decoded: NDArray[Any], sample: Ten
     graph, preparation = StageGraph(), frames.preparation
     where = "a stored sample" if frames.file is None else str(frames.file)
     with user_code(DataError, "the preparation of frames failed", where=where):
-        made = preparation.add(graph, graph.frame(decoded[None]), decoded.shape)
-    graph.output(INPUT, made, np.float32)
+        prepared = preparation.add(graph, graph.frame(decoded[None]), decoded.shape)
+    graph.output(INPUT, prepared, np.float32)
     path = graph.write(folder / PREPROCESS)
     values, wanted = _computed(path)[INPUT], np.asarray(sample)
     is_alike = values.shape == wanted.shape

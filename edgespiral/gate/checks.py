@@ -44,7 +44,7 @@ class Limits:
 
 
 @dataclass
-class Taken:
+class LatencySamples:
     """A model's samples so far, `rounds_ms[round][sample]`, and the rounds of each process."""
 
     rounds_ms: list[Sequence[float]] = field(default_factory=list)
@@ -57,7 +57,11 @@ class Taken:
 
 
 def judge(
-    limits: Limits, subject: Taken, reference: Taken | None, *, paired: bool = True
+    limits: Limits,
+    subject: LatencySamples,
+    reference: LatencySamples | None,
+    *,
+    paired: bool = True,
 ) -> tuple[Check, ...]:
     """Every check that the limits and the samples allow.
 
@@ -86,12 +90,12 @@ def lacks_tail(limits: Limits, checks: tuple[Check, ...]) -> bool:
     return limits.tail_tolerance_percent is not None and "median" in kinds and "tail" not in kinds
 
 
-def taken_of(reference: Reference) -> Taken:
+def samples_of(reference: Reference) -> LatencySamples:
     """The samples of a stored reference."""
-    return Taken(list(reference.measurement.rounds_ms), list(reference.processes))
+    return LatencySamples(list(reference.measurement.rounds_ms), list(reference.processes))
 
 
-def _budget(subject: Taken, limit_ms: float) -> Check:
+def _budget(subject: LatencySamples, limit_ms: float) -> Check:
     medians = round_medians(subject.rounds_ms)
     bounds = sign_median(medians, CONFIDENCE)
     levels = drift(medians, CONFIDENCE)
@@ -108,7 +112,9 @@ def _budget(subject: Taken, limit_ms: float) -> Check:
     )
 
 
-def _median(subject: Taken, reference: Taken, limit: float | None, *, paired: bool) -> Check:
+def _median(
+    subject: LatencySamples, reference: LatencySamples, limit: float | None, *, paired: bool
+) -> Check:
     if paired:
         pair = np.log([round_medians(side.rounds_ms) for side in (reference, subject)])
         change, bounds = signed_rank(pair[1] - pair[0], CONFIDENCE)
@@ -119,7 +125,9 @@ def _median(subject: Taken, reference: Taken, limit: float | None, *, paired: bo
     return _change("median", math.exp(change), _exponents(bounds), limit)
 
 
-def _tail(subject: Taken, reference: Taken, limit: float | None, *, paired: bool) -> Check | None:
+def _tail(
+    subject: LatencySamples, reference: LatencySamples, limit: float | None, *, paired: bool
+) -> Check | None:
     if paired:
         tail = tail_ratio(reference.rounds_ms, subject.rounds_ms, TAIL_CONFIDENCE)
         return _change("tail", *tail, limit) if tail else None
@@ -149,7 +157,7 @@ def _exponents(bounds: Interval) -> Interval:
     return bounds.model_copy(update={"low": math.exp(bounds.low), "high": math.exp(bounds.high)})
 
 
-def _process_levels(samples: Taken) -> Vector:
+def _process_levels(samples: LatencySamples) -> Vector:
     """The middle of each process's log round medians."""
     logs = np.log(round_medians(samples.rounds_ms))
     starts = np.cumsum(samples.processes)[:-1]

@@ -11,7 +11,7 @@ from edgespiral.core.records.measurement import Verdict
 from edgespiral.gate.checks import Limits
 from edgespiral.gate.interface import check_same, interface
 from edgespiral.gate.report import words
-from edgespiral.gate.sampling import Sampled, sample
+from edgespiral.gate.sampling import Sampling, sample
 from edgespiral.gate.suite import TIME_LIMIT_S
 from edgespiral.measure.model_files import find_model
 from edgespiral.measure.profile import load_profile
@@ -49,7 +49,7 @@ class Latency:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     time_limit_s: float = TIME_LIMIT_S
     allow_interface_change: bool = False
-    _sampled: Sampled | None = field(default=None, init=False, repr=False)
+    _sampled: Sampling | None = field(default=None, init=False, repr=False)
 
     @property
     def p50_ms(self) -> Figure:
@@ -88,7 +88,7 @@ class Latency:
         sampled = self._sampled or self.sample(Limits())
         return sampled.measurements[-1].stats
 
-    def sample(self, limits: Limits) -> Sampled:
+    def sample(self, limits: Limits) -> Sampling:
         """Measure anew until every limit is decided or the time is over.
 
         Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgespiral.core.records.measurement import SAME, Interval, Measurement, Verdict
-from edgespiral.core.records.schema import Moment, PositiveMs, Record, Told
+from edgespiral.core.records.schema import Moment, PositiveMs, Printable, Record
 
 SCHEMA = 2
 
@@ -77,7 +77,7 @@ class Reference(Measured):
     `paired`: measured in turns with the model, in the same processes; else read from a baseline.
     """
 
-    label: Told
+    label: Printable
     measurement: Measurement
     paired: bool
 
@@ -88,15 +88,15 @@ class CaseResult(Measured):
     `is_new`: there was nothing to compare it with, and the suite lets it be so.
     """
 
-    name: Told
-    model: Told
+    name: Printable
+    model: Printable
     verdict: Verdict
     shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    interface: tuple[Told, ...] = ()
+    interface: tuple[Printable, ...] = ()
     reference: Reference | None = None
     checks: tuple[Check, ...] = ()
     is_new: bool = False
-    error: Told | None = None
+    error: Printable | None = None
     seconds: float = Field(ge=0)
 
     @model_validator(mode="after")
@@ -130,14 +130,14 @@ class BenchResult(Record):
     """A suite's outcome, as written to JSON, stored as a baseline and read back."""
 
     schema_version: Literal[2] = 2
-    suite: Told
-    target: Told
+    suite: Printable
+    target: Printable
     verdict: Verdict
     cases: tuple[CaseResult, ...] = Field(min_length=1)
-    git_commit: Told | None
+    git_commit: Printable | None
     git_dirty: bool | None
     versions: dict[str, str]
-    command: Told
+    command: Printable
     finished_at: Moment
 
     @model_validator(mode="after")
@@ -152,7 +152,7 @@ class HistoryPoint(Record):
     """What one stored result says of one model; `change_percent` is against its reference then."""
 
     at: Moment
-    commit: Told | None
+    commit: Printable | None
     p50_ms: PositiveMs
     ci95_ms: Interval
     change_percent: float | None
@@ -176,15 +176,15 @@ class Break(Record):
     """From the point `index` on, it was measured otherwise: latencies do not compare across."""
 
     index: int = Field(ge=1)
-    differences: tuple[Told, ...]
+    differences: tuple[Printable, ...]
 
 
 class Trend(Record):
     """One model over stored results, oldest first."""
 
-    suite: Told
-    target: Told
-    model: Told
+    suite: Printable
+    target: Printable
+    model: Printable
     points: tuple[HistoryPoint, ...] = Field(min_length=1)
     shifts: tuple[Shift, ...] = ()
     breaks: tuple[Break, ...] = ()

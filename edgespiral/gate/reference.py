@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from edgespiral.gate.suite import Case, Suite
 
     # None for a model that may be new, and is.
-    Find = Callable[[Case], "Former | None"]
+    Find = Callable[[Case], "Counterpart | None"]
 
 IF_NEW = "where it is new, allow_new = true lets it be"
 LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
-class Former:
+class Counterpart:
     """What a model is compared with: a file to take turns with, or a stored result."""
 
     label: str
@@ -58,13 +58,13 @@ def from_path(suite: Suite, against: Path) -> Find:
         ModelError: from the finder, where a model has no counterpart.
     """
 
-    def find(case: Case) -> Former | None:
+    def find(case: Case) -> Counterpart | None:
         inside = against / case.path
         is_only = len(suite.models) == 1
         if case.allow_new and against.is_dir() and not inside.exists():
             return None
         file = find_model(against if is_only and not inside.exists() else inside)
-        return Former(str(against), file=file)
+        return Counterpart(str(against), file=file)
 
     return find
 
@@ -81,9 +81,9 @@ def from_baseline(suite: Suite, name: str, result: BenchResult) -> Find:
             what = unknown_name("model", case.title, stored).what
             raise UsageError(what, where=f"baseline {name}", hint=f"save it again; {IF_NEW}")
 
-    def find(case: Case) -> Former | None:
+    def find(case: Case) -> Counterpart | None:
         case_result = stored.get(case.title)
-        return Former(name, stored=case_result) if case_result else None
+        return Counterpart(name, stored=case_result) if case_result else None
 
     return find
 
@@ -96,7 +96,7 @@ def from_ref(suite_path: Path, ref: str, folder: Path) -> Find:
         ModelError: from the finder: the model was not in git there, or only a pointer to it.
     """
 
-    def find(case: Case) -> Former | None:
+    def find(case: Case) -> Counterpart | None:
         file = model_file(suite_path, case)
         if case.allow_new and file_at(file, ref) is None:
             return None
@@ -112,7 +112,7 @@ def from_ref(suite_path: Path, ref: str, folder: Path) -> Find:
             held = _content(file.parent / name, ref)
             with writing(part):
                 part.write_bytes(held)
-        return Former(ref, file=goal)
+        return Counterpart(ref, file=goal)
 
     return find
 

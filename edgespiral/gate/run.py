@@ -11,11 +11,11 @@ from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.versions import versions
 from edgespiral.gate.baseline import check_comparable
-from edgespiral.gate.checks import Limits, judge, taken_of
+from edgespiral.gate.checks import Limits, judge, samples_of
 from edgespiral.gate.git import commit
 from edgespiral.gate.interface import check_same, interface
 from edgespiral.gate.records import BenchResult, CaseResult, Reference, gravest
-from edgespiral.gate.sampling import Sampled, sample, sample_baseline
+from edgespiral.gate.sampling import Sampling, sample, sample_baseline
 from edgespiral.gate.suite import model_file
 from edgespiral.measure.session import Session
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgespiral.gate.reference import Former
+    from edgespiral.gate.reference import Counterpart
     from edgespiral.gate.suite import Case, Suite
     from edgespiral.measure.profile import TargetProfile
 
@@ -41,7 +41,7 @@ class Gate:
         suite: the models and limits.
         path: the suite's file; models lie relative to it.
         profile: the target.
-        former: finds what a model is compared with; None to judge budgets alone.
+        find_counterpart: finds what a model is compared with; None to judge budgets alone.
         for_baseline: measure in many processes, for a baseline that later runs compare with.
         command: that asked for it, quoted for a shell.
     """
@@ -49,7 +49,7 @@ class Gate:
     suite: Suite
     path: Path
     profile: TargetProfile
-    former: Callable[[Case], Former | None] | None = None
+    find_counterpart: Callable[[Case], Counterpart | None] | None = None
     for_baseline: bool = False
     command: str = ""
 
@@ -95,37 +95,39 @@ class Gate:
     def _measured(self, case: Case) -> dict[str, object]:
         file = model_file(self.path, case)
         face = interface(file)
-        former = self.former(case) if self.former else None
-        if former and not case.allow_interface_change:
-            check_same(former.interface(), face, where=str(file))
+        counterpart = self.find_counterpart(case) if self.find_counterpart else None
+        if counterpart and not case.allow_interface_change:
+            check_same(counterpart.interface(), face, where=str(file))
         with Session(self.profile, shapes=case.input_shapes) as session:
-            sampled = self._sampled(session, case, file, former)
-        verdicts = [check.verdict for check in sampled.checks] or [Verdict.MEASURED]
+            sampling = self._sampled(session, case, file, counterpart)
+        verdicts = [check.verdict for check in sampling.checks] or [Verdict.MEASURED]
         return {
             "verdict": gravest(verdicts),
             "interface": face,
-            "measurement": sampled.measurements[-1],
-            "processes": sampled.taken[-1].processes,
-            "reference": _reference(former, sampled) if former else None,
-            "is_new": self.former is not None and former is None,
-            "checks": sampled.checks,
+            "measurement": sampling.measurements[-1],
+            "processes": sampling.samples[-1].processes,
+            "reference": _reference(counterpart, sampling) if counterpart else None,
+            "is_new": self.find_counterpart is not None and counterpart is None,
+            "checks": sampling.checks,
         }
 
-    def _sampled(self, session: Session, case: Case, file: Path, former: Former | None) -> Sampled:
+    def _sampled(
+        self, session: Session, case: Case, file: Path, counterpart: Counterpart | None
+    ) -> Sampling:
         limits = self._limits(case)
         if self.for_baseline:
-            sampled = sample_baseline(session, file)
-            sampled.checks = judge(limits, sampled.taken[-1], None)
-            return sampled
-        stored = former.reference() if former else None
-        if former and former.stored:
+            sampling = sample_baseline(session, file)
+            sampling.checks = judge(limits, sampling.samples[-1], None)
+            return sampling
+        stored = counterpart.reference() if counterpart else None
+        if counterpart and counterpart.stored:
             [probe] = session.measure([file], rounds=PROBE_ROUNDS)
-            check_comparable(former.label, former.stored, case.input_shapes, probe)
+            check_comparable(counterpart.label, counterpart.stored, case.input_shapes, probe)
         return sample(
             session,
-            [former.file, file] if former and former.file else [file],
+            [counterpart.file, file] if counterpart and counterpart.file else [file],
             limits,
-            baseline=taken_of(stored) if stored else None,
+            baseline=samples_of(stored) if stored else None,
             time_limit_s=self.suite.time_limit_s,
         )
 
@@ -134,10 +136,10 @@ class Gate:
         return Limits(case.budget_ms, *tolerances)
 
 
-def _reference(former: Former, sampled: Sampled) -> Reference:
-    return former.reference() or Reference(
-        label=former.label,
-        measurement=sampled.measurements[0],
-        processes=tuple(sampled.taken[0].processes),
+def _reference(counterpart: Counterpart, sampling: Sampling) -> Reference:
+    return counterpart.reference() or Reference(
+        label=counterpart.label,
+        measurement=sampling.measurements[0],
+        processes=tuple(sampling.samples[0].processes),
         paired=True,
     )

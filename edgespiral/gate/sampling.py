@@ -10,7 +10,7 @@ from edgespiral.core.errors import MeasurementError
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import least_count
 from edgespiral.core.statistics.stats import LEAST_ROUNDS
-from edgespiral.gate.checks import CONFIDENCE, LOOKS, Taken, judge, lacks_tail
+from edgespiral.gate.checks import CONFIDENCE, LOOKS, LatencySamples, judge, lacks_tail
 from edgespiral.gate.intervals import LEAST_TAIL_SAMPLES
 from edgespiral.measure.decide import merged, until_decided
 
@@ -32,11 +32,11 @@ BASELINE_PROCESSES = 10
 
 
 @dataclass
-class Sampled:
+class Sampling:
     """Models measured in one or more processes, and what came of it."""
 
     measurements: list[Measurement] = field(default_factory=list)
-    taken: list[Taken] = field(default_factory=list)
+    samples: list[LatencySamples] = field(default_factory=list)
     checks: tuple[Check, ...] = ()
 
     def add(self, measured: Sequence[Measurement]) -> None:
@@ -47,12 +47,12 @@ class Sampled:
         """
         if not self.measurements:
             self.measurements = list(measured)
-            self.taken = [Taken() for _ in measured]
+            self.samples = [LatencySamples() for _ in measured]
         else:
             pairs = zip(self.measurements, measured, strict=True)
             self.measurements = [merged(old, new) for old, new in pairs]
-        for takes, measurement in zip(self.taken, measured, strict=True):
-            takes.add(measurement.rounds_ms)
+        for samples, measurement in zip(self.samples, measured, strict=True):
+            samples.add(measurement.rounds_ms)
 
 
 def sample(
@@ -60,9 +60,9 @@ def sample(
     models: Sequence[Path],
     limits: Limits,
     *,
-    baseline: Taken | None = None,
+    baseline: LatencySamples | None = None,
     time_limit_s: float,
-) -> Sampled:
+) -> Sampling:
     """Measure until every check is decided, the looks are used up or the time is over.
 
     Args:
@@ -76,44 +76,46 @@ def sample(
         ModelError, TargetError, MeasurementError: as `Session.measure`.
         MeasurementError: p99 is limited, the samples cannot carry it, and no limit is missed.
     """
-    sampled, start = Sampled(), perf_counter()
+    sampling, start = Sampling(), perf_counter()
 
     def take(wanted: list[int]) -> bool:
-        counts = _affordable(wanted, sampled, perf_counter() - start, time_limit_s)
+        counts = _affordable(wanted, sampling, perf_counter() - start, time_limit_s)
         for rounds in counts:
-            sampled.add(session.measure(models, rounds=rounds))
-        reference = baseline or (sampled.taken[0] if len(models) > 1 else None)
+            sampling.add(session.measure(models, rounds=rounds))
+        reference = baseline or (sampling.samples[0] if len(models) > 1 else None)
         if counts:
-            sampled.checks = judge(limits, sampled.taken[-1], reference, paired=baseline is None)
+            sampling.checks = judge(
+                limits, sampling.samples[-1], reference, paired=baseline is None
+            )
         return bool(counts)
 
     looks = _looks(session.profile.measure.rounds, unpaired=baseline is not None)
-    until_decided(looks, take, lambda: _is_open(limits, sampled))
-    is_missed = any(check.verdict is Verdict.MISSED for check in sampled.checks)
-    if lacks_tail(limits, sampled.checks) and not is_missed:
+    until_decided(looks, take, lambda: _is_open(limits, sampling))
+    is_missed = any(check.verdict is Verdict.MISSED for check in sampling.checks)
+    if lacks_tail(limits, sampling.checks) and not is_missed:
         raise MeasurementError(
             f"too few samples to judge p99 by, {LEAST_TAIL_SAMPLES} are needed"
             + (" in each process, now and in the baseline" if baseline else ""),
             hint="raise min_samples in the target's [measure] or time_limit_s",
         )
-    return sampled
+    return sampling
 
 
-def _is_open(limits: Limits, sampled: Sampled) -> bool:
-    undecided = any(check.verdict is Verdict.UNDECIDED for check in sampled.checks)
-    return undecided or lacks_tail(limits, sampled.checks)
+def _is_open(limits: Limits, sampling: Sampling) -> bool:
+    undecided = any(check.verdict is Verdict.UNDECIDED for check in sampling.checks)
+    return undecided or lacks_tail(limits, sampling.checks)
 
 
-def sample_baseline(session: Session, model: Path) -> Sampled:
+def sample_baseline(session: Session, model: Path) -> Sampling:
     """Measure a model in as many processes as a baseline for later is to have.
 
     Raises:
         ModelError, TargetError, MeasurementError: as `Session.measure`.
     """
-    sampled = Sampled()
+    sampling = Sampling()
     for _ in range(BASELINE_PROCESSES):
-        sampled.add(session.measure([model]))
-    return sampled
+        sampling.add(session.measure([model]))
+    return sampling
 
 
 def _looks(rounds: int, *, unpaired: bool) -> Iterator[list[int]]:
@@ -127,12 +129,12 @@ def _looks(rounds: int, *, unpaired: bool) -> Iterator[list[int]]:
 
 
 def _affordable(
-    wanted: list[int], sampled: Sampled, spent_s: float, time_limit_s: float
+    wanted: list[int], sampling: Sampling, spent_s: float, time_limit_s: float
 ) -> list[int]:
     """As much of a look as the time left allows, by what its predecessors took."""
-    if not sampled.taken:
+    if not sampling.samples:
         return wanted
-    per_round_s = spent_s / sum(sampled.taken[0].processes)
+    per_round_s = spent_s / sum(sampling.samples[0].processes)
     affordable = int((time_limit_s - spent_s) / per_round_s)
     fitting = []
     for rounds in wanted:

@@ -21,6 +21,7 @@ from edgespiral.core.records.measurement import (
     LayerLatency,
 )
 from edgespiral.core.records.schema import PositiveMs, Record
+from edgespiral.core.records.widths import Widths
 from edgespiral.core.system.files import make_folder, read_bytes, user_cache, write_text
 from edgespiral.core.system.lock import locked
 
@@ -44,7 +45,7 @@ MOST_CUTS = 400
 LOCK_S = 10
 
 
-class KnownCut(Record):
+class MeasuredCut(Record):
     """A cut of an architecture, and how many times as fast as the uncut model it was."""
 
     widths: dict[str, int]
@@ -64,7 +65,7 @@ class Table(Record):
     schema_version: Literal[1] = 1
     identity: dict[str, object]
     layers: tuple[LayerLatency, ...] = ()
-    cuts: dict[str, tuple[KnownCut, ...]] = Field(default_factory=dict)
+    cuts: dict[str, tuple[MeasuredCut, ...]] = Field(default_factory=dict)
     staircase: tuple[Step, ...] = ()
 
 
@@ -100,7 +101,7 @@ class LatencyCache:
         self,
         *,
         layers: Iterable[LayerLatency] = (),
-        cuts: Mapping[str, Sequence[KnownCut]] | None = None,
+        cuts: Mapping[str, Sequence[MeasuredCut]] | None = None,
         staircase: Sequence[Step] | None = None,
     ) -> None:
         """Keep new measurements in place of old ones of the same shapes or widths.
@@ -143,14 +144,14 @@ def _newest(
 
 
 def _newest_cuts(
-    stored: Mapping[str, Sequence[KnownCut]], added: Mapping[str, Sequence[KnownCut]]
-) -> dict[str, tuple[KnownCut, ...]]:
+    stored: Mapping[str, Sequence[MeasuredCut]], added: Mapping[str, Sequence[MeasuredCut]]
+) -> dict[str, tuple[MeasuredCut, ...]]:
     merged = {}
     for architecture, cuts in added.items():
-        by_widths: dict[tuple[tuple[str, int], ...], KnownCut] = {}
+        by_widths: dict[Widths, MeasuredCut] = {}
         for cut in (*stored.get(architecture, ()), *cuts):
-            key = tuple(sorted(cut.widths.items()))
-            by_widths.pop(key, None)
-            by_widths[key] = cut
+            widths = Widths(cut.widths)
+            by_widths.pop(widths, None)
+            by_widths[widths] = cut
         merged[architecture] = tuple(by_widths.values())[-MOST_CUTS:]
     return merged

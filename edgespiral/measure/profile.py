@@ -93,7 +93,15 @@ class DeviceProfile(Section):
 
 
 class TargetProfile(Section):
-    """One target: a runtime, a transport, and how to measure there."""
+    """One target: a runtime, a transport, and how to measure there (docs/targets.md).
+
+    Attributes:
+        name: what commands call it.
+        runtime: what runs models there, with its own settings.
+        transport: how the device is reached, with its own settings.
+        measure: rounds, their length in milliseconds, and what makes a measurement invalid.
+        device: what is known of the device, such as the step in which its kernels like channels.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -138,6 +146,12 @@ def load_profile(name_or_path: str | Path, *, as_written: bool = False) -> Targe
 
     Raises:
         UsageError: no such profile, with the nearest names; or all problems of its file.
+
+    Example:
+        >>> from edgespiral import load_profile
+        >>> profile = load_profile("host-cpu")
+        >>> profile.runtime.kind, profile.transport.kind
+        ('onnxruntime', 'local')
     """
     return PROFILES.load(name_or_path, TargetProfile, AS_WRITTEN if as_written else None)
 

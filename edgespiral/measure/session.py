@@ -170,6 +170,11 @@ class Session:
     ) -> list[tuple[Measurement, Ratio]]:
         """Each subject's latency and how many times as fast as the reference it is, in pairs.
 
+        Args:
+            reference: an ONNX file that the others take turns with.
+            subjects: ONNX files.
+            rounds, seconds_per_model: as for `measure`.
+
         Raises:
             ModelError: a model is missing, or cannot be loaded or run.
             TargetError: the device cannot be used.
@@ -187,6 +192,10 @@ class Session:
 
         Shapes are those that the runtime works on: ONNX Runtime pads output channels to its block.
         Times of a part's layers are those of all of its runs.
+
+        Args:
+            models: ONNX files.
+            rounds: as for `measure`.
 
         Raises:
             ModelError: a model is missing, or cannot be loaded or run.
@@ -225,7 +234,11 @@ class Session:
         return dict(self._runtime.needs())
 
     def build(self, model: Path, goal: Path) -> Answer:
-        """Build an engine of an ONNX file on the device and fetch it to `goal`.
+        """Build an engine of an ONNX file on the device and fetch it.
+
+        Args:
+            model: the ONNX file.
+            goal: the file that the engine is written to.
 
         Raises:
             ModelError: the model cannot be parsed or built.

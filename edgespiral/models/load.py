@@ -136,6 +136,11 @@ def read_state(path: Path, say: Say = lambda _: None) -> dict[str, Tensor]:
         return {name: tensor for part in parts for name, tensor in part.items()}
     if form == "safetensors":
         return _read_safetensors(file)
+    return _read_pickled_state(path, file, key, say)
+
+
+def _read_pickled_state(path: Path, file: Path, key: str | None, say: Say) -> dict[str, Tensor]:
+    """The set of weights in a file of PyTorch's that `key` names, or the first of them."""
     content, beside = _read_pickle(file)
     states = states_in(content)
     if key is not None and key not in states:

@@ -9,11 +9,12 @@ from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
-from edgespiral.report import formats, svg
-from edgespiral.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from edgespiral.report import formats
+from edgespiral.report.drawing import svg
+from edgespiral.report.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from edgespiral.report.drawing.svg import Axes, Scale
 from edgespiral.report.html import status_of, template
 from edgespiral.report.run import Run
-from edgespiral.report.svg import Axes, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ from edgespiral.core.records.events import (
 from edgespiral.core.records.measurement import (
     Fingerprint,
 )
-from edgespiral.report import charts, formats
+from edgespiral.report import formats
 from edgespiral.report.budgets import (
     better_by_rounding,
     budget_margins,
@@ -24,6 +24,7 @@ from edgespiral.report.budgets import (
     sibling_text,
     siblings,
 )
+from edgespiral.report.drawing import charts
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:

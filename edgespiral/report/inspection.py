@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgespiral.core.errors import first_few
-from edgespiral.report.charts import layers_chart
+from edgespiral.report.drawing.charts import layers_chart
 from edgespiral.report.html import template
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def summary(inspection: Inspection) -> list[str]:
         f"can be cut: {channels} of the channels, {parameters} of the parameters",
         f"groups: {len(inspection.groups)}, branches that can go: {len(inspection.branches)}",
         *(f"engine {engine.name}: {verdict(engine)}" for engine in inspection.engines),
-        f"compress takes: {taken(inspection.engines)}",
+        f"compress takes: {first_able(inspection.engines)}",
         f"batch norms: {inspection.batch_norms}{note}",
         f"parameters: {precisions}",
         *(f"stays: {reason}" for reason in inspection.main_reasons),
@@ -61,7 +61,7 @@ def verdict(engine: EngineFacts) -> str:
     return "yes" if engine.problem is None else f"no, as {engine.problem}"
 
 
-def taken(engines: Sequence[EngineFacts]) -> str:
+def first_able(engines: Sequence[EngineFacts]) -> str:
     """Which engine a run begins with, where its plan names none."""
     able = (engine.name for engine in engines if engine.problem is None)
     return next(able, "none, as no engine cuts this model rightly")

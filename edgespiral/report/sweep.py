@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from edgespiral.report import formats, svg
-from edgespiral.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from edgespiral.report import formats
+from edgespiral.report.drawing import svg
+from edgespiral.report.drawing.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from edgespiral.report.drawing.svg import Axes, Scale
 from edgespiral.report.html import template
-from edgespiral.report.svg import Axes, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,6 +12,7 @@ from edgespiral.core.errors import (
     RunFolderError,
     first_few,
 )
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Baseline,
     OnDevice,
@@ -28,18 +29,20 @@ from edgespiral.distill.evaluate import score
 from edgespiral.export.parity import TURNED_SHARE
 from edgespiral.export.precision import export_as, float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
+from edgespiral.measure.beside.consumption import consumption_on
 from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
 from edgespiral.models.work import flops_of
 from edgespiral.prune.groups import widths_of
+from edgespiral.report import console
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
-from edgespiral.spiral.sharing.baseline import shared_baseline
+from edgespiral.spiral.sharing.baseline import shared_baseline, shared_folder, with_budgets
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import MODEL, hashes_of, judged_files, require_judged
 from edgespiral.spiral.shipping.stages import stages_of
-from edgespiral.spiral.turn import model_facts, taken_by, whole_of
+from edgespiral.spiral.turn import model_facts, whole_of
 from edgespiral.tasks import is_built_in
 from edgespiral.tasks.base import coarse_validation
 
@@ -50,11 +53,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.listener import Listener
     from edgespiral.core.records.measurement import (
         Measurement,
     )
     from edgespiral.core.records.metric import Metric
+    from edgespiral.core.stages.latencies import Stages
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
     from edgespiral.spiral.context import RunContext
@@ -87,21 +90,23 @@ def baseline_of(context: RunContext, fresh: FreshProcess) -> Baseline:
     baselines = [event for event in context.journal.read() if isinstance(event, Baseline)]
     if baselines:
         _require_as_it_was(context, baselines[-1])
-        say_doubts(context.listener, baselines[-1].doubts)
+        say_all(context.listener, console.doubts(baselines[-1].doubts))
         return baselines[-1]
-    with shared_baseline(context) as shared:
-        baseline = shared.taken() if shared else None
+    folder = context.folder(0)
+    with shared_baseline(shared_folder(context)) as shared:
+        baseline = shared.take(folder) if shared else None
         if baseline is not None:
+            baseline = with_budgets(baseline, context.plan)
             _require_as_it_was(context, baseline)
         else:
             with context.listener.steps("the teacher: exporting, scoring, measuring"):
                 baseline = _measured(context, fresh)
             if shared:
-                shared.give(baseline)
+                shared.give(baseline, folder)
     context.journal.append(baseline)
     metric = context.task.metric
     goal = goal_text(context.plan, budgets_of(context.plan.budgets, baseline), metric)
-    _tell(context.listener, metric, goal, baseline)
+    say_all(context.listener, console.teacher(baseline, metric, goal))
     if metric.is_share and context.plan.max_drop >= baseline.teacher.validation_score:
         drop = f"{context.plan.max_drop:g} {metric.difference_unit}"
         context.listener.say(f"  no score is too low: --max-drop allows {drop}, which is all of it")
@@ -135,9 +140,11 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
         require_judged(folder, files | {MODEL: measurement.model_sha256})
     plan = context.plan
     footprints = footprint_budgets(plan.size_mib, plan.parameters, facts)
-    stages = stages_of(context, onnx)
+    stages: Sequence[Stages | None] = [None for _ in measurements]
+    if plan.timed != "network":
+        stages = stages_of(context.fleet, onnx, context.splits, task)
     budget = Budgets.of(plan.budgets, measurements, facts, footprints, stages=stages)
-    taken = taken_by(context.fleet, onnx, plan)
+    consumptions = consumption_on(context.fleet, onnx, plan)
     return Baseline(
         teacher=facts,
         widths=widths_of(context.teacher.groups),
@@ -152,7 +159,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
                 whole=whole_of(own_stages, measurement),
             )
             for own, measurement, beside, own_stages in zip(
-                budget.each, measurements, taken, stages, strict=True
+                budget.each, measurements, consumptions, stages, strict=True
             )
         ),
         files=files,
@@ -213,7 +220,7 @@ def _require_same_samples(context: RunContext, baseline: Baseline) -> None:
             hint="put them back as they were, or start another run with another --out",
         )
     if not is_same:
-        say_doubts(context.listener, [CHANGED])
+        say_all(context.listener, console.doubts([CHANGED]))
 
 
 def _require_same_devices(fleet: Fleet, onnx: Path, baseline: Baseline) -> None:
@@ -233,19 +240,6 @@ def _or_task(task: Task) -> str:
     return "" if is_built_in(task) else " or the task"
 
 
-def _tell(
-    listener: Listener,
-    metric: Metric,
-    goal: str,
-    baseline: Baseline,
-) -> None:
-    measurements = timed(baseline)
-    latencies = ", ".join(f"{measurement.stats.p50_ms:.3g} ms" for measurement in measurements)
-    score_told = metric.named(baseline.teacher.validation_score)
-    listener.say(f"teacher: {score_told} on validation, {latencies}; {goal}")
-    say_doubts(listener, baseline.doubts)
-
-
 def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline) -> Budgets:
     """What a run is to reach whose targets are asked for `latencies`, as in `Plan.budgets`."""
     memory, energy = baseline.devices[0].memory, baseline.devices[0].energy
@@ -254,7 +248,7 @@ def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline)
         timed(baseline),
         baseline.teacher,
         baseline.footprints,
-        memory.limit_mib if memory else None,
+        memory_mib=memory.limit_mib if memory else None,
         energy_mj=energy.limit_mj if energy else None,
         stages=[device.stages for device in baseline.devices],
     )
@@ -266,12 +260,6 @@ def goal_text(plan: Plan, budgets: Budgets, metric: Metric) -> str:
         return f"budget {budgets}"
     kind = "smallest" if plan.smallest else "fastest"
     return f"goal: the {kind} that loses at most {plan.max_drop:g} {metric.difference_unit}".strip()
-
-
-def say_doubts(listener: Listener, doubts: Sequence[str]) -> None:
-    """Say what speaks against a run's figures, a line each."""
-    for doubt in doubts:
-        listener.say(f"  warning: {doubt}")
 
 
 def check_source(fresh: FreshProcess, folder: Path, splits: DataSplits) -> None:

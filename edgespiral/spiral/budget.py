@@ -139,8 +139,8 @@ class Budgets:
         measured: Sequence[Measurement],
         teacher: HasFootprint | None = None,
         footprints: Sequence[FootprintBudget] = (),
-        memory_mib: float | None = None,
         *,
+        memory_mib: float | None = None,
         stages: Sequence[Stages | None] = (),
         energy_mj: float | None = None,
     ) -> Budgets:
@@ -168,7 +168,13 @@ class Budgets:
         shares = [(budget, budget.share(teacher)) for budget in footprints] if teacher else []
         teacher_ms = measured[0].stats.p50_ms
         return cls(
-            *(each, tuple(latencies), teacher_ms, tuple(shares), memory_mib, around, energy_mj)
+            each=each,
+            targets=tuple(latencies),
+            teacher_ms=teacher_ms,
+            footprints=tuple(shares),
+            memory_mib=memory_mib,
+            stages=around,
+            energy_mj=energy_mj,
         )
 
     @property
@@ -176,8 +182,8 @@ class Budgets:
         """That on a device the stages around the network leave nothing for it; else nothing."""
         for budget, target in zip(self.each, self.targets, strict=True):
             if budget.out_of_reach:
-                asked = f"{budget.whole_ms:.3g} ms for a frame"
-                return f"{asked} is out of reach on {target}: {budget.out_of_reach}"
+                frame = f"{budget.whole_ms:.3g} ms for a frame"
+                return f"{frame} is out of reach on {target}: {budget.out_of_reach}"
         return ""
 
     @property

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.nested import Tensors
+    from edgespiral.core.records.widths import Widths
     from edgespiral.prune.scoring.reconstruct import Moments
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.tasks.base import Task
@@ -121,21 +122,15 @@ def cut(
     _check_asked(fraction, widths, multiple)
     scored_by = criterion or (WITHOUT_DATA if data is None else WITH_DATA)
     CRITERIA.check(scored_by)
-    splits, aim = _splits(data), _task(task)
-    if splits is not None:
-        aim, splits = aim.fitted(splits)
-        splits = watched(splits, aim.target_problem)
-        aim.check_data(splits)
-    inputs = _inputs(example_inputs, splits)
-    source, aim = _source(model, inputs, splits, aim)
-    if splits is not None and not splits.is_labelled:
-        splits = taught_by(source.model, splits, aim)
-    new_widths = _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
+    source, splits, aim = _prepared(model, example_inputs, _splits(data), _task(task))
+    new_widths: Mapping[str, int] = (
+        _at_fraction(source, fraction, multiple) if widths is None else _at(source, widths)
+    )
     scores, layer_moments = _scored(source, scored_by, splits, aim, seed)
     result = cut_to(source, new_widths, scores, pruner, layer_moments)
     facts = CutFacts(
         before={group.name: group.channels for group in source.groups},
-        after=new_widths,
+        after=dict(new_widths),
         engine=result.engine,
         difference=result.difference,
         parameters_before=parameter_count(source.model),
@@ -145,6 +140,21 @@ def cut(
     smaller.meta[FACTS] = facts
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     return smaller.to(home)
+
+
+def _prepared(
+    model: nn.Module, example_inputs: Tensors | None, splits: DataSplits | None, task: Task
+) -> tuple[PrunableModel, DataSplits | None, Task]:
+    """Model, data and task as they go together; the model's outputs for targets that are not."""
+    if splits is not None:
+        task, splits = task.fitted(splits)
+        splits = watched(splits, task.target_problem)
+        task.check_data(splits)
+    inputs = _inputs(example_inputs, splits)
+    source, task = _source(model, inputs, splits, task)
+    if splits is not None and not splits.is_labelled:
+        splits = taught_by(source.model, splits, task)
+    return source, splits, task
 
 
 def _check_asked(fraction: float | None, widths: Mapping[str, int] | None, multiple: int) -> None:
@@ -230,7 +240,7 @@ def _source(
         return PrunableModel.of(trace(layers, inputs), (), example=example), task
 
 
-def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> dict[str, int]:
+def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> Widths:
     assert fraction is not None
     widths = _choices(source, multiple).at_share(1 - fraction)
     if all(widths[group.name] == group.channels for group in source.groups):

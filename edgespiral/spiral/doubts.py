@@ -97,8 +97,8 @@ def _at_chance(validation: Answers, task: Task) -> str | None:
         return None
     return (
         f"the teacher is right on {validation.percent:.1f} % of {_counted(task, count)}, always "
-        f"guessing the commonest class would be on {100 * share:.1f} %: was it trained too little? "
-        "If not, look for another normalisation, other weights or another order of the classes "
+        f"giving the commonest answer would be on {100 * share:.1f} %: was it trained too little? "
+        "If not, look for another normalisation, other weights or another order of the targets "
         "than it was trained with"
     )
 

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Baseline,
     Outcome,
@@ -20,11 +21,13 @@ from edgespiral.core.records.measurement import (
 )
 from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.core.system.analysis_limit import analysing
+from edgespiral.measure.beside.consumption import Consumption, consumption_verdicts
 from edgespiral.measure.beside.memory import least_memory_mib
 from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
+from edgespiral.report import console
 from edgespiral.spiral.baseline import baseline_of, budgets_of, timed
 from edgespiral.spiral.budget import Budgets, joined
 from edgespiral.spiral.context import Stopwatch
@@ -45,7 +48,7 @@ from edgespiral.spiral.shipping.publishing import (
 from edgespiral.spiral.student.making import nothing_cut
 from edgespiral.spiral.student.parent import Parents, slimming_epochs
 from edgespiral.spiral.student.precision_search import Planners
-from edgespiral.spiral.turn import Taken, run_turn, taken_verdicts
+from edgespiral.spiral.turn import run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,7 +203,12 @@ class Spiral:
             precision=course.planner.precision,
             floor=course.rules.floor(course.baseline),
         )
-        self._tell(course.baseline, done)
+        has_budget = not self.context.plan.is_quality_goal
+        metric = self.context.task.metric
+        say_all(
+            self.context.listener,
+            console.turn(done, course.baseline, metric, has_budget=has_budget),
+        )
         return done
 
     def _planned(
@@ -226,11 +234,11 @@ class Spiral:
         )
         is_uncut = nothing_cut(parent.source, chosen.widths) and plan.sparsity == "none"
         with watch.timing("plan"):
-            cuts = planner.bought(parent.source, parent.importance, chosen.widths)
+            cuts = planner.cut_costs(parent.source, parent.importance, chosen.widths)
         planned = TurnPlanned(
             turn=step.turn,
             target_ms=step.target_ms,
-            widths=chosen.widths,
+            widths=dict(chosen.widths),
             importance_lost=chosen.importance_lost,
             expected_lost=step.expected_lost,
             compared=compared,
@@ -273,8 +281,8 @@ class Spiral:
             [Paired(measurement, measurement) for measurement in timed(baseline)], 1 - ERROR_RATE
         )
         sizes = budget.footprint_verdicts(baseline.teacher)
-        taken = [Taken(device.memory, device.energy) for device in baseline.devices]
-        return joined([*verdicts, *sizes, *taken_verdicts(taken)]) is Verdict.MET
+        consumptions = [Consumption(device.memory, device.energy) for device in baseline.devices]
+        return joined([*verdicts, *sizes, *consumption_verdicts(consumptions)]) is Verdict.MET
 
     def _out_of_memory(self, budget: Budgets) -> str:
         """That no model is small enough, as the runtime alone takes too much; else nothing."""
@@ -289,22 +297,6 @@ class Spiral:
             f"{memory_text(budget.memory_mib)} is out of reach: with a tiny model the runtime "
             f"takes {most_mib:.4g} MiB on {target}"
         )
-
-    def _tell(self, baseline: Baseline, done: TurnFinished) -> None:
-        several = len(done.devices) > 1
-        reached = ", ".join(
-            f"{teacher.stats.p50_ms / device.speedup.value:.3g} ms, {device.speedup.value:.2f}x"
-            f"{f' on {device.target}' if several else ''}"
-            for teacher, device in zip(timed(baseline), done.devices, strict=True)
-        )
-        metric = self.context.task.metric
-        score = f"{metric.named(done.student.validation_score)} on validation"
-        sizes = [budget.text(budget.value(done.student)) for budget in baseline.footprints]
-        sizes += [str(device.memory) for device in done.devices if device.memory]
-        sizes += [str(device.energy) for device in done.devices if device.energy]
-        what = "goal" if self.context.plan.is_quality_goal else "budget"
-        reached = ", ".join([score, reached, *sizes])
-        self.context.listener.say(f"  {reached}: {what} {done.verdict}")
 
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan

@@ -16,7 +16,7 @@ from edgespiral.core.system.files import write_text
 from edgespiral.core.system.invocation import tell_stopped
 from edgespiral.data import load
 from edgespiral.data.accompanying import check_beside
-from edgespiral.distill.own_training import USUAL, training_of
+from edgespiral.distill.own_training import training_of
 from edgespiral.loggers.listening import on_console
 from edgespiral.models import is_built_untrained
 from edgespiral.models.load import load_model_for
@@ -25,6 +25,7 @@ from edgespiral.report.result import build_result
 from edgespiral.spiral.loop import Spiral
 from edgespiral.spiral.starting.fitting import require_drop
 from edgespiral.spiral.starting.opened import opened
+from edgespiral.spiral.starting.request import RunRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.journal import Journal
     from edgespiral.core.records.result import Result
-    from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
-    from edgespiral.tasks.base import Task
 
 
 def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, command: str) -> Result:
@@ -59,15 +58,17 @@ def run_compress(plan: Plan, *, out: Path, resume: bool, console: Console, comma
     model = load_teacher(plan, splits, listener)
     try:
         return run_spiral(
-            plan,
-            model,
-            splits,
-            out=out,
-            resume=resume,
-            listener=listener,
-            task=task,
-            command=command,
-            training=training,
+            RunRequest(
+                plan=plan,
+                model=model,
+                splits=splits,
+                task=task,
+                training=training,
+                out=out,
+                resume=resume,
+                listener=listener,
+                command=command,
+            )
         )
     except (KeyboardInterrupt, MeasurementError, ProcessLostError, TargetError):
         tell_stopped(console, command)
@@ -92,37 +93,12 @@ def load_teacher(plan: Plan, splits: DataSplits, listener: Listener) -> nn.Modul
     return load_model_for(splits, plan.model, weights=plan.weights, say=listener.say)
 
 
-def run_spiral(
-    plan: Plan,
-    model: nn.Module,
-    splits: DataSplits,
-    *,
-    out: Path,
-    resume: bool,
-    listener: Listener,
-    task: Task,
-    command: str,
-    training: Training = USUAL,
-) -> Result:
-    """Run the spiral on a model and data already in memory; see `run_compress`.
-
-    Args:
-        training: the user's own, if it is.
-    """
-    require_drop(plan, task.metric)
-    with opened(
-        plan,
-        model,
-        splits,
-        out=out,
-        resume=resume,
-        listener=listener,
-        task=task,
-        command=command,
-        training=training,
-    ) as (context, fresh):
+def run_spiral(request: RunRequest) -> Result:
+    """Run the spiral on a model and data already in memory; see `run_compress`."""
+    require_drop(request.task.metric, request.plan.model_fields_set)
+    with opened(request) as (context, fresh):
         Spiral(context, fresh).run()
-        return write_results(context.journal, out)
+        return write_results(context.journal, request.out)
 
 
 def write_results(journal: Journal, out: Path) -> Result:

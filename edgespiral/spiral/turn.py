@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import (
@@ -11,7 +10,6 @@ from edgespiral.core.records.events import (
     OnDevice,
     TurnFinished,
 )
-from edgespiral.core.records.footprint import Energy, PeakMemory
 from edgespiral.core.records.measurement import (
     Verdict,
 )
@@ -19,8 +17,7 @@ from edgespiral.core.records.schema import now_utc
 from edgespiral.core.statistics.intervals import Looks
 from edgespiral.distill.optimizers import named_optimizer
 from edgespiral.distill.own_training import is_usual
-from edgespiral.measure.beside.energy import energy_of
-from edgespiral.measure.beside.memory import peak_memory_mib
+from edgespiral.measure.beside.consumption import consumption_on, consumption_verdicts
 from edgespiral.measure.decide import compare_until_decided
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.work import parameter_count
@@ -45,11 +42,13 @@ if TYPE_CHECKING:
         TurnPlanned,
     )
     from edgespiral.core.records.measurement import LatencyStats, Measurement, Ratio
+    from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Precision
     from edgespiral.core.stages.latencies import Stages
+    from edgespiral.distill.own_training import Training
+    from edgespiral.measure.beside.consumption import Consumption
     from edgespiral.measure.decide import Paired
     from edgespiral.measure.fleet import Fleet
-    from edgespiral.measure.session import Session
     from edgespiral.spiral.budget import Budgets
     from edgespiral.spiral.context import Parent, RunContext, Stopwatch
     from edgespiral.spiral.shipping.judging import Score
@@ -90,7 +89,7 @@ def run_turn(
         judgement = judged(onnx, context.file_scores, expected=shipped.float_score)
     with watch.timing("measure"):
         pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, budgets)
-        taken = taken_by(context.fleet, onnx, budgets)
+        consumptions = consumption_on(context.fleet, onnx, budgets)
     _require_measured(shipped.folder, files, pairs[0][0])
     # What it took turns with is what the budget and all other turns were held against.
     require_judged(context.folder(0), judged_files(context.journal.read(), 0))
@@ -101,6 +100,13 @@ def run_turn(
         score=judgement,
         float_score=None if is_written_fp32(context.precisions, precision) else shipped.float_score,
     )
+    if context.plan.is_quality_goal:
+        verdict = _floor_verdict(context.task.metric, facts.validation_score, floor)
+    else:
+        verdict = joined(
+            [*verdicts, *consumption_verdicts(consumptions), *budgets.footprint_verdicts(facts)]
+        )
+    optimizer = _optimizer(context.plan.optimizer, context.teacher.model, context.training)
     finished = TurnFinished(
         turn=planned.turn,
         parent=parent.turn,
@@ -108,13 +114,13 @@ def run_turn(
         criterion="" if planned.sibling else context.plan.criterion,
         pruner="" if planned.sibling else student.engine,
         student=facts,
-        devices=on_devices(budgets, pairs, verdicts, taken),
+        devices=on_devices(budgets, pairs, verdicts, consumptions),
         quantised_training=shipped.training,
         restored=shipped.restored,
         score_after_cut=student.score_after_cut,
-        verdict=_verdict(context, facts, budgets, [*verdicts, *taken_verdicts(taken)], floor),
+        verdict=verdict,
         epochs=planned.epochs,
-        optimizer=_optimizer(context) if planned.epochs else "",
+        optimizer=optimizer if planned.epochs else "",
         seconds=dict(watch.seconds),
         files=files,
         seed=context.plan.seed,
@@ -126,26 +132,17 @@ def run_turn(
     return finished
 
 
-def _optimizer(context: RunContext) -> str:
+def _optimizer(name: str, teacher: nn.Module, training: Training) -> str:
     """What trains students, and why that one."""
-    if not is_usual(context.training):
+    if not is_usual(training):
         return "the training is one's own"
-    chosen = named_optimizer(context.plan.optimizer, context.teacher.model)
+    chosen = named_optimizer(name, teacher)
     return f"{chosen.name}: {chosen.reason}"
 
 
-def _verdict(
-    context: RunContext,
-    facts: ModelFacts,
-    budgets: Budgets,
-    verdicts: Sequence[Verdict],
-    floor: float,
-) -> Verdict:
-    """Of all budgets together; without any, whether the student holds the floor."""
-    if context.plan.is_quality_goal:
-        holds = context.task.metric.holds(facts.validation_score, floor)
-        return Verdict.MET if holds else Verdict.MISSED
-    return joined([*verdicts, *budgets.footprint_verdicts(facts)])
+def _floor_verdict(metric: Metric, score: float, floor: float) -> Verdict:
+    """Of a run without a budget: whether a student holds the floor."""
+    return Verdict.MET if metric.holds(score, floor) else Verdict.MISSED
 
 
 def _require_measured(folder: Path, files: Mapping[str, str], measurement: Measurement) -> None:
@@ -160,9 +157,9 @@ def on_devices(
     budgets: Budgets,
     pairs: Sequence[tuple[Measurement, Ratio]],
     verdicts: Sequence[Verdict],
-    taken: Sequence[Taken],
+    consumptions: Sequence[Consumption],
 ) -> tuple[OnDevice, ...]:
-    """A model on each device, as `decide` and `taken_by` measured and judged it there."""
+    """A model on each device, as `decide` and `consumption_on` measured and judged it there."""
     return tuple(
         OnDevice(
             budget_ms=budget.latency_ms,
@@ -177,7 +174,7 @@ def on_devices(
             budgets.each,
             pairs,
             verdicts,
-            taken,
+            consumptions,
             budgets.stages or [None for _ in pairs],
             strict=True,
         )
@@ -187,61 +184,6 @@ def on_devices(
 def whole_of(stages: Stages | None, measurement: Measurement) -> LatencyStats | None:
     """A whole frame with a network that was measured; None where the rest is not known."""
     return None if stages is None else stages.with_network(measurement.rounds_ms)
-
-
-class HasLimits(Protocol):
-    """What says how much memory and energy a model may take; None for as much as it likes."""
-
-    @property
-    def memory_mib(self) -> float | None:
-        """Of the process that runs it."""
-
-    @property
-    def energy_mj(self) -> float | None:
-        """Of an inference."""
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What a model takes on a device beside time, of that which has a limit."""
-
-    memory: PeakMemory | None = None
-    energy: Energy | None = None
-
-    @property
-    def verdicts(self) -> list[Verdict]:
-        """Whether each is within its limit."""
-        return [taken.verdict for taken in (self.memory, self.energy) if taken is not None]
-
-
-def taken_by(fleet: Fleet, onnx: Path, limits: HasLimits) -> list[Taken]:
-    """What a model takes on each device, by itself.
-
-    Args:
-        fleet: the devices.
-        onnx: the model's file.
-        limits: of a plan or of its budgets.
-
-    Raises:
-        MeasurementError: a device does not tell; or as `Session.measure`.
-        ModelError, TargetError: as `Session.measure`.
-    """
-    memory_mib, energy_mj = limits.memory_mib, limits.energy_mj
-
-    def taken(_: int, session: Session) -> Taken:
-        memory = energy = None
-        if memory_mib is not None:
-            memory = PeakMemory(peak_mib=peak_memory_mib(session, onnx), limit_mib=memory_mib)
-        if energy_mj is not None:
-            energy = energy_of(session, onnx).model_copy(update={"limit_mj": energy_mj})
-        return Taken(memory, energy)
-
-    return fleet.each(taken)
-
-
-def taken_verdicts(taken: Sequence[Taken]) -> list[Verdict]:
-    """Whether each device's memory and energy are within their limits, of those that have one."""
-    return [verdict for device in taken for verdict in device.verdicts]
 
 
 def decide(

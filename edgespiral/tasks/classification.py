@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.stages.answers import likeliest
+from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.tasks.base import Task, share_error
 from edgespiral.tasks.checks import described, require_target_shape
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import BatchSource, DataSplits
-    from edgespiral.core.stages.graph import Postprocessing
+    from edgespiral.core.stages.graph import StageGraph
     from edgespiral.tasks.base import Pairs
 
 
@@ -101,11 +102,11 @@ class Classification(Task):
         if not isinstance(answers, torch.Tensor) or answers.shape[1:] != (len(names),):
             return None
         pairs = zip(targets.tolist(), answers.argmax(1).tolist(), strict=True)
-        return [(names[meant], names[said]) for meant, said in pairs]
+        return [(names[meant], names[answer]) for meant, answer in pairs]
 
     def postprocessing(self) -> Postprocessing:
-        """The likeliest class."""
-        return likeliest()
+        """The likeliest class, and its probability."""
+        return Postprocessing("softmax and arg-max", _likeliest, _add_likeliest)
 
     def standard_error(self, score: float, source: BatchSource) -> float:
         """That of a share of the samples, in points."""
@@ -165,6 +166,19 @@ def _way_to_logits(outputs: object) -> str:
     if isinstance(outputs, (tuple, list)):
         return f"wrap it so that it returns the logits alone, or {OF_SEVERAL}"
     return "return one tensor of (samples, classes)"
+
+
+def _likeliest(logits: Tensor) -> dict[str, Tensor]:
+    probability, place = logits.float().softmax(1).max(1)
+    return {"class": place, "probability": probability}
+
+
+def _add_likeliest(graph: StageGraph, logits: str) -> dict[str, str]:
+    single = graph.constant(np.array([1], np.int64))
+    probabilities = graph.add("Softmax", logits, axis=1)
+    values, places = graph.add_several("TopK", probabilities, single, count=2, axis=1)
+    place, value = (graph.add("Squeeze", name, single) for name in (places, values))
+    return {"class": place, "probability": value}
 
 
 CLASSIFICATION = PLUGIN = Classification()

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.stages.answers import likely_labels
+from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.tasks.base import BATCH_SIZE, Task
 from edgespiral.tasks.checks import (
     described,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.stages.graph import Postprocessing
+    from edgespiral.core.stages.graph import StageGraph
     from edgespiral.tasks.base import Pairs
 
 ROW = "a sample's target is a row of 0 and 1, float32 or int64"
@@ -81,7 +81,7 @@ class Multilabel(Task):
 
     def postprocessing(self) -> Postprocessing:
         """Which labels there are."""
-        return likely_labels()
+        return Postprocessing("threshold of each label", _likely, _add_likely)
 
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The share of each sample's labels that are right."""
@@ -175,6 +175,14 @@ def soft_distance(student: Tensor, teachers: Tensor, temperature: float) -> Tens
     """
     soft = torch.sigmoid(teachers / temperature).mean(0)
     return temperature**2 * F.binary_cross_entropy_with_logits(student / temperature, soft)
+
+
+def _likely(logits: Tensor) -> dict[str, Tensor]:
+    return {"labels": logits > 0}
+
+
+def _add_likely(graph: StageGraph, logits: str) -> dict[str, str]:
+    return {"labels": graph.add("Greater", logits, graph.constant(np.float32(0)))}
 
 
 PLUGIN = Multilabel()

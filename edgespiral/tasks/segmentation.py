@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.stages.answers import class_a_pixel
+from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.tasks.base import Task
 from edgespiral.tasks.checks import described, require_target_shape
 from edgespiral.tasks.drawing import colour, visible
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgespiral.core.batches import DataSplits
-    from edgespiral.core.stages.graph import Postprocessing
+    from edgespiral.core.stages.graph import StageGraph
     from edgespiral.tasks.base import Pairs
 
 IGNORED = 255
@@ -117,7 +117,7 @@ class Segmentation(Task):
 
     def postprocessing(self) -> Postprocessing:
         """The likeliest class of each pixel."""
-        return class_a_pixel()
+        return Postprocessing("arg-max of each pixel", _classes, _add_classes)
 
     def pictures(
         self,
@@ -193,6 +193,14 @@ def _confusion(logits: Tensor, masks: Tensor) -> Tensor:
     classes_told, counting = logits.argmax(1), masks != IGNORED
     places = masks[counting] * classes + classes_told[counting]
     return places.bincount(minlength=classes**2).reshape(classes, classes)
+
+
+def _classes(logits: Tensor) -> dict[str, Tensor]:
+    return {"classes": logits.argmax(1)}
+
+
+def _add_classes(graph: StageGraph, logits: str) -> dict[str, str]:
+    return {"classes": graph.add("ArgMax", logits, axis=1, keepdims=0)}
 
 
 PLUGIN = Segmentation()

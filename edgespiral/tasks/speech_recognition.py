@@ -100,8 +100,8 @@ class SpeechRecognition(Task):
         heard = [torch.unique_consecutive(frames) for frames in answers.argmax(2).cpu()]
         names = splits.class_names
         return [
-            (_spelt(meant, names), _spelt(said, names))
-            for meant, said in zip(targets.cpu(), heard, strict=True)
+            (_spelt(meant, names), _spelt(frames, names))
+            for meant, frames in zip(targets.cpu(), heard, strict=True)
         ]
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002

@@ -3,21 +3,23 @@ import pytest
 
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.records.measurement import Interval, Verdict
-from edgespiral.gate.checks import CONFIDENCE, Limits, Taken, judge, lacks_tail, verdict_of
+from edgespiral.gate.checks import CONFIDENCE, LatencySamples, Limits, judge, lacks_tail, verdict_of
 
 
 def taken(
     seed: int, latency_ms: float, processes: int = 1, spread: float = 0.0, samples: int = 8
-) -> Taken:
+) -> LatencySamples:
     """Samples of 1 % noise, in processes whose levels differ by `spread`."""
-    source, found = np.random.default_rng(seed), Taken()
+    source, found = np.random.default_rng(seed), LatencySamples()
     for _ in range(processes):
         level = latency_ms * np.exp(source.normal(0, spread))
         found.add((level * np.exp(source.normal(0, 0.01, (40, samples)))).tolist())
     return found
 
 
-def kinds(limits: Limits, subject: Taken, reference: Taken | None, **how: bool) -> dict[str, str]:
+def kinds(
+    limits: Limits, subject: LatencySamples, reference: LatencySamples | None, **how: bool
+) -> dict[str, str]:
     return {check.kind: check.verdict for check in judge(limits, subject, reference, **how)}
 
 
@@ -62,9 +64,9 @@ def test_the_tail_is_judged_in_pairs_where_samples_carry_it() -> None:
     assert kinds(limits, longer, reference) == {"median": "met", "tail": "missed"}
 
 
-def with_long_tail(subject: Taken) -> Taken:
+def with_long_tail(subject: LatencySamples) -> LatencySamples:
     rounds = [[*samples[:-1], 2 * samples[-1]] for samples in subject.rounds_ms]
-    return Taken(rounds, subject.processes)
+    return LatencySamples(rounds, subject.processes)
 
 
 def test_the_tail_is_judged_against_a_stored_baseline_too() -> None:
@@ -109,6 +111,6 @@ def test_a_device_that_throttles_across_the_budget_is_not_judged(
 
 def test_no_samples_are_no_verdict() -> None:
     with pytest.raises(MeasurementError, match="no samples were taken"):
-        judge(Limits(budget_ms=1), Taken(), None)
+        judge(Limits(budget_ms=1), LatencySamples(), None)
     with pytest.raises(MeasurementError, match="rounds carry no interval"):
-        judge(Limits(budget_ms=1), Taken([[1.0]] * 6, [6]), None)
+        judge(Limits(budget_ms=1), LatencySamples([[1.0]] * 6, [6]), None)

@@ -33,7 +33,7 @@ def test_an_only_model_is_compared_with_what_is_named(chain: Make, suite_file: M
     suite = load_suite(suite_file('path = "net.onnx"'))
     [case] = suite.models
     found = [from_path(suite, place)(case) for place in (other, in_run.parent)]
-    assert [former and former.file for former in found] == [other, in_run]
+    assert [counterpart and counterpart.file for counterpart in found] == [other, in_run]
 
 
 def test_models_of_a_suite_lie_in_the_folder_named(chain: Make, suite_file: Make) -> None:
@@ -41,9 +41,9 @@ def test_models_of_a_suite_lie_in_the_folder_named(chain: Make, suite_file: Make
     old = chain("old/a.onnx")
     suite = load_suite(suite_file('path = "a.onnx"', 'path = "b.onnx"'))
     find = from_path(suite, old.parent)
-    former = find(suite.models[0])
-    assert former is not None
-    assert former.file == old
+    counterpart = find(suite.models[0])
+    assert counterpart is not None
+    assert counterpart.file == old
     with pytest.raises(ModelError, match=r"old/b\.onnx: no such file"):
         find(suite.models[1])
 
@@ -54,11 +54,11 @@ def test_a_ref_s_file_is_taken_from_git(chain: Make, suite_file: Make, tmp_path:
     committed(tmp_path)
     chain("net.onnx", 3)
     (tmp_path / "work").mkdir()
-    former = from_ref(path, "HEAD", tmp_path / "work")(load_suite(path).models[0])
-    assert former is not None
-    assert former.label == "HEAD"
-    assert former.file is not None
-    assert former.file.read_bytes() == before
+    counterpart = from_ref(path, "HEAD", tmp_path / "work")(load_suite(path).models[0])
+    assert counterpart is not None
+    assert counterpart.label == "HEAD"
+    assert counterpart.file is not None
+    assert counterpart.file.read_bytes() == before
 
 
 def test_weights_beside_the_model_come_too(
@@ -119,9 +119,9 @@ def test_a_baseline_without_the_model_is_told(
     path = suite_file('path = "net.onnx"')
     suite = load_suite(path)
     stored = Gate(suite, path, profile).run()
-    former = from_baseline(suite, "main", stored)(suite.models[0])
-    assert former is not None
-    assert former.stored == stored.cases[0]
+    counterpart = from_baseline(suite, "main", stored)(suite.models[0])
+    assert counterpart is not None
+    assert counterpart.stored == stored.cases[0]
     [case] = suite.models
     other = suite.model_copy(update={"models": (case.model_copy(update={"name": "nett"}),)})
     with pytest.raises(UsageError, match="baseline main: unknown model 'nett'"):

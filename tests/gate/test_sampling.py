@@ -9,7 +9,7 @@ from edgespiral.gate.checks import CONFIDENCE, Limits
 from edgespiral.gate.sampling import (
     BASELINE_PROCESSES,
     PROCESSES_PER_LOOK,
-    Sampled,
+    Sampling,
     sample,
     sample_baseline,
 )
@@ -25,7 +25,7 @@ def test_a_clear_case_needs_one_look(chain: Make, profile: TargetProfile) -> Non
     with Session(profile) as session:
         found = sample(session, models, Limits(tolerance_percent=2.5), time_limit_s=60)
     assert [check.verdict for check in found.checks] == ["missed"]
-    assert found.taken[0].processes == found.taken[1].processes == [FIRST]
+    assert found.samples[0].processes == found.samples[1].processes == [FIRST]
     assert len(found.measurements[1].rounds_ms) == FIRST
 
 
@@ -38,17 +38,17 @@ def test_an_open_case_is_sampled_until_the_looks_are_used_up(
         budget_ms = session.measure([model])[0].stats.p50_ms
         found = sample(session, [model], Limits(budget_ms=budget_ms), time_limit_s=15)
     [check] = found.checks
-    sizes = found.taken[0].processes
+    sizes = found.samples[0].processes
     assert check.verdict != "undecided" or sum(sizes) > FIRST
     assert sizes[0] == FIRST
     assert sum(sizes) == len(found.measurements[0].rounds_ms)
-    assert found.measurements[0].stats.count == sum(map(len, found.taken[0].rounds_ms))
+    assert found.measurements[0].stats.count == sum(map(len, found.samples[0].rounds_ms))
 
 
 def test_no_time_is_one_look(chain: Make, profile: TargetProfile) -> None:
     with Session(profile) as session:
         found = sample(session, [chain()] * 2, Limits(tolerance_percent=1e-6), time_limit_s=1e-9)
-    assert found.taken[0].processes == [FIRST]
+    assert found.samples[0].processes == [FIRST]
 
 
 def test_a_baseline_is_compared_by_processes(chain: Make, profile: TargetProfile) -> None:
@@ -58,12 +58,12 @@ def test_a_baseline_is_compared_by_processes(chain: Make, profile: TargetProfile
             session,
             [chain("b.onnx", 6)],
             Limits(tolerance_percent=2.5),
-            baseline=stored.taken[0],
+            baseline=stored.samples[0],
             time_limit_s=20,
         )
     rounds = profile.measure.rounds
-    assert stored.taken[0].processes == [rounds] * BASELINE_PROCESSES
-    assert found.taken[0].processes[:PROCESSES_PER_LOOK] == [rounds] * PROCESSES_PER_LOOK
+    assert stored.samples[0].processes == [rounds] * BASELINE_PROCESSES
+    assert found.samples[0].processes[:PROCESSES_PER_LOOK] == [rounds] * PROCESSES_PER_LOOK
     assert found.checks[0].verdict == "missed"
 
 
@@ -73,10 +73,10 @@ def test_a_changed_power_mode_between_processes_voids_all(
     with Session(profile) as session:
         [first] = session.measure([chain()])
     saving = first.fingerprint.model_copy(update={"power_mode": "low-power"})
-    sampled = Sampled()
-    sampled.add([first])
+    sampling = Sampling()
+    sampling.add([first])
     with pytest.raises(MeasurementError, match="power mode changed from None to low-power"):
-        sampled.add([first.model_copy(update={"fingerprint": saving})])
+        sampling.add([first.model_copy(update={"fingerprint": saving})])
 
 
 def test_a_limited_tail_without_samples_to_carry_it_is_no_pass(

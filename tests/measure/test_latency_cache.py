@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgespiral.core.records.measurement import Fingerprint, LayerLatency
-from edgespiral.measure.latency_cache import KnownCut, LatencyCache, Step, cache_folder
+from edgespiral.measure.latency_cache import LatencyCache, MeasuredCut, Step, cache_folder
 from edgespiral.measure.profile import TargetProfile
 
 
@@ -40,13 +40,13 @@ def cache(tmp_path: Path, profile: TargetProfile) -> LatencyCache:
 
 def test_the_newest_measurement_of_a_shape_and_of_widths_is_kept(cache: LatencyCache) -> None:
     cache.add(
-        layers=[row(16, 0.1), row(32, 0.3)], cuts={"net": [KnownCut(widths={"a": 1}, speedup=2)]}
+        layers=[row(16, 0.1), row(32, 0.3)], cuts={"net": [MeasuredCut(widths={"a": 1}, speedup=2)]}
     )
-    cache.add(layers=[row(16, 0.2)], cuts={"net": [KnownCut(widths={"a": 1}, speedup=3)]})
+    cache.add(layers=[row(16, 0.2)], cuts={"net": [MeasuredCut(widths={"a": 1}, speedup=3)]})
     cache.add(staircase=[Step(channels=16, latency_ms=1)])
     table = cache.read()
     assert [(one.weight_shape[0], one.latency_ms) for one in table.layers] == [(16, 0.2), (32, 0.3)]
-    assert table.cuts == {"net": (KnownCut(widths={"a": 1}, speedup=3),)}
+    assert table.cuts == {"net": (MeasuredCut(widths={"a": 1}, speedup=3),)}
     assert table.staircase == (Step(channels=16, latency_ms=1),)
 
 

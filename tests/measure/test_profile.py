@@ -6,12 +6,10 @@ import pytest
 
 from edgespiral.core.errors import UsageError
 from edgespiral.measure.profile import TargetProfile, list_profiles, load_profile
+from edgespiral.measure.runtimes import RUNTIMES
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 
-KNOWN = (
-    "known: android, browser, executorch, litert, mnn, ncnn, onnxruntime, onnxruntime-mobile, "
-    "openvino, tensorrt, tensorrt-rtx"
-)
+KNOWN = f"known: {', '.join(RUNTIMES.built_in())}"
 GOOD = """
 schema = 1
 name = "{name}"

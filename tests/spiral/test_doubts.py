@@ -84,14 +84,14 @@ def test_a_teacher_at_chance_is_told(splits):
     for parameter in silent.parameters():
         nn.init.zeros_(parameter)
     (doubt,) = doubts_of(silent, parts)
-    assert "right on 10.0 % of 400 validation samples, always guessing" in doubt
+    assert "right on 10.0 % of 400 validation samples, always giving" in doubt
     assert "normalisation" in doubt
 
 
 def test_a_mistaken_order_of_classes_is_at_chance_too(splits):
     parts = splits(samples(3000, 3000, 12.0, seed=0), samples(400, 400, 12.0, seed=1))
     (doubt,) = doubts_of(Told(), parts)
-    assert "another order of the classes" in doubt
+    assert "another order of the targets" in doubt
 
 
 def test_of_a_score_that_leaves_no_question_nothing_is_asked(splits):

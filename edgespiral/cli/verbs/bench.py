@@ -109,12 +109,12 @@ def run(
     outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
     with work_folder() as folder:
-        former: Find | None = None
+        find: Find | None = None
         if against is not None:
-            former = from_path(bench.suite, against)
+            find = from_path(bench.suite, against)
         elif against_ref is not None:
-            former = from_ref(suite, against_ref, folder)
-        result = _heard(bench, former, github=github)
+            find = from_ref(suite, against_ref, folder)
+        result = _heard(bench, find, github=github)
     outputs.finish(result)
 
 
@@ -199,7 +199,7 @@ def _bench(suite_path: Path, target: str | None) -> Gate:
 
 
 def _heard(
-    bench: Gate, former: Find | None, *, github: bool, for_baseline: bool = False
+    bench: Gate, find: Find | None, *, github: bool, for_baseline: bool = False
 ) -> BenchResult:
     """Run a suite, telling on standard error what each model came to as it is done."""
     from dataclasses import replace
@@ -210,7 +210,7 @@ def _heard(
         line = f"{case.name}: {case.verdict} ({case.seconds:.1f} s)"
         console.print(line, soft_wrap=True)
 
-    return replace(bench, former=former, for_baseline=for_baseline).run(heard)
+    return replace(bench, find_counterpart=find, for_baseline=for_baseline).run(heard)
 
 
 @dataclass(frozen=True)

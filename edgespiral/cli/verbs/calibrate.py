@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.metric import Metric
     from edgespiral.export.int8.calibration import Calibrated
     from edgespiral.measure.profile import TargetProfile
-    from edgespiral.spiral.student.float_fallback import Held
+    from edgespiral.spiral.student.float_fallback import FallbackOutcome
     from edgespiral.tasks.base import Task as AnyTask
 
 
@@ -218,7 +218,7 @@ def _held(
     *,
     samples: Sequence[Tensor],
     profile: TargetProfile,
-) -> Held:
+) -> FallbackOutcome:
     """What it takes to lose no more than `max_drop` points."""
 
     from edgespiral.core.listener import OnConsole

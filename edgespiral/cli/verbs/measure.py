@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgespiral.cli.frame_table import frame_table
+from edgespiral.cli.latency_tables import frame_table, latency_table
 from edgespiral.cli.options import Shape, budget, parse_shape
 from edgespiral.cli.terminal import Terminal, tell_json
 from edgespiral.cli.verbs.targets.race import Samples, Threads, run_races
@@ -17,9 +17,6 @@ from edgespiral.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from rich.table import Table
-    from rich.text import Text
 
     from edgespiral.core.records.footprint import Energy
     from edgespiral.core.records.measurement import Measurement, Verdict
@@ -80,9 +77,6 @@ class _OnDevice:
     energies: Sequence[Energy] = ()
 
 
-STYLES = {"met": "green", "missed": "red"}
-
-
 def measure(
     models: Annotated[
         list[Path], typer.Argument(metavar="MODEL...", help="ONNX files or run folders.")
@@ -115,7 +109,9 @@ def measure(
         _check_race(targets, latency_ms)
         own = [profiles[0].runtime.kind]
         run_races(
-            *(profiles[0], models, runtime or own),
+            profiles[0],
+            models,
+            runtime or own,
             threads=threads or (),
             data=data,
             shape=shape,
@@ -154,22 +150,22 @@ def _tell(models: Sequence[Path], by_device: Sequence[_OnDevice], *, as_json: bo
     for device in by_device:
         _show(models, device.measured, device.verdicts)
         for model, used in zip(models, device.energies, strict=False):
-            told = f"{used}, beyond {used.idle_watts:.3g} W when idle ({used.source})"
-            Terminal().print(f"{model}: {told}", markup=False)
+            idle = f"beyond {used.idle_watts:.3g} W when idle ({used.source})"
+            Terminal().print(f"{model}: {used}, {idle}", markup=False)
         if device.stages is not None:
             Terminal().print(frame_table(device.stages, device.measured[0]))
 
 
 def _beside(device: _OnDevice, place: int) -> dict[str, object]:
     """What the record of the model at `place` has beside the network's latency."""
-    told: dict[str, object] = {}
+    figures: dict[str, object] = {}
     if device.stages is not None:
         whole = device.stages.with_network(device.measured[place].rounds_ms)
-        told["stages"] = device.stages.model_dump(mode="json")
-        told["whole"] = whole and whole.model_dump(mode="json")
+        figures["stages"] = device.stages.model_dump(mode="json")
+        figures["whole"] = whole and whole.model_dump(mode="json")
     if device.energies:
-        told["energy"] = device.energies[place].model_dump(mode="json")
-    return told
+        figures["energy"] = device.energies[place].model_dump(mode="json")
+    return figures
 
 
 def _energies(session: Session, files: Sequence[Path]) -> list[Energy]:
@@ -179,11 +175,11 @@ def _energies(session: Session, files: Sequence[Path]) -> list[Energy]:
 
 
 def _stages(
-    fleet: Fleet, given: Path, onnx: Path, data: str | None, task: str | None
+    fleet: Fleet, model: Path, onnx: Path, data: str | None, task: str | None
 ) -> list[Stages]:
     from edgespiral.spiral.shipping.stages import stages_around
 
-    return stages_around(fleet, given, onnx, data, task)
+    return stages_around(fleet, model, onnx, data, task)
 
 
 def _check_task(task: str | None, *, is_pipeline: bool) -> None:
@@ -197,13 +193,13 @@ def _check_task(task: str | None, *, is_pipeline: bool) -> None:
         raise UsageError("a network alone is timed whatever it is for", where="--task", hint=hint)
 
 
-def _check_networks(asked: Mapping[str, bool]) -> None:
+def _check_networks(options: Mapping[str, bool]) -> None:
     """Refuse a race that tells more than latencies of networks.
 
     Raises:
         UsageError: so it is.
     """
-    for option, is_asked in asked.items():
+    for option, is_asked in options.items():
         if is_asked:
             hint = f"race first, then take {option} with the winner"
             raise UsageError("a race is between networks", where=option, hint=hint)
@@ -286,11 +282,10 @@ def _show(
     measured: Sequence[Measurement],
     verdicts: Sequence[Verdict] | None,
 ) -> None:
-
     from edgespiral.report.formats import ms, parts
 
     console = Terminal()
-    console.print(_table(models, measured, verdicts))
+    console.print(latency_table(models, measured, verdicts or ()))
     for model, measurement in zip(models, measured, strict=True):
         if measurement.parts:
             console.print(f"{model}: {parts(measurement)}", markup=False)
@@ -302,50 +297,3 @@ def _show(
         f"{about.precision}, threads: {about.threads}",
         style="dim",
     )
-
-
-def _table(
-    models: Sequence[Path],
-    measured: Sequence[Measurement],
-    verdicts: Sequence[Verdict] | None,
-) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=f"latency on {measured[0].target}, ms", box=None, pad_edge=False)
-    table.add_column("model", overflow="fold")
-    for name in ("p50", "95 % interval", "p90", "p99", "samples"):
-        table.add_column(name, justify="right")
-    if len(models) > 1:
-        table.add_column("times as fast", justify="right")
-    if verdicts:
-        table.add_column("budget")
-    for position, model in enumerate(models):
-        table.add_row(Text(str(model)), *_cells(measured, position, verdicts))
-    return table
-
-
-def _cells(
-    measured: Sequence[Measurement], position: int, verdicts: Sequence[Verdict] | None
-) -> list[str | Text]:
-    from rich.text import Text
-
-    from edgespiral.core.statistics.stats import paired_ratio
-    from edgespiral.report.formats import interval, ms
-
-    measurement, stats = measured[position], measured[position].stats
-    low, high = (f"{bound:.4g}" for bound in (stats.p50_ci95_ms.low, stats.p50_ci95_ms.high))
-    percentiles = ["" if p is None else ms(p) for p in (stats.p90_ms, stats.p99_ms)]
-    cells: list[str | Text] = [
-        ms(stats.p50_ms),
-        f"{low}\N{EN DASH}{high}",
-        *percentiles,
-        str(stats.count),
-    ]
-    if len(measured) > 1:
-        ratio = paired_ratio(measured[0].rounds_ms, measurement.rounds_ms)
-        cells.append(f"{ratio.value:.3f} ({interval(ratio)})" if position else "")
-    if verdicts:
-        word = verdicts[position].value
-        cells.append(Text(word, style=STYLES[word]))
-    return cells

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.records.schema import Moment, Precision, Record, Score, Told
+from edgespiral.core.records.schema import Moment, Precision, Printable, Record, Score
 
 
 class Parity(Record):
@@ -29,7 +29,7 @@ class OutputParity(Record):
     """
 
     samples: int = Field(ge=1)
-    output: Told = ""
+    output: Printable = ""
     max_abs_difference: float = Field(ge=0)
     sqnr_db: float | None
 
@@ -41,7 +41,7 @@ Jpeg = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
 class ComparedPicture(Record):
     """A sample as two files see it, drawn by the run's task."""
 
-    sample: Told
+    sample: Printable
     teacher: Jpeg
     student: Jpeg
 
@@ -49,8 +49,8 @@ class ComparedPicture(Record):
 class Confusion(Record):
     """How often two files say a class of samples of another one."""
 
-    meant: Told
-    said: Told
+    meant: Printable
+    said: Printable
     teacher: int = Field(ge=0)
     student: int = Field(ge=0)
 
@@ -58,10 +58,10 @@ class Confusion(Record):
 class ComparedText(Record):
     """What two files say of a sample, in words, and what was meant."""
 
-    sample: Told
-    meant: Told
-    teacher: Told
-    student: Told
+    sample: Printable
+    meant: Printable
+    teacher: Printable
+    student: Printable
 
 
 class FileEvaluation(Record):
@@ -174,12 +174,12 @@ class EngineFacts(Record):
     sha256: str
     model_sha256: str
     precision: Precision
-    runtime: Told
-    runtime_version: Told
-    provider: Told
-    built_on: Told
-    gpu: Told | None
-    compute_capability: Told | None
+    runtime: Printable
+    runtime_version: Printable
+    provider: Printable
+    built_on: Printable
+    gpu: Printable | None
+    compute_capability: Printable | None
     unfused: tuple[str, ...] | None
     warnings: tuple[str, ...]
     built_at: Moment

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from edgespiral.core.records.measurement import Verdict
-from edgespiral.core.records.schema import Record, Told
+from edgespiral.core.records.schema import Printable, Record
 
 MIB = 2**20
 
@@ -110,7 +110,7 @@ class Energy(Record):
 
     inference_mj: float = Field(gt=0)
     idle_watts: float = Field(ge=0)
-    source: Told
+    source: Printable
     limit_mj: float | None = Field(default=None, gt=0)
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from edgespiral.core.records.exported import OutputParity
-from edgespiral.core.records.schema import Moment, PositiveMs, Record, Told
+from edgespiral.core.records.schema import Moment, PositiveMs, Printable, Record
 
 # A figure and what it is reckoned from differ by no more than the order of sums.
 SAME = 1e-6
@@ -94,34 +94,34 @@ class LatencyStats(Record):
             raise ValueError(f"{self.count} samples are told of, {samples_ms.size} are there")
         if samples_ms.min() <= 0:
             raise ValueError(f"a sample of {samples_ms.min():g} ms")
-        told = {50: self.p50_ms, 90: self.p90_ms, 99: self.p99_ms}
-        percents = [percent for percent, value in told.items() if value is not None]
+        by_percent = {50: self.p50_ms, 90: self.p90_ms, 99: self.p99_ms}
+        percents = [percent for percent, value in by_percent.items() if value is not None]
         for percent, own_ms in zip(percents, np.percentile(samples_ms, percents), strict=True):
-            if not math.isclose(told[percent] or 0.0, own_ms, rel_tol=SAME):
+            if not math.isclose(by_percent[percent] or 0.0, own_ms, rel_tol=SAME):
                 raise ValueError(
-                    f"p{percent}_ms is {told[percent]:g}, and of its samples {own_ms:g}"
+                    f"p{percent}_ms is {by_percent[percent]:g}, and of its samples {own_ms:g}"
                 )
 
 
 class Fingerprint(Record):
     """Everything about the device and the runtime that a latency figure depends on."""
 
-    device: Told
-    architecture: Told
-    operating_system: Told
+    device: Printable
+    architecture: Printable
+    operating_system: Printable
     cores: int = Field(le=MOST_CORES)
-    governor: Told | None = None
-    power_mode: Told | None = None
+    governor: Printable | None = None
+    power_mode: Printable | None = None
     temperature_before_c: float | None = None
     temperature_after_c: float | None = None
     frequency_before_mhz: float | None = None
     frequency_after_mhz: float | None = None
-    runtime: Told
-    runtime_version: Told
-    provider: Told
+    runtime: Printable
+    runtime_version: Printable
+    provider: Printable
     threads: int = Field(ge=0, le=MOST_CORES)
     affinity: tuple[int, ...] | None = None
-    precision: Told
+    precision: Printable
 
 
 # What must be the same for two latencies to be held against each other; temperature, frequency and
@@ -153,7 +153,7 @@ def differences(before: Fingerprint | None, now: Fingerprint) -> list[str]:
 class PartLatency(Record):
     """A part of a model that runs in parts: how often for a sample, and one run of it."""
 
-    name: Told
+    name: Printable
     count: int = Field(ge=1)
     p50_ms: PositiveMs
 
@@ -247,13 +247,13 @@ class RaceRow(Record):
     None where the runtime does not tell what a model computes.
     """
 
-    runtime: Told
-    precision: Told
+    runtime: Printable
+    precision: Printable
     threads: int = Field(ge=1)
     measurement: Measurement | None = None
     speedup: Ratio | None = None
     parity: OutputParity | None = None
-    refused: Told | None = None
+    refused: Printable | None = None
 
     @model_validator(mode="after")
     def _speedup_is_of_samples(self) -> Self:
@@ -271,9 +271,9 @@ class Race(Record):
     """
 
     schema_version: Literal[1] = 1
-    target: Told
-    model: Told
-    samples: Told
+    target: Printable
+    model: Printable
+    samples: Printable
     rows: tuple[RaceRow, ...] = Field(min_length=1)
     reference: int = Field(ge=0)
     winner: int = Field(ge=0)

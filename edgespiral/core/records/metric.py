@@ -79,6 +79,10 @@ class Metric(Record):
     def floor(self, reference: float, max_drop: float) -> float:
         """The worst score that loses no more than `max_drop` against `reference`.
 
+        Args:
+            reference: a score, in the metric's unit.
+            max_drop: how much worse it may get, in `difference_unit`.
+
         Example:
             >>> Metric(name="accuracy").floor(40.0, 50.0)
             0.0

@@ -32,7 +32,7 @@ def one_line(text: str) -> str:
 # What a person names a thing: no line breaks, and nothing that a terminal or a CI acts upon.
 Line = Annotated[str, AfterValidator(one_line)]
 # What a device or a file calls itself: told with such characters written out.
-Told = Annotated[str, AfterValidator(printable)]
+Printable = Annotated[str, AfterValidator(printable)]
 
 
 def now_utc() -> datetime:

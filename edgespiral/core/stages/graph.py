@@ -99,9 +99,9 @@ class StageGraph:
         """The graph as a model."""
         from onnx import TensorProto, helper, shape_inference
 
-        given = helper.make_tensor_value_info(ANY, TensorProto.FLOAT, [1])
+        frame = helper.make_tensor_value_info(ANY, TensorProto.FLOAT, [1])
         graph = helper.make_graph(
-            self._nodes, "stage", [given], self._outputs, initializer=self._constants
+            self._nodes, "stage", [frame], self._outputs, initializer=self._constants
         )
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from edgespiral.core.errors import MeasurementError
 from edgespiral.core.records.measurement import LatencyStats
-from edgespiral.core.records.schema import Record, Told
+from edgespiral.core.records.schema import Printable, Record
 from edgespiral.core.statistics.stats import summarise, summed
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ class StageLatency(Record):
     """
 
     stage: Stage
-    what: Told
-    by: Told = ""
+    what: Printable
+    by: Printable = ""
     stats: LatencyStats | None = None
     rounds_ms: Rounds = ()
-    refused: Told | None = None
+    refused: Printable | None = None
 
     @model_validator(mode="after")
     def _is_known_or_refused(self) -> Self:
@@ -49,8 +49,8 @@ class Stages(Record):
     `sum` is that of all of them, None where one is not known, and of none there is none.
     """
 
-    target: Told
-    frame: Told
+    target: Printable
+    frame: Printable
     each: tuple[StageLatency, ...] = Field(min_length=1)
     sum: LatencyStats | None = None
 

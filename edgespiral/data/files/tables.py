@@ -37,6 +37,12 @@ def is_table(path: Path) -> bool:
     return _form(path) in FORMS
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """The tables that lie in a folder, that of the training part first."""
+    tables = sorted(path for path in folder.iterdir() if path.is_file() and is_table(path))
+    return sorted(tables, key=lambda path: path.name.partition(".")[0] != "train")
+
+
 def rows(path: Path, columns: Sequence[str] | None = None) -> list[Row]:
     """The rows of a file, in order.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from edgespiral.core.batches import DataSplits
@@ -12,6 +13,7 @@ from edgespiral.data.tensors import Normalisation, TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -35,6 +37,30 @@ class Source(Protocol):
             UsageError: the argument is wrong.
             DataError: found nowhere, damaged, or not of the form described.
         """
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A source of users' own files, which `edgespiral init` knows by what they are.
+
+    Attributes:
+        load: makes the splits, as a `Source` does.
+        task: the name of what such files are for, where they say; else tasks are tried on them.
+        order: of those that a folder or a table may be, the source of the smallest comes first.
+        fits: whether a folder holds such files; None: it is not asked of folders.
+        columns: what a table has, a column of each of these groups of names in small letters;
+            empty: it is not asked of tables.
+    """
+
+    load: Callable[[str], DataSplits]
+    task: str | None = None
+    order: int = 0
+    fits: Callable[[Path], bool] | None = None
+    columns: tuple[Sequence[str], ...] = ()
+
+    def __call__(self, argument: str) -> DataSplits:
+        """The three splits, as `Source`."""
+        return self.load(argument)
 
 
 def without_argument(load: Callable[[], DataSplits]) -> Source:

@@ -15,10 +15,14 @@ from edgespiral.core.errors import DataError
 from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.argument import Argument
+from edgespiral.data.boxes.files import PICTURE_FORMS
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.folders import holds
 from edgespiral.data.files.parts import PARTS, require_apart, three_parts
+from edgespiral.data.files.tables import tables_in
 from edgespiral.data.holdout import hold_out
 from edgespiral.data.images import MOST_SIDE, check_images
+from edgespiral.data.sources.base import FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,4 +141,9 @@ def _to_normalised() -> list[Callable[[object], object]]:
     ]
 
 
-PLUGIN = load_folder
+def _fits(folder: Path) -> bool:
+    return holds(folder, PICTURE_FORMS) and not tables_in(folder)
+
+
+# Pictures lie beside what the others are known by.
+PLUGIN = FileSource(load_folder, order=60, fits=_fits)

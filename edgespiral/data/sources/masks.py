@@ -28,6 +28,7 @@ from edgespiral.data.files.parts import (
 )
 from edgespiral.data.holdout import drawn_apart
 from edgespiral.data.images import MOST_SIDE, check_images
+from edgespiral.data.sources.base import FileSource
 from edgespiral.data.sources.folder import MAX_WORKERS, MEAN, STD
 
 if TYPE_CHECKING:
@@ -171,4 +172,11 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return pictures_in(folder)
 
 
-PLUGIN = load_masks
+def _fits(folder: Path) -> bool:
+    return (folder / CLASSES).is_file() and any(
+        (place / IMAGES).is_dir() and (place / MASKS).is_dir()
+        for place in (folder, folder / "train")
+    )
+
+
+PLUGIN = FileSource(load_masks, task="segmentation", order=10, fits=_fits)

@@ -15,6 +15,7 @@ from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.files.columns import is_number
 from edgespiral.data.files.tables import column, rows_of_table, value
+from edgespiral.data.sources.base import FileSource
 from edgespiral.data.tensors import StoredRows
 
 if TYPE_CHECKING:
@@ -240,4 +241,6 @@ def _source(user: Numbers, item: Numbers, label: Numbers, query: Numbers) -> Sto
     return StoredRows(inputs, targets)
 
 
-PLUGIN = load_ratings
+PLUGIN = FileSource(
+    load_ratings, task="recommendation", order=30, columns=(USER_NAMES, ITEM_NAMES, TIME_NAMES)
+)

@@ -19,6 +19,7 @@ from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.folders import holds
 from edgespiral.data.files.parts import PARTS, require_apart, three_parts
 from edgespiral.data.files.sounds import (
     CONVERT,
@@ -29,7 +30,9 @@ from edgespiral.data.files.sounds import (
     clipped,
     read_sounds,
 )
+from edgespiral.data.files.tables import tables_in
 from edgespiral.data.holdout import hold_out
+from edgespiral.data.sources.base import FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -220,4 +223,8 @@ def description(features: str, rate_hz: int, samples: int) -> str:
     return json.dumps(facts, indent=2) + "\n"
 
 
-PLUGIN = load_speech
+def _fits(folder: Path) -> bool:
+    return holds(folder, (SUFFIX,)) and not tables_in(folder)
+
+
+PLUGIN = FileSource(load_speech, task="keyword-spotting", order=50, fits=_fits)

@@ -26,6 +26,7 @@ from edgespiral.data.files.vocabulary import (
     words,
 )
 from edgespiral.data.holdout import hold_out
+from edgespiral.data.sources.base import FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -180,4 +181,4 @@ def _description(length: int, classes: Sequence[str]) -> str:
     return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
-PLUGIN = load_text
+PLUGIN = FileSource(load_text, order=20, columns=(TEXT_NAMES, LABEL_NAMES))

@@ -18,6 +18,7 @@ from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, requi
 from edgespiral.data.files.sounds import clip_samples, read_sounds
 from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
 from edgespiral.data.holdout import drawn_apart
+from edgespiral.data.sources.base import FileSource
 from edgespiral.data.sources.speech import FEATURES, LOG_MEL, WAVEFORM, Clips, description
 
 if TYPE_CHECKING:
@@ -60,22 +61,15 @@ def load_transcripts(argument: str) -> DataSplits:
     if not all(parts):
         raise DataError("has too few rows to hold some out", where=str(spec.path))
     paths = [transcribed.path for part in parts for transcribed in part]
-    require_apart(
-        {
-            name: [transcribed.path for transcribed in part]
-            for name, part in zip(PARTS, parts, strict=True)
-        },
-        f"transcripts:{spec.path}",
-        repeats=True,
-    )
+    by_part = {
+        name: [transcribed.path for transcribed in part]
+        for name, part in zip(PARTS, parts, strict=True)
+    }
+    require_apart(by_part, f"transcripts:{spec.path}", repeats=True)
     sounds = read_sounds(paths)
     rate_hz = sounds[0].rate_hz
     samples = clip_samples(sounds, paths, None, hint="cut it into sentences")
-    symbols = (
-        BLANK_NAME,
-        " ",
-        *sorted({*"".join(transcribed.text for transcribed in parts[0])} - {" "}),
-    )
+    symbols = _symbols(parts[0])
     longest = max(len(transcribed.text) for part in parts for transcribed in part)
     remaining = iter(sounds)
     train, validation, test = (
@@ -104,6 +98,15 @@ def load_transcripts(argument: str) -> DataSplits:
             FEATURES: description(features, rate_hz, samples),
             SYMBOLS: json.dumps(symbols, ensure_ascii=False) + "\n",
         },
+    )
+
+
+def _symbols(train: Sequence[Transcribed]) -> tuple[str, ...]:
+    """The blank of CTC, a space, and every other character of the texts."""
+    return (
+        BLANK_NAME,
+        " ",
+        *sorted({*"".join(transcribed.text for transcribed in train)} - {" "}),
     )
 
 
@@ -156,4 +159,6 @@ def _source(
     return DatasetSource(clips, fixed=True, names=[transcribed.where for transcribed in part])
 
 
-PLUGIN = load_transcripts
+PLUGIN = FileSource(
+    load_transcripts, task="speech-recognition", order=10, columns=(FILE_NAMES, TEXT_NAMES)
+)

@@ -15,6 +15,8 @@ from edgespiral.data.boxes.annotated import Annotated
 from edgespiral.data.boxes.files import first_folder, lines_of, pictures_in, unknown_class
 from edgespiral.data.boxes.options import parsed
 from edgespiral.data.boxes.splits import TRAIN, box_splits, by_part
+from edgespiral.data.files.folders import holds
+from edgespiral.data.sources.base import FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,4 +152,8 @@ def _classes(root: Path) -> list[str]:
     return [] if file is None else [line for _, line in lines_of(file)]
 
 
-PLUGIN = load_voc
+def _fits(folder: Path) -> bool:
+    return holds(folder, (".xml",))
+
+
+PLUGIN = FileSource(load_voc, task="detection", order=40, fits=_fits)

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from edgespiral.gate.report.words import signed
-from edgespiral.report import formats, svg
+from edgespiral.report import formats
+from edgespiral.report.drawing import svg
+from edgespiral.report.drawing.svg import Axes, Scale
 from edgespiral.report.html import template
-from edgespiral.report.svg import Axes, Scale
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -58,7 +58,7 @@ def _once(session: Session, model: Path) -> Energy:
             where=session.profile.name,
             hint="is something else at work on it?",
         )
-    idle_watts = max(told.idle_watts for told in spent)
+    idle_watts = max(model.idle_watts for model in spent)
     return Energy(inference_mj=total_mj, idle_watts=idle_watts, source=spent[0].source)
 
 

@@ -303,10 +303,10 @@ def random_inputs(index: int, inputs: list[Any], shapes: Json, seed: int = 0) ->
     }
 
 
-def _random_input(index: int, entry: Any, given: list[int] | None, seed: int) -> Any:  # noqa: ANN401
+def _random_input(index: int, entry: Any, shape: list[int] | None, seed: int) -> Any:  # noqa: ANN401
     import numpy as np
 
-    shape = list(entry.shape) if given is None else given
+    shape = list(entry.shape) if shape is None else shape
     if not all(isinstance(size, int) and size > 0 for size in shape):
         written = "x".join(str(size) if size else "?" for size in shape)
         hint = "give one: --shape 1x3x224x224, or NAME:1x3x224x224"

@@ -51,7 +51,7 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 CLOCKS_APART = 1.02
 
 
-class Told(Record):
+class AgentProblem(Record):
     """What a device says is wrong."""
 
     kind: Literal["measurement", "model", "target", "usage"]
@@ -95,7 +95,7 @@ def agent_document(completed: Completed, job: Job) -> dict[str, Any]:
         raise _no_answer(completed)
     if "error" in document:
         with reading():
-            raise _told(Told.model_validate(document["error"], strict=True), job)
+            raise _told(AgentProblem.model_validate(document["error"], strict=True), job)
     return document
 
 
@@ -252,7 +252,7 @@ def _no_answer(completed: Completed) -> MeasurementError:
     )
 
 
-def _told(problem: Told, job: Job) -> EdgeSpiralError:
+def _told(problem: AgentProblem, job: Job) -> EdgeSpiralError:
     where = None if problem.model is None else str(job.models[problem.model])
     return ERRORS[problem.kind](_line(problem.what), where=where, hint=_line(problem.hint) or None)
 

@@ -110,8 +110,13 @@ def spent(request: Json, run: Callable[[], object]) -> Json:
         return {"energy_refused": str(error)}
     if not joules > 0:
         return {"energy_refused": f"{counter.source}: it did not move in {elapsed_s:.3g} s"}
-    told = {"source": counter.source, "joules": joules, "seconds": elapsed_s, "inferences": count}
-    return {"energy": {**told, "idle_watts": idle_j / idle_s}}
+    reading = {
+        "source": counter.source,
+        "joules": joules,
+        "seconds": elapsed_s,
+        "inferences": count,
+    }
+    return {"energy": {**reading, "idle_watts": idle_j / idle_s}}
 
 
 def _watched(

@@ -276,13 +276,13 @@ def write_module_request(
     module = subject.required_module(title)
     for file in (module.source, module.weights, GIVEN_MODULE):
         shutil.copy(file, folder / file.name)
-    asked = {
+    document = {
         "shapes": [list(shape) for shape in inputs.values()],
         "keywords": _keywords(subject.model, title),
         **more,
     }
     request = folder / REQUEST
-    request.write_text(json.dumps(asked), encoding="utf-8")
+    request.write_text(json.dumps(document), encoding="utf-8")
     return request
 
 

@@ -25,12 +25,12 @@ def given(request: Path) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, Tenso
     """
     import torch
 
-    asked: Json = json.loads(request.read_text(encoding="utf-8"))
+    document: Json = json.loads(request.read_text(encoding="utf-8"))
     sys.path.insert(0, str(request.parent))
     from model import load  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
-    examples = [torch.randn(shape) for shape in asked["shapes"]]
-    if asked["keywords"]:
-        return load(), (), dict(zip(asked["keywords"], examples, strict=True)), asked
-    return load(), tuple(examples), {}, asked
+    examples = [torch.randn(shape) for shape in document["shapes"]]
+    if document["keywords"]:
+        return load(), (), dict(zip(document["keywords"], examples, strict=True)), document
+    return load(), tuple(examples), {}, document

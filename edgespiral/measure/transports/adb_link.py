@@ -138,12 +138,12 @@ class AdbLink(Link):
             try:
                 if content is not None:
                     shell.write_all(content)
-                for kind, said in shell.packets():
-                    output.get(kind, bytearray()).extend(said)
+                for kind, packet in shell.packets():
+                    output.get(kind, bytearray()).extend(packet)
                     check_size(sum(map(len, output.values())), most_bytes)
             except TimeoutError as error:
-                said = bytes(output[STDERR])
-                raise subprocess.TimeoutExpired("adb", timeout_s, stderr=said) from error
+                stderr = bytes(output[STDERR])
+                raise subprocess.TimeoutExpired("adb", timeout_s, stderr=stderr) from error
         return bytes(output[STDOUT]), output[STDERR].decode(errors="replace")
 
     def _start(self, command: Sequence[str], deadline: float) -> AdbShell:

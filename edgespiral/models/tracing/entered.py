@@ -98,8 +98,8 @@ def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
     if tracer is None or not followed_in((args, kwargs)):
         return PLAIN_APPLY(cls, *args, **kwargs)
     if cls is checkpoint.CheckpointFunction:
-        run, _preserves, *given = args
-        return run(*given)
+        run, _preserves, *arguments = args
+        return run(*arguments)
     inputs = mapped((args, kwargs), partial(value_of, number=0))
     with tracer.computing():
         alike = _has_same_gradient(cls, *inputs)
@@ -185,6 +185,6 @@ def _gradients(function: Any, args: Any, kwargs: Any) -> list[Tensor]:  # noqa: 
                 total = total + (output * weights.to(output)).sum()
     if not total.requires_grad:
         return [torch.zeros_like(x) for x in inputs]
-    found = torch.autograd.grad(total, inputs, allow_unused=True)
-    pairs = zip(found, inputs, strict=True)
+    gradients = torch.autograd.grad(total, inputs, allow_unused=True)
+    pairs = zip(gradients, inputs, strict=True)
     return [torch.zeros_like(x) if g is None else g for g, x in pairs]

@@ -10,6 +10,7 @@ from edgespiral.core.records.comparing.exploration import Estimate
 from edgespiral.core.records.events import Baseline, RunFinished, RunStarted, TrainedCut
 from edgespiral.core.records.journal import read_run
 from edgespiral.core.records.measurement import Interval
+from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.planning.screening import CAPACITY
 from edgespiral.spiral.policy import finished_turns
 from edgespiral.spiral.starting.opened import JOURNAL
@@ -77,7 +78,7 @@ def trained_cuts(
     teacher_sha256: str,
     metric: Metric,
     precision: Precision,
-    damage: Callable[[dict[str, int]], tuple[float, float] | None],
+    damage: Callable[[Widths], tuple[float, float] | None],
     say: Callable[[str], None],
 ) -> list[TrainedCut]:
     """The cuts of the teacher itself that finished runs in `folders` trained.
@@ -96,7 +97,7 @@ def trained_cuts(
             say(f"  not calibrated on {folder.name}: {error}")
             continue
         for turn, lost in _turns(events, teacher_sha256, metric, precision):
-            measured = damage(turn.widths)
+            measured = damage(Widths(turn.widths))
             if measured is not None:
                 divergence_nats, weight_share = measured
                 cuts.append(

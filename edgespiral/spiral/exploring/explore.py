@@ -18,19 +18,16 @@ from edgespiral.spiral.run import load_teacher
 from edgespiral.spiral.schedule import LARGEST_STEP
 from edgespiral.spiral.starting.journal import OF_EXPLORATION
 from edgespiral.spiral.starting.opened import JOURNAL, opened
+from edgespiral.spiral.starting.request import RunRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rich.console import Console
-    from torch import nn
 
-    from edgespiral.core.batches import DataSplits
-    from edgespiral.core.listener import Listener
     from edgespiral.core.records.comparing.exploration import Exploration
     from edgespiral.spiral.plan import Plan
-    from edgespiral.tasks.base import Task
 
 # A folder with this is no run: nothing goes on with it by mistake.
 EXPLORED = OF_EXPLORATION
@@ -74,35 +71,24 @@ def run_explore(
     listener = OnConsole(console)
     model = load_teacher(plan, splits, listener)
     try:
-        return explore_model(
-            plan,
-            model,
-            splits,
-            points=points,
-            trained=trained,
+        request = RunRequest(
+            plan=plan,
+            model=model,
+            splits=splits,
+            task=task,
             out=out,
             resume=resume,
             listener=listener,
-            task=task,
             command=command,
         )
+        return explore_model(request, points=points, trained=trained)
     except (KeyboardInterrupt, MeasurementError, TargetError):
         tell_stopped(console, command)
         raise
 
 
 def explore_model(
-    plan: Plan,
-    model: nn.Module,
-    splits: DataSplits,
-    *,
-    points: int,
-    trained: Sequence[Path] | None,
-    out: Path,
-    resume: bool,
-    listener: Listener,
-    task: Task,
-    command: str,
+    request: RunRequest, *, points: int, trained: Sequence[Path] | None
 ) -> Exploration:
     """Explore a model and data already in memory; see `run_explore`.
 
@@ -114,27 +100,17 @@ def explore_model(
         raise UsageError(
             f"must be from {LEAST_POINTS} to {MOST_POINTS}, is {points}", where="--points"
         )
-    require_untrained(plan.criterion)
+    require_untrained(request.plan.criterion)
     for folder in trained or ():
         read_run(folder / JOURNAL)
-    folders = _runs_beside(out) if trained is None else trained
-    with opened(
-        plan,
-        model,
-        splits,
-        out=out,
-        resume=resume,
-        listener=listener,
-        task=task,
-        command=command,
-        journal=EXPLORED,
-    ) as (context, fresh):
+    folders = _runs_beside(request.out) if trained is None else trained
+    with opened(request, journal=EXPLORED) as (context, fresh):
         try:
             Explorer(context, fresh, points, folders).run()
         finally:
             events = context.journal.read()
             if any(isinstance(event, ExplorationPlanned) for event in events):
-                write_exploration(events, out)
+                write_exploration(events, request.out)
         return exploration_of(events)
 
 

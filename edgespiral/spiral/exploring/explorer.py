@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.errors import ModelError, RunFolderError, UsageError
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Candidate,
     ExplorationPlanned,
@@ -17,11 +18,13 @@ from edgespiral.core.records.events import (
     PointOutOfReach,
     RunStarted,
 )
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.scoring.criteria import CRITERIA
+from edgespiral.report import console
 from edgespiral.spiral.baseline import baseline_of, budgets_of
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.calibration import trained_cuts
-from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW, key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW
 from edgespiral.spiral.planning.planner import OutOfReach
 from edgespiral.spiral.planning.screening import STEP, Screen
 from edgespiral.spiral.student.parent import Parents
@@ -35,11 +38,8 @@ if TYPE_CHECKING:
     from edgespiral.core.records.schema import Precision
     from edgespiral.export.rebuilt import FreshProcess
     from edgespiral.spiral.context import Parent, RunContext
-    from edgespiral.spiral.planning.latencies import Key
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
-
-    Widths = dict[str, int]
 
 # All cuts are of the teacher itself.
 TURN = 1
@@ -62,14 +62,13 @@ class Prices:
     damages: Callable[[Sequence[Widths]], Sequence[float]]
     weight_count: Callable[[Mapping[str, int]], float]
     uncut: Widths
-    _prices: dict[Key, float] = field(init=False, default_factory=dict)
+    _prices: dict[Widths, float] = field(init=False, default_factory=dict)
 
     def divergence_nats(self, widths: Widths) -> float:
         """Of a cut."""
-        key = key_of(widths)
-        if key not in self._prices:
-            (self._prices[key],) = self.damages([widths])
-        return self._prices[key]
+        if widths not in self._prices:
+            (self._prices[widths],) = self.damages([widths])
+        return self._prices[widths]
 
     def weight_share(self, widths: Mapping[str, int]) -> float:
         """Of the teacher's weights, those that a cut keeps."""
@@ -132,7 +131,10 @@ class Explorer:
     def _ready(self, planner: Planner, parent: Parent, baseline: Baseline) -> _Ready:
         damages = self.context.scorer.damage_of_cuts(parent.source, parent.importance, TURN)
         return _Ready(
-            baseline, planner, parent, Prices(damages, planner.weight_count, baseline.widths)
+            baseline,
+            planner,
+            parent,
+            Prices(damages, planner.weight_count, Widths(baseline.widths)),
         )
 
     def _planned(self, ready: _Ready, furthest_ms: float) -> ExplorationPlanned:
@@ -181,14 +183,11 @@ class Explorer:
         if isinstance(chosen, OutOfReach):
             event = PointOutOfReach(target_ms=target_ms, fastest_ms=chosen.fastest_ms)
             context.journal.append(event)
-            context.listener.say(f"  {label}: no cut of one turn takes {target_ms:.3g} ms or less")
+            say_all(context.listener, console.out_of_reach(event, label))
             return
         point = self._point(target_ms, chosen, ready, len(screen.prices))
         context.journal.append(point)
-        context.listener.say(
-            f"  {label}: {chosen.latency_ms:.3g} ms, {point.divergence_nats:.3g} nats, "
-            f"{point.weight_share:.0%} of the weights"
-        )
+        say_all(context.listener, console.point(point, label, chosen.latency_ms))
 
     def _screen(self, ready: _Ready, heard: Callable[[int, int, str], None]) -> Screen:
         """What compares whole cuts for one latency."""
@@ -218,7 +217,7 @@ class Explorer:
         return PointExplored(
             target_ms=target_ms,
             precision=planner.precision,
-            widths=chosen.widths,
+            widths=dict(chosen.widths),
             devices=self._devices(chosen.widths, planner.precision),
             speedups={
                 target: teacher_ms / own_ms
@@ -237,7 +236,7 @@ class Explorer:
             event.devices
             for event in reversed(self._events())
             if isinstance(event, Candidate)
-            and (event.widths, event.precision) == (widths, precision)
+            and (Widths(event.widths), event.precision) == (widths, precision)
         )
 
     def _calibrate(self, ready: _Ready) -> None:

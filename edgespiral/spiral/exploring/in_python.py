@@ -11,6 +11,7 @@ from edgespiral.data import load
 from edgespiral.spiral.exploring.explore import explore_model, exploring_plan
 from edgespiral.spiral.plan.call import call_text, fields_of_call, run_folder
 from edgespiral.spiral.run import load_teacher
+from edgespiral.spiral.starting.request import RunRequest
 from edgespiral.tasks import resolved
 
 if TYPE_CHECKING:
@@ -89,18 +90,18 @@ def explore(
     """
     fields, in_memory = fields_of_call(model, data, plan, task, options)
     accepted = exploring_plan(None, fields)
-    folder = run_folder(out, accepted)
+    folder = run_folder(accepted.out if out is None else out)
     splits, listener = in_memory or load(accepted.data), listener or Silent()
-    exploration = explore_model(
-        accepted,
-        load_teacher(accepted, splits, listener) if isinstance(model, str) else model,
-        splits,
-        points=points,
-        trained=None if runs is None else [Path(run) for run in runs],
+    request = RunRequest(
+        plan=accepted,
+        model=load_teacher(accepted, splits, listener) if isinstance(model, str) else model,
+        splits=splits,
+        task=resolved(accepted.task if task is None else task),
         out=folder,
         resume=resume,
         listener=listener,
-        task=resolved(accepted.task if task is None else task),
         command=call_text("explore", accepted, folder),
     )
+    trained = None if runs is None else [Path(run) for run in runs]
+    exploration = explore_model(request, points=points, trained=trained)
     return Explored(exploration, folder)

@@ -15,6 +15,7 @@ from edgespiral.core.records.events import (
     RunStarted,
 )
 from edgespiral.core.records.measurement import Interval
+from edgespiral.core.records.widths import Widths
 from edgespiral.core.system.files import write_text
 from edgespiral.report.exploration import exploration_html
 from edgespiral.spiral.exploring.calibration import estimated, loss_of
@@ -79,7 +80,7 @@ def _last(events: Sequence[Event], kind: type[Kind]) -> Kind | None:
 
 def _each_once(explored: Sequence[PointExplored]) -> list[PointExplored]:
     """The cuts, those that are the best for several latencies once."""
-    by_widths = {tuple(sorted(e.widths.items())): e for e in reversed(explored)}
+    by_widths = {Widths(e.widths): e for e in reversed(explored)}
     return list(by_widths.values())
 
 

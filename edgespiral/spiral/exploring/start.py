@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.records.comparing.exploration import read_exploration
+from edgespiral.core.records.widths import Widths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def explored_cut(folder: Path, number: int, planner: Planner, parent: Parent, tu
         MeasurementError, TargetError: the device did not answer.
     """
     point = read_exploration(folder).point(number)
-    planned = planner.given(turn, parent.source, parent.importance, point.widths)
+    planned = planner.measured_at(turn, parent.source, parent.importance, Widths(point.widths))
     if planned is None:
         raise UsageError(
             f"point {number} has widths that this run cannot cut to",

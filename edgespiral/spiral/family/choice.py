@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     FamilyMeasured,
     Outcome,
@@ -26,16 +27,18 @@ from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
+from edgespiral.measure.beside.consumption import consumption_on, consumption_verdicts
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
 from edgespiral.models.saved import save_model
 from edgespiral.models.work import parameter_count
+from edgespiral.report import console
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.context import Parent, Stopwatch
 from edgespiral.spiral.family.siblings import sibling_of
 from edgespiral.spiral.policy import End, finished_turns, planned_turn
 from edgespiral.spiral.student.making import begin_with
-from edgespiral.spiral.turn import decide, on_devices, run_turn, taken_by, taken_verdicts
+from edgespiral.spiral.turn import decide, on_devices, run_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,12 +90,7 @@ class FamilyChoice:
         trained = largest.name if largest else None
         record = FamilyMeasured(siblings=tuple(siblings), trained=trained)
         self.context.journal.append(record)
-        verdicts = ", ".join(
-            f"{s.name} {s.devices[0].speedup.value:.2f}x {s.verdict}" for s in siblings
-        )
-        self.context.listener.say(
-            f"family: {verdicts}; {trained or 'none'} is trained beside the cut"
-        )
+        say_all(self.context.listener, console.family(record))
         return record
 
     def _sibling(self, name: str) -> Sibling:
@@ -100,17 +98,17 @@ class FamilyChoice:
         with work_folder() as work:
             onnx = self._written(model, work)
             pairs, verdicts = decide(context.fleet, context.teacher_onnx, onnx, self.budgets)
-            taken = taken_by(context.fleet, onnx, self.budgets)
+            consumptions = consumption_on(context.fleet, onnx, self.budgets)
             size = timed_bytes(onnx)
         footprint = Footprint(size_bytes=size, parameter_count=parameter_count(model))
         return Sibling(
             name=name,
-            devices=on_devices(self.budgets, pairs, verdicts, taken),
+            devices=on_devices(self.budgets, pairs, verdicts, consumptions),
             footprint=footprint,
             verdict=joined(
                 [
                     *verdicts,
-                    *taken_verdicts(taken),
+                    *consumption_verdicts(consumptions),
                     *self.budgets.footprint_verdicts(footprint),
                 ]
             ),
@@ -165,8 +163,7 @@ class FamilyChoice:
             precision=self.precision,
             floor=self.rules.floor(self.baseline),
         )
-        score = context.task.metric.named(finished.student.validation_score)
-        context.listener.say(f"  {name}: {score} on validation: budget {finished.verdict}")
+        say_all(context.listener, console.sibling(finished, context.task.metric))
         return finished
 
     def _better(self, end: End, sibling: TurnFinished) -> End:

@@ -69,13 +69,12 @@ def call_text(function: str, plan: Plan, out: Path) -> str:
     return f"edgespiral.{function}({', '.join(words)})"
 
 
-def run_folder(out: str | Path | None, plan: Plan) -> Path:
+def run_folder(folder: str | Path | None) -> Path:
     """The folder that a run is to lie in.
 
     Raises:
         UsageError: none is named, or one that could not be written down.
     """
-    folder = plan.out if out is None else out
     if folder is not None and not is_text(str(folder)):
         raise UsageError("is not UTF-8", where=str(folder), hint="name another out")
     if folder is None:

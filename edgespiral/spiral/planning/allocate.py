@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from edgespiral.core.errors import UsageError
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.scoring.select import unit_scores
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from edgespiral.prune.branches import Branch
     from edgespiral.prune.groups import ChannelGroup
 
-    Widths = dict[str, int]
+    Step = Mapping[str, int]
     Solver = Callable[["Choices", "Latency", float], Widths | None]
 
 MAX_EXCHANGES = 40
@@ -84,24 +85,26 @@ class Choices:
 
     def widest(self) -> Widths:
         """Every group at its largest width."""
-        return {name: widths[-1] for name, widths in self.options.items()}
+        return Widths({name: widths[-1] for name, widths in self.options.items()})
 
     def narrowest(self) -> Widths:
         """Every group at its smallest width, every branch gone; with `only`, the last of them."""
         if self.only is not None:
             return self.only[-1]
-        widths = {name: options[0] for name, options in self.options.items()}
-        return {**widths, **{g: 0 for groups in self.branches.values() for g in groups}}
+        widths = Widths({name: options[0] for name, options in self.options.items()})
+        return widths | {g: 0 for groups in self.branches.values() for g in groups}
 
     def at_share(self, share: float) -> Widths:
         """Every group at the width nearest to `share` of its largest."""
-        return {n: min(o, key=lambda w: abs(w - share * o[-1])) for n, o in self.options.items()}
+        return Widths(
+            {n: min(o, key=lambda w: abs(w - share * o[-1])) for n, o in self.options.items()}
+        )
 
     def narrower(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
         """What one step down can lead to: a group to a smaller width, or a branch gone."""
-        return ({**widths, **step} for step in self.steps_down(widths, adjacent=adjacent))
+        return (widths | step for step in self.steps_down(widths, adjacent=adjacent))
 
-    def steps_down(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Widths]:
+    def steps_down(self, widths: Widths, *, adjacent: bool = False) -> Iterator[Step]:
         """The changes of widths that lead to what is `narrower`."""
         for name, width in widths.items():
             below = [option for option in self.options[name] if option < width]
@@ -112,10 +115,10 @@ class Choices:
             if name not in gone:
                 yield dict.fromkeys(groups, 0)
 
-    def lost_after(self, widths: Widths, lost: float, step: Widths) -> float:
+    def lost_after(self, widths: Widths, lost: float, step: Step) -> float:
         """`total_lost` once `step` is taken from `widths`, which have `lost`, but for rounding."""
         if len(step) > 1 or not all(step.values()):
-            return self.total_lost({**widths, **step})
+            return self.total_lost(widths | step)
         ((name, width),) = step.items()
         return lost - self.lost[name][widths[name]] + self.lost[name][width]
 
@@ -124,13 +127,13 @@ class Choices:
         for name, width in widths.items():
             above = [option for option in self.options[name] if option > width > 0]
             for option in above[:1] if adjacent else above:
-                yield {**widths, name: option}
+                yield widths | {name: option}
         gone = self.gone(widths).values()
         for groups in gone:
             # A branch inside another comes back with that, or not at all.
             if not any(set(groups) < set(outer) for outer in gone):
-                yield {**widths, **{g: self.options[g][-1] for g in groups}}
-                yield {**widths, **{g: self.options[g][0] for g in groups}}
+                yield widths | {g: self.options[g][-1] for g in groups}
+                yield widths | {g: self.options[g][0] for g in groups}
 
     def neighbours(self, widths: Widths) -> Iterator[Widths]:
         """One step up, one step down, or both at once."""
@@ -315,13 +318,13 @@ def _better_neighbour(
     cheaper = [exchange for exchange in _exchanges(choice, widths) if exchange[0] < most]
     # The first that is fast enough is it, so the fewest latencies are asked for.
     for _, grown, step in sorted(cheaper, key=itemgetter(0)):
-        candidate = {**grown, **step}
+        candidate = grown | step
         if choice.total_lost(candidate) < most and latency.predict_ms(candidate) <= target_ms:
             return candidate
     return None
 
 
-def _exchanges(choice: Choices, widths: Widths) -> Iterator[tuple[float, Widths, Widths]]:
+def _exchanges(choice: Choices, widths: Widths) -> Iterator[tuple[float, Widths, Step]]:
     """Importance lost by each way to go up and perhaps down elsewhere, where up, and the rest."""
     for grown in choice.wider(widths):
         lost = choice.total_lost(grown)

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 from edgespiral.core.nested import shapes
 from edgespiral.core.records.events import Candidate, OnDevice
 from edgespiral.core.records.footprint import Footprint
+from edgespiral.core.records.widths import Widths
 from edgespiral.core.system.files import make_folder
 from edgespiral.distill.masks import apply_masks
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parts import write_parts
 from edgespiral.export.precision import convert_untrained
-from edgespiral.measure.latency_cache import KnownCut
+from edgespiral.measure.latency_cache import MeasuredCut
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.modes import evaluating
 from edgespiral.models.saved import save_model
 from edgespiral.models.source import source_of
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.sparsity import two_four_masks
-from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -45,9 +45,8 @@ if TYPE_CHECKING:
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.measure.session import Session
     from edgespiral.prune.prunable import PrunableModel
-    from edgespiral.spiral.planning.latencies import Key, Latencies
+    from edgespiral.spiral.planning.latencies import Latencies
 
-    Widths = dict[str, int]
     Timing = tuple[Measurement, Ratio]
 
 # A survey teaches the model and may be rough.
@@ -82,8 +81,8 @@ class CandidateFiles:
     two_four: bool = False
     parts: Callable[[nn.Module, Tensors], tuple[Part, ...]] = lambda *_: ()
     has_modules: bool = False
-    _written: dict[Path, Key] = field(init=False, default_factory=dict)
-    _parameter_counts: dict[Key, int] = field(init=False, default_factory=dict)
+    _written: dict[Path, Widths] = field(init=False, default_factory=dict)
+    _parameter_counts: dict[Widths, int] = field(init=False, default_factory=dict)
 
     def parts_of_original(self) -> tuple[Part, ...]:
         """The parts of the uncut model.
@@ -94,7 +93,7 @@ class CandidateFiles:
         with evaluating(self.original.model):
             return self.parts(self.original.model, self.original.example)
 
-    def write(self, widths: Mapping[str, int], index: int) -> Path:
+    def write(self, widths: Widths, index: int) -> Path:
         """The cut to `widths`, to be measured.
 
         Raises:
@@ -102,7 +101,7 @@ class CandidateFiles:
         """
         return convert_untrained(self.write_float(widths, index), self.precision, self.form)
 
-    def write_float(self, widths: Mapping[str, int], index: int) -> Path:
+    def write_float(self, widths: Widths, index: int) -> Path:
         """The cut to `widths` in fp32.
 
         Raises:
@@ -112,9 +111,9 @@ class CandidateFiles:
         folder = make_folder(self.folder / name if self.has_modules else self.folder)
         path = folder / f"{name}.onnx"
         # A survey profiles its cuts and then measures them.
-        if self._written.get(path) == key_of(widths):
+        if self._written.get(path) == widths:
             return path
-        model = self.original.candidate(dict(widths))
+        model = self.original.candidate(widths)
         if self.two_four:
             apply_masks(model, two_four_masks(model))
         export_onnx(model, path, example=self.original.example)
@@ -122,13 +121,13 @@ class CandidateFiles:
             write_parts(path, self.parts(model, self.original.example))
         if self.has_modules:
             save_model(model, folder)
-        self._written[path] = key_of(widths)
-        self._parameter_counts[key_of(widths)] = parameter_count(model)
+        self._written[path] = widths
+        self._parameter_counts[widths] = parameter_count(model)
         return path
 
-    def footprint(self, widths: Mapping[str, int], path: Path) -> Footprint:
+    def footprint(self, widths: Widths, path: Path) -> Footprint:
         """How large the cut to `widths` is, of which `path` was written."""
-        count = self._parameter_counts[key_of(widths)]
+        count = self._parameter_counts[widths]
         return Footprint(size_bytes=timed_bytes(path), parameter_count=count)
 
 
@@ -152,11 +151,11 @@ class Candidates:
     precision: Precision
     caches: Sequence[LatencyCache] = ()
     surveyed: bool = field(init=False, default=False)
-    unverified: set[Key] = field(init=False, default_factory=set)
-    confirmed: set[Key] = field(init=False, default_factory=set)
+    unverified: set[Widths] = field(init=False, default_factory=set)
+    confirmed: set[Widths] = field(init=False, default_factory=set)
     reused_layers: int = field(init=False, default=0)
     # The low end of each cut's interval.
-    _lowest_ms: dict[Key, float] = field(init=False, default_factory=dict)
+    _lowest_ms: dict[Widths, float] = field(init=False, default_factory=dict)
     _architecture: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -166,22 +165,22 @@ class Candidates:
         architecture = _architecture(self.files.original)
         self._architecture = f"{architecture}-{self.precision}{zeros}{counts}"
         cuts_of_caches = [cache.read().cuts.get(self._architecture, ()) for cache in self.caches]
-        by_widths = [{key_of(cut.widths): cut.speedup for cut in cuts} for cuts in cuts_of_caches]
-        for key in by_widths[0] if by_widths else ():
+        by_widths = [{Widths(cut.widths): cut.speedup for cut in cuts} for cuts in cuts_of_caches]
+        for widths in by_widths[0] if by_widths else ():
             # Groups have the names that they are found by, which another version may do otherwise.
-            same_groups = dict(key).keys() == self.latencies.base_widths.keys()
+            same_groups = widths.keys() == self.latencies.base_widths.keys()
             # The uncut model has this run's own measurement.
-            fresh = key not in self.latencies.measured
-            if same_groups and fresh and all(key in cuts for cuts in by_widths):
-                self.latencies.add(dict(key), [cuts[key] for cuts in by_widths])
-                self.unverified.add(key)
+            fresh = widths not in self.latencies.measured
+            if same_groups and fresh and all(widths in cuts for cuts in by_widths):
+                self.latencies.add(widths, [cuts[widths] for cuts in by_widths])
+                self.unverified.add(widths)
 
     def recall(self, candidates: Sequence[Candidate]) -> None:
         """Take over measurements that an interrupted run wrote to its journal."""
         for candidate in candidates:
             if candidate.precision == self.precision:
                 speedups = [device.speedup for device in candidate.devices]
-                self._learn(candidate.widths, speedups, candidate.footprint)
+                self._learn(Widths(candidate.widths), speedups, candidate.footprint)
 
     def survey(self, turn: int, probes: Sequence[Widths]) -> None:
         """Profile `probes` layer by layer, unless the cache knows all their shape classes.
@@ -206,7 +205,7 @@ class Candidates:
         if is_covered and self.files.precision == "fp32":
             self.latencies.fit()
         else:
-            fresh = [w for w in probes if key_of(w) not in self.latencies.measured]
+            fresh = [w for w in probes if w not in self.latencies.measured]
             self.measure(turn, fresh, rounds=SURVEY_ROUNDS)
         self.surveyed = True
 
@@ -250,7 +249,7 @@ class Candidates:
                 self._learn(widths, [speedup for _, speedup in timings], footprint)
             for cache, answer in zip(self.caches, answers, strict=False):
                 pairs = zip(proposals, answer, strict=True)
-                cuts = [KnownCut(widths=w, speedup=ratio.value) for w, (_, ratio) in pairs]
+                cuts = [MeasuredCut(widths=dict(w), speedup=ratio.value) for w, (_, ratio) in pairs]
                 cache.add(cuts={self._architecture: cuts})
         self.latencies.fit()
 
@@ -262,7 +261,7 @@ class Candidates:
         """
         rounds, least = CONFIRMING_ROUNDS, LEAST_CONFIRMING
         self.measure(turn, [widths], rounds=rounds, least=least, round_share=1.0)
-        self.confirmed.add(key_of(widths))
+        self.confirmed.add(widths)
 
     def may_be_within(self, turn: int, widths: Widths, limit_ms: float) -> bool:
         """Whether a measured cut may take `limit_ms` or less: not if its whole interval is above.
@@ -272,12 +271,11 @@ class Candidates:
         Raises:
             MeasurementError, TargetError: a device did not answer.
         """
-        key = key_of(widths)
-        measured_ms = self.latencies.measured[key]
-        doubtful = self._lowest_ms.get(key, measured_ms) <= limit_ms
-        if doubtful and key not in self.confirmed:
+        measured_ms = self.latencies.measured[widths]
+        doubtful = self._lowest_ms.get(widths, measured_ms) <= limit_ms
+        if doubtful and widths not in self.confirmed:
             self.confirm(turn, widths)
-        return doubtful and self._lowest_ms.get(key, measured_ms) <= limit_ms
+        return doubtful and self._lowest_ms.get(widths, measured_ms) <= limit_ms
 
     def _profile(self, probes: Sequence[Widths]) -> None:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
@@ -295,17 +293,16 @@ class Candidates:
         return rounds_of(wanted, self.latencies.devices[index].teacher_ms, least=least)
 
     def _learn(
-        self, widths: Mapping[str, int], speedups: Sequence[Ratio], footprint: Footprint | None
+        self, widths: Widths, speedups: Sequence[Ratio], footprint: Footprint | None
     ) -> None:
-        key = key_of(widths)
-        before_ms = self.latencies.measured.get(key)
+        before_ms = self.latencies.measured.get(widths)
         self.latencies.add(widths, [speedup.value for speedup in speedups], footprint)
         highest = [speedup.ci95.high for speedup in speedups]
-        self._lowest_ms[key] = self.latencies.of_speedups(widths, highest)
-        if key not in self.unverified or before_ms is None:
+        self._lowest_ms[widths] = self.latencies.of_speedups(widths, highest)
+        if widths not in self.unverified or before_ms is None:
             return
-        self.unverified.discard(key)
-        if abs(self.latencies.measured[key] / before_ms - 1) > STALE_SHARE:
+        self.unverified.discard(widths)
+        if abs(self.latencies.measured[widths] / before_ms - 1) > STALE_SHARE:
             self.latencies.forget(self.unverified)
             self.unverified.clear()
 
@@ -318,7 +315,7 @@ class Candidates:
         return Candidate(
             turn=turn,
             precision=self.precision,
-            widths=widths,
+            widths=dict(widths),
             devices=tuple(
                 OnDevice(
                     budget_ms=device.budget_ms if device.is_budgeted else None,

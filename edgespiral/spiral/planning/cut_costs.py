@@ -9,10 +9,9 @@ from edgespiral.core.records.events import GroupCut
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.latencies import Corrected
-
-    Widths = dict[str, int]
 
 
 def cuts_of(
@@ -33,7 +32,7 @@ def cuts_of(
     cut_ms = latency.each_ms(widths)
     cuts = []
     for name, groups, lost in _losses(choice, widths):
-        whole = {**widths, **{group: choice.options[group][-1] for group in groups}}
+        whole = widths | {group: choice.options[group][-1] for group in groups}
         saved = zip(targets, latency.each_ms(whole), cut_ms, strict=True)
         cuts.append(
             GroupCut(

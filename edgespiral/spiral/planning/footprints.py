@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import nn
 
 from edgespiral.core.records.footprint import Footprint
+from edgespiral.core.records.widths import Widths
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.unstack import RECURRENT
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from edgespiral.core.records.footprint import FootprintBudget
     from edgespiral.core.records.schema import Precision
     from edgespiral.prune.groups import ChannelGroup, Slot
-
-    # Widths, as a key of what was built.
-    Cut = frozenset[tuple[str, int]]
 
 # Of so many cuts that were built last, predictions are corrected by the median.
 LAST_BUILT = 3
@@ -87,7 +85,7 @@ class Footprints:
     counts: ParameterCounts
     base: Footprint
     written: Precision
-    _built: dict[Cut, Footprint] = field(init=False, default_factory=dict)
+    _built: dict[Widths, Footprint] = field(init=False, default_factory=dict)
     _corrections: deque[tuple[float, float]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,11 +97,11 @@ class Footprints:
         predicted = self._uncorrected(widths)
         ratios = (footprint.size_bytes / predicted[0], footprint.parameter_count / predicted[1])
         self._corrections.append(ratios)
-        self._built[frozenset(widths.items())] = footprint
+        self._built[Widths(widths)] = footprint
 
     def of(self, widths: Mapping[str, int]) -> Footprint:
         """What the cut to `widths` takes, as far as is known."""
-        built = self._built.get(frozenset(widths.items()))
+        built = self._built.get(Widths(widths))
         if built is not None:
             return built
         size, count = self._uncorrected(widths)

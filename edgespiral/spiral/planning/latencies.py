@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from edgespiral.core.records.measurement import (
         LayerLatency,
     )
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.planning.footprints import Footprints
     from edgespiral.spiral.planning.latency_model import LayerShape
-
-    Key = tuple[tuple[str, int], ...]
 
 NEAREST = 3
 # Landing window as shares of the target: the upper end leaves room for the error of a quick
@@ -60,11 +59,6 @@ class Device:
         return self.start_ms / self.teacher_ms
 
 
-def key_of(widths: Mapping[str, int]) -> Key:
-    """Widths as a key of what was measured."""
-    return tuple(sorted(widths.items()))
-
-
 @dataclass
 class Latencies:
     """Measured and predicted latencies on `devices` of cuts of the model with `layers`.
@@ -74,11 +68,11 @@ class Latencies:
 
     devices: Sequence[Device]
     layers: Sequence[LayerShape]
-    base_widths: Mapping[str, int]
+    base_widths: Widths
     footprints: Footprints | None = None
-    measured: dict[Key, float] = field(init=False, default_factory=dict)
+    measured: dict[Widths, float] = field(init=False, default_factory=dict)
     _models: list[LatencyModel] = field(init=False)
-    _own_ms: list[dict[Key, float]] = field(init=False)
+    _own_ms: list[dict[Widths, float]] = field(init=False)
     _profiled: list[list[LayerLatency]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +82,7 @@ class Latencies:
         ]
         self._own_ms = [{} for _ in self.devices]
         self._profiled = [[] for _ in self.devices]
-        self._add(key_of(self.base_widths), [device.start_ms for device in self.devices])
+        self._add(self.base_widths, [device.start_ms for device in self.devices])
 
     @property
     def step(self) -> int:
@@ -97,14 +91,14 @@ class Latencies:
 
     def add(
         self,
-        widths: Mapping[str, int],
+        widths: Widths,
         speedups: Sequence[float],
         footprint: Footprint | None = None,
     ) -> None:
         """Take over measurements in pairs with the teacher, one a device, and the cut's size."""
         if self.footprints is not None and footprint is not None:
             self.footprints.add(widths, footprint)
-        self._add(key_of(widths), self._times(speedups))
+        self._add(widths, self._times(speedups))
 
     def of_speedups(self, widths: Mapping[str, int], speedups: Sequence[float]) -> float:
         """The latency of the cut to `widths` with speed-ups over the teacher, one a device."""
@@ -116,12 +110,12 @@ class Latencies:
             for device, speedup in zip(self.devices, speedups, strict=True)
         ]
 
-    def forget(self, keys: Iterable[Key]) -> None:
+    def forget(self, cuts: Iterable[Widths]) -> None:
         """Drop what was taken for measured."""
-        for key in keys:
-            del self.measured[key]
+        for widths in cuts:
+            del self.measured[widths]
             for own in self._own_ms:
-                del own[key]
+                del own[widths]
 
     def add_layers(self, profiles: Iterable[Sequence[LayerLatency]]) -> int:
         """Take over layers' times, one sequence of them a device; return how many are of use."""
@@ -140,7 +134,7 @@ class Latencies:
     def fit(self) -> None:
         """Fit the models to all that is known by now."""
         for model, rows, own in zip(self._models, self._profiled, self._own_ms, strict=True):
-            model.fit(rows, [WidthTotal(dict(key), ms) for key, ms in own.items()])
+            model.fit(rows, [WidthTotal(widths, ms) for widths, ms in own.items()])
 
     def covered(
         self, profiles: Sequence[Sequence[LayerLatency]], cuts: Sequence[Mapping[str, int]]
@@ -166,32 +160,32 @@ class Latencies:
         """The models, each corrected to what was measured on its device near the target."""
         return Corrected(self, [self._factor(i, target_ms) for i in range(len(self.devices))])
 
-    def expected_ms(self, widths: Mapping[str, int], anchor: Mapping[str, int]) -> float:
+    def expected_ms(self, widths: Widths, anchor: Widths) -> float:
         """Latency at `widths` from that measured at `anchor` and the models' difference.
 
         That is far more exact than the models' totals where the two are neighbours.
         """
-        anchors_ms = (own[key_of(anchor)] for own in self._own_ms)
+        anchors_ms = (own[anchor] for own in self._own_ms)
         changes = zip(self.predictions_ms(widths), self.predictions_ms(anchor), strict=True)
         times = [ms + new - old for ms, (new, old) in zip(anchors_ms, changes, strict=True)]
         return self.worst_ms(widths, times)
 
-    def nearest(self, target_ms: float, count: int) -> list[tuple[Key, float]]:
+    def nearest(self, target_ms: float, count: int) -> list[tuple[Widths, float]]:
         """What was measured nearest to the target, nearest first."""
         return sorted(self.measured.items(), key=lambda item: abs(item[1] - target_ms))[:count]
 
-    def own_ms(self, widths: Mapping[str, int]) -> list[float]:
+    def own_ms(self, widths: Widths) -> list[float]:
         """What was measured at `widths` on each device, in its own time."""
-        return [own[key_of(widths)] for own in self._own_ms]
+        return [own[widths] for own in self._own_ms]
 
     def own_target_ms(self, index: int, target_ms: float) -> float:
         """A latency in the first device's time as the device at `index` has it."""
         return target_ms * self.devices[index].budget_ms / self.devices[0].budget_ms
 
-    def _add(self, key: Key, times: Sequence[float]) -> None:
+    def _add(self, widths: Widths, times: Sequence[float]) -> None:
         for own, latency_ms in zip(self._own_ms, times, strict=True):
-            own[key] = latency_ms
-        self.measured[key] = self.worst_ms(dict(key), times)
+            own[widths] = latency_ms
+        self.measured[widths] = self.worst_ms(widths, times)
 
     def worst_ms(self, widths: Mapping[str, int], times: Sequence[float]) -> float:
         """What a cut takes on each device, and its size, as one latency in the first's time."""
@@ -210,7 +204,7 @@ class Latencies:
     def _factor(self, index: int, target_ms: float) -> float:
         goal_ms, model = self.own_target_ms(index, target_ms), self._models[index]
         near = sorted(self._own_ms[index].items(), key=lambda item: abs(item[1] - goal_ms))
-        ratios = sorted(ms / model.predict_ms(dict(key)) for key, ms in near[:NEAREST])
+        ratios = sorted(ms / model.predict_ms(widths) for widths, ms in near[:NEAREST])
         return ratios[len(ratios) // 2]
 
 

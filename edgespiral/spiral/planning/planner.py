@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from edgespiral.core.records.widths import Widths
+from edgespiral.prune.groups import widths_of
 from edgespiral.spiral.planning.allocate import ALLOCATIONS, FAMILIES, choices, every_choice
 from edgespiral.spiral.planning.candidates import CandidateFiles, Candidates
 from edgespiral.spiral.planning.cut_costs import cuts_of
-from edgespiral.spiral.planning.latencies import LANDING_HIGH, Latencies, key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, Latencies
 from edgespiral.spiral.planning.latency_model import layer_shapes
 from edgespiral.spiral.planning.probes import probes
 from edgespiral.spiral.planning.search import PROPOSAL_ROUNDS, Planned, Search
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from edgespiral.spiral.planning.importance import Importance
     from edgespiral.spiral.planning.latencies import Device
     from edgespiral.spiral.planning.screening import Screen
-
-    Widths = dict[str, int]
 
 # No group falls below this share of its channels in one turn: importance is additive only for
 # small cuts, and a group that collapses cannot be mended by distillation.
@@ -98,10 +98,10 @@ class Planner:
         """Set up the latency models; nothing is measured yet."""
         original = self.original
         layers = layer_shapes(original.model, original.groups, original.example)
-        self._base = {group.name: group.channels for group in original.groups}
+        self._base = Widths(widths_of(original.groups))
         self._latencies = Latencies(self.devices, layers, self._base, self.footprints)
         if self.two_four:  # the uncut model is faster than the dense teacher, too
-            self._latencies.forget([key_of(self._base)])
+            self._latencies.forget([self._base])
         self._candidates = Candidates(
             files=CandidateFiles(
                 original,
@@ -169,14 +169,14 @@ class Planner:
         sizes = [budget.text(budget.value(value)) for budget in footprint.budgets]
         return ", ".join([f"{latency_ms:.3f} ms", *sizes])
 
-    def bought(
+    def cut_costs(
         self, parent: PrunableModel, importance: Importance, widths: Widths
     ) -> tuple[GroupCut, ...]:
         """What each cut from `parent` to `widths` loses and saves; empty before any survey."""
         if not self._candidates.surveyed:
             return ()
         choice = self._choices(parent, importance)
-        latency = self._latencies.near(self._latencies.measured[key_of(widths)])
+        latency = self._latencies.near(self._latencies.measured[widths])
         return cuts_of(choice, latency, [device.target for device in self.devices], widths)
 
     def fastest_ms(self) -> float:
@@ -212,7 +212,7 @@ class Planner:
         """
         return self._measured_ms(turn, self._choices(parent, importance).narrowest())
 
-    def given(
+    def measured_at(
         self, turn: int, parent: PrunableModel, importance: Importance, widths: Widths
     ) -> Planned | None:
         """Widths that were chosen elsewhere, measured at length; None if this turn has no such.
@@ -224,7 +224,7 @@ class Planner:
         if widths.keys() != choice.options.keys() or not choice.allows(widths):
             return None
         self._candidates.confirm(turn, widths)
-        latency_ms = self._latencies.measured[key_of(widths)]
+        latency_ms = self._latencies.measured[widths]
         return Planned(widths, latency_ms, choice.total_lost(widths))
 
     def beyond_reach(self, limit_ms: float) -> OutOfReach | None:
@@ -236,7 +236,7 @@ class Planner:
         latency_ms = self.fastest_ms()
         if self._candidates.may_be_within(1, self._narrowest, limit_ms):
             return None
-        measured_ms = self._latencies.measured[key_of(self._narrowest)]
+        measured_ms = self._latencies.measured[self._narrowest]
         return self._out_of_reach(max(latency_ms, measured_ms), self._narrowest)
 
     @cached_property
@@ -284,17 +284,16 @@ class Planner:
         Not what an earlier turn has made: that was judged at length.
         """
         narrowest_ms = self._measured_ms(turn, choice.narrowest())
-        judged = {key_of(choice.widest())} - {key_of(self._base)}
+        judged = {choice.widest()} - {self._base}
         measured = self._latencies.measured
-        allowed = [k for k in measured if k not in judged and choice.allows(dict(k))]
-        for key in sorted(allowed, key=lambda k: measured[k]):
-            widths = dict(key)
+        allowed = [cut for cut in measured if cut not in judged and choice.allows(cut)]
+        for widths in sorted(allowed, key=lambda cut: measured[cut]):
             if self._candidates.may_be_within(turn, widths, limit_ms):
-                return Planned(widths, measured[key], choice.total_lost(widths))
-        fastest = min(allowed, key=lambda k: measured[k], default=None)
+                return Planned(widths, measured[widths], choice.total_lost(widths))
+        fastest = min(allowed, key=lambda cut: measured[cut], default=None)
         if fastest is None:
             return self._out_of_reach(narrowest_ms, choice.narrowest())
-        return self._out_of_reach(measured[fastest], dict(fastest))
+        return self._out_of_reach(measured[fastest], fastest)
 
     def _out_of_reach(self, fastest_ms: float, widths: Widths) -> OutOfReach:
         if self.footprints is None:
@@ -310,7 +309,7 @@ class Planner:
         latency_ms = self._measured_ms(turn, self._base)
         if latency_ms > LANDING_HIGH * target_ms or not choice.allows(self._base):
             return None
-        return Planned(dict(self._base), latency_ms, 0.0)
+        return Planned(self._base, latency_ms, 0.0)
 
     def _choices(self, parent: PrunableModel, importance: Importance) -> Choices:
         present = {group.name for group in parent.groups}
@@ -325,7 +324,6 @@ class Planner:
         )
 
     def _measured_ms(self, turn: int, widths: Widths) -> float:
-        key = key_of(widths)
-        if key not in self._latencies.measured or key in self._candidates.unverified:
+        if widths not in self._latencies.measured or widths in self._candidates.unverified:
             self._candidates.measure(turn, [widths], rounds=PROPOSAL_ROUNDS)
-        return self._latencies.measured[key]
+        return self._latencies.measured[widths]

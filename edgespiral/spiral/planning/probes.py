@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from edgespiral.spiral.planning.latencies import key_of
+from edgespiral.core.records.widths import Widths
 
 if TYPE_CHECKING:
     from edgespiral.spiral.planning.allocate import Choices
-
-    Widths = dict[str, int]
 
 UNIFORM_PROBES = (0.75, 0.5, 0.25)
 MIXED_PROBES = 5
@@ -26,7 +24,7 @@ def probes(choice: Choices, seed: int) -> list[Widths]:
     mixer = random.Random(seed)
     uniform = [choice.at_share(share) for share in UNIFORM_PROBES]
     mixed = [_mixed(choice, mixer) for _ in range(MIXED_PROBES)]
-    return list({key_of(widths): widths for widths in (*uniform, *mixed)}.values())
+    return list(dict.fromkeys([*uniform, *mixed]))
 
 
 def _mixed(choice: Choices, mixer: random.Random) -> Widths:
@@ -34,4 +32,4 @@ def _mixed(choice: Choices, mixer: random.Random) -> Widths:
     for groups in choice.branches.values():
         if mixer.random() < BRANCH_PROBE_SHARE:
             widths.update(dict.fromkeys(groups, 0))
-    return widths
+    return Widths(widths)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgespiral.spiral.planning.importance import comparable
-from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.pace import Pace
 
 if TYPE_CHECKING:
@@ -26,13 +25,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.context import Parent
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.importance import Scorer
-    from edgespiral.spiral.planning.latencies import Key
 
     Vector = NDArray[np.float64]
-    Widths = dict[str, int]
 
 # The divergence that a cut may have more by, for each times that it has more weights.
 CAPACITY = 0.4
@@ -57,19 +55,18 @@ class Screen:
     weight_count: Callable[[Widths], float]
     affordable: int
     seed: int = 0
-    prices: dict[Key, float] = field(init=False, default_factory=dict)
+    prices: dict[Widths, float] = field(init=False, default_factory=dict)
 
     def price(self, widths: Widths) -> float:
         """Damage over weights to the power of `CAPACITY`; less is better."""
         self.compare([widths])
-        return self.prices[key_of(widths)]
+        return self.prices[widths]
 
     def compare(self, cuts: Sequence[Widths]) -> None:
         """Price all of some cuts at once."""
-        due = {key_of(cut): cut for cut in cuts if key_of(cut) not in self.prices}
-        damages = self.damages(list(due.values())) if due else ()
-        for (key, cut), damage in zip(due.items(), damages, strict=True):
-            self.prices[key] = damage / max(1.0, self.weight_count(cut)) ** CAPACITY
+        due = [cut for cut in dict.fromkeys(cuts) if cut not in self.prices]
+        for cut, damage in zip(due, self.damages(due) if due else (), strict=True):
+            self.prices[cut] = damage / max(1.0, self.weight_count(cut)) ** CAPACITY
 
     def descend(self, choice: Choices, start: Widths, lands: Callable[[Widths], bool]) -> None:
         """Compare cuts that land, from `start` on, with half of what can still be afforded.
@@ -100,29 +97,30 @@ class Screen:
         mixer: random.Random,
     ) -> list[Widths]:
         """Neighbours of `present` yet to be priced, the most promising first."""
-        neighbours = {
-            key_of(widths): widths
-            for widths in exchanges(choice, present, mixer)
-            if key_of(widths) not in self.prices and lands(widths)
-        }
-        if not neighbours:
+        cuts = list(
+            dict.fromkeys(
+                widths
+                for widths in exchanges(choice, present, mixer)
+                if widths not in self.prices and lands(widths)
+            )
+        )
+        if not cuts:
             return []
-        cuts = list(neighbours.values())
         order = guessed(choice, self.prices, cuts).argsort(kind="stable")
         return [cuts[index] for index in order]
 
 
-def guessed(choice: Choices, prices: Mapping[Key, float], cuts: Sequence[Widths]) -> Vector:
+def guessed(choice: Choices, prices: Mapping[Widths, float], cuts: Sequence[Widths]) -> Vector:
     """Logarithms of the prices of `cuts` (N,), up to a constant, from the `prices` of others.
 
     A ridge regression on the groups' widths and the branches that go, drawn to what prices that
     add up say: with nothing known it says the same.
     """
-    finite = {key: price for key, price in prices.items() if math.isfinite(price)}
+    finite = {widths: price for widths, price in prices.items() if math.isfinite(price)}
     features = np.array([_features(choice, widths) for widths in cuts])
     if not finite:
         return features[:, 0]
-    priced = np.array([_features(choice, dict(key)) for key in finite])
+    priced = np.array([_features(choice, widths) for widths in finite])
     logs = np.log(list(finite.values()))
     # Better cuts tell more of where better ones are.
     weights = np.exp(logs.min() - logs)
@@ -187,4 +185,4 @@ def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator
     pairs = len(ups) * len(downs)
     for pair in mixer.sample(range(pairs), min(pairs, MOST_PAIRS)):
         up, down = ups[pair // len(downs)], downs[pair % len(downs)]
-        yield {**up, **{name: down[name] for name in widths if down[name] != widths[name]}}
+        yield up | {name: down[name] for name in widths if down[name] != widths[name]}

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.spiral.planning.allocate import ALLOCATIONS
-from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW, key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.candidates import Candidates
-    from edgespiral.spiral.planning.latencies import Key, Latencies
+    from edgespiral.spiral.planning.latencies import Latencies
     from edgespiral.spiral.planning.screening import Screen
-
-    Widths = dict[str, int]
 
 AIMS = (0.97, 0.955, 0.94)
 # Of many cuts those look best whose latency is predicted too low; each round aims lower by this.
@@ -103,7 +102,7 @@ class Search:
         """
         best = self._best()
         while best is not None and best.latency_ms >= least_ms:
-            if key_of(best.widths) in self.candidates.confirmed:
+            if best.widths in self.candidates.confirmed:
                 return best
             self.candidates.confirm(self.turn, best.widths)
             best = self._best()
@@ -124,7 +123,7 @@ class Search:
     def _fresh(self, cuts: Sequence[Widths]) -> list[Widths]:
         """What of `cuts` was not measured yet, each once."""
         measured = self._latencies.measured
-        return list({key_of(w): w for w in cuts if key_of(w) not in measured}.values())
+        return list(dict.fromkeys(widths for widths in cuts if widths not in measured))
 
     def _measure(self, proposals: Sequence[Widths]) -> None:
         if proposals:
@@ -140,16 +139,15 @@ class Search:
         latency, price = self._latencies.near(self.target_ms), screen.price(best.widths)
 
         def share(widths: Widths) -> float:
-            known_ms = self._latencies.measured.get(key_of(widths))
+            known_ms = self._latencies.measured.get(widths)
             return (known_ms or latency.predict_ms(widths)) / self.target_ms
 
-        priced = (dict(key) for key in screen.prices if share(dict(key)) <= aims[0])
+        priced = (widths for widths in screen.prices if share(widths) <= aims[0])
         start = min((best.widths, *priced), key=screen.price)
         screen.descend(self.choice, start, lambda w: SCREENED_LOW <= share(w) <= aims[0])
-        better = sorted(
-            (cut_price, key) for key, cut_price in screen.prices.items() if cut_price < price
-        )
-        fresh = self._fresh([dict(key) for _, key in better])
+        better = [widths for widths, cut_price in screen.prices.items() if cut_price < price]
+        # Of those of one price in an order that is the same every time.
+        fresh = self._fresh(sorted(better, key=lambda w: (screen.prices[w], sorted(w.items()))))
         shares = [share(widths) for widths in fresh]
         by_place: dict[int, Widths] = {}
         for aim in aims:
@@ -164,27 +162,26 @@ class Search:
         A neighbour's latency is its measured anchor's plus the model's difference, which is far
         more exact than the model's total.
         """
-        landing: dict[Key, Widths] = {}
-        for key, _ in self._latencies.nearest(self.target_ms, ANCHORS):
-            anchor = dict(key)
+        landing: dict[Widths, None] = {}
+        for anchor, _ in self._latencies.nearest(self.target_ms, ANCHORS):
             if not self.choice.allows(anchor):
                 continue
             for widths in self.choice.neighbours(anchor):
                 expected_ms = self._latencies.expected_ms(widths, anchor)
                 if LANDING_LOW <= expected_ms / self.target_ms <= LANDING_HIGH:
-                    landing[key_of(widths)] = widths
-        return sorted(landing.values(), key=self.choice.total_lost)
+                    landing[widths] = None
+        return sorted(landing, key=self.choice.total_lost)
 
     def _best(self) -> Planned | None:
         """The best of what was measured to be fast enough."""
         reachable = [
-            Planned(dict(key), ms, self.choice.total_lost(dict(key)))
-            for key, ms in self._latencies.measured.items()
-            if ms <= LANDING_HIGH * self.target_ms and self.choice.allows(dict(key))
+            Planned(widths, ms, self.choice.total_lost(widths))
+            for widths, ms in self._latencies.measured.items()
+            if ms <= LANDING_HIGH * self.target_ms and self.choice.allows(widths)
         ]
         if self.screen is not None:
             screen = self.screen
-            reachable.sort(key=lambda p: (key_of(p.widths) not in screen.prices, p.importance_lost))
-            price_count = sum(key_of(p.widths) in screen.prices for p in reachable)
+            reachable.sort(key=lambda p: (p.widths not in screen.prices, p.importance_lost))
+            price_count = sum(p.widths in screen.prices for p in reachable)
             reachable = reachable[: max(price_count, MOST_PRICED)]
         return min(reachable, key=lambda planned: self._price(planned.widths), default=None)

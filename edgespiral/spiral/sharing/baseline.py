@@ -40,13 +40,15 @@ LONGEST_WAIT_S = 4 * 3600.0
 
 @dataclass(frozen=True)
 class SharedBaseline:
-    """The baseline of a teacher in `folder`, for the run of `context`."""
+    """The baseline of a teacher in `folder`."""
 
     folder: Path
-    context: RunContext
 
-    def taken(self) -> Baseline | None:
-        """The shared baseline with the budgets of this run, its files put in place; None if none.
+    def take(self, place: Path) -> Baseline | None:
+        """The shared baseline, with the budgets that it was measured for; None if there is none.
+
+        Args:
+            place: where its files are put, made if missing.
 
         Raises:
             RunFolderError: it is damaged, or a file of it changed.
@@ -60,31 +62,36 @@ class SharedBaseline:
             raise RunFolderError(
                 "the shared baseline is damaged", where=str(path), hint="delete it"
             ) from error
-        place = make_folder(self.context.folder(0))
+        make_folder(place)
         for name, sha256 in baseline.files.items():
             copy_judged(self.folder / name, place / name, sha256)
-        return with_budgets(baseline, self.context.plan)
+        return baseline
 
-    def give(self, baseline: Baseline) -> None:
-        """Let other runs have what this one has measured."""
+    def give(self, baseline: Baseline, place: Path) -> None:
+        """Let other runs have what this one has measured; its files lie in `place`."""
         for name, sha256 in baseline.files.items():
-            copy_judged(self.context.folder(0) / name, self.folder / name, sha256)
+            copy_judged(place / name, self.folder / name, sha256)
         write_text(self.folder / BASELINE, baseline.model_dump_json() + "\n")
 
 
 @contextmanager
-def shared_baseline(context: RunContext) -> Iterator[SharedBaseline | None]:
-    """The baseline that a run shares, which nobody else makes meanwhile; None if it shares none.
+def shared_baseline(folder: Path | None) -> Iterator[SharedBaseline | None]:
+    """The baseline in a shared folder, which nobody else makes meanwhile; None if there is none.
 
     Raises:
         RunFolderError: the folder cannot be used.
     """
-    if context.plan.shared is None:
+    if folder is None:
         yield None
         return
-    folder = make_folder(context.plan.shared / f"teacher-{identity(context)}")
-    with locked(folder, wait_s=LONGEST_WAIT_S):
-        yield SharedBaseline(folder, context)
+    with locked(make_folder(folder), wait_s=LONGEST_WAIT_S):
+        yield SharedBaseline(folder)
+
+
+def shared_folder(context: RunContext) -> Path | None:
+    """Where a run shares the baseline of its teacher; None if it shares none."""
+    shared = context.plan.shared
+    return None if shared is None else shared / f"teacher-{identity(context)}"
 
 
 def identity(context: RunContext) -> str:
@@ -132,8 +139,8 @@ def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
     return baseline.model_copy(update={"devices": tuple(devices), "footprints": footprints})
 
 
-def _limited(taken: T | None, name: str, limit: float | None) -> T | None:
+def _limited(consumption: T | None, name: str, limit: float | None) -> T | None:
     """What a model takes against another limit, by the limit's name; None where there is none."""
-    if taken is None or limit is None:
+    if consumption is None or limit is None:
         return None
-    return taken.model_copy(update={name: limit})
+    return consumption.model_copy(update={name: limit})

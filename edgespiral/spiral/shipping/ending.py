@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import RunFinished, TurnFinished
 from edgespiral.core.records.schema import now_utc
 from edgespiral.core.system.temporary import remove_claimed
 from edgespiral.data.guard import sha256_of
 from edgespiral.export.parity import file_scored
 from edgespiral.models.saved import load_model
-from edgespiral.report import formats
-from edgespiral.spiral.baseline import CHANGED, check_source, say_doubts
+from edgespiral.report import console, formats
+from edgespiral.spiral.baseline import CHANGED, check_source
 from edgespiral.spiral.context import turn_folder
 from edgespiral.spiral.doubts import doubts_after
 from edgespiral.spiral.shipping.on_device import check_on_device
@@ -76,7 +77,7 @@ def finish(context: RunContext, fresh: FreshProcess, baseline: Baseline, end: En
     validation = baseline.teacher.validation_score
     doubts = doubts_after(validation, teacher, context.splits, context.task)
     doubts += _doubts_about_samples(context.splits, baseline)
-    say_doubts(context.listener, doubts)
+    say_all(context.listener, console.doubts(doubts))
     teachers = context.folder(0) / MODEL
     published = context.out / MODEL if end.best_turn else teachers
     compared = (teachers, published, context.splits, context.task)

@@ -79,7 +79,7 @@ def confusions_of(
             named = task.texts(task.answers(predict, inputs), targets, splits)
         if named is None:
             return (), 0
-        counts.append(Counter((meant, said) for meant, said in named if meant != said))
+        counts.append(Counter((meant, answer) for meant, answer in named if meant != answer))
     both = counts[0] + counts[1]
     return tuple(
         Confusion(meant=pair[0], said=pair[1], teacher=counts[0][pair], student=counts[1][pair])

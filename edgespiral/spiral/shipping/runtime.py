@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import RunFolderError
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import RuntimeChosen
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.precision import PARITY_SAMPLES, ExportRequest, export_as, validation_samples
 from edgespiral.measure.racing.entrants import entrants
-from edgespiral.report import formats
+from edgespiral.report import console
 from edgespiral.spiral.shipping.racing import RACE_SAMPLES, raced
 
 if TYPE_CHECKING:
@@ -95,9 +96,5 @@ def _races(
                 file, entrants_there, inputs, samples=f"validation samples of {splits.name}"
             )
             races.append(outcome.model_copy(update={"model": "teacher"}))
-    for race in races:
-        listener.say(f"runtime on {race.target}: {formats.race(race)}")
-        for row in race.rows:
-            if row.refused is not None:
-                listener.say(f"  {formats.runtime(row)}: {row.refused}")
+    say_all(listener, console.races(races))
     return races

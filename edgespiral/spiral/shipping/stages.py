@@ -21,32 +21,37 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.stages.latencies import Stages
     from edgespiral.measure.fleet import Fleet
-    from edgespiral.spiral.context import RunContext
     from edgespiral.tasks.base import Task
 
 JOURNAL = "journal.jsonl"
 
 
-def stages_of(context: RunContext, onnx: Path) -> list[Stages | None]:
-    """What runs around a run's teacher on each device; None for each where that is not timed.
+def stages_of(fleet: Fleet, onnx: Path, splits: DataSplits, task: Task) -> list[Stages]:
+    """What runs around a network on each device.
+
+    Args:
+        fleet: the devices.
+        onnx: the file of the network.
+        splits: with the samples that a frame begins as.
+        task: with what is done to the network's outputs.
 
     Raises:
         EdgeSpiralError: as `write_stages` and `stage_latencies`.
     """
-    if context.plan.timed == "network":
-        return [None for _ in context.fleet.sessions]
-    return [*_measured(context.fleet, onnx, context.splits, context.task)]
+    with work_folder() as folder:
+        files = write_stages(folder, onnx, splits, task)
+        return fleet.each(lambda _, session: stage_latencies(session.profile, files))
 
 
 def stages_around(
-    fleet: Fleet, given: Path, onnx: Path, data: str | None, task_name: str | None
+    fleet: Fleet, model: Path, onnx: Path, data: str | None, task_name: str | None
 ) -> list[Stages]:
     """What runs around a model on each device.
 
     Args:
         fleet: the devices.
-        given: an ONNX file, or the folder of a run.
-        onnx: the ONNX file of it.
+        model: an ONNX file, or the folder of a run.
+        onnx: its ONNX file.
         data: by name; a run's own if not given.
         task_name: likewise.
 
@@ -54,7 +59,7 @@ def stages_around(
         UsageError: a file is given, and no data.
         EdgeSpiralError: as `write_stages` and `stage_latencies`.
     """
-    plan = _plan(given)
+    plan = _plan(model)
     name = data or plan.get("data")
     if not name:
         hint = "name what the model is for: --data DATA"
@@ -62,18 +67,12 @@ def stages_around(
     splits = data_sets.load(name)
     task = tasks.load(task_name or plan.get("task") or tasks.DEFAULT)
     task, splits = task.fitted(splits)
-    return _measured(fleet, onnx, splits, _with_model(task, splits, plan.get("model")))
+    return stages_of(fleet, onnx, splits, _with_model(task, splits, plan.get("model")))
 
 
-def _measured(fleet: Fleet, onnx: Path, splits: DataSplits, task: Task) -> list[Stages]:
-    with work_folder() as folder:
-        files = write_stages(folder, onnx, splits, task)
-        return fleet.each(lambda _, session: stage_latencies(session.profile, files))
-
-
-def _plan(given: Path) -> dict[str, str]:
+def _plan(folder: Path) -> dict[str, str]:
     """The words of a run's plan; nothing of a file by itself."""
-    journal = given / JOURNAL
+    journal = folder / JOURNAL
     if not journal.is_file():
         return {}
     plan = Run.of(read_run(journal)).started.plan

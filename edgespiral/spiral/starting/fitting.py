@@ -26,7 +26,7 @@ from edgespiral.spiral.training import batch_of
 from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from torch import nn
 
@@ -77,13 +77,17 @@ def fitted(
     return model, splits, task
 
 
-def require_drop(plan: Plan, metric: Metric) -> None:
+def require_drop(metric: Metric, fields: Collection[str]) -> None:
     """Refuse to guess what may be lost of a metric whose unit is the task's own.
+
+    Args:
+        metric: of the task.
+        fields: of the plan, those that were said.
 
     Raises:
         UsageError: it is not said.
     """
-    if metric.unit != "%" and "max_drop" not in plan.model_fields_set:
+    if metric.unit != "%" and "max_drop" not in fields:
         raise UsageError(
             f"how much worse {metric.label} may get is not said",
             where="--max-drop",

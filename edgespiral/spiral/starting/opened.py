@@ -11,7 +11,6 @@ from edgespiral.core.system.lock import locked
 from edgespiral.core.system.temporary import check_claim, remove_dead_below
 from edgespiral.data.accompanying import write_beside
 from edgespiral.distill.compute import on_device
-from edgespiral.distill.own_training import USUAL
 from edgespiral.export.parts import require_float
 from edgespiral.export.rebuilt import FreshProcess
 from edgespiral.export.recipe import load_recipe
@@ -41,18 +40,13 @@ from edgespiral.spiral.workers.agreement import agree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from torch import nn
-
-    from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
-    from edgespiral.distill.own_training import Training
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.plan import Plan
+    from edgespiral.spiral.starting.request import RunRequest
     from edgespiral.spiral.student.kernels import Kernels
-    from edgespiral.tasks.base import Task
 
 
 JOURNAL = OF_RUN
@@ -60,33 +54,25 @@ JOURNAL = OF_RUN
 
 @contextmanager
 def opened(
-    plan: Plan,
-    model: nn.Module,
-    splits: DataSplits,
-    *,
-    out: Path,
-    resume: bool,
-    listener: Listener,
-    task: Task,
-    command: str,
-    training: Training = USUAL,
-    journal: str = JOURNAL,
+    request: RunRequest, *, journal: str = JOURNAL
 ) -> Iterator[tuple[RunContext, FreshProcess]]:
     """What the steps of a run share, with its folder locked and its journal begun or gone on with.
 
     Also yields where saved models are run as others will run them.
 
     Args:
+        request: with model and data as they came.
         journal: what the journal's file is called in `out`.
 
     Raises:
         EdgeSpiralError: as `run_compress`, before any time is spent.
     """
-    require_float(task.part_names, plan.precision)
+    plan, out, listener = request.plan, request.out, request.listener
+    require_float(request.task.part_names, plan.precision)
     profiles = profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
     precisions = Precisions.shared(plan.precision, profiles, load_recipe(plan.recipe))
     with on_device(plan.device):
-        model, splits, task = fitted(plan, model, splits, task, listener)
+        model, splits, task = fitted(plan, request.model, request.splits, request.task, listener)
         agree(plan, model, splits)
         make_folder(out)
         with locked(out), FreshProcess() as fresh, ExitStack() as running:
@@ -95,16 +81,24 @@ def opened(
                 check_claim(out / name)
             teacher = traced_teacher(model, splits, listener)
             kernels = _checked(plan, teacher, profiles, listener)
-            check_training(plan, teacher.model, training, len(splits.train))
+            check_training(plan, teacher.model, request.training, len(splits.train))
             check_family(plan.family, teacher.model, splits, task, plan.seed)
             begun = begun_journal(
-                *(plan, teacher, task, splits, out / journal), resume=resume, command=command
+                plan,
+                teacher,
+                task,
+                splits,
+                out / journal,
+                resume=request.resume,
+                command=request.command,
             )
             write_beside(splits.files, out)
             running.enter_context(heard(listener, out, begun))
             if plan.runtime == AUTO:
                 profiles = settled(
-                    *(profiles, teacher.model, splits),
+                    profiles,
+                    teacher.model,
+                    splits,
                     task=task,
                     journal=begun,
                     listener=listener,
@@ -125,7 +119,7 @@ def opened(
                     sparse_kernels=kernels,
                     cache_folder=cache_folder(plan.latency_cache),
                     task=task,
-                    training=training,
+                    training=request.training,
                 )
                 yield context, fresh
 

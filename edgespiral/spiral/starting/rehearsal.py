@@ -92,7 +92,7 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
     splits, task = load(plan.data), tasks.load(plan.task)
     model = load_teacher(plan, splits, listener)
     with on_device(plan.device), work_folder() as work:
-        require_drop(plan, task.metric)
+        require_drop(task.metric, plan.model_fields_set)
         model, splits, task = fitted(plan, model, splits, task, listener)
         teacher = traced_teacher(model, splits, listener)
         multiple = shared_multiple(plan.sparsity, profiles)
@@ -120,7 +120,12 @@ def _rehearsed(
     footprint = Footprint(size_bytes=FP32_BYTES * parameters, parameter_count=parameters)
     sizes = footprint_budgets(plan.size_mib, plan.parameters, footprint)
     budgets = Budgets.of(
-        *(plan.budgets, pieces.teacher, footprint, sizes, plan.memory_mib), energy_mj=plan.energy_mj
+        plan.budgets,
+        pieces.teacher,
+        footprint,
+        sizes,
+        memory_mib=plan.memory_mib,
+        energy_mj=plan.energy_mj,
     )
     teacher_ms = tuple(measurement.stats.p50_ms for measurement in pieces.teacher)
     turns = _turns(plan, budgets, teacher_ms)

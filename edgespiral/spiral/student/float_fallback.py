@@ -201,7 +201,7 @@ class _Trials:
 
 
 @dataclass(frozen=True)
-class Held:
+class FallbackOutcome:
     """Validation scores, and what it took to keep the second near the first."""
 
     float_score: float
@@ -218,7 +218,7 @@ def hold(
     samples: Sequence[Tensor],
     profile: TargetProfile,
     listener: Listener,
-) -> Held:
+) -> FallbackOutcome:
     """Write the int8 file `path` with as many layers in float as it takes to lose `max_drop`.
 
     It is within the limits of int8 on `samples` too, as every int8 export has to be.
@@ -244,7 +244,7 @@ def hold(
         floor = metric.floor(before, max_drop)
         is_near = Reference(calibrated.source, samples, task).is_near(path)
         if metric.holds(score, floor) and is_near:
-            return Held(before, score, ())
+            return FallbackOutcome(before, score, ())
         wanted = f"{metric.text(floor)} are wanted" + (
             "" if is_near else ", and outputs like float's"
         )
@@ -254,7 +254,7 @@ def hold(
         if not restored.holds:
             raise _out_of_reach(path, restored, floor, metric)
         calibrated.write(path, [layer.layer for layer in restored.layers])
-        return Held(before, restored.score, restored.layers)
+        return FallbackOutcome(before, restored.score, restored.layers)
 
 
 def _out_of_reach(path: Path, best: Restored, floor: float, metric: Metric) -> ExportError:

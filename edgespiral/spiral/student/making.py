@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.batches import first_inputs
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     RateChosen,
 )
@@ -18,6 +19,7 @@ from edgespiral.distill.optimizers import rate_from_scratch
 from edgespiral.export.precision import export_as
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import cut_to
+from edgespiral.report import console
 from edgespiral.spiral.family.siblings import begins_fresh
 from edgespiral.spiral.shipping.publishing import (
     MODEL,
@@ -242,5 +244,5 @@ def _rate(search: Callable[[], Found], turn: int, journal: Journal, listener: Li
             turn=turn, learning_rate=best.rate, reason=best.reason, tried=best.tried
         )
         journal.append(record)
-        listener.say(f"  learning rate {best.rate:.2g}: {best.reason}")
+        say_all(listener, console.rate(record))
     return record.learning_rate

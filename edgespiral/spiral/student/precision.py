@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ExportError
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import PrecisionChosen
 from edgespiral.core.records.precisions import PrecisionTrial
 from edgespiral.export.parity import divergence_nats
 from edgespiral.export.precision import export_as
-from edgespiral.report import formats
+from edgespiral.report import console, formats
 from edgespiral.spiral.shipping.on_device import check_on_device
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def teacher_trial(
     plan = context.plan
     refused = _refused(trial, baseline, plan.max_drop, metric, for_speed=plan.is_for_speed)
     trial = trial.model_copy(update={"refused": refused})
-    context.listener.say(f"  teacher in {_trial_line(trial, baseline, metric)}")
+    say_all(context.listener, console.trial(trial, baseline, metric))
     return trial
 
 
@@ -138,12 +139,3 @@ def _least_lost(mixes: Sequence[PrecisionMix]) -> tuple[PrecisionMix, str]:
     others = len(mixes) - len(reaching)
     out = f", {others} cannot meet the budget" if others else ""
     return best, f"loses least by cutting and rounding together: {lost:.3g} nats{out}"
-
-
-def _trial_line(trial: PrecisionTrial, baseline: Baseline, metric: Metric) -> str:
-    before, after = baseline.teacher.validation_score, trial.validation_score
-    out = f": {trial.refused}" if trial.refused else ""
-    return (
-        f"{trial.precision}: {trial.speedup.value:.2f}x, {metric.text(after)} "
-        f"({metric.difference(before, after)}){out}"
-    )

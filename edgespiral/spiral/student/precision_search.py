@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import Candidate, PrecisionChosen
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
 from edgespiral.core.records.precisions import PrecisionMix
 from edgespiral.core.system.temporary import claim_folder, remove_claimed
 from edgespiral.measure.model_files import timed_bytes
-from edgespiral.report import formats
+from edgespiral.report import console
 from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.planning.footprints import Footprints, ParameterCounts
 from edgespiral.spiral.planning.latencies import Device
@@ -75,8 +76,7 @@ class Planners:
             partial(teacher_trial, context, self.baseline),
             partial(self.mix, budget),
         )
-        if chosen.trials:
-            context.listener.say(f"precision: {chosen.precision} ({chosen.reason})")
+        say_all(context.listener, console.precision(chosen))
         context.journal.append(chosen)
         return chosen
 
@@ -110,7 +110,7 @@ class Planners:
         else:
             latency_ms, widths, cut_nats = (
                 planned.latency_ms,
-                planned.widths,
+                dict(planned.widths),
                 planned.importance_lost,
             )
         mix = PrecisionMix(
@@ -120,7 +120,7 @@ class Planners:
             cut_nats=cut_nats,
             rounding_nats=rounding_nats,
         )
-        self.context.listener.say(f"  cut in {precision}: {formats.mix(mix)}")
+        say_all(self.context.listener, console.mix(mix))
         return mix
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ def write_script(
     path = out / SCRIPT
     commands = [_command(run, out.resolve()) for run in runs]
     most = "" if jobs is None else f"%{jobs}"
-    given = [
+    directives = [
         "--job-name=edgespiral",
         f"--array=0-{len(runs) - 1}{most}",
         f"--output={shlex.quote(str(out.resolve() / 'slurm-%a.log'))}",
@@ -44,7 +44,7 @@ def write_script(
         "#!/bin/bash",
         "# Written by `edgespiral sweep --slurm`. The same command again writes it anew, with what",
         "# has not ended by then, and the page of what has.",
-        *(f"#SBATCH {option}" for option in given),
+        *(f"#SBATCH {option}" for option in directives),
         "set -eu",
         f"cd {shlex.quote(str(Path.cwd()))}",
         f"export {SHARED_DEVICES}=1",

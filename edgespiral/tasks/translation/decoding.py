@@ -33,23 +33,23 @@ def decoded(predict: Predict, inputs: Mapping[str, Tensor], begin: int, end: int
         int64 on the CPU; what comes after the first `end` of a row is `end`.
     """
     source, most = inputs[SOURCE], inputs[TARGET].shape[1]
-    said = torch.full((len(source), most + 1), end, dtype=torch.int64)
-    said[:, 0] = begin
+    ids = torch.full((len(source), most + 1), end, dtype=torch.int64)
+    ids[:, 0] = begin
     going = torch.ones(len(source), dtype=torch.bool)
 
     def so_far() -> Tensor:
-        return said[:, :most]
+        return ids[:, :most]
 
     if isinstance(predict, PredictByParts):
         words = _by_parts(predict, source, so_far)
     else:
         words = _by_whole(predict, source, so_far)
     for at, logits in enumerate(words):
-        said[going, at + 1] = logits.cpu().argmax(1)[going]
-        going = going & (said[:, at + 1] != end)
+        ids[going, at + 1] = logits.cpu().argmax(1)[going]
+        going = going & (ids[:, at + 1] != end)
         if at + 1 == most or not bool(going.any()):
             break
-    return said[:, 1:]
+    return ids[:, 1:]
 
 
 def _by_parts(

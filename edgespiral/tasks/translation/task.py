@@ -220,8 +220,8 @@ class Translation(Task):
         end, begin = self.tokens.index(END), self.tokens.index(BEGIN)
         lines = []
         for row in ids.tolist():
-            kept = row[: row.index(end)] if end in row else row
-            words = [self.tokens[i] for i in kept if i not in (NO_SYMBOL, begin)]
+            sentence = row[: row.index(end)] if end in row else row
+            words = [self.tokens[i] for i in sentence if i not in (NO_SYMBOL, begin)]
             lines.append(" ".join(unknown if word == UNKNOWN else word for word in words))
         return lines
 

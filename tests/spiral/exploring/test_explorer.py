@@ -11,6 +11,7 @@ from edgespiral.core.errors import ModelError, RunFolderError, UsageError
 from edgespiral.core.records.comparing.exploration import read_exploration
 from edgespiral.core.records.events import Candidate, PointExplored, TurnPlanned
 from edgespiral.core.records.journal import read
+from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.exploring.explore import EXPLORED
 from edgespiral.spiral.exploring.explorer import Prices, furthest, latencies_between
 from edgespiral.spiral.exploring.in_python import explore
@@ -127,12 +128,12 @@ def test_prices_are_asked_for_once():
         asked.extend(cuts)
         return [float("inf") if widths["a"] == 1 else 0.25 for widths in cuts]
 
-    prices = Prices(damages, lambda widths: float(widths["a"]), {"a": 4})
-    assert [prices.divergence_nats({"a": 2}) for _ in range(3)] == [0.25] * 3
+    prices = Prices(damages, lambda widths: float(widths["a"]), Widths({"a": 4}))
+    assert [prices.divergence_nats(Widths({"a": 2})) for _ in range(3)] == [0.25] * 3
     assert asked == [{"a": 2}]
-    assert prices.of_trained({"a": 2}) == (0.25, 0.5)
-    assert prices.of_trained({"b": 2}) is None
-    assert prices.of_trained({"a": 1}) is None
+    assert prices.of_trained(Widths({"a": 2})) == (0.25, 0.5)
+    assert prices.of_trained(Widths({"b": 2})) is None
+    assert prices.of_trained(Widths({"a": 1})) is None
 
 
 def test_latencies_are_in_equal_ratios():

@@ -47,6 +47,9 @@ def test_a_call_is_told_as_a_person_would_write_it():
     assert call_text("explore", plan, Path("runs/x")) == (
         "edgespiral.explore('net', 'digits', speedup=2.0, out='runs/x')"
     )
-    assert run_folder(None, Plan(speedup=2.0, out=Path("a"))) == Path("a")
+
+
+def test_a_run_folder_is_to_be_named():
+    assert run_folder("a") == Path("a")
     with pytest.raises(UsageError, match="no run folder is named"):
-        run_folder(None, plan)
+        run_folder(None)

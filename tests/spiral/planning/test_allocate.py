@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgespiral.core.errors import UsageError
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.branches import Branch
 from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.planning.allocate import (
@@ -175,7 +176,7 @@ def test_a_branch_inside_one_that_is_gone_does_not_come_back_alone():
     choice = choices(
         groups, scores, multiple=8, least_share=0.2, branches=branches, branch_importance=prices
     )
-    gone = {"outer": 0, "inner": 0}
+    gone = Widths({"outer": 0, "inner": 0})
     assert {tuple(w.values()) for w in choice.wider(gone)} == {(16, 16), (8, 8)}
     assert choice.allows(gone)
     assert choice.allows({"outer": 16, "inner": 0})

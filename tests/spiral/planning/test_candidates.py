@@ -4,16 +4,18 @@ import pytest
 
 from edgespiral.core.records.events import Candidate
 from edgespiral.core.records.journal import Journal
+from edgespiral.core.records.widths import Widths
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.fleet import Fleet
-from edgespiral.measure.latency_cache import KnownCut, LatencyCache
+from edgespiral.measure.latency_cache import LatencyCache, MeasuredCut
 from edgespiral.measure.model_files import precision_of
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.racing.entrants import with_runtime
 from edgespiral.models.saved import trace
+from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.candidates import CONFIRMING_ROUNDS, CandidateFiles, Candidates
-from edgespiral.spiral.planning.latencies import Device, Latencies, key_of
+from edgespiral.spiral.planning.latencies import Device, Latencies
 from edgespiral.spiral.planning.latency_model import layer_shapes
 
 
@@ -21,8 +23,8 @@ from edgespiral.spiral.planning.latency_model import layer_shapes
 def test_a_cut_is_written_in_its_precision(wide, digits, tmp_path, precision):
     source = PrunableModel.of(trace(wide), digits.input_shape)
     files = CandidateFiles(source, tmp_path / "work", precision)
-    narrow = {group.name: group.channels // 2 for group in source.groups}
-    full = files.write(dict.fromkeys(narrow, 16), 0).stat().st_size
+    narrow = Widths({group.name: group.channels // 2 for group in source.groups})
+    full = files.write(Widths(dict.fromkeys(narrow, 16)), 0).stat().st_size
     path = files.write(narrow, 1)
     assert precision_of(path) == precision
     assert precision_of(files.write_float(narrow, 2)) == "fp32"
@@ -35,7 +37,7 @@ def candidates(wide, digits, quick_options, tmp_path):
     source = PrunableModel.of(trace(wide), digits.input_shape)
     teacher = tmp_path / "teacher.onnx"
     export_onnx(source.model, teacher, input_shape=digits.input_shape)
-    base = {group.name: group.channels for group in source.groups}
+    base = Widths(widths_of(source.groups))
     layers = layer_shapes(source.model, source.groups, source.example)
     with Fleet.of([load_profile(quick_options["target"])]) as fleet:
         (latency,) = fleet.sessions[0].measure([teacher])
@@ -60,25 +62,25 @@ def candidates(wide, digits, quick_options, tmp_path):
 
 def test_what_one_run_measured_another_starts_from_until_it_proves_wrong(candidates):
     first = candidates("first")
-    narrow, other = ({**first.latencies.base_widths, name: 16} for name in ("0", "3"))
+    narrow, other = (first.latencies.base_widths | {name: 16} for name in ("0", "3"))
     first.measure(1, [narrow, other], rounds=8)
     assert not first.unverified
     second = candidates("second")
-    assert second.unverified == {key_of(narrow), key_of(other)}
+    assert second.unverified == {narrow, other}
     assert second.latencies.measured.keys() == first.latencies.measured.keys()
     (cache,) = second.caches
     (architecture,) = cache.read().cuts
-    cache.add(cuts={architecture: [KnownCut(widths=narrow, speedup=100.0)]})
+    cache.add(cuts={architecture: [MeasuredCut(widths=dict(narrow), speedup=100.0)]})
     third = candidates("third")
     third.measure(1, [narrow], rounds=8)
-    assert third.latencies.measured.keys() == {key_of(third.latencies.base_widths), key_of(narrow)}
+    assert third.latencies.measured.keys() == {third.latencies.base_widths, narrow}
     assert third.unverified == set()
 
 
 def test_a_survey_is_left_out_where_its_layers_are_known(candidates):
     first = candidates("first")
     base = first.latencies.base_widths
-    probes = [{**dict.fromkeys(base, width)} for width in (16, 32)]
+    probes = [Widths(dict.fromkeys(base, width)) for width in (16, 32)]
     first.survey(1, probes)
     assert first.reused_layers == 0
     second = candidates("second")
@@ -90,7 +92,7 @@ def test_a_survey_is_left_out_where_its_layers_are_known(candidates):
 
 def test_of_int8_only_whole_models_tell_though_layers_are_known(candidates):
     first = candidates("first")
-    probes = [dict.fromkeys(first.latencies.base_widths, width) for width in (16, 32)]
+    probes = [Widths(dict.fromkeys(first.latencies.base_widths, width)) for width in (16, 32)]
     first.survey(1, probes)
     int8 = candidates("int8", "int8")
     int8.survey(1, probes)
@@ -101,7 +103,7 @@ def test_of_int8_only_whole_models_tell_though_layers_are_known(candidates):
 
 def test_layers_with_sparse_weights_are_kept_apart(candidates):
     sparse = candidates("sparse", two_four=True)
-    probes = [dict.fromkeys(sparse.latencies.base_widths, width) for width in (16, 32)]
+    probes = [Widths(dict.fromkeys(sparse.latencies.base_widths, width)) for width in (16, 32)]
     sparse.survey(1, probes)
     dense = candidates("dense")
     dense.survey(1, probes)
@@ -113,13 +115,13 @@ def test_layers_with_sparse_weights_are_kept_apart(candidates):
 
 def test_what_may_be_within_a_limit_is_told_by_its_interval_measured_at_length(candidates):
     some = candidates("intervals")
-    widths = dict.fromkeys(some.latencies.base_widths, 16)
+    widths = Widths(dict.fromkeys(some.latencies.base_widths, 16))
     some.measure(1, [widths], rounds=8)
-    measured_ms = some.latencies.measured[key_of(widths)]
+    measured_ms = some.latencies.measured[widths]
     assert not some.may_be_within(1, widths, 0.1 * measured_ms)
     assert not some.confirmed
     assert some.may_be_within(1, widths, 10 * measured_ms)
-    assert some.confirmed == {key_of(widths)}
+    assert some.confirmed == {widths}
     events = [event for event in some.journal.read() if isinstance(event, Candidate)]
     assert [len(event.devices[0].measurement.rounds_ms) for event in events] == [
         8,
@@ -133,9 +135,9 @@ def test_a_runtime_without_the_times_of_layers_is_learned_from_whole_cuts(
     source = PrunableModel.of(trace(wide), digits.input_shape)
     teacher = tmp_path / "teacher.onnx"
     export_onnx(source.model, teacher, input_shape=digits.input_shape)
-    base = {group.name: group.channels for group in source.groups}
+    base = Widths(widths_of(source.groups))
     layers = layer_shapes(source.model, source.groups, source.example)
-    halves = [dict.fromkeys(base, width) for width in (16, 24)]
+    halves = [Widths(dict.fromkeys(base, width)) for width in (16, 24)]
     with Fleet.of([with_runtime(load_profile(quick_options["target"]), "ncnn")]) as fleet:
         latencies = Latencies([Device("quick", 1.0, 1.0, 8, 1.0)], layers, base)
         candidates = Candidates(
@@ -147,7 +149,7 @@ def test_a_runtime_without_the_times_of_layers_is_learned_from_whole_cuts(
             precision="fp32",
         )
         candidates.survey(1, halves)
-    assert latencies.measured.keys() == {key_of(widths) for widths in (base, *halves)}
+    assert latencies.measured.keys() == {base, *halves}
     assert latencies.predict_ms(halves[0]) > 0
     # What a runtime that is made of modules would find beside each file.
     written = sorted(path.name for path in (tmp_path / "work" / "candidate-1").iterdir())

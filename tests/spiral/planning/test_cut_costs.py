@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.planning.allocate import Choices
 from edgespiral.spiral.planning.cut_costs import cuts_of
 
@@ -24,7 +25,7 @@ class Two:
 
 
 def test_each_cut_says_what_it_lost_and_what_it_saves():
-    widths = {"a": 16, "b": 32, "c": 32, "in": 0, "gone before": 0}
+    widths = Widths({"a": 16, "b": 32, "c": 32, "in": 0, "gone before": 0})
     a, b, branch = cuts_of(CHOICE, Two(), ["fast", "slow"], widths)
     assert (a.name, a.before, a.after) == ("a", 32, 16)
     assert (branch.name, branch.before, branch.after) == ("branch", 32, 0)
@@ -36,5 +37,5 @@ def test_each_cut_says_what_it_lost_and_what_it_saves():
 
 
 def test_what_is_not_cut_is_not_listed():
-    whole = {name: options[-1] for name, options in OPTIONS.items()}
+    whole = Widths({name: options[-1] for name, options in OPTIONS.items()})
     assert cuts_of(CHOICE, Two(), ["fast", "slow"], whole) == ()

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from edgespiral.core.records.footprint import Footprint, FootprintBudget
+from edgespiral.core.records.widths import Widths
 from edgespiral.models import build
 from edgespiral.models.saved import trace
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.planning.footprints import Footprints, ParameterCounts
-from edgespiral.spiral.planning.latencies import LANDING_HIGH, Device, Latencies, key_of
+from edgespiral.spiral.planning.latencies import LANDING_HIGH, Device, Latencies
 
 
 class Encoded(nn.Module):
@@ -78,17 +79,17 @@ def test_what_was_built_is_exact_and_corrects_what_was_not(footprints):
 
 def test_a_size_is_held_against_its_budget_as_a_latency_is(footprints):
     source, sizes = footprints
-    base = {group.name: group.channels for group in source.groups}
+    base = Widths({group.name: group.channels for group in source.groups})
     device = Device("host", teacher_ms=2.0, budget_ms=1.0, multiple=4, start_ms=2.0)
     sized = Latencies([device], [], base, sizes)
     # Twice as slow as allowed, and with twice the parameters that are.
-    assert sized.measured[key_of(base)] == pytest.approx(2.0)
+    assert sized.measured[base] == pytest.approx(2.0)
     fast = Footprint(size_bytes=300_000, parameter_count=1)
     cut = every_choice(source.groups, source.branches, 4).at_share(0.75)
     sized.add(cut, [100.0], fast)
-    assert sized.measured[key_of(cut)] == pytest.approx(LANDING_HIGH), "as large as it may be"
+    assert sized.measured[cut] == pytest.approx(LANDING_HIGH), "as large as it may be"
     sized.add(cut, [100.0], Footprint(size_bytes=300_001, parameter_count=1))
-    assert sized.measured[key_of(cut)] > 1.0, "a byte too large"
+    assert sized.measured[cut] > 1.0, "a byte too large"
     unbudgeted = Device("host", 2.0, 1.0, 4, 2.0, is_budgeted=False)
     alone = Latencies([unbudgeted], [], base, sizes)
     assert alone.worst_ms(cut, [50.0]) < 1.01, "no latency is asked for"

@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from edgespiral.core.records.measurement import LayerLatency
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.groups import find_groups
-from edgespiral.spiral.planning.latencies import Device, Latencies, key_of
+from edgespiral.spiral.planning.latencies import Device, Latencies
 from edgespiral.spiral.planning.latency_model import layer_shapes
 
-BASE = {"0": 64}
+BASE = Widths({"0": 64})
 FIRST = Device("first", teacher_ms=1.0, budget_ms=0.5, multiple=16, start_ms=1.0)
 SECOND = Device("second", teacher_ms=30.0, budget_ms=20.0, multiple=8, start_ms=30.0)
 
@@ -33,16 +34,16 @@ def row(cin, cout, latency_ms):
 
 def test_one_device_is_in_its_own_time(layers):
     latencies = Latencies([FIRST], layers, BASE)
-    latencies.add({"0": 32}, [1.6])
-    assert latencies.measured == {key_of(BASE): 1.0, key_of({"0": 32}): 1.0 / 1.6}
+    latencies.add(Widths({"0": 32}), [1.6])
+    assert latencies.measured == {BASE: 1.0, Widths({"0": 32}): 1.0 / 1.6}
     assert latencies.step == 16
 
 
 def test_several_are_as_slow_as_the_one_furthest_from_its_budget(layers):
     latencies = Latencies([FIRST, SECOND], layers, BASE)
-    assert latencies.measured[key_of(BASE)] == 1.0
-    latencies.add({"0": 32}, [2.5, 1.2])
-    assert latencies.measured[key_of({"0": 32})] == pytest.approx(30.0 / 1.2 / 20.0 * 0.5)
+    assert latencies.measured[BASE] == 1.0
+    latencies.add(Widths({"0": 32}), [2.5, 1.2])
+    assert latencies.measured[Widths({"0": 32})] == pytest.approx(30.0 / 1.2 / 20.0 * 0.5)
     assert latencies.own_target_ms(1, 0.5) == pytest.approx(20.0)
     assert latencies.step == 16
 
@@ -51,16 +52,16 @@ def test_predictions_are_of_the_worst_device_too(layers):
     """The first device is fast where the second is not: only the second decides."""
     latencies = Latencies([FIRST, SECOND], layers, BASE)
     for width in (16, 32, 48):
-        latencies.add({"0": width}, [64 / width, 1 + 0.2 * (1 - width / 64)])
+        latencies.add(Widths({"0": width}), [64 / width, 1 + 0.2 * (1 - width / 64)])
     latencies.fit()
-    narrow = {"0": 16}
+    narrow = Widths({"0": 16})
     first_ms, second_ms = latencies.predictions_ms(narrow)
     assert first_ms == pytest.approx(0.25, rel=0.1)
     assert latencies.predict_ms(narrow) == pytest.approx(second_ms / 40, rel=1e-6)
-    near = latencies.near(latencies.measured[key_of(narrow)])
-    assert near.predict_ms(narrow) == pytest.approx(latencies.measured[key_of(narrow)], rel=0.05)
-    expected_ms = latencies.expected_ms({"0": 32}, {"0": 48})
-    assert expected_ms == pytest.approx(latencies.measured[key_of({"0": 32})], rel=0.05)
+    near = latencies.near(latencies.measured[narrow])
+    assert near.predict_ms(narrow) == pytest.approx(latencies.measured[narrow], rel=0.05)
+    expected_ms = latencies.expected_ms(Widths({"0": 32}), Widths({"0": 48}))
+    assert expected_ms == pytest.approx(latencies.measured[Widths({"0": 32})], rel=0.05)
 
 
 def test_known_layers_must_cover_what_a_survey_would_show(layers):

@@ -5,16 +5,16 @@ import random
 import pytest
 import torch
 
+from edgespiral.core.records.widths import Widths
 from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.context import Parent
 from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.allocate import choices
 from edgespiral.spiral.planning.importance import Scorer
-from edgespiral.spiral.planning.latencies import key_of
 from edgespiral.spiral.planning.screening import Screen, exchanges, guessed, screen_of
 from edgespiral.tasks.classification import CLASSIFICATION
 
-WIDTHS = {"a": 32, "b": 32, "c": 32}
+WIDTHS = Widths({"a": 32, "b": 32, "c": 32})
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def distances(cuts):
 def test_it_finds_a_better_cut_of_those_that_land(choice):
     screen = Screen(distances, lambda _: 1.0, affordable=200)
     screen.descend(choice, WIDTHS, lambda widths: total(widths) == total(WIDTHS))
-    assert min(screen.prices, key=screen.prices.get) == (("a", 56), ("b", 8), ("c", 32))
-    assert all(sum(width for _, width in key) == total(WIDTHS) for key in screen.prices)
+    assert min(screen.prices, key=screen.prices.get) == {"a": 56, "b": 8, "c": 32}
+    assert all(total(widths) == total(WIDTHS) for widths in screen.prices)
 
 
 def test_it_compares_no_more_than_can_be_afforded_and_leaves_half_for_later(choice):
@@ -66,25 +66,25 @@ def test_it_compares_no_more_than_can_be_afforded_and_leaves_half_for_later(choi
 def test_it_stays_where_nothing_else_lands(choice):
     screen = Screen(distances, lambda _: 1.0, affordable=40)
     screen.descend(choice, WIDTHS, lambda _: False)
-    assert list(screen.prices) == [tuple(WIDTHS.items())]
+    assert list(screen.prices) == [WIDTHS]
 
 
 def test_of_two_cuts_that_do_the_same_the_one_with_more_weights_is_better():
     screen = Screen(lambda cuts: [0.5] * len(cuts), total, affordable=2)
-    assert screen.price({"a": 64}) < screen.price({"a": 32})
+    assert screen.price(Widths({"a": 64})) < screen.price(Widths({"a": 32}))
 
 
 def test_guesses_begin_with_what_prices_add_up_to_and_learn_otherwise(choice):
-    cuts = [{"a": a, "b": b, "c": 32} for a in (16, 32, 48) for b in (16, 32, 48)]
+    cuts = [Widths({"a": a, "b": b, "c": 32}) for a in (16, 32, 48) for b in (16, 32, 48)]
 
     def rank(values):
         return sorted(range(len(cuts)), key=lambda index: values[index])
 
     lost = [choice.total_lost(widths) for widths in cuts]
-    first = guessed(choice, {key_of(WIDTHS): 1.0}, cuts)
+    first = guessed(choice, {WIDTHS: 1.0}, cuts)
     assert [lost[index] for index in rank(first)] == sorted(lost)
-    known = [{"a": a, "b": b, "c": 24} for a in (8, 24, 40, 56) for b in (8, 24, 40, 56)]
-    later = guessed(choice, {key_of(w): w["b"] / w["a"] for w in known}, cuts)
+    known = [Widths({"a": a, "b": b, "c": 24}) for a in (8, 24, 40, 56) for b in (8, 24, 40, 56)]
+    later = guessed(choice, {w: w["b"] / w["a"] for w in known}, cuts)
     wanted = rank([widths["b"] / widths["a"] for widths in cuts])
     assert {wanted[0], wanted[-1]} == {rank(later)[0], rank(later)[-1]}
 
@@ -111,8 +111,8 @@ def test_a_run_compares_what_its_training_can_afford(a_bench, digits):
     assert made[1.0] is None
     screen = made[60.0]
     assert screen is not None
-    whole = {group.name: group.channels for group in source.groups}
-    half = {name: width // 2 for name, width in whole.items()}
+    whole = Widths({group.name: group.channels for group in source.groups})
+    half = Widths({name: width // 2 for name, width in whole.items()})
     assert screen.price(whole) < screen.price(half)
     assert [done for done, _, _ in heard] == [1, 2]
     again = screen_of(scorer, parent, 1, 60.0, total, heard=lambda *_: None)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-from types import SimpleNamespace
 
 import pytest
 from example_records import measurement, ratio
@@ -10,7 +9,7 @@ from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import Baseline, ModelFacts, OnDevice
 from edgespiral.core.records.footprint import PeakMemory, footprint_budgets
 from edgespiral.spiral.plan import Plan
-from edgespiral.spiral.sharing.baseline import SharedBaseline, shared_baseline
+from edgespiral.spiral.sharing.baseline import SharedBaseline, shared_baseline, with_budgets
 
 CONTENT = b"a file"
 
@@ -23,31 +22,34 @@ def baseline():
     return Baseline(teacher=facts, widths={"a": 8}, devices=(device,), files=files)
 
 
-def context_in(folder, **fields):
-    """What sharing reads of a run's context."""
-    place = folder / "teacher"
-    place.mkdir(parents=True)
-    return SimpleNamespace(folder=lambda _turn: place, plan=Plan(**fields))
+@pytest.fixture
+def first(tmp_path):
+    """Where a run has the files that it shares."""
+    folder = tmp_path / "first"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(CONTENT)
+    return folder
 
 
-def test_another_run_takes_it_over_with_its_own_budget(tmp_path, baseline):
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    first = context_in(tmp_path / "first", speedup=2.0)
-    (first.folder(0) / "model.onnx").write_bytes(CONTENT)
-    assert SharedBaseline(shared, first).taken() is None
-    SharedBaseline(shared, first).give(baseline)
-    second = context_in(tmp_path / "second", latency_ms=1.0)
-    taken = SharedBaseline(shared, second).taken()
-    assert taken is not None
-    assert taken.devices[0].budget_ms == 1.0
-    assert taken.devices[0].measurement == baseline.devices[0].measurement
-    assert (second.folder(0) / "model.onnx").read_bytes() == CONTENT
+@pytest.fixture
+def shared(tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    return SharedBaseline(folder)
 
 
-def test_sizes_and_memory_are_held_to_the_budgets_of_the_run_that_takes_over(tmp_path, baseline):
-    shared = tmp_path / "shared"
-    shared.mkdir()
+def test_another_run_takes_it_over_with_its_own_budget(tmp_path, baseline, first, shared):
+    second = tmp_path / "second"
+    assert shared.take(second) is None
+    shared.give(baseline, first)
+    assert shared.take(second) == baseline
+    assert (second / "model.onnx").read_bytes() == CONTENT
+    budgeted = with_budgets(baseline, Plan(latency_ms=1.0))
+    assert budgeted.devices[0].budget_ms == 1.0
+    assert budgeted.devices[0].measurement == baseline.devices[0].measurement
+
+
+def test_sizes_and_memory_are_held_to_the_budgets_of_the_run_that_takes_over(baseline):
     memory = PeakMemory(peak_mib=60.0, limit_mib=80.0)
     of_first = baseline.model_copy(
         update={
@@ -55,34 +57,23 @@ def test_sizes_and_memory_are_held_to_the_budgets_of_the_run_that_takes_over(tmp
             "footprints": footprint_budgets(1.0, None, baseline.teacher),
         }
     )
-    first = context_in(tmp_path / "first", speedup=2.0, size_mib=1.0, memory_mib=80.0)
-    (first.folder(0) / "model.onnx").write_bytes(CONTENT)
-    SharedBaseline(shared, first).give(of_first)
-    asked = {"speedup": 2.0, "parameters": 0.5, "memory_mib": 50.0}
-    taken = SharedBaseline(shared, context_in(tmp_path / "second", **asked)).taken()
-    assert taken is not None
-    assert [str(budget) for budget in taken.footprints] == ["5 parameters"]
-    assert taken.devices[0].memory == PeakMemory(peak_mib=60.0, limit_mib=50.0)
-    bare = SharedBaseline(shared, context_in(tmp_path / "third", speedup=2.0)).taken()
-    assert bare is not None
+    budgeted = with_budgets(of_first, Plan(speedup=2.0, parameters=0.5, memory_mib=50.0))
+    assert [str(budget) for budget in budgeted.footprints] == ["5 parameters"]
+    assert budgeted.devices[0].memory == PeakMemory(peak_mib=60.0, limit_mib=50.0)
+    bare = with_budgets(of_first, Plan(speedup=2.0))
     assert (bare.footprints, bare.devices[0].memory) == ((), None)
 
 
-def test_what_changed_meanwhile_is_not_taken(tmp_path, baseline):
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    first = context_in(tmp_path / "first", speedup=2.0)
-    (first.folder(0) / "model.onnx").write_bytes(CONTENT)
-    SharedBaseline(shared, first).give(baseline)
-    (shared / "model.onnx").write_bytes(b"another")
-    second = SharedBaseline(shared, context_in(tmp_path / "second", speedup=2.0))
+def test_what_changed_meanwhile_is_not_taken(tmp_path, baseline, first, shared):
+    shared.give(baseline, first)
+    (shared.folder / "model.onnx").write_bytes(b"another")
     with pytest.raises(RunFolderError, match=r"model.onnx: changes while it is copied"):
-        second.taken()
-    (shared / "baseline.json").write_text("{}")
+        shared.take(tmp_path / "second")
+    (shared.folder / "baseline.json").write_text("{}")
     with pytest.raises(RunFolderError, match="the shared baseline is damaged"):
-        second.taken()
+        shared.take(tmp_path / "second")
 
 
-def test_a_run_alone_shares_nothing(tmp_path):
-    with shared_baseline(context_in(tmp_path, speedup=2.0)) as shared:
+def test_a_run_alone_shares_nothing():
+    with shared_baseline(None) as shared:
         assert shared is None

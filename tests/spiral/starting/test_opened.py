@@ -7,14 +7,24 @@ from edgespiral.core.listener import Silent
 from edgespiral.core.records.events import RunStarted
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.starting.opened import opened
+from edgespiral.spiral.starting.request import RunRequest
 from edgespiral.tasks.classification import CLASSIFICATION
 
 PLAN = Plan(model="ResNet", data="digits", speedup=2.0, pruner="depgraph")
 
 
-def begun(teacher, digits, out, plan=PLAN, **other):
-    asked = {"listener": Silent(), "task": CLASSIFICATION, "command": "test", "resume": False}
-    return opened(plan, teacher, digits, out=out, **{**asked, **other})
+def begun(teacher, digits, out, plan=PLAN, *, resume=False, **other):
+    request = RunRequest(
+        plan=plan,
+        model=teacher,
+        splits=digits,
+        task=CLASSIFICATION,
+        out=out,
+        resume=resume,
+        listener=Silent(),
+        command="test",
+    )
+    return opened(request, **other)
 
 
 def test_a_folder_is_opened_with_its_journal_begun(teacher, digits, tmp_path):

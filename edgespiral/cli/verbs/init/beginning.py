@@ -207,7 +207,7 @@ def _plan(fields: dict[str, object], task: Task) -> Plan:
     from edgespiral.spiral.starting.fitting import require_drop
 
     plan = load_plan(None, fields)
-    require_drop(plan, task.metric)
+    require_drop(task.metric, plan.model_fields_set)
     return plan
 
 

@@ -57,10 +57,10 @@ def require_figures(events: Iterable[Event], path: Path) -> None:
             impossible beside the records before it.
     """
     hint = "no run has written that: put the journal back, or choose another --out"
-    require_each(events, _Told(), path, hint)
+    require_each(events, _Figures(), path, hint)
 
 
-class _Told:
+class _Figures:
     """What the records of a journal have told so far."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class _Told:
         if isinstance(event, TurnFinished):
             _require_verdict(event, baseline)
         for devices in _measured(event):
-            _require_beside(devices, baseline.devices)
+            _require_paired(devices, baseline.devices)
         if isinstance(event, RunFinished):
             self._require_outcome(event)
             self._require_figures_of_best(event)
@@ -184,53 +184,61 @@ def _require_plan_of(baseline: Baseline, started: RunStarted) -> None:
         raise ValueError("the teacher is not as fast as itself")
     for device, target in zip(baseline.devices, named, strict=True):
         _require_budget(device, started.plan, str(target))
-    plan, given = started.plan, [budget.limit for budget in baseline.footprints]
+    plan, limits = started.plan, [budget.limit for budget in baseline.footprints]
     size_mib, parameters = _number(plan.get("size_mib")), _number(plan.get("parameters"))
-    asked = [budget.limit for budget in footprint_budgets(size_mib, parameters, baseline.teacher)]
-    if len(asked) != len(given) or not all(map(_is_same, asked, given)):
+    of_plan = footprint_budgets(size_mib, parameters, baseline.teacher)
+    planned = [budget.limit for budget in of_plan]
+    if len(planned) != len(limits) or not all(map(_is_same, planned, limits)):
         raise ValueError("its budgets of size are not those of the plan")
 
 
 def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) -> None:
     """Refuse another budget for a target than the plan and the teacher's latency make it."""
-    latencies = {kind: plan.get(kind) for kind in ("latency_ms", "speedup")}
-    own = {kind: value.get(target) for kind, value in latencies.items() if isinstance(value, dict)}
-    own = {kind: value for kind, value in own.items() if value is not None} or latencies
-    latency_ms, speedup = _number(own.get("latency_ms")), _number(own.get("speedup"))
-    around_ms = 0.0
-    if plan.get("timed") == "pipeline" and teacher.stages is not None and (speedup or latency_ms):
-        around_ms = teacher.stages.most_ms
-    teacher_ms = teacher.measurement.stats.p50_ms + around_ms
-    asked_ms = teacher_ms / speedup if speedup else latency_ms
-    if asked_ms is not None and around_ms:
-        asked_ms = network_ms(asked_ms, around_ms)
-    if asked_ms is None or teacher.budget_ms is None:
-        is_same = asked_ms is teacher.budget_ms
-    else:
-        is_same = _is_same(asked_ms, teacher.budget_ms)
-    limit_mib = _number(plan.get("memory_mib"))
+    is_same = [_is_same(_budget_ms(teacher, plan, target), teacher.budget_ms)]
+    # Journals of before have no limits in their plan.
+    limit_mib, limit_mj = _number(plan.get("memory_mib")), _number(plan.get("energy_mj"))
     if teacher.memory is not None and limit_mib is not None:
-        is_same = is_same and _is_same(teacher.memory.limit_mib, limit_mib)
-    limit_mj = _number(plan.get("energy_mj"))
+        is_same.append(_is_same(limit_mib, teacher.memory.limit_mib))
     if teacher.energy is not None and limit_mj is not None:
-        is_same = is_same and _is_same(teacher.energy.limit_mj or 0.0, limit_mj)
-    if not is_same:
+        is_same.append(_is_same(limit_mj, teacher.energy.limit_mj or 0.0))
+    if not all(is_same):
         raise ValueError(f"the budget on {teacher.target} is not that of the plan")
+
+
+def _budget_ms(teacher: OnDevice, plan: Mapping[str, object], target: str) -> float | None:
+    """What a plan asks of the network's latency on a target; None where it asks nothing."""
+    of_plan = {kind: plan.get(kind) for kind in ("latency_ms", "speedup")}
+    own = {
+        kind: value[target]
+        for kind, value in of_plan.items()
+        if isinstance(value, dict) and value.get(target) is not None
+    }
+    kinds = own or of_plan
+    latency_ms, speedup = _number(kinds.get("latency_ms")), _number(kinds.get("speedup"))
+    if not speedup and latency_ms is None:
+        return None
+    stages = teacher.stages if plan.get("timed") == "pipeline" else None
+    around_ms = 0.0 if stages is None else stages.most_ms
+    teacher_ms = teacher.measurement.stats.p50_ms + around_ms
+    budget_ms = teacher_ms / speedup if speedup else latency_ms
+    return network_ms(budget_ms, around_ms) if budget_ms and around_ms else budget_ms
 
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _is_same(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=SAME)
+def _is_same(planned: float | None, recorded: float | None) -> bool:
+    if planned is None or recorded is None:
+        return planned is recorded
+    return math.isclose(planned, recorded, rel_tol=SAME)
 
 
 def _require_own_file(event: Baseline | TurnFinished) -> None:
     """What was measured is what was kept; journals of before may have no hash of it."""
-    kept = event.files.get("model.onnx")
+    sha256 = event.files.get("model.onnx")
     for device in event.devices:
-        if kept is not None and device.measurement.model_sha256 != kept:
+        if sha256 is not None and device.measurement.model_sha256 != sha256:
             raise ValueError(f"on {device.target} another model.onnx was measured than was kept")
 
 
@@ -272,7 +280,7 @@ def _measured(event: Event) -> Iterator[tuple[OnDevice, ...]]:
         yield from (sibling.devices for sibling in event.siblings)
 
 
-def _require_beside(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -> None:
+def _require_paired(devices: Iterable[OnDevice], teachers: Iterable[OnDevice]) -> None:
     """Refuse what cannot have been measured beside the teacher on the same devices."""
     for device, teacher in zip(devices, teachers, strict=False):
         teacher_ms = teacher.measurement.stats.p50_ms

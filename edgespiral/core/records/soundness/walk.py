@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from edgespiral.core.records.events import Event
 
 
-class Told(Protocol):
-    """What the records of a journal have told so far."""
+class Rules(Protocol):
+    """What the next record of a journal is held to, which follows from those before it."""
 
     def problem_of(self, event: Event) -> str | None:
         """What is wrong with the next record; None where nothing is."""
@@ -25,12 +25,12 @@ class Told(Protocol):
         ...
 
 
-def require_each(events: Iterable[Event], told: Told, path: Path, hint: str) -> None:
+def require_each(events: Iterable[Event], rules: Rules, path: Path, hint: str) -> None:
     """Refuse a journal with a record that cannot follow those before it.
 
     Args:
         events: all of the journal's records.
-        told: nothing yet.
+        rules: that have seen no record yet.
         path: the journal's, which the error names with the line.
         hint: what to do then.
 
@@ -38,7 +38,7 @@ def require_each(events: Iterable[Event], told: Told, path: Path, hint: str) -> 
         RunFolderError: a record is wrong.
     """
     for number, event in enumerate(events, start=1):
-        problem = told.problem_of(event)
+        problem = rules.problem_of(event)
         if problem:
             raise RunFolderError(f"{event.kind}: {problem}", where=f"{path}:{number}", hint=hint)
-        told.add(event)
+        rules.add(event)

@@ -57,15 +57,15 @@ class Pair:
 class Pairs(Dataset[tuple[dict[str, "Tensor"], "Tensor"]]):
     """Samples `({"source": (S,), "target": (T,)}, (T,))` of ids, in memory."""
 
-    def __init__(self, source: Tensor, target: Tensor, said: Tensor) -> None:
-        self._source, self._target, self._said = source, target, said
+    def __init__(self, source: Tensor, target: Tensor, references: Tensor) -> None:
+        self._source, self._target, self._references = source, target, references
 
     def __len__(self) -> int:
-        return len(self._said)
+        return len(self._references)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Tensor], Tensor]:
         inputs = {"source": self._source[index], "target": self._target[index]}
-        return inputs, self._said[index]
+        return inputs, self._references[index]
 
 
 def load_translation(argument: str) -> DataSplits:

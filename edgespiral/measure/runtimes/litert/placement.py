@@ -57,11 +57,11 @@ def left_over(operators: Sequence[Json]) -> list[Json]:
     """
     own = [at for at, entry in enumerate(operators) if not DELEGATE.search(entry["op_name"])]
     maker = {place: at for at in own for place in operators[at]["outputs"]}
-    taken: set[int] = set()
+    delegated: set[int] = set()
     for entry in operators:
         if DELEGATE.search(entry["op_name"]):
-            taken |= _between(entry, operators, maker)
-    return [operators[at] for at in own if at not in taken]
+            delegated |= _between(entry, operators, maker)
+    return [operators[at] for at in own if at not in delegated]
 
 
 def _layer(tensor: str) -> str:
@@ -71,10 +71,10 @@ def _layer(tensor: str) -> str:
 
 def _between(delegate: Json, operators: Sequence[Json], maker: dict[int, int]) -> set[int]:
     """Where the operators are by which a delegate's outputs come of its inputs."""
-    given, wanted, places = set(delegate["inputs"]), list(delegate["outputs"]), set[int]()
+    inputs, wanted, places = set(delegate["inputs"]), list(delegate["outputs"]), set[int]()
     while wanted:
         at = maker.get(wanted.pop())
         if at is not None and at not in places:
             places.add(at)
-            wanted += [place for place in operators[at]["inputs"] if place not in given]
+            wanted += [place for place in operators[at]["inputs"] if place not in inputs]
     return places

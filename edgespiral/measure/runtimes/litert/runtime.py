@@ -48,9 +48,9 @@ class LiteRt(ConvertingRuntime):
             TargetError: the delegate leaves layers with weights to other kernels.
         """
         document = agent_document(completed, job)
-        asked = {name: self._settings[name] for name in ("threads", "float_precision")}
-        asked["runtime"] = "litert"
+        expected = {name: self._settings[name] for name in ("threads", "float_precision")}
+        expected["runtime"] = "litert"
         with reading():
             placed = zip(job.models, document.pop("placed"), strict=True)
             document["runtime"]["provider"] = provider_of(placed)
-        return whole_answer(document, job, expected=asked)
+        return whole_answer(document, job, expected=expected)

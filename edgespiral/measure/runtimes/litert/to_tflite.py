@@ -24,10 +24,10 @@ def main(request: Path) -> None:
     sys.path.insert(0, str(folder))
     from given_module import given  # type: ignore[import-not-found]
 
-    module, examples, keywords, asked = given(request)
+    module, examples, keywords, document = given(request)
     model = folder / "model.tflite"
     litert_torch.convert(module, examples, keywords).export(str(model))
-    if asked["weights"] == "int8":
+    if document["weights"] == "int8":
         _round_weights(model)
     inputs = [*(f"args_{place}" for place in range(len(examples))), *keywords]
     ports = {"input_ports": inputs, "output_ports": _outputs(model)}

@@ -46,9 +46,9 @@ def shipped(model: Path, folder: Path, shapes: Shapes, *, platform: Platform) ->
     """
     file = f"{model.stem}.ort"
     with work_folder() as work:
-        made = converted(model, work, platform)
+        conversion = converted(model, work, platform)
         goals = {MODEL: file, OPERATORS: f"{model.stem}.required_operators.config"}
         for source, name in goals.items():
             with writing(folder / name):
-                shutil.copyfile(made.files[source], folder / name)
+                shutil.copyfile(conversion.files[source], folder / name)
     return KitModel(file, *onnxruntime.ports(model))

@@ -59,9 +59,9 @@ class OnnxRuntimeMobile(ConvertingRuntime):
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The converted models, and what the agent calls them."""
-        files, told = super().pushed(job)
+        files, request = super().pushed(job)
         names = [f"model-{index}/{MODEL}" for index in range(len(job.models))]
-        return {name: files[name] for name in names}, told | {"models": names}
+        return {name: files[name] for name in names}, request | {"models": names}
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, held to what was asked for."""

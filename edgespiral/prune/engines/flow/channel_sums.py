@@ -152,9 +152,7 @@ def _stated(node: Node) -> Statistic | None:
     meta = source.meta.get("tensor_meta") if isinstance(source, torch.fx.Node) else None
     if node.op == "call_module" or kind not in ARGUMENTS or meta is None:
         return None
-    named: dict[str, Any] = dict(zip(ARGUMENTS[kind], node.args[1:], strict=False))
-    by_name = {n: v for n, v in node.kwargs.items() if v is not source and v is not None}
-    named |= {BY_NAME.get(n, n): v for n, v in by_name.items()}
+    named = _arguments(node, kind, source)
     dims = named.pop("dim", 1 if kind == "normalize" else None)
     dims = (dims,) if isinstance(dims, int) else dims
     if not isinstance(dims, tuple | list) or not dims or any(type(d) is not int for d in dims):
@@ -173,6 +171,13 @@ def _stated(node: Node) -> Statistic | None:
     unpaired = kind in PAIRS and not all(u.target is operator.getitem for u in node.users)
     other = bool(named) or statistic.order not in (1, 2)
     return None if other or unpaired or undefined else statistic
+
+
+def _arguments(node: Node, kind: str, source: torch.fx.Node) -> dict[str, Any]:
+    """What is said of a statistic beside the tensor that it is of, by the names of `torch`."""
+    named: dict[str, Any] = dict(zip(ARGUMENTS[kind], node.args[1:], strict=False))
+    by_name = {n: v for n, v in node.kwargs.items() if v is not source and v is not None}
+    return named | {BY_NAME.get(n, n): v for n, v in by_name.items()}
 
 
 def _put(node: Node, results: Any) -> None:  # noqa: ANN401

@@ -46,10 +46,10 @@ def converted(model: Path, folder: Path, shapes: Shapes, *, weights: str) -> Kit
     _require_ends(model)
     file = f"{model.stem}.mnn"
     with work_folder() as work:
-        made = convert.converted(model, work, shapes, weights)
+        conversion = convert.converted(model, work, shapes, weights)
         with writing(folder / file):
-            shutil.copyfile(made.files[convert.MODEL], folder / file)
-    inputs, outputs = made.about["inputs"], made.about["outputs"]
+            shutil.copyfile(conversion.files[convert.MODEL], folder / file)
+    inputs, outputs = conversion.about["inputs"], conversion.about["outputs"]
     assert isinstance(inputs, dict)
     assert isinstance(outputs, list)
     return KitModel(

@@ -4,7 +4,7 @@ import pytest
 from example_pages import a_race
 
 from edgespiral.core.records.events import Baseline, Event
-from edgespiral.report.charts import race_chart, samples_chart, score_chart, widths_chart
+from edgespiral.report.drawing.charts import race_chart, samples_chart, score_chart, widths_chart
 from edgespiral.report.html import races_html
 from edgespiral.report.run import Run
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from edgespiral.report import formats, svg
-from edgespiral.report.svg import Axes, Scale
+from edgespiral.report import formats
+from edgespiral.report.drawing import svg
+from edgespiral.report.drawing.svg import Axes, Scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -316,7 +317,9 @@ def _race_bar(
     return Markup().join(
         [
             svg.text(
-                *(scale.start - 8, top + RACE_BAR - 2, formats.runtime(row)),
+                scale.start - 8,
+                top + RACE_BAR - 2,
+                formats.runtime(row),
                 class_="name" if wins else "tick",
                 text_anchor="end",
             ),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgespiral.report.svg import Scale, element
+from edgespiral.report.drawing.svg import Scale, element
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 

@@ -1,0 +1,1 @@
+"""Pictures of a run as SVG: the shapes, and the charts made of them."""
