@@ -83,8 +83,8 @@ def compress(
             (docs/training.md).
         options: the plan's fields, as in `plan.toml`: `target`, one of `latency_ms` (milliseconds)
             and `speedup` (times, above 1), `size_mib` (of the file that ships), `parameters` (a
-            count or a share), `memory_mib` and `energy_mj` (on the device, beside one of these), or
-            `max_drop` (in the metric's unit) alone; `epochs` (passes over the training split),
+            count or a share), `memory_mib` and `energy_mj` (on each device, beside one of these),
+            or `max_drop` (in the metric's unit) alone; `epochs` (passes over the training split),
             `turns` and so on (docs/plan.md).
 
     Returns:

@@ -30,6 +30,7 @@ from edgespiral.export.parity import TURNED_SHARE
 from edgespiral.export.precision import export_as, float_twin, validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
 from edgespiral.measure.beside.consumption import consumption_on
+from edgespiral.measure.beside.limits import alike
 from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
 from edgespiral.models.work import flops_of
@@ -242,14 +243,20 @@ def _or_task(task: Task) -> str:
 
 def budgets_of(latencies: Mapping[str, Mapping[str, float]], baseline: Baseline) -> Budgets:
     """What a run is to reach whose targets are asked for `latencies`, as in `Plan.budgets`."""
-    memory, energy = baseline.devices[0].memory, baseline.devices[0].energy
+    devices = dict(zip(latencies, baseline.devices, strict=True))
+    memory = {target: own.memory.limit_mib for target, own in devices.items() if own.memory}
+    energy = {
+        target: own.energy.limit_mj
+        for target, own in devices.items()
+        if own.energy and own.energy.limit_mj
+    }
     return Budgets.of(
         latencies,
         timed(baseline),
         baseline.teacher,
         baseline.footprints,
-        memory_mib=memory.limit_mib if memory else None,
-        energy_mj=energy.limit_mj if energy else None,
+        memory_mib=alike(memory, len(devices)),
+        energy_mj=alike(energy, len(devices)),
         stages=[device.stages for device in baseline.devices],
     )
 

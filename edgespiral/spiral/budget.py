@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,12 @@ from edgespiral.core.statistics.intervals import ratio_interval, round_medians, 
 from edgespiral.core.statistics.stats import verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from edgespiral.core.records.footprint import FootprintBudget, HasFootprint
     from edgespiral.core.records.measurement import Measurement
     from edgespiral.core.stages.latencies import Stages
+    from edgespiral.measure.beside.limits import Limit
     from edgespiral.measure.decide import Paired
 
 
@@ -119,18 +121,18 @@ class Budgets:
     Attributes:
         teacher_ms: the teacher's latency on the first device.
         footprints: budgets of size, each with the share of it that the teacher takes.
-        memory_mib: of the process that runs a model, on each device; None for no limit.
+        memory_mib: of the process that runs a model, on all devices or on some by their names.
         stages: around the network on each device, where whole frames are timed.
-        energy_mj: of an inference, on each device; None for no limit.
+        energy_mj: of an inference, on all devices or on some by their names.
     """
 
     each: tuple[Budget, ...]
     targets: tuple[str, ...]
     teacher_ms: float
     footprints: tuple[tuple[FootprintBudget, float], ...] = ()
-    memory_mib: float | None = None
+    memory_mib: Limit = None
     stages: tuple[Stages | None, ...] = ()
-    energy_mj: float | None = None
+    energy_mj: Limit = None
 
     @classmethod
     def of(
@@ -140,9 +142,9 @@ class Budgets:
         teacher: HasFootprint | None = None,
         footprints: Sequence[FootprintBudget] = (),
         *,
-        memory_mib: float | None = None,
+        memory_mib: Limit = None,
         stages: Sequence[Stages | None] = (),
-        energy_mj: float | None = None,
+        energy_mj: Limit = None,
     ) -> Budgets:
         """The budgets of a run.
 
@@ -214,9 +216,16 @@ class Budgets:
             named = zip(latencies, self.targets, strict=True)
             latencies = [f"{budget} on {target}" for budget, target in named]
         sizes = [str(budget) for budget, _ in self.footprints]
-        memory = [] if self.memory_mib is None else [memory_text(self.memory_mib)]
-        energy = [] if self.energy_mj is None else [energy_text(self.energy_mj)]
+        memory = limit_texts(self.memory_mib, memory_text)
+        energy = limit_texts(self.energy_mj, energy_text)
         return ", ".join([*latencies, *sizes, *memory, *energy])
+
+
+def limit_texts(limit: Limit, text: Callable[[float], str]) -> list[str]:
+    """A limit in words, of each device that has one of its own."""
+    if isinstance(limit, Mapping):
+        return [f"{text(own)} on {target}" for target, own in limit.items()]
+    return [] if limit is None else [text(limit)]
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:

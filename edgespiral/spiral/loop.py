@@ -22,6 +22,7 @@ from edgespiral.core.records.measurement import (
 from edgespiral.core.statistics.intervals import ERROR_RATE
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.measure.beside.consumption import Consumption, consumption_verdicts
+from edgespiral.measure.beside.limits import limited
 from edgespiral.measure.beside.memory import least_memory_mib
 from edgespiral.measure.decide import Paired
 from edgespiral.models.example_inputs import example_of
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.events import Event, TurnFinished
     from edgespiral.export.rebuilt import FreshProcess
+    from edgespiral.measure.session import Session
     from edgespiral.spiral.context import Parent, RunContext
     from edgespiral.spiral.planning.planner import Planner
     from edgespiral.spiral.planning.search import Planned
@@ -289,14 +291,18 @@ class Spiral:
         begun = any(isinstance(event, TurnPlanned) for event in self._events())
         if budget.memory_mib is None or begun:
             return ""
-        least_mib = self.context.fleet.each(lambda _, session: least_memory_mib(session))
-        most_mib, target = max(zip(least_mib, budget.targets, strict=True))
-        if most_mib <= budget.memory_mib:
-            return ""
-        return (
-            f"{memory_text(budget.memory_mib)} is out of reach: with a tiny model the runtime "
-            f"takes {most_mib:.4g} MiB on {target}"
-        )
+        limits = limited(budget.targets, budget.memory_mib)
+
+        def least(index: int, session: Session) -> float:
+            return least_memory_mib(session) if budget.targets[index] in limits else 0.0
+
+        for target, least_mib in zip(budget.targets, self.context.fleet.each(least), strict=True):
+            if target in limits and least_mib > limits[target]:
+                return (
+                    f"{memory_text(limits[target])} is out of reach: with a tiny model the runtime "
+                    f"takes {least_mib:.4g} MiB on {target}"
+                )
+        return ""
 
     def _rules(self, budget: Budgets, start_ms: float) -> Rules:
         plan = self.context.plan
@@ -346,5 +352,6 @@ def _unreachable(budget: Budgets, beyond: OutOfReach, best_turn: int, which: str
         fastest = f"the fastest {which} takes {times:.3g} times the budget where it is furthest off"
     else:
         more = f"{100 * (times - 1):.2g} % more"
-        fastest = f"the fastest {which} takes {beyond.fastest_ms:.3g} ms, {more}"
+        speedup = f"{budget.teacher_ms / beyond.fastest_ms:.3g}x"
+        fastest = f"the fastest {which} takes {beyond.fastest_ms:.3g} ms, {more}: {speedup}"
     return End(Outcome.UNREACHABLE, best_turn, f"{budget} is out of reach: {fastest}")

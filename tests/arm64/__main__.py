@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTHING = "these times are of an emulator, and mean nothing"
 # What a run may come to where times mean nothing (docs/exit-codes.md).
 OUTCOMES = {"compress": (0, 10, 11, 12)}
+# Of each step, by the clock: a race has six processes for each of some ten rows, and an emulated
+# Python takes seconds to start; beside other programs it takes several times as long.
+LONGEST_S = {"train": 600, "check": 900, "compress": 2400, "race": 3600}
 # Small: what takes time there are the starts of processes.
 NET = """from torch import nn
 
@@ -102,7 +105,12 @@ def _walked(machine: Machine, work: Path, chosen: list[str]) -> int:
             print(f"$ edgespiral {' '.join(words)}", flush=True)
             environment = {**os.environ, "XDG_CACHE_HOME": str(work / "cache")}
             command = [sys.executable, "-m", "edgespiral", *words]
-            code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+            try:
+                done = subprocess.run(command, cwd=ROOT, env=environment, timeout=LONGEST_S[name])
+            except subprocess.TimeoutExpired:
+                print(f"{name} did not end in {LONGEST_S[name] // 60} minutes; {NOTHING}")
+                return 1
+            code = done.returncode
             if code not in OUTCOMES.get(name, (0,)):
                 print(f"{name} ended with exit code {code}; {NOTHING}")
                 return code

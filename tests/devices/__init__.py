@@ -6,7 +6,7 @@ says what it is given imports the types: `from devices import Board`.
 
 from devices.base import Device, Meanwhile, meanwhile
 from devices.board import Board, board
-from devices.phone import Phone, adb_server, perf_test, phone
+from devices.phone import Phone, adb_server, benchmark_model, perf_test, phone
 
 __all__ = [
     "Board",
@@ -14,6 +14,7 @@ __all__ = [
     "Meanwhile",
     "Phone",
     "adb_server",
+    "benchmark_model",
     "board",
     "meanwhile",
     "perf_test",

@@ -127,6 +127,15 @@ def perf_test(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def benchmark_model(tmp_path: Path) -> Path:
+    """A file that takes the place of a `benchmark_model` of LiteRT's built for a device."""
+    stand_in = STAND_INS / "benchmark_model.py"
+    path = tmp_path / "benchmark_model"
+    path.write_text(f"#!{sys.executable}\n{stand_in.read_text()}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a real adb server of our own."""

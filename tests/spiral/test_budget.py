@@ -8,6 +8,7 @@ from edgespiral.core.records.footprint import Footprint, footprint_budgets
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.stages.latencies import StageLatency, Stages
 from edgespiral.core.statistics.stats import summarise
+from edgespiral.measure.beside.limits import limited
 from edgespiral.measure.decide import Paired
 from edgespiral.spiral.budget import Budget, Budgets, joined
 from edgespiral.spiral.plan import load_plan
@@ -59,6 +60,15 @@ def test_each_device_has_its_own_and_all_must_be_met(a_measurement):
     assert str(budgets) == "2 ms (2x faster) on a, 8 ms on b"
     pairs = [pair(a_measurement, 9.0, 2.15)] * 2
     assert budgets.verdicts(pairs, 0.95) == [Verdict.MET, Verdict.MISSED]
+
+
+def test_limits_are_of_all_devices_or_of_some(a_measurement):
+    asked = plan(target=["a", "b"], speedup=2.0)
+    teacher = [a_measurement(4.0), a_measurement(20.0)]
+    some = Budgets.of(asked.budgets, teacher, memory_mib={"b": 80.0}, energy_mj=4.0)
+    assert str(some).endswith("80 MiB of memory on b, 4 mJ an inference")
+    assert limited(some.targets, some.memory_mib) == {"b": 80.0}
+    assert limited(some.targets, some.energy_mj) == {"a": 4.0, "b": 4.0}
 
 
 def test_several_verdicts_are_one():

@@ -83,16 +83,17 @@ def _zeros(sparsity: Sparsity) -> str:
 
 
 def _goals(plan: Plan) -> Iterator[str]:
+    from edgespiral.core.records.footprint import energy_text, memory_text
+    from edgespiral.spiral.budget import limit_texts
+
     for target, goals in plan.budgets.items():
         for kind, value in goals.items():
             budget = f"{value:g}x as fast" if kind == "speedup" else f"{value:g} ms"
             yield f"{budget} on {target}"
     if plan.size_mib is not None:
         yield f"{plan.size_mib:g} MiB"
-    if plan.memory_mib is not None:
-        yield f"{plan.memory_mib:g} MiB of memory"
-    if plan.energy_mj is not None:
-        yield f"{plan.energy_mj:g} mJ an inference"
+    yield from limit_texts(plan.memory_mib, memory_text)
+    yield from limit_texts(plan.energy_mj, energy_text)
     if plan.parameters is not None:
         share = plan.parameters < 1
         yield (

@@ -20,7 +20,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import ProcessLostError
 from edgespiral.core.nested import as_float, count, filled, joined, leaves, mapped, template
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.guard import Guarded
 from edgespiral.distill import compute
@@ -211,7 +211,7 @@ def _ask(world: World, model: nn.Module, source: Guarded, **request: object) -> 
         folder = make_folder(place / "answers")
         save_model(cast("GraphModule", model), make_folder(folder / MODEL))
         stated = {"part": source.part, "samples": len(source), "file": None} | request
-        (folder / ASKED).write_text(json.dumps(stated), encoding="utf-8")
+        write_text(folder / ASKED, json.dumps(stated))
         world.order(folder)
 
 

@@ -16,7 +16,7 @@ import safetensors.torch
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import DivergedError, ModelError
 from edgespiral.core.nested import mapped
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.files import make_folder, write_text, writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.distill.parallel.answers import ASKED, answer, can_travel
 from edgespiral.distill.parallel.outputs import damaged, read_outputs, write_outputs
@@ -81,9 +81,9 @@ class Job:
             save_model(cast("GraphModule", model), make_folder(folder / name))
         if self.outputs is not None and self.outputs_file is None:
             write_outputs(folder / OUTPUTS, IDENTITY, self.outputs)
-        safetensors.torch.save_file(
-            {name: mask.contiguous() for name, mask in self.masks.items()}, folder / MASKS
-        )
+        masks = {name: mask.contiguous() for name, mask in self.masks.items()}
+        with writing(folder / MASKS):
+            (folder / MASKS).write_bytes(safetensors.torch.save(masks))
         names = [name for name, _ in self.student.named_parameters()]
         file = self.outputs_file and str(self.outputs_file.resolve())
         stated = {
@@ -92,7 +92,7 @@ class Job:
             "parameters": names,
             "outputs_file": file,
         }
-        (folder / SETTINGS).write_text(json.dumps(stated), encoding="utf-8")
+        write_text(folder / SETTINGS, json.dumps(stated))
 
     @classmethod
     def read(cls, folder: Path, example: Tensors) -> Job:

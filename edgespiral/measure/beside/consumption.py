@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgespiral.core.records.footprint import Energy, PeakMemory
 from edgespiral.measure.beside.energy import energy_of
+from edgespiral.measure.beside.limits import limit_on
 from edgespiral.measure.beside.memory import peak_memory_mib
 
 if TYPE_CHECKING:
@@ -14,19 +15,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.records.measurement import Verdict
+    from edgespiral.measure.beside.limits import Limit
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.session import Session
 
 
 class HasLimits(Protocol):
-    """What says how much memory and energy a model may take; None for as much as it likes."""
+    """What says how much memory and energy a model may take on targets, by their names."""
 
     @property
-    def memory_mib(self) -> float | None:
+    def targets(self) -> tuple[str, ...]:
+        """In the order of the fleet's devices."""
+
+    @property
+    def memory_mib(self) -> Limit:
         """Of the process that runs it."""
 
     @property
-    def energy_mj(self) -> float | None:
+    def energy_mj(self) -> Limit:
         """Of an inference."""
 
 
@@ -55,10 +61,11 @@ def consumption_on(fleet: Fleet, onnx: Path, limits: HasLimits) -> list[Consumpt
         MeasurementError: a device does not tell; or as `Session.measure`.
         ModelError, TargetError: as `Session.measure`.
     """
-    memory_mib, energy_mj = limits.memory_mib, limits.energy_mj
 
-    def consumption(_: int, session: Session) -> Consumption:
-        memory = energy = None
+    def consumption(index: int, session: Session) -> Consumption:
+        target, memory, energy = limits.targets[index], None, None
+        memory_mib = limit_on(target, limits.memory_mib)
+        energy_mj = limit_on(target, limits.energy_mj)
         if memory_mib is not None:
             memory = PeakMemory(peak_mib=peak_memory_mib(session, onnx), limit_mib=memory_mib)
         if energy_mj is not None:

@@ -14,6 +14,7 @@ from edgespiral.measure.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.measure.settings import RuntimeSettings
@@ -29,10 +30,13 @@ class Entrant:
 
     Attributes:
         precision: that float32 files are computed in.
+        file: that it runs in place of the race's, such as its int8 form; outputs are held against
+            those of the race's all the same.
     """
 
     profile: TargetProfile
     precision: str
+    file: Path | None = None
 
     @property
     def threads(self) -> int:
@@ -107,7 +111,7 @@ def entrants(
     own = profile.runtime.kind
     wanted = [RUNTIMES.check(name) for name in names if name != ALL]
     if ALL in names:
-        racing = [name for name in RUNTIMES.names() if RUNTIMES.get(name).race is not None]
+        racing = [name for name in RUNTIMES.names() if _takes_part(profile, name)]
         wanted += [name for name in (own, *racing) if name not in wanted]
     everyone = [
         Entrant(_set(profile, settings), precision)
@@ -122,6 +126,7 @@ def entrants(
         other
         for other in everyone
         if other != first
+        and other.profile.runtime_plugin.is_planned_on
         and other.profile.capabilities.layers
         and (rounded or (other.precision == "fp32" and other.profile.runtime.kind != own))
     ]
@@ -130,7 +135,14 @@ def entrants(
 
 def _ways(settings: RuntimeSettings) -> dict[str, RuntimeSettings]:
     race = RUNTIMES.get(settings.kind).race
-    return {settings.precision: settings} if race is None else dict(race(settings))
+    ways = {} if race is None else dict(race(settings))
+    return ways or {settings.precision: settings}
+
+
+def _takes_part(profile: TargetProfile, name: str) -> bool:
+    """Whether a runtime races without being named."""
+    race = RUNTIMES.get(name).race
+    return race is not None and bool(race(_settings(profile, name, None)))
 
 
 def _set(profile: TargetProfile, settings: RuntimeSettings) -> TargetProfile:

@@ -47,6 +47,7 @@ OWN_FAULTS = (ExportError, MeasurementError, MissingExtraError, ModelError, Targ
 class _Lane:
     entrant: Entrant
     session: Session
+    model: Path
     precision: str
     parity: OutputParity | None = None
     measurement: Measurement | None = None
@@ -63,19 +64,13 @@ class _Lane:
         except OWN_FAULTS as error:
             self.measurement, self.refused = None, _reason(error)
 
-    def judge(self, judge: Judge, model: Path) -> None:
+    def judge(self, judge: Judge) -> None:
         """Compare what it computes there with what it computes here."""
-        self.parity = judge(self.session, model, self.precision)
+        self.parity = judge(self.session, self.model, self.precision)
 
-    def measure(self, model: Path) -> None:
+    def measure(self) -> None:
         """Take the samples of one pass."""
-        [more] = self.session.measure([model], rounds=ROUNDS_A_PASS)
-        about = more.fingerprint
-        if about.threads > about.cores:
-            raise TargetError(
-                f"{about.threads} threads would take turns on {about.cores} cores",
-                hint="ask for fewer, or let it have more cores by affinity",
-            )
+        [more] = self.session.measure([self.model], rounds=ROUNDS_A_PASS)
         self.measurement = more if self.measurement is None else merged(self.measurement, more)
 
 
@@ -93,9 +88,9 @@ def race(
     Args:
         model: an ONNX file.
         entrants: on one device; others are compared with the first that runs the model.
-        judge: given a session there, the model and the precision that it is computed in, says how
-            near its outputs are, None where the runtime does not tell, and raises an `ExportError`
-            where they are too far.
+        judge: given a session there, the file that it runs and the precision that it is computed
+            in, says how near its outputs are, None where the runtime does not tell, and raises an
+            `ExportError` where they are too far.
         samples: what `judge` compares on, in words.
         shapes: as for `Session`.
         passes: turns that each has, of `ROUNDS_A_PASS` rounds.
@@ -104,21 +99,19 @@ def race(
         MeasurementError: none runs the model.
         UsageError, TargetError: as `Session.measure`, where it is the request or the device.
     """
-    written = precision_label(model, precision_of(model))
     with ExitStack() as opened:
-        lanes = [
-            _Lane(
-                entrant,
-                opened.enter_context(Session(entrant.profile, shapes=shapes)),
-                entrant.precision if written == "fp32" else written,
-            )
-            for entrant in entrants
-        ]
+        lanes = []
+        for entrant in entrants:
+            session = opened.enter_context(Session(entrant.profile, shapes=shapes))
+            file = entrant.file or model
+            written = precision_label(file, precision_of(file))
+            precision = entrant.precision if written == "fp32" else written
+            lanes.append(_Lane(entrant, session, file, precision))
         for lane in lanes:
-            lane.attempt(partial(lane.judge, judge, model))
+            lane.attempt(partial(lane.judge, judge))
         for order in orders(len(lanes), passes):
             for index in order:
-                lanes[index].attempt(partial(lanes[index].measure, model))
+                lanes[index].attempt(lanes[index].measure)
     return _result(lanes, model, samples)
 
 

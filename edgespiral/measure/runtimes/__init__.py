@@ -21,6 +21,7 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
         "agent_runtime",
         "converting",
         "given_module",
+        "native",
         "weighted_layers",
     ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),

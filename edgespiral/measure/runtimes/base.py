@@ -352,6 +352,8 @@ class RuntimePlugin(Generic[S]):
         make_outputs: makes what runs `outputs` jobs; None where it cannot tell what models compute.
         race: settings with which it takes part in a race, by the precision that float32 files are
             computed in, given its settings; None where it does so only as a target's own runtime.
+            With none it stays away by itself.
+        is_planned_on: whether a run may choose it by a race; else it is for comparison there.
         kit: what it ships models with, set as a figure was measured; None where it ships none.
     """
 
@@ -361,6 +363,7 @@ class RuntimePlugin(Generic[S]):
     make_outputs: Callable[[S], Runtime] | None = None
     race: Callable[[S], Mapping[str, S]] | None = None
     kit: Callable[[Fingerprint], Kit] | None = None
+    is_planned_on: bool = True
 
 
 def onnxruntime_capabilities(provider: str) -> Capabilities:

@@ -19,28 +19,28 @@ from typing import TYPE_CHECKING, ClassVar
 
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.onnx_graph import fed_inputs
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.files import is_file, make_folder, require_room
+from edgespiral.core.system.outlived import end_group, watch
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
-    model_content,
     model_files,
-    model_proto,
     model_sha256,
     precision_of,
+    read_proto,
 )
 from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
+from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from onnx import ModelProto
 
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.model_files import ModuleFiles
     from edgespiral.measure.runtimes.base import Answer, Job
 
     Shapes = Mapping[str, Sequence[int]]
+    Convert = Callable[["Subject", Path], "Converted"]
 
 LONGEST_S = 600
 LONGEST_LINE = 300
@@ -104,7 +104,7 @@ class _Conversion:
         self.result = convert(opened.enter_context(work_folder()))
 
 
-class _Conversions:
+class _Cache:
     """The conversions of this process, by what they were made of."""
 
     def __init__(self) -> None:
@@ -122,7 +122,45 @@ class _Conversions:
             return conversion
 
 
-_CONVERSIONS = _Conversions()
+_CACHE = _Cache()
+
+
+class Conversions:
+    """The models that a runtime has had converted, each once while this or another has it.
+
+    Args:
+        kind: of files.
+        made_by: what a file depends on beside the model; runtimes that have it alike share files.
+    """
+
+    def __init__(self, kind: str, made_by: Mapping[str, object]) -> None:
+        self._kind, self._made_by = kind, sorted(made_by.items())
+        self._own: dict[str, _Conversion] = {}
+
+    def of(self, subject: Subject, convert: Convert) -> Converted:
+        """A model in the runtime's files, which `convert` puts into a folder."""
+        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
+        module = subject.module.sha256 if subject.module else ""
+        key = f"{self._kind} {self._made_by} {model_sha256(subject.model)} {module} {shapes}"
+        self._own[key] = _CACHE.of(key, lambda folder: convert(subject, folder))
+        return self._own[key].result
+
+    def of_job(self, job: Job, convert: Convert) -> list[Converted]:
+        """All models of a job."""
+        modules = job.modules or [None] * len(job.models)
+        return [
+            self.of(Subject(model, job.shapes, module), convert)
+            for model, module in zip(job.models, modules, strict=True)
+        ]
+
+
+def in_folders(models: Sequence[Converted]) -> dict[str, Path]:
+    """The files of models by their names on a device: `model-0/...` are those of the first."""
+    return {
+        f"model-{index}/{name}": file
+        for index, model in enumerate(models)
+        for name, file in model.files.items()
+    }
 
 
 class ConvertingRuntime(AgentRuntime):
@@ -133,6 +171,7 @@ class ConvertingRuntime(AgentRuntime):
         kind: the plug-in's name.
         settings: what the agent is told beside the job.
         agent: of the runtime.
+        made_by: what the files depend on beside the model.
 
     Attributes:
         tells_layers: whether it answers `profile` jobs.
@@ -140,10 +179,18 @@ class ConvertingRuntime(AgentRuntime):
 
     tells_layers: ClassVar[bool] = False
 
-    def __init__(self, title: str, kind: str, settings: Mapping[str, object], agent: Path) -> None:
+    def __init__(
+        self,
+        title: str,
+        kind: str,
+        settings: Mapping[str, object],
+        agent: Path,
+        *,
+        made_by: Mapping[str, object],
+    ) -> None:
         super().__init__(title, settings, agent)
         self._kind = kind
-        self._own: dict[str, _Conversion] = {}
+        self._conversions = Conversions(kind, made_by)
 
     def convert(self, subject: Subject, folder: Path) -> Converted:
         """Convert a model into `folder`.
@@ -171,27 +218,14 @@ class ConvertingRuntime(AgentRuntime):
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The models in the runtime's files, each in a folder, and what the agent has to know."""
-        modules = job.modules or [None] * len(job.models)
-        models = [
-            self.converted(Subject(model, job.shapes, module))
-            for model, module in zip(job.models, modules, strict=True)
-        ]
-        files = {
-            f"model-{index}/{name}": file
-            for index, model in enumerate(models)
-            for name, file in model.files.items()
-        }
+        models = self._conversions.of_job(job, self.convert)
         names = [f"model-{index}" for index in range(len(models))]
-        return files, {"models": names, "about": [dict(model.about) for model in models]}
+        told = {"models": names, "about": [dict(model.about) for model in models]}
+        return in_folders(models), told
 
     def converted(self, subject: Subject) -> Converted:
         """A model in the runtime's files, converted once while this or another has it."""
-        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
-        module = subject.module.sha256 if subject.module else ""
-        settings = sorted(self._settings.items())
-        key = f"{self._kind} {settings} {model_sha256(subject.model)} {module} {shapes}"
-        self._own[key] = _CONVERSIONS.of(key, lambda folder: self.convert(subject, folder))
-        return self._own[key].result
+        return self._conversions.of(subject, self.convert)
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, held to what was asked for."""
@@ -228,15 +262,6 @@ def float_inputs(model: Path, shapes: Shapes, title: str) -> dict[str, tuple[int
             raise ModelError(what, where=str(model), hint=hint)
         sizes[entry.name] = shape
     return sizes
-
-
-def read_proto(model: Path) -> ModelProto:
-    """An ONNX file's content, without weights that are kept beside it.
-
-    Raises:
-        ModelError: it is none.
-    """
-    return model_proto(model_content(model), model)
 
 
 def described(model: Path, inputs: Mapping[str, Sequence[int]]) -> dict[str, object]:
@@ -310,21 +335,53 @@ def run_converter(
 
     Raises:
         ModelError: it fails, takes too long, or leaves no such files.
+        RunFolderError: there is no room for them.
     """
     try:
-        done = subprocess.run(  # noqa: S603 (the command is a runtime's own)
+        code, stdout, stderr = _completed(command, folder)
+    except subprocess.TimeoutExpired as error:
+        what = f"{title} cannot convert it: not done after {LONGEST_S} s"
+        raise ModelError(what, where=str(model)) from error
+    except OSError as error:
+        what = f"{title} cannot convert it: {error.strerror or error}"
+        raise ModelError(what, where=str(model)) from error
+    lacking = [name for name in outputs if not _is_written(folder / name)]
+    if code == 0 and not lacking:
+        return stdout
+    require_room(folder)
+    lines = (stderr.strip() or stdout.strip()).splitlines() or ["without a word"]
+    reason = lines[-1][:LONGEST_LINE]
+    if code == 0:
+        reason += f"; it wrote no {', no '.join(lacking)}"
+    raise ModelError(f"{title} cannot convert it: {reason}", where=str(model))
+
+
+def _completed(command: Sequence[str], folder: Path) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a converter, which ends with this process.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it takes too long; all that it started is ended.
+        MeasurementError: it says too much.
+    """
+    with (
+        watch() as tie,
+        subprocess.Popen(  # noqa: S603 (the command is a runtime's own)
             command,
             cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=LONGEST_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ModelError(f"{title} cannot convert it: {error}", where=str(model)) from error
-    if done.returncode or not all((folder / name).is_file() for name in outputs):
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["without a word"]
-        reason = lines[-1][:LONGEST_LINE]
-        raise ModelError(f"{title} cannot convert it: {reason}", where=str(model))
-    return done.stdout
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process,
+    ):
+        tie(process)
+        try:
+            stdout, stderr = collected(process, LONGEST_S)
+        finally:
+            end_group(process)
+    return process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
+
+
+def _is_written(file: Path) -> bool:
+    return is_file(file) and not file.is_symlink()

@@ -138,7 +138,9 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
 
     @field_validator("memory_mib", "energy_mj")
     @classmethod
-    def _beside_another(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _beside_another(
+        cls, value: float | dict[str, float] | None, info: ValidationInfo
+    ) -> float | dict[str, float] | None:
         if value is not None and all(info.data.get(kind) is None for kind in goals.KINDS):
             raise ValueError(f"{info.field_name} {goals.BESIDE_RULE}")
         return value
@@ -149,6 +151,13 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         budgets = [kind for kind in goals.KINDS if info.data.get(kind) is not None]
         if value and budgets:
             raise ValueError(f"goes with max_drop alone, not with {budgets[0]}")
+        return value
+
+    @field_validator("teacher_model")
+    @classmethod
+    def _teaches(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("teacher") == "previous":
+            raise ValueError("teaches nobody where teacher is previous; leave one of them out")
         return value
 
     @field_validator("family")
@@ -163,4 +172,5 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
         has_other = not self.is_quality_goal or "max_drop" in self.model_fields_set
         goals.check_point(self.explored, self.point, self.turns)
         goals.check_latencies(self.targets, self._latencies, has_other_goal=has_other)
+        goals.check_names(self.targets, (self.memory_mib, self.energy_mj))
         return self

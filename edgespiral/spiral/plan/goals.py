@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from edgespiral.measure.beside.limits import Limit
 
     # By its kind: a number for all targets, or one for each by its name.
     Latencies = Mapping[str, float | dict[str, float] | None]
@@ -35,6 +38,19 @@ def latency_of(target: str, budgets: Latencies) -> dict[str, float]:
     return own or {k: v for k, v in budgets.items() if isinstance(v, float)}
 
 
+def check_names(targets: Sequence[str], budgets: Iterable[Limit]) -> None:
+    """Refuse a budget of what is no target.
+
+    Raises:
+        ValueError: so it is.
+    """
+    for budget in budgets:
+        strangers = sorted(set(budget) - set(targets)) if isinstance(budget, Mapping) else ()
+        for name in strangers:
+            names = ", ".join(targets)
+            raise ValueError(f"a budget is given for {name}, the plan's targets are: {names}")
+
+
 def check_latencies(targets: Sequence[str], budgets: Latencies, *, has_other_goal: bool) -> None:
     """Refuse latencies of which a target has none or several, or that are of no target.
 
@@ -51,11 +67,7 @@ def check_latencies(targets: Sequence[str], budgets: Latencies, *, has_other_goa
     for target in targets:
         if len(latency_of(target, budgets)) != 1:
             raise ValueError(f"{BUDGET_RULE}{f' for {target}' if len(targets) > 1 else ''}")
-    for budget in budgets.values():
-        strangers = sorted(set(budget) - set(targets)) if isinstance(budget, dict) else ()
-        for name in strangers:
-            names = ", ".join(targets)
-            raise ValueError(f"a budget is given for {name}, the plan's targets are: {names}")
+    check_names(targets, budgets.values())
 
 
 def check_point(explored: Path | None, point: int | None, turns: int | str) -> None:

@@ -14,6 +14,7 @@ from edgespiral.spiral.plan.values import (
     AboveZero,
     File,
     Mebibytes,
+    MebibytesEach,
     Name,
     ParameterBudget,
     Positive,
@@ -104,18 +105,20 @@ class SubjectFields(Record):
         pages="[Other goals](#other-goals)",
         group=BUDGET,
     )
-    memory_mib: Mebibytes | None = plan_field(
+    memory_mib: MebibytesEach | None = plan_field(
         None,
-        "Most memory, in MiB, of the process that runs what ships on each device; beside a latency "
-        "or a size.",
+        "Most memory, in MiB, of the process that runs what ships on each device; TARGET=MIB for "
+        "one of several; beside a latency or a size.",
         pages="[Other goals](#other-goals)",
+        metavar="[TARGET=]MIB",
         group=BUDGET,
     )
-    energy_mj: Positive | None = plan_field(
+    energy_mj: AboveZero | None = plan_field(
         None,
-        "Most energy, in mJ, that an inference may take on each device beyond its idle; beside a "
-        "latency or a size.",
+        "Most energy, in mJ, that an inference may take on each device beyond its idle; TARGET=MJ "
+        "for one of several; beside a latency or a size.",
         pages="[Other goals](#other-goals)",
+        metavar="[TARGET=]MJ",
         group=BUDGET,
     )
     timed: Literal["network", "pipeline"] = plan_field(

@@ -19,6 +19,9 @@ from edgespiral.prune.engines import AUTO, PRUNING_ENGINES
 from edgespiral.prune.scoring.criteria import CRITERIA
 from edgespiral.tasks import check_name
 
+# A pebibyte is beyond all that runs models.
+MOST_MEBIBYTES = 2**30
+
 
 def _task_name(spec: str) -> str:
     try:
@@ -49,6 +52,13 @@ def _budget_above(least: float, value: object) -> float | dict[str, float] | Non
     if isinstance(value, dict):
         return {str(name): _number_above(least, budget) for name, budget in value.items()}
     return None if value is None else _number_above(least, value)
+
+
+def _not_beyond_all(value: float | dict[str, float]) -> float | dict[str, float]:
+    for budget in value.values() if isinstance(value, dict) else (value,):
+        if budget > MOST_MEBIBYTES:
+            raise ValueError(f"must be <= {MOST_MEBIBYTES}, is {budget:g}")
+    return value
 
 
 def _number_above(least: float, value: object) -> float:
@@ -122,8 +132,7 @@ def _family(value: object) -> object:
 
 Name = Annotated[str, Field(min_length=1), AfterValidator(one_line)]
 Positive = Annotated[float, Field(gt=0)]
-# A pebibyte is beyond all that runs models.
-Mebibytes = Annotated[float, Field(gt=0, le=2**30)]
+Mebibytes = Annotated[float, Field(gt=0, le=MOST_MEBIBYTES)]
 NotNegative = Annotated[float, Field(ge=0)]
 File = Annotated[Path, Field(strict=False)]
 TaskName = Annotated[Name, AfterValidator(_task_name)]
@@ -137,6 +146,11 @@ Targets = Annotated[str | tuple[str, ...], BeforeValidator(_target_names)]
 # A number for all targets, or one for each by its name.
 AboveZero = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 0.0))]
 AboveOne = Annotated[float | dict[str, float], BeforeValidator(partial(_budget_above, 1.0))]
+MebibytesEach = Annotated[
+    float | dict[str, float],
+    BeforeValidator(partial(_budget_above, 0.0)),
+    AfterValidator(_not_beyond_all),
+]
 # Whole numbers are counts, others shares of the teacher's.
 ParameterBudget = Annotated[int | float, PlainValidator(_parameter_budget)]
 Turns = Annotated[int | Literal["auto"], PlainValidator(partial(_count_or, "auto"))]

@@ -20,6 +20,7 @@ from edgespiral.core.records.footprint import footprint_budgets
 from edgespiral.core.records.schema import Record
 from edgespiral.core.system.files import make_folder, read_bytes, write_text
 from edgespiral.core.system.lock import locked
+from edgespiral.measure.beside.limits import limit_on
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.shipping.publishing import copy_judged
 
@@ -98,7 +99,7 @@ def identity(context: RunContext) -> str:
     """Of everything that a baseline depends on, besides the budgets."""
     started = next(event for event in context.journal.read() if isinstance(event, RunStarted))
     plan, profiles = context.plan, context.fleet.profiles
-    facts = {
+    facts: dict[str, object] = {
         "started": started.model_dump(
             mode="json",
             include=set(DECISIVE),
@@ -107,14 +108,27 @@ def identity(context: RunContext) -> str:
         "precision": context.precisions.base,
         "targets": [profile.model_dump(mode="json") for profile in profiles],
     }
-    if plan.memory_mib is not None:
-        # A baseline of before, or of a run without such a limit, has not measured it.
-        facts["measured"] = "memory"
-    if plan.energy_mj is not None:
-        facts["energy"] = "measured"
+    facts |= beside_latency(plan)
     if plan.timed != "network":
         facts["timed"] = plan.timed
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def beside_latency(plan: Plan) -> dict[str, object]:
+    """What a run measures of a teacher beside its latency, and on which targets if not on all.
+
+    A baseline of before, or of a run without such a limit, has not measured it.
+    """
+    facts: dict[str, object] = {}
+    for limit, key, value in (
+        (plan.memory_mib, "measured", "memory"),
+        (plan.energy_mj, "energy", "measured"),
+    ):
+        if isinstance(limit, dict):
+            facts[key] = (value, *sorted(limit))
+        elif limit is not None:
+            facts[key] = value
+    return facts
 
 
 def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
@@ -124,16 +138,16 @@ def with_budgets(baseline: Baseline, plan: Plan) -> Baseline:
         [device.measurement for device in baseline.devices],
         stages=[device.stages for device in baseline.devices],
     )
-    pairs = zip(budgets.each, baseline.devices, strict=True)
+    triples = zip(plan.targets, budgets.each, baseline.devices, strict=True)
     devices: list[OnDevice] = [
         device.model_copy(
             update={
                 "budget_ms": budget.latency_ms,
-                "memory": _limited(device.memory, "limit_mib", plan.memory_mib),
-                "energy": _limited(device.energy, "limit_mj", plan.energy_mj),
+                "memory": _limited(device.memory, "limit_mib", limit_on(target, plan.memory_mib)),
+                "energy": _limited(device.energy, "limit_mj", limit_on(target, plan.energy_mj)),
             }
         )
-        for budget, device in pairs
+        for target, budget, device in triples
     ]
     footprints = footprint_budgets(plan.size_mib, plan.parameters, baseline.teacher)
     return baseline.model_copy(update={"devices": tuple(devices), "footprints": footprints})

@@ -151,13 +151,18 @@ def check_on_device(
 
 
 def outputs_here_and_there(
-    session: Session, path: Path, inputs: Sequence[Tensors]
+    session: Session,
+    path: Path,
+    inputs: Sequence[Tensors],
+    *,
+    expected_of: Path | None = None,
 ) -> tuple[Tensors, Tensors] | None:
     """What a file computes here and on a device, of as many of the samples as that had time for.
 
     Args:
         path: of batch 1.
         inputs: samples of batch 1.
+        expected_of: the file that is run here; `path` itself if None.
 
     Returns:
         Both (n, ...) and alike; None where the device's runtime does not tell.
@@ -167,7 +172,11 @@ def outputs_here_and_there(
         ModelError, MeasurementError, TargetError: the device did not answer, or not as it should.
     """
     outputs_there = _outputs_there(session, path, inputs)
-    return None if outputs_there is None else _alike(session, path, inputs, outputs_there)
+    return (
+        None
+        if outputs_there is None
+        else _alike(session, expected_of or path, inputs, outputs_there)
+    )
 
 
 def _wrong(path: Path, what: str, precision: Precision) -> ExportError:

@@ -16,6 +16,7 @@ from edgespiral.measure.racing.race import PASSES, race
 from edgespiral.measure.runtimes.agent import AgentError, random_inputs
 from edgespiral.measure.runtimes.agent_answer import ERRORS
 from edgespiral.spiral.shipping.on_device import limits_for, outputs_here_and_there
+from edgespiral.spiral.shipping.tapped_module import FILE, write_tapped_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,16 +56,21 @@ def raced(
         passes: as for `race`.
 
     Raises:
-        ExportError: the file cannot be run here.
+        ModelError: the file cannot be loaded here.
         DataError: the samples are not what the file takes.
         MeasurementError, TargetError, UsageError: as `race`.
     """
-    file = opened(model)
+    try:
+        file = opened(model)
+    except ExportError as error:  # which is of a file of ours; this may be anybody's
+        raise ModelError(error.what, where=error.where, hint=error.hint) from error
     try:
         file.run(inputs[0])
     except (ExportError, ValueError) as error:
         raise DataError(f"the samples do not fit the model: {error}", where=samples) from error
-    return race(model, entrants, _judge(inputs), samples=samples, shapes=shapes, passes=passes)
+    return race(
+        model, entrants, _judge(model, inputs), samples=samples, shapes=shapes, passes=passes
+    )
 
 
 def made_up_inputs(
@@ -110,7 +116,7 @@ def _entries(model: Path) -> list[Any]:
         return list(cpu_session(model, options).get_inputs())
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExportError(f"ONNX Runtime cannot load it: {reason}", where=str(model)) from error
+        raise ModelError(f"ONNX Runtime cannot load it: {reason}", where=str(model)) from error
 
 
 def _tensors(sample: Mapping[str, Any]) -> Tensors:
@@ -118,23 +124,25 @@ def _tensors(sample: Mapping[str, Any]) -> Tensors:
     return tensors if len(tensors) > 1 else next(iter(tensors.values()))
 
 
-def _judge(inputs: Sequence[Tensors]) -> Judge:
-    def judge(session: Session, model: Path, precision: str) -> OutputParity | None:
-        pair = outputs_here_and_there(session, model, inputs)
+def _judge(model: Path, inputs: Sequence[Tensors]) -> Judge:
+    """Holds what a file computes on a device against what `model` computes here."""
+
+    def judge(session: Session, file: Path, precision: str) -> OutputParity | None:
+        pair = outputs_here_and_there(session, file, inputs, expected_of=model)
         if pair is None:
             return None
         here, there = pair
         if not all(bool(leaf.isfinite().all()) for leaf in leaves(there).values()):
             raise ExportError("its outputs are not finite")
         parity = output_parity(here, there)
-        limits = limits_for(session.precision(model), session.profile.runtime.float_precision)
+        limits = limits_for(session.precision(file), session.profile.runtime.float_precision)
         least_db = limits.least_sqnr_db
         if least_db is not None and parity.sqnr_db is not None and parity.sqnr_db < least_db:
             which = f"output {parity.output}" if parity.output else "its output"
             raise ExportError(
                 f"{which} differs: {parity.sqnr_db:.1f} dB on {parity.samples} samples, at least "
                 f"{least_db:g} dB are asked for in {precision}",
-                hint=_first_diverging(session, model, inputs[:FEW_SAMPLES], least_db),
+                hint=_first_diverging(session, file, inputs[:FEW_SAMPLES], least_db),
             )
         return parity
 
@@ -146,22 +154,23 @@ def _first_diverging(
 ) -> str | None:
     """The first layer whose own output is too far from what it is here, in words.
 
-    None where no layer's is, or the runtime cannot be asked: it is made of another file, or does
-    not run a model that gives what is inside.
+    None where the runtime cannot be asked: it does not run a model that gives what is inside.
     """
-    if session.profile.capabilities.needs == "module":
-        return None
+    takes_modules = session.profile.capabilities.needs == "module"
     with work_folder() as folder:
-        file = folder / "layers.onnx"
+        file = folder / FILE
         try:
-            layers = write_tapped(model, file)
+            if takes_modules:
+                layers = write_tapped_module(model.parent, folder, inputs[0])
+            else:
+                layers = list(write_tapped(model, file).values())
             pair = outputs_here_and_there(session, file, inputs) if layers else None
         except EdgeSpiralError:
             return None
     if pair is None:
         return None
     here, there = (list(leaves(outputs).values()) for outputs in pair)
-    for layer, expected, output in zip(layers.values(), here, there, strict=True):
+    for layer, expected, output in zip(layers, here, there, strict=True):
         sqnr_db = output_parity(expected, output).sqnr_db
         if sqnr_db is not None and sqnr_db < least_db:
             return f"the first layer whose output differs is {layer}: {sqnr_db:.1f} dB"

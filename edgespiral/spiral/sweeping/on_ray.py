@@ -23,6 +23,7 @@ from edgespiral.measure.transports.one_at_a_time import ADDRESS, RESOURCES, devi
 from edgespiral.measure.transports.one_at_a_time import SHARED as SHARED_DEVICES
 from edgespiral.spiral.sweeping import worker
 from edgespiral.spiral.sweeping.command import (
+    LOST,
     Problem,
     log_file,
     plan_file,
@@ -32,10 +33,9 @@ from edgespiral.spiral.sweeping.command import (
 from edgespiral.spiral.sweeping.ray_nodes import NODE, RayNodes, last_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from edgespiral.core.listener import Listener
     from edgespiral.spiral.sweeping.plan import RaySettings, SweepRun
 
 # Ray's statistics of use would be sent without anybody having asked for it.
@@ -45,7 +45,7 @@ CANCELLED_WITHIN_S = 120.0
 ASKED_EVERY_S, NODE_WITHIN_S = 1.0, 300.0
 # How often a run goes on at another node.
 MOST_LOSSES = 3
-LOST = Problem("its worker is lost", 1)
+GONE = Problem("its worker is lost", LOST)
 
 
 @dataclass(eq=False)
@@ -126,7 +126,7 @@ class OnRay:
         settings: what a run takes of a node.
         devices: of all runs.
         jobs: how many runs go on at once; None: as many as the cluster has room for.
-        listener: hears of nodes that are left out or lost.
+        say: is told of nodes that are left out or lost, and of runs that no node has room for.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -139,12 +139,11 @@ class OnRay:
         settings: RaySettings,
         devices: Devices,
         jobs: int | None,
-        *,
-        listener: Listener,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._out, self._settings, self._devices, self._jobs = out, settings, devices, jobs
-        self._ray, self._listener = require_ray(), listener
-        self._nodes = RayNodes(self._ray, out, listener)
+        self._ray, self._say = require_ray(), say
+        self._nodes = RayNodes(self._ray, out, say)
         # Nodes come and go in a cluster of somebody's; in one of our own there is this machine.
         self._is_theirs = bool(os.environ.get(ADDRESS))
 
@@ -187,7 +186,11 @@ class OnRay:
 
         One whose node is lost goes on at another, where it was. Where the caller stops, runs are
         interrupted, so that each keeps what it has done.
+
+        Raises:
+            UsageError: a run takes more of a node than any has, in a cluster of this machine alone.
         """
+        self._require_room(runs)
         waiting = [_Attempt(run, self._needs(run)) for run in runs]
         going: dict[Any, _Attempt] = {}
         self._ray.cloudpickle.register_pickle_by_value(worker)
@@ -197,7 +200,7 @@ class OnRay:
                 for reference in self._ended(going):
                     attempt = going.pop(reference)
                     problem = self._problem(reference, attempt)
-                    if problem is LOST:
+                    if problem is GONE:
                         waiting.append(attempt)
                     else:
                         yield attempt.run, problem
@@ -206,6 +209,19 @@ class OnRay:
                 self._ray.cancel(reference)
             if going:
                 self._ray.wait(list(going), num_returns=len(going), timeout=CANCELLED_WITHIN_S)
+
+    def _require_room(self, runs: Sequence[SweepRun]) -> None:
+        """Refuse what Ray would wait for without a word; to a cluster nodes may yet come."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        for run in runs:
+            needs = self._needs(run)
+            if any(all(has.get(n, 0) >= needs[n] for n in needs) for has in nodes):
+                continue
+            asked = ", ".join(f"{name} {amount:g}" for name, amount in needs.items() if amount)
+            if not self._is_theirs:
+                what = f"a run takes {asked}, which this machine has not"
+                raise UsageError(what, where="ray", hint="ask for less in the sweep's [ray]")
+            self._say(f"warning: no node has {asked} now; {run.name} waits until one joins")
 
     def _needs(self, run: SweepRun) -> dict[str, float]:
         own = {self._devices.own[t]: 1 for t in run.plan.targets if t in self._devices.own}
@@ -272,7 +288,7 @@ class OnRay:
         return remote.remote(words_of(file), str(log), environment, __version__)
 
     def _problem(self, ended: object, attempt: _Attempt) -> Problem | None:
-        """What a run failed by; `LOST` where it was its worker or node that did."""
+        """What a run failed by; `GONE` where it was its worker or node that did."""
         exceptions, run = self._ray.exceptions, attempt.run
         losses = (
             exceptions.WorkerCrashedError, exceptions.NodeDiedError,
@@ -284,9 +300,10 @@ class OnRay:
         except losses as error:
             attempt.losses += 1
             if attempt.losses > MOST_LOSSES:
-                return Problem(f"its worker was lost {attempt.losses} times: {last_line(error)}", 1)
-            self._listener.say(f"  {run.name}: its worker is lost; it goes on at another")
-            return LOST
+                times = f"its worker was lost {attempt.losses} times"
+                return Problem(f"{times}: {last_line(error)}", LOST)
+            self._say(f"  {run.name}: its worker is lost; it goes on at another")
+            return GONE
         except exceptions.RayError as error:
-            return Problem(f"the Ray worker failed: {last_line(error)}", 1)
+            return Problem(f"the Ray worker failed: {last_line(error)}", LOST)
         return Problem(why, code) if why else problem_of(code, log_file(run, self._out))

@@ -10,10 +10,8 @@ from edgespiral.core.text import printable
 from edgespiral.spiral.sweeping import worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
-
-    from edgespiral.core.listener import Listener
 
 NODE = "ray.io/node-id"
 ASKED_WITHIN_S = 120.0
@@ -26,12 +24,12 @@ class RayNodes:
     Attributes:
         ray: the module.
         folder: of the sweep, which every node has to see.
-        listener: hears which are left out, and why.
+        say: is told which are left out, and why.
     """
 
     ray: Any
     folder: Path
-    listener: Listener
+    say: Callable[[str], None]
     _problems: dict[str, str] = field(init=False, default_factory=dict)
 
     def with_room_for(self, needs: Mapping[str, float]) -> dict[str, int]:
@@ -69,7 +67,7 @@ class RayNodes:
         said |= {asked[reference]: f"does not answer: {asked[reference]}" for reference in silent}
         self._problems |= said
         for words in dict.fromkeys(filter(None, said.values())):
-            self.listener.say(f"  a node is left out: {words}")
+            self.say(f"  a node is left out: {words}")
 
     def _asked(self, name: str) -> object:
         remote = self.ray.remote(worker.why_unfit).options(

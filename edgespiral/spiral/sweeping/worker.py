@@ -16,14 +16,8 @@ from pathlib import Path
 
 PACKAGE = "edgespiral"
 USAGE, RUN_FOLDER = 2, 8
-# Of Linux: a process that is killed with the worker that started it, so that its run can go on at
-# another node. The number is PR_SET_PDEATHSIG, which holds for what it becomes, too.
-ENDS_WITH_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
+# As in `core/system/outlived.py`: a worker that is killed leaves no run behind.
+WATCH = 'read -r group && { while read -r _; do :; done; kill -9 "-$group"; } 2>/dev/null'
 
 
 def why_unfit(folder: str, needed_version: str) -> tuple[int, str]:
@@ -47,12 +41,6 @@ def why_unfit(folder: str, needed_version: str) -> tuple[int, str]:
     return 0, ""
 
 
-def _command(words: list[str]) -> list[str]:
-    if sys.platform != "linux":
-        return [sys.executable, *words]
-    return [sys.executable, "-c", ENDS_WITH_PARENT, str(os.getpid()), *words]
-
-
 def run_on_worker(
     words: list[str], log: str, environment: dict[str, str], needed_version: str
 ) -> tuple[int, str]:
@@ -73,16 +61,24 @@ def run_on_worker(
     how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with open(os.open(log, how, 0o666), "wb") as file:  # noqa: PTH123 (a descriptor has no path)
         process = subprocess.Popen(  # noqa: S603 (the command is the package's own)
-            _command(words),
+            [sys.executable, *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             cwd=environment["PWD"],
+            start_new_session=True,
         )
-        try:
-            return process.wait(), ""
-        except BaseException:  # cancelled: the run keeps what it has done
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
+        shell = ["/bin/sh", "-c", WATCH]
+        with subprocess.Popen(shell, stdin=subprocess.PIPE) as watch:  # noqa: S603 (as above)
+            assert watch.stdin is not None
+            watch.stdin.write(f"{process.pid}\n".encode())
+            watch.stdin.flush()
+            try:
+                return process.wait(), ""
+            except BaseException:  # cancelled: the run keeps what it has done
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise
+            finally:
+                watch.kill()

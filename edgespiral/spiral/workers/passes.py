@@ -17,7 +17,7 @@ import torch
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.nested import count
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.files import make_folder, write_text, writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.distill import compute
 from edgespiral.distill.parallel.answers import can_travel
@@ -132,7 +132,9 @@ class SharedPasses:
         """
 
         def write(folder: Path) -> None:
-            safetensors.torch.save_file(_stated_moments(moments), folder / MOMENTS)
+            with writing(folder / MOMENTS):
+                content = safetensors.torch.save(_stated_moments(moments))
+                (folder / MOMENTS).write_bytes(content)
             _write_batches(inputs, folder)
 
         self._ask(DAMAGE, {}, write)
@@ -165,7 +167,7 @@ class SharedPasses:
     ) -> None:
         with work_folder() as place:
             folder = make_folder(place / "passes")
-            (folder / ASKED).write_text(json.dumps({"what": what, **stated}), encoding="utf-8")
+            write_text(folder / ASKED, json.dumps({"what": what, **stated}))
             write(folder)
             self.world.order(folder)
 

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from edgespiral.core.errors import UsageError
 from edgespiral.measure.profile import TargetProfile, load_profile
 from edgespiral.measure.racing.entrants import entrants, with_runtime
+from edgespiral.measure.runtimes.browser.runtime import PACKAGE, PACKAGE_FILES
 
 
 def ways(profile: TargetProfile, *names: str, **asked: object) -> list[tuple[str, str, int]]:
@@ -33,6 +36,21 @@ def test_where_a_student_may_be_rounded_so_may_a_runtime(profile: TargetProfile)
     assert len(set(lanes)) == len(lanes)
     assert {("openvino", "fp32", 1), ("openvino", "fp16", 1), ("mnn", "fp16", 1)} <= set(lanes)
     assert "ncnn" not in {kind for kind, _, _ in lanes}
+
+
+def test_a_browser_takes_part_where_its_package_is_and_is_not_planned_on(
+    profile: TargetProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "browser" not in {kind for kind, _, _ in ways(profile)}
+    # Named, it is one whose row says what is missing.
+    assert ways(profile, "browser") == [("browser", "fp32", 1)]
+    for name in PACKAGE_FILES["wasm"]:
+        file = tmp_path / "node_modules" / PACKAGE / "dist" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert ("browser", "fp32", 1) in ways(profile)
+    assert "browser" not in {kind for kind, _, _ in ways(profile, to_plan_on=True)}
 
 
 def test_each_takes_part_with_each_number_of_threads(profile: TargetProfile) -> None:

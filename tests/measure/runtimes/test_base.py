@@ -17,7 +17,11 @@ def answer(before: dict[str, Any], after: dict[str, Any]) -> Answer:
 
 
 # What the settings of some runtimes cannot do without.
-REQUIRED = {"android": {"binary": "tool"}, "tensorrt-rtx": {"compute_capability": "8.9"}}
+REQUIRED = {
+    "android": {"binary": "tool"},
+    "litert-native": {"binary": "tool"},
+    "tensorrt-rtx": {"compute_capability": "8.9"},
+}
 SETTINGS = {kind: REQUIRED.get(kind, {}) for kind in RUNTIMES.built_in()}
 
 

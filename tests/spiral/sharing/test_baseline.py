@@ -9,7 +9,12 @@ from edgespiral.core.errors import RunFolderError
 from edgespiral.core.records.events import Baseline, ModelFacts, OnDevice
 from edgespiral.core.records.footprint import PeakMemory, footprint_budgets
 from edgespiral.spiral.plan import Plan
-from edgespiral.spiral.sharing.baseline import SharedBaseline, shared_baseline, with_budgets
+from edgespiral.spiral.sharing.baseline import (
+    SharedBaseline,
+    beside_latency,
+    shared_baseline,
+    with_budgets,
+)
 
 CONTENT = b"a file"
 
@@ -62,6 +67,17 @@ def test_sizes_and_memory_are_held_to_the_budgets_of_the_run_that_takes_over(bas
     assert budgeted.devices[0].memory == PeakMemory(peak_mib=60.0, limit_mib=50.0)
     bare = with_budgets(of_first, Plan(speedup=2.0))
     assert (bare.footprints, bare.devices[0].memory) == ((), None)
+
+
+def test_what_was_not_measured_on_a_target_is_not_taken_for_it():
+    asked = {"target": ["host-cpu", "tensorrt-local"], "speedup": 2.0}
+    limits = ({"host-cpu": 80.0}, {"tensorrt-local": 80.0}, {"host-cpu": 50.0}, 80.0)
+    own = [
+        beside_latency(Plan(model="resnet8", data="digits", memory_mib=limit, **asked))
+        for limit in limits
+    ]
+    assert own[0] == own[2]
+    assert len({str(facts) for facts in own}) == 3
 
 
 def test_what_changed_meanwhile_is_not_taken(tmp_path, baseline, first, shared):

@@ -1,5 +1,6 @@
 """Kits of models that have several inputs and outputs, or run in parts, built and run."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from edgespiral.core.errors import ExportError, ModelError, RunFolderError, Usag
 from edgespiral.core.records.parts import PARTS, PartFile, described
 from edgespiral.core.system.files import sha256_file
 from edgespiral.export.parity import opened
+from edgespiral.measure.runtimes.litert.convert import NAMED
+from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
 from edgespiral.spiral.shipping.kit import Shipment, copied_whole, require_kit, write_kit
 from edgespiral.spiral.shipping.sample import FileSample
 
@@ -201,6 +204,24 @@ def test_a_program_of_cpp_is_built_where_the_library_is(runtime, tmp_path):
     write_kit(shipment(path, runtime, [sample_of(path)]), out)
     done = subprocess.run([built(out, runtime), out], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_litert_ships_the_module_that_lies_beside_a_file(tmp_path):
+    needs("ai_edge_litert")
+    if find_spec("litert_torch") is None and NAMED not in os.environ:
+        pytest.skip(f"${NAMED} names no Python with litert-torch")
+    write_tiny_module(tmp_path)
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    values = np.random.default_rng(0).normal(size=(1, 16, 32, 32)).astype(np.float32)
+    session = opened(path)._session
+    [output] = session.run(None, {"x0": values})
+    sample = FileSample(sha256_file(path), {"x0": values}, {session.get_outputs()[0].name: output})
+    out = tmp_path / "kit"
+    write_kit(shipment(path, "litert", [sample]), out)
+    assert (out / "tiny.tflite").is_file()
+    code, said = example(out)
+    assert code == 0, said
+    assert said.count(": as recorded") == 1
 
 
 def test_outputs_that_are_not_the_recorded_ones_leave_no_folder(tmp_path):

@@ -10,11 +10,15 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from edgespiral.core.errors import DataError, ModelError, UsageError
+from edgespiral.core.nested import leaves
+from edgespiral.export.parity import opened
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.racing.entrants import entrants
 from edgespiral.measure.session import Session
+from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.spiral.shipping import racing
 from edgespiral.spiral.shipping.racing import made_up_inputs, raced
+from edgespiral.spiral.shipping.tapped_module import FILE, write_tapped_module
 
 
 @pytest.fixture
@@ -109,3 +113,37 @@ def test_samples_that_cannot_be_made_up_are_told(
 def test_samples_that_do_not_fit_are_told(cancelling: Path, profile: TargetProfile) -> None:
     with pytest.raises(DataError, match="the samples do not fit the model: "):
         raced(cancelling, entrants(profile), [torch.zeros(1, 5)], samples="others")
+
+
+class _Branches(torch.nn.Module):
+    """A convolution that two layers read, a recurrent layer, and what is no layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv1d(3, 4, 3, padding=1)
+        self.steps = torch.nn.GRU(4, 5, batch_first=True)
+        self.head = torch.nn.Linear(5, 2)
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        features = torch.relu(self.stem(series)).transpose(1, 2)
+        states, _ = self.steps(features)
+        return self.head(states.mean(1))
+
+
+def test_a_module_is_made_to_give_what_its_layers_compute(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, sample = _Branches().eval(), torch.randn(1, 3, 7)
+    source, goal = tmp_path / "run", tmp_path / "tapped"
+    source.mkdir()
+    goal.mkdir()
+    save_model(trace(model, sample), source)
+    assert write_tapped_module(source, goal, sample) == ["stem", "steps", "head"]
+    with torch.no_grad():
+        stem = model.stem(sample)
+        steps, _ = model.steps(torch.relu(stem).transpose(1, 2))
+        expected = [stem, steps, model.head(steps.mean(1))]
+        given = load_model(goal)(sample)
+    outputs = opened(goal / FILE).run(sample)
+    for layer, own, output in zip(expected, given, leaves(outputs).values(), strict=True):
+        torch.testing.assert_close(own, layer)
+        torch.testing.assert_close(output, layer, atol=1e-5, rtol=1e-4)

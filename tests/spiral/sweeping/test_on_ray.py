@@ -35,7 +35,7 @@ def test_runs_go_to_a_cluster_and_a_board_is_held_by_one_at_a_time(
     devices.resources[device_key(BOARD)] = "device:board"
     out = tmp_path / "out"
     out.mkdir()
-    with OnRay(out, RaySettings(cpus=0.5), devices, None, listener=Silent()) as cluster:
+    with OnRay(out, RaySettings(cpus=0.5), devices, None) as cluster:
         assert ray.cluster_resources()["device:host-cpu"] == 1
         ended = list(cluster.run(runs))
         monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
@@ -47,7 +47,7 @@ def test_runs_go_to_a_cluster_and_a_board_is_held_by_one_at_a_time(
         assert other.wait(timeout_seconds=60)
         remove_placement_group(other)
         phone = Devices(own={"x": "device:phone"})
-        lacking = OnRay(out, RaySettings(), phone, None, listener=Silent())
+        lacking = OnRay(out, RaySettings(), phone, None)
         with pytest.raises(UsageError, match=r"no node .* has device:phone; .*ray start"):
             lacking._require_devices()
     assert {run.name for run, _ in ended} == {run.name for run in runs}

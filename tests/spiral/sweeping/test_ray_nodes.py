@@ -14,7 +14,6 @@ from processes import await_end
 from ray.cluster_utils import Cluster
 
 from edgespiral.core.errors import MeasurementError
-from edgespiral.core.listener import Silent
 from edgespiral.measure.transports import one_at_a_time
 from edgespiral.measure.transports.one_at_a_time import RESOURCES, SHARED, alone_on, device_key
 from edgespiral.spiral.sweeping import on_ray
@@ -45,14 +44,6 @@ with alone_on(("board.example.org", "22")):
 """
 
 
-class Heard(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A head that does nothing else, and a node with another version of this package."""
@@ -75,11 +66,11 @@ def opened(path, tmp_path, heard, devices=None, **settings):
     out = tmp_path / "out"
     out.mkdir(parents=True)
     devices = devices or Devices.of(runs)
-    return runs, OnRay(out, RaySettings(**settings), devices, None, listener=heard)
+    return runs, OnRay(out, RaySettings(**settings), devices, None, heard.append)
 
 
 def test_a_run_whose_node_is_lost_goes_on_at_another(cluster, sweep_file, tmp_path, monkeypatch):
-    heard, begun, device = Heard(), tmp_path / "begun", {"device:host-cpu": 1}
+    heard, begun, device = [], tmp_path / "begun", {"device:host-cpu": 1}
     monkeypatch.setattr(on_ray, "words_of", lambda _file: ["-c", WAITS, str(begun)])
     nodes = [
         cluster.add_node(num_cpus=1, resources=device, env_vars={"NODE": str(number)})
@@ -101,7 +92,7 @@ def test_a_run_whose_node_is_lost_goes_on_at_another(cluster, sweep_file, tmp_pa
     cluster.remove_node(nodes.pop())
     assert run is runs[0]
     assert problem == ("gone on with", 1)
-    assert f"  {run.name}: its worker is lost; it goes on at another" in heard.lines
+    assert f"  {run.name}: its worker is lost; it goes on at another" in heard
     _, pid = begun.read_text().split()
     await_end(int(pid))
 
@@ -109,7 +100,7 @@ def test_a_run_whose_node_is_lost_goes_on_at_another(cluster, sweep_file, tmp_pa
 def test_a_node_of_another_version_is_left_out_and_told(cluster, sweep_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Ray's workers look for packages where their driver is
     monkeypatch.setattr(on_ray, "NODE_WITHIN_S", 0.0)
-    heard, path = Heard(), sweep_file("[vary]\nseed = [0]\n")
+    heard, path = [], sweep_file("[vary]\nseed = [0]\n")
     devices = Devices(own={"host-cpu": "device:far"})
     texts = []
     for cpus in (4, 2):
@@ -124,7 +115,8 @@ def test_a_node_of_another_version_is_left_out_and_told(cluster, sweep_file, tmp
     assert texts[0] == f"{none}4 CPU, 1 device:far"
     assert texts[1].startswith(f"{none}2 CPU, 1 device:far: the Ray worker on ")
     assert "has edgespiral 9.9, not " in texts[1]
-    [told] = [line for line in heard.lines if "left out" in line]
+    [told] = [line for line in heard if "left out" in line]
+    assert any("no node has CPU 4, device:far 1 now" in line for line in heard)
     assert "a node is left out: the Ray worker on " in told
 
 

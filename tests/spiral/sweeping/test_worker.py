@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import time
-from importlib.metadata import version
 
 import pytest
-from processes import await_end
 
 from edgespiral.spiral.sweeping import worker
 from edgespiral.spiral.sweeping.worker import run_on_worker
@@ -22,6 +18,19 @@ def stopped(*_):
 signal.signal(signal.SIGINT, stopped)
 os.kill(os.getppid(), signal.SIGINT)
 signal.pause()
+"""
+
+HOLDS = """
+import signal
+pipe = open("pipe", "w")
+print("ready", file=pipe, flush=True)
+signal.pause()
+"""
+WORKER = """
+import sys
+from edgespiral.spiral.sweeping import worker
+worker.version = lambda _name: "1.0"
+worker.run_on_worker(["-c", sys.argv[1]], "log", {"PWD": "."}, "1.0")
 """
 
 
@@ -47,22 +56,16 @@ def test_one_that_is_cancelled_interrupts_its_run_and_waits_for_it(tmp_path):
     assert log.read_text() == "kept\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process of its parent's end")
-def test_a_run_is_killed_with_its_worker(tmp_path):
-    """So that no other worker finds its folder taken."""
-    log = tmp_path / "log"
-    words = ["-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
-    given = json.dumps([words, str(log), HERE, version("edgespiral")])
-    begin = (
-        f"import json, runpy, sys; run = runpy.run_path({worker.__file__!r})['run_on_worker']; "
-        "run(*json.loads(sys.argv[1]))"
-    )
-    begun = subprocess.Popen([sys.executable, "-c", begin, given])
-    while not (log.exists() and log.read_text().endswith("\n")):
-        time.sleep(0.02)
-    begun.kill()
-    begun.wait()
-    await_end(int(log.read_text()))
+def test_a_run_ends_with_a_worker_that_is_killed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-c", WORKER, HOLDS]
+    killed = subprocess.Popen(command, cwd=tmp_path)
+    with (tmp_path / "pipe").open() as pipe:
+        assert pipe.readline() == "ready\n"
+        killed.kill()
+        # Its end is read once nobody has it open: the run is gone.
+        assert pipe.read() == ""
+    killed.wait()
 
 
 def test_a_worker_that_cannot_run_it_says_why(tmp_path, monkeypatch):

@@ -196,7 +196,7 @@ def _require_budget(teacher: OnDevice, plan: Mapping[str, object], target: str) 
     """Refuse another budget for a target than the plan and the teacher's latency make it."""
     is_same = [_is_same(_budget_ms(teacher, plan, target), teacher.budget_ms)]
     # Journals of before have no limits in their plan.
-    limit_mib, limit_mj = _number(plan.get("memory_mib")), _number(plan.get("energy_mj"))
+    limit_mib, limit_mj = (_limit(plan.get(key), target) for key in ("memory_mib", "energy_mj"))
     if teacher.memory is not None and limit_mib is not None:
         is_same.append(_is_same(limit_mib, teacher.memory.limit_mib))
     if teacher.energy is not None and limit_mj is not None:
@@ -222,6 +222,11 @@ def _budget_ms(teacher: OnDevice, plan: Mapping[str, object], target: str) -> fl
     teacher_ms = teacher.measurement.stats.p50_ms + around_ms
     budget_ms = teacher_ms / speedup if speedup else latency_ms
     return network_ms(budget_ms, around_ms) if budget_ms and around_ms else budget_ms
+
+
+def _limit(value: object, target: str) -> float | None:
+    """What a target may take, of one limit for all or of one for each."""
+    return _number(value.get(target) if isinstance(value, dict) else value)
 
 
 def _number(value: object) -> float | None:

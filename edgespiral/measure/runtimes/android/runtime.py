@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError, TargetError
+from edgespiral.core.errors import ModelError
 from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import is_engine, precision_of, pushed_models
-from edgespiral.measure.runtimes.agent import PROFILED_RUNS, orders
+from edgespiral.measure.runtimes.agent import PROFILED_RUNS
 from edgespiral.measure.runtimes.agent_answer import reading, whole_answer
 from edgespiral.measure.runtimes.android.free_dimensions import free_dimensions
-from edgespiral.measure.runtimes.android.output import perf_test_document
+from edgespiral.measure.runtimes.android.output import TOOL, perf_test_document
 from edgespiral.measure.runtimes.android.script import BODY
+from edgespiral.measure.runtimes.native.programs import Programs
+from edgespiral.measure.runtimes.native.script import assignments, script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.android.settings import AndroidSettings
     from edgespiral.measure.runtimes.base import Answer, Job
 
-TOOL, SCRIPT = "onnxruntime_perf_test", "measure.sh"
+SCRIPT = "measure.sh"
 # What the tool calls the providers.
 PROVIDERS = {
     "CPUExecutionProvider": "cpu",
@@ -38,7 +39,7 @@ PROVIDERS = {
 SETTLING_RUNS = 3
 # A shared library of ONNX Runtime has its version as a symbol's.
 VERSION = re.compile(rb"VERS_(\d+\.\d+\.\d+)\b")
-LONGEST_US = 2_000_000_000
+GETTING = f"build {TOOL} for the device's processor (docs/targets.md, Android)"
 
 
 class AndroidPerfTest:
@@ -52,6 +53,7 @@ class AndroidPerfTest:
     def __init__(self, settings: AndroidSettings, *, system_root: str = "") -> None:
         self._settings = settings
         self._system_root = system_root
+        self._programs = Programs(TOOL, settings, getting=GETTING, version=VERSION)
 
     def needs(self) -> dict[str, str]:
         """The programs of the user's that are pushed.
@@ -59,10 +61,7 @@ class AndroidPerfTest:
         Raises:
             TargetError: one of them is missing.
         """
-        programs = self._programs()
-        size_mb = sum(path.stat().st_size for path in programs.values()) / 1e6
-        listed = ", ".join(map(str, programs.values()))
-        return {"program": f"{listed} ({size_mb:.1f} MB)", "version": self._version()}
+        return self._programs.needs()
 
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The tool, the models with what belongs to them, and the script."""
@@ -74,13 +73,13 @@ class AndroidPerfTest:
                     "is not an ONNX file, and ONNX Runtime reads no other", where=str(model)
                 )
         models, names = pushed_models(job.models)
-        assignments = {
+        values = {
+            **assignments(job, self._settings, TOOL, self._system_root),
             **self._numbers(job),
             **{f"model_{index}": name for index, name in enumerate(names)},
             **{f"own_{index}": self._own(model, job) for index, model in enumerate(job.models)},
         }
-        lines = [f"{key}={shlex.quote(str(value))}" for key, value in assignments.items()]
-        return {**self._programs(), **models, SCRIPT: "\n".join(lines) + "\n" + BODY}
+        return {**self._programs.files(), **models, SCRIPT: script(values, BODY)}
 
     def argv(self, python: str) -> list[str]:  # noqa: ARG002 (a phone has none)
         """The script."""
@@ -97,7 +96,7 @@ class AndroidPerfTest:
             pinned = [int(core) for core in document.pop("pinned")]
         document["runtime"] = {
             "runtime": "onnxruntime",
-            "runtime_version": self._version(),
+            "runtime_version": self._programs.version(),
             "provider": self._settings.provider,
             "threads": self._settings.threads,
             "affinity": pinned or None,
@@ -105,24 +104,11 @@ class AndroidPerfTest:
         return whole_answer(document, job)
 
     def _numbers(self, job: Job) -> dict[str, object]:
-        shuffled = orders(len(job.models), job.rounds)
-        most, named = job.max_round_samples, self._settings.affinity
-        return {
-            "mode": job.mode,
-            "root": self._system_root,
-            "threads": self._settings.threads,
-            "cores": "" if named == "big" else " ".join(map(str, named)),
-            "flags": shlex.join(self._flags()),
-            "models": " ".join(map(str, range(len(job.models)))),
-            "rounds": "\n".join(" ".join(map(str, order)) for order in shuffled),
-            "round_us": min(round(1e3 * job.round_ms), LONGEST_US),
-            "warmup_us": min(round(1e3 * job.warmup_ms), LONGEST_US),
-            "least": min(job.min_round_samples, PROFILED_RUNS)
-            if job.mode == "profile"
-            else job.min_round_samples,
-            "most": min(most, PROFILED_RUNS) if job.mode == "profile" else most,
-            "settling": SETTLING_RUNS,
-        }
+        own: dict[str, object] = {"flags": shlex.join(self._flags()), "settling": SETTLING_RUNS}
+        if job.mode == "profile":
+            own["least"] = min(job.min_round_samples, PROFILED_RUNS)
+            own["most"] = min(job.max_round_samples, PROFILED_RUNS)
+        return own
 
     def _flags(self) -> list[str]:
         """Made-up inputs, threads, subnormal numbers flushed to zero, and the provider."""
@@ -135,28 +121,3 @@ class AndroidPerfTest:
     def _own(self, model: Path, job: Job) -> str:
         sizes = free_dimensions(model, job.shapes)
         return shlex.join(word for name, size in sizes.items() for word in ("-f", f"{name}:{size}"))
-
-    def _programs(self) -> dict[str, Path]:
-        """The tool and its libraries by the names that they get on the device."""
-        named = {"binary": [self._settings.binary], "libraries": self._settings.libraries}
-        programs: dict[str, Path] = {}
-        for key, paths in named.items():
-            for text in paths:
-                path = Path(text).expanduser()
-                if not path.is_file():
-                    hint = (
-                        f"build {TOOL} for the device's processor (docs/targets.md, Android) and "
-                        f"name the file in the target's [runtime] {key}"
-                    )
-                    raise TargetError(f"no such file: {path}", where=f"runtime.{key}", hint=hint)
-                programs[TOOL if key == "binary" else path.name] = path
-        return programs
-
-    def _version(self) -> str:
-        """The version where a file tells it, else what tells one build from another."""
-        contents = [path.read_bytes() for path in self._programs().values()]
-        versions = sorted(
-            {match[1].decode() for content in contents for match in VERSION.finditer(content)}
-        )
-        digest = hashlib.sha256(b"".join(contents)).hexdigest()[:12]
-        return versions[-1] if versions else f"build {digest}"

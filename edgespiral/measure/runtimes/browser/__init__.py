@@ -29,4 +29,18 @@ def _capabilities(settings: BrowserSettings) -> Capabilities:
     return Capabilities(precisions=("fp32", "int8"), layers=tells_layers, has_python=False)
 
 
-PLUGIN = RuntimePlugin(BrowserSettings, _make, _capabilities, _make_outputs)
+def _race(settings: BrowserSettings) -> dict[str, BrowserSettings]:
+    """It takes part where somebody has put onnxruntime-web here."""
+    from edgespiral.core.errors import TargetError
+    from edgespiral.measure.runtimes.browser.runtime import package_files
+
+    try:
+        package_files(settings.package, settings.backend)
+    except TargetError:
+        return {}
+    return {settings.float_precision: settings}
+
+
+PLUGIN = RuntimePlugin(
+    BrowserSettings, _make, _capabilities, _make_outputs, _race, is_planned_on=False
+)

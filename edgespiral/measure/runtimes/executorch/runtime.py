@@ -25,9 +25,8 @@ class ExecuTorch(ConvertingRuntime):
 
     def __init__(self, settings: ExecuTorchSettings, *, system_root: str = "/") -> None:
         own = settings.model_dump(include={"threads", "affinity"})
-        super().__init__(
-            "ExecuTorch", "executorch", {**own, "system_root": system_root}, EXECUTORCH_AGENT
-        )
+        own |= {"system_root": system_root}
+        super().__init__("ExecuTorch", "executorch", own, EXECUTORCH_AGENT, made_by={})
 
     def convert(self, subject: Subject, folder: Path) -> Converted:
         """By `torch.export` and ExecuTorch's own lowering.

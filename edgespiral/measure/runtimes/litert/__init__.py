@@ -8,6 +8,8 @@ from edgespiral.measure.runtimes.base import Capabilities, RuntimePlugin
 from edgespiral.measure.runtimes.litert.settings import LiteRtSettings
 
 if TYPE_CHECKING:
+    from edgespiral.core.records.measurement import Fingerprint
+    from edgespiral.measure.kits.base import Kit
     from edgespiral.measure.runtimes.base import Runtime
 
 
@@ -32,4 +34,10 @@ def _race(settings: LiteRtSettings) -> dict[str, LiteRtSettings]:
     return {way.float_precision: way for way in ways}
 
 
-PLUGIN = RuntimePlugin(LiteRtSettings, _make, _capabilities, _make_outputs, _race)
+def _kit(fingerprint: Fingerprint) -> Kit:
+    from edgespiral.measure.runtimes.litert.kit import kit
+
+    return kit(fingerprint)
+
+
+PLUGIN = RuntimePlugin(LiteRtSettings, _make, _capabilities, _make_outputs, _race, _kit)

@@ -32,18 +32,32 @@ def provider_of(models: Iterable[tuple[Path, Sequence[Json]]]) -> str:
     kernels: set[str] = set()
     for model, operators in models:
         left = left_over(operators)
-        heavy = [entry for entry in left if HEAVY.search(entry["op_name"])]
-        if heavy:
-            names = [f"{_layer(entry['name'])} ({entry['op_name']})" for entry in heavy]
-            raise TargetError(
-                f"XNNPACK leaves {len(heavy)} of its layers to other kernels: {first_few(names)}",
-                where=str(model),
-                hint="name another runtime",
-            )
+        require_no_layers(left, model, "XNNPACK")
         has_delegate = any(DELEGATE.search(entry["op_name"]) for entry in operators)
         kernels |= {"XNNPACK"} if has_delegate else set()
         kernels |= {"built-in"} if left else set()
     return " + ".join(sorted(kernels)) or "none"
+
+
+def require_no_layers(left: Iterable[Json], model: Path, delegate: str) -> None:
+    """Refuse a model of which a delegate leaves layers with weights to other kernels.
+
+    Args:
+        left: what it leaves, with `op_name` and the `name` of what it gives.
+        model: that they are of.
+        delegate: in words.
+
+    Raises:
+        TargetError: there are such layers; they are named.
+    """
+    heavy = [entry for entry in left if HEAVY.search(entry["op_name"])]
+    if heavy:
+        names = [f"{_layer(entry['name'])} ({entry['op_name']})" for entry in heavy]
+        raise TargetError(
+            f"{delegate} leaves {len(heavy)} of its layers to other kernels: {first_few(names)}",
+            where=str(model),
+            hint="name another runtime",
+        )
 
 
 def left_over(operators: Sequence[Json]) -> list[Json]:

@@ -7,8 +7,8 @@ from typing import Literal
 from edgespiral.measure.settings import Affinity, Count, NonEmpty, RuntimeSettings
 
 
-class LiteRtSettings(RuntimeSettings):
-    """LiteRT with its XNNPACK delegate, driven by the Python that the transport names.
+class LiteRtFileSettings(RuntimeSettings):
+    """How LiteRT's files are made.
 
     Attributes:
         weights: how they are stored: int8 is of each output channel, and what goes into such a
@@ -17,9 +17,6 @@ class LiteRtSettings(RuntimeSettings):
             environment names, and else the one that runs this.
     """
 
-    kind: Literal["litert"]
-    threads: Count = 1
-    affinity: Affinity | None = None
     weights: Literal["fp32", "int8"] = "fp32"
     converter_python: NonEmpty | None = None
 
@@ -27,3 +24,11 @@ class LiteRtSettings(RuntimeSettings):
     def float_precision(self) -> str:
         """What a float file is computed in."""
         return "fp32" if self.weights == "fp32" else "int8 dynamic"
+
+
+class LiteRtSettings(LiteRtFileSettings):
+    """LiteRT with its XNNPACK delegate, driven by the Python that the transport names."""
+
+    kind: Literal["litert"]
+    threads: Count = 1
+    affinity: Affinity | None = None

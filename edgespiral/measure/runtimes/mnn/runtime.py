@@ -34,7 +34,7 @@ class Mnn(ConvertingRuntime):
     def __init__(self, settings: MnnSettings, *, system_root: str = "/") -> None:
         own = settings.model_dump(include=SETTINGS)
         own |= {"float_precision": settings.float_precision, "system_root": system_root}
-        super().__init__("MNN", "mnn", own, MNN_AGENT)
+        super().__init__("MNN", "mnn", own, MNN_AGENT, made_by={"weights": settings.weights})
         self._weights = settings.weights
 
     def convert(self, subject: Subject, folder: Path) -> Converted:

@@ -25,7 +25,8 @@ class Ncnn(ConvertingRuntime):
 
     def __init__(self, settings: NcnnSettings, *, system_root: str = "/") -> None:
         own = settings.model_dump(include={"threads", "affinity"})
-        super().__init__("ncnn", "ncnn", {**own, "system_root": system_root}, NCNN_AGENT)
+        own |= {"system_root": system_root}
+        super().__init__("ncnn", "ncnn", own, NCNN_AGENT, made_by={})
 
     def convert(self, subject: Subject, folder: Path) -> Converted:
         """By pnnx."""

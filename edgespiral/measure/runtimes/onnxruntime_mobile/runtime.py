@@ -47,7 +47,13 @@ class OnnxRuntimeMobile(ConvertingRuntime):
             "platform": self._platform,
             "system_root": system_root,
         }
-        super().__init__("ONNX Runtime's mobile format", KIND, options, ONNXRUNTIME_AGENT)
+        super().__init__(
+            "ONNX Runtime's mobile format",
+            KIND,
+            options,
+            ONNXRUNTIME_AGENT,
+            made_by={"platform": self._platform},
+        )
 
     def convert(self, subject: Subject, folder: Path) -> Converted:
         """By ONNX Runtime's own tool.

@@ -8,11 +8,7 @@ import pytest
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import Completed
-from edgespiral.measure.runtimes.android.output import (
-    device_state,
-    perf_test_document,
-    sample_times,
-)
+from edgespiral.measure.runtimes.android.output import perf_test_document, sample_times
 from edgespiral.measure.runtimes.base import Job
 
 PIXEL = """
@@ -118,22 +114,6 @@ def test_output_that_is_not_whole_is_an_error(output: str) -> None:
         read(output)
 
 
-def test_the_hottest_processor_sensor_is_read() -> None:
-    state = device_state(PIXEL.splitlines())
-    assert (state["temperature_c"], state["frequency_mhz"]) == (61.0, 2401.0)
-    assert (state["governor"], state["power_mode"]) == ("sched_pixel", "normal")
-    assert (state["frequency_limit_mhz"], state["throttling"]) == (2850.0, None)
-    hal = "Temperature{mValue=47.5, mType=0, mName=CPU0, mStatus=0}"
-    assert device_state(["zone=battery 31000", hal])["temperature_c"] == 47.5
-    assert device_state(["zone=battery 31000"])["temperature_c"] == 31.0
-    assert device_state([])["temperature_c"] is None
-
-
-def test_a_thermal_status_is_throttling() -> None:
-    assert device_state(["Thermal Status: 2"])["throttling"] == "its thermal status is moderate"
-    assert device_state(["Thermal Status: 9"])["throttling"] == "its thermal status is 9"
-
-
 @pytest.mark.parametrize(
     ("told", "kind", "problem"),
     [
@@ -144,6 +124,7 @@ def test_a_thermal_status_is_throttling() -> None:
         ("failed 0 255\nXNNPACK is not supported in this build", TargetError, "that execution pr"),
         ("wordless 0\nfailed to open result file", MeasurementError, "wrote no times: failed to"),
         ("unpinnable 8 9", TargetError, "pinned to cores 8, 9; name others in"),
+        ("crowded 9 8", TargetError, "9 threads would take turns on 8 cores; ask for fewer"),
     ],
 )
 def test_a_failure_is_told(told: str, kind: type[EdgeSpiralError], problem: str) -> None:
