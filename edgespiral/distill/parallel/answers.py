@@ -18,7 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.nested import as_float, count, filled, joined, leaves, mapped, template
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.guard import Guarded
 from edgespiral.distill import compute
@@ -95,9 +95,7 @@ def answers(
     with work_folder() as place:
         folder = make_folder(place / "answers")
         save_model(model, make_folder(folder / MODEL))
-        (folder / ASKED).write_text(
-            json.dumps(request | {"precision": precision}), encoding="utf-8"
-        )
+        write_text(folder / ASKED, json.dumps(request | {"precision": precision}))
         world.order(folder)
     batches = share_of(0, world.size, -(-len(source) // batch_size))
     own = joined(list(_said(model, source, batches, batch_size, precision)))

@@ -14,7 +14,7 @@ import safetensors.torch
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import DivergedError, ModelError
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.files import make_folder, write_text, writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.distill.parallel.answers import ASKED, answer, can_travel
 from edgespiral.distill.settings import TrainSettings
@@ -77,12 +77,12 @@ class Job:
             save_model(cast("GraphModule", model), make_folder(folder / name))
         if self.outputs is not None:
             write_outputs(folder / OUTPUTS, IDENTITY, self.outputs)
-        safetensors.torch.save_file(
-            {name: mask.contiguous() for name, mask in self.masks.items()}, folder / MASKS
-        )
+        masks = {name: mask.contiguous() for name, mask in self.masks.items()}
+        with writing(folder / MASKS):
+            (folder / MASKS).write_bytes(safetensors.torch.save(masks))
         names = [name for name, _ in self.student.named_parameters()]
         stated = {"settings": asdict(self.settings), "teachers": len(models), "parameters": names}
-        (folder / SETTINGS).write_text(json.dumps(stated), encoding="utf-8")
+        write_text(folder / SETTINGS, json.dumps(stated))
 
     @classmethod
     def read(cls, folder: Path, example: Tensors) -> Job:

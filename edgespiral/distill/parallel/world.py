@@ -22,6 +22,7 @@ from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
 from edgespiral.core.errors import ProcessLostError, UsageError
+from edgespiral.core.system.files import writing
 from edgespiral.core.system.launched import ADDRESS, is_launched, place_on_machine
 from edgespiral.distill.compute import AUTO
 
@@ -128,7 +129,7 @@ class World:
         for name, size in zip(*json.loads(text), strict=True):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
+            with writing(path), path.open("wb") as file:
                 for at in range(0, size, CHUNK_BYTES):
                     chunk = torch.empty(min(CHUNK_BYTES, size - at), dtype=torch.uint8)
                     file.write(self._broadcast(chunk).numpy().tobytes())

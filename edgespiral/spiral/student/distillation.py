@@ -55,7 +55,7 @@ class Distiller:
         splits: students see its training samples.
         task: whose loss it is.
         listener: hears how far a training is.
-        original: the model that the run began with.
+        original: teaches in every turn: the model that the run began with, or the plan's own.
         who: teaches, of the original and the model that a student was cut from.
         whole: settings of a training of all of the run's epochs, with its seed.
         folder: where teachers' outputs are kept during a run.

@@ -21,6 +21,7 @@ from edgespiral.measure.transports.one_at_a_time import ADDRESS, RESOURCES, devi
 from edgespiral.measure.transports.one_at_a_time import SHARED as SHARED_DEVICES
 from edgespiral.spiral.sweeping import worker
 from edgespiral.spiral.sweeping.command import (
+    LOST,
     Problem,
     log_file,
     plan_file,
@@ -29,7 +30,7 @@ from edgespiral.spiral.sweeping.command import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from edgespiral.spiral.sweeping.plan import RaySettings, SweepRun
@@ -99,6 +100,7 @@ class OnRay:
         settings: what a run takes of a node.
         devices: of all runs.
         jobs: how many runs go on at once; None: as many as the cluster has room for.
+        say: is told of runs that no node has room for by now.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -106,9 +108,15 @@ class OnRay:
     """
 
     def __init__(
-        self, out: Path, settings: RaySettings, devices: Devices, jobs: int | None
+        self,
+        out: Path,
+        settings: RaySettings,
+        devices: Devices,
+        jobs: int | None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._out, self._settings, self._devices, self._jobs = out, settings, devices, jobs
+        self._say = say
         self._ray = require_ray()
 
     def __enter__(self) -> Self:
@@ -149,7 +157,11 @@ class OnRay:
         """Yield each run as it ends, with its problem if it failed.
 
         Where the caller stops, runs are interrupted, so that each keeps what it has done.
+
+        Raises:
+            UsageError: a run takes more of a node than any has, in a cluster of this machine alone.
         """
+        self._require_room(runs)
         ray, waiting = self._ray, list(runs)
         going: dict[Any, SweepRun] = {}
         ray.cloudpickle.register_pickle_by_value(worker)
@@ -167,12 +179,28 @@ class OnRay:
             if going:
                 ray.wait(list(going), num_returns=len(going), timeout=CANCELLED_WITHIN_S)
 
+    def _require_room(self, runs: Sequence[SweepRun]) -> None:
+        """Refuse what Ray would wait for without a word; to a cluster nodes may yet come."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        for run in runs:
+            needs = {"CPU": self._settings.cpus, "GPU": self._settings.gpus, **self._own(run)}
+            if any(all(has.get(n, 0) >= needs[n] for n in needs) for has in nodes):
+                continue
+            asked = ", ".join(f"{name} {amount:g}" for name, amount in needs.items() if amount)
+            if not os.environ.get(ADDRESS):
+                what = f"a run takes {asked}, which this machine has not"
+                raise UsageError(what, where="ray", hint="ask for less in the sweep's [ray]")
+            self._say(f"warning: no node has {asked} now; {run.name} waits until one joins")
+
+    def _own(self, run: SweepRun) -> dict[str, int]:
+        """The devices of a run that are the machine which it is on."""
+        return {self._devices.own[t]: 1 for t in run.plan.targets if t in self._devices.own}
+
     def _begun(self, run: SweepRun) -> object:
-        own = {self._devices.own[t]: 1 for t in run.plan.targets if t in self._devices.own}
         remote = self._ray.remote(worker.run_on_worker).options(
             num_cpus=self._settings.cpus,
             num_gpus=self._settings.gpus,
-            resources=own,
+            resources=self._own(run),
             max_retries=0,
             name=run.name,
         )
@@ -192,5 +220,5 @@ class OnRay:
         except self._ray.exceptions.RayError as error:
             # Its words are a traceback of the worker, whose last line says what it is.
             last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            return Problem(f"the Ray worker failed: {last[0]}", 1)
+            return Problem(f"the Ray worker failed: {last[0]}", LOST)
         return Problem(why, code) if why else problem_of(code, log_file(run, self._out))

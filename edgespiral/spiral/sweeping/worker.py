@@ -16,6 +16,8 @@ from pathlib import Path
 
 PACKAGE = "edgespiral"
 USAGE, RUN_FOLDER = 2, 8
+# As in `core/system/outlived.py`: a worker that is killed leaves no run behind.
+WATCH = 'read -r group && { while read -r _; do :; done; kill -9 "-$group"; } 2>/dev/null'
 
 
 def run_on_worker(
@@ -52,10 +54,18 @@ def run_on_worker(
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             cwd=environment["PWD"],
+            start_new_session=True,
         )
-        try:
-            return process.wait(), ""
-        except BaseException:  # cancelled: the run keeps what it has done
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
+        shell = ["/bin/sh", "-c", WATCH]
+        with subprocess.Popen(shell, stdin=subprocess.PIPE) as watch:  # noqa: S603 (as above)
+            assert watch.stdin is not None
+            watch.stdin.write(f"{process.pid}\n".encode())
+            watch.stdin.flush()
+            try:
+                return process.wait(), ""
+            except BaseException:  # cancelled: the run keeps what it has done
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise
+            finally:
+                watch.kill()
