@@ -146,6 +146,7 @@ def test_every_method_of_a_task_has_its_boundary():
         "main_output",
         "output_name",
         "part_names",
+        "asks_in_order",  # told by which methods a task has of its own
     }
     assert methods - attributes == set(CALLS)
     assert set(CALLS) <= set(vars(OwnTask))
