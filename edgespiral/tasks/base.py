@@ -13,7 +13,7 @@ from edgespiral.core.errors import ModelError, UsageError, first_few
 from edgespiral.core.factory import call_factory
 from edgespiral.core.nested import count, leaves, rows
 from edgespiral.core.records.metric import Figure, Metric
-from edgespiral.tasks.checks import described
+from edgespiral.tasks.shared.checks import described
 
 if TYPE_CHECKING:
     from torch import nn
@@ -141,6 +141,17 @@ class Task:
     def targets_of(self, outputs: Tensors) -> Tensors | None:  # noqa: ARG002
         """A teacher's outputs as the targets of data that has none; None: such data is refused."""
         return None
+
+    @property
+    def asks_in_order(self) -> bool:
+        """Whether a score asks a whole model about each batch once, in stored order.
+
+        Then several processes may have been asked before. A task that scores or answers in its own
+        way may ask otherwise.
+        """
+        own = type(self)
+        is_usual = own.score is Task.score and own.scored is Task.scored
+        return is_usual and own.answers is Task.answers and not self.part_names
 
     def score(
         self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE

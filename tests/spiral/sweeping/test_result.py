@@ -42,6 +42,21 @@ def test_a_point_is_on_the_front_unless_another_is_as_fast_as_small_and_as_good(
     assert {p.runs[0] for p in points_of(runs, worse) if p.on_front} == {"b", "d"}
 
 
+def test_energy_counts_where_it_was_measured():
+    runs = [run("a", 4.0, 97.0, speedup=2), run("b", 3.0, 97.0, speedup=4)]
+    assert [point.on_front for point in points_of(runs, ACCURACY)] == [False, True]
+    taking = [
+        each.model_copy(
+            update={"devices": (each.devices[0].model_copy(update={"energy_mj": energy_mj}),)}
+        )
+        for each, energy_mj in zip(runs, (5.0, 9.0), strict=True)
+    ]
+    points = list(points_of(taking, ACCURACY))
+    assert [(point.energy_mj, point.on_front) for point in points] == [(5.0, True), (9.0, True)]
+    half = list(points_of([taking[0], runs[1]], ACCURACY))
+    assert [point.on_front for point in half] == [False, True]
+
+
 def test_a_front_of_many_is_that_of_all_pairs():
     draw = Random(0)
     names = [f"r{number}" for number in range(300)]
