@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import weakref
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -32,7 +32,7 @@ from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answe
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from onnx import ModelProto
 
@@ -113,6 +113,10 @@ class _Cache:
         self._latest: deque[_Conversion] = deque(maxlen=LATEST)
         self._lock = Lock()
 
+    def has(self, key: str) -> bool:
+        """Whether somebody has the conversion of `key`."""
+        return key in self._all
+
     def of(self, key: str, convert: Callable[[Path], Converted]) -> _Conversion:
         """The conversion of `key`, made unless somebody has it."""
         with self._lock:
@@ -138,21 +142,35 @@ class Conversions:
         self._kind, self._made_by = kind, sorted(made_by.items())
         self._own: dict[str, _Conversion] = {}
 
-    def of(self, subject: Subject, convert: Convert) -> Converted:
-        """A model in the runtime's files, which `convert` puts into a folder."""
+    def key(self, subject: Subject) -> str:
+        """What a model's files are made of."""
         shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
         module = subject.module.sha256 if subject.module else ""
-        key = f"{self._kind} {self._made_by} {model_sha256(subject.model)} {module} {shapes}"
+        return f"{self._kind} {self._made_by} {model_sha256(subject.model)} {module} {shapes}"
+
+    def of(self, subject: Subject, convert: Convert) -> Converted:
+        """A model in the runtime's files, which `convert` puts into a folder."""
+        key = self.key(subject)
         self._own[key] = _CACHE.of(key, lambda folder: convert(subject, folder))
         return self._own[key].result
 
     def of_job(self, job: Job, convert: Convert) -> list[Converted]:
         """All models of a job."""
-        modules = job.modules or [None] * len(job.models)
-        return [
-            self.of(Subject(model, job.shapes, module), convert)
-            for model, module in zip(job.models, modules, strict=True)
-        ]
+        return [self.of(subject, convert) for subject in subjects_of(job)]
+
+    def missing(self, job: Job) -> dict[str, Subject]:
+        """Those models of a job that nobody has converted, by their keys."""
+        subjects = {self.key(subject): subject for subject in subjects_of(job)}
+        return {key: subject for key, subject in subjects.items() if not _CACHE.has(key)}
+
+
+def subjects_of(job: Job) -> list[Subject]:
+    """What a job's models are converted from."""
+    modules = job.modules or [None] * len(job.models)
+    return [
+        Subject(model, job.shapes, module)
+        for model, module in zip(job.models, modules, strict=True)
+    ]
 
 
 def in_folders(models: Sequence[Converted]) -> dict[str, Path]:
@@ -202,6 +220,11 @@ class ConvertingRuntime(AgentRuntime):
         """
         raise NotImplementedError
 
+    @contextmanager
+    def converting(self, job: Job) -> Iterator[Convert]:  # noqa: ARG002 (for those that override it)
+        """Inside, what converts a job's models one by one."""
+        yield self.convert
+
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agents, the converted models and the request.
 
@@ -219,7 +242,8 @@ class ConvertingRuntime(AgentRuntime):
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The models in the runtime's files, each in a folder, and what the agent has to know."""
-        models = self._conversions.of_job(job, self.convert)
+        with self.converting(job) as convert:
+            models = self._conversions.of_job(job, convert)
         names = [f"model-{index}" for index in range(len(models))]
         told = {"models": names, "about": [dict(model.about) for model in models]}
         return in_folders(models), told
